@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What kfs needs of the C API beyond the bindings of the kernel crate.
+ *
+ * Names that the kernel crate knows only as opaque types (struct buffer_head,
+ * struct fs_context, ...) are bound again here with their fields; the list of
+ * what is taken is in the file `allowlist`.
+ */
+#include <linux/blkdev.h>
+#include <linux/bio.h>
+#include <linux/buffer_head.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
+#include <linux/fs_parser.h>
+#include <linux/fs_struct.h>
+#include <linux/kobject.h>
+#include <linux/mpage.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+#include <linux/sysfs.h>
+#include <linux/uio.h>
+#include <linux/workqueue.h>
+#include <linux/writeback.h>
+
+/* Macros that bindgen cannot evaluate become constants. */
+const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
+const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;
+const unsigned long KFS_CONST_SB_RDONLY = SB_RDONLY;
+const unsigned long KFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
+const unsigned long KFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;
+const loff_t KFS_CONST_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Two things in one: the Makefile of an out-of-tree module (what it is made of is in Kbuild), and
+# the commands of the test rig, which need nothing but this machine (see scripts/).
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+kbuild = +$(MAKE) -C $(KDIR) M=$(CURDIR)
+check-kdir = @RUSTC="$(RUSTC)" scripts/check-kdir "$(KDIR)"
+
+.PHONY: modules modules_install clean clippy rust-analyzer rustfmt rustfmtcheck
+modules:
+	$(check-kdir)
+	$(kbuild) modules
+
+modules_install: modules
+	$(kbuild) modules_install
+
+clippy:
+	$(check-kdir)
+	$(kbuild) CLIPPY=1 modules
+
+rust-analyzer:
+	$(check-kdir)
+	$(kbuild) rust-analyzer
+
+clean:
+	$(kbuild) clean
+
+rust-files = $(shell find rust src tests/host -name '*.rs' -not -name '*_generated.rs' -not -path '*/target/*')
+rustfmt:
+	rustfmt --edition 2021 $(rust-files)
+rustfmtcheck:
+	rustfmt --edition 2021 --check $(rust-files)
+
+.PHONY: run test shell buildroot kernels update
+run:
+	@scripts/run
+test:
+	@scripts/test
+shell:
+	@scripts/shell
+buildroot:
+	@scripts/buildroot
+kernels:
+	@scripts/kernel stock
+	@scripts/kernel debug
+update:
+	@scripts/buildroot update
+
+.PHONY: help
+help:
+	@echo 'The module, against a kernel build tree of yours (KDIR=$(KDIR)):'
+	@echo '  modules         - build retryfs.ko (the default; LLVM=1 if the kernel was built with clang)'
+	@echo '  modules_install - install it (INSTALL_MOD_PATH=... below another root)'
+	@echo '  clean           - remove what a build left'
+	@echo '  clippy          - build with the lints of clippy'
+	@echo '  rust-analyzer   - write rust-project.json for editors'
+	@echo '  rustfmt         - format the Rust sources (rustfmtcheck: only look)'
+	@echo ''
+	@echo 'The test rig, which gets and builds all it needs in RETRYFS_CACHE (~/.cache/retryfs):'
+	@echo '  run             - build the module, boot a stock kernel with it, run fio on a retryfs'
+	@echo '  test            - all checks and tests, on the stock and on the debug kernel'
+	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
+	@echo '  buildroot       - only make the build root, and print where it is'
+	@echo '  kernels         - only make the test kernels, and print where they are'
+	@echo '  update          - ask the archive for newer packages and a newer point release'
+	@echo '  Documentation/rig.rst tells more.'
+
+.DEFAULT_GOAL := modules

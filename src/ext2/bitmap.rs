@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bitmaps of blocks and of inodes: one bit each, the lowest bit of the first byte first; a bit
+//! that is set stands for one in use.
+//!
+//! A bitmap fills a block, but a group may have fewer blocks or inodes than the block has bits.
+//! All functions take the number of bits that count; what is beyond (set, when `mke2fs` made it)
+//! is neither looked at nor changed.
+
+use core::ops::Range;
+
+use super::{Corrupt, Layout, Place};
+
+/// Some bits that follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// The first bit.
+    pub(crate) start: u32,
+    /// The number of bits, at least 1.
+    pub(crate) len: u32,
+}
+
+/// What the bits of a bitmap are of; for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The block bitmap of a group.
+    Blocks,
+    /// The inode bitmap of a group.
+    Inodes,
+}
+
+/// The 64 bits from bit 64 * `word` on; bits that do not exist are set.
+fn word(bits: &[u8], word: usize) -> u64 {
+    let rest = bits.get(word.saturating_mul(8)..).unwrap_or_default();
+    match rest.first_chunk::<8>() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => {
+            let mut bytes = [0xff; 8];
+            for (to, from) in bytes.iter_mut().zip(rest) {
+                *to = *from;
+            }
+            u64::from_le_bytes(bytes)
+        }
+    }
+}
+
+/// The first bit from `from` on, and below `end`, that is set or not, as `set` says; else `end`.
+fn next(bits: &[u8], from: u32, end: u32, set: bool) -> u32 {
+    let mut at = from;
+    while at < end {
+        let mut found = word(bits, at as usize / 64);
+        if !set {
+            found = !found;
+        }
+        found &= u64::MAX << (at % 64);
+        let start = at / 64 * 64;
+        if found != 0 {
+            return start.saturating_add(found.trailing_zeros()).min(end);
+        }
+        at = start.saturating_add(64);
+    }
+    end
+}
+
+/// The first bit from `from` on, and below `end`, that is not set.
+pub(crate) fn next_free(bits: &[u8], from: u32, end: u32) -> Option<u32> {
+    let bit = next(bits, from, end, false);
+    (bit < end).then_some(bit)
+}
+
+/// Whether bit `bit` is set. Bits that do not exist are.
+pub(crate) fn is_set(bits: &[u8], bit: u32) -> bool {
+    word(bits, bit as usize / 64) & (1 << (bit % 64)) != 0
+}
+
+/// The run of free bits that begins with the first one from `from` on, cut off at `end` and at
+/// `max` bits.
+fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run> {
+    let start = next_free(bits, from, end)?;
+    let stop = end.min(start.saturating_add(max.max(1)));
+    let len = next(bits, start, stop, true).saturating_sub(start);
+    Some(Run { start, len })
+}
+
+/// Free bits below `end`.
+pub(crate) fn count_free(bits: &[u8], end: u32) -> u32 {
+    let mut free = 0u32;
+    let mut start = 0;
+    while start < end {
+        let mut clear = !word(bits, start as usize / 64);
+        if end - start < 64 {
+            clear &= (1 << (end - start)) - 1;
+        }
+        free = free.saturating_add(clear.count_ones());
+        start = start.saturating_add(64);
+    }
+    free
+}
+
+/// Looks for up to `want` free bits below `end`, near `goal`.
+///
+/// If `goal` itself is free, the run that begins there is taken, be it ever so short: a file that
+/// grows gets the blocks after its last one. Else the first run of `want` bits after `goal` is
+/// taken or, from the start, before it; if there is none, the longest run. `None` when no bit is
+/// free.
+pub(crate) fn find_run(bits: &[u8], end: u32, goal: u32, want: u32) -> Option<Run> {
+    let want = want.max(1);
+    let goal = if goal < end { goal } else { 0 };
+    if !is_set(bits, goal) {
+        return next_run(bits, goal, end, want);
+    }
+    let mut best: Option<Run> = None;
+    // A run that crosses the goal does not exist, as the goal is not free.
+    for (from, to) in [(goal, end), (0, goal)] {
+        let mut at = from;
+        while let Some(run) = next_run(bits, at, to, want) {
+            if run.len == want {
+                return Some(run);
+            }
+            if best.is_none_or(|best| run.len > best.len) {
+                best = Some(run);
+            }
+            at = run.start.saturating_add(run.len);
+        }
+    }
+    best
+}
+
+/// Sets or clears all bits of `run` if all are different; else returns the first that is not.
+fn change(bits: &mut [u8], end: u32, run: Run, set: bool) -> Result<Range<usize>, u32> {
+    let stop = match run.start.checked_add(run.len) {
+        Some(stop) if stop <= end && stop as usize <= bits.len().saturating_mul(8) => stop,
+        _ => return Err(run.start),
+    };
+    let wrong = next(bits, run.start, stop, set);
+    if wrong < stop {
+        return Err(wrong);
+    }
+    let first = run.start as usize / 8;
+    let range = first..(stop as usize).div_ceil(8).max(first);
+    for (byte, value) in range
+        .clone()
+        .zip(bits.get_mut(range.clone()).unwrap_or_default())
+    {
+        let byte_start = byte as u32 * 8;
+        let low = run.start.saturating_sub(byte_start).min(8);
+        let high = stop.saturating_sub(byte_start).min(8);
+        // The bits from `low` up to `high`; `as` drops what is above the byte.
+        let mask = ((1u32 << high) - (1u32 << low)) as u8;
+        if set {
+            *value |= mask;
+        } else {
+            *value &= !mask;
+        }
+    }
+    Ok(range)
+}
+
+/// Marks the bits of `run`, all below `end`, as used. Returns the range of bytes changed.
+///
+/// # Errors
+///
+/// One of them is used already, or not below `end`: its number. Nothing is changed.
+pub(crate) fn set_run(bits: &mut [u8], end: u32, run: Run) -> Result<Range<usize>, u32> {
+    change(bits, end, run, true)
+}
+
+/// Marks the bits of `run`, all below `end`, as free. Returns the range of bytes changed.
+///
+/// # Errors
+///
+/// One of them is free already, or not below `end`: something is freed twice. Nothing is changed.
+pub(crate) fn clear_run(
+    bits: &mut [u8],
+    end: u32,
+    run: Run,
+    group: u32,
+    kind: Kind,
+) -> Result<Range<usize>, Corrupt> {
+    change(bits, end, run, false).map_err(|bit| {
+        let what = match kind {
+            Kind::Blocks => "freeing a block that is free, by its index",
+            Kind::Inodes => "freeing an inode that is free, by its index",
+        };
+        Corrupt::found(Place::Group(group), what, bit.into())
+    })
+}
+
+/// Checks that the block bitmap of `group` marks the metadata of the group as used, so that no
+/// file gets it.
+///
+/// # Errors
+///
+/// It does not, or there is no such group.
+pub(crate) fn check_block_bitmap(
+    layout: &Layout<'_>,
+    group: u32,
+    bits: &[u8],
+) -> Result<(), Corrupt> {
+    layout.for_each_metadata(group, |start, len| {
+        let end = start.saturating_add(len);
+        match next(bits, start, end, false) {
+            free if free < end => {
+                let what = "block bitmap has metadata as free, by its index";
+                Err(Corrupt::found(Place::Group(group), what, free.into()))
+            }
+            _ => Ok(()),
+        }
+    })
+}

@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The map from blocks of a file to blocks of the volume.
+//!
+//! An inode has 12 pointers to the first blocks of its file, then one pointer to a block of
+//! pointers (single indirect), one to a block of pointers to blocks of pointers (double), and one
+//! with three levels (triple). A pointer that is 0 stands for a hole: of one block, or of all the
+//! blocks that the missing block of pointers would reach.
+//!
+//! The way from the inode to a pointer is a [`Path`]. Walking it with [`Branch::walk`] tells how
+//! far it exists; from there, [`Branch::lookup`] finds the run of blocks, or the hole, that begins
+//! there, and [`Branch::growth`] what is missing for a block to exist.
+
+use core::ops::Range;
+
+use zerocopy::{little_endian::U32, FromBytes, FromZeros, IntoBytes};
+
+use super::{inode::Pointers, Corrupt, Layout, Place};
+
+/// Pointers in the inode that lead to data at once.
+pub(crate) const DIRECT: usize = 12;
+
+/// The longest path: the inode and three blocks of pointers.
+const DEPTH_MAX: usize = 4;
+
+/// Pointers that are looked at together; they are on the stack.
+pub(super) const WINDOW: usize = 64;
+
+/// A piece of a block of pointers.
+pub(super) type Window = [U32; WINDOW];
+
+/// Access to blocks of pointers.
+pub(crate) trait PointerBlocks {
+    /// The errors of the device, which can also tell of corruption.
+    type Error: From<Corrupt>;
+
+    /// Copies `out.len()` bytes from byte `offset` on of block `block` into `out`.
+    ///
+    /// `block` may hold data, as far as the layout is concerned, and the bytes are within it.
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
+}
+
+/// Base-2 logarithm of the pointers in a block.
+const fn pointer_bits(block_bits: u32) -> u32 {
+    block_bits - 2
+}
+
+/// Blocks of a file that the pointers of an inode can reach, with blocks of 2^`block_bits` bytes.
+pub(crate) const fn tree_blocks(block_bits: u32) -> u64 {
+    let bits = pointer_bits(block_bits);
+    DIRECT as u64 + (1 << bits) + (1 << (2 * bits)) + (1 << (3 * bits))
+}
+
+/// Blocks of pointers of a file without holes of `blocks` blocks.
+const fn pointer_blocks_of(block_bits: u32, blocks: u64) -> u64 {
+    let bits = pointer_bits(block_bits);
+    let (single, double): (u64, u64) = (1 << bits, 1 << (2 * bits));
+    let beyond_direct = blocks.saturating_sub(DIRECT as u64);
+    let beyond_single = beyond_direct.saturating_sub(single);
+    let beyond_double = beyond_single.saturating_sub(double);
+    let mut needed = 0;
+    if beyond_direct > 0 {
+        needed += 1;
+    }
+    if beyond_single > 0 {
+        let here = beyond_single - beyond_double;
+        needed += 1 + here.div_ceil(single);
+    }
+    if beyond_double > 0 {
+        needed += 1 + beyond_double.div_ceil(single) + beyond_double.div_ceil(double);
+    }
+    needed
+}
+
+/// The size of the largest file, in bytes, with blocks of 2^`block_bits` bytes.
+///
+/// Two things limit it: what the pointers reach, and that the sectors of a file without holes,
+/// blocks of pointers included, are counted in 32 bits. The second is computed as Linux' ext2 and
+/// ext4 do it, a little lower than possible, so that all of them agree.
+pub(crate) const fn max_file_size(block_bits: u32) -> u64 {
+    let tree = tree_blocks(block_bits);
+    let countable = (u32::MAX >> (block_bits - 9)) as u64;
+    let blocks = if tree + pointer_blocks_of(block_bits, tree) <= countable {
+        tree
+    } else {
+        countable - pointer_blocks_of(block_bits, countable)
+    };
+    blocks << block_bits
+}
+
+/// The way from an inode to the pointer of one block of its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    indexes: [u32; DEPTH_MAX],
+    depth: usize,
+    block_bits: u32,
+}
+
+impl Path {
+    /// The way to block `file_block` of a file, with blocks of 2^`block_bits` bytes. `None` when
+    /// no pointer reaches so far.
+    pub(crate) const fn new(block_bits: u32, file_block: u64) -> Option<Self> {
+        let bits = pointer_bits(block_bits);
+        let per_block = 1u64 << bits;
+        let mask = per_block - 1;
+        let (indexes, depth) = if file_block < DIRECT as u64 {
+            ([file_block, 0, 0, 0], 1)
+        } else {
+            let n = file_block - DIRECT as u64;
+            if n < per_block {
+                ([12, n, 0, 0], 2)
+            } else {
+                let n = n - per_block;
+                if n < per_block << bits {
+                    ([13, n >> bits, n & mask, 0], 3)
+                } else {
+                    let n = n - (per_block << bits);
+                    if n < per_block << (2 * bits) {
+                        let middle = (n >> bits) & mask;
+                        ([14, n >> (2 * bits), middle, n & mask], 4)
+                    } else {
+                        return None;
+                    }
+                }
+            }
+        };
+        let [a, b, c, d] = indexes;
+        Some(Path {
+            // All are below the number of pointers in a block.
+            indexes: [a as u32, b as u32, c as u32, d as u32],
+            depth,
+            block_bits,
+        })
+    }
+
+    /// The index of the pointer in the inode, then those in the blocks of pointers.
+    pub(crate) fn indexes(&self) -> &[u32] {
+        self.indexes.get(..self.depth).unwrap_or_default()
+    }
+
+    /// The last index: the one of the pointer to data.
+    fn last(&self) -> u32 {
+        self.indexes().last().copied().unwrap_or_default()
+    }
+
+    /// Pointers to data from this one to the end of where it is: of the direct pointers, or of
+    /// the block of pointers. At least 1.
+    pub(crate) fn room(&self) -> u32 {
+        let end = match self.depth {
+            1 => DIRECT as u32,
+            _ => 1 << pointer_bits(self.block_bits),
+        };
+        end.saturating_sub(self.last())
+    }
+
+    /// Blocks of the file, from this one on, that share its pointers at all levels up to and
+    /// including `level`: that are in a hole when the pointer at that level is 0.
+    fn span(&self, level: usize) -> u64 {
+        let bits = pointer_bits(self.block_bits);
+        let below = self.indexes().get(level + 1..).unwrap_or_default();
+        let (size, position) = below.iter().fold((1u64, 0u64), |(size, position), &index| {
+            (size << bits, (position << bits) | u64::from(index))
+        });
+        size.saturating_sub(position)
+    }
+}
+
+/// Where a pointer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// In the inode, with this index.
+    Inode(usize),
+    /// In a block of pointers.
+    Block {
+        /// The block.
+        block: u32,
+        /// Index of the pointer in it.
+        index: u32,
+    },
+}
+
+/// What a file has from some block on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mapping {
+    /// Blocks that follow one another on the volume. They are blocks that may hold data.
+    Mapped {
+        /// The first block.
+        start: u32,
+        /// The number of blocks, at least 1.
+        len: u32,
+    },
+    /// No blocks.
+    Hole {
+        /// At least so many blocks of the file are missing; at least 1.
+        len: u32,
+    },
+}
+
+/// What is missing for a block of a file to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Growth {
+    /// The pointer that is 0. It has to get the first new block: the first new block of pointers,
+    /// or the first block of data if no block of pointers is missing.
+    pub(crate) slot: Slot,
+    /// The indexes to be filled in the missing blocks of pointers, the one next to the inode
+    /// first: in each the pointer to the next, in the last the pointer to the data.
+    indexes: [u32; DEPTH_MAX - 1],
+    missing: usize,
+    /// Blocks of data, from the wanted one on, that have their (missing) pointers in one place:
+    /// as many can be added with this growth. At least 1.
+    pub(crate) data_blocks: u32,
+}
+
+impl Growth {
+    /// The indexes to be filled in the missing blocks of pointers, of which there are as many.
+    pub(crate) fn indexes(&self) -> &[u32] {
+        self.indexes.get(..self.missing).unwrap_or_default()
+    }
+}
+
+/// A path, walked as far as it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Branch {
+    path: Path,
+    ino: u32,
+    /// What the pointers along the path say. The first `found` are not 0 and lead to blocks that
+    /// may hold data.
+    blocks: [u32; DEPTH_MAX],
+    found: usize,
+}
+
+impl Branch {
+    /// Walks `path` from the pointers `root` of inode `ino`.
+    ///
+    /// # Errors
+    ///
+    /// A pointer on the way, or the one to the data, does not lead to a block that may hold data;
+    /// a block of pointers cannot be read.
+    pub(crate) fn walk<P: PointerBlocks>(
+        layout: &Layout<'_>,
+        ino: u32,
+        root: &Pointers,
+        path: Path,
+        device: &mut P,
+    ) -> Result<Self, P::Error> {
+        let mut branch = Branch {
+            path,
+            ino,
+            blocks: [0; DEPTH_MAX],
+            found: 0,
+        };
+        let mut parent = None;
+        for (place, &index) in branch.blocks.iter_mut().zip(path.indexes()) {
+            let pointer = match parent {
+                None => root.get(index as usize).copied().unwrap_or_default(),
+                Some(block) => {
+                    let mut pointer = U32::ZERO;
+                    device.read(block, index as usize * 4, pointer.as_mut_bytes())?;
+                    pointer.get()
+                }
+            };
+            if pointer == 0 {
+                break;
+            }
+            layout.check_data(Place::Inode(ino), pointer, 1)?;
+            *place = pointer;
+            branch.found += 1;
+            parent = Some(pointer);
+        }
+        Ok(branch)
+    }
+
+    /// The block that the path leads to; `None` when it ends in a hole.
+    pub(crate) fn data(&self) -> Option<u32> {
+        match self.path.depth == self.found {
+            true => self.found().last().copied(),
+            false => None,
+        }
+    }
+
+    /// The pointers that exist, the one in the inode first.
+    fn found(&self) -> &[u32] {
+        self.blocks.get(..self.found).unwrap_or_default()
+    }
+
+    /// The block of pointers with the last pointer that was looked at; `None` for the inode.
+    fn parent(&self) -> Option<u32> {
+        let blocks_of_pointers = self.found.min(self.path.depth.saturating_sub(1));
+        let last = blocks_of_pointers.checked_sub(1)?;
+        self.blocks.get(last).copied()
+    }
+
+    /// Counts the pointers from the last one on for which `matches` (index relative to the last
+    /// one, pointer) holds, up to the first for which it does not, and up to `max`. The path has
+    /// to exist but for its last pointer.
+    fn count_matching<P: PointerBlocks>(
+        &self,
+        root: &Pointers,
+        max: u32,
+        device: &mut P,
+        matches: impl Fn(u32, u32) -> bool,
+    ) -> Result<u32, P::Error> {
+        let max = max.min(self.path.room());
+        let first = self.path.last();
+        let Some(block) = self.parent() else {
+            let pointers = root.iter().skip(first as usize);
+            let same = (0..max).zip(pointers).take_while(|&(i, &p)| matches(i, p));
+            // At most 12.
+            return Ok(same.count() as u32);
+        };
+        let mut window: Window = FromZeros::new_zeroed();
+        let mut count = 0;
+        while count < max {
+            let wanted = (max - count).min(WINDOW as u32);
+            let part = window.get_mut(..wanted as usize).unwrap_or_default();
+            device.read(block, (first + count) as usize * 4, part.as_mut_bytes())?;
+            for pointer in part {
+                if !matches(count, pointer.get()) {
+                    return Ok(count);
+                }
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// The run of blocks, or the hole, that begins here: up to `max` blocks, and not beyond the
+    /// block of pointers that the path ends in.
+    ///
+    /// `root` are the pointers that the path was walked from; `max` is taken as at least 1.
+    ///
+    /// # Errors
+    ///
+    /// A block of the run may not hold data; a block of pointers cannot be read.
+    pub(crate) fn lookup<P: PointerBlocks>(
+        &self,
+        layout: &Layout<'_>,
+        root: &Pointers,
+        max: u32,
+        device: &mut P,
+    ) -> Result<Mapping, P::Error> {
+        if let Some(start) = self.data() {
+            let follows = |i, pointer| start.checked_add(i) == Some(pointer);
+            let len = self.count_matching(root, max, device, follows)?.max(1);
+            layout.check_data(Place::Inode(self.ino), start, len)?;
+            return Ok(Mapping::Mapped { start, len });
+        }
+        let len = self.hole(root, max, device)?;
+        Ok(Mapping::Hole { len })
+    }
+
+    /// Blocks missing from this one on, at least 1, if the path ends in a hole.
+    fn hole<P: PointerBlocks>(
+        &self,
+        root: &Pointers,
+        max: u32,
+        device: &mut P,
+    ) -> Result<u32, P::Error> {
+        let len = if self.found + 1 == self.path.depth {
+            self.count_matching(root, max, device, |_, pointer| pointer == 0)?
+        } else {
+            u32::try_from(self.path.span(self.found)).unwrap_or(u32::MAX)
+        };
+        Ok(len.min(max).max(1))
+    }
+
+    /// What is missing for the block, and up to `max` blocks in all, to exist; `None` when the
+    /// block exists.
+    ///
+    /// `root` are the pointers that the path was walked from.
+    ///
+    /// # Errors
+    ///
+    /// A block of pointers cannot be read.
+    pub(crate) fn growth<P: PointerBlocks>(
+        &self,
+        root: &Pointers,
+        max: u32,
+        device: &mut P,
+    ) -> Result<Option<Growth>, P::Error> {
+        let all = self.path.indexes();
+        let Some((&index, below)) = all.get(self.found..).and_then(|rest| rest.split_first())
+        else {
+            return Ok(None);
+        };
+        let slot = match self.parent() {
+            None => Slot::Inode(index as usize),
+            Some(block) => Slot::Block { block, index },
+        };
+        let mut indexes = [0; DEPTH_MAX - 1];
+        for (to, &from) in indexes.iter_mut().zip(below) {
+            *to = from;
+        }
+        let data_blocks = self.hole(root, max, device)?.min(self.path.room());
+        Ok(Some(Growth {
+            slot,
+            indexes,
+            missing: below.len(),
+            data_blocks,
+        }))
+    }
+
+    /// A good place for the first block that is missing: after the block that the pointer before
+    /// leads to, counting the holes between, or else near the block of pointers. `None` when
+    /// there is neither; the group of the inode is good then.
+    ///
+    /// It is a hint: the number may be of any block, or of none.
+    ///
+    /// # Errors
+    ///
+    /// A block of pointers cannot be read.
+    pub(crate) fn goal<P: PointerBlocks>(
+        &self,
+        root: &Pointers,
+        device: &mut P,
+    ) -> Result<Option<u32>, P::Error> {
+        let level = self.found.min(self.path.depth.saturating_sub(1));
+        let index = self.path.indexes().get(level).copied().unwrap_or_default();
+        let Some(block) = self.parent() else {
+            let before = root.iter().take(index as usize).rposition(|&p| p != 0);
+            let Some((at, &pointer)) = before.and_then(|at| Some((at, root.get(at)?))) else {
+                return Ok(None);
+            };
+            return Ok(Some(pointer.saturating_add(index - at as u32)));
+        };
+        let mut window: Window = FromZeros::new_zeroed();
+        let mut end = index;
+        while end > 0 {
+            let start = end.saturating_sub(WINDOW as u32);
+            let part = window.get_mut(..(end - start) as usize).unwrap_or_default();
+            device.read(block, start as usize * 4, part.as_mut_bytes())?;
+            if let Some((at, pointer)) = (start..end).zip(part).rev().find(|(_, p)| p.get() != 0) {
+                return Ok(Some(pointer.get().saturating_add(index - at)));
+            }
+            end = start;
+        }
+        Ok(Some(block.saturating_add(1)))
+    }
+}
+
+/// Writes pointers to the `len` blocks from `start` on into the block of pointers `bytes`, from
+/// `index` on. Returns the range of bytes changed; `None`, with nothing changed, when they do not
+/// fit.
+pub(crate) fn store_pointers(
+    bytes: &mut [u8],
+    index: u32,
+    start: u32,
+    len: u32,
+) -> Option<Range<usize>> {
+    let first = (index as usize).checked_mul(4)?;
+    let range = first..(len as usize).checked_mul(4)?.checked_add(first)?;
+    let place = <[U32]>::mut_from_bytes(bytes.get_mut(range.clone())?).ok()?;
+    start.checked_add(len)?;
+    for (pointer, block) in place.iter_mut().zip(start..) {
+        pointer.set(block);
+    }
+    Some(range)
+}
+
+/// Writes pointers to the `len` blocks from `start` on into the pointers `root` of an inode, from
+/// `index` on. `None`, with nothing changed, when they do not fit among the direct pointers, or
+/// when more than one is to be written beyond them.
+pub(crate) fn store_root(root: &mut Pointers, index: usize, start: u32, len: u32) -> Option<()> {
+    let end = index.checked_add(len as usize)?;
+    if len > 1 && end > DIRECT {
+        return None;
+    }
+    start.checked_add(len)?;
+    for (pointer, block) in root.get_mut(index..end)?.iter_mut().zip(start..) {
+        *pointer = block;
+    }
+    Some(())
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The three feature sets of a superblock, and the names of their bits.
+//!
+//! The names are those that `dumpe2fs` prints, so that a refused mount tells its user a word that
+//! can be given to `mke2fs -O` or `tune2fs -O`.
+
+use core::fmt;
+
+/// Compatible feature: directories may have hash indexes; they stay readable without.
+pub(crate) const COMPAT_DIR_INDEX: u32 = 0x20;
+/// Compatible feature: the volume was made as ext3 or ext4 with a journal.
+pub(crate) const COMPAT_HAS_JOURNAL: u32 = 0x4;
+/// Compatible feature: blocks after the group descriptors are kept for growing the volume.
+pub(crate) const COMPAT_RESIZE_INODE: u32 = 0x10;
+/// Compatible feature: only two groups, named in the superblock, hold backups.
+pub(crate) const COMPAT_SPARSE_SUPER2: u32 = 0x200;
+/// Incompatible feature: directory entries carry the type of the file.
+pub(crate) const INCOMPAT_FILETYPE: u32 = 0x2;
+/// Read-only compatible feature: not every group has a backup of the superblock.
+pub(crate) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
+/// Read-only compatible feature: files may be larger than 2 GiB.
+pub(crate) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
+/// Read-only compatible feature, never used by any implementation; ext2 accepts it.
+pub(crate) const RO_COMPAT_BTREE_DIR: u32 = 0x4;
+
+/// Incompatible features with which a volume can be mounted.
+///
+/// The ext2 of Linux also accepts `meta_bg`, which moves the group descriptors; it is refused here.
+pub(crate) const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE;
+/// Read-only compatible features with which a volume can be written.
+pub(crate) const RO_COMPAT_SUPPORTED: u32 =
+    RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | RO_COMPAT_BTREE_DIR;
+
+const COMPAT_NAMES: &[(u32, &str)] = &[
+    (0x1, "dir_prealloc"),
+    (0x2, "imagic_inodes"),
+    (COMPAT_HAS_JOURNAL, "has_journal"),
+    (0x8, "ext_attr"),
+    (COMPAT_RESIZE_INODE, "resize_inode"),
+    (COMPAT_DIR_INDEX, "dir_index"),
+    (0x40, "lazy_bg"),
+    (0x80, "exclude_inode"),
+    (0x100, "snapshot_bitmap"),
+    (COMPAT_SPARSE_SUPER2, "sparse_super2"),
+    (0x400, "fast_commit"),
+    (0x800, "stable_inodes"),
+    (0x1000, "orphan_file"),
+];
+
+const INCOMPAT_NAMES: &[(u32, &str)] = &[
+    (0x1, "compression"),
+    (INCOMPAT_FILETYPE, "filetype"),
+    (0x4, "needs_recovery"),
+    (0x8, "journal_dev"),
+    (0x10, "meta_bg"),
+    (0x40, "extent"),
+    (0x80, "64bit"),
+    (0x100, "mmp"),
+    (0x200, "flex_bg"),
+    (0x400, "ea_inode"),
+    (0x1000, "dirdata"),
+    (0x2000, "metadata_csum_seed"),
+    (0x4000, "large_dir"),
+    (0x8000, "inline_data"),
+    (0x10000, "encrypt"),
+    (0x20000, "casefold"),
+];
+
+const RO_COMPAT_NAMES: &[(u32, &str)] = &[
+    (RO_COMPAT_SPARSE_SUPER, "sparse_super"),
+    (RO_COMPAT_LARGE_FILE, "large_file"),
+    (RO_COMPAT_BTREE_DIR, "btree_dir"),
+    (0x8, "huge_file"),
+    (0x10, "uninit_bg"),
+    (0x20, "dir_nlink"),
+    (0x40, "extra_isize"),
+    (0x80, "snapshot"),
+    (0x100, "quota"),
+    (0x200, "bigalloc"),
+    (0x400, "metadata_csum"),
+    (0x800, "replica"),
+    (0x1000, "read-only"),
+    (0x2000, "project"),
+    (0x4000, "shared_blocks"),
+    (0x8000, "verity"),
+    (0x10000, "orphan_present"),
+];
+
+/// Which of the three sets a bit belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// A driver that does not know a bit of this set may use the volume.
+    Compat,
+    /// A driver that does not know a bit of this set must not mount the volume.
+    Incompat,
+    /// A driver that does not know a bit of this set may read the volume only.
+    RoCompat,
+}
+
+/// Some bits of one feature set; prints as their names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// The set.
+    pub(crate) set: Set,
+    /// The bits.
+    pub(crate) bits: u32,
+}
+
+impl Named {
+    /// Whether there is no bit.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.bits == 0
+    }
+}
+
+impl fmt::Display for Named {
+    /// Prints the names with commas between them, then the bits without a name as one number:
+    /// `extent, 64bit, unknown 0x80000000`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = match self.set {
+            Set::Compat => COMPAT_NAMES,
+            Set::Incompat => INCOMPAT_NAMES,
+            Set::RoCompat => RO_COMPAT_NAMES,
+        };
+        let mut rest = self.bits;
+        let mut separator = "";
+        for &(bit, name) in names {
+            if rest & bit != 0 {
+                write!(f, "{separator}{name}")?;
+                separator = ", ";
+                rest &= !bit;
+            }
+        }
+        if rest != 0 {
+            write!(f, "{separator}unknown {rest:#x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The features of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Features {
+    pub(super) compat: u32,
+    pub(super) incompat: u32,
+    pub(super) ro_compat: u32,
+}
+
+impl Features {
+    /// Whether all of `bits` are set among the compatible features.
+    pub(crate) const fn compat(&self, bits: u32) -> bool {
+        self.compat & bits == bits
+    }
+
+    /// Whether all of `bits` are set among the incompatible features.
+    pub(crate) const fn incompat(&self, bits: u32) -> bool {
+        self.incompat & bits == bits
+    }
+
+    /// Whether all of `bits` are set among the read-only compatible features.
+    pub(crate) const fn ro_compat(&self, bits: u32) -> bool {
+        self.ro_compat & bits == bits
+    }
+
+    /// Incompatible features that forbid mounting the volume at all.
+    pub(crate) const fn forbid_mount(&self) -> Named {
+        Named {
+            set: Set::Incompat,
+            bits: self.incompat & !INCOMPAT_SUPPORTED,
+        }
+    }
+
+    /// Read-only compatible features that forbid writing to the volume.
+    pub(crate) const fn forbid_write(&self) -> Named {
+        Named {
+            set: Set::RoCompat,
+            bits: self.ro_compat & !RO_COMPAT_SUPPORTED,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The arithmetic of a volume: sizes of blocks and groups, and what lies where.
+//!
+//! A volume is `first_data_block` blocks that belong to no group, then groups of
+//! `blocks_per_group` blocks, the last of which may be shorter. Some groups begin with a copy of
+//! the superblock and of all group descriptors, and with blocks reserved for more descriptors;
+//! every group has a block bitmap, an inode bitmap and a table of inodes. Everything else is data.
+
+use super::{Corrupt, Place};
+
+/// Inode number of the root directory.
+pub(crate) const ROOT_INO: u32 = 2;
+
+/// Which groups hold a backup of the superblock and of the group descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backups {
+    /// Every group (revision 0).
+    All,
+    /// Groups 0 and 1 and the powers of 3, 5 and 7 (`sparse_super`).
+    Sparse,
+    /// Group 0 and the groups that the superblock names, 0 for none (`sparse_super2`).
+    Named([u32; 2]),
+}
+
+/// The validated geometry of a volume.
+///
+/// Only [`Superblock::parse`](super::superblock::Superblock::parse) makes one. It guarantees:
+///
+/// - `block_bits` is 10, 11 or 12; the inode size is a power of two from 128 to the block size;
+/// - there is at least one group, `first_data_block < blocks_count`, and every group number
+///   below `groups` begins at a block below `blocks_count`;
+/// - one group holds at least its own metadata, and a bitmap of one block covers the blocks, and
+///   the inodes, of a group;
+/// - `inodes_count` is `groups * inodes_per_group`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(super) block_bits: u32,
+    pub(super) blocks_count: u32,
+    pub(super) first_data_block: u32,
+    pub(super) blocks_per_group: u32,
+    pub(super) groups: u32,
+    pub(super) inodes_per_group: u32,
+    pub(super) inodes_count: u32,
+    pub(super) inode_size: u32,
+    pub(super) first_ino: u32,
+    pub(super) reserved_gdt_blocks: u32,
+    pub(super) backups: Backups,
+    pub(super) filetype: bool,
+}
+
+/// Where an inode is, up to the start of its group's inode table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InodeSlot {
+    /// The block group.
+    pub(crate) group: u32,
+    /// Index of the inode in its group: its bit in the inode bitmap.
+    pub(crate) index: u32,
+    /// Block, counted from the start of the group's inode table.
+    pub(crate) table_block: u32,
+    /// Byte offset in that block.
+    pub(crate) offset: u32,
+}
+
+impl Geometry {
+    /// Base-2 logarithm of the block size in bytes: 10 to 12.
+    pub(crate) const fn block_bits(&self) -> u32 {
+        self.block_bits
+    }
+
+    /// Block size in bytes.
+    pub(crate) const fn block_size(&self) -> u32 {
+        1 << self.block_bits
+    }
+
+    /// 512-byte sectors in a block: the unit of an inode's block count.
+    pub(crate) const fn sectors_per_block(&self) -> u32 {
+        1 << (self.block_bits - 9)
+    }
+
+    /// Blocks of the volume, all kinds.
+    pub(crate) const fn blocks_count(&self) -> u32 {
+        self.blocks_count
+    }
+
+    /// The block at which group 0 begins: 1 with blocks of 1 KiB, else 0.
+    pub(crate) const fn first_data_block(&self) -> u32 {
+        self.first_data_block
+    }
+
+    /// Blocks of every group but perhaps the last.
+    pub(crate) const fn blocks_per_group(&self) -> u32 {
+        self.blocks_per_group
+    }
+
+    /// Number of groups.
+    pub(crate) const fn groups(&self) -> u32 {
+        self.groups
+    }
+
+    /// Inodes of each group.
+    pub(crate) const fn inodes_per_group(&self) -> u32 {
+        self.inodes_per_group
+    }
+
+    /// Inodes of the volume; the largest inode number.
+    pub(crate) const fn inodes_count(&self) -> u32 {
+        self.inodes_count
+    }
+
+    /// Size of an inode on the disk, in bytes.
+    pub(crate) const fn inode_size(&self) -> u32 {
+        self.inode_size
+    }
+
+    /// First inode number that is not reserved.
+    pub(crate) const fn first_ino(&self) -> u32 {
+        self.first_ino
+    }
+
+    /// Inodes in one block of an inode table.
+    pub(crate) const fn inodes_per_block(&self) -> u32 {
+        self.block_size() / self.inode_size
+    }
+
+    /// Blocks of one group's inode table.
+    pub(crate) const fn inode_table_blocks(&self) -> u32 {
+        self.inodes_per_group / self.inodes_per_block()
+    }
+
+    /// Group descriptors in one block.
+    pub(crate) const fn descriptors_per_block(&self) -> u32 {
+        self.block_size() / 32
+    }
+
+    /// Blocks that hold all group descriptors.
+    pub(crate) const fn descriptor_blocks(&self) -> u32 {
+        self.groups.div_ceil(self.descriptors_per_block())
+    }
+
+    /// Block pointers in one indirect block.
+    pub(crate) const fn pointers_per_block(&self) -> u32 {
+        self.block_size() / 4
+    }
+
+    /// Whether directory entries carry the type of the file.
+    pub(crate) const fn has_filetype(&self) -> bool {
+        self.filetype
+    }
+
+    /// First block of `group`, or `u32::MAX` when there is no such group.
+    pub(crate) const fn group_first_block(&self, group: u32) -> u32 {
+        self.first_data_block
+            .saturating_add(group.saturating_mul(self.blocks_per_group))
+    }
+
+    /// Blocks of `group`; 0 when there is no such group.
+    pub(crate) fn group_blocks(&self, group: u32) -> u32 {
+        self.blocks_count
+            .saturating_sub(self.group_first_block(group))
+            .min(self.blocks_per_group)
+    }
+
+    /// The group of `block` and the index of `block` in it, which is its bit in the block bitmap.
+    /// `None` when the block belongs to no group.
+    pub(crate) const fn locate_block(&self, block: u32) -> Option<(u32, u32)> {
+        if block >= self.blocks_count {
+            return None;
+        }
+        let Some(relative) = block.checked_sub(self.first_data_block) else {
+            return None;
+        };
+        Some((
+            relative / self.blocks_per_group,
+            relative % self.blocks_per_group,
+        ))
+    }
+
+    /// Block and byte offset of the descriptor of `group`; `None` when there is no such group.
+    pub(crate) const fn descriptor_location(&self, group: u32) -> Option<(u32, u32)> {
+        if group >= self.groups {
+            return None;
+        }
+        // Within the volume: parse checked that the descriptors fit into group 0.
+        let block = (self.first_data_block + 1) + group / self.descriptors_per_block();
+        Some((block, group % self.descriptors_per_block() * 32))
+    }
+
+    /// Whether `group` begins with a superblock (the primary one or a backup) and descriptors.
+    pub(crate) const fn has_super(&self, group: u32) -> bool {
+        match self.backups {
+            Backups::All => true,
+            Backups::Sparse => {
+                group <= 1
+                    || is_power_of(group, 3)
+                    || is_power_of(group, 5)
+                    || is_power_of(group, 7)
+            }
+            Backups::Named([a, b]) => group == 0 || group == a || group == b,
+        }
+    }
+
+    /// Blocks at the start of `group` taken by a superblock, by group descriptors and by the
+    /// room that is reserved for more descriptors.
+    pub(crate) const fn base_metadata(&self, group: u32) -> u32 {
+        if self.has_super(group) {
+            self.super_blocks()
+        } else {
+            0
+        }
+    }
+
+    /// Blocks that a superblock takes together with the descriptors and the reserved room.
+    pub(super) const fn super_blocks(&self) -> u32 {
+        (1 + self.descriptor_blocks()).saturating_add(self.reserved_gdt_blocks)
+    }
+
+    /// Blocks that can never hold data, as `statfs` subtracts them from the size of the volume:
+    /// superblocks, descriptors, bitmaps and inode tables. The room for more descriptors is not
+    /// among them; it belongs to an inode.
+    ///
+    /// Takes time in proportion to the number of groups: compute it once.
+    pub(crate) fn overhead(&self) -> u32 {
+        let backups = (0..self.groups).filter(|&g| self.has_super(g)).count() as u64;
+        let per_group = 2 + u64::from(self.inode_table_blocks());
+        let blocks = u64::from(self.first_data_block)
+            + backups * (1 + u64::from(self.descriptor_blocks()))
+            + u64::from(self.groups) * per_group;
+        // Each group fits its metadata, but hostile backups may not fit into a short last group.
+        u32::try_from(blocks).map_or(self.blocks_count, |b| b.min(self.blocks_count))
+    }
+
+    /// Checks that `ino` can be the inode of a file: the root, or an inode that is not reserved.
+    pub(crate) const fn is_file_ino(&self, ino: u32) -> bool {
+        ino == ROOT_INO || (ino >= self.first_ino && ino <= self.inodes_count)
+    }
+
+    /// Group, and place in the group's inode table, of inode `ino`, reserved inodes included.
+    ///
+    /// # Errors
+    ///
+    /// There is no inode 0, and none above [`inodes_count`](Self::inodes_count).
+    pub(crate) const fn inode_slot(&self, ino: u32) -> Result<InodeSlot, Corrupt> {
+        if ino == 0 || ino > self.inodes_count {
+            return Err(Corrupt::new(Place::Inode(ino), "no such inode"));
+        }
+        let index = (ino - 1) % self.inodes_per_group;
+        Ok(InodeSlot {
+            group: (ino - 1) / self.inodes_per_group,
+            index,
+            table_block: index / self.inodes_per_block(),
+            offset: index % self.inodes_per_block() * self.inode_size,
+        })
+    }
+
+    /// Number of the inode with bit `index` in the inode bitmap of `group`; `None` when there is
+    /// no such inode.
+    pub(crate) const fn ino_at(&self, group: u32, index: u32) -> Option<u32> {
+        if group >= self.groups || index >= self.inodes_per_group {
+            return None;
+        }
+        Some(group * self.inodes_per_group + index + 1)
+    }
+}
+
+/// Whether `n` is a power of `base`, the power 1 included.
+const fn is_power_of(mut n: u32, base: u32) -> bool {
+    if n == 0 {
+        return false;
+    }
+    while n % base == 0 {
+        n /= base;
+    }
+    n == 1
+}

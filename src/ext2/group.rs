@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Group descriptors: where a group has its bitmaps and inode table, and how much of it is free.
+
+use core::{mem::offset_of, ops::Range};
+
+use zerocopy::{
+    little_endian::{U16, U32},
+    FromBytes,
+};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Corrupt, Geometry, Place};
+
+/// Size of a group descriptor in bytes.
+pub(crate) const GROUP_DESCRIPTOR_SIZE: usize = 32;
+
+/// A group descriptor as it is on the disk.
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct RawGroup {
+    pub(super) block_bitmap: U32,
+    pub(super) inode_bitmap: U32,
+    pub(super) inode_table: U32,
+    pub(super) free_blocks: U16,
+    pub(super) free_inodes: U16,
+    pub(super) used_dirs: U16,
+    pub(super) padding: U16,
+    pub(super) reserved: [U32; 3],
+}
+
+const _: () = {
+    assert!(size_of::<RawGroup>() == GROUP_DESCRIPTOR_SIZE);
+    assert!(offset_of!(RawGroup, free_blocks) == 12);
+};
+
+/// Where the metadata of a group is. Never changes while the volume is mounted.
+///
+/// All of it lies in the group, after what a superblock takes, and does not overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GroupLayout {
+    pub(super) block_bitmap: u32,
+    pub(super) inode_bitmap: u32,
+    pub(super) inode_table: u32,
+}
+
+impl GroupLayout {
+    /// The block that holds the block bitmap.
+    pub(crate) const fn block_bitmap(&self) -> u32 {
+        self.block_bitmap
+    }
+
+    /// The block that holds the inode bitmap.
+    pub(crate) const fn inode_bitmap(&self) -> u32 {
+        self.inode_bitmap
+    }
+
+    /// The first block of the inode table.
+    pub(crate) const fn inode_table(&self) -> u32 {
+        self.inode_table
+    }
+}
+
+/// The counters of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GroupCounts {
+    /// Free blocks, at most the blocks of the group.
+    pub(crate) free_blocks: u16,
+    /// Free inodes, at most the inodes of a group.
+    pub(crate) free_inodes: u16,
+    /// Directories among the inodes in use, at most the inodes of a group.
+    pub(crate) used_dirs: u16,
+}
+
+/// A validated group descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Group {
+    /// Where its metadata is.
+    pub(crate) layout: GroupLayout,
+    /// What it counts.
+    pub(crate) counts: GroupCounts,
+}
+
+impl Group {
+    /// Reads the descriptor of `group` from its [`GROUP_DESCRIPTOR_SIZE`] bytes.
+    ///
+    /// # Errors
+    ///
+    /// A bitmap or the inode table is not in the group or overlaps other metadata, or a counter
+    /// is too large.
+    pub(crate) fn parse(geometry: &Geometry, group: u32, bytes: &[u8]) -> Result<Self, Corrupt> {
+        let at = Place::Group(group);
+        let Ok((raw, _)) = RawGroup::ref_from_prefix(bytes) else {
+            return Err(Corrupt::new(at, "descriptor shorter than 32 bytes"));
+        };
+        if group >= geometry.groups() {
+            return Err(Corrupt::new(at, "no such group"));
+        }
+
+        let first = u64::from(geometry.group_first_block(group));
+        let end = first + u64::from(geometry.group_blocks(group));
+        let usable = first + u64::from(geometry.base_metadata(group))..end;
+        let table_blocks = u64::from(geometry.inode_table_blocks());
+        let inside = |start: u64, len: u64| start >= usable.start && start + len <= usable.end;
+
+        let block_bitmap = u64::from(raw.block_bitmap.get());
+        let inode_bitmap = u64::from(raw.inode_bitmap.get());
+        let inode_table = u64::from(raw.inode_table.get());
+        if !inside(block_bitmap, 1) {
+            let what = "block bitmap outside the group or over a superblock";
+            return Err(Corrupt::found(at, what, block_bitmap));
+        }
+        if !inside(inode_bitmap, 1) {
+            let what = "inode bitmap outside the group or over a superblock";
+            return Err(Corrupt::found(at, what, inode_bitmap));
+        }
+        if !inside(inode_table, table_blocks) {
+            let what = "inode table outside the group or over a superblock";
+            return Err(Corrupt::found(at, what, inode_table));
+        }
+        let table = inode_table..inode_table + table_blocks;
+        if block_bitmap == inode_bitmap
+            || table.contains(&block_bitmap)
+            || table.contains(&inode_bitmap)
+        {
+            return Err(Corrupt::new(at, "bitmaps and inode table overlap"));
+        }
+
+        let counts = GroupCounts {
+            free_blocks: raw.free_blocks.get(),
+            free_inodes: raw.free_inodes.get(),
+            used_dirs: raw.used_dirs.get(),
+        };
+        if u32::from(counts.free_blocks) > geometry.group_blocks(group) {
+            let what = "more free blocks than blocks";
+            return Err(Corrupt::found(at, what, counts.free_blocks.into()));
+        }
+        if u32::from(counts.free_inodes) > geometry.inodes_per_group() {
+            let what = "more free inodes than inodes";
+            return Err(Corrupt::found(at, what, counts.free_inodes.into()));
+        }
+        if u32::from(counts.used_dirs) > geometry.inodes_per_group() {
+            let what = "more directories than inodes";
+            return Err(Corrupt::found(at, what, counts.used_dirs.into()));
+        }
+        Ok(Group {
+            layout: GroupLayout {
+                block_bitmap: raw.block_bitmap.get(),
+                inode_bitmap: raw.inode_bitmap.get(),
+                inode_table: raw.inode_table.get(),
+            },
+            counts,
+        })
+    }
+}
+
+impl GroupCounts {
+    /// Counts `blocks` free blocks of `group` as used.
+    ///
+    /// # Errors
+    ///
+    /// There are not so many; the bitmap then contradicts the descriptor. Nothing is changed.
+    pub(crate) fn take_blocks(&mut self, group: u32, blocks: u32) -> Result<(), Corrupt> {
+        let left = u32::from(self.free_blocks).checked_sub(blocks);
+        match left.and_then(|n| u16::try_from(n).ok()) {
+            Some(left) => self.free_blocks = left,
+            None => {
+                let what = "fewer free blocks counted than the bitmap has";
+                return Err(Corrupt::found(
+                    Place::Group(group),
+                    what,
+                    self.free_blocks.into(),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts `blocks` blocks of `group` as free.
+    ///
+    /// # Errors
+    ///
+    /// More would be free than the group has. Nothing is changed.
+    pub(crate) fn give_blocks(
+        &mut self,
+        geometry: &Geometry,
+        group: u32,
+        blocks: u32,
+    ) -> Result<(), Corrupt> {
+        let free = u32::from(self.free_blocks).saturating_add(blocks);
+        match u16::try_from(free) {
+            Ok(count) if free <= geometry.group_blocks(group) => self.free_blocks = count,
+            _ => {
+                let what = "more free blocks than blocks";
+                return Err(Corrupt::found(Place::Group(group), what, free.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts one free inode of `group` as used, for a directory or for something else.
+    ///
+    /// # Errors
+    ///
+    /// There is none; the bitmap then contradicts the descriptor. Nothing is changed.
+    pub(crate) fn take_inode(&mut self, group: u32, directory: bool) -> Result<(), Corrupt> {
+        let Some(left) = self.free_inodes.checked_sub(1) else {
+            let what = "no free inodes counted, but the bitmap has one";
+            return Err(Corrupt::new(Place::Group(group), what));
+        };
+        self.free_inodes = left;
+        self.used_dirs = self.used_dirs.saturating_add(directory.into());
+        Ok(())
+    }
+
+    /// Counts one inode of `group` as free; it was a directory or something else.
+    ///
+    /// # Errors
+    ///
+    /// More would be free than the group has, or no directory was counted. Nothing is changed.
+    pub(crate) fn give_inode(
+        &mut self,
+        geometry: &Geometry,
+        group: u32,
+        directory: bool,
+    ) -> Result<(), Corrupt> {
+        let at = Place::Group(group);
+        if u32::from(self.free_inodes) >= geometry.inodes_per_group() {
+            return Err(Corrupt::new(at, "more free inodes than inodes"));
+        }
+        let Some(dirs) = self.used_dirs.checked_sub(directory.into()) else {
+            return Err(Corrupt::new(
+                at,
+                "a directory is freed but none was counted",
+            ));
+        };
+        self.free_inodes = self.free_inodes.saturating_add(1);
+        self.used_dirs = dirs;
+        Ok(())
+    }
+
+    /// Writes the counters into `bytes`, the descriptor of `group`; returns the range changed.
+    ///
+    /// # Errors
+    ///
+    /// `bytes` is shorter than a descriptor.
+    pub(crate) fn store(&self, group: u32, bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
+        let Ok((raw, _)) = RawGroup::mut_from_prefix(bytes) else {
+            let what = "descriptor shorter than 32 bytes";
+            return Err(Corrupt::new(Place::Group(group), what));
+        };
+        raw.free_blocks.set(self.free_blocks);
+        raw.free_inodes.set(self.free_inodes);
+        raw.used_dirs.set(self.used_dirs);
+        Ok(offset_of!(RawGroup, free_blocks)..offset_of!(RawGroup, padding))
+    }
+}

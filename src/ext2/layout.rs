@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What lies where on a volume: the geometry together with the places from the descriptors.
+//!
+//! This is what decides whether a block pointer from the disk may be followed: a pointer that
+//! leads into an inode table would give the content of a file the power to change inodes.
+
+use super::{geometry::InodeSlot, group::GroupLayout, Corrupt, Geometry, Place};
+
+/// The map of a mounted volume.
+#[derive(Clone, Copy)]
+pub(crate) struct Layout<'a> {
+    geometry: &'a Geometry,
+    groups: &'a [GroupLayout],
+}
+
+/// The place of an inode on the volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InodeLocation {
+    /// The block.
+    pub(crate) block: u32,
+    /// Byte offset in the block. The inode does not cross the end of the block.
+    pub(crate) offset: u32,
+}
+
+fn overlap(a: u32, a_len: u32, b: u32, b_len: u32) -> bool {
+    u64::from(a) < u64::from(b) + u64::from(b_len) && u64::from(b) < u64::from(a) + u64::from(a_len)
+}
+
+impl<'a> Layout<'a> {
+    /// The map made of `geometry` and of the validated layouts of all groups, in order.
+    pub(crate) const fn new(geometry: &'a Geometry, groups: &'a [GroupLayout]) -> Self {
+        Layout { geometry, groups }
+    }
+
+    /// The geometry.
+    pub(crate) const fn geometry(&self) -> &'a Geometry {
+        self.geometry
+    }
+
+    /// The metadata of `group`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such group.
+    pub(crate) fn group(&self, group: u32) -> Result<&'a GroupLayout, Corrupt> {
+        self.groups
+            .get(group as usize)
+            .ok_or(Corrupt::new(Place::Group(group), "no such group"))
+    }
+
+    /// The place of inode `ino`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such inode.
+    pub(crate) fn locate_inode(&self, ino: u32) -> Result<InodeLocation, Corrupt> {
+        let InodeSlot {
+            group,
+            table_block,
+            offset,
+            ..
+        } = self.geometry.inode_slot(ino)?;
+        // The table lies in the volume as a whole.
+        let block = self.group(group)?.inode_table().saturating_add(table_block);
+        Ok(InodeLocation { block, offset })
+    }
+
+    /// Checks that the `len` blocks from `start` on may belong to a file: that they are blocks of
+    /// the volume and not metadata of any group. `at` is who points there.
+    ///
+    /// # Errors
+    ///
+    /// They are not, or `len` is 0.
+    pub(crate) fn check_data(&self, at: Place, start: u32, len: u32) -> Result<(), Corrupt> {
+        const OUTSIDE: &str = "block pointer outside the volume";
+        const METADATA: &str = "block pointer into metadata";
+        let geometry = self.geometry;
+        let last = match len.checked_sub(1).and_then(|n| start.checked_add(n)) {
+            Some(last) if last < geometry.blocks_count() => last,
+            _ => return Err(Corrupt::found(at, OUTSIDE, start.into())),
+        };
+        let (Some((first_group, _)), Some((last_group, _))) =
+            (geometry.locate_block(start), geometry.locate_block(last))
+        else {
+            return Err(Corrupt::found(at, OUTSIDE, start.into()));
+        };
+        for number in first_group..=last_group {
+            let group = self.group(number)?;
+            let base = geometry.group_first_block(number);
+            if overlap(start, len, base, geometry.base_metadata(number))
+                || overlap(start, len, group.block_bitmap(), 1)
+                || overlap(start, len, group.inode_bitmap(), 1)
+                || overlap(
+                    start,
+                    len,
+                    group.inode_table(),
+                    geometry.inode_table_blocks(),
+                )
+            {
+                return Err(Corrupt::found(at, METADATA, start.into()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `visit` on each run of metadata blocks of `group`: index in the group, and length.
+    ///
+    /// # Errors
+    ///
+    /// There is no such group, or `visit` fails.
+    pub(crate) fn for_each_metadata(
+        &self,
+        group: u32,
+        mut visit: impl FnMut(u32, u32) -> Result<(), Corrupt>,
+    ) -> Result<(), Corrupt> {
+        let layout = self.group(group)?;
+        let base = self.geometry.group_first_block(group);
+        let relative = |block: u32| block.saturating_sub(base);
+        visit(0, self.geometry.base_metadata(group))?;
+        visit(relative(layout.block_bitmap()), 1)?;
+        visit(relative(layout.inode_bitmap()), 1)?;
+        visit(
+            relative(layout.inode_table()),
+            self.geometry.inode_table_blocks(),
+        )
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The on-disk format of the second extended filesystem.
+//!
+//! Nothing here knows the kernel: the functions work on byte slices, on plain values and on a few
+//! small traits, so the same files are compiled into the module and, by `tests/host`, into an
+//! ordinary program where unit tests and property tests reach them.
+//!
+//! What comes from the disk is hostile. Bytes are read through the raw layouts of this module
+//! ([`superblock::RawSuperblock`], [`group::RawGroup`], [`inode::RawInode`], ...), whose every bit
+//! pattern is legal, and turned by a `parse` function into a type that cannot hold a bad value;
+//! what is wrong becomes a [`Corrupt`], which says what and where. No function panics, whatever
+//! the bytes are: slices are taken apart with `get`, and arithmetic on numbers from the disk
+//! happens after their ranges were checked.
+//!
+//! A function that changes a block does so in a copy the caller made, and returns the range of
+//! bytes it changed; the caller writes those, and only those, back.
+//!
+//! # References
+//!
+//! - Card, Ts'o, Tweedie: "Design and Implementation of the Second Extended Filesystem".
+//! - Dave Poirier: "The Second Extended File System: Internal Layout".
+//! - `Documentation/filesystems/ext2.rst` and `Documentation/filesystems/ext4/` in the Linux tree.
+
+#![warn(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::todo,
+    clippy::unreachable,
+    clippy::unwrap_used
+)]
+
+pub(crate) mod bitmap;
+pub(crate) mod block_map;
+pub(crate) mod choose_group;
+pub(crate) mod directory;
+pub(crate) mod error;
+pub(crate) mod features;
+pub(crate) mod geometry;
+pub(crate) mod group;
+pub(crate) mod inode;
+pub(crate) mod layout;
+pub(crate) mod superblock;
+pub(crate) mod truncate;
+pub(crate) mod xattr;
+
+pub(crate) use error::{Corrupt, Place};
+pub(crate) use geometry::Geometry;
+pub(crate) use layout::Layout;

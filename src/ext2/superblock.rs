@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The superblock: its layout, its validation, and the few fields that a mount changes.
+
+use core::{fmt, mem::offset_of, ops::Range};
+
+use zerocopy::{
+    little_endian::{U16, U32},
+    FromBytes,
+};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{
+    features::{
+        self, Features, Named, COMPAT_RESIZE_INODE, COMPAT_SPARSE_SUPER2, INCOMPAT_FILETYPE,
+        RO_COMPAT_LARGE_FILE, RO_COMPAT_SPARSE_SUPER,
+    },
+    geometry::Backups,
+    Corrupt, Geometry, Place,
+};
+
+/// Byte offset of the superblock on the device, whatever the block size is.
+pub(crate) const SUPERBLOCK_OFFSET: u64 = 1024;
+/// Size of the superblock in bytes.
+pub(crate) const SUPERBLOCK_SIZE: usize = 1024;
+
+/// The number that marks an ext2 superblock.
+pub(crate) const MAGIC: u16 = 0xef53;
+
+/// First inode that is not reserved, in revision 0; the least possible one in revision 1.
+const GOOD_OLD_FIRST_INO: u32 = 11;
+/// Size of an inode in revision 0; the least possible one in revision 1.
+const GOOD_OLD_INODE_SIZE: u32 = 128;
+
+/// Bit of `state`: the volume was unmounted cleanly.
+const STATE_VALID: u16 = 1;
+/// Bit of `state`: errors were found in the volume.
+const STATE_ERROR: u16 = 2;
+
+/// The superblock as it is on the disk.
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct RawSuperblock {
+    pub(super) inodes_count: U32,
+    pub(super) blocks_count: U32,
+    pub(super) reserved_blocks: U32,
+    pub(super) free_blocks: U32,
+    pub(super) free_inodes: U32,
+    pub(super) first_data_block: U32,
+    pub(super) log_block_size: U32,
+    pub(super) log_fragment_size: U32,
+    pub(super) blocks_per_group: U32,
+    pub(super) fragments_per_group: U32,
+    pub(super) inodes_per_group: U32,
+    pub(super) mount_time: U32,
+    pub(super) write_time: U32,
+    pub(super) mount_count: U16,
+    pub(super) max_mount_count: U16,
+    pub(super) magic: U16,
+    pub(super) state: U16,
+    pub(super) errors: U16,
+    pub(super) minor_revision: U16,
+    pub(super) last_check: U32,
+    pub(super) check_interval: U32,
+    pub(super) creator_os: U32,
+    pub(super) revision: U32,
+    pub(super) reserved_uid: U16,
+    pub(super) reserved_gid: U16,
+    // From here on in revision 1 only.
+    pub(super) first_ino: U32,
+    pub(super) inode_size: U16,
+    pub(super) block_group: U16,
+    pub(super) compat: U32,
+    pub(super) incompat: U32,
+    pub(super) ro_compat: U32,
+    pub(super) uuid: [u8; 16],
+    pub(super) volume_name: [u8; 16],
+    pub(super) last_mounted: [u8; 64],
+    pub(super) algorithms: U32,
+    pub(super) preallocate_blocks: u8,
+    pub(super) preallocate_dir_blocks: u8,
+    pub(super) reserved_gdt_blocks: U16,
+    pub(super) journal_uuid: [u8; 16],
+    pub(super) journal_ino: U32,
+    pub(super) journal_device: U32,
+    pub(super) last_orphan: U32,
+    pub(super) hash_seed: [U32; 4],
+    pub(super) hash_version: u8,
+    pub(super) journal_backup_type: u8,
+    pub(super) descriptor_size: U16,
+    pub(super) default_mount_options: U32,
+    pub(super) first_meta_group: U32,
+    // Fields of ext4, of no use here up to the groups of sparse_super2.
+    pub(super) unused1: [u8; 0x24c - 0x108],
+    pub(super) backup_groups: [U32; 2],
+    pub(super) unused2: [u8; 0x400 - 0x254],
+}
+
+const _: () = {
+    assert!(size_of::<RawSuperblock>() == SUPERBLOCK_SIZE);
+    assert!(offset_of!(RawSuperblock, magic) == 0x38);
+    assert!(offset_of!(RawSuperblock, first_ino) == 0x54);
+    assert!(offset_of!(RawSuperblock, reserved_gdt_blocks) == 0xce);
+    assert!(offset_of!(RawSuperblock, first_meta_group) == 0x104);
+    assert!(offset_of!(RawSuperblock, backup_groups) == 0x24c);
+};
+
+/// Why a volume cannot be mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MountError {
+    /// The magic number is not there; what is there instead.
+    NotExt2(u16),
+    /// A revision above 1.
+    Revision(u32),
+    /// Incompatible features that are not supported.
+    Features(Named),
+    /// A block size that is not supported: base-2 logarithm of the size in KiB.
+    BlockSize(u32),
+    /// The device, or the image file, is smaller than the volume. Sizes in bytes.
+    Truncated {
+        /// Size of the volume.
+        volume: u64,
+        /// Size of the device.
+        device: u64,
+    },
+    /// The superblock contradicts itself.
+    Corrupt(Corrupt),
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MountError::NotExt2(magic) => write!(
+                f,
+                "not an ext2 volume: magic number {magic:#06x} instead of {MAGIC:#06x}"
+            ),
+            MountError::Revision(revision) => write!(f, "unsupported revision {revision}"),
+            MountError::Features(names) => write!(f, "unsupported features: {names}"),
+            MountError::BlockSize(log @ 3..=6) => write!(
+                f,
+                "unsupported block size: {} KiB, supported are 1, 2 and 4 KiB",
+                1u32 << log
+            ),
+            MountError::BlockSize(log) => write!(
+                f,
+                "impossible block size: 2^{log} KiB, supported are 1, 2 and 4 KiB"
+            ),
+            MountError::Truncated { volume, device } => write!(
+                f,
+                "truncated: the volume has {volume} bytes, the device only {device}"
+            ),
+            MountError::Corrupt(corrupt) => corrupt.fmt(f),
+        }
+    }
+}
+
+impl From<Corrupt> for MountError {
+    fn from(corrupt: Corrupt) -> Self {
+        MountError::Corrupt(corrupt)
+    }
+}
+
+/// What to do when the volume turns out to be corrupt: the default for the `errors=` option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnError {
+    /// Report it and go on.
+    Continue,
+    /// Allow no more writes.
+    RemountReadOnly,
+    /// Stop the machine.
+    Panic,
+}
+
+/// The state of a volume, from the last unmount or from an error since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct State(u16);
+
+impl State {
+    /// Whether it was unmounted cleanly.
+    pub(crate) const fn is_clean(self) -> bool {
+        self.0 & STATE_VALID != 0
+    }
+
+    /// Whether an error was found in it and no `e2fsck` ran since.
+    pub(crate) const fn has_errors(self) -> bool {
+        self.0 & STATE_ERROR != 0
+    }
+}
+
+/// A validated superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Superblock {
+    /// Sizes and places.
+    pub(crate) geometry: Geometry,
+    /// The features; those that forbid mounting are not among them.
+    pub(crate) features: Features,
+    /// Blocks that only the privileged may take.
+    pub(crate) reserved_blocks: u32,
+    /// A user who may take the reserved blocks.
+    pub(crate) reserved_uid: u16,
+    /// A group whose members may take the reserved blocks.
+    pub(crate) reserved_gid: u16,
+    /// State before this mount. Give it back with [`mark_unmounted`].
+    pub(crate) state: State,
+    /// What to do about corruption.
+    pub(crate) on_error: OnError,
+    /// Mounts since the last check.
+    pub(crate) mount_count: u16,
+    /// Mounts after which a check is recommended; `None` for any number.
+    pub(crate) max_mount_count: Option<u16>,
+    /// Identifier of the volume.
+    pub(crate) uuid: [u8; 16],
+    /// Mount options that hold unless others are given, as `EXT2_DEFM_*` bits.
+    pub(crate) default_mount_options: u32,
+}
+
+impl Superblock {
+    /// Reads a superblock from its [`SUPERBLOCK_SIZE`] bytes. `device_bytes` is the size of the
+    /// device.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError`] tells why it is no superblock, or none of a volume that can be mounted.
+    /// Read-only compatible features do not count here: see [`Features::forbid_write`].
+    pub(crate) fn parse(bytes: &[u8], device_bytes: u64) -> Result<Self, MountError> {
+        let Ok((raw, _)) = RawSuperblock::ref_from_prefix(bytes) else {
+            return Err(bad("shorter than 1024 bytes").into());
+        };
+        if raw.magic.get() != MAGIC {
+            return Err(MountError::NotExt2(raw.magic.get()));
+        }
+        let revision = raw.revision.get();
+        if revision > 1 {
+            return Err(MountError::Revision(revision));
+        }
+        // As in Linux, features count in revision 0 too: old drivers set them without raising
+        // the revision.
+        let features = Features {
+            compat: raw.compat.get(),
+            incompat: raw.incompat.get(),
+            ro_compat: raw.ro_compat.get(),
+        };
+        if !features.forbid_mount().is_empty() {
+            return Err(MountError::Features(features.forbid_mount()));
+        }
+        let geometry = parse_geometry(raw, &features, device_bytes)?;
+
+        let reserved_blocks = raw.reserved_blocks.get();
+        if reserved_blocks > geometry.blocks_count {
+            return Err(found("more reserved blocks than blocks", reserved_blocks).into());
+        }
+        // The field is signed: a negative number, and 0, stand for "never".
+        let max_mount_count = match raw.max_mount_count.get() {
+            0 | 0x8000.. => None,
+            count => Some(count),
+        };
+        Ok(Superblock {
+            geometry,
+            features,
+            reserved_blocks,
+            reserved_uid: raw.reserved_uid.get(),
+            reserved_gid: raw.reserved_gid.get(),
+            state: State(raw.state.get()),
+            on_error: match raw.errors.get() {
+                1 => OnError::Continue,
+                3 => OnError::Panic,
+                _ => OnError::RemountReadOnly,
+            },
+            mount_count: raw.mount_count.get(),
+            max_mount_count,
+            uuid: raw.uuid,
+            default_mount_options: raw.default_mount_options.get(),
+        })
+    }
+}
+
+const fn bad(what: &'static str) -> Corrupt {
+    Corrupt::new(Place::Superblock, what)
+}
+
+fn found(what: &'static str, value: u32) -> Corrupt {
+    Corrupt::found(Place::Superblock, what, value.into())
+}
+
+fn parse_geometry(
+    raw: &RawSuperblock,
+    features: &Features,
+    device_bytes: u64,
+) -> Result<Geometry, MountError> {
+    let log_block_size = raw.log_block_size.get();
+    if log_block_size > 2 {
+        return Err(MountError::BlockSize(log_block_size));
+    }
+    if raw.log_fragment_size.get() != log_block_size {
+        return Err(bad("fragments are not of the size of blocks").into());
+    }
+    let block_bits = 10 + log_block_size;
+    let block_size = 1u32 << block_bits;
+
+    let (inode_size, first_ino) = match raw.revision.get() {
+        0 => (GOOD_OLD_INODE_SIZE, GOOD_OLD_FIRST_INO),
+        _ => (u32::from(raw.inode_size.get()), raw.first_ino.get()),
+    };
+    if !inode_size.is_power_of_two() || !(GOOD_OLD_INODE_SIZE..=block_size).contains(&inode_size) {
+        return Err(found("impossible inode size", inode_size).into());
+    }
+    let inodes_per_block = block_size / inode_size;
+
+    let blocks_per_group = raw.blocks_per_group.get();
+    if blocks_per_group == 0 || blocks_per_group > 8 * block_size {
+        return Err(found("impossible number of blocks per group", blocks_per_group).into());
+    }
+    let inodes_per_group = raw.inodes_per_group.get();
+    if inodes_per_group == 0
+        || inodes_per_group > 8 * block_size
+        || inodes_per_group % inodes_per_block != 0
+    {
+        return Err(found("impossible number of inodes per group", inodes_per_group).into());
+    }
+
+    let first_data_block = raw.first_data_block.get();
+    // The superblock at byte 1024 is in block 1 when blocks have 1 KiB, and in block 0 else.
+    if first_data_block != u32::from(log_block_size == 0) {
+        return Err(found("impossible first data block", first_data_block).into());
+    }
+    let blocks_count = raw.blocks_count.get();
+    let Some(last_relative) = blocks_count.checked_sub(first_data_block + 1) else {
+        return Err(found("impossible number of blocks", blocks_count).into());
+    };
+    let volume_bytes = u64::from(blocks_count) << block_bits;
+    if volume_bytes > device_bytes {
+        return Err(MountError::Truncated {
+            volume: volume_bytes,
+            device: device_bytes,
+        });
+    }
+    // At most 2^32 - 1: with groups of one block, and those are refused below.
+    let groups = u64::from(last_relative / blocks_per_group) + 1;
+
+    let inodes_count = raw.inodes_count.get();
+    if u64::from(inodes_count) != groups * u64::from(inodes_per_group) {
+        return Err(found(
+            "the number of inodes is not groups times inodes per group",
+            inodes_count,
+        )
+        .into());
+    }
+    // Both fit: inodes_per_group is not 0 and the product fits.
+    let groups = u32::try_from(groups).map_err(|_| bad("too many groups"))?;
+    if first_ino < GOOD_OLD_FIRST_INO || first_ino > inodes_count {
+        return Err(found("impossible first inode", first_ino).into());
+    }
+
+    let reserved_gdt_blocks = if features.compat(COMPAT_RESIZE_INODE) {
+        // The map of the resize inode has one pointer in one block for each of them.
+        match u32::from(raw.reserved_gdt_blocks.get()) {
+            blocks if blocks > block_size / 4 => {
+                return Err(found("too many blocks reserved for descriptors", blocks).into());
+            }
+            blocks => blocks,
+        }
+    } else {
+        0
+    };
+    let backups = if features.compat(COMPAT_SPARSE_SUPER2) {
+        Backups::Named(raw.backup_groups.map(U32::get))
+    } else if features.ro_compat(RO_COMPAT_SPARSE_SUPER) {
+        Backups::Sparse
+    } else {
+        Backups::All
+    };
+
+    let geometry = Geometry {
+        block_bits,
+        blocks_count,
+        first_data_block,
+        blocks_per_group,
+        groups,
+        inodes_per_group,
+        inodes_count,
+        inode_size,
+        first_ino,
+        reserved_gdt_blocks,
+        backups,
+        filetype: features.incompat(INCOMPAT_FILETYPE),
+    };
+    // Group 0 holds a superblock, all the descriptors, two bitmaps and an inode table. This also
+    // bounds what a mount has to read and remember by the size of one group.
+    let needed = geometry.super_blocks() + 2 + geometry.inode_table_blocks();
+    if needed > geometry.group_blocks(0) {
+        return Err(found("group 0 is too small for its metadata", blocks_per_group).into());
+    }
+    Ok(geometry)
+}
+
+/// Runs `change` on the superblock in `bytes` and returns `range`.
+fn update(
+    bytes: &mut [u8],
+    range: Range<usize>,
+    change: impl FnOnce(&mut RawSuperblock),
+) -> Result<Range<usize>, Corrupt> {
+    match RawSuperblock::mut_from_prefix(bytes) {
+        Ok((raw, _)) => {
+            change(raw);
+            Ok(range)
+        }
+        Err(_) => Err(bad("shorter than 1024 bytes")),
+    }
+}
+
+/// Records a mount for writing: the volume is no longer clean, one more mount, `now` (seconds
+/// since 1970) as the time of the mount and of the last write.
+///
+/// `bytes` is the superblock. Like all functions that change it, returns the range of bytes
+/// changed, and fails only if `bytes` is too short.
+pub(crate) fn mark_mounted(bytes: &mut [u8], now: u32) -> Result<Range<usize>, Corrupt> {
+    let range = offset_of!(RawSuperblock, mount_time)..offset_of!(RawSuperblock, errors);
+    update(bytes, range, |raw| {
+        raw.mount_time.set(now);
+        raw.write_time.set(now);
+        raw.mount_count.set(raw.mount_count.get().saturating_add(1));
+        raw.state.set(raw.state.get() & !STATE_VALID);
+    })
+}
+
+/// Records the end of a mount for writing: the state is what it was `before` the mount, with the
+/// errors found since.
+pub(crate) fn mark_unmounted(
+    bytes: &mut [u8],
+    before: State,
+    now: u32,
+) -> Result<Range<usize>, Corrupt> {
+    let range = offset_of!(RawSuperblock, write_time)..offset_of!(RawSuperblock, errors);
+    update(bytes, range, |raw| {
+        raw.write_time.set(now);
+        raw.state.set(before.0 | (raw.state.get() & STATE_ERROR));
+    })
+}
+
+/// Records that an error was found: `e2fsck` will check the volume.
+pub(crate) fn mark_error(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
+    let range = offset_of!(RawSuperblock, state)..offset_of!(RawSuperblock, errors);
+    update(bytes, range, |raw| {
+        raw.state.set(raw.state.get() | STATE_ERROR);
+    })
+}
+
+/// Records the free counts, which are sums over all groups, and the time `now` of the write.
+pub(crate) fn set_free_counts(
+    bytes: &mut [u8],
+    free_blocks: u32,
+    free_inodes: u32,
+    now: u32,
+) -> Result<Range<usize>, Corrupt> {
+    let range = offset_of!(RawSuperblock, free_blocks)..offset_of!(RawSuperblock, mount_count);
+    update(bytes, range, |raw| {
+        raw.free_blocks.set(free_blocks);
+        raw.free_inodes.set(free_inodes);
+        raw.write_time.set(now);
+    })
+}
+
+/// Whether a regular file of `size` bytes needs the feature `large_file` in the superblock.
+pub(crate) const fn needs_large_file(size: u64) -> bool {
+    size > 0x7fff_ffff
+}
+
+/// Sets the feature `large_file`, and raises a revision 0, which has no features, to 1.
+pub(crate) fn set_large_file(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
+    let range = offset_of!(RawSuperblock, revision)..offset_of!(RawSuperblock, uuid);
+    update(bytes, range, |raw| {
+        if raw.revision.get() == 0 {
+            raw.revision.set(1);
+            raw.first_ino.set(GOOD_OLD_FIRST_INO);
+            // The constant fits into 16 bits.
+            raw.inode_size.set(GOOD_OLD_INODE_SIZE as u16);
+        }
+        raw.ro_compat
+            .set(raw.ro_compat.get() | RO_COMPAT_LARGE_FILE);
+    })
+}
+
+impl Features {
+    /// Whether the superblock already has the feature `large_file`.
+    pub(crate) const fn has_large_file(&self) -> bool {
+        self.ro_compat(features::RO_COMPAT_LARGE_FILE)
+    }
+}

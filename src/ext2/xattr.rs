@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The header of a block of extended attributes: as much as deleting an inode needs.
+//!
+//! Inodes with equal attributes may share a block, which counts them.
+
+use core::{mem::offset_of, ops::Range};
+
+use zerocopy::{little_endian::U32, FromBytes};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::{Corrupt, Place};
+
+/// The number that marks a block of extended attributes.
+const MAGIC: u32 = 0xea02_0000;
+
+/// The header as it is on the disk.
+#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
+#[repr(C)]
+struct RawHeader {
+    magic: U32,
+    references: U32,
+    blocks: U32,
+    hash: U32,
+    reserved: [U32; 4],
+}
+
+const _: () = assert!(size_of::<RawHeader>() == 32);
+
+/// What is to be done with the block after an inode let go of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Nobody else uses it: free it. Nothing changed.
+    Free,
+    /// Others use it: write back these bytes, which hold the decremented count.
+    Keep(Range<usize>),
+}
+
+/// Lets inode `ino` go of its attributes in `bytes`, the content of `block`.
+///
+/// # Errors
+///
+/// It is no block of attributes, or nobody uses it; nothing changed.
+pub(crate) fn release(ino: u32, block: u32, bytes: &mut [u8]) -> Result<Release, Corrupt> {
+    let at = Place::Xattr { ino, block };
+    let Ok((raw, _)) = RawHeader::mut_from_prefix(bytes) else {
+        return Err(Corrupt::new(at, "shorter than its header"));
+    };
+    if raw.magic.get() != MAGIC {
+        let what = "wrong magic number";
+        return Err(Corrupt::found(at, what, raw.magic.get().into()));
+    }
+    if raw.blocks.get() != 1 {
+        let what = "not of one block";
+        return Err(Corrupt::found(at, what, raw.blocks.get().into()));
+    }
+    match raw.references.get() {
+        0 => Err(Corrupt::new(at, "used by nobody")),
+        1 => Ok(Release::Free),
+        count => {
+            raw.references.set(count - 1);
+            let start = offset_of!(RawHeader, references);
+            Ok(Release::Keep(start..start + size_of::<U32>()))
+        }
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pure parts of retryfs, compiled for the host.
+//!
+//! The files are the very ones that the module is built from; they know the kernel no more than
+//! this crate does. Tests are beside this file, one file for each file they test.
+
+#![forbid(unsafe_code)]
+
+#[path = "../../../src/ext2/mod.rs"]
+#[cfg_attr(not(test), allow(dead_code))]
+mod ext2;

@@ -10,6 +10,7 @@
 #include <linux/bio.h>
 #include <linux/buffer_head.h>
 #include <linux/completion.h>
+#include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>

@@ -12,7 +12,226 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 
+/* Buffer cache. */
+
 void kfs_helper_brelse(struct buffer_head *bh)
 {
 	brelse(bh);
+}
+
+void kfs_helper_bforget(struct buffer_head *bh)
+{
+	bforget(bh);
+}
+
+struct buffer_head *kfs_helper_sb_bread(struct super_block *sb, sector_t block)
+{
+	return sb_bread(sb, block);
+}
+
+struct buffer_head *kfs_helper_sb_getblk(struct super_block *sb, sector_t block)
+{
+	return sb_getblk(sb, block);
+}
+
+void kfs_helper_lock_buffer(struct buffer_head *bh)
+{
+	lock_buffer(bh);
+}
+
+void kfs_helper_set_buffer_uptodate(struct buffer_head *bh)
+{
+	set_buffer_uptodate(bh);
+}
+
+void kfs_helper_set_buffer_new(struct buffer_head *bh)
+{
+	set_buffer_new(bh);
+}
+
+int kfs_helper_buffer_write_io_error(const struct buffer_head *bh)
+{
+	return buffer_write_io_error(bh);
+}
+
+void kfs_helper_map_bh(struct buffer_head *bh, struct super_block *sb, sector_t block)
+{
+	map_bh(bh, sb, block);
+}
+
+/* Super block. */
+
+loff_t kfs_helper_bdev_nr_bytes(struct block_device *bdev)
+{
+	return bdev_nr_bytes(bdev);
+}
+
+void kfs_helper_sb_start_intwrite(struct super_block *sb)
+{
+	sb_start_intwrite(sb);
+}
+
+void kfs_helper_sb_end_intwrite(struct super_block *sb)
+{
+	sb_end_intwrite(sb);
+}
+
+/* Inode. */
+
+void kfs_helper_inode_lock(struct inode *inode)
+{
+	inode_lock(inode);
+}
+
+void kfs_helper_inode_unlock(struct inode *inode)
+{
+	inode_unlock(inode);
+}
+
+void kfs_helper_inode_lock_shared(struct inode *inode)
+{
+	inode_lock_shared(inode);
+}
+
+void kfs_helper_inode_unlock_shared(struct inode *inode)
+{
+	inode_unlock_shared(inode);
+}
+
+loff_t kfs_helper_i_size_read(const struct inode *inode)
+{
+	return i_size_read(inode);
+}
+
+void kfs_helper_i_size_write(struct inode *inode, loff_t i_size)
+{
+	i_size_write(inode, i_size);
+}
+
+uid_t kfs_helper_i_uid_read(const struct inode *inode)
+{
+	return i_uid_read(inode);
+}
+
+gid_t kfs_helper_i_gid_read(const struct inode *inode)
+{
+	return i_gid_read(inode);
+}
+
+void kfs_helper_i_uid_write(struct inode *inode, uid_t uid)
+{
+	i_uid_write(inode, uid);
+}
+
+void kfs_helper_i_gid_write(struct inode *inode, gid_t gid)
+{
+	i_gid_write(inode, gid);
+}
+
+time64_t kfs_helper_inode_get_atime_sec(const struct inode *inode)
+{
+	return inode_get_atime_sec(inode);
+}
+
+time64_t kfs_helper_inode_get_mtime_sec(const struct inode *inode)
+{
+	return inode_get_mtime_sec(inode);
+}
+
+time64_t kfs_helper_inode_get_ctime_sec(const struct inode *inode)
+{
+	return inode_get_ctime_sec(inode);
+}
+
+void kfs_helper_inode_set_atime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_atime(inode, sec, nsec);
+}
+
+void kfs_helper_inode_set_mtime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_mtime(inode, sec, nsec);
+}
+
+void kfs_helper_inode_set_ctime(struct inode *inode, time64_t sec, long nsec)
+{
+	inode_set_ctime(inode, sec, nsec);
+}
+
+void kfs_helper_inode_set_mtime_to_ts(struct inode *inode, struct timespec64 ts)
+{
+	inode_set_mtime_to_ts(inode, ts);
+}
+
+void kfs_helper_mark_inode_dirty(struct inode *inode)
+{
+	mark_inode_dirty(inode);
+}
+
+void kfs_helper_inode_inc_link_count(struct inode *inode)
+{
+	inode_inc_link_count(inode);
+}
+
+void kfs_helper_inode_dec_link_count(struct inode *inode)
+{
+	inode_dec_link_count(inode);
+}
+
+void kfs_helper_set_inode_metadata_writeback(struct inode *inode)
+{
+	set_inode_metadata_writeback(inode);
+}
+
+bool kfs_helper_inode_is_new(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_NEW;
+}
+
+/* Files and directories. */
+
+ssize_t kfs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count)
+{
+	return generic_write_sync(iocb, count);
+}
+
+int kfs_helper_finish_open_simple(struct file *file, int error)
+{
+	return finish_open_simple(file, error);
+}
+
+bool kfs_helper_dir_emit(struct dir_context *ctx, const char *name, int namelen,
+			 u64 ino, unsigned int type)
+{
+	return dir_emit(ctx, name, namelen, ino, type);
+}
+
+/* Page cache. */
+
+void kfs_helper_filemap_invalidate_lock(struct address_space *mapping)
+{
+	filemap_invalidate_lock(mapping);
+}
+
+void kfs_helper_filemap_invalidate_unlock(struct address_space *mapping)
+{
+	filemap_invalidate_unlock(mapping);
+}
+
+int kfs_helper_mpage_writepages(struct address_space *mapping,
+				struct writeback_control *wbc, get_block_t get_block)
+{
+	return mpage_writepages(mapping, wbc, get_block);
+}
+
+/* Memory. */
+
+unsigned int kfs_helper_memalloc_nofs_save(void)
+{
+	return memalloc_nofs_save();
+}
+
+void kfs_helper_memalloc_nofs_restore(unsigned int flags)
+{
+	memalloc_nofs_restore(flags);
 }

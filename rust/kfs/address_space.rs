@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct address_space_operations`.
+//!
+//! Buffered I/O is that of the kernel's buffer_head and mpage helpers, around one function of the
+//! filesystem: [`AddressSpaceOperations::get_block`]. Direct I/O is all the filesystem's.
+//!
+//! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
+//! [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h),
+//! [`include/linux/mpage.h`](srctree/include/linux/mpage.h)
+
+use crate::bindings;
+use crate::file_system::FileSystem;
+use crate::inode::Inode;
+use crate::inode_lock::{Exclusive, InodeLocked};
+use crate::iov_iter::IovIter;
+use crate::kiocb::{self, Io, Kiocb, KiocbOwner};
+use core::marker::PhantomData;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// A run of blocks of a file that follow each other on the device too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// The first block on the device, in blocks of the filesystem.
+    pub block: u64,
+    /// How many blocks the run has, at least one.
+    pub len: u32,
+    /// The blocks were allocated just now: the device holds something else in them.
+    pub new: bool,
+}
+
+/// The operations on the pages of a file.
+pub trait AddressSpaceOperations<F: KiocbOwner> {
+    /// Finds at most `max_blocks` blocks from the file's block `iblock` on.
+    ///
+    /// `None` means a hole. With `create` a hole is filled: `ENOSPC` when there is no space. May
+    /// sleep; the caller may hold the lock of a folio of the file.
+    fn get_block(
+        inode: &Inode<F>,
+        iblock: u64,
+        max_blocks: u32,
+        create: bool,
+    ) -> Result<Option<Mapped>>;
+
+    /// A buffered write of bytes from before to `to` has failed or fell short: blocks that were
+    /// allocated behind the end of the file are to be given back.
+    fn write_failed(inode: &InodeLocked<F, Exclusive>, to: u64);
+
+    /// Reads or writes past the page cache. `lock` is there for a write.
+    fn direct_io<'a>(
+        iocb: Kiocb<'a, F>,
+        iter: &mut IovIter<'_>,
+        lock: Option<&InodeLocked<F, Exclusive>>,
+    ) -> Result<Io<'a, F>>;
+}
+
+/// An address space operations table for inodes of `F`.
+pub struct AddressSpaceOps<F: FileSystem>(
+    &'static bindings::address_space_operations,
+    PhantomData<F>,
+);
+
+impl<F: FileSystem> Clone for AddressSpaceOps<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: FileSystem> Copy for AddressSpaceOps<F> {}
+
+impl<F: FileSystem> AddressSpaceOps<F> {
+    /// The table of the operations `T`.
+    pub const fn new<T: AddressSpaceOperations<F>>() -> Self
+    where
+        F: KiocbOwner,
+    {
+        Self(&Table::<F, T>::OPS, PhantomData)
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const bindings::address_space_operations {
+        self.0
+    }
+}
+
+impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
+    /// Zeroes what follows byte `from` in its block, in the page cache. Nothing happens when `from`
+    /// is the begin of a block, or in a hole. May sleep.
+    pub fn block_truncate_page<T: AddressSpaceOperations<F>>(&self, from: u64) -> Result {
+        // SAFETY: The inode is valid, and `get_block` is that of its own filesystem.
+        to_result(unsafe {
+            bindings::block_truncate_page(
+                (*self.as_ptr()).i_mapping,
+                from as i64,
+                Some(Table::<F, T>::get_block),
+            )
+        })
+    }
+}
+
+struct Table<F, T>(PhantomData<(F, T)>);
+
+impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
+    const OPS: bindings::address_space_operations = bindings::address_space_operations {
+        read_folio: Some(Self::read_folio),
+        readahead: Some(Self::readahead),
+        writepages: Some(Self::writepages),
+        dirty_folio: Some(bindings::block_dirty_folio),
+        invalidate_folio: Some(bindings::block_invalidate_folio),
+        write_begin: Some(Self::write_begin),
+        write_end: Some(Self::write_end),
+        bmap: Some(Self::bmap),
+        direct_IO: Some(Self::direct_io),
+        migrate_folio: migrate_folio(),
+        is_partially_uptodate: Some(bindings::block_is_partially_uptodate),
+        error_remove_folio: Some(bindings::generic_error_remove_folio),
+        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    /// # Safety
+    ///
+    /// Called by the buffer_head helpers with an inode of `F`; `bh` says in `b_size` how many
+    /// bytes are asked for.
+    unsafe extern "C" fn get_block(
+        inode: *mut bindings::inode,
+        iblock: bindings::sector_t,
+        bh: *mut bindings::buffer_head,
+        create: c_int,
+    ) -> c_int {
+        // SAFETY: By the requirement.
+        let (inode, bits, size) = unsafe {
+            let inode = Inode::<F>::from_raw(inode);
+            (inode, inode.blkbits(), (*bh).b_size)
+        };
+        let max_blocks = u32::try_from(size >> bits).unwrap_or(u32::MAX).max(1);
+        match T::get_block(inode, iblock, max_blocks, create != 0) {
+            Ok(None) => 0,
+            Ok(Some(run)) => {
+                // SAFETY: `bh` is used by nobody else. `map_bh` sets `b_size` to one block.
+                unsafe {
+                    bindings::map_bh(bh, inode.sb().as_ptr(), run.block);
+                    (*bh).b_size = (run.len as usize) << bits;
+                    if run.new {
+                        bindings::set_buffer_new(bh);
+                    }
+                }
+                0
+            }
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `read_folio`.
+    unsafe extern "C" fn read_folio(
+        _file: *mut bindings::file,
+        folio: *mut bindings::folio,
+    ) -> c_int {
+        // SAFETY: By the requirement the folio is locked and of a file of `F`.
+        unsafe { bindings::mpage_read_folio(folio, Some(Self::get_block)) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `readahead`.
+    unsafe extern "C" fn readahead(rac: *mut bindings::readahead_control) {
+        // SAFETY: By the requirement.
+        unsafe { bindings::mpage_readahead(rac, Some(Self::get_block)) };
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `writepages`.
+    unsafe extern "C" fn writepages(
+        mapping: *mut bindings::address_space,
+        wbc: *mut bindings::writeback_control,
+    ) -> c_int {
+        // SAFETY: By the requirement.
+        unsafe { bindings::mpage_writepages(mapping, wbc, Some(Self::get_block)) }
+    }
+
+    /// # Safety
+    ///
+    /// `mapping` must be of an inode of `F` whose lock is held.
+    unsafe fn write_failed(mapping: *mut bindings::address_space, to: i64) {
+        // SAFETY: By the requirement.
+        let inode = unsafe { InodeLocked::<F, Exclusive>::from_raw((*mapping).host) };
+        T::write_failed(inode, to as u64);
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `write_begin` with the lock of the inode held.
+    unsafe extern "C" fn write_begin(
+        _iocb: *const bindings::kiocb,
+        mapping: *mut bindings::address_space,
+        pos: bindings::loff_t,
+        len: c_uint,
+        folio: *mut *mut bindings::folio,
+        _fsdata: *mut *mut c_void,
+    ) -> c_int {
+        // SAFETY: By the requirement.
+        unsafe {
+            let ret =
+                bindings::block_write_begin(mapping, pos, len, folio, Some(Self::get_block));
+            if ret < 0 {
+                Self::write_failed(mapping, pos + i64::from(len));
+            }
+            ret
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `write_end` with the lock of the inode held.
+    unsafe extern "C" fn write_end(
+        iocb: *const bindings::kiocb,
+        mapping: *mut bindings::address_space,
+        pos: bindings::loff_t,
+        len: c_uint,
+        copied: c_uint,
+        folio: *mut bindings::folio,
+        fsdata: *mut c_void,
+    ) -> c_int {
+        // SAFETY: By the requirement.
+        unsafe {
+            let ret = bindings::generic_write_end(iocb, mapping, pos, len, copied, folio, fsdata);
+            if i64::from(ret) < i64::from(len) {
+                Self::write_failed(mapping, pos + i64::from(len));
+            }
+            ret
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `bmap`.
+    unsafe extern "C" fn bmap(
+        mapping: *mut bindings::address_space,
+        block: bindings::sector_t,
+    ) -> bindings::sector_t {
+        // SAFETY: By the requirement.
+        unsafe { bindings::generic_block_bmap(mapping, block, Some(Self::get_block)) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `generic_file_read_iter` without the inode lock, or by
+    /// `generic_file_direct_write` with the inode lock held for writing.
+    unsafe extern "C" fn direct_io(
+        iocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; for
+        // a write the lock is held.
+        unsafe {
+            let iocb = Kiocb::from_raw(iocb);
+            let iter = IovIter::from_raw(iter);
+            let lock = (!iter.is_dest()).then(|| InodeLocked::from_raw(iocb.inode().as_ptr()));
+            kiocb::ret(T::direct_io(iocb, iter, lock))
+        }
+    }
+}
+
+type MigrateFolio = unsafe extern "C" fn(
+    *mut bindings::address_space,
+    *mut bindings::folio,
+    *mut bindings::folio,
+    bindings::migrate_mode,
+) -> c_int;
+
+#[cfg(CONFIG_MIGRATION)]
+const fn migrate_folio() -> Option<MigrateFolio> {
+    Some(bindings::buffer_migrate_folio)
+}
+
+#[cfg(not(CONFIG_MIGRATION))]
+const fn migrate_folio() -> Option<MigrateFolio> {
+    None
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffers of metadata blocks in the buffer cache.
+//!
+//! The content of a buffer may change under a reader at any time: another path of the filesystem,
+//! or a program that writes to the device. So there is no reference to the content: it is copied
+//! out and copied in, and what was copied out is checked before it is used. Writers agree among
+//! themselves by the locks of the filesystem.
+//!
+//! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
+
+use crate::bindings;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+
+/// A reference to a buffer, given back when dropped.
+///
+/// # Invariants
+///
+/// The pointer is valid, mapped, and owns one reference (`b_count`).
+pub struct BufferHead(NonNull<bindings::buffer_head>);
+
+// SAFETY: The reference may be given back by any thread; the methods need no certain thread.
+unsafe impl Send for BufferHead {}
+// SAFETY: The methods copy with functions that tolerate concurrent changes, and the flags of a
+// buffer are changed by atomic operations.
+unsafe impl Sync for BufferHead {}
+
+impl BufferHead {
+    /// # Safety
+    ///
+    /// `bh` must be null or a mapped buffer of a block device with a reference that the caller owns.
+    pub(crate) unsafe fn from_owned(bh: *mut bindings::buffer_head) -> Option<Self> {
+        // INVARIANT: By the requirement.
+        NonNull::new(bh).map(Self)
+    }
+
+    /// The C buffer head.
+    pub fn as_ptr(&self) -> *mut bindings::buffer_head {
+        self.0.as_ptr()
+    }
+
+    /// The number of the block, in units of its own size.
+    pub fn block(&self) -> u64 {
+        // SAFETY: By the type invariant; the number of a mapped buffer does not change.
+        unsafe { (*self.as_ptr()).b_blocknr }
+    }
+
+    /// Size of the block in bytes.
+    pub fn size(&self) -> usize {
+        // SAFETY: By the type invariant; the size of a mapped buffer does not change.
+        unsafe { (*self.as_ptr()).b_size }
+    }
+
+    fn data(&self, offset: usize, len: usize) -> Result<*mut u8> {
+        if offset.checked_add(len).is_none_or(|end| end > self.size()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: `b_data` is mapped and `b_size` bytes long by the type invariant.
+        Ok(unsafe { (*self.as_ptr()).b_data.cast::<u8>().add(offset) })
+    }
+
+    /// Copies bytes from `offset` on into `to`. `EINVAL` when that is not all in the block.
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> Result {
+        let data = self.data(offset, to.len())?;
+        // SAFETY: `data` is valid for that many bytes, and `to` is not part of the page cache. A
+        // concurrent writer is tolerated as C does: the copy is made by the kernel's memcpy().
+        unsafe { bindings::memcpy(to.as_mut_ptr().cast(), data.cast(), to.len()) };
+        Ok(())
+    }
+
+    /// Copies a value from `offset` on. `EINVAL` when that is not all in the block.
+    pub fn read_obj<T: FromBytes>(&self, offset: usize) -> Result<T> {
+        let data = self.data(offset, size_of::<T>())?;
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: As in `read`; `value` has room for it.
+        unsafe { bindings::memcpy(value.as_mut_ptr().cast(), data.cast(), size_of::<T>()) };
+        // SAFETY: All bytes are initialised and every bit pattern is a `T`.
+        Ok(unsafe { value.assume_init() })
+    }
+
+    /// Copies `from` to the bytes from `offset` on. `EINVAL` when they are not all in the block.
+    ///
+    /// The buffer is not marked dirty.
+    pub fn write(&self, offset: usize, from: &[u8]) -> Result {
+        let data = self.data(offset, from.len())?;
+        // SAFETY: As in `read`.
+        unsafe { bindings::memcpy(data.cast(), from.as_ptr().cast(), from.len()) };
+        Ok(())
+    }
+
+    /// Makes this the buffer of a new block, all zeroes: what the device holds is not read.
+    ///
+    /// May sleep. The buffer is locked meanwhile, so that nobody reads it from the device.
+    pub fn init_zeroed(&self) {
+        // SAFETY: By the type invariant; the lock is taken and given back here.
+        unsafe {
+            let bh = self.as_ptr();
+            bindings::lock_buffer(bh);
+            bindings::memset((*bh).b_data.cast(), 0, (*bh).b_size);
+            bindings::set_buffer_uptodate(bh);
+            bindings::unlock_buffer(bh);
+        }
+    }
+
+    /// Marks the buffer dirty: it will be written back.
+    pub fn mark_dirty(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::mark_buffer_dirty(self.as_ptr()) };
+    }
+
+    /// Writes the buffer to the device if it is dirty and waits for it. May sleep.
+    ///
+    /// `EIO` when this or an earlier write of the buffer failed.
+    pub fn sync_dirty(&self) -> Result {
+        // SAFETY: By the type invariant.
+        let error = unsafe { bindings::sync_dirty_buffer(self.as_ptr()) };
+        // SAFETY: As above.
+        if error != 0 || unsafe { bindings::buffer_write_io_error(self.as_ptr()) } != 0 {
+            return Err(EIO);
+        }
+        Ok(())
+    }
+
+    /// Gives the buffer up for good: its content is not written back. For blocks that were freed.
+    pub fn forget(self) {
+        // SAFETY: By the type invariant; the reference is consumed.
+        unsafe { bindings::bforget(self.as_ptr()) };
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for BufferHead {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the reference is ours, and this is its end.
+        unsafe { bindings::brelse(self.as_ptr()) };
+    }
+}

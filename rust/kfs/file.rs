@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct file_operations`.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::bindings;
+use crate::file_system::FileSystem;
+use crate::inode_lock::{InodeLocked, Shared};
+use crate::iov_iter::IovIter;
+use crate::kiocb::{self, Io, Kiocb, KiocbOwner};
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+/// The operations on an open regular file. They may sleep, and no inode lock is held.
+pub trait FileOperations<F: KiocbOwner> {
+    /// Reads from the file.
+    fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIter<'_>) -> Result<Io<'a, F>>;
+
+    /// Writes to the file.
+    fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIter<'_>) -> Result<Io<'a, F>>;
+}
+
+/// The operations on an open directory.
+pub trait DirectoryOperations<F: FileSystem> {
+    /// Emits the entries from the position of `context` on, until it takes no more.
+    fn iterate_shared(dir: &InodeLocked<F, Shared>, context: &mut DirContext<'_>) -> Result;
+}
+
+/// A file operations table for inodes of `F`.
+pub struct FileOps<F: FileSystem>(&'static bindings::file_operations, PhantomData<F>);
+
+impl<F: FileSystem> Clone for FileOps<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: FileSystem> Copy for FileOps<F> {}
+
+impl<F: FileSystem> FileOps<F> {
+    /// The table for regular files.
+    pub const fn regular<T: FileOperations<F>>() -> Self
+    where
+        F: KiocbOwner,
+    {
+        Self(&RegularTable::<F, T>::OPS, PhantomData)
+    }
+
+    /// The table for directories.
+    pub const fn directory<T: DirectoryOperations<F>>() -> Self {
+        Self(&DirectoryTable::<F, T>::OPS, PhantomData)
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const bindings::file_operations {
+        self.0
+    }
+}
+
+struct RegularTable<F, T>(PhantomData<(F, T)>);
+
+impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
+    const OPS: bindings::file_operations = bindings::file_operations {
+        llseek: Some(bindings::generic_file_llseek),
+        read_iter: Some(Self::read_iter),
+        write_iter: Some(Self::write_iter),
+        mmap_prepare: Some(bindings::generic_file_mmap_prepare),
+        fsync: Some(bindings::simple_fsync),
+        splice_read: Some(bindings::filemap_splice_read),
+        splice_write: Some(bindings::iter_file_splice_write),
+        setlease: Some(bindings::generic_setlease),
+        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `read_iter` of a file of `F`.
+    unsafe extern "C" fn read_iter(
+        iocb: *mut bindings::kiocb,
+        to: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
+        unsafe { kiocb::ret(T::read_iter(Kiocb::enter(iocb), IovIter::from_raw(to))) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `write_iter` of a file of `F`.
+    unsafe extern "C" fn write_iter(
+        iocb: *mut bindings::kiocb,
+        from: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
+        unsafe { kiocb::ret(T::write_iter(Kiocb::enter(iocb), IovIter::from_raw(from))) }
+    }
+}
+
+struct DirectoryTable<F, T>(PhantomData<(F, T)>);
+
+impl<F: FileSystem, T: DirectoryOperations<F>> DirectoryTable<F, T> {
+    const OPS: bindings::file_operations = bindings::file_operations {
+        llseek: Some(bindings::generic_file_llseek),
+        read: Some(bindings::generic_read_dir),
+        iterate_shared: Some(Self::iterate_shared),
+        fsync: Some(bindings::simple_fsync),
+        setlease: Some(bindings::generic_setlease),
+        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `iterate_shared` with the lock of the directory held.
+    unsafe extern "C" fn iterate_shared(
+        file: *mut bindings::file,
+        context: *mut bindings::dir_context,
+    ) -> c_int {
+        // SAFETY: By the requirement; `context` is used by nobody else.
+        let result = unsafe {
+            T::iterate_shared(
+                InodeLocked::from_raw((*file).f_inode),
+                &mut DirContext(&mut *context),
+            )
+        };
+        match result {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+}
+
+/// Where a directory is read from, and to whom the entries go.
+pub struct DirContext<'a>(&'a mut bindings::dir_context);
+
+impl DirContext<'_> {
+    /// The position in the directory.
+    pub fn pos(&self) -> u64 {
+        self.0.pos as u64
+    }
+
+    /// Sets the position: of the next entry to be emitted, or of the end.
+    pub fn set_pos(&mut self, pos: u64) {
+        self.0.pos = pos as i64;
+    }
+
+    /// Emits an entry at the current position. `dt` is one of `DT_*`.
+    ///
+    /// Returns whether there is room for more; when not, the entry was not taken.
+    #[must_use]
+    pub fn emit(&mut self, name: &[u8], ino: u64, dt: u8) -> bool {
+        // SAFETY: The context is valid, and `name` is as long as said.
+        unsafe {
+            bindings::dir_emit(
+                self.0,
+                name.as_ptr().cast(),
+                name.len() as c_int,
+                ino,
+                c_uint::from(dt),
+            )
+        }
+    }
+}

@@ -1,0 +1,823 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes.
+//!
+//! An inode in memory is an object of the slab cache of its [`Registration`] that holds the data
+//! of the filesystem beside the `struct inode`. Its life, and the types that stand for it:
+//!
+//! * [`Iget::New`] / [`NewInode`]: found nowhere in memory and hashed, to be read from the device
+//!   by the one who asked first; everybody else waits. Dropping it makes the look-up fail.
+//! * [`Unhashed`]: a new inode without a number, then [`CreatedInode`]: hashed and about to be
+//!   linked into a directory. Dropping it takes the inode back, with its number and its blocks.
+//! * [`Inode`], referenced by [`ARef`]: complete, may be used by everybody.
+//! * Evicted: after the last reference, when there is no link left or memory is needed. See
+//!   [`evict_inode`].
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::address_space::AddressSpaceOps;
+use crate::bindings;
+use crate::buffer_head::BufferHead;
+use crate::file::FileOps;
+use crate::file_system::{FileSystem, Registration};
+use crate::inode_lock::{Exclusive, InodeLocked};
+use crate::inode_operations::InodeOps;
+use crate::super_block::{self, SuperBlock};
+use core::marker::PhantomData;
+use core::mem::{offset_of, MaybeUninit};
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+use kernel::prelude::*;
+use kernel::sync::aref::{ARef, AlwaysRefCounted};
+use kernel::types::Opaque;
+
+/// What the slab cache holds.
+#[repr(C)]
+struct InodeObject<F: FileSystem> {
+    data: MaybeUninit<F::InodeData>,
+    /// Dirty buffers of the block map, to be written by fsync.
+    metadata_bhs: Opaque<bindings::mapping_metadata_bhs>,
+    inode: Opaque<bindings::inode>,
+}
+
+/// An inode of the filesystem type `F`.
+///
+/// # Invariants
+///
+/// The inode is the field `inode` of an `InodeObject<F>` whose other fields are initialised, and
+/// its super block is a [`SuperBlock`] of `F`.
+#[repr(transparent)]
+pub struct Inode<F: FileSystem>(Opaque<bindings::inode>, PhantomData<F>);
+
+// SAFETY: An inode may be used and released by any thread.
+unsafe impl<F: FileSystem> Send for Inode<F> {}
+// SAFETY: The methods only read fields that are constant or tolerate races, or call functions
+// that lock for themselves; what needs a lock is in `InodeLocked` or `InodeInit`.
+unsafe impl<F: FileSystem> Sync for Inode<F> {}
+
+// SAFETY: `ihold` and `iput` count references, and the inode exists while there is one.
+unsafe impl<F: FileSystem> AlwaysRefCounted for Inode<F> {
+    fn inc_ref(&self) {
+        // SAFETY: A shared reference shows that there is a reference already.
+        unsafe { bindings::ihold(self.as_ptr()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: By the requirement of the trait the caller owns a reference.
+        unsafe { bindings::iput(obj.as_ptr().cast()) };
+    }
+}
+
+macro_rules! mode_is {
+    ($($(#[$doc:meta])* $name:ident = $mode:ident;)*) => {
+        $($(#[$doc])*
+        pub fn $name(&self) -> bool {
+            u32::from(self.mode()) & bindings::S_IFMT == bindings::$mode
+        })*
+    };
+}
+
+impl<F: FileSystem> Inode<F> {
+    /// # Safety
+    ///
+    /// `inode` must satisfy the type invariants and stay valid for `'a`.
+    pub unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+        // SAFETY: By the requirement; the type is transparent.
+        unsafe { &*inode.cast() }
+    }
+
+    /// The C inode.
+    pub fn as_ptr(&self) -> *mut bindings::inode {
+        self.0.get()
+    }
+
+    fn object(&self) -> *mut InodeObject<F> {
+        // SAFETY: By the type invariant the inode is this field of such an object.
+        unsafe {
+            self.as_ptr()
+                .byte_sub(offset_of!(InodeObject<F>, inode))
+                .cast()
+        }
+    }
+
+    fn metadata_bhs(&self) -> *mut bindings::mapping_metadata_bhs {
+        // SAFETY: By the type invariant the object is valid.
+        Opaque::cast_into(unsafe { &raw const (*self.object()).metadata_bhs })
+    }
+
+    /// The data of the filesystem in the inode.
+    pub fn data(&self) -> Pin<&F::InodeData> {
+        // SAFETY: By the type invariant the data is initialised; slab objects do not move.
+        unsafe { Pin::new_unchecked((*self.object()).data.assume_init_ref()) }
+    }
+
+    /// The super block that the inode belongs to.
+    pub fn sb(&self) -> &SuperBlock<F> {
+        super_block::of_inode(self)
+    }
+
+    /// The number of the inode.
+    pub fn ino(&self) -> u64 {
+        // SAFETY: Constant once the inode is hashed.
+        unsafe { (*self.as_ptr()).i_ino }
+    }
+
+    /// Type and permissions.
+    pub fn mode(&self) -> u16 {
+        // SAFETY: May change at any time (chmod); a volatile read takes one of the values.
+        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_mode) }
+    }
+
+    mode_is! {
+        /// Whether this is a regular file.
+        is_reg = S_IFREG;
+        /// Whether this is a directory.
+        is_dir = S_IFDIR;
+        /// Whether this is a symbolic link.
+        is_lnk = S_IFLNK;
+    }
+
+    /// Whether nothing may be written to the file but at its end, or nothing at all.
+    pub fn is_append_or_immutable(&self) -> bool {
+        // SAFETY: May change at any time; a volatile read takes one of the values.
+        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_flags) };
+        flags & (bindings::S_APPEND | bindings::S_IMMUTABLE) != 0
+    }
+
+    /// Owner, as a number of the initial user namespace.
+    pub fn uid(&self) -> u32 {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::i_uid_read(self.as_ptr()) }
+    }
+
+    /// Group, as a number of the initial user namespace.
+    pub fn gid(&self) -> u32 {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::i_gid_read(self.as_ptr()) }
+    }
+
+    /// Number of links.
+    pub fn nlink(&self) -> u32 {
+        // SAFETY: The fields of the union are the same but for `const`.
+        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).__bindgen_anon_1.i_nlink) }
+    }
+
+    /// Size of the file in bytes, as it is at the moment.
+    pub fn i_size_read(&self) -> u64 {
+        // SAFETY: The inode is valid; the function tolerates concurrent writers.
+        unsafe { bindings::i_size_read(self.as_ptr()) as u64 }
+    }
+
+    /// Device number of a special file, as the kernel encodes it in memory.
+    pub fn rdev(&self) -> u32 {
+        // SAFETY: Constant once the inode is complete.
+        unsafe { (*self.as_ptr()).i_rdev }
+    }
+
+    /// Generation of the inode number.
+    pub fn generation(&self) -> u32 {
+        // SAFETY: Constant once the inode is complete.
+        unsafe { (*self.as_ptr()).i_generation }
+    }
+
+    /// Space that the file occupies, in sectors of 512 bytes.
+    pub fn blocks(&self) -> u64 {
+        // SAFETY: May change at any time; a volatile read takes one of the values.
+        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_blocks) }
+    }
+
+    /// Logarithm to base two of the block size in bytes.
+    pub fn blkbits(&self) -> u8 {
+        // SAFETY: Constant once the inode exists.
+        unsafe { (*self.as_ptr()).i_blkbits }
+    }
+
+    /// Access, modification and change time, in seconds since 1970.
+    pub fn times(&self) -> (i64, i64, i64) {
+        // SAFETY: The inode is valid. Times may be torn, as they may be for C code.
+        unsafe {
+            (
+                bindings::inode_get_atime_sec(self.as_ptr()),
+                bindings::inode_get_mtime_sec(self.as_ptr()),
+                bindings::inode_get_ctime_sec(self.as_ptr()),
+            )
+        }
+    }
+
+    /// Sets the change time to now.
+    pub fn touch_ctime(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_set_ctime_current(self.as_ptr()) };
+    }
+
+    /// Sets the modification and the change time to now.
+    pub fn touch_cmtime(&self) {
+        // SAFETY: The inode is valid.
+        unsafe {
+            let now = bindings::inode_set_ctime_current(self.as_ptr());
+            bindings::inode_set_mtime_to_ts(self.as_ptr(), now);
+        }
+    }
+
+    /// Adds `bytes` to the space that the file occupies.
+    pub fn add_bytes(&self, bytes: u64) {
+        // SAFETY: The inode is valid; the function takes `i_lock`.
+        unsafe { bindings::inode_add_bytes(self.as_ptr(), bytes as i64) };
+    }
+
+    /// Takes `bytes` from the space that the file occupies.
+    pub fn sub_bytes(&self, bytes: u64) {
+        // SAFETY: The inode is valid; the function takes `i_lock`.
+        unsafe { bindings::inode_sub_bytes(self.as_ptr(), bytes as i64) };
+    }
+
+    /// Marks the inode dirty: [`FileSystem::write_inode`] will be called for it.
+    pub fn mark_inode_dirty(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::mark_inode_dirty(self.as_ptr()) };
+    }
+
+    /// Adds a link and marks the inode dirty. The lock of the directory that gets the link has to
+    /// be held, or the inode is still new.
+    pub fn inc_link_count(&self) {
+        // SAFETY: The inode is valid; the count is only ever wrong, not unsound, without a lock.
+        unsafe { bindings::inode_inc_link_count(self.as_ptr()) };
+    }
+
+    /// Removes a link and marks the inode dirty.
+    ///
+    /// When there is none (a corrupt filesystem) nothing changes.
+    pub fn dec_link_count(&self) {
+        if self.nlink() == 0 {
+            return;
+        }
+        // SAFETY: The inode is valid, and the count is not zero.
+        unsafe { bindings::inode_dec_link_count(self.as_ptr()) };
+    }
+
+    /// Whether changes of the inode have to be on the device before the operation returns
+    /// (`O_SYNC`-like mount option or attribute; for a directory also `dirsync`).
+    pub fn needs_sync(&self) -> bool {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_needs_sync(self.as_ptr()) != 0 }
+    }
+
+    /// Writes the inode and the buffers marked by [`Inode::mark_buffer_dirty`] to the device and
+    /// waits for them.
+    pub fn sync_metadata(&self) -> Result {
+        // SAFETY: The inode is valid.
+        kernel::error::to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
+    }
+
+    /// Marks a buffer dirty that belongs to the inode's block map or directory: an fsync of this
+    /// inode will write it.
+    pub fn mark_buffer_dirty(&self, bh: &BufferHead) {
+        // SAFETY: Both are valid; the list in the inode is emptied before the inode is freed.
+        unsafe { bindings::mmb_mark_buffer_dirty(bh.as_ptr(), self.metadata_bhs()) };
+    }
+
+    /// Writes the buffers of [`Inode::mark_buffer_dirty`] to the device and waits for them.
+    pub fn sync_buffers(&self) -> Result {
+        // SAFETY: The list is valid as long as the inode.
+        kernel::error::to_result(unsafe { bindings::mmb_sync(self.metadata_bhs()) })
+    }
+
+    /// Whether both are the same inode.
+    pub fn is(&self, other: &Self) -> bool {
+        ptr::eq(self, other)
+    }
+}
+
+impl<F: FileSystem> InodeLocked<F, Exclusive> {
+    /// Waits until no direct I/O on the file is in flight. With the lock held, none can begin.
+    pub fn dio_wait(&self) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_dio_wait(self.as_ptr()) };
+    }
+
+    /// Sets the size of the file to `size` bytes and drops the pages behind it from the page
+    /// cache; then runs `free`, which frees the blocks behind `size`.
+    ///
+    /// No page can be brought in until `free` has returned.
+    pub fn truncate_setsize(&self, size: u64, free: impl FnOnce() -> Result) -> Result {
+        // SAFETY: The inode is valid; the invalidate lock is taken and given back here.
+        unsafe {
+            let mapping = (*self.as_ptr()).i_mapping;
+            bindings::filemap_invalidate_lock(mapping);
+            bindings::truncate_setsize(self.as_ptr(), size as i64);
+            let result = free();
+            bindings::filemap_invalidate_unlock(mapping);
+            result
+        }
+    }
+
+    /// Drops pages of the page cache from `size` bytes on. The size of the file does not change.
+    pub fn truncate_pagecache(&self, size: u64) {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::truncate_pagecache(self.as_ptr(), size as i64) };
+    }
+}
+
+/// The numbers of an inode as they are on the device.
+pub struct Attributes {
+    /// Type and permissions.
+    pub mode: u16,
+    /// Owner, as a number of the initial user namespace.
+    pub uid: u32,
+    /// Group, as a number of the initial user namespace.
+    pub gid: u32,
+    /// Number of links.
+    pub nlink: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Space occupied, in sectors of 512 bytes.
+    pub blocks: u64,
+    /// Access, modification and change time, in seconds since 1970.
+    pub times: (i64, i64, i64),
+    /// Generation of the inode number.
+    pub generation: u32,
+}
+
+/// Attributes that the VFS honours.
+#[derive(Clone, Copy, Default)]
+pub struct InodeFlags {
+    /// Changes reach the device before an operation returns.
+    pub sync: bool,
+    /// The file can only grow.
+    pub append: bool,
+    /// The file cannot change.
+    pub immutable: bool,
+    /// Access times are not kept.
+    pub noatime: bool,
+    /// As `sync`, for changes of the directory only.
+    pub dirsync: bool,
+}
+
+/// An inode that is not complete: only the one who made it uses it.
+///
+/// # Invariants
+///
+/// A reference to such a value exists only while the inode is new (`I_NEW`) and in the hands of
+/// its maker.
+#[repr(transparent)]
+pub struct InodeInit<F: FileSystem>(Inode<F>);
+
+impl<F: FileSystem> Deref for InodeInit<F> {
+    type Target = Inode<F>;
+
+    fn deref(&self) -> &Inode<F> {
+        &self.0
+    }
+}
+
+impl<F: FileSystem> InodeInit<F> {
+    /// The inode as if locked: nobody else can reach it.
+    pub fn as_locked(&self) -> &InodeLocked<F, Exclusive> {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { InodeLocked::from_raw(self.as_ptr()) }
+    }
+
+    fn raw(&self) -> *mut bindings::inode {
+        self.as_ptr()
+    }
+
+    /// Sets what was read from the device.
+    pub fn set_attributes(&self, from: &Attributes) {
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe {
+            (*inode).i_mode = from.mode;
+            bindings::i_uid_write(inode, from.uid);
+            bindings::i_gid_write(inode, from.gid);
+            bindings::set_nlink(inode, from.nlink);
+            bindings::i_size_write(inode, from.size as i64);
+            (*inode).i_blocks = from.blocks;
+            bindings::inode_set_atime(inode, from.times.0, 0);
+            bindings::inode_set_mtime(inode, from.times.1, 0);
+            bindings::inode_set_ctime(inode, from.times.2, 0);
+            (*inode).i_generation = from.generation;
+        }
+    }
+
+    /// Sets owner, group and mode as for a new file in `dir`, and all times to now.
+    ///
+    /// With `inherit_group` the group is that of the directory.
+    pub fn init_owner(&self, dir: &Inode<F>, mode: u16, inherit_group: bool) {
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses `inode`; `dir` is valid.
+        unsafe {
+            bindings::inode_init_owner(&raw mut bindings::nop_mnt_idmap, inode, dir.as_ptr(), mode);
+            if inherit_group {
+                (*inode).i_gid = (*dir.as_ptr()).i_gid;
+            }
+            bindings::simple_inode_init_ts(inode);
+        }
+    }
+
+    /// Sets the generation of the inode number.
+    pub fn set_generation(&self, generation: u32) {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { (*self.raw()).i_generation = generation };
+    }
+
+    /// Sets the number of links.
+    pub fn set_nlink(&self, nlink: u32) {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { bindings::set_nlink(self.raw(), nlink) };
+    }
+
+    /// Sets the attributes that the VFS honours.
+    pub fn set_flags(&self, flags: InodeFlags) {
+        let mut bits = 0;
+        for (set, bit) in [
+            (flags.sync, bindings::S_SYNC),
+            (flags.append, bindings::S_APPEND),
+            (flags.immutable, bindings::S_IMMUTABLE),
+            (flags.noatime, bindings::S_NOATIME),
+            (flags.dirsync, bindings::S_DIRSYNC),
+        ] {
+            if set {
+                bits |= bit;
+            }
+        }
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { (*self.raw()).i_flags |= bits };
+    }
+
+    /// Sets the operations of a regular file or a directory.
+    pub fn set_operations(&self, iop: InodeOps<F>, fop: FileOps<F>, aops: AddressSpaceOps<F>) {
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
+            (*(*inode).i_mapping).a_ops = aops.as_ptr();
+        }
+    }
+
+    /// Sets the operations of a symbolic link whose target is in the page cache.
+    pub fn set_page_symlink(&self, iop: InodeOps<F>, aops: AddressSpaceOps<F>) {
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            bindings::inode_nohighmem(inode);
+            (*(*inode).i_mapping).a_ops = aops.as_ptr();
+        }
+    }
+
+    /// Sets the operations of a symbolic link with its target in the inode.
+    ///
+    /// `target` is memory of the filesystem's data in this inode that does not change any more.
+    pub fn set_fast_symlink(&self, iop: InodeOps<F>, target: &CStr) -> Result {
+        let data = ptr::from_ref(self.data().get_ref()).addr();
+        let len = target.to_bytes_with_nul().len();
+        let at = target.as_ptr().addr();
+        // The target has to live as long as the inode.
+        if at < data || at + len > data + size_of::<F::InodeData>() {
+            return Err(EINVAL);
+        }
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode. The target lies in the slab
+        // object of the inode, and is freed with it, after an RCU grace period.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            (*inode).__bindgen_anon_5.i_link = target.as_ptr().cast_mut().cast();
+        }
+        Ok(())
+    }
+
+    /// Makes this a device, FIFO or socket with the device number `rdev`.
+    pub fn init_special(&self, iop: InodeOps<F>, mode: u16, rdev: u32) {
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the table is static.
+        unsafe {
+            bindings::init_special_inode(inode, mode, rdev);
+            (*inode).i_op = iop.as_ptr();
+        }
+    }
+
+    /// Writes `target` as the content of a symbolic link through the page cache.
+    ///
+    /// The operations have to be set. The size becomes that of the target.
+    pub fn page_symlink(&self, target: &CStr) -> Result {
+        let len = target.to_bytes_with_nul().len();
+        // SAFETY: The inode has address space operations or the call fails; `target` is `len`
+        // bytes long.
+        kernel::error::to_result(unsafe {
+            bindings::page_symlink(self.raw(), target.as_ptr().cast(), len as c_int)
+        })
+    }
+}
+
+/// What [`SuperBlock::iget_locked`] finds.
+pub enum Iget<F: FileSystem> {
+    /// The inode is in memory and complete.
+    Found(ARef<Inode<F>>),
+    /// The inode has to be read from the device.
+    New(NewInode<F>),
+}
+
+/// A hashed inode to be read from the device. When dropped, whoever waits for it gets an error.
+///
+/// # Invariants
+///
+/// The pointer owns a reference, and the inode is `I_NEW` on behalf of this value.
+pub struct NewInode<F: FileSystem>(NonNull<InodeInit<F>>);
+
+impl<F: FileSystem> NewInode<F> {
+    /// The inode is complete: everybody may use it.
+    pub fn unlock_new_inode(self) -> ARef<Inode<F>> {
+        let inode = self.0;
+        core::mem::forget(self);
+        // SAFETY: By the type invariant; the reference passes to the result.
+        unsafe {
+            bindings::unlock_new_inode(inode.as_ptr().cast());
+            ARef::from_raw(inode.cast())
+        }
+    }
+}
+
+impl<F: FileSystem> Deref for NewInode<F> {
+    type Target = InodeInit<F>;
+
+    fn deref(&self) -> &InodeInit<F> {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<F: FileSystem> Drop for NewInode<F> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the function consumes the reference.
+        unsafe { bindings::iget_failed(self.0.as_ptr().cast()) };
+    }
+}
+
+pub(crate) fn iget_locked<F: FileSystem>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<F>> {
+    // SAFETY: The super block is mounted or being mounted.
+    let inode = unsafe { bindings::iget_locked(sb.as_ptr(), ino) };
+    let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+    // SAFETY: `inode` is valid, and we own a reference. `I_NEW` shows that we made it: then it is
+    // ours until `unlock_new_inode`, otherwise it is complete.
+    unsafe {
+        if bindings::inode_is_new(inode.as_ptr()) {
+            // INVARIANT: As said.
+            Ok(Iget::New(NewInode(inode.cast())))
+        } else {
+            Ok(Iget::Found(ARef::from_raw(inode.cast())))
+        }
+    }
+}
+
+/// A new inode that has no number yet.
+///
+/// # Invariants
+///
+/// The pointer owns the only reference.
+pub struct Unhashed<F: FileSystem>(NonNull<InodeInit<F>>);
+
+pub(crate) fn new_inode<F: FileSystem>(sb: &SuperBlock<F>) -> Result<Unhashed<F>> {
+    // SAFETY: The super block is mounted.
+    let inode = unsafe { bindings::new_inode(sb.as_ptr()) };
+    // INVARIANT: The inode is new and not hashed.
+    Ok(Unhashed(NonNull::new(inode).ok_or(ENOMEM)?.cast()))
+}
+
+impl<F: FileSystem> Unhashed<F> {
+    /// Gives the inode the number `ino` and makes it known by that. `EBUSY` when an inode of that
+    /// number is in memory, which a correct filesystem does not have.
+    pub fn insert_inode_locked(self, ino: u64) -> Result<CreatedInode<F>> {
+        let inode = self.0.as_ptr().cast::<bindings::inode>();
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { (*inode).i_ino = ino };
+        // SAFETY: As above.
+        kernel::error::to_result(unsafe { bindings::insert_inode_locked(inode) })?;
+        let created = CreatedInode(self.0);
+        core::mem::forget(self);
+        Ok(created)
+    }
+}
+
+impl<F: FileSystem> Deref for Unhashed<F> {
+    type Target = InodeInit<F>;
+
+    fn deref(&self) -> &InodeInit<F> {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<F: FileSystem> Drop for Unhashed<F> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; a bad inode is evicted without being written or freed on
+        // the device.
+        unsafe {
+            bindings::make_bad_inode(self.0.as_ptr().cast());
+            bindings::iput(self.0.as_ptr().cast());
+        }
+    }
+}
+
+/// A new inode with a number, not yet linked into a directory.
+///
+/// When dropped, the inode is deleted, with its blocks and its number.
+///
+/// # Invariants
+///
+/// The pointer owns a reference, and the inode is `I_NEW` on behalf of this value.
+pub struct CreatedInode<F: FileSystem>(NonNull<InodeInit<F>>);
+
+impl<F: FileSystem> CreatedInode<F> {
+    /// Ties the inode to `dentry` and lets everybody use it.
+    ///
+    /// # Safety
+    ///
+    /// `dentry` must be a valid negative dentry that the VFS has given to a creating operation.
+    pub(crate) unsafe fn d_instantiate_new(self, dentry: *mut bindings::dentry) {
+        // SAFETY: By the type invariant and the requirement; the reference passes to the dentry.
+        unsafe { bindings::d_instantiate_new(dentry, self.0.as_ptr().cast()) };
+        core::mem::forget(self);
+    }
+
+    /// Ties the inode to a file without a name (`O_TMPFILE`), and takes its link away.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be the file that the VFS has given to `tmpfile`.
+    pub(crate) unsafe fn d_tmpfile(self, file: *mut bindings::file) {
+        // SAFETY: By the type invariant and the requirement; the reference passes to the dentry.
+        unsafe {
+            bindings::d_tmpfile(file, self.0.as_ptr().cast());
+            bindings::unlock_new_inode(self.0.as_ptr().cast());
+        }
+        core::mem::forget(self);
+    }
+}
+
+impl<F: FileSystem> Deref for CreatedInode<F> {
+    type Target = InodeInit<F>;
+
+    fn deref(&self) -> &InodeInit<F> {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<F: FileSystem> Drop for CreatedInode<F> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the function consumes the reference, and without links
+        // the inode is deleted when it is evicted.
+        unsafe {
+            bindings::clear_nlink(self.0.as_ptr().cast());
+            bindings::discard_new_inode(self.0.as_ptr().cast());
+        }
+    }
+}
+
+/// Makes the slab cache for the inodes of `F`.
+pub(crate) fn create_cache<F: FileSystem>() -> Result<*mut bindings::kmem_cache> {
+    let mut args = bindings::kmem_cache_args {
+        align: core::mem::align_of::<InodeObject<F>>() as c_uint,
+        ctor: Some(init_once::<F>),
+        // SAFETY: All zeroes is a valid value: integers and an optional function pointer.
+        ..unsafe { core::mem::zeroed() }
+    };
+    // SAFETY: The name is static; `args` is only used during the call.
+    let cache = unsafe {
+        bindings::__kmem_cache_create_args(
+            F::NAME.as_char_ptr(),
+            size_of::<InodeObject<F>>() as c_uint,
+            &mut args,
+            (bindings::SLAB_RECLAIM_ACCOUNT | bindings::SLAB_ACCOUNT) as bindings::slab_flags_t,
+        )
+    };
+    if cache.is_null() {
+        return Err(ENOMEM);
+    }
+    Ok(cache)
+}
+
+/// # Safety
+///
+/// Called by the slab allocator for a new object of the cache of `F`.
+unsafe extern "C" fn init_once<F: FileSystem>(object: *mut c_void) {
+    // SAFETY: `object` has room for an `InodeObject<F>`, and is not shared yet.
+    unsafe {
+        let object = object.cast::<InodeObject<F>>();
+        bindings::inode_init_once(Opaque::cast_into(&raw const (*object).inode));
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `alloc_inode` of a super block of `F`.
+pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
+    sb: *mut bindings::super_block,
+) -> *mut bindings::inode {
+    // SAFETY: The super block is of a type registered for `F`.
+    let object = unsafe {
+        bindings::kmem_cache_alloc_lru_noprof(
+            Registration::<F>::inode_cache(sb),
+            &raw mut (*sb).s_inode_lru,
+            bindings::GFP_KERNEL,
+        )
+    };
+    let object = object.cast::<InodeObject<F>>();
+    if object.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: The object is new and does not move until it is freed.
+    unsafe {
+        let data = (&raw mut (*object).data).cast::<F::InodeData>();
+        if pin_init::raw_try_init(data, F::inode_data()).is_err() {
+            bindings::kfree(object.cast());
+            return ptr::null_mut();
+        }
+        let inode: *mut bindings::inode = Opaque::cast_into(&raw const (*object).inode);
+        bindings::mmb_init(
+            Opaque::cast_into(&raw const (*object).metadata_bhs),
+            &raw mut (*inode).i_data,
+        );
+        inode
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `free_inode`, an RCU grace period after the inode was evicted.
+pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::inode) {
+    // SAFETY: The inode came from `alloc_inode`, and nobody uses it any more. The super block may
+    // be gone, and with it the way to the cache: `kfree` finds that by itself.
+    unsafe {
+        let object = Inode::<F>::from_raw(inode).object();
+        (*object).data.assume_init_drop();
+        bindings::kfree(object.cast());
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `write_inode`.
+pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
+    inode: *mut bindings::inode,
+    _wbc: *mut bindings::writeback_control,
+) -> c_int {
+    // SAFETY: The VFS passes a valid inode of this filesystem.
+    let result = F::write_inode(unsafe { Inode::<F>::from_raw(inode) });
+    match result {
+        Ok(()) => {
+            // SAFETY: The operations have `sync_inode_metadata`, which this flag asks for.
+            unsafe { bindings::set_inode_metadata_writeback(inode) };
+            0
+        }
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `sync_inode_metadata`.
+pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
+    inode: *mut bindings::inode,
+    _wbc: *mut bindings::writeback_control,
+) -> c_int {
+    // SAFETY: The VFS passes a valid inode of this filesystem.
+    let inode = unsafe { Inode::<F>::from_raw(inode) };
+    match inode
+        .sync_buffers()
+        .and_then(|()| F::sync_inode_metadata(inode))
+    {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Takes an inode out of memory; without links also from the device.
+///
+/// # Safety
+///
+/// Called by the VFS as `evict_inode`: nobody else can reach the inode.
+pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings::inode) {
+    // SAFETY: The inode is valid, and nobody else uses it. The order is that of the VFS: pages,
+    // then the blocks, the buffers of the block map, `clear_inode`, and only then the number,
+    // which somebody else can have at once.
+    unsafe {
+        let this = InodeLocked::<F, Exclusive>::from_raw(inode);
+        let delete = this.nlink() == 0 && !bindings::is_bad_inode(inode);
+        bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
+        if delete {
+            bindings::sb_start_intwrite((*inode).i_sb);
+            F::delete_inode(this);
+        } else {
+            // An error is kept in the address space, and in the log.
+            let _ = this.sync_buffers();
+        }
+        bindings::mmb_invalidate(this.metadata_bhs());
+        bindings::clear_inode(inode);
+        if delete {
+            F::free_inode(this);
+            bindings::sb_end_intwrite((*inode).i_sb);
+        }
+    }
+}

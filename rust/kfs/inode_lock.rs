@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The inode lock (`inode->i_rwsem`) as evidence in types.
+//!
+//! A function that needs the lock takes `&InodeLocked<F, Exclusive>` (or `Shared`): a reference
+//! that can only be had from a guard, or in a callback that the VFS makes with the lock held. An
+//! exclusively locked inode is good wherever a shared one is asked for, see
+//! [`InodeLocked::as_shared`].
+
+use crate::bindings;
+use crate::file_system::FileSystem;
+use crate::inode::Inode;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use kernel::types::NotThreadSafe;
+
+/// The inode lock is held for writing: no other holder of the lock.
+pub struct Exclusive;
+
+/// The inode lock is held at least for reading: no exclusive holder but perhaps the caller.
+pub struct Shared;
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for super::Exclusive {}
+    impl Sealed for super::Shared {}
+}
+
+/// How the inode lock is held: [`Exclusive`] or [`Shared`].
+pub trait Mode: private::Sealed {
+    /// # Safety
+    ///
+    /// `inode` must be valid and the caller must hold its lock in this mode, and gives it back.
+    #[doc(hidden)]
+    unsafe fn unlock(inode: *mut bindings::inode);
+}
+
+impl Mode for Exclusive {
+    unsafe fn unlock(inode: *mut bindings::inode) {
+        // SAFETY: By the requirement.
+        unsafe { bindings::inode_unlock(inode) }
+    }
+}
+
+impl Mode for Shared {
+    unsafe fn unlock(inode: *mut bindings::inode) {
+        // SAFETY: By the requirement.
+        unsafe { bindings::inode_unlock_shared(inode) }
+    }
+}
+
+/// An inode whose lock is held, in mode `M`, for as long as the reference to it lives.
+///
+/// # Invariants
+///
+/// While a reference to such a value exists, the lock is held on behalf of the code that has it.
+#[repr(transparent)]
+pub struct InodeLocked<F: FileSystem, M: Mode>(Inode<F>, PhantomData<M>, NotThreadSafe);
+
+impl<F: FileSystem, M: Mode> InodeLocked<F, M> {
+    /// # Safety
+    ///
+    /// `inode` must be a valid inode of `F` whose lock is held in mode `M`, or which nobody else
+    /// can reach, for all of `'a`.
+    pub(crate) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+        // SAFETY: By the requirement; the type is transparent.
+        unsafe { &*inode.cast() }
+    }
+}
+
+impl<F: FileSystem> InodeLocked<F, Exclusive> {
+    /// The same as evidence for code that needs the lock only shared.
+    pub fn as_shared(&self) -> &InodeLocked<F, Shared> {
+        // SAFETY: The lock is held exclusively while `self` is borrowed, which excludes even more.
+        unsafe { InodeLocked::from_raw(self.as_ptr()) }
+    }
+
+    /// Sets the size of the file in bytes.
+    pub fn i_size_write(&self, size: u64) {
+        // SAFETY: The lock is held exclusively, which is what writers of `i_size` need.
+        unsafe { bindings::i_size_write(self.as_ptr(), size as i64) };
+    }
+}
+
+impl<F: FileSystem, M: Mode> Deref for InodeLocked<F, M> {
+    type Target = Inode<F>;
+
+    fn deref(&self) -> &Inode<F> {
+        &self.0
+    }
+}
+
+/// Holds the inode lock in mode `M` until dropped.
+///
+/// # Invariants
+///
+/// The current task took the lock in mode `M` and has not given it back.
+#[must_use = "the lock is given back at once when the guard is not used"]
+pub struct InodeGuard<'a, F: FileSystem, M: Mode> {
+    inode: &'a Inode<F>,
+    _p: PhantomData<M>,
+    // The lock has to be given back by the task that took it.
+    _not_send: NotThreadSafe,
+}
+
+impl<F: FileSystem> Inode<F> {
+    /// Takes the inode lock for writing. May sleep.
+    pub fn lock(&self) -> InodeGuard<'_, F, Exclusive> {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_lock(self.as_ptr()) };
+        // INVARIANT: Just taken.
+        InodeGuard {
+            inode: self,
+            _p: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Takes the inode lock for reading. May sleep.
+    pub fn lock_shared(&self) -> InodeGuard<'_, F, Shared> {
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_lock_shared(self.as_ptr()) };
+        // INVARIANT: Just taken.
+        InodeGuard {
+            inode: self,
+            _p: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+impl<F: FileSystem, M: Mode> Deref for InodeGuard<'_, F, M> {
+    type Target = InodeLocked<F, M>;
+
+    fn deref(&self) -> &InodeLocked<F, M> {
+        // SAFETY: By the type invariant the lock is held while the guard is borrowed.
+        unsafe { InodeLocked::from_raw(self.inode.as_ptr()) }
+    }
+}
+
+impl<F: FileSystem, M: Mode> Drop for InodeGuard<'_, F, M> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; this is the end of it.
+        unsafe { M::unlock(self.inode.as_ptr()) };
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! kfs: the support crate of retryfs.
+//!
+//! Safe wrappers for the parts of the kernel's C API that a block filesystem needs and the
+//! `kernel` crate does not have: file system types and mounts, inodes, the page cache, the buffer
+//! cache, direct I/O. Names and shapes are those of C: one trait for each table of operations, one
+//! type for each structure. What C says in comments is in the types: who owns a reference, which
+//! lock is held, what has been initialised.
+//!
+//! All the unsafe Rust of the project is in this crate.
+
+/// Bindings: those of the kernel crate, and what `rust/bindings` adds to them.
+#[allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_upper_case_globals,
+    non_snake_case,
+    improper_ctypes,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn
+)]
+pub mod bindings {
+    pub use kernel::bindings::*;
+    include!(concat!(env!("KFS_OUT"), "/bindings_generated.rs"));
+
+    mod helpers {
+        use super::*;
+        include!(concat!(env!("KFS_OUT"), "/helpers_generated.rs"));
+    }
+    pub use helpers::*;
+}
+
+/// The prefix of what this crate writes to the kernel log.
+const __LOG_PREFIX: &[u8] = b"retryfs\0";
+
+pub mod address_space;
+pub mod bdev;
+pub mod bio;
+pub mod buffer_head;
+pub mod completion;
+pub mod file;
+pub mod file_system;
+pub mod fs_context;
+pub mod generic_io;
+pub mod inode;
+pub mod inode_lock;
+pub mod inode_operations;
+pub mod iov_iter;
+pub mod kiocb;
+pub mod nofs;
+pub mod plug;
+pub mod seq_file;
+pub mod super_block;
+pub mod workqueue;

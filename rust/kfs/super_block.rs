@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Super blocks.
+//!
+//! A super block that is being filled is a [`NewSuperBlock`]; it becomes a [`SuperBlock`], whose
+//! data may be used, once `s_fs_info` is set.
+//!
+//! C headers: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h),
+//! [`include/linux/statfs.h`](srctree/include/linux/statfs.h)
+
+use crate::bindings;
+use crate::buffer_head::BufferHead;
+use crate::file_system::FileSystem;
+use crate::inode::{self, Inode};
+use crate::seq_file::SeqFile;
+use core::marker::PhantomData;
+use core::ptr;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::types::{ForeignOwnable, Opaque};
+
+/// A mounted super block of the filesystem type `F`.
+///
+/// # Invariants
+///
+/// The type of the super block was registered by a [`crate::file_system::Registration`] of `F`, and
+/// `s_fs_info` owns the `Pin<KBox<F::SuperData>>` that [`FileSystem::fill_super`] returned.
+#[repr(transparent)]
+pub struct SuperBlock<F: FileSystem>(Opaque<bindings::super_block>, PhantomData<F>);
+
+// SAFETY: The methods only use fields that are constant while mounted, or functions that lock for
+// themselves.
+unsafe impl<F: FileSystem> Send for SuperBlock<F> {}
+// SAFETY: As above.
+unsafe impl<F: FileSystem> Sync for SuperBlock<F> {}
+
+impl<F: FileSystem> SuperBlock<F> {
+    /// # Safety
+    ///
+    /// `sb` must satisfy the type invariants and stay valid for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(sb: *mut bindings::super_block) -> &'a Self {
+        // SAFETY: By the requirement; the type is transparent.
+        unsafe { &*sb.cast() }
+    }
+
+    /// The C super block.
+    pub fn as_ptr(&self) -> *mut bindings::super_block {
+        self.0.get()
+    }
+
+    /// The data of the mount.
+    pub fn data(&self) -> &F::SuperData {
+        // SAFETY: By the type invariant `s_fs_info` owns such a box, and it is not replaced.
+        unsafe { &*(*self.as_ptr()).s_fs_info.cast::<F::SuperData>() }
+    }
+
+    /// The name of the device, as the kernel log shows it.
+    pub fn id(&self) -> &CStr {
+        // SAFETY: `s_id` is a terminated array that does not change while mounted.
+        unsafe { CStr::from_char_ptr(&raw const (*self.as_ptr()).s_id as *const c_char) }
+    }
+
+    /// Whether the mount is read-only at the moment.
+    pub fn rdonly(&self) -> bool {
+        // SAFETY: The flags may change at any time; a volatile read takes one of the values.
+        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_flags) };
+        flags & bindings::SB_RDONLY != 0
+    }
+
+    /// Makes the mount read-only after an error: no new writer is let in.
+    pub fn set_rdonly(&self) {
+        // SAFETY: The super block is valid. This is what C filesystems do on an error: a lost
+        // update of another flag is impossible for the flags that change while mounted are only
+        // changed under `s_umount` by a remount, which sets `SB_RDONLY` anew.
+        unsafe {
+            let flags = &raw mut (*self.as_ptr()).s_flags;
+            ptr::write_volatile(flags, ptr::read_volatile(flags) | bindings::SB_RDONLY);
+        }
+    }
+
+    /// Block size in bytes.
+    pub fn blocksize(&self) -> usize {
+        // SAFETY: Constant while mounted.
+        unsafe { (*self.as_ptr()).s_blocksize as usize }
+    }
+
+    /// Logarithm to base two of the block size in bytes.
+    pub fn blocksize_bits(&self) -> u8 {
+        // SAFETY: Constant while mounted.
+        unsafe { (*self.as_ptr()).s_blocksize_bits }
+    }
+
+    /// The device number, which stands for the mount in `fsid`.
+    pub fn dev_id(&self) -> u64 {
+        // SAFETY: The device of a block filesystem is open while it is mounted.
+        u64::from(unsafe { (*(*self.as_ptr()).s_bdev).bd_dev })
+    }
+
+    /// Size of the device in bytes.
+    pub fn device_size(&self) -> u64 {
+        device_size(self.as_ptr())
+    }
+
+    /// Reads the block with the number `block`.
+    ///
+    /// May sleep. `EIO` when the device fails or has no such block.
+    pub fn bread(&self, block: u64) -> Result<BufferHead> {
+        bread(self.as_ptr(), block)
+    }
+
+    /// Returns the buffer of `block` without reading it: its content is whatever is cached.
+    ///
+    /// May sleep. `ENOMEM` when there is no memory, or no such block.
+    pub fn getblk(&self, block: u64) -> Result<BufferHead> {
+        // SAFETY: The super block and its device are valid while mounted.
+        unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_ptr(), block)) }.ok_or(ENOMEM)
+    }
+
+    /// Drops what the buffer cache knows about `count` blocks from `block` on.
+    ///
+    /// Called for blocks that become file data: otherwise an old dirty buffer of theirs could be
+    /// written over the new data.
+    pub fn clean_bdev_aliases(&self, block: u64, count: u64) {
+        // SAFETY: The device of a block filesystem is open while it is mounted.
+        unsafe { bindings::clean_bdev_aliases((*self.as_ptr()).s_bdev, block, count) };
+    }
+
+    /// Looks up the inode `ino` in memory, or makes a new one to be read from the device.
+    pub fn iget_locked(&self, ino: u64) -> Result<inode::Iget<F>> {
+        inode::iget_locked(self, ino)
+    }
+
+    /// Makes a new inode without a number.
+    pub fn new_inode(&self) -> Result<inode::Unhashed<F>> {
+        inode::new_inode(self)
+    }
+}
+
+/// A super block of type `F` that is being filled: nobody else uses it.
+pub struct NewSuperBlock<'a, F: FileSystem> {
+    sb: &'a mut bindings::super_block,
+    _p: PhantomData<F>,
+}
+
+impl<F: FileSystem> NewSuperBlock<'_, F> {
+    /// The name of the device, as the kernel log shows it.
+    pub fn id(&self) -> &CStr {
+        // SAFETY: `s_id` is a terminated array.
+        unsafe { CStr::from_char_ptr(&raw const self.sb.s_id as *const c_char) }
+    }
+
+    /// Size of the device in bytes.
+    pub fn device_size(&mut self) -> u64 {
+        device_size(self.sb)
+    }
+
+    /// Whether a read-only mount is asked for.
+    pub fn rdonly(&self) -> bool {
+        self.sb.s_flags & bindings::SB_RDONLY != 0
+    }
+
+    /// Makes this a read-only mount whatever was asked for.
+    pub fn set_rdonly(&mut self) {
+        self.sb.s_flags |= bindings::SB_RDONLY;
+    }
+
+    /// Sets the block size to the smallest that the device can do, but at least `size` bytes, and
+    /// returns it. `EINVAL` when there is none.
+    pub fn min_blocksize(&mut self, size: u32) -> Result<u32> {
+        // SAFETY: The super block is valid and its device is open.
+        match unsafe { bindings::sb_min_blocksize(self.sb, size as c_int) } {
+            0 => Err(EINVAL),
+            size => Ok(size as u32),
+        }
+    }
+
+    /// Sets the block size to `size` bytes. `EINVAL` when the device cannot do that.
+    ///
+    /// Buffers read before must be gone: the buffer cache is emptied.
+    pub fn set_blocksize(&mut self, size: u32) -> Result {
+        // SAFETY: The super block is valid and its device is open.
+        match unsafe { bindings::sb_set_blocksize(self.sb, size as c_int) } {
+            0 => Err(EINVAL),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads the block with the number `block`, in units of the block size set last.
+    pub fn bread(&mut self, block: u64) -> Result<BufferHead> {
+        bread(self.sb, block)
+    }
+
+    /// Sets the magic number that `statfs(2)` reports.
+    pub fn set_magic(&mut self, magic: u32) {
+        self.sb.s_magic = magic as c_ulong;
+    }
+
+    /// Sets the size of the largest possible file in bytes.
+    pub fn set_maxbytes(&mut self, maxbytes: u64) {
+        self.sb.s_maxbytes = i64::try_from(maxbytes)
+            .unwrap_or(i64::MAX)
+            .min(bindings::MAX_LFS_FILESIZE);
+    }
+
+    /// Sets the largest number of links to an inode.
+    pub fn set_max_links(&mut self, links: u32) {
+        self.sb.s_max_links = links;
+    }
+
+    /// Sets the first and the last time, in seconds since 1970, that can be stored, and the
+    /// granularity of times in nanoseconds.
+    pub fn set_time_range(&mut self, min: i64, max: i64, granularity: u32) {
+        self.sb.s_time_min = min;
+        self.sb.s_time_max = max;
+        self.sb.s_time_gran = granularity;
+    }
+}
+
+fn device_size(sb: *mut bindings::super_block) -> u64 {
+    // SAFETY: Callers have a valid super block whose device is open.
+    unsafe { bindings::bdev_nr_bytes((*sb).s_bdev) as u64 }
+}
+
+fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
+    // SAFETY: Callers have a valid super block whose device is open.
+    unsafe { BufferHead::from_owned(bindings::sb_bread(sb, block)) }.ok_or(EIO)
+}
+
+struct Table<F: FileSystem>(PhantomData<F>);
+
+impl<F: FileSystem> Table<F> {
+    const OPS: bindings::super_operations = bindings::super_operations {
+        alloc_inode: Some(inode::alloc_inode::<F>),
+        free_inode: Some(inode::free_inode::<F>),
+        write_inode: Some(inode::write_inode::<F>),
+        sync_inode_metadata: Some(inode::sync_inode_metadata::<F>),
+        evict_inode: Some(inode::evict_inode::<F>),
+        put_super: Some(put_super::<F>),
+        sync_fs: Some(sync_fs::<F>),
+        statfs: Some(statfs::<F>),
+        show_options: Some(show_options::<F>),
+        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
+        ..unsafe { core::mem::zeroed() }
+    };
+}
+
+/// Fills a new super block.
+///
+/// # Safety
+///
+/// `sb` must be a new super block of a type that was registered for `F`, with its device open and
+/// used by nobody else.
+pub(crate) unsafe fn fill_super<F: FileSystem>(
+    sb: *mut bindings::super_block,
+    options: &F::Options,
+) -> Result {
+    // SAFETY: By the requirement nobody else uses `sb`.
+    let raw = unsafe { &mut *sb };
+    raw.s_op = &Table::<F>::OPS;
+    let data = F::fill_super(
+        &mut NewSuperBlock {
+            sb: raw,
+            _p: PhantomData,
+        },
+        options,
+    )?;
+    // INVARIANT: `s_fs_info` owns the data from here to `drop_data`.
+    // SAFETY: `sb` is valid.
+    unsafe { (*sb).s_fs_info = data.into_foreign().cast() };
+    // SAFETY: The invariants hold now.
+    let this = unsafe { SuperBlock::<F>::from_raw(sb) };
+    let made = F::root(this).and_then(|root| {
+        let root = ARef::into_raw(root).as_ptr().cast::<bindings::inode>();
+        // SAFETY: `d_make_root` takes over the reference, also when it fails.
+        unsafe { (*sb).s_root = bindings::d_make_root(root) };
+        // SAFETY: `sb` is valid.
+        if unsafe { (*sb).s_root.is_null() } {
+            return Err(ENOMEM);
+        }
+        // With a root in place, a failure from here on goes through `put_super`.
+        F::mounted(this)
+    });
+    // SAFETY: Without a root the VFS does not call `put_super`, and no inode is left: an inode
+    // whose last reference goes while the super block is not active is evicted at once.
+    unsafe {
+        if (*sb).s_root.is_null() {
+            drop_data::<F>(sb);
+        }
+    }
+    made
+}
+
+/// # Safety
+///
+/// `s_fs_info` must own the data of the mount, which nobody uses any more.
+unsafe fn drop_data<F: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: By the requirement; the pointer comes from `into_foreign` in `fill_super`.
+    unsafe {
+        let data = (*sb).s_fs_info;
+        (*sb).s_fs_info = ptr::null_mut();
+        drop(Pin::<KBox<F::SuperData>>::from_foreign(data.cast()));
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `put_super`, after all inodes are gone, with the device still open.
+unsafe extern "C" fn put_super<F: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: A super block with a root went through `fill_super`, so that the invariants hold.
+    F::put_super(unsafe { SuperBlock::<F>::from_raw(sb) });
+    // SAFETY: No inode and no file is left that could use the data.
+    unsafe { drop_data::<F>(sb) };
+}
+
+/// # Safety
+///
+/// Called by the VFS as `sync_fs` of a mounted super block.
+unsafe extern "C" fn sync_fs<F: FileSystem>(sb: *mut bindings::super_block, wait: c_int) -> c_int {
+    // SAFETY: The super block is mounted.
+    match F::sync_fs(unsafe { SuperBlock::<F>::from_raw(sb) }, wait != 0) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `show_options` of a mounted super block.
+unsafe extern "C" fn show_options<F: FileSystem>(
+    seq: *mut bindings::seq_file,
+    root: *mut bindings::dentry,
+) -> c_int {
+    // SAFETY: `root` is a dentry of a mounted super block and `seq` is valid during the call.
+    unsafe {
+        let sb = SuperBlock::<F>::from_raw((*root).d_sb);
+        F::show_options(sb, SeqFile::from_raw(seq));
+    }
+    0
+}
+
+/// # Safety
+///
+/// Called by the VFS as `statfs` with a dentry of a mounted super block.
+unsafe extern "C" fn statfs<F: FileSystem>(
+    dentry: *mut bindings::dentry,
+    buf: *mut kernel::bindings::kstatfs,
+) -> c_int {
+    // SAFETY: By the requirement; `buf` is valid and used by nobody else.
+    let (sb, buf) = unsafe {
+        (
+            SuperBlock::<F>::from_raw((*dentry).d_sb),
+            &mut *buf.cast::<bindings::kstatfs>(),
+        )
+    };
+    match F::statfs(sb, &mut Statfs(buf)) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// The answer to `statfs(2)`.
+pub struct Statfs<'a>(&'a mut bindings::kstatfs);
+
+impl Statfs<'_> {
+    /// Sets the magic number, the size of a block in bytes and the longest name in bytes.
+    pub fn set_type(&mut self, magic: u64, blocksize: u64, namelen: u64) {
+        self.0.f_type = magic as _;
+        self.0.f_bsize = blocksize as _;
+        self.0.f_namelen = namelen as _;
+    }
+
+    /// Sets the number of all blocks, of free ones, and of those that any user may have.
+    pub fn set_blocks(&mut self, all: u64, free: u64, available: u64) {
+        self.0.f_blocks = all;
+        self.0.f_bfree = free;
+        self.0.f_bavail = available;
+    }
+
+    /// Sets the number of all inodes and of free ones.
+    pub fn set_files(&mut self, all: u64, free: u64) {
+        self.0.f_files = all;
+        self.0.f_ffree = free;
+    }
+
+    /// Sets the identity of the filesystem.
+    pub fn set_fsid(&mut self, fsid: u64) {
+        self.0.f_fsid.val = [fsid as u32 as _, (fsid >> 32) as u32 as _];
+    }
+}
+
+/// The super block of an inode.
+pub(crate) fn of_inode<F: FileSystem>(inode: &Inode<F>) -> &SuperBlock<F> {
+    // SAFETY: An `Inode<F>` belongs to a super block that satisfies the invariants, and keeps it.
+    unsafe { SuperBlock::from_raw((*inode.as_ptr()).i_sb) }
+}

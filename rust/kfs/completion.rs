@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Completions that are waited for as I/O.
+//!
+//! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
+
+use crate::bindings;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// Lets one task wait until another context has signalled that some I/O is done.
+///
+/// Unlike [`kernel::sync::Completion`], the time spent waiting is accounted as I/O wait, and one
+/// signal lets one waiter go.
+#[pin_data]
+pub struct Completion {
+    #[pin]
+    inner: Opaque<bindings::completion>,
+}
+
+// SAFETY: A completion may be used and freed by any thread.
+unsafe impl Send for Completion {}
+// SAFETY: The functions called by the methods lock the completion for themselves.
+unsafe impl Sync for Completion {}
+
+impl Completion {
+    /// A completion that nobody has signalled.
+    #[inline]
+    pub fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- Opaque::ffi_init(|slot: *mut bindings::completion| {
+                // SAFETY: `slot` is valid for writes and pinned.
+                unsafe { bindings::init_completion(slot) };
+            }),
+        })
+    }
+
+    /// Lets one waiter go, now or when it comes. May be called in any context.
+    #[inline]
+    pub fn complete(&self) {
+        // SAFETY: The completion was initialised by `new`.
+        unsafe { bindings::complete(self.inner.get()) };
+    }
+
+    /// Sleeps, uninterruptibly and as I/O wait, until [`Completion::complete`] has been called.
+    #[inline]
+    pub fn wait_for_completion_io(&self) {
+        // SAFETY: The completion was initialised by `new`.
+        unsafe { bindings::wait_for_completion_io(self.inner.get()) };
+    }
+}

@@ -1,0 +1,517 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! I/O control blocks: one read or write request on its way through the kernel.
+//!
+//! A kiocb belongs to the code that works on it, and there is a type for each way to own one:
+//!
+//! * [`Kiocb`]: the request is being handled by a call of `read_iter`, `write_iter` or `direct_IO`.
+//!   The call ends with a result, and with that the caller gets the kiocb back.
+//! * [`AsyncKiocb`]: the call has ended, or is about to end, with `-EIOCBQUEUED`. Whoever owns the
+//!   value owes the caller a call of `ki_complete` and makes it with [`AsyncKiocb::complete`].
+//!   Dropping the value completes the request with `EIO`, so that no request is ever lost.
+//!
+//! A call can only end with `-EIOCBQUEUED` by returning a [`Queued`], and the only way to get one is
+//! [`Kiocb::queue`], which turns the kiocb into an [`AsyncKiocb`]. There is none for a synchronous
+//! request. So a request is either answered by the return value or by `ki_complete`, never by both
+//! and never by none.
+//!
+//! [`Iocb`] is what both types have in common. Two things hang on it and end with it:
+//!
+//! * The *private* pointer, a reference to an object of the filesystem that is outstanding for the
+//!   request ([`KiocbOwner::Dio`]). Callers of a filesystem do not initialise it.
+//! * The count of direct I/O requests on the inode, which truncate waits for.
+//!
+//! The kiocb holds the file, and that holds the inode and the mount.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::bindings;
+use crate::file_system::FileSystem;
+use crate::inode::Inode;
+use crate::inode_lock::{Exclusive, InodeLocked, Mode};
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use core::ptr::{self, NonNull};
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::{Arc, ArcBorrow};
+use kernel::types::{ForeignOwnable, NotThreadSafe};
+
+/// A filesystem that keeps an object of its own with a kiocb.
+pub trait KiocbOwner: FileSystem {
+    /// What `kiocb->private` points to while it is not null.
+    type Dio: Send + Sync + 'static;
+}
+
+/// What can be done with a kiocb, whoever owns it.
+///
+/// # Invariants
+///
+/// - The pointer is a valid kiocb of an open file whose inode is an `Inode<F>`, and nobody else
+///   uses it.
+/// - `private` of the kiocb is null, or comes from `Arc::<F::Dio>::into_foreign` and is owned.
+/// - If `dio` is set, the inode counts a direct I/O request for this kiocb.
+pub struct Iocb<F: KiocbOwner> {
+    kiocb: NonNull<bindings::kiocb>,
+    dio: bool,
+    _p: PhantomData<F>,
+}
+
+impl<F: KiocbOwner> Iocb<F> {
+    #[inline]
+    fn as_ref(&self) -> &bindings::kiocb {
+        // SAFETY: By the type invariants the kiocb is valid and nobody else uses it.
+        unsafe { self.kiocb.as_ref() }
+    }
+
+    #[inline]
+    fn as_mut(&mut self) -> &mut bindings::kiocb {
+        // SAFETY: By the type invariants the kiocb is valid and nobody else uses it.
+        unsafe { self.kiocb.as_mut() }
+    }
+
+    #[inline]
+    fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: By the type invariants the file is open.
+        unsafe { (*self.as_ref().ki_filp).f_mapping }
+    }
+
+    /// Where in the file the request starts, or goes on.
+    #[inline]
+    pub fn pos(&self) -> i64 {
+        self.as_ref().ki_pos
+    }
+
+    /// Moves the position behind the bytes that were read or written.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        let pos = self.pos().saturating_add(count as i64);
+        self.as_mut().ki_pos = pos;
+    }
+
+    /// Whether the page cache is to be bypassed.
+    #[inline]
+    pub fn is_direct(&self) -> bool {
+        self.as_ref().ki_flags & bindings::IOCB_DIRECT as i32 != 0
+    }
+
+    /// The I/O priority of the request.
+    #[inline]
+    pub fn ioprio(&self) -> u16 {
+        self.as_ref().ki_ioprio
+    }
+
+    /// The inode of the file.
+    #[inline]
+    pub fn inode(&self) -> &Inode<F> {
+        // SAFETY: By the type invariants the file is open, so that it holds its inode.
+        unsafe { Inode::from_raw((*self.as_ref().ki_filp).f_inode) }
+    }
+
+    /// The object that is outstanding for the request.
+    #[inline]
+    pub fn private(&self) -> Option<ArcBorrow<'_, F::Dio>> {
+        let private = self.as_ref().private;
+        if private.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariants it comes from `into_foreign` and is owned; taking it out
+        // needs `&mut self`, so that it stays for the life time of `&self`.
+        Some(unsafe { Arc::borrow(private) })
+    }
+
+    /// Sets the object that is outstanding for the request. What was there before is dropped.
+    #[inline]
+    pub fn set_private(&mut self, dio: Arc<F::Dio>) {
+        drop(self.take_private());
+        // INVARIANT: It comes from `into_foreign`.
+        self.as_mut().private = dio.into_foreign();
+    }
+
+    /// Takes the object out: nothing is outstanding any more.
+    #[inline]
+    pub fn take_private(&mut self) -> Option<Arc<F::Dio>> {
+        // INVARIANT: It is null from here on.
+        let private = core::mem::replace(&mut self.as_mut().private, ptr::null_mut());
+        // SAFETY: By the type invariants it is null, or from `into_foreign` and owned.
+        unsafe { Arc::try_from_foreign(private) }
+    }
+
+    /// Makes truncate, and whoever else changes blocks, wait for this request until
+    /// [`Iocb::inode_dio_end`].
+    ///
+    /// Needs the inode lock, exclusive or shared: who has taken it exclusively and waited for the
+    /// requests, must not get a new one before releasing it. `locked` is the evidence, and has to
+    /// be of the inode of this kiocb.
+    #[inline]
+    pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
+        if !self.dio && ptr::eq(self.inode(), &**locked) {
+            // SAFETY: By the type invariants the inode is valid.
+            unsafe { bindings::inode_dio_begin(self.inode().as_ptr()) };
+            // INVARIANT: Just counted.
+            self.dio = true;
+        }
+    }
+
+    /// Ends what [`Iocb::inode_dio_begin`] began, if that has not been done.
+    #[inline]
+    pub fn inode_dio_end(&mut self) {
+        if core::mem::replace(&mut self.dio, false) {
+            // SAFETY: By the type invariants the inode is valid, and counts a request for us.
+            unsafe { bindings::inode_dio_end(self.inode().as_ptr()) };
+        }
+    }
+
+    /// Writes what the page cache has of the bytes from `start` to `end` of the file to the device,
+    /// and waits for it. Does nothing if there is nothing in the page cache. May sleep.
+    pub fn write_and_wait_range(&self, start: i64, end: i64) -> Result {
+        let mapping = self.mapping();
+        // SAFETY: The mapping of an open file is valid. `nrpages` may change at any time.
+        if start >= end || unsafe { ptr::read_volatile(&raw const (*mapping).nrpages) } == 0 {
+            return Ok(());
+        }
+        // SAFETY: The mapping is valid. The end is inclusive.
+        to_result(unsafe { bindings::filemap_write_and_wait_range(mapping, start, end - 1) })
+    }
+
+    /// Drops what the page cache has of the `count` bytes that were written at the position,
+    /// because it is older than what is on the device.
+    ///
+    /// If that cannot be done, because somebody wrote to it in the page cache at the same time,
+    /// the next fsync of the file fails with `EIO` and the kernel log says why. May sleep.
+    pub fn invalidate_post_direct_write(&self, count: usize) {
+        self.invalidate(self.pos(), self.pos() + count as i64);
+    }
+
+    fn invalidate(&self, start: i64, end: i64) {
+        let mapping = self.mapping();
+        // SAFETY: The mapping of an open file is valid. `nrpages` may change at any time: pages
+        // that come later are read from the device.
+        if start >= end || unsafe { ptr::read_volatile(&raw const (*mapping).nrpages) } == 0 {
+            return;
+        }
+        let shift = kernel::page::PAGE_SHIFT;
+        // SAFETY: The mapping is valid.
+        let ret = unsafe {
+            bindings::invalidate_inode_pages2_range(
+                mapping,
+                (start >> shift) as usize,
+                ((end - 1) >> shift) as usize,
+            )
+        };
+        if ret == 0 {
+            return;
+        }
+        // SAFETY: The mapping is valid; the function takes a negative error number.
+        unsafe { bindings::errseq_set(&raw mut (*mapping).wb_err, -(bindings::EIO as i32)) };
+        // SAFETY: The argument is a string.
+        if unsafe { bindings::__printk_ratelimit(c"dio_complete".as_char_ptr()) } != 0 {
+            pr_crit!(
+                "{}: inode {}: page cache invalidation failed after a direct write: data may be lost due to a collision with buffered writes\n",
+                self.inode().sb().id(),
+                self.inode().ino()
+            );
+        }
+    }
+
+    /// Tells who listens (fanotify) that the device failed in the `len` bytes at the position.
+    pub fn report_dio_error(&self, is_write: bool, len: usize, error: Error) {
+        let inode = self.inode().as_ptr();
+        // SAFETY: The inode is valid, and belongs to that super block. May be called in process
+        // context, which this is: an `Iocb` is not used in interrupts.
+        unsafe {
+            bindings::fserror_report(
+                (*inode).i_sb,
+                inode,
+                if is_write {
+                    bindings::fserror_type_FSERR_DIRECTIO_WRITE
+                } else {
+                    bindings::fserror_type_FSERR_DIRECTIO_READ
+                },
+                self.pos(),
+                len as u64,
+                error.to_errno(),
+                bindings::GFP_NOFS,
+            )
+        };
+    }
+
+    /// Moves the end of the file behind the `count` bytes that are on the device at the position.
+    ///
+    /// In between, no page can get into the page cache, and those that hold the old end of the file
+    /// are dropped: a page that was read in before has zeroes where the new bytes are.
+    pub fn extend_post_direct_write(&self, locked: &InodeLocked<F, Exclusive>, count: usize) {
+        let (start, end) = (self.pos(), self.pos() + count as i64);
+        let i_size = locked.i_size_read() as i64;
+        if end <= i_size || !ptr::eq(self.inode(), &**locked) {
+            return;
+        }
+        let mapping = self.mapping();
+        // SAFETY: The mapping of an open file is valid. The lock nests inside the inode lock, as it
+        // does for truncate.
+        unsafe { bindings::filemap_invalidate_lock(mapping) };
+        self.invalidate(start.min(i_size), end);
+        locked.i_size_write(end as u64);
+        // SAFETY: It was taken above.
+        unsafe { bindings::filemap_invalidate_unlock(mapping) };
+        locked.mark_inode_dirty();
+    }
+
+    /// For a request that asked for it (O_SYNC, O_DSYNC, RWF_SYNC, RWF_DSYNC): writes the `count`
+    /// bytes before the position, and what is needed to find them again, to stable storage. Returns
+    /// `count`. May sleep.
+    pub fn generic_write_sync(&self, count: usize) -> Result<usize> {
+        // SAFETY: The kiocb is valid and ours, and its file is open.
+        let ret = unsafe { bindings::generic_write_sync(self.kiocb.as_ptr(), count as isize) };
+        usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
+    }
+
+    /// Ends everything that hangs on the kiocb.
+    #[inline]
+    fn end(&mut self) {
+        drop(self.take_private());
+        self.inode_dio_end();
+    }
+}
+
+/// The kiocb of a call that is being made. `'a` is the time of the call, and stands for no other.
+pub struct Kiocb<'a, F: KiocbOwner> {
+    iocb: Iocb<F>,
+    // Invariant, so that the life times of two calls are never taken for each other.
+    _call: PhantomData<fn(&'a ()) -> &'a ()>,
+    _not_send: NotThreadSafe,
+}
+
+impl<'a, F: KiocbOwner> Kiocb<'a, F> {
+    /// Wraps the kiocb of a call of `read_iter` or `write_iter`.
+    ///
+    /// # Safety
+    ///
+    /// `kiocb` must be valid, of an open file whose inode is an `Inode<F>`, and be used by nobody
+    /// else, from now to the end of the call, which is `'a`, or, if the call ends with
+    /// `-EIOCBQUEUED`, to its completion. The caller of the call must hold the file until the end
+    /// of `'a` in any case.
+    #[inline]
+    pub(crate) unsafe fn enter(kiocb: *mut bindings::kiocb) -> Self {
+        // Not all callers initialise it: io_uring and loop do not.
+        // SAFETY: By the requirement the kiocb is valid and not used by anybody else.
+        unsafe { (*kiocb).private = ptr::null_mut() };
+        // SAFETY: By the requirements, and `private` is null now.
+        unsafe { Self::from_raw(kiocb) }
+    }
+
+    /// Wraps the kiocb of a call of `direct_IO`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Kiocb::enter`]. The call must be made from within a call of `read_iter` or
+    /// `write_iter` that has entered with this kiocb and has not used it since.
+    #[inline]
+    pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
+        Kiocb {
+            iocb: Iocb {
+                // SAFETY: By the requirements it is valid, so that it is not null.
+                kiocb: unsafe { NonNull::new_unchecked(kiocb) },
+                // INVARIANT: By the requirements `private` is null as set by `enter`, or as left by
+                // its user: `end` has been called whenever that gave it back.
+                dio: false,
+                _p: PhantomData,
+            },
+            _call: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Whether the caller waits for the result anyway, so that there is no queueing the request.
+    #[inline]
+    pub fn is_sync(&self) -> bool {
+        self.iocb.as_ref().ki_complete.is_none()
+    }
+
+    /// The inode of the file, which lives as long as the call whatever becomes of the kiocb.
+    #[inline]
+    pub fn inode(&self) -> &'a Inode<F> {
+        // SAFETY: By the contract of `enter`, the caller holds the file until the end of `'a`.
+        unsafe { Inode::from_raw((*self.iocb.as_ref().ki_filp).f_inode) }
+    }
+
+    /// Makes the request asynchronous: gives the kiocb to `f`, who takes it, or does not.
+    ///
+    /// If `f` takes it, the request may be complete and the kiocb gone by the time that `f` returns.
+    /// If `f` gives it back, or if the request is synchronous, so that `f` is not even asked, the
+    /// call goes on with the kiocb.
+    #[inline]
+    pub fn queue(
+        self,
+        f: impl FnOnce(AsyncKiocb<F>) -> Result<(), AsyncKiocb<F>>,
+    ) -> Result<Queued<'a>, Self> {
+        if self.is_sync() {
+            return Err(self);
+        }
+        let kiocb = self.iocb.kiocb;
+        // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
+        let iocb = unsafe { ptr::read(&ManuallyDrop::new(self).iocb) };
+
+        match f(AsyncKiocb(iocb)) {
+            Err(back) if back.0.kiocb == kiocb => Err(back.take_back()),
+            // If another kiocb came back, dropping it completes that one. Ours has been taken.
+            _ => Ok(Queued::new()),
+        }
+    }
+
+    /// Makes a call into the kernel that may end with the request queued.
+    ///
+    /// # Safety
+    ///
+    /// `call` must return what a `read_iter` function returns, and must not have used the kiocb
+    /// after it was queued.
+    pub(crate) unsafe fn call(
+        self,
+        call: impl FnOnce(*mut bindings::kiocb) -> isize,
+    ) -> Result<Io<'a, F>> {
+        // If the request gets queued, the kiocb is not ours any more.
+        let this = ManuallyDrop::new(self);
+        match call(this.iocb.kiocb.as_ptr()) {
+            ret if ret == -(bindings::EIOCBQUEUED as isize) => Ok(Io::Queued(Queued::new())),
+            ret => {
+                let this = ManuallyDrop::into_inner(this);
+                match usize::try_from(ret) {
+                    Ok(count) => Ok(Io::Done(this, count)),
+                    Err(_) => Err(Error::from_errno(ret as i32)),
+                }
+            }
+        }
+    }
+
+    /// The C kiocb, for a call that does not queue it.
+    #[inline]
+    pub(crate) fn as_ptr(&mut self) -> *mut bindings::kiocb {
+        self.iocb.kiocb.as_ptr()
+    }
+}
+
+impl<F: KiocbOwner> Deref for Kiocb<'_, F> {
+    type Target = Iocb<F>;
+
+    #[inline]
+    fn deref(&self) -> &Iocb<F> {
+        &self.iocb
+    }
+}
+
+impl<F: KiocbOwner> DerefMut for Kiocb<'_, F> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Iocb<F> {
+        &mut self.iocb
+    }
+}
+
+impl<F: KiocbOwner> Drop for Kiocb<'_, F> {
+    #[inline]
+    fn drop(&mut self) {
+        self.iocb.end();
+    }
+}
+
+/// A kiocb whose call does not wait for it. It is to be completed.
+pub struct AsyncKiocb<F: KiocbOwner>(Iocb<F>);
+
+// SAFETY: A kiocb may be completed by any thread, and so may what hangs on it be used and dropped.
+unsafe impl<F: KiocbOwner> Send for AsyncKiocb<F> {}
+
+impl<F: KiocbOwner> AsyncKiocb<F> {
+    /// Completes the request. This is the end of the kiocb, and perhaps of the file.
+    #[inline]
+    pub fn complete(self, result: Result<usize>) {
+        let mut this = ManuallyDrop::new(self);
+        this.complete_once(result);
+    }
+
+    fn complete_once(&mut self, result: Result<usize>) {
+        self.0.end();
+        let ret = match result {
+            Ok(count) => count as isize,
+            Err(error) => error.to_errno() as isize,
+        };
+        if let Some(ki_complete) = self.0.as_ref().ki_complete {
+            // SAFETY: The kiocb is valid and the request has not been completed: this is called by
+            // `complete`, which consumes the value, or else by `drop`.
+            unsafe { ki_complete(self.0.kiocb.as_ptr(), ret) };
+        }
+    }
+
+    /// For [`Kiocb::queue`]: the kiocb of the call `'a` was not queued after all.
+    #[inline]
+    fn take_back<'a>(self) -> Kiocb<'a, F> {
+        let this = ManuallyDrop::new(self);
+        Kiocb {
+            // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
+            iocb: unsafe { ptr::read(&this.0) },
+            _call: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+impl<F: KiocbOwner> Deref for AsyncKiocb<F> {
+    type Target = Iocb<F>;
+
+    #[inline]
+    fn deref(&self) -> &Iocb<F> {
+        &self.0
+    }
+}
+
+impl<F: KiocbOwner> DerefMut for AsyncKiocb<F> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Iocb<F> {
+        &mut self.0
+    }
+}
+
+impl<F: KiocbOwner> Drop for AsyncKiocb<F> {
+    fn drop(&mut self) {
+        self.complete_once(Err(EIO));
+    }
+}
+
+/// The kiocb of the call `'a` belongs to an [`AsyncKiocb`], or did: the call has to end with
+/// `-EIOCBQUEUED`.
+#[must_use]
+pub struct Queued<'a> {
+    _call: PhantomData<fn(&'a ()) -> &'a ()>,
+    _not_send: NotThreadSafe,
+}
+
+impl Queued<'_> {
+    #[inline]
+    fn new() -> Self {
+        Queued {
+            _call: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+}
+
+/// How a call of `read_iter`, `write_iter` or `direct_IO` ends, if not with an error.
+#[must_use]
+pub enum Io<'a, F: KiocbOwner> {
+    /// So many bytes were read or written.
+    Done(Kiocb<'a, F>, usize),
+    /// The request will be completed later, or has been already.
+    Queued(Queued<'a>),
+}
+
+/// The return value for the C caller of `read_iter`, `write_iter` or `direct_IO`.
+#[inline]
+pub(crate) fn ret<F: KiocbOwner>(io: Result<Io<'_, F>>) -> isize {
+    match io {
+        Ok(Io::Done(iocb, count)) => {
+            drop(iocb);
+            count as isize
+        }
+        Ok(Io::Queued(_)) => -(bindings::EIOCBQUEUED as isize),
+        Err(error) => error.to_errno() as isize,
+    }
+}

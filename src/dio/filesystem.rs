@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the worker needs from the filesystem.
+
+use super::counters::Counters;
+use super::request::Dio;
+use kernel::prelude::*;
+use kfs::bio::BioSet;
+use kfs::inode_lock::{Exclusive, InodeLocked, Mode};
+use kfs::kiocb::KiocbOwner;
+use kfs::super_block::SuperBlock;
+use kfs::workqueue::Workqueue;
+
+/// Bios that are kept in reserve for when memory is short.
+const BIO_RESERVE: u32 = 4;
+
+/// A run of blocks of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mapping {
+    /// The blocks lie on the device in one piece.
+    Mapped {
+        /// Number of the first block on the device.
+        physical: u64,
+        /// How many blocks, one at least.
+        len: u32,
+        /// The blocks were allocated by this look-up: what they hold belonged to somebody else.
+        new: bool,
+    },
+    /// There are no such blocks.
+    Hole {
+        /// How many blocks, one at least.
+        len: u32,
+    },
+}
+
+/// A filesystem whose files can be read and written directly.
+pub(crate) trait Filesystem: KiocbOwner<Dio = Dio<Self>> {
+    /// What the worker keeps for a mount.
+    fn dio(sb: &SuperBlock<Self>) -> &Mount;
+
+    /// Looks up the blocks of a file from `block` on, `max` at most. Nothing is changed.
+    fn map<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
+
+    /// Looks up the blocks of a file from `block` on, `max` at most; allocates what is missing.
+    ///
+    /// Buffers of the device that new blocks had in an earlier life are gone when this returns.
+    fn allocate(inode: &InodeLocked<Self, Exclusive>, block: u64, max: u32) -> Result<Mapping>;
+
+    /// Frees all blocks of a file that lie wholly behind its first `size` bytes. That may be more
+    /// than i_size, which does not change.
+    fn truncate_blocks(inode: &InodeLocked<Self, Exclusive>, size: u64);
+}
+
+/// What the worker keeps for a mount.
+pub(crate) struct Mount {
+    /// Where retries run. It has to make progress when memory is short, since memory may be short
+    /// because of pages that are pinned for, or were written by, requests that wait here (R15).
+    pub(super) queue: Workqueue,
+    /// Where bios come from. A submitter that waits for a bio waits for one that another request
+    /// has reaped, and reaping needs no bio.
+    pub(super) bios: BioSet<u64>,
+    /// What has been done.
+    pub(crate) counters: Counters,
+}
+
+impl Mount {
+    /// Sets up the worker for a mount.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Mount {
+            queue: Workqueue::new(c"retryfs-dio")?,
+            bios: BioSet::new(BIO_RESERVE)?,
+            counters: Counters::new(),
+        })
+    }
+}

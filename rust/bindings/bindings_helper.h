@@ -15,6 +15,7 @@
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/fs_struct.h>
+#include <linux/fserror.h>
 #include <linux/kobject.h>
 #include <linux/mpage.h>
 #include <linux/namei.h>
@@ -31,6 +32,7 @@
 /* Macros that bindgen cannot evaluate become constants. */
 const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
 const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;
+const gfp_t KFS_CONST_GFP_NOWAIT = GFP_NOWAIT;
 const unsigned long KFS_CONST_SB_RDONLY = SB_RDONLY;
 const unsigned long KFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
 const unsigned long KFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;

@@ -11,6 +11,8 @@
 #include <linux/mpage.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
+#include <linux/task_io_accounting_ops.h>
+#include <linux/uio.h>
 
 /* Buffer cache. */
 
@@ -234,4 +236,51 @@ unsigned int kfs_helper_memalloc_nofs_save(void)
 void kfs_helper_memalloc_nofs_restore(unsigned int flags)
 {
 	memalloc_nofs_restore(flags);
+}
+
+/* Direct I/O. */
+
+unsigned int kfs_helper_bdev_logical_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
+unsigned int kfs_helper_bdev_dma_alignment(struct block_device *bdev)
+{
+	return bdev_dma_alignment(bdev);
+}
+
+bool kfs_helper_iov_iter_extract_will_pin(struct iov_iter *iter)
+{
+	return iov_iter_extract_will_pin(iter);
+}
+
+int kfs_helper_iov_iter_npages_cap(struct iov_iter *iter, int maxpages, size_t max_bytes)
+{
+	return iov_iter_npages_cap(iter, maxpages, max_bytes);
+}
+
+struct folio *kfs_helper_page_folio(struct page *page)
+{
+	return page_folio(page);
+}
+
+struct page *kfs_helper_zero_page(void)
+{
+	return ZERO_PAGE(0);
+}
+
+void kfs_helper_inode_dio_begin(struct inode *inode)
+{
+	inode_dio_begin(inode);
+}
+
+void kfs_helper_inode_dio_end(struct inode *inode)
+{
+	inode_dio_end(inode);
+}
+
+void kfs_helper_task_io_account_write(size_t bytes)
+{
+	task_io_account_write(bytes);
 }

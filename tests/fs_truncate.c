@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Sizes, holes, the levels of indirection, and shared mappings. */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "harness.h"
+
+VOL_FIXTURE(fs_truncate);
+VOL_VARIANT_1K(fs_truncate);
+VOL_VARIANT_2K(fs_truncate);
+VOL_VARIANT_4K(fs_truncate);
+
+static long free_blocks(void)
+{
+	struct statfs st;
+
+	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
+}
+
+TEST_F(fs_truncate, down_and_up)
+{
+	const off_t bs = self->v.bs;
+	const size_t len = 20 * bs;
+	char *buf = buf_alloc(len);
+	struct stat st;
+	off_t cut;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	/* within a block, at its end, and across the first indirect block */
+	for (cut = 0; cut < (off_t)len; cut += 3 * bs + 333) {
+		pattern_fill(buf, len, 0, cut + 1);
+		ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+		ASSERT_EQ(0, ftruncate(fd, cut));
+		ASSERT_EQ(0, fstat(fd, &st));
+		ASSERT_EQ(cut, st.st_size);
+		ASSERT_GE((cut + bs - 1) / bs + 1, st.st_blocks * 512 / bs);
+		ASSERT_EQ(cut, pread(fd, buf, len, 0));
+		ASSERT_PATTERN(buf, cut, 0, cut + 1);
+		/* what comes back when it grows again is zeros */
+		ASSERT_EQ(0, ftruncate(fd, len));
+		ASSERT_EQ(len, pread(fd, buf, len, 0));
+		ASSERT_PATTERN(buf, cut, 0, cut + 1);
+		EXPECT_ZERO(buf + cut, len - cut, cut);
+	}
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(0, st.st_blocks);
+}
+
+/* Blocks around each border between the levels of indirection. */
+TEST_F(fs_truncate, indirect_levels)
+{
+	const uint64_t bs = self->v.bs, ptrs = bs / 4;
+	const uint64_t border[] = { 12, 12 + ptrs, 12 + ptrs + ptrs * ptrs };
+	char *buf = buf_alloc(2 * bs);
+	long before = free_blocks();
+	struct stat st;
+	size_t i;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < ARRAY_SIZE(border); i++) {
+		off_t pos = (border[i] - 1) * bs;
+
+		pattern_fill(buf, 2 * bs, pos, i + 1);
+		ASSERT_EQ(2 * bs, pwrite(fd, buf, 2 * bs, pos));
+	}
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ((border[2] + 1) * bs, st.st_size);
+	/* six of data; of pointers one, one with its first and last below, three */
+	EXPECT_EQ((6 + 1 + 3 + 3) * bs, st.st_blocks * 512);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(before - 13, free_blocks());
+
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < ARRAY_SIZE(border); i++) {
+		off_t pos = (border[i] - 1) * bs;
+
+		ASSERT_EQ(2 * bs, pread(fd, buf, 2 * bs, pos));
+		EXPECT_PATTERN(buf, 2 * bs, pos, i + 1);
+		ASSERT_EQ(bs, pread(fd, buf, bs, pos - bs));
+		EXPECT_ZERO(buf, bs, pos - bs);
+	}
+	/* take the levels away again, one by one */
+	ASSERT_EQ(0, ftruncate(fd, border[2] * bs));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ((5 + 1 + 3) * bs, st.st_blocks * 512);
+	ASSERT_EQ(0, ftruncate(fd, border[1] * bs));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ((3 + 1) * bs, st.st_blocks * 512);
+	ASSERT_EQ(0, ftruncate(fd, border[0] * bs));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(1 * bs, st.st_blocks * 512);
+	ASSERT_EQ(bs, pread(fd, buf, 2 * bs, (border[0] - 1) * bs));
+	EXPECT_PATTERN(buf, bs, (border[0] - 1) * bs, 1);
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(before, free_blocks());
+}
+
+TEST_F(fs_truncate, too_big)
+{
+	const uint64_t bs = self->v.bs, ptrs = bs / 4;
+	uint64_t max = (12 + ptrs + ptrs * ptrs + ptrs * ptrs * ptrs) * bs;
+	int fd;
+
+	/* what the 512-byte count of an inode can say limits 4 KiB blocks */
+	if (max > 0xffffffffULL * 512)
+		max = 0xffffffffULL * 512;
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-1, ftruncate(fd, max + bs));
+	EXPECT_EQ(EFBIG, errno);
+	EXPECT_EQ(-1, pwrite(fd, "x", 1, max + bs));
+	EXPECT_EQ(EFBIG, errno);
+	EXPECT_EQ(0, ftruncate(fd, 1ULL << 33));
+	EXPECT_EQ(1, pwrite(fd, "x", 1, (1ULL << 33) - 1));
+}
+
+TEST_F(fs_truncate, sparse)
+{
+	const off_t bs = self->v.bs, span = 1 * MIB;
+	char *buf = buf_alloc(span);
+	struct stat st;
+	off_t pos;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, span));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(0, st.st_blocks);
+	ASSERT_EQ(span, pread(fd, buf, span, 0));
+	EXPECT_ZERO(buf, span, 0);
+	/* every eighth block, its middle only */
+	for (pos = 0; pos < span; pos += 8 * bs) {
+		pattern_fill(buf, bs / 2, pos + bs / 4, 1);
+		ASSERT_EQ(bs / 2, pwrite(fd, buf, bs / 2, pos + bs / 4));
+	}
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	for (pos = 0; pos < span; pos += 8 * bs) {
+		ASSERT_EQ(8 * bs, pread(fd, buf, 8 * bs, pos));
+		EXPECT_ZERO(buf, bs / 4, pos);
+		ASSERT_PATTERN(buf + bs / 4, bs / 2, pos + bs / 4, 1);
+		EXPECT_ZERO(buf + 3 * bs / 4, 8 * bs - 3 * bs / 4, pos + 3 * bs / 4);
+	}
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_GT(span / 4, st.st_blocks * 512);
+}
+
+/* Bytes beyond the end that a mapping has written must not come to light. */
+TEST_F(fs_truncate, tail_of_a_mapping)
+{
+	char *map, buf[4096];
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	memset(map + 100, 0x55, 3996);
+	ASSERT_EQ(0, msync(map, 4096, MS_SYNC));
+	ASSERT_EQ(0, ftruncate(fd, 4096));
+	ASSERT_EQ(4096, pread(fd, buf, 4096, 0));
+	EXPECT_PATTERN(buf, 100, 0, 1);
+	EXPECT_ZERO(buf + 100, 3996, 100);
+	munmap(map, 4096);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_EQ(4096, pread(fd, buf, 4096, 0));
+	EXPECT_ZERO(buf + 100, 3996, 100);
+}
+
+TEST_F(fs_truncate, mmap_shared)
+{
+	const size_t len = 256 * KIB;
+	char *map, *buf = buf_alloc(len);
+	struct stat st;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, len));
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_ZERO(map, len, 0);
+	/* into a hole, by mapping: blocks are allocated at the fault */
+	pattern_fill(map, len / 2, 0, 3);
+	ASSERT_EQ(len, pread(fd, buf, len, 0));
+	EXPECT_PATTERN(buf, len / 2, 0, 3);
+	EXPECT_ZERO(buf + len / 2, len / 2, len / 2);
+	/* and what is written is seen by the mapping */
+	pattern_fill(buf, 8192, len / 2, 4);
+	ASSERT_EQ(8192, pwrite(fd, buf, 8192, len / 2));
+	EXPECT_PATTERN(map + len / 2, 8192, len / 2, 4);
+	ASSERT_EQ(0, msync(map, len, MS_SYNC));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_LE(len / 2, st.st_blocks * 512);
+	munmap(map, len);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDONLY);
+	ASSERT_EQ(len, pread(fd, buf, len, 0));
+	EXPECT_PATTERN(buf, len / 2, 0, 3);
+	EXPECT_PATTERN(buf + len / 2, 8192, len / 2, 4);
+	EXPECT_ZERO(buf + len / 2 + 8192, len / 2 - 8192, len / 2 + 8192);
+}
+
+/* A mapping of a hole on a full volume is told so by SIGBUS, and not later. */
+static volatile sig_atomic_t in_fault;
+
+static void on_bus(int sig)
+{
+	_exit(in_fault ? 42 : 43);
+}
+
+TEST_F(fs_truncate, mmap_no_space)
+{
+	const size_t len = 64 * KIB;
+	char *map, *buf = buf_alloc(MIB);
+	size_t n = MIB;
+	int fd, big;
+	int status;
+	pid_t pid;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, len));
+	/* to the last block: smaller and smaller pieces */
+	big = vol_open("big", O_CREAT | O_RDWR);
+	ASSERT_LE(0, big);
+	while (n >= 512) {
+		if (write(big, buf, n) <= 0)
+			n /= 2;
+	}
+	ASSERT_EQ(0, fsync(big));
+	map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		size_t i;
+
+		signal(SIGBUS, on_bus);
+		in_fault = 1;
+		for (i = 0; i < len; i += 4096)
+			map[i] = 1;
+		_exit(1);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_TRUE(WIFEXITED(status));
+	EXPECT_EQ(42, WEXITSTATUS(status));
+	munmap(map, len);
+}
+
+TEST_HARNESS_MAIN

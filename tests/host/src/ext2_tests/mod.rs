@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `src/ext2`.
+
+mod support;
+//mod volume;
+
+mod bitmap;
+mod block_map;
+mod choose_group;
+mod directory;
+mod error;
+mod features;
+mod geometry;
+mod group;
+//mod images;
+mod inode;
+mod layout;
+mod superblock;
+mod truncate;
+mod xattr;

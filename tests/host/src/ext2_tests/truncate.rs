@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `truncate.rs`, against what can be reached from the inode.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::support::{get32, put32, with_layout, DeviceError, MemDevice, Spec};
+use crate::ext2::{block_map::Path, inode::Pointers, truncate::truncate, Layout, Place};
+
+const INO: u32 = 12;
+const BITS: u32 = 10;
+const P: u64 = 256;
+
+struct File {
+    root: Pointers,
+    device: MemDevice,
+    next: u32,
+}
+
+impl File {
+    fn new(layout: &Layout<'_>) -> Self {
+        File {
+            root: [0; 15],
+            device: MemDevice::new(layout.geometry()),
+            next: 400,
+        }
+    }
+
+    fn allocate(&mut self, layout: &Layout<'_>, step: u32) -> u32 {
+        self.next += step;
+        while layout.check_data(Place::Inode(INO), self.next, 1).is_err() {
+            self.next += 1;
+        }
+        let block = self.next;
+        self.next += 1;
+        block
+    }
+
+    /// Gives the file a block at `file_block`, unless it has one, without the code in the module.
+    fn add(&mut self, layout: &Layout<'_>, file_block: u64, step: u32) {
+        let path = Path::new(BITS, file_block).unwrap();
+        let (&first, rest) = path.indexes().split_first().unwrap();
+        let mut parent = None;
+        let mut index = first;
+        for (level, next_index) in rest.iter().map(Some).chain([None]).enumerate() {
+            let mut pointer = match parent {
+                None => self.root[index as usize],
+                Some(block) => get32(&self.device.pointers[&block], index as usize * 4),
+            };
+            if pointer == 0 {
+                pointer = self.allocate(layout, step);
+                match parent {
+                    None => self.root[index as usize] = pointer,
+                    Some(block) => self.device.set_pointer(block, index as usize, pointer),
+                }
+                if level == rest.len() {
+                    self.device.data.insert(pointer);
+                } else {
+                    self.device.pointer_block(pointer);
+                }
+            }
+            parent = Some(pointer);
+            index = next_index.copied().unwrap_or(0);
+        }
+    }
+
+    /// All blocks of the file with their numbers in it, and the number of blocks of pointers.
+    fn reachable(&self) -> (BTreeMap<u64, u32>, usize) {
+        let mut blocks = BTreeMap::new();
+        let mut pointer_blocks = 0;
+        let mut start = 0;
+        for (i, &pointer) in self.root.iter().enumerate() {
+            let levels = i.saturating_sub(11) as u32;
+            self.collect(pointer, levels, start, &mut blocks, &mut pointer_blocks);
+            start += P.pow(levels);
+        }
+        (blocks, pointer_blocks)
+    }
+
+    fn collect(
+        &self,
+        pointer: u32,
+        levels: u32,
+        start: u64,
+        blocks: &mut BTreeMap<u64, u32>,
+        pointer_blocks: &mut usize,
+    ) {
+        if pointer == 0 {
+            return;
+        }
+        if levels == 0 {
+            assert!(self.device.data.contains(&pointer));
+            blocks.insert(start, pointer);
+            return;
+        }
+        *pointer_blocks += 1;
+        let bytes = &self.device.pointers[&pointer];
+        for i in 0..P {
+            let below = get32(bytes, i as usize * 4);
+            let start = start + i * P.pow(levels - 1);
+            self.collect(below, levels - 1, start, blocks, pointer_blocks);
+        }
+    }
+}
+
+/// The borders of all levels.
+fn borders() -> Vec<u64> {
+    vec![
+        0,
+        5,
+        12,
+        12 + P,
+        12 + 2 * P,
+        12 + P + P * P,
+        12 + P + P * P + P,
+        12 + P + P * P + P * P,
+        12 + P + P * P + P * P * 9,
+    ]
+}
+
+fn near_borders() -> impl Strategy<Value = u64> {
+    (prop::sample::select(borders()), 0..40u64).prop_map(|(b, n)| (b + n).saturating_sub(20))
+}
+
+proptest! {
+    #[test]
+    fn frees_what_is_cut_off_and_nothing_else(
+        adds in prop::collection::vec((near_borders(), 1..10u64, 0..2u32), 1..12),
+        cuts in prop::collection::vec(near_borders(), 1..4),
+    ) {
+        with_layout(&Spec::default(), |layout| {
+            let mut file = File::new(layout);
+            for &(start, len, step) in &adds {
+                for i in 0..len {
+                    file.add(layout, start + i, step);
+                }
+            }
+            for &keep in &cuts {
+                let (mut expected, _) = file.reachable();
+                expected.retain(|&b, _| b < keep);
+                truncate(layout, INO, &mut file.root, keep, &mut file.device).unwrap();
+                let (left, pointer_blocks) = file.reachable();
+                assert_eq!(left, expected);
+                assert_eq!(file.device.in_use(), left.len() + pointer_blocks, "lost blocks");
+                // No block of pointers on the way is kept without need.
+                if keep == 0 {
+                    assert_eq!(file.device.in_use(), 0);
+                    assert_eq!(file.root, [0; 15]);
+                }
+            }
+        });
+    }
+
+    /// Circles, shared blocks, and pointers to anywhere: no endless loop, no panic, and whatever
+    /// goes wrong, no pointer is left behind the cut in what the inode still reaches.
+    #[test]
+    fn crafted_trees_end(
+        root in prop::array::uniform15(prop::sample::select(vec![0u32, 1, 500, 501, 502, 503, 600, 20_000])),
+        content in prop::collection::vec((
+            500..504u32,
+            0..256usize,
+            1..40usize,
+            prop::sample::select(vec![0u32, 3, 500, 501, 502, 503, 601, u32::MAX]),
+        ), 0..20),
+        keep in near_borders(),
+        broken in prop::option::of(500..504u32),
+    ) {
+        with_layout(&Spec::default(), |layout| {
+            let mut file = File::new(layout);
+            file.root = root;
+            file.device.broken.extend(broken);
+            file.device.data.extend([600, 601]);
+            for block in 500..504 {
+                file.device.pointer_block(block);
+            }
+            for &(block, index, count, value) in &content {
+                for i in index..(index + count).min(256) {
+                    file.device.set_pointer(block, i, value);
+                }
+            }
+            let mut device = Lenient(file.device);
+            let result = truncate(layout, INO, &mut file.root, keep, &mut device);
+            assert!(device.0.reads < 4000, "{} reads", device.0.reads);
+            if result.is_ok() {
+                let path = Path::new(BITS, keep).unwrap();
+                let cut = path.indexes()[0] as usize;
+                assert!(file.root[cut + 1..].iter().all(|&p| p == 0));
+            }
+        });
+    }
+}
+
+/// Lets pointers be cleared in blocks that were freed, or that hold data: crafted trees do that.
+struct Lenient(MemDevice);
+
+impl crate::ext2::block_map::PointerBlocks for Lenient {
+    type Error = DeviceError;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result<(), DeviceError> {
+        self.0.read(block, offset, out)
+    }
+}
+
+impl crate::ext2::truncate::FreeBlocks for Lenient {
+    fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
+        if let Some(bytes) = self.0.pointers.get_mut(&block) {
+            bytes[offset..offset + len].fill(0);
+        }
+        Ok(())
+    }
+
+    fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
+        self.0.free_data(start, len)
+    }
+
+    fn free_pointers(&mut self, block: u32) -> Result<(), DeviceError> {
+        self.0.free_pointers(block)
+    }
+}
+
+#[test]
+fn blocks_in_a_row_are_freed_together() {
+    struct Counting(MemDevice, Vec<(u32, u32)>);
+    impl crate::ext2::block_map::PointerBlocks for Counting {
+        type Error = DeviceError;
+        fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result<(), DeviceError> {
+            self.0.read(block, offset, out)
+        }
+    }
+    impl crate::ext2::truncate::FreeBlocks for Counting {
+        fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
+            self.0.clear(block, offset, len)
+        }
+        fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
+            self.1.push((start, len));
+            self.0.free_data(start, len)
+        }
+        fn free_pointers(&mut self, block: u32) -> Result<(), DeviceError> {
+            self.0.free_pointers(block)
+        }
+    }
+    with_layout(&Spec::default(), |layout| {
+        let mut file = File::new(layout);
+        for file_block in 0..12 + P {
+            file.add(layout, file_block, 0);
+        }
+        let mut device = Counting(file.device, Vec::new());
+        truncate(layout, INO, &mut file.root, 4, &mut device).unwrap();
+        // 8 direct ones; then the block of pointers, which is in between, and its 256.
+        assert_eq!(device.1, [(404, 8), (413, 256)]);
+        assert_eq!(device.0.in_use(), 4);
+    });
+}
+
+#[test]
+fn beyond_the_reach_there_is_nothing_to_free() {
+    with_layout(&Spec::default(), |layout| {
+        let mut file = File::new(layout);
+        file.add(layout, 3, 0);
+        truncate(layout, INO, &mut file.root, u64::MAX, &mut file.device).unwrap();
+        assert_eq!(file.device.in_use(), 1);
+    });
+}
+
+#[test]
+fn an_unreadable_block_loses_blocks_but_keeps_no_pointers() {
+    with_layout(&Spec::default(), |layout| {
+        let mut file = File::new(layout);
+        let base = 12 + P;
+        for file_block in [0, 11, 12, base, base + P, base + 5 * P, base + P * P] {
+            file.add(layout, file_block, 0);
+        }
+        let double = file.root[13];
+        let second = get32(&file.device.pointers[&double], 4);
+        file.device.broken.insert(second);
+        let result = truncate(layout, INO, &mut file.root, base + 1, &mut file.device);
+        assert_eq!(result, Err(DeviceError::Io(second)));
+        assert_eq!(file.root[14], 0, "cleared, although not freed");
+        file.device.broken.clear();
+        let (left, _) = file.reachable();
+        assert_eq!(left.keys().copied().collect::<Vec<_>>(), [0, 11, 12, base]);
+    });
+}
+
+#[test]
+fn a_block_that_is_freed_twice_is_found() {
+    with_layout(&Spec::default(), |layout| {
+        let mut file = File::new(layout);
+        file.add(layout, 0, 0);
+        file.root[1] = file.root[0];
+        let block = file.root[0];
+        let result = truncate(layout, INO, &mut file.root, 0, &mut file.device);
+        assert_eq!(result, Err(DeviceError::NotInUse(block)));
+        assert_eq!(file.root, [0; 15]);
+
+        // A tree in which each block of pointers has itself 256 times.
+        let mut file = File::new(layout);
+        file.root[14] = 500;
+        for i in 0..256 {
+            put32(file.device.pointer_block(500), i * 4, 500);
+        }
+        let result = truncate(layout, INO, &mut file.root, 0, &mut file.device);
+        assert!(result.is_err());
+        assert!(file.device.reads < 100);
+    });
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The state machine of the direct I/O worker under loom: every interleaving of a submitter, bios
+//! that end on other CPUs, and the retry.
+//!
+//! `src/dio/state.rs` is what the module is built from. Only its platform is another one: loom's
+//! mutex is the lock with interrupts off, and what the kernel's workqueue and completion do is in
+//! `Model`. The memory of the dio is an `Arc`, as in the module.
+//!
+//! Each run checks that every bio is reaped once, that the request is completed once, by one side,
+//! with nothing in flight, and that nobody is woken twice or never: a lost wake-up is a deadlock,
+//! which loom reports.
+//!
+//! Left out: what the block layer does between submission and end; several submitters (a dio has
+//! one); the failure of a submitter half-way, which is a request with fewer bios.
+
+// Each test target uses its own part of the shared source.
+#[allow(dead_code)]
+#[path = "../../../src/dio/state.rs"]
+mod state;
+
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+use state::{BioList, Platform, State};
+
+/// A bio is a number.
+type Bio = usize;
+
+/// The control block of an asynchronous request. It must be used up by one completion.
+struct Iocb(Arc<Request>);
+
+#[derive(Default)]
+struct Bios(Vec<Bio>);
+
+impl BioList for Bios {
+    type Bio = Bio;
+
+    fn push(&mut self, bio: Bio) {
+        self.0.push(bio);
+    }
+
+    fn pop(&mut self) -> Option<Bio> {
+        (!self.0.is_empty()).then(|| self.0.remove(0))
+    }
+}
+
+/// What the outside world sees of a request.
+struct Request {
+    completions: Mutex<u32>,
+}
+
+/// What the kernel gives to a dio.
+struct Dio {
+    state: Mutex<State<Iocb, Bios>>,
+    /// The completion that a synchronous submitter sleeps on: number of wake-ups not yet slept for.
+    woken: Mutex<u32>,
+    wake: Condvar,
+    /// The workqueue: number of times the retry was queued and has not run. `None`: closed.
+    kicked: Mutex<Option<u32>>,
+    kick: Condvar,
+    /// All wake-ups and kicks there were.
+    signals: Mutex<u32>,
+}
+
+impl Dio {
+    fn new() -> Arc<Self> {
+        Arc::new(Dio {
+            state: Mutex::new(State::new()),
+            woken: Mutex::new(0),
+            wake: Condvar::new(),
+            kicked: Mutex::new(Some(0)),
+            kick: Condvar::new(),
+            signals: Mutex::new(0),
+        })
+    }
+
+    /// The worker of the workqueue: waits for the retry to be queued. False if it never will be.
+    fn wait_for_kick(&self) -> bool {
+        let mut kicked = self.kicked.lock().unwrap();
+        loop {
+            match *kicked {
+                None => return false,
+                Some(0) => kicked = self.kick.wait(kicked).unwrap(),
+                Some(count) => {
+                    *kicked = Some(count - 1);
+                    return true;
+                }
+            }
+        }
+    }
+
+    /// The submitter has completed the request itself: the worker need not wait.
+    fn close(&self) {
+        *self.kicked.lock().unwrap() = None;
+        self.kick.notify_one();
+    }
+}
+
+impl Platform for Arc<Dio> {
+    type Iocb = Iocb;
+    type Bios = Bios;
+
+    fn with_state<R>(&self, f: impl FnOnce(&mut State<Iocb, Bios>) -> R) -> R {
+        f(&mut self.state.lock().unwrap())
+    }
+
+    fn kick(&self, iocb: &Iocb) {
+        assert_eq!(*iocb.0.completions.lock().unwrap(), 0);
+        *self.signals.lock().unwrap() += 1;
+        let mut kicked = self.kicked.lock().unwrap();
+        *kicked = Some(kicked.expect("kicked after the submitter had completed") + 1);
+        self.kick.notify_one();
+    }
+
+    fn wake(&self) {
+        *self.signals.lock().unwrap() += 1;
+        *self.woken.lock().unwrap() += 1;
+        self.wake.notify_one();
+    }
+
+    fn sleep(&self) {
+        let mut woken = self.woken.lock().unwrap();
+        while *woken == 0 {
+            woken = self.wake.wait(woken).unwrap();
+        }
+        *woken -= 1;
+    }
+}
+
+/// Submits a bio: it ends on another CPU.
+fn submit(dio: &Arc<Dio>, bio: Bio) -> thread::JoinHandle<()> {
+    let dio = dio.clone();
+    thread::spawn(move || state::bio_end(&dio, bio))
+}
+
+fn reap(mut bios: Bios, reaped: &mut Vec<Bio>) {
+    while let Some(bio) = bios.pop() {
+        reaped.push(bio);
+    }
+}
+
+fn complete(request: &Request) {
+    let mut completions = request.completions.lock().unwrap();
+    assert_eq!(*completions, 0, "completed twice");
+    *completions += 1;
+}
+
+fn check(mut reaped: Vec<Bio>, expected: usize) {
+    reaped.sort_unstable();
+    assert_eq!(reaped, (0..expected).collect::<Vec<_>>());
+}
+
+/// An asynchronous request with `bios` bios: the submitter arms, the retry or the submitter reaps.
+fn asynchronous(bios: usize) {
+    let dio = Dio::new();
+    let request = Arc::new(Request {
+        completions: Mutex::new(0),
+    });
+
+    let worker = {
+        let (dio, request) = (dio.clone(), request.clone());
+        thread::spawn(move || {
+            if !dio.wait_for_kick() {
+                return false;
+            }
+            let iocb = state::retry(&dio).expect("kicked without a control block");
+            assert!(state::retry(&dio).is_none(), "a second retry");
+            let mut reaped = Vec::new();
+            reap(state::ended(&dio), &mut reaped);
+            check(reaped, bios);
+            complete(&iocb.0);
+            assert!(Arc::ptr_eq(&iocb.0, &request));
+            true
+        })
+    };
+
+    let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
+    match state::await_async(&dio, bios as u32, Iocb(request.clone())) {
+        Ok(()) => {
+            // Neither the dio nor the control block are ours from here.
+        }
+        Err((iocb, ended)) => {
+            let mut reaped = Vec::new();
+            reap(ended, &mut reaped);
+            check(reaped, bios);
+            complete(&iocb.0);
+            dio.close();
+        }
+    }
+
+    let retried = worker.join().unwrap();
+    for thread in bio_threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(*request.completions.lock().unwrap(), 1);
+    // One kick at most, and none if the submitter completed.
+    assert_eq!(*dio.signals.lock().unwrap(), u32::from(retried));
+    assert!(state::retry(&dio).is_none());
+    assert!(state::ended(&dio).0.is_empty());
+}
+
+/// A synchronous request with `bios` bios.
+fn synchronous(bios: usize) {
+    let dio = Dio::new();
+    let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
+    let mut reaped = Vec::new();
+    reap(state::await_sync(&dio, bios as u32), &mut reaped);
+    check(reaped, bios);
+    for thread in bio_threads {
+        thread.join().unwrap();
+    }
+    // One wake at most, and it was slept for.
+    assert!(*dio.signals.lock().unwrap() <= 1);
+    assert_eq!(*dio.woken.lock().unwrap(), 0);
+}
+
+#[test]
+fn asynchronous_with_no_bio() {
+    loom::model(|| asynchronous(0));
+}
+
+#[test]
+fn asynchronous_with_one_bio() {
+    loom::model(|| asynchronous(1));
+}
+
+#[test]
+fn asynchronous_with_two_bios() {
+    loom::model(|| asynchronous(2));
+}
+
+#[test]
+fn synchronous_with_no_bio() {
+    loom::model(|| synchronous(0));
+}
+
+#[test]
+fn synchronous_with_one_bio() {
+    loom::model(|| synchronous(1));
+}
+
+#[test]
+fn synchronous_with_two_bios() {
+    loom::model(|| synchronous(2));
+}
+
+#[test]
+fn synchronous_with_three_bios() {
+    loom::model(|| synchronous(3));
+}
+
+/// A submitter that runs out of memory waits for its first bio, then issues another and arms.
+#[test]
+fn two_rounds() {
+    loom::model(|| {
+        let dio = Dio::new();
+        let request = Arc::new(Request {
+            completions: Mutex::new(0),
+        });
+        let mut reaped = Vec::new();
+
+        let first = submit(&dio, 0);
+        reap(state::await_sync(&dio, 1), &mut reaped);
+        state::resume(&dio);
+        assert_eq!(reaped, [0]);
+        first.join().unwrap();
+
+        let second = submit(&dio, 1);
+        match state::await_async(&dio, 1, Iocb(request.clone())) {
+            Err((iocb, ended)) => {
+                reap(ended, &mut reaped);
+                complete(&iocb.0);
+            }
+            Ok(()) => {
+                assert!(dio.wait_for_kick());
+                let iocb = state::retry(&dio).expect("kicked without a control block");
+                reap(state::ended(&dio), &mut reaped);
+                complete(&iocb.0);
+            }
+        }
+        second.join().unwrap();
+        check(reaped, 2);
+        assert_eq!(*request.completions.lock().unwrap(), 1);
+    });
+}

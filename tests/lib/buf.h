@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Memory and alignment for direct I/O. */
+#ifndef RFS_BUF_H
+#define RFS_BUF_H
+
+#include <stddef.h>
+
+/* Page-aligned memory that is never freed: a test is a short process. */
+void *buf_alloc(size_t len);
+
+/* What statx(2) says about direct I/O on this file; -errno, or 0. */
+int dio_align(int fd, unsigned int *mem, unsigned int *offset);
+
+#endif

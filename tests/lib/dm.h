@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Device-mapper devices by ioctl: no udev, no dmsetup, no cookies to wait for. */
+#ifndef RFS_DM_H
+#define RFS_DM_H
+
+#include <stdint.h>
+
+struct dm_seg {
+	uint64_t start;		/* sectors */
+	uint64_t len;
+	char type[16];		/* "linear", "error", ... */
+	char params[64];	/* "/dev/vda 0" */
+};
+
+/* All return 0 or -errno. */
+int dm_create(const char *name, char *node, int nodelen);
+int dm_load(const char *name, const struct dm_seg *segs, int nr);
+int dm_resume(const char *name);
+/*
+ * Suspend without freezing the filesystem above and without failing what is
+ * queued: from the return on, every bio is kept until dm_resume().
+ */
+int dm_hold(const char *name);
+int dm_remove(const char *name);
+
+#endif

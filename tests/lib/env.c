@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "env.h"
+
+static const char *env_or(const char *name, const char *other)
+{
+	const char *v = getenv(name);
+
+	return v && *v ? v : other;
+}
+
+const char *env_fstype(void)
+{
+	return env_or("FSTYPE", "retryfs");
+}
+
+const char *env_dev(void)
+{
+	return env_or("TEST_DEV", "/dev/vda");
+}
+
+const char *env_dir(void)
+{
+	return env_or("TEST_DIR", "/mnt/retryfs");
+}
+
+const char *env_module(void)
+{
+	return env_or("RETRYFS_KO", NULL);
+}
+
+bool env_is_retryfs(void)
+{
+	return !strcmp(env_fstype(), "retryfs");
+}
+
+unsigned int env_scale(void)
+{
+	unsigned int n = strtoul(env_or("TEST_SCALE", "1"), NULL, 10);
+
+	return n ? n : 1;
+}
+
+static void print_commented(int fd)
+{
+	char line[512];
+	FILE *f;
+
+	lseek(fd, 0, SEEK_SET);
+	f = fdopen(fd, "r");
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f))
+		printf("#   %s%s", line, strchr(line, '\n') ? "" : "\n");
+	fclose(f);
+	fflush(stdout);
+}
+
+int run(int quiet, const char *const argv[])
+{
+	int out = memfd_create("out", MFD_CLOEXEC);
+	int status;
+	pid_t pid;
+
+	if (out < 0)
+		return -errno;
+	fflush(stdout);
+	pid = fork();
+	if (pid < 0) {
+		close(out);
+		return -errno;
+	}
+	if (!pid) {
+		dup2(out, 1);
+		dup2(out, 2);
+		execvp(argv[0], (char *const *)argv);
+		perror(argv[0]);
+		_exit(127);
+	}
+	if (waitpid(pid, &status, 0) < 0) {
+		close(out);
+		return -errno;
+	}
+	status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+	if (status && status != quiet) {
+		printf("# %s: exit status %d\n", argv[0], status);
+		print_commented(out);
+	} else {
+		close(out);
+	}
+	return status;
+}
+
+int kmsg_open(void)
+{
+	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	lseek(fd, 0, SEEK_END);
+	return fd;
+}
+
+bool kmsg_has(int fd, const char *const words[])
+{
+	char rec[8192];
+	ssize_t n;
+	int i;
+
+	for (;;) {
+		n = read(fd, rec, sizeof(rec) - 1);
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			return false;
+		rec[n] = 0;
+		for (i = 0; words[i] && strcasestr(rec, words[i]); i++)
+			;
+		if (!words[i])
+			return true;
+		printf("# log: %.*s\n", (int)strcspn(rec, "\n"), rec);
+	}
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What a test is told by its environment, and running the tools it needs. */
+#ifndef RFS_ENV_H
+#define RFS_ENV_H
+
+#include <stdbool.h>
+
+const char *env_fstype(void);	/* FSTYPE, "retryfs" */
+const char *env_dev(void);	/* TEST_DEV, "/dev/vda": is overwritten */
+const char *env_dir(void);	/* TEST_DIR, "/mnt/retryfs": the mount point */
+const char *env_module(void);	/* RETRYFS_KO, the module's file, or NULL */
+bool env_is_retryfs(void);
+/* TEST_SCALE multiplies the bounds of the tests that run for a time (1). */
+unsigned int env_scale(void);
+
+/*
+ * Run a program to its end. Its exit status; what it printed goes to our
+ * output, each line commented, when that is not one of 0 and @quiet.
+ */
+int run(int quiet, const char *const argv[]);
+
+/* Follow the kernel log from now on; -errno or a file descriptor. */
+int kmsg_open(void);
+/* Is there a line since kmsg_open() with all of these words (NULL ends)? */
+bool kmsg_has(int fd, const char *const words[]);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A pattern in which every 512 bytes say where in the file they belong and
+ * which write they come from, so that a stale, misplaced, poisoned or zeroed
+ * sector is named and not only noticed.
+ */
+#ifndef RFS_PATTERN_H
+#define RFS_PATTERN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PATTERN_SECTOR	512
+
+/* Fill @len bytes that belong at file offset @pos with generation @gen. */
+void pattern_fill(void *buf, size_t len, uint64_t pos, uint64_t gen);
+
+/*
+ * NULL when the bytes are generation @gen of @pos, else a sentence (in a static
+ * buffer of the thread) that says which byte differs and what is there instead.
+ */
+const char *pattern_diff(const void *buf, size_t len, uint64_t pos, uint64_t gen);
+
+/* NULL when all bytes are zero, else the same kind of sentence. */
+const char *zero_diff(const void *buf, size_t len, uint64_t pos);
+
+/* Does this sector carry the stamp of (pos, gen)? */
+bool pattern_stamped(const void *sector, uint64_t pos, uint64_t gen);
+
+/* What the device is filled with before mkfs: nobody's data. */
+void poison_fill(void *buf, size_t len);
+bool has_poison(const void *buf, size_t len);
+
+#define EXPECT_PATTERN(buf, len, pos, gen) \
+	EXPECT_NULL_DIFF(pattern_diff(buf, len, pos, gen))
+#define EXPECT_ZERO(buf, len, pos) \
+	EXPECT_NULL_DIFF(zero_diff(buf, len, pos))
+#define EXPECT_NULL_DIFF(diff) do { \
+	const char *diff_ = (diff); \
+	if (diff_) \
+		TH_LOG("%s", diff_); \
+	EXPECT_TRUE(diff_ == NULL); \
+} while (0)
+#define ASSERT_PATTERN(buf, len, pos, gen) do { \
+	const char *diff_ = pattern_diff(buf, len, pos, gen); \
+	if (diff_) \
+		TH_LOG("%s", diff_); \
+	ASSERT_TRUE(diff_ == NULL); \
+} while (0)
+
+#endif

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "aio.h"
+#include "task.h"
+
+#define SAMPLE_MS	10
+#define SAMPLES		8	/* this many equal samples: it is not moving */
+#define SETTLE_MS	60000
+
+static void *task_main(void *arg)
+{
+	struct task *t = arg;
+	long ret;
+
+	pthread_mutex_lock(&t->lock);
+	t->tid = gettid();
+	pthread_cond_broadcast(&t->cond);
+	pthread_mutex_unlock(&t->lock);
+
+	ret = t->fn(t->arg);
+
+	pthread_mutex_lock(&t->lock);
+	t->ret = ret;
+	t->done = true;
+	pthread_cond_broadcast(&t->cond);
+	pthread_mutex_unlock(&t->lock);
+	return NULL;
+}
+
+int task_start(struct task *t, long (*fn)(void *arg), void *arg)
+{
+	pthread_condattr_t attr;
+	int err;
+
+	memset(t, 0, sizeof(*t));
+	t->fn = fn;
+	t->arg = arg;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->cond, &attr);
+	err = pthread_create(&t->thread, NULL, task_main, t);
+	if (err)
+		return -err;
+	pthread_mutex_lock(&t->lock);
+	while (!t->tid)
+		pthread_cond_wait(&t->cond, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+	return 0;
+}
+
+bool task_done(struct task *t)
+{
+	bool done;
+
+	pthread_mutex_lock(&t->lock);
+	done = t->done;
+	pthread_mutex_unlock(&t->lock);
+	return done;
+}
+
+/* The number of times it went to sleep, if it sleeps now; else -1. */
+static long sleeping(pid_t tid)
+{
+	char path[64], line[128], state = '?';
+	long switches = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "State: %c", &state);
+		sscanf(line, "voluntary_ctxt_switches: %ld", &switches);
+	}
+	fclose(f);
+	return state == 'D' || state == 'S' ? switches : -1;
+}
+
+/* Wait for the end of the call for @ms; true when it ended. */
+static bool wait_done(struct task *t, long ms)
+{
+	struct timespec ts;
+	bool done;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	ts.tv_sec += ms / 1000;
+	ts.tv_nsec += (ms % 1000) * 1000000L;
+	if (ts.tv_nsec >= 1000000000L) {
+		ts.tv_sec++;
+		ts.tv_nsec -= 1000000000L;
+	}
+	pthread_mutex_lock(&t->lock);
+	while (!t->done)
+		if (pthread_cond_timedwait(&t->cond, &t->lock, &ts))
+			break;
+	done = t->done;
+	pthread_mutex_unlock(&t->lock);
+	return done;
+}
+
+enum task_state task_settle(struct task *t)
+{
+	long last = -1;
+	int same = 0;
+	int ms;
+
+	for (ms = 0; ms < SETTLE_MS; ms += SAMPLE_MS) {
+		long now;
+
+		if (wait_done(t, SAMPLE_MS))
+			return TASK_DONE;
+		now = sleeping(t->tid);
+		same = now >= 0 && now == last ? same + 1 : 0;
+		last = now;
+		if (same == SAMPLES)
+			return TASK_BLOCKED;
+	}
+	return TASK_UNSETTLED;
+}
+
+long task_join(struct task *t, int seconds)
+{
+	if (!wait_done(t, seconds * 1000L))
+		return -ETIME;
+	pthread_join(t->thread, NULL);
+	return t->ret;
+}
+
+long op_pwrite(void *arg)
+{
+	struct io_op *op = arg;
+	ssize_t n = pwrite(op->fd, op->buf, op->len, op->off);
+
+	return n < 0 ? -errno : n;
+}
+
+long op_pread(void *arg)
+{
+	struct io_op *op = arg;
+	ssize_t n = pread(op->fd, op->buf, op->len, op->off);
+
+	return n < 0 ? -errno : n;
+}
+
+long op_ftruncate(void *arg)
+{
+	struct io_op *op = arg;
+
+	return ftruncate(op->fd, op->off) ? -errno : 0;
+}
+
+long op_fsync(void *arg)
+{
+	struct io_op *op = arg;
+
+	return fsync(op->fd) ? -errno : 0;
+}
+
+long op_aio_do(void *arg)
+{
+	return aio_do(arg);
+}
+
+long op_submit(void *arg)
+{
+	struct submit_op *op = arg;
+
+	return aio_submit(op->ctx, op->nr, op->iocbs);
+}

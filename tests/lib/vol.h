@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The volume under test: a poisoned, freshly made filesystem on a device-mapper
+ * device whose bios, or some of whose sectors' bios, can be held or failed.
+ *
+ *	filesystem -> rfs-top -+-> TEST_DEV
+ *	                       +-> rfs-hold -> TEST_DEV   (held sectors)
+ *	                       +-> error                  (failing sectors)
+ */
+#ifndef RFS_VOL_H
+#define RFS_VOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+struct vol {
+	unsigned int bs;	/* filesystem block size */
+	unsigned int isize;	/* inode size */
+	uint64_t sectors;
+	char dev[32];		/* the node of rfs-top */
+	bool mounted;
+};
+
+struct vol_conf {
+	unsigned int bs;
+	unsigned int isize;
+	unsigned int mib;	/* 0: 64 */
+	bool no_poison;
+	const char *features;	/* for mkfs -O, or NULL */
+};
+
+/* Also clears away what a killed test has left. 0, or -errno, or an exit status. */
+int vol_up(struct vol *v, const struct vol_conf *conf);
+/* Release, unmount, check, remove. Not 0 when e2fsck finds anything at all. */
+int vol_down(struct vol *v);
+
+int vol_mkfs(struct vol *v, const struct vol_conf *conf);
+int vol_mount(struct vol *v, const char *fstype, unsigned long flags,
+	      const char *data);
+int vol_umount(struct vol *v);
+int vol_remount(struct vol *v);	/* umount and mount: nothing stays cached */
+int vol_fsck(struct vol *v);
+
+/* Everything. */
+int vol_hold(struct vol *v);
+int vol_release(struct vol *v);
+
+/*
+ * The sectors that hold generation @gen of the file range, found by looking for
+ * the stamps on the device itself.
+ */
+#define VOL_EXTENTS	64
+
+struct vol_extent {
+	uint64_t sector;
+	uint64_t len;
+};
+
+struct vol_map {
+	struct vol_extent e[VOL_EXTENTS];
+	int nr;
+};
+
+int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
+	     struct vol_map *map);
+/* Send these sectors over rfs-hold, not held yet. */
+int vol_route(struct vol *v, const struct vol_map *map);
+int vol_hold_routed(struct vol *v);
+int vol_release_routed(struct vol *v);
+/* Make these sectors fail; all of the device when @map is NULL. */
+int vol_fail(struct vol *v, const struct vol_map *map);
+/* Straight to the device again. */
+int vol_unroute(struct vol *v);
+
+/* Read what is really on the device. */
+int vol_read_sector(struct vol *v, uint64_t sector, void *buf);
+
+/* The file as debugfs(8) finds it on the device now; for pclose(3). */
+FILE *vol_cat(struct vol *v, const char *name);
+
+/* Overwrite all free blocks with poison. */
+int vol_poison_free(struct vol *v);
+
+/* A path below the mount point, in one of a few static buffers. */
+const char *vol_path(const char *name);
+/* Open or create it; -errno. */
+int vol_open(const char *name, int flags);
+/* Write generation @gen through the page cache and fsync; 0 or -errno. */
+int vol_prefill(const char *name, off_t pos, size_t len, uint64_t gen);
+
+struct counters {
+	uint64_t requests_read, requests_write, async;
+	uint64_t sync_extend, sync_hole, sync_error;
+	uint64_t retries, buffered_fallback;
+};
+
+/* -ENOENT on a filesystem that has none. */
+int vol_counters(struct vol *v, struct counters *c);
+
+#endif

@@ -1,12 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! retryfs.
+//! retryfs: an ext2 whose direct I/O is done by a retry-based worker.
+//!
+//! * [`ext2`] is the on-disk format, without any of the kernel.
+//! * [`dio`] is the direct I/O worker.
+//! * [`volume`], [`blocks`], [`inodes`] keep the state of a mount: superblock, group descriptors,
+//!   and the allocators on the bitmaps.
+//! * [`file_map`], [`inode`], [`directory`] tie an inode in memory to its blocks on the device.
+//! * [`mount`], [`file`], [`namei`], [`attributes`] implement the operations tables of the VFS.
+//!
+//! Locks are taken in this order: the inode lock (`i_rwsem`), a folio lock, the lock of the
+//! inode's block map ([`inode::InodeData`]), the lock of the allocators ([`volume::Volume`]). The
+//! last two are held with memory allocation confined to `GFP_NOFS`, as evicting an inode takes
+//! them too.
+
 #![forbid(unsafe_code)]
 
+mod attributes;
+mod blocks;
+mod dio;
+mod directory;
+mod ext2;
+mod fault;
+mod file;
+mod file_map;
+mod inode;
+mod inodes;
+mod mount;
+mod namei;
+mod options;
+mod volume;
+
 use kernel::prelude::*;
+use kernel::InPlaceModule;
+use kfs::file_system::Registration;
+
+/// The filesystem type.
+pub(crate) struct RetryFs;
+
+/// An inode of retryfs.
+type Inode = kfs::inode::Inode<RetryFs>;
+/// A mounted retryfs.
+type SuperBlock = kfs::super_block::SuperBlock<RetryFs>;
+/// An inode of retryfs whose lock is held in mode `M`.
+type InodeLocked<M> = kfs::inode_lock::InodeLocked<RetryFs, M>;
 
 module! {
-    type: Retryfs,
+    type: Module,
     name: "retryfs",
     authors: ["The retryfs developers"],
     description: "ext2 with retry-based asynchronous direct I/O",
@@ -14,11 +54,16 @@ module! {
     alias: ["fs-retryfs"],
 }
 
-struct Retryfs {
+#[pin_data]
+struct Module {
+    #[pin]
+    registration: Registration<RetryFs>,
 }
 
-impl kernel::Module for Retryfs {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self {  })
+impl InPlaceModule for Module {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            registration <- Registration::new(module),
+        })
     }
 }

@@ -7,6 +7,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/buffer_head.h>
+#include <linux/cred.h>
 #include <linux/fs.h>
 #include <linux/mpage.h>
 #include <linux/pagemap.h>
@@ -224,6 +225,13 @@ int kfs_helper_mpage_writepages(struct address_space *mapping,
 				struct writeback_control *wbc, get_block_t get_block)
 {
 	return mpage_writepages(mapping, wbc, get_block);
+}
+
+/* Rights. */
+
+kuid_t kfs_helper_current_fsuid(void)
+{
+	return current_fsuid();
 }
 
 /* Memory. */

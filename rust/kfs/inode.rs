@@ -444,14 +444,24 @@ impl<F: FileSystem> InodeInit<F> {
         unsafe { (*self.raw()).i_flags |= bits };
     }
 
-    /// Sets the operations of a regular file or a directory.
-    pub fn set_operations(&self, iop: InodeOps<F>, fop: FileOps<F>, aops: AddressSpaceOps<F>) {
+    /// Sets the operations of a regular file.
+    pub fn set_regular(&self, iop: InodeOps<F>, fop: FileOps<F>, aops: AddressSpaceOps<F>) {
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
         unsafe {
             (*inode).i_op = iop.as_ptr();
             (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
             (*(*inode).i_mapping).a_ops = aops.as_ptr();
+        }
+    }
+
+    /// Sets the operations of a directory whose blocks are in the buffer cache.
+    pub fn set_directory(&self, iop: InodeOps<F>, fop: FileOps<F>) {
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
         }
     }
 

@@ -18,6 +18,22 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
+pub use constants::*;
+
+/// Flags and masks of the user interface that operations deal with.
+mod constants {
+    use crate::bindings;
+
+    /// `renameat2(2)`: the new name must not exist.
+    pub const RENAME_NOREPLACE: u32 = bindings::RENAME_NOREPLACE;
+    /// `statx(2)`: the file can only be appended to.
+    pub const STATX_ATTR_APPEND: u64 = bindings::STATX_ATTR_APPEND as u64;
+    /// `statx(2)`: the file cannot be changed.
+    pub const STATX_ATTR_IMMUTABLE: u64 = bindings::STATX_ATTR_IMMUTABLE as u64;
+    /// `statx(2)`: the file is not for backups.
+    pub const STATX_ATTR_NODUMP: u64 = bindings::STATX_ATTR_NODUMP as u64;
+}
+
 /// The operations on an inode. A method that is not implemented does not exist for the VFS.
 ///
 /// Names are at most `NAME_MAX` (255) bytes, and never `.` or `..`. All methods may sleep.

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Rights of the current task.
+//!
+//! C headers: [`include/linux/capability.h`](srctree/include/linux/capability.h),
+//! [`include/linux/cred.h`](srctree/include/linux/cred.h)
+
+use crate::bindings;
+use kernel::prelude::*;
+
+/// Whether the current task may exceed limits on resources (`CAP_SYS_RESOURCE`).
+///
+/// Using the right is recorded, so ask last.
+pub fn capable_sys_resource() -> bool {
+    // SAFETY: The function looks at the current task only.
+    unsafe { bindings::capable(bindings::CAP_SYS_RESOURCE as c_int) }
+}
+
+/// Whether the current task acts on files as the user `uid` of the initial user namespace.
+pub fn fsuid_is(uid: u32) -> bool {
+    // SAFETY: The function looks at the current task only.
+    unsafe { bindings::current_fsuid().val == uid }
+}
+
+/// Whether the current task is in the group `gid` of the initial user namespace.
+pub fn in_group(gid: u32) -> bool {
+    // SAFETY: The function looks at the current task only.
+    unsafe { bindings::in_group_p(bindings::kgid_t { val: gid }) != 0 }
+}

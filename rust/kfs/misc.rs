@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Time of day, random numbers, and the end of everything.
+
+use crate::bindings;
+use kernel::prelude::*;
+
+/// Seconds since 1970.
+pub fn real_seconds() -> i64 {
+    // SAFETY: The function may be called in any context.
+    unsafe { bindings::ktime_get_real_seconds() }
+}
+
+/// A random number.
+pub fn random_u32() -> u32 {
+    // SAFETY: The function may be called in any context.
+    unsafe { bindings::get_random_u32() }
+}
+
+/// Stops the machine. For filesystems whose user has asked for that (`errors=panic`).
+pub fn panic(reason: &CStr) -> ! {
+    // SAFETY: The format takes one string, which is terminated.
+    unsafe { bindings::panic(c"retryfs: %s\n".as_char_ptr(), reason.as_char_ptr()) }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Allocation of blocks.
+
+use crate::ext2::bitmap::{self, Run};
+use crate::ext2::choose_group::groups_from;
+use crate::ext2::error::Place;
+use crate::fault::{Fault, Result};
+use crate::volume::{Allocation, Volume};
+use crate::SuperBlock;
+use kernel::prelude::*;
+use kfs::nofs::nofs;
+use kfs::cred;
+
+/// Blocks that follow each other on the volume.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocks {
+    /// The first block.
+    pub(crate) start: u32,
+    /// How many, at least one.
+    pub(crate) len: u32,
+}
+
+/// Allocates up to `want` blocks that follow each other, near the block `goal`, for the file with
+/// inode number `ino`.
+///
+/// `ENOSPC` when no block is left that the current task may have. May sleep.
+pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Result<Blocks> {
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    let (goal_group, goal_index) = geometry.locate_block(goal).unwrap_or((0, 0));
+    nofs(|| {
+        let mut allocation = volume.allocation.lock();
+        let want = want.min(usable(volume, &allocation)?);
+        for group in groups_from(goal_group, geometry.groups()) {
+            if allocation.counts(group).free_blocks == 0 {
+                continue;
+            }
+            let goal_index = if group == goal_group { goal_index } else { 0 };
+            match allocate_in(sb, &mut allocation, group, goal_index, want) {
+                Ok(Some(blocks)) => {
+                    volume
+                        .layout()
+                        .check_data(Place::Inode(ino), blocks.start, blocks.len)?;
+                    return Ok(blocks);
+                }
+                Ok(None) => {}
+                // Another group may be sound.
+                Err(Fault::Corrupt(corrupt)) => {
+                    volume.corrupt(sb, &corrupt);
+                    if sb.rdonly() {
+                        return Err(EROFS.into());
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(ENOSPC.into())
+    })
+}
+
+/// Frees blocks. Fails when one of them is free already; then none is freed in its group.
+pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    let layout = volume.layout();
+    nofs(|| {
+        let mut allocation = volume.allocation.lock();
+        let mut rest = blocks;
+        while rest.len > 0 {
+            let Some((group, index)) = geometry.locate_block(rest.start) else {
+                return Err(EINVAL.into());
+            };
+            let len = rest.len.min(geometry.group_blocks(group) - index);
+            let run = Run { start: index, len };
+            let block = layout.group(group)?.block_bitmap();
+    let buffer = allocation.read_bitmap(sb, block)?;
+            let end = geometry.group_blocks(group);
+            let changed = bitmap::clear_run(
+                &mut allocation.bitmap,
+                end,
+                run,
+                group,
+                bitmap::Kind::Blocks,
+            )?;
+            if let Some(counts) = allocation.counts.get_mut(group as usize) {
+                counts.give_blocks(geometry, group, len)?;
+            }
+            allocation.totals.free_blocks = allocation.totals.free_blocks.saturating_add(len);
+            allocation.write_bitmap(&buffer, changed)?;
+            allocation.store_counts(geometry, group)?;
+            rest = Blocks {
+                start: rest.start.saturating_add(len),
+                len: rest.len - len,
+            };
+        }
+        Ok(())
+    })
+}
+
+/// How many blocks the current task may take. `ENOSPC` when there are none.
+fn usable(volume: &Volume, allocation: &Allocation) -> Result<u32> {
+    let free = allocation.totals.free_blocks;
+    let open = free.saturating_sub(volume.reserved_blocks());
+    if open > 0 {
+        return Ok(open);
+    }
+    let options = volume.options();
+    let privileged = free > 0
+        && (cred::fsuid_is(options.reserved_uid)
+            || (options.reserved_gid != 0 && cred::in_group(options.reserved_gid))
+            || cred::capable_sys_resource());
+    if privileged {
+        Ok(free)
+    } else {
+        Err(ENOSPC.into())
+    }
+}
+
+/// Allocates blocks in one group. `None` when none is free, whatever the counter says.
+fn allocate_in(
+    sb: &SuperBlock,
+    allocation: &mut Allocation,
+    group: u32,
+    goal: u32,
+    want: u32,
+) -> Result<Option<Blocks>> {
+    let geometry = sb.data().geometry();
+    let layout = sb.data().layout();
+    let end = geometry.group_blocks(group);
+    let block = layout.group(group)?.block_bitmap();
+    let buffer = allocation.read_bitmap(sb, block)?;
+    bitmap::check_block_bitmap(&sb.data().layout(), group, &allocation.bitmap)?;
+    let want = want.min(allocation.counts(group).free_blocks.into());
+    let Some(run) = bitmap::find_run(&allocation.bitmap, end, goal, want) else {
+        return Ok(None);
+    };
+    let changed = bitmap::set_run(&mut allocation.bitmap, end, run).map_err(|_| EINVAL)?;
+    if let Some(counts) = allocation.counts.get_mut(group as usize) {
+        counts.take_blocks(group, run.len)?;
+    }
+    allocation.totals.free_blocks = allocation.totals.free_blocks.saturating_sub(run.len);
+    allocation.write_bitmap(&buffer, changed)?;
+    allocation.store_counts(geometry, group)?;
+    Ok(Some(Blocks {
+        start: geometry.group_first_block(group).saturating_add(run.start),
+        len: run.len,
+    }))
+}

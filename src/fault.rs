@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can go wrong inside the filesystem.
+
+use crate::ext2::features::Named;
+use crate::ext2::inode::InodeError;
+use crate::ext2::superblock::MountError;
+use crate::ext2::Corrupt;
+use crate::SuperBlock;
+use kernel::alloc::AllocError;
+use kernel::prelude::*;
+
+/// An error that has not been reported yet.
+///
+/// Functions below the operations tables return this; [`Fault::report`] turns it into an error for
+/// the user where the operation ends, so that corruption is logged once, with what and where.
+pub(crate) enum Fault {
+    /// The volume breaks the rules of the format.
+    Corrupt(Corrupt),
+    /// Anything else: no space, no memory, a device that fails.
+    Error(Error),
+}
+
+impl From<Corrupt> for Fault {
+    fn from(corrupt: Corrupt) -> Self {
+        Fault::Corrupt(corrupt)
+    }
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Fault::Error(error)
+    }
+}
+
+impl From<InodeError> for Fault {
+    fn from(error: InodeError) -> Self {
+        match error {
+            InodeError::Deleted => Fault::Error(ESTALE),
+            InodeError::Corrupt(corrupt) => Fault::Corrupt(corrupt),
+        }
+    }
+}
+
+impl From<AllocError> for Fault {
+    fn from(error: AllocError) -> Self {
+        Fault::Error(error.into())
+    }
+}
+
+impl Fault {
+    /// Returns the error for the user. Corruption is written to the log and dealt with as the
+    /// option `errors=` says, and is `EUCLEAN` to the user.
+    pub(crate) fn report(self, sb: &SuperBlock) -> Error {
+        match self {
+            Fault::Corrupt(corrupt) => {
+                sb.data().corrupt(sb, &corrupt);
+                EUCLEAN
+            }
+            Fault::Error(error) => error,
+        }
+    }
+}
+
+/// Lets the kernel's log print what the format module knows to print with `core` alone.
+macro_rules! display_in_log {
+    ($($type:ty),*) => {
+        $(impl kernel::fmt::Display for $type {
+            fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+                core::fmt::Display::fmt(self, f)
+            }
+        })*
+    };
+}
+
+display_in_log!(Corrupt, MountError, Named);
+
+/// The result of functions below the operations tables.
+pub(crate) type Result<T = (), E = Fault> = core::result::Result<T, E>;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regular files: `file_operations` and `address_space_operations`.
+
+use crate::ext2::block_map::Mapping;
+use crate::fault;
+use crate::{dio, file_map, Inode, InodeLocked, RetryFs, SuperBlock};
+use kernel::prelude::*;
+use kfs::address_space::{AddressSpaceOperations, Mapped};
+use kfs::file::FileOperations;
+use kfs::generic_io::{
+    __generic_file_write_iter, generic_file_read_iter, generic_write_checks,
+};
+use kfs::inode_lock::{Exclusive, Mode};
+use kfs::iov_iter::IovIter;
+use kfs::kiocb::{Io, Kiocb, KiocbOwner};
+
+/// The operations of open regular files.
+pub(crate) struct RegularFile;
+
+impl FileOperations<RetryFs> for RegularFile {
+    fn read_iter<'a>(
+        iocb: Kiocb<'a, RetryFs>,
+        to: &mut IovIter<'_>,
+    ) -> Result<Io<'a, RetryFs>> {
+        generic_file_read_iter(iocb, to)
+    }
+
+    fn write_iter<'a>(
+        mut iocb: Kiocb<'a, RetryFs>,
+        from: &mut IovIter<'_>,
+    ) -> Result<Io<'a, RetryFs>> {
+        let inode = iocb.inode();
+        let lock = inode.lock();
+        if generic_write_checks(&mut iocb, from, &lock)? == 0 {
+            return Ok(Io::Done(iocb, 0));
+        }
+        // The file is about to grow over the rest of its last block, which may hold what was
+        // stored through a memory mapping.
+        let size = lock.i_size_read();
+        if iocb.pos() as u64 > size {
+            lock.block_truncate_page::<FileAddressSpace>(size)?;
+        }
+        let written = __generic_file_write_iter(iocb, from, &lock)?;
+        drop(lock);
+        match written {
+            Io::Done(iocb, bytes) if bytes > 0 => {
+                let bytes = iocb.generic_write_sync(bytes)?;
+                Ok(Io::Done(iocb, bytes))
+            }
+            other => Ok(other),
+        }
+    }
+}
+
+/// The operations on the pages of regular files and long symbolic links.
+pub(crate) struct FileAddressSpace;
+
+impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
+    fn get_block(
+        inode: &Inode,
+        iblock: u64,
+        max_blocks: u32,
+        create: bool,
+    ) -> Result<Option<Mapped>> {
+        let found = if create {
+            file_map::allocate(inode, iblock, max_blocks).map(|run| {
+                Some(Mapped {
+                    block: run.blocks.start.into(),
+                    len: run.blocks.len,
+                    new: run.new,
+                })
+            })
+        } else {
+            file_map::lookup(inode, iblock, max_blocks).map(|mapping| match mapping {
+                Mapping::Mapped { start, len } => Some(Mapped {
+                    block: start.into(),
+                    len,
+                    new: false,
+                }),
+                Mapping::Hole { .. } => None,
+            })
+        };
+        found.map_err(|fault| fault.report(inode.sb()))
+    }
+
+    fn write_failed(inode: &InodeLocked<Exclusive>, to: u64) {
+        let size = inode.i_size_read();
+        if to > size {
+            inode.truncate_pagecache(size);
+            truncate_blocks(inode, size);
+        }
+    }
+
+    fn direct_io<'a>(
+        iocb: Kiocb<'a, RetryFs>,
+        iter: &mut IovIter<'_>,
+        lock: Option<&InodeLocked<Exclusive>>,
+    ) -> Result<Io<'a, RetryFs>> {
+        dio::direct_io(iocb, iter, lock)
+    }
+}
+
+/// Frees the blocks behind the first `size` bytes. The caller has another error to return; one
+/// that happens here is in the log.
+fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
+    if let Err(fault) = file_map::truncate(inode, size) {
+        let error = fault.report(inode.sb());
+        pr_err!(
+            "{}: inode {}: blocks behind the end are not freed: error {}\n",
+            inode.sb().id(),
+            inode.ino(),
+            error.to_errno()
+        );
+    }
+}
+
+impl KiocbOwner for RetryFs {
+    type Dio = dio::Dio<RetryFs>;
+}
+
+impl dio::Filesystem for RetryFs {
+    fn dio(sb: &SuperBlock) -> &dio::Mount {
+        &sb.data().dio
+    }
+
+    fn map<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
+        reported(inode, file_map::lookup(inode, block, max)).map(|mapping| match mapping {
+            Mapping::Mapped { start, len } => dio::Mapping::Mapped {
+                physical: start.into(),
+                len,
+                new: false,
+            },
+            Mapping::Hole { len } => dio::Mapping::Hole { len },
+        })
+    }
+
+    fn allocate(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<dio::Mapping> {
+        let run = reported(inode, file_map::allocate(inode, block, max))?;
+        Ok(dio::Mapping::Mapped {
+            physical: run.blocks.start.into(),
+            len: run.blocks.len,
+            new: run.new,
+        })
+    }
+
+    fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
+        truncate_blocks(inode, size);
+    }
+}
+
+fn reported<T>(inode: &Inode, result: fault::Result<T>) -> Result<T> {
+    result.map_err(|fault| fault.report(inode.sb()))
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The blocks of a file: look-up, allocation, truncation.
+//!
+//! The rules of the block map are in [`crate::ext2::block_map`] and [`crate::ext2::truncate`]; here
+//! they meet the buffers of the device and the allocator.
+
+use crate::blocks::{self, Blocks};
+use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping, Path};
+use crate::ext2::block_map::{PointerBlocks, Slot};
+use crate::ext2::inode::Pointers;
+use crate::ext2::truncate::{self, FreeBlocks};
+use crate::fault::{Fault, Result};
+use crate::inode::ino32;
+use crate::{Inode, InodeLocked};
+use kernel::prelude::*;
+use kfs::buffer_head::BufferHead;
+use kfs::inode_lock::Exclusive;
+use kfs::nofs::nofs;
+
+/// A run of blocks of a file that lie on the volume in one piece.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    /// Where.
+    pub(crate) blocks: Blocks,
+    /// They were allocated just now.
+    pub(crate) new: bool,
+}
+
+/// Looks up at most `max` blocks of the file from its block `block` on. May sleep.
+///
+/// A hole is at most as long as said, but may be longer. `EFBIG` beyond the largest file.
+pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
+    let layout = inode.sb().data().layout();
+    let path = path(inode, block)?;
+    let mut device = PointerBuffers::new(inode);
+    nofs(|| {
+        let map = inode.data().get_ref().map.lock();
+        let branch = Branch::walk(&layout, ino32(inode), &map.pointers, path, &mut device)?;
+        branch.lookup(&layout, &map.pointers, max, &mut device)
+    })
+}
+
+/// Looks up at most `max` blocks of the file from its block `block` on, and allocates them when the
+/// first is missing. May sleep.
+///
+/// `ENOSPC` when there is no space; then nothing is allocated. `EFBIG` beyond the largest file.
+pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
+    let layout = inode.sb().data().layout();
+    let path = path(inode, block)?;
+    let mut device = PointerBuffers::new(inode);
+    let run = nofs(|| -> Result<Run> {
+        let mut map = inode.data().get_ref().map.lock();
+        let root = &mut map.pointers;
+        let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
+        let Some(growth) = branch.growth(root, max, &mut device)? else {
+            return match branch.lookup(&layout, root, max, &mut device)? {
+                Mapping::Mapped { start, len } => Ok(Run {
+                    blocks: Blocks { start, len },
+                    new: false,
+                }),
+                // `growth` has just found that the block exists.
+                Mapping::Hole { .. } => Err(EIO.into()),
+            };
+        };
+        let goal = match branch.goal(root, &mut device)? {
+            Some(goal) => goal,
+            None => home(inode)?,
+        };
+        let blocks = grow(inode, root, &growth, goal)?;
+        Ok(Run { blocks, new: true })
+    })?;
+    if run.new {
+        let (start, len) = (run.blocks.start.into(), run.blocks.len.into());
+        inode.sb().clean_bdev_aliases(start, len);
+        inode.mark_inode_dirty();
+    }
+    Ok(run)
+}
+
+/// Frees the blocks of the file that lie wholly behind its first `size` bytes. The size of the
+/// file does not change. May sleep.
+pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
+    let layout = inode.sb().data().layout();
+    let keep = size.div_ceil(inode.sb().blocksize() as u64);
+    let mut device = PointerBuffers::new(inode);
+    let result = nofs(|| {
+        let mut map = inode.data().get_ref().map.lock();
+        truncate::truncate(&layout, ino32(inode), &mut map.pointers, keep, &mut device)
+    });
+    inode.mark_inode_dirty();
+    result
+}
+
+fn path(inode: &Inode, block: u64) -> Result<Path> {
+    Path::new(inode.blkbits().into(), block).ok_or(Fault::Error(EFBIG))
+}
+
+/// Where a file without blocks has its first one: in the group of its inode, at one of several
+/// places, so that files of one directory do not get in each other's way.
+fn home(inode: &Inode) -> Result<u32> {
+    const PLACES: u32 = 16;
+    let geometry = inode.sb().data().geometry();
+    let ino = ino32(inode);
+    let group = geometry.inode_slot(ino)?.group;
+    let colour = ino % PLACES * (geometry.blocks_per_group() / PLACES);
+    Ok(geometry.group_first_block(group).saturating_add(colour))
+}
+
+/// Adds the blocks that `growth` says are missing: blocks of pointers, and a run of data.
+fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Result<Blocks> {
+    let mut pointer_blocks = NewBlocks::new(inode);
+    let mut goal = goal;
+    for _ in growth.indexes() {
+        goal = pointer_blocks.add(goal)?.saturating_add(1);
+    }
+    let data = blocks::allocate(inode.sb(), ino32(inode), goal, growth.data_blocks)?;
+    let linked = pointer_blocks.link(root, growth, data);
+    if let Err(fault) = linked {
+        pointer_blocks.give_back();
+        // What cannot be freed is lost until the next e2fsck; the first error is the cause.
+        let _ = blocks::free(inode.sb(), data);
+        return Err(fault);
+    }
+    let added = u64::from(data.len) + growth.indexes().len() as u64;
+    inode.add_bytes(added << inode.blkbits());
+    pointer_blocks.keep();
+    Ok(data)
+}
+
+/// New blocks of pointers that are not part of the file yet; given back when dropped.
+struct NewBlocks<'a> {
+    inode: &'a Inode,
+    blocks: [u32; 3],
+    len: usize,
+}
+
+impl<'a> NewBlocks<'a> {
+    fn new(inode: &'a Inode) -> Self {
+        NewBlocks {
+            inode,
+            blocks: [0; 3],
+            len: 0,
+        }
+    }
+
+    fn blocks(&self) -> &[u32] {
+        self.blocks.get(..self.len).unwrap_or_default()
+    }
+
+    /// Allocates one more near `goal`.
+    fn add(&mut self, goal: u32) -> Result<u32> {
+        let place = self.blocks.get_mut(self.len).ok_or(EFBIG)?;
+        let block = blocks::allocate(self.inode.sb(), ino32(self.inode), goal, 1)?;
+        *place = block.start;
+        self.len += 1;
+        Ok(block.start)
+    }
+
+    /// Fills the blocks of pointers from the last to the first, then makes them, or the data if
+    /// there are none, part of the file.
+    fn link(&self, root: &mut Pointers, growth: &Growth, data: Blocks) -> Result {
+        let sb = self.inode.sb();
+        let mut below = data;
+        for (&block, &index) in self.blocks().iter().zip(growth.indexes()).rev() {
+            let buffer = sb.getblk(block.into())?;
+            buffer.init_zeroed();
+            self.store(&buffer, index, below)?;
+            below = Blocks {
+                start: block,
+                len: 1,
+            };
+        }
+        match growth.slot {
+            Slot::Inode(index) => {
+                store_root(root, index, below.start, below.len).ok_or(EFBIG)?;
+            }
+            Slot::Block { block, index } => {
+                self.store(&sb.bread(block.into())?, index, below)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes pointers to `to` into a block of pointers from `index` on.
+    fn store(&self, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
+        const POINTERS: u32 = 32;
+        let mut bytes = [0; POINTERS as usize * 4];
+        let mut done = 0;
+        while done < to.len {
+            let count = (to.len - done).min(POINTERS);
+            let changed = store_pointers(&mut bytes, 0, to.start + done, count).ok_or(EFBIG)?;
+            let offset = (index + done) as usize * 4;
+            buffer.write(offset, bytes.get(changed).unwrap_or_default())?;
+            done += count;
+        }
+        self.inode.mark_buffer_dirty(buffer);
+        Ok(())
+    }
+
+    /// The blocks are part of the file now.
+    fn keep(mut self) {
+        self.len = 0;
+    }
+
+    fn give_back(&mut self) {
+        for &block in self.blocks() {
+            if let Ok(buffer) = self.inode.sb().getblk(block.into()) {
+                buffer.forget();
+            }
+            let one = Blocks {
+                start: block,
+                len: 1,
+            };
+            // What cannot be freed is lost until the next e2fsck; the first error is the cause.
+            let _ = blocks::free(self.inode.sb(), one);
+        }
+        self.len = 0;
+    }
+}
+
+impl Drop for NewBlocks<'_> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// The blocks of pointers of a file in the buffer cache. Keeps the one used last.
+struct PointerBuffers<'a> {
+    inode: &'a Inode,
+    last: Option<BufferHead>,
+}
+
+impl<'a> PointerBuffers<'a> {
+    fn new(inode: &'a Inode) -> Self {
+        PointerBuffers { inode, last: None }
+    }
+
+    fn buffer(&mut self, block: u32) -> Result<&BufferHead> {
+        if self.last.as_ref().map(BufferHead::block) != Some(block.into()) {
+            self.last = None;
+        }
+        match &mut self.last {
+            Some(buffer) => Ok(buffer),
+            last => Ok(last.insert(self.inode.sb().bread(block.into())?)),
+        }
+    }
+}
+
+impl PointerBlocks for PointerBuffers<'_> {
+    type Error = Fault;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
+        Ok(self.buffer(block)?.read(offset, out)?)
+    }
+}
+
+impl FreeBlocks for PointerBuffers<'_> {
+    fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result {
+        const ZEROES: [u8; 256] = [0; 256];
+        let inode = self.inode;
+        let buffer = self.buffer(block)?;
+        let mut done = 0;
+        while done < len {
+            let count = (len - done).min(ZEROES.len());
+            buffer.write(offset + done, ZEROES.get(..count).unwrap_or_default())?;
+            done += count;
+        }
+        inode.mark_buffer_dirty(buffer);
+        Ok(())
+    }
+
+    fn free_data(&mut self, start: u32, len: u32) -> Result {
+        blocks::free(self.inode.sb(), Blocks { start, len })?;
+        self.inode.sub_bytes(u64::from(len) << self.inode.blkbits());
+        Ok(())
+    }
+
+    fn free_pointers(&mut self, block: u32) -> Result {
+        self.buffer(block)?;
+        if let Some(buffer) = self.last.take() {
+            buffer.forget();
+        }
+        self.free_data(block, 1)
+    }
+}

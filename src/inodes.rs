@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Allocation of inode numbers.
+
+use crate::ext2::bitmap::{self, Run};
+use crate::ext2::choose_group::{self, groups_from, Spread};
+use crate::ext2::error::{Corrupt, Place};
+use crate::ext2::inode::{FileType, InodeFlags};
+use crate::fault::{Fault, Result};
+use crate::inode::ino32;
+use crate::volume::Allocation;
+use crate::{Inode, SuperBlock};
+use kernel::prelude::*;
+use kfs::misc::random_u32;
+use kfs::nofs::nofs;
+
+/// Allocates a number for a new inode of type `file_type` in the directory `dir`.
+///
+/// `ENOSPC` when none is left. May sleep.
+pub(crate) fn allocate(sb: &SuperBlock, dir: &Inode, file_type: FileType) -> Result<u32> {
+    let geometry = sb.data().geometry();
+    let directory = file_type == FileType::Directory;
+    let parent = ino32(dir);
+    let parent_group = geometry.inode_slot(parent)?.group;
+    let top = dir.ino() == u64::from(crate::inode::ROOT_INO)
+        || dir.data().flags().has(InodeFlags::TOPDIR);
+    nofs(|| {
+        let mut allocation = sb.data().allocation.lock();
+        let counts = |group: u32| allocation.counts(group);
+        let first = if directory {
+            let spread = Spread {
+                groups: geometry.groups(),
+                inodes_per_group: geometry.inodes_per_group(),
+                blocks_per_group: geometry.blocks_per_group(),
+                totals: allocation.totals,
+            };
+            choose_group::for_directory(&spread, counts, top, parent_group, random_u32())
+        } else {
+            choose_group::for_file(geometry.groups(), counts, parent_group, parent)
+        };
+        let Some(first) = first else {
+            return Err(ENOSPC.into());
+        };
+        for group in groups_from(first, geometry.groups()) {
+            match allocate_in(sb, &mut allocation, group, directory) {
+                Ok(Some(ino)) => return Ok(ino),
+                Ok(None) => {}
+                // Another group may be sound.
+                Err(Fault::Corrupt(corrupt)) => {
+                    sb.data().corrupt(sb, &corrupt);
+                    if sb.rdonly() {
+                        return Err(EROFS.into());
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(ENOSPC.into())
+    })
+}
+
+/// Frees the inode number `ino`, which was that of a directory or of something else.
+pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
+    let geometry = sb.data().geometry();
+    let layout = sb.data().layout();
+    let slot = geometry.inode_slot(ino)?;
+    if !geometry.is_file_ino(ino) {
+        let what = "freeing a reserved inode";
+        return Err(Corrupt::new(Place::Inode(ino), what).into());
+    }
+    nofs(|| {
+        let mut allocation = sb.data().allocation.lock();
+        let block = layout.group(slot.group)?.inode_bitmap();
+    let buffer = allocation.read_bitmap(sb, block)?;
+        let run = Run {
+            start: slot.index,
+            len: 1,
+        };
+        let changed = bitmap::clear_run(
+            &mut allocation.bitmap,
+            geometry.inodes_per_group(),
+            run,
+            slot.group,
+            bitmap::Kind::Inodes,
+        )?;
+        if let Some(counts) = allocation.counts.get_mut(slot.group as usize) {
+            counts.give_inode(geometry, slot.group, directory)?;
+        }
+        let totals = &mut allocation.totals;
+        totals.free_inodes = totals.free_inodes.saturating_add(1);
+        totals.used_dirs = totals.used_dirs.saturating_sub(directory.into());
+        allocation.write_bitmap(&buffer, changed)?;
+        allocation.store_counts(geometry, slot.group)
+    })
+}
+
+/// Allocates a number in one group. `None` when none is free.
+fn allocate_in(
+    sb: &SuperBlock,
+    allocation: &mut Allocation,
+    group: u32,
+    directory: bool,
+) -> Result<Option<u32>> {
+    let geometry = sb.data().geometry();
+    let layout = sb.data().layout();
+    if allocation.counts(group).free_inodes == 0 {
+        return Ok(None);
+    }
+    let end = geometry.inodes_per_group();
+    let block = layout.group(group)?.inode_bitmap();
+    let buffer = allocation.read_bitmap(sb, block)?;
+    let Some(index) = bitmap::next_free(&allocation.bitmap, 0, end) else {
+        let what = "free inodes counted, but the bitmap has none";
+        return Err(Corrupt::new(Place::Group(group), what).into());
+    };
+    let Some(ino) = geometry
+        .ino_at(group, index)
+        .filter(|&ino| geometry.is_file_ino(ino))
+    else {
+        let what = "inode bitmap has a reserved inode as free, by its index";
+        return Err(Corrupt::found(Place::Group(group), what, index.into()).into());
+    };
+    let run = Run {
+        start: index,
+        len: 1,
+    };
+    let changed = bitmap::set_run(&mut allocation.bitmap, end, run).map_err(|_| EINVAL)?;
+    if let Some(counts) = allocation.counts.get_mut(group as usize) {
+        counts.take_inode(group, directory)?;
+    }
+    let totals = &mut allocation.totals;
+    totals.free_inodes = totals.free_inodes.saturating_sub(1);
+    totals.used_dirs = totals.used_dirs.saturating_add(directory.into());
+    allocation.write_bitmap(&buffer, changed)?;
+    allocation.store_counts(geometry, group)?;
+    Ok(Some(ino))
+}

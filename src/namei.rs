@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Operations on names: `inode_operations` and `file_operations` of directories.
+
+use crate::attributes::FileAttributes;
+use crate::directory;
+use crate::ext2::inode::{Content, Device, FastSymlink, FileType};
+use crate::fault::{self, Fault};
+use crate::inode::{self, file_type, iget, ino32};
+use crate::{Inode, InodeLocked, RetryFs};
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kfs::file::{DirContext, DirectoryOperations};
+use kfs::inode::CreatedInode;
+use kfs::inode_lock::{Exclusive, Shared};
+use kfs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
+
+/// The operations of directories.
+pub(crate) struct Directory;
+
+/// Runs `f` and reports its fault, if there is one, as one of the volume of `inode`.
+fn reported<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T> {
+    f().map_err(|fault| fault.report(inode.sb()))
+}
+
+/// Makes an inode and gives it a name. Until the name is there, dropping the inode deletes it.
+fn add(
+    dir: &InodeLocked<Exclusive>,
+    name: &[u8],
+    made: CreatedInode<RetryFs>,
+) -> fault::Result<CreatedInode<RetryFs>> {
+    directory::insert(dir, name, ino32(&made), file_type(&made)?)?;
+    Ok(made)
+}
+
+#[vtable]
+impl InodeOperations<RetryFs> for Directory {
+    fn lookup(dir: &InodeLocked<Shared>, name: &[u8]) -> Result<Option<ARef<Inode>>> {
+        reported(dir, || match directory::find(dir, name)? {
+            None => Ok(None),
+            Some(ino) => match iget(dir.sb(), ino) {
+                Err(Fault::Error(error)) if error == ESTALE => {
+                    pr_err!(
+                        "{}: directory {} has a name for the deleted inode {}\n",
+                        dir.sb().id(),
+                        dir.ino(),
+                        ino
+                    );
+                    Err(EIO.into())
+                }
+                found => found.map(Some),
+            },
+        })
+    }
+
+    fn create(
+        dir: &InodeLocked<Exclusive>,
+        name: &[u8],
+        mode: u16,
+    ) -> Result<CreatedInode<RetryFs>> {
+        reported(dir, || {
+            add(dir, name, inode::create(dir, mode, NO_BLOCKS)?)
+        })
+    }
+
+    fn mknod(
+        dir: &InodeLocked<Exclusive>,
+        name: &[u8],
+        mode: u16,
+        rdev: u32,
+    ) -> Result<CreatedInode<RetryFs>> {
+        reported(dir, || {
+            let content = match FileType::from_mode(mode) {
+                Some(FileType::CharDevice | FileType::BlockDevice) => Content::Device(Device {
+                    major: rdev >> 20,
+                    minor: rdev & 0xf_ffff,
+                }),
+                Some(FileType::Regular) => NO_BLOCKS,
+                _ => Content::Nothing,
+            };
+            add(dir, name, inode::create(dir, mode, content)?)
+        })
+    }
+
+    fn symlink(
+        dir: &InodeLocked<Exclusive>,
+        name: &[u8],
+        target: &CStr,
+    ) -> Result<CreatedInode<RetryFs>> {
+        const SYMLINK: u16 = 0o12_0777;
+        reported(dir, || {
+            if target.to_bytes_with_nul().len() > dir.sb().blocksize() {
+                return Err(ENAMETOOLONG.into());
+            }
+            let made = match FastSymlink::new(target.to_bytes()) {
+                Some(link) => {
+                    let made = inode::create(dir, SYMLINK, Content::FastSymlink(link))?;
+                    made.as_locked()
+                        .i_size_write(target.to_bytes().len() as u64);
+                    made
+                }
+                None => {
+                    let made = inode::create(dir, SYMLINK, NO_BLOCKS)?;
+                    made.page_symlink(target)?;
+                    made
+                }
+            };
+            made.mark_inode_dirty();
+            add(dir, name, made)
+        })
+    }
+
+    fn mkdir(
+        dir: &InodeLocked<Exclusive>,
+        name: &[u8],
+        mode: u16,
+    ) -> Result<CreatedInode<RetryFs>> {
+        reported(dir, || {
+            let made = inode::create(dir, mode, NO_BLOCKS)?;
+            directory::make_empty(made.as_locked(), dir)?;
+            // The link from its own `.`.
+            made.inc_link_count();
+            let made = add(dir, name, made)?;
+            // The link from its `..`.
+            dir.inc_link_count();
+            Ok(made)
+        })
+    }
+
+    fn tmpfile(dir: &Inode, mode: u16) -> Result<CreatedInode<RetryFs>> {
+        reported(dir, || inode::create(dir, mode, NO_BLOCKS))
+    }
+
+    fn link(
+        inode: &InodeLocked<Exclusive>,
+        dir: &InodeLocked<Exclusive>,
+        name: &[u8],
+    ) -> Result {
+        reported(dir, || {
+            inode.touch_ctime();
+            inode.inc_link_count();
+            directory::insert(dir, name, ino32(inode), file_type(inode)?)
+                .inspect_err(|_| inode.dec_link_count())
+        })
+    }
+
+    fn unlink(
+        dir: &InodeLocked<Exclusive>,
+        name: &[u8],
+        inode: &InodeLocked<Exclusive>,
+    ) -> Result {
+        reported(dir, || {
+            directory::remove(dir, name)?;
+            inode.touch_ctime();
+            inode.dec_link_count();
+            Ok(())
+        })
+    }
+
+    fn rmdir(
+        dir: &InodeLocked<Exclusive>,
+        name: &[u8],
+        inode: &InodeLocked<Exclusive>,
+    ) -> Result {
+        reported(dir, || {
+            if !directory::is_empty(inode)? {
+                return Err(ENOTEMPTY.into());
+            }
+            directory::remove(dir, name)?;
+            inode.touch_ctime();
+            inode.i_size_write(0);
+            // The links from the parent and from its own `.`.
+            inode.dec_link_count();
+            inode.dec_link_count();
+            // The link from its `..`.
+            dir.dec_link_count();
+            Ok(())
+        })
+    }
+
+    fn rename(rename: &Rename<'_, RetryFs>) -> Result {
+        // With `RENAME_NOREPLACE` the VFS has seen that the new name is free.
+        if rename.flags & !RENAME_NOREPLACE != 0 {
+            return Err(EINVAL);
+        }
+        reported(rename.old_dir, || move_name(rename))
+    }
+
+    fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {
+        FileAttributes::setattr(attr)
+    }
+
+    fn getattr(inode: &Inode, stat: &mut Kstat<'_>) {
+        FileAttributes::getattr(inode, stat);
+    }
+}
+
+const NO_BLOCKS: Content = Content::Blocks([0; 15]);
+
+/// Moves a name: the new one is there before the old one is gone, so that a crash in between
+/// leaves the file with both rather than without any.
+fn move_name(rename: &Rename<'_, RetryFs>) -> fault::Result {
+    let &Rename {
+        old_dir,
+        old_name,
+        inode,
+        new_dir,
+        new_name,
+        replaced,
+        ..
+    } = rename;
+    let file_type = file_type(inode)?;
+    let directory = file_type == FileType::Directory;
+    match replaced {
+        Some(replaced) => {
+            if directory && !directory::is_empty(replaced)? {
+                return Err(ENOTEMPTY.into());
+            }
+            directory::replace(new_dir, new_name, ino32(inode), file_type)?;
+            replaced.touch_ctime();
+            replaced.dec_link_count();
+            if directory {
+                replaced.dec_link_count();
+            }
+        }
+        None => {
+            directory::insert(new_dir, new_name, ino32(inode), file_type)?;
+            if directory {
+                new_dir.inc_link_count();
+            }
+        }
+    }
+    inode.touch_ctime();
+    inode.mark_inode_dirty();
+    directory::remove(old_dir, old_name)?;
+    if directory {
+        if !old_dir.is(new_dir) {
+            directory::set_parent(inode, new_dir)?;
+        }
+        old_dir.dec_link_count();
+    }
+    Ok(())
+}
+
+impl DirectoryOperations<RetryFs> for Directory {
+    fn iterate_shared(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> Result {
+        reported(dir, || directory::emit(dir, context))
+    }
+}

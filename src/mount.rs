@@ -7,6 +7,7 @@ use crate::ext2::directory::NAME_MAX;
 use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::superblock::MAGIC;
 use crate::fault;
+use crate::ext2::inode::LINKS_MAX;
 use crate::inode::{self, InodeData, ROOT_INO};
 use crate::options::{self, Given, Options};
 use crate::volume::Volume;
@@ -18,9 +19,6 @@ use kfs::fs_context::{Parameter, ParameterSpec};
 use kfs::inode_lock::Exclusive;
 use kfs::seq_file::SeqFile;
 use kfs::super_block::{NewSuperBlock, Statfs};
-
-/// The largest number of links to an inode that ext2 allows.
-const LINK_MAX: u32 = 32_000;
 
 /// Reports a fault that no user waits for.
 fn log(inode: &Inode, doing: &str, result: fault::Result) {
@@ -63,7 +61,7 @@ impl FileSystem for RetryFs {
         volume.set_options(Options::default_of(&volume.superblock).with(given));
         sb.set_magic(MAGIC.into());
         sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
-        sb.set_max_links(LINK_MAX);
+        sb.set_max_links(LINKS_MAX.into());
         sb.set_time_range(i32::MIN.into(), i32::MAX.into(), 1_000_000_000);
         Ok(volume)
     }
@@ -79,6 +77,7 @@ impl FileSystem for RetryFs {
     }
 
     fn mounted(sb: &SuperBlock) -> Result {
+        reported(sb, sb.data().show_in_sysfs(sb))?;
         if sb.rdonly() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use crate::dio;
 use crate::ext2::choose_group::Totals;
 use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE};
-use crate::ext2::superblock::{self, OnError, Superblock, SUPERBLOCK_SIZE};
+use crate::ext2::superblock::{self, OnError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
 use crate::ext2::{Geometry, Layout};
 use crate::fault::{Fault, Result};
 use crate::options::Options;
@@ -14,14 +14,12 @@ use crate::{RetryFs, SuperBlock};
 use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::{new_mutex, new_spinlock, Mutex, SpinLock};
+use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SetOnce, SpinLock};
 use kfs::buffer_head::BufferHead;
 use kfs::misc::real_seconds;
 use kfs::nofs::nofs;
 use kfs::super_block::NewSuperBlock;
-
-/// Where the superblock begins on the device, in bytes.
-const SUPERBLOCK_OFFSET: usize = 1024;
+use kfs::sysfs::{Attribute, Attributes, Directory};
 
 /// The state of a mounted volume: `s_fs_info`.
 #[pin_data]
@@ -30,7 +28,8 @@ pub(crate) struct Volume {
     pub(crate) superblock: Superblock,
     layouts: KVVec<GroupLayout>,
     /// What the direct I/O worker keeps for the mount.
-    pub(crate) dio: dio::Mount,
+    pub(crate) dio: Arc<dio::Mount>,
+    sysfs: SetOnce<Directory<dio::Mount>>,
     /// The feature `large_file` was set since the volume was mounted.
     large_file: Atomic<bool>,
     #[pin]
@@ -105,11 +104,12 @@ impl Volume {
                 sb.id()
             );
         }
-        let dio = dio::Mount::new()?;
+        let dio = Arc::new(dio::Mount::new()?, GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
             superblock,
             layouts,
             dio,
+            sysfs: SetOnce::new(),
             large_file: Atomic::new(false),
             options <- new_spinlock!(Options::default_of(&superblock)),
             super_buffer <- new_mutex!(super_buffer),
@@ -166,7 +166,7 @@ impl Volume {
         change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
     ) -> Result {
         let buffer = self.super_buffer.lock();
-        let offset = SUPERBLOCK_OFFSET % buffer.size();
+        let offset = SUPERBLOCK_OFFSET as usize % buffer.size();
         let mut bytes = [0; SUPERBLOCK_SIZE];
         buffer.read(offset, &mut bytes)?;
         // The format has room for 32 bits.
@@ -177,6 +177,12 @@ impl Volume {
         if wait {
             buffer.sync_dirty()?;
         }
+        Ok(())
+    }
+
+    /// Shows the counters of the mount in sysfs.
+    pub(crate) fn show_in_sysfs(&self, sb: &SuperBlock) -> Result {
+        self.sysfs.populate(Directory::new(sb, self.dio.clone())?);
         Ok(())
     }
 
@@ -223,6 +229,21 @@ impl Volume {
             OnError::Panic => kfs::misc::panic(c"the volume is corrupt and errors=panic is set"),
         }
     }
+}
+
+impl Attributes for dio::Mount {
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        Attribute::new(c"requests_read", |dio| dio.counters.requests_read.read()),
+        Attribute::new(c"requests_write", |dio| dio.counters.requests_write.read()),
+        Attribute::new(c"async", |dio| dio.counters.async_requests.read()),
+        Attribute::new(c"sync_extend", |dio| dio.counters.sync_extend.read()),
+        Attribute::new(c"sync_hole", |dio| dio.counters.sync_hole.read()),
+        Attribute::new(c"sync_error", |dio| dio.counters.sync_error.read()),
+        Attribute::new(c"retries", |dio| dio.counters.retries.read()),
+        Attribute::new(c"buffered_fallback", |dio| {
+            dio.counters.buffered_fallback.read()
+        }),
+    ];
 }
 
 impl Allocation {
@@ -280,7 +301,7 @@ fn read_superblock(
     sb: &mut NewSuperBlock<'_, RetryFs>,
     block_size: usize,
 ) -> Result<BufferHead, Error> {
-    sb.bread((SUPERBLOCK_OFFSET / block_size) as u64)
+    sb.bread(SUPERBLOCK_OFFSET / block_size as u64)
         .inspect_err(|_| pr_err!("{}: cannot read the superblock\n", sb.id()))
 }
 
@@ -290,7 +311,7 @@ fn parse_superblock(
     device_size: u64,
 ) -> Result<Superblock, Error> {
     let mut bytes = [0; SUPERBLOCK_SIZE];
-    read_superblock(sb, block_size)?.read(SUPERBLOCK_OFFSET % block_size, &mut bytes)?;
+    read_superblock(sb, block_size)?.read(SUPERBLOCK_OFFSET as usize % block_size, &mut bytes)?;
     Superblock::parse(&bytes, device_size).map_err(|error| {
         pr_err!("{}: cannot mount: {}\n", sb.id(), error);
         match error {

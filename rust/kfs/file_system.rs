@@ -21,8 +21,9 @@ use crate::bindings;
 use crate::fs_context::{self, ParameterSpec, Parameter};
 use crate::inode::{self, Inode};
 use crate::inode_lock::{Exclusive, InodeLocked};
-use crate::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use crate::seq_file::SeqFile;
+use crate::super_block::{NewSuperBlock, Statfs, SuperBlock};
+use crate::sysfs::TypeDirectory;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;
@@ -116,6 +117,7 @@ pub struct Registration<F: FileSystem> {
     #[pin]
     fs_type: Opaque<bindings::file_system_type>,
     inode_cache: *mut bindings::kmem_cache,
+    sysfs: TypeDirectory,
     _p: PhantomData<F>,
 }
 
@@ -129,6 +131,7 @@ impl<F: FileSystem> Registration<F> {
     /// Registers the filesystem type for `module`.
     pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            sysfs: TypeDirectory::new(F::NAME)?,
             inode_cache: inode::create_cache::<F>()?,
             fs_type <- Opaque::try_ffi_init(|slot: *mut bindings::file_system_type| {
                 // SAFETY: `slot` is valid for writes; all zeroes is a valid value of the type.
@@ -159,6 +162,19 @@ impl<F: FileSystem> Registration<F> {
         unsafe {
             let this = kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs_type);
             (*this).inode_cache
+        }
+    }
+
+    /// Returns the directory in sysfs of the type of a super block.
+    ///
+    /// # Safety
+    ///
+    /// As [`Registration::inode_cache`].
+    pub(crate) unsafe fn sysfs(sb: *mut bindings::super_block) -> *mut bindings::kobject {
+        // SAFETY: As in `inode_cache`.
+        unsafe {
+            let this = kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs_type);
+            (*this).sysfs.as_ptr()
         }
     }
 }

@@ -57,4 +57,5 @@ pub mod nofs;
 pub mod plug;
 pub mod seq_file;
 pub mod super_block;
+pub mod sysfs;
 pub mod workqueue;

@@ -61,7 +61,7 @@ impl Request {
 }
 
 /// An asynchronous request whose submitter has left.
-pub(super) struct Armed<F: Filesystem> {
+pub(crate) struct Armed<F: Filesystem> {
     pub(super) iocb: AsyncKiocb<F>,
     pub(super) request: Request,
 }
@@ -79,7 +79,7 @@ pub(crate) struct Dio<F: Filesystem> {
 }
 
 /// A list of the bios of a request.
-pub(super) struct Bios<F: Filesystem>(BioList<Dio<F>>);
+pub(crate) struct Bios<F: Filesystem>(BioList<Dio<F>>);
 
 impl<F: Filesystem> Default for Bios<F> {
     fn default() -> Self {

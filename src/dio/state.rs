@@ -76,6 +76,9 @@ pub(crate) struct State<K, L> {
     ended: L,
 }
 
+// Nothing in here is pinned in place, whatever `K` and `L` are: they are moved in and out.
+impl<K, L> Unpin for State<K, L> {}
+
 /// Whom the end of a bio wakes.
 pub(crate) enum Wake<'a, K> {
     /// Nobody: other bios are in flight, or are still being issued.

@@ -101,16 +101,16 @@ pub(crate) fn count_free(bits: &[u8], end: u32) -> u32 {
 ///
 /// If `goal` itself is free, the run that begins there is taken, be it ever so short: a file that
 /// grows gets the blocks after its last one. Else the first run of `want` bits after `goal` is
-/// taken or, from the start, before it; if there is none, the longest run. `None` when no bit is
-/// free.
+/// taken or, from the start, before it; if there is none, the longest run. A `goal` that is not
+/// below `end` is no goal. `None` when no bit is free.
 pub(crate) fn find_run(bits: &[u8], end: u32, goal: u32, want: u32) -> Option<Run> {
     let want = want.max(1);
-    let goal = if goal < end { goal } else { 0 };
-    if !is_set(bits, goal) {
+    if goal < end && !is_set(bits, goal) {
         return next_run(bits, goal, end, want);
     }
+    let goal = if goal < end { goal } else { 0 };
     let mut best: Option<Run> = None;
-    // A run that crosses the goal does not exist, as the goal is not free.
+    // No run crosses the goal, which is not free, or is 0.
     for (from, to) in [(goal, end), (0, goal)] {
         let mut at = from;
         while let Some(run) = next_run(bits, at, to, want) {

@@ -142,12 +142,21 @@ impl fmt::Display for Named {
 /// The features of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Features {
-    pub(super) compat: u32,
-    pub(super) incompat: u32,
-    pub(super) ro_compat: u32,
+    compat: u32,
+    incompat: u32,
+    ro_compat: u32,
 }
 
 impl Features {
+    /// The features with the bits of the three fields of a superblock.
+    pub(crate) const fn new(compat: u32, incompat: u32, ro_compat: u32) -> Self {
+        Features {
+            compat,
+            incompat,
+            ro_compat,
+        }
+    }
+
     /// Whether all of `bits` are set among the compatible features.
     pub(crate) const fn compat(&self, bits: u32) -> bool {
         self.compat & bits == bits

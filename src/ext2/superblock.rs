@@ -235,11 +235,7 @@ impl Superblock {
         }
         // As in Linux, features count in revision 0 too: old drivers set them without raising
         // the revision.
-        let features = Features {
-            compat: raw.compat.get(),
-            incompat: raw.incompat.get(),
-            ro_compat: raw.ro_compat.get(),
-        };
+        let features = Features::new(raw.compat.get(), raw.incompat.get(), raw.ro_compat.get());
         if !features.forbid_mount().is_empty() {
             return Err(MountError::Features(features.forbid_mount()));
         }

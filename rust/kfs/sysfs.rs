@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Directories in sysfs: `/sys/fs/TYPE/DEVICE/`, with one file for each number that a mount shows.
+//!
+//! C headers: [`include/linux/kobject.h`](srctree/include/linux/kobject.h),
+//! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
+
+use crate::bindings;
+use crate::file_system::{FileSystem, Registration};
+use crate::super_block::SuperBlock;
+use core::marker::PhantomData;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use kernel::types::Opaque;
+
+/// A file with a number that is read from a `T`.
+#[repr(C)]
+pub struct Attribute<T> {
+    attr: bindings::attribute,
+    read: fn(&T) -> u64,
+}
+
+// SAFETY: The pointers in `attr` are to constant data with static lifetime.
+unsafe impl<T> Sync for Attribute<T> {}
+
+impl<T> Attribute<T> {
+    /// A file with the name `name` that everybody may read.
+    pub const fn new(name: &'static CStr, read: fn(&T) -> u64) -> Self {
+        Attribute {
+            attr: bindings::attribute {
+                name: name.as_ptr().cast(),
+                mode: 0o444,
+                // SAFETY: All zeroes is a valid value of the other fields: pointers and flags.
+                ..unsafe { core::mem::zeroed() }
+            },
+            read,
+        }
+    }
+}
+
+/// What has files in sysfs.
+pub trait Attributes: Send + Sync + Sized + 'static {
+    /// The files.
+    const ATTRIBUTES: &'static [Attribute<Self>];
+}
+
+#[repr(C)]
+struct Object<T> {
+    kobj: Opaque<bindings::kobject>,
+    data: Arc<T>,
+}
+
+/// The directory of a mount in sysfs, removed when dropped.
+///
+/// # Invariants
+///
+/// The pointer is to an object that [`Directory::new`] made, with a reference that this owns.
+pub struct Directory<T: Attributes>(NonNull<Object<T>>, PhantomData<T>);
+
+// SAFETY: The functions that are called on the object may be called by any thread, and `T` may be
+// used and dropped by any thread.
+unsafe impl<T: Attributes> Send for Directory<T> {}
+// SAFETY: There is no method but the destructor.
+unsafe impl<T: Attributes> Sync for Directory<T> {}
+
+impl<T: Attributes> Directory<T> {
+    const SYSFS_OPS: bindings::sysfs_ops = bindings::sysfs_ops {
+        show: Some(Self::show),
+        store: None,
+    };
+
+    const KTYPE: bindings::kobj_type = bindings::kobj_type {
+        release: Some(Self::release),
+        sysfs_ops: &Self::SYSFS_OPS,
+        // SAFETY: All zeroes is a valid value of the other fields: optional pointers.
+        ..unsafe { core::mem::zeroed() }
+    };
+
+    /// Makes the directory for the mount `sb`, with the files of `data`. May sleep.
+    pub fn new<F: FileSystem>(sb: &SuperBlock<F>, data: Arc<T>) -> Result<Self> {
+        let object = KBox::new(
+            Object {
+                kobj: Opaque::zeroed(),
+                data,
+            },
+            GFP_KERNEL,
+        )?;
+        let object = NonNull::from(KBox::leak(object));
+        // INVARIANT: `kobject_init_and_add` gives us the first reference, also when it fails.
+        let this = Self(object, PhantomData);
+        // SAFETY: The super block is of a type registered for `F`, and outlives the directory as
+        // it owns the module. The object stays where it is until `release`; the format takes one
+        // string, which is terminated.
+        unsafe {
+            let error = bindings::kobject_init_and_add(
+                this.kobj(),
+                &Self::KTYPE,
+                Registration::<F>::sysfs(sb.as_ptr()),
+                c"%s".as_char_ptr(),
+                sb.id().as_char_ptr(),
+            );
+            to_result(error)?;
+        }
+        for attribute in T::ATTRIBUTES {
+            // SAFETY: The object was added, and the attribute is static.
+            to_result(unsafe {
+                bindings::sysfs_create_file_ns(
+                    this.kobj(),
+                    &attribute.attr,
+                    core::ptr::null_mut(),
+                )
+            })?;
+        }
+        Ok(this)
+    }
+
+    fn kobj(&self) -> *mut bindings::kobject {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }.kobj.get()
+    }
+
+    /// # Safety
+    ///
+    /// Called by sysfs with the object and one of the attributes that [`Directory::new`] added;
+    /// `buf` has room for a page.
+    unsafe extern "C" fn show(
+        kobj: *mut bindings::kobject,
+        attr: *mut bindings::attribute,
+        buf: *mut c_char,
+    ) -> isize {
+        // SAFETY: By the requirement, `kobj` and `attr` are the fields of these structures; the
+        // object exists until the files are removed, which waits for this to return.
+        unsafe {
+            let object = &*kobj
+                .byte_sub(offset_of!(Object<T>, kobj))
+                .cast::<Object<T>>();
+            let attribute = &*attr
+                .byte_sub(offset_of!(Attribute<T>, attr))
+                .cast::<Attribute<T>>();
+            let number = (attribute.read)(&object.data);
+            bindings::sysfs_emit(buf, c"%llu\n".as_char_ptr(), number) as isize
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the kobject core when the last reference is gone.
+    unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
+        // SAFETY: By the requirement nobody uses the object any more; it came from a box.
+        unsafe {
+            let object = kobj.byte_sub(offset_of!(Object<T>, kobj)).cast::<Object<T>>();
+            drop(KBox::from_raw(object));
+        }
+    }
+}
+
+impl<T: Attributes> Drop for Directory<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; `kobject_del` does nothing to an object that was not
+        // added, and this is the end of our reference.
+        unsafe {
+            bindings::kobject_del(self.kobj());
+            bindings::kobject_put(self.kobj());
+        }
+    }
+}
+
+/// The directory of a filesystem type, `/sys/fs/TYPE`. Removed when dropped.
+///
+/// # Invariants
+///
+/// The pointer owns a reference to an object that was added.
+pub(crate) struct TypeDirectory(NonNull<bindings::kobject>);
+
+// SAFETY: Kobjects may be used and released by any thread.
+unsafe impl Send for TypeDirectory {}
+// SAFETY: As above.
+unsafe impl Sync for TypeDirectory {}
+
+impl TypeDirectory {
+    /// Makes the directory `name`.
+    pub(crate) fn new(name: &CStr) -> Result<Self> {
+        // SAFETY: `fs_kobj` exists from boot on; the name is copied.
+        let kobj =
+            unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::fs_kobj) };
+        // INVARIANT: The function returns a reference.
+        Ok(Self(NonNull::new(kobj).ok_or(ENOMEM)?))
+    }
+
+    pub(crate) fn as_ptr(&self) -> *mut bindings::kobject {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for TypeDirectory {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; the last reference removes the directory.
+        unsafe { bindings::kobject_put(self.as_ptr()) };
+    }
+}

@@ -244,9 +244,14 @@ fn synchronous_with_two_bios() {
     loom::model(|| synchronous(2));
 }
 
+/// More bios than can be searched exhaustively in reasonable time: up to two preemptions.
 #[test]
-fn synchronous_with_three_bios() {
-    loom::model(|| synchronous(3));
+fn three_bios_bounded() {
+    for request in [asynchronous, synchronous] {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(2);
+        builder.check(move || request(3));
+    }
 }
 
 /// A submitter that runs out of memory waits for its first bio, then issues another and arms.

@@ -40,8 +40,6 @@ compare_symbols() {
 	say "    all $(wc -l < "$tmp/kernel-symbols") Rust symbols are those of $release"
 }
 
-fragments=()
-
 make_kernel() {
 	need_space "$cache" 2000 "the stock kernel"
 	release=$(cat "$rootdir/release")

@@ -12,6 +12,7 @@
 export RETRYFS_SERIES RETRYFS_SUITE
 
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck disable=SC2034 # used by those that source this
 checkout=$(dirname "$scripts")
 
 say() { printf '%s\n' "$*" >&2; }
@@ -32,12 +33,12 @@ step() {
 	shift
 	say "==> $text"
 	run "$@"
-	if [ $rc -eq 0 ]; then
+	if [ "$rc" = 0 ]; then
 		say "    done in $((SECONDS - t0)) s: $text"
 	else
 		say "    FAILED after $((SECONDS - t0)) s (status $rc): $text"
 	fi
-	return $rc
+	return "$rc"
 }
 
 # logged LOG CMD...: keep what a command prints in LOG; show the end of it if the command fails.
@@ -45,11 +46,11 @@ logged() {
 	local log=$1 rc
 	shift
 	run "$@" >"$log" 2>&1
-	if [ $rc -ne 0 ]; then
+	if [ "$rc" != 0 ]; then
 		say "    '$*' failed; the end of its output:"
 		tail -n 40 "$log" | sed 's/^/    | /' >&2
 	fi
-	return $rc
+	return "$rc"
 }
 
 # Everything that is made once and kept. Nothing in it is precious.
@@ -83,8 +84,29 @@ lock() {
 	flock "$lock_fd"
 }
 
+# make_tmp NAME: make an empty directory in tmp/ and leave its name in tmp. It is ours as long as we
+# hold the lock of its name: what has no such owner was left by a run that was killed, and goes.
+make_tmp() {
+	local d owner
+	lock "$1"
+	for d in "$cache"/tmp/*; do
+		[ "${d##*/}" != "$1" ] || continue
+		owner=$cache/locks/${d##*/}
+		(exec 9>"$owner" && flock -n 9 && remove_tree "$d" && rm -f "$owner") || true
+	done
+	tmp=$cache/tmp/$1
+	remove_tree "$tmp"
+	mkdir -p "$tmp"
+}
+
+# drop_tmp: the directory that make_tmp made, which nobody else has a name for, goes with its lock.
+drop_tmp() {
+	remove_tree "$tmp"
+	rm -f "$cache/locks/${tmp##*/}"
+}
+
 # make_once DIR CMD...: if DIR is not there, have CMD make it as $tmp and rename it when it is
-# complete. An interrupted run leaves only a directory in tmp/, which the next one removes.
+# complete. An interrupted run leaves only a directory in tmp/.
 make_once() {
 	local dir=$1 name
 	name=${dir##*/}
@@ -93,9 +115,8 @@ make_once() {
 	(
 		lock "$name"
 		[ ! -d "$dir" ] || exit 0
-		tmp=$cache/tmp/$name
-		remove_tree "$tmp"
-		mkdir -p "$tmp" "${dir%/*}"
+		make_tmp "new-$name"
+		mkdir -p "${dir%/*}"
 		"$@"
 		mv -T "$tmp" "$dir"
 	)

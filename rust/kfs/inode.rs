@@ -689,6 +689,9 @@ impl<F: FileSystem> Drop for CreatedInode<F> {
 pub(crate) fn create_cache<F: FileSystem>() -> Result<*mut bindings::kmem_cache> {
     let mut args = bindings::kmem_cache_args {
         align: core::mem::align_of::<InodeObject<F>>() as c_uint,
+        // The target of a fast symbolic link is in there, and readlink(2) copies it to the user.
+        useroffset: offset_of!(InodeObject<F>, data) as c_uint,
+        usersize: size_of::<F::InodeData>() as c_uint,
         ctor: Some(init_once::<F>),
         // SAFETY: All zeroes is a valid value: integers and an optional function pointer.
         ..unsafe { core::mem::zeroed() }

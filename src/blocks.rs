@@ -9,8 +9,8 @@ use crate::fault::{Fault, Result};
 use crate::volume::{Allocation, Volume};
 use crate::SuperBlock;
 use kernel::prelude::*;
-use kfs::nofs::nofs;
 use kfs::cred;
+use kfs::nofs::nofs;
 
 /// Blocks that follow each other on the volume.
 #[derive(Clone, Copy)]
@@ -74,7 +74,7 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
             let len = rest.len.min(geometry.group_blocks(group) - index);
             let run = Run { start: index, len };
             let block = layout.group(group)?.block_bitmap();
-    let buffer = allocation.read_bitmap(sb, block)?;
+            let buffer = allocation.read_bitmap(sb, block)?;
             let end = geometry.group_blocks(group);
             let changed = bitmap::clear_run(
                 &mut allocation.bitmap,

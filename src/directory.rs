@@ -199,9 +199,7 @@ pub(crate) fn set_parent(dir: &Inode, parent: &Inode) -> Result {
 
 fn replace_entry(dir: &Inode, name: Name<'_>, ino: u32, file_type: FileType) -> Result {
     let done = find_block(dir, |block| {
-        let changed = block
-            .at
-            .set_inode(&mut block.bytes, name, ino, file_type)?;
+        let changed = block.at.set_inode(&mut block.bytes, name, ino, file_type)?;
         match changed {
             Some(changed) => block.write(dir, changed).map(Some),
             None => Ok(None),

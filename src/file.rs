@@ -8,9 +8,7 @@ use crate::{dio, file_map, Inode, InodeLocked, RetryFs, SuperBlock};
 use kernel::prelude::*;
 use kfs::address_space::{AddressSpaceOperations, Mapped};
 use kfs::file::FileOperations;
-use kfs::generic_io::{
-    __generic_file_write_iter, generic_file_read_iter, generic_write_checks,
-};
+use kfs::generic_io::{__generic_file_write_iter, generic_file_read_iter, generic_write_checks};
 use kfs::inode_lock::{Exclusive, Mode};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::{Io, Kiocb, KiocbOwner};
@@ -19,10 +17,7 @@ use kfs::kiocb::{Io, Kiocb, KiocbOwner};
 pub(crate) struct RegularFile;
 
 impl FileOperations<RetryFs> for RegularFile {
-    fn read_iter<'a>(
-        iocb: Kiocb<'a, RetryFs>,
-        to: &mut IovIter<'_>,
-    ) -> Result<Io<'a, RetryFs>> {
+    fn read_iter<'a>(iocb: Kiocb<'a, RetryFs>, to: &mut IovIter<'_>) -> Result<Io<'a, RetryFs>> {
         generic_file_read_iter(iocb, to)
     }
 

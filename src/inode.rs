@@ -123,7 +123,12 @@ pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
 fn read_table(sb: &SuperBlock, ino: u32) -> Result<(BufferHead, usize)> {
     let location = sb.data().layout().locate_inode(ino)?;
     let buffer = sb.bread(location.block.into()).inspect_err(|_| {
-        pr_err!("{}: cannot read block {} with inode {}\n", sb.id(), location.block, ino);
+        pr_err!(
+            "{}: cannot read block {} with inode {}\n",
+            sb.id(),
+            location.block,
+            ino
+        );
     })?;
     Ok((buffer, location.offset as usize))
 }
@@ -162,11 +167,7 @@ fn vfs_flags(flags: InodeFlags) -> kfs::inode::InodeFlags {
 }
 
 /// Sets the operations tables of an inode by its type.
-fn set_operations(
-    inode: &InodeInit<RetryFs>,
-    file_type: FileType,
-    content: &Content,
-) -> Result {
+fn set_operations(inode: &InodeInit<RetryFs>, file_type: FileType, content: &Content) -> Result {
     const PLAIN: InodeOps<RetryFs> = InodeOps::new::<FileAttributes>();
     const PAGES: AddressSpaceOps<RetryFs> = AddressSpaceOps::new::<FileAddressSpace>();
     match file_type {
@@ -301,6 +302,10 @@ fn require_large_file(sb: &SuperBlock) -> Result {
 
 /// Frees the blocks of an inode without links, and writes it as deleted.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
+    if inode.sb().rdonly() {
+        // An error has made the volume read-only: e2fsck will free the inode.
+        return Err(EROFS.into());
+    }
     let data = inode.data();
     // The format has room for 32 bits.
     data.dtime.store(real_seconds() as u32, ordering::Relaxed);
@@ -328,7 +333,13 @@ fn release_attributes(inode: &Inode) -> Result {
     match xattr::release(ino32(inode), block, &mut header)? {
         xattr::Release::Free => {
             buffer.forget();
-            blocks::free(sb, blocks::Blocks { start: block, len: 1 })
+            blocks::free(
+                sb,
+                blocks::Blocks {
+                    start: block,
+                    len: 1,
+                },
+            )
         }
         xattr::Release::Keep(changed) => {
             let start = changed.start;
@@ -341,5 +352,8 @@ fn release_attributes(inode: &Inode) -> Result {
 
 /// Frees the number of a deleted inode.
 pub(crate) fn free_number(inode: &Inode) -> Result {
+    if inode.sb().rdonly() {
+        return Err(EROFS.into());
+    }
     inodes::free(inode.sb(), ino32(inode), inode.is_dir())
 }

@@ -71,7 +71,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     nofs(|| {
         let mut allocation = sb.data().allocation.lock();
         let block = layout.group(slot.group)?.inode_bitmap();
-    let buffer = allocation.read_bitmap(sb, block)?;
+        let buffer = allocation.read_bitmap(sb, block)?;
         let run = Run {
             start: slot.index,
             len: 1,

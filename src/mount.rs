@@ -5,9 +5,9 @@
 use crate::ext2::block_map::max_file_size;
 use crate::ext2::directory::NAME_MAX;
 use crate::ext2::error::{Corrupt, Place};
+use crate::ext2::inode::LINKS_MAX;
 use crate::ext2::superblock::MAGIC;
 use crate::fault;
-use crate::ext2::inode::LINKS_MAX;
 use crate::inode::{self, InodeData, ROOT_INO};
 use crate::options::{self, Given, Options};
 use crate::volume::Volume;
@@ -53,10 +53,7 @@ impl FileSystem for RetryFs {
         given.parse(param)
     }
 
-    fn fill_super(
-        sb: &mut NewSuperBlock<'_, Self>,
-        given: &Given,
-    ) -> Result<Pin<KBox<Volume>>> {
+    fn fill_super(sb: &mut NewSuperBlock<'_, Self>, given: &Given) -> Result<Pin<KBox<Volume>>> {
         let volume = KBox::try_pin_init(Volume::read(sb)?, GFP_KERNEL)?;
         volume.set_options(Options::default_of(&volume.superblock).with(given));
         sb.set_magic(MAGIC.into());
@@ -122,10 +119,7 @@ impl FileSystem for RetryFs {
             free.into(),
             free.saturating_sub(reserved).into(),
         );
-        statfs.set_files(
-            geometry.inodes_count().into(),
-            totals.free_inodes.into(),
-        );
+        statfs.set_files(geometry.inodes_count().into(), totals.free_inodes.into());
         let (low, high) = volume.superblock.uuid.split_at(8);
         let half = |bytes: &[u8]| {
             bytes

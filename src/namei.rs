@@ -58,9 +58,7 @@ impl InodeOperations<RetryFs> for Directory {
         name: &[u8],
         mode: u16,
     ) -> Result<CreatedInode<RetryFs>> {
-        reported(dir, || {
-            add(dir, name, inode::create(dir, mode, NO_BLOCKS)?)
-        })
+        reported(dir, || add(dir, name, inode::create(dir, mode, NO_BLOCKS)?))
     }
 
     fn mknod(
@@ -131,11 +129,7 @@ impl InodeOperations<RetryFs> for Directory {
         reported(dir, || inode::create(dir, mode, NO_BLOCKS))
     }
 
-    fn link(
-        inode: &InodeLocked<Exclusive>,
-        dir: &InodeLocked<Exclusive>,
-        name: &[u8],
-    ) -> Result {
+    fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
         reported(dir, || {
             inode.touch_ctime();
             inode.inc_link_count();
@@ -144,11 +138,7 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn unlink(
-        dir: &InodeLocked<Exclusive>,
-        name: &[u8],
-        inode: &InodeLocked<Exclusive>,
-    ) -> Result {
+    fn unlink(dir: &InodeLocked<Exclusive>, name: &[u8], inode: &InodeLocked<Exclusive>) -> Result {
         reported(dir, || {
             directory::remove(dir, name)?;
             inode.touch_ctime();
@@ -157,11 +147,7 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn rmdir(
-        dir: &InodeLocked<Exclusive>,
-        name: &[u8],
-        inode: &InodeLocked<Exclusive>,
-    ) -> Result {
+    fn rmdir(dir: &InodeLocked<Exclusive>, name: &[u8], inode: &InodeLocked<Exclusive>) -> Result {
         reported(dir, || {
             if !directory::is_empty(inode)? {
                 return Err(ENOTEMPTY.into());

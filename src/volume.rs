@@ -60,9 +60,11 @@ impl Volume {
         sb: &mut NewSuperBlock<'_, RetryFs>,
     ) -> Result<impl PinInit<Self, Error>, Error> {
         let device_size = sb.device_size();
-        let size = sb.min_blocksize(SUPERBLOCK_OFFSET as u32).inspect_err(|_| {
-            pr_err!("{}: the device has blocks that are too large\n", sb.id());
-        })?;
+        let size = sb
+            .min_blocksize(SUPERBLOCK_OFFSET as u32)
+            .inspect_err(|_| {
+                pr_err!("{}: the device has blocks that are too large\n", sb.id());
+            })?;
         let superblock = parse_superblock(sb, size as usize, device_size)?;
         let block_size = superblock.geometry.block_size();
         if block_size < size {
@@ -272,8 +274,8 @@ impl Allocation {
     pub(crate) fn store_counts(&mut self, geometry: &Geometry, group: u32) -> Result {
         let no_group = || Corrupt::new(Place::Group(group), "no such group");
         let counts = self.counts.get(group as usize).ok_or_else(no_group)?;
-        let (buffer, offset) = descriptor(geometry, &self.descriptors, group)
-            .ok_or_else(no_group)?;
+        let (buffer, offset) =
+            descriptor(geometry, &self.descriptors, group).ok_or_else(no_group)?;
         let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
         buffer.read(offset, &mut bytes)?;
         let changed = counts.store(group, &mut bytes)?;

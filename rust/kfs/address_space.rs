@@ -183,7 +183,8 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
 
     /// # Safety
     ///
-    /// `mapping` must be of an inode of `F` whose lock is held.
+    /// `mapping` must be of an inode of `F` whose lock is held, or that is new and in the hands of
+    /// its maker (a symbolic link).
     unsafe fn write_failed(mapping: *mut bindings::address_space, to: i64) {
         // SAFETY: By the requirement.
         let inode = unsafe { InodeLocked::<F, Exclusive>::from_raw((*mapping).host) };
@@ -192,7 +193,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
 
     /// # Safety
     ///
-    /// Called by the VFS as `write_begin` with the lock of the inode held.
+    /// Called by the VFS as `write_begin` with the lock of the inode held, or for a new inode.
     unsafe extern "C" fn write_begin(
         _iocb: *const bindings::kiocb,
         mapping: *mut bindings::address_space,
@@ -203,8 +204,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
     ) -> c_int {
         // SAFETY: By the requirement.
         unsafe {
-            let ret =
-                bindings::block_write_begin(mapping, pos, len, folio, Some(Self::get_block));
+            let ret = bindings::block_write_begin(mapping, pos, len, folio, Some(Self::get_block));
             if ret < 0 {
                 Self::write_failed(mapping, pos + i64::from(len));
             }
@@ -214,7 +214,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
 
     /// # Safety
     ///
-    /// Called by the VFS as `write_end` with the lock of the inode held.
+    /// Called by the VFS as `write_end` with the lock of the inode held, or for a new inode.
     unsafe extern "C" fn write_end(
         iocb: *const bindings::kiocb,
         mapping: *mut bindings::address_space,

@@ -18,7 +18,7 @@
 //! [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use crate::bindings;
-use crate::fs_context::{self, ParameterSpec, Parameter};
+use crate::fs_context::{self, Parameter, ParameterSpec};
 use crate::inode::{self, Inode};
 use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::seq_file::SeqFile;

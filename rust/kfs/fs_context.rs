@@ -22,12 +22,7 @@ pub struct ParameterSpec(bindings::fs_parameter_spec);
 unsafe impl Sync for ParameterSpec {}
 
 impl ParameterSpec {
-    const fn new(
-        name: &'static CStr,
-        opt: u8,
-        type_: bindings::fs_param_type,
-        flags: u16,
-    ) -> Self {
+    const fn new(name: &'static CStr, opt: u8, type_: bindings::fs_param_type, flags: u16) -> Self {
         Self(bindings::fs_parameter_spec {
             name: name.as_ptr().cast(),
             type_,
@@ -237,7 +232,11 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -
     // SAFETY: By the requirement.
     let (sb, options, flags) = unsafe {
         let sb = (*(*fc).root).d_sb;
-        (SuperBlock::<F>::from_raw(sb), options::<F>(fc), (*fc).sb_flags)
+        (
+            SuperBlock::<F>::from_raw(sb),
+            options::<F>(fc),
+            (*fc).sb_flags,
+        )
     };
     let read_only = flags as c_ulong & bindings::SB_RDONLY != 0;
     // SAFETY: The super block is valid and `s_umount` is held by the VFS.

@@ -372,10 +372,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
     /// # Safety
     ///
     /// Called by the VFS with the locks of `dir` and of the inode of `dentry` held.
-    unsafe extern "C" fn unlink(
-        dir: *mut bindings::inode,
-        dentry: *mut bindings::dentry,
-    ) -> c_int {
+    unsafe extern "C" fn unlink(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         // SAFETY: By the requirement; a name that is removed has an inode.
         errno(unsafe {
             T::unlink(
@@ -389,10 +386,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
     /// # Safety
     ///
     /// As [`Self::unlink`].
-    unsafe extern "C" fn rmdir(
-        dir: *mut bindings::inode,
-        dentry: *mut bindings::dentry,
-    ) -> c_int {
+    unsafe extern "C" fn rmdir(dir: *mut bindings::inode, dentry: *mut bindings::dentry) -> c_int {
         // SAFETY: As in `unlink`.
         errno(unsafe {
             T::rmdir(

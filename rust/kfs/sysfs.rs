@@ -13,7 +13,7 @@ use core::mem::offset_of;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::Arc;
+use kernel::sync::{Arc, Completion};
 use kernel::types::Opaque;
 
 /// A file with a number that is read from a `T`.
@@ -51,6 +51,7 @@ pub trait Attributes: Send + Sync + Sized + 'static {
 struct Object<T> {
     kobj: Opaque<bindings::kobject>,
     data: Arc<T>,
+    released: Arc<Completion>,
 }
 
 /// The directory of a mount in sysfs, removed when dropped.
@@ -58,7 +59,11 @@ struct Object<T> {
 /// # Invariants
 ///
 /// The pointer is to an object that [`Directory::new`] made, with a reference that this owns.
-pub struct Directory<T: Attributes>(NonNull<Object<T>>, PhantomData<T>);
+pub struct Directory<T: Attributes> {
+    object: NonNull<Object<T>>,
+    released: Arc<Completion>,
+    _p: PhantomData<T>,
+}
 
 // SAFETY: The functions that are called on the object may be called by any thread, and `T` may be
 // used and dropped by any thread.
@@ -81,16 +86,22 @@ impl<T: Attributes> Directory<T> {
 
     /// Makes the directory for the mount `sb`, with the files of `data`. May sleep.
     pub fn new<F: FileSystem>(sb: &SuperBlock<F>, data: Arc<T>) -> Result<Self> {
+        let released = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let object = KBox::new(
             Object {
                 kobj: Opaque::zeroed(),
                 data,
+                released: released.clone(),
             },
             GFP_KERNEL,
         )?;
         let object = NonNull::from(KBox::leak(object));
         // INVARIANT: `kobject_init_and_add` gives us the first reference, also when it fails.
-        let this = Self(object, PhantomData);
+        let this = Self {
+            object,
+            released,
+            _p: PhantomData,
+        };
         // SAFETY: The super block is of a type registered for `F`, and outlives the directory as
         // it owns the module. The object stays where it is until `release`; the format takes one
         // string, which is terminated.
@@ -107,11 +118,7 @@ impl<T: Attributes> Directory<T> {
         for attribute in T::ATTRIBUTES {
             // SAFETY: The object was added, and the attribute is static.
             to_result(unsafe {
-                bindings::sysfs_create_file_ns(
-                    this.kobj(),
-                    &attribute.attr,
-                    core::ptr::null_mut(),
-                )
+                bindings::sysfs_create_file_ns(this.kobj(), &attribute.attr, core::ptr::null_mut())
             })?;
         }
         Ok(this)
@@ -119,7 +126,7 @@ impl<T: Attributes> Directory<T> {
 
     fn kobj(&self) -> *mut bindings::kobject {
         // SAFETY: By the type invariant.
-        unsafe { self.0.as_ref() }.kobj.get()
+        unsafe { self.object.as_ref() }.kobj.get()
     }
 
     /// # Safety
@@ -150,10 +157,15 @@ impl<T: Attributes> Directory<T> {
     /// Called by the kobject core when the last reference is gone.
     unsafe extern "C" fn release(kobj: *mut bindings::kobject) {
         // SAFETY: By the requirement nobody uses the object any more; it came from a box.
-        unsafe {
-            let object = kobj.byte_sub(offset_of!(Object<T>, kobj)).cast::<Object<T>>();
-            drop(KBox::from_raw(object));
-        }
+        let object = unsafe {
+            let object = kobj
+                .byte_sub(offset_of!(Object<T>, kobj))
+                .cast::<Object<T>>();
+            KBox::from_raw(object)
+        };
+        let released = object.released.clone();
+        drop(object);
+        released.complete_all();
     }
 }
 
@@ -165,6 +177,8 @@ impl<T: Attributes> Drop for Directory<T> {
             bindings::kobject_del(self.kobj());
             bindings::kobject_put(self.kobj());
         }
+        // The core may put the release off, but the code for it is gone with the module.
+        self.released.wait_for_completion();
     }
 }
 

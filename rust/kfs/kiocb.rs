@@ -176,10 +176,11 @@ impl<F: KiocbOwner> Iocb<F> {
     }
 
     /// Drops what the page cache has of the `count` bytes that were written at the position,
-    /// because it is older than what is on the device.
+    /// because it is older than what is on the device. May sleep.
     ///
-    /// If that cannot be done, because somebody wrote to it in the page cache at the same time,
-    /// the next fsync of the file fails with `EIO` and the kernel log says why. May sleep.
+    /// What others wrote to the page cache meanwhile is not dropped but written to the device: it
+    /// may be a neighbour in the same page. If a page still cannot be dropped, the next fsync of
+    /// the file fails with `EIO` and the kernel log says why.
     pub fn invalidate_post_direct_write(&self, count: usize) {
         self.invalidate(self.pos(), self.pos() + count as i64);
     }
@@ -192,15 +193,19 @@ impl<F: KiocbOwner> Iocb<F> {
             return;
         }
         let shift = kernel::page::PAGE_SHIFT;
-        // SAFETY: The mapping is valid.
-        let ret = unsafe {
-            bindings::invalidate_inode_pages2_range(
-                mapping,
-                (start >> shift) as usize,
-                ((end - 1) >> shift) as usize,
-            )
+        let invalidate = || {
+            // SAFETY: The mapping is valid.
+            unsafe {
+                bindings::invalidate_inode_pages2_range(
+                    mapping,
+                    (start >> shift) as usize,
+                    ((end - 1) >> shift) as usize,
+                )
+            }
         };
-        if ret == 0 {
+        if invalidate() == 0
+            || self.write_and_wait_range(start, end).is_ok() && invalidate() == 0
+        {
             return;
         }
         // SAFETY: The mapping is valid; the function takes a negative error number.

@@ -94,7 +94,6 @@ mod request;
 mod state;
 mod worker;
 
-pub(crate) use counters::{Counter, Counters};
 pub(crate) use filesystem::{Filesystem, Mapping, Mount};
 pub(crate) use request::Dio;
 pub(crate) use worker::direct_io;

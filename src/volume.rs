@@ -106,6 +106,7 @@ impl Volume {
                 sb.id()
             );
         }
+        let default_options = Options::default_of(&superblock);
         let dio = Arc::new(dio::Mount::new()?, GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
             superblock,
@@ -113,7 +114,7 @@ impl Volume {
             dio,
             sysfs: SetOnce::new(),
             large_file: Atomic::new(false),
-            options <- new_spinlock!(Options::default_of(&superblock)),
+            options <- new_spinlock!(default_options),
             super_buffer <- new_mutex!(super_buffer),
             allocation <- new_mutex!(allocation),
         }))

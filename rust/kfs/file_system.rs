@@ -142,7 +142,7 @@ impl<F: FileSystem> Registration<F> {
                 fs_type.fs_flags = bindings::FS_REQUIRES_DEV as c_int;
                 fs_type.init_fs_context = Some(fs_context::init_fs_context::<F>);
                 fs_type.parameters = fs_context::parameters::<F>();
-                fs_type.kill_sb = Some(kill_sb::<F>);
+                fs_type.kill_sb = Some(kill_sb);
                 fs_type.owner = module.as_ptr();
                 // SAFETY: `slot` is pinned until `unregister_filesystem` in the destructor.
                 to_result(unsafe { bindings::register_filesystem(slot) })
@@ -196,8 +196,8 @@ impl<F: FileSystem> PinnedDrop for Registration<F> {
 
 /// # Safety
 ///
-/// Called by the VFS as `file_system_type.kill_sb` of a `Registration<F>`.
-unsafe extern "C" fn kill_sb<F: FileSystem>(sb: *mut bindings::super_block) {
+/// Called by the VFS as `file_system_type.kill_sb` of a [`Registration`].
+unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
     // SAFETY: The VFS passes a valid super block. `put_super` has dropped `s_fs_info` before the
     // device is closed, and so did a failed `fill_super`.
     unsafe { bindings::kill_block_super(sb) };

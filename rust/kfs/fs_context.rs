@@ -13,6 +13,7 @@ use crate::super_block::{self, SuperBlock};
 use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::str::as_char_ptr_in_const_context;
 
 /// The description of a mount option for the kernel's parser.
 #[repr(transparent)]
@@ -24,7 +25,7 @@ unsafe impl Sync for ParameterSpec {}
 impl ParameterSpec {
     const fn new(name: &'static CStr, opt: u8, type_: bindings::fs_param_type, flags: u16) -> Self {
         Self(bindings::fs_parameter_spec {
-            name: name.as_ptr().cast(),
+            name: as_char_ptr_in_const_context(name),
             type_,
             opt,
             flags,

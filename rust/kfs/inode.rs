@@ -482,7 +482,7 @@ impl<F: FileSystem> InodeInit<F> {
     pub fn set_fast_symlink(&self, iop: InodeOps<F>, target: &CStr) -> Result {
         let data = ptr::from_ref(self.data().get_ref()).addr();
         let len = target.to_bytes_with_nul().len();
-        let at = target.as_ptr().addr();
+        let at = target.as_char_ptr().addr();
         // The target has to live as long as the inode.
         if at < data || at + len > data + size_of::<F::InodeData>() {
             return Err(EINVAL);
@@ -492,7 +492,7 @@ impl<F: FileSystem> InodeInit<F> {
         // object of the inode, and is freed with it, after an RCU grace period.
         unsafe {
             (*inode).i_op = iop.as_ptr();
-            (*inode).__bindgen_anon_5.i_link = target.as_ptr().cast_mut().cast();
+            (*inode).__bindgen_anon_5.i_link = target.as_char_ptr().cast_mut();
         }
         Ok(())
     }
@@ -515,7 +515,7 @@ impl<F: FileSystem> InodeInit<F> {
         // SAFETY: The inode has address space operations or the call fails; `target` is `len`
         // bytes long.
         kernel::error::to_result(unsafe {
-            bindings::page_symlink(self.raw(), target.as_ptr().cast(), len as c_int)
+            bindings::page_symlink(self.raw(), target.as_char_ptr(), len as c_int)
         })
     }
 }

@@ -57,7 +57,7 @@ impl<F: FileSystem> SuperBlock<F> {
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
         // SAFETY: `s_id` is a terminated array that does not change while mounted.
-        unsafe { CStr::from_char_ptr(&raw const (*self.as_ptr()).s_id as *const c_char) }
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_ptr()).s_id).cast()) }
     }
 
     /// Whether the mount is read-only at the moment.
@@ -81,7 +81,7 @@ impl<F: FileSystem> SuperBlock<F> {
     /// Block size in bytes.
     pub fn blocksize(&self) -> usize {
         // SAFETY: Constant while mounted.
-        unsafe { (*self.as_ptr()).s_blocksize as usize }
+        unsafe { (*self.as_ptr()).s_blocksize }
     }
 
     /// Logarithm to base two of the block size in bytes.
@@ -146,7 +146,7 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
         // SAFETY: `s_id` is a terminated array.
-        unsafe { CStr::from_char_ptr(&raw const self.sb.s_id as *const c_char) }
+        unsafe { CStr::from_char_ptr((&raw const self.sb.s_id).cast()) }
     }
 
     /// Size of the device in bytes.
@@ -197,9 +197,7 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
 
     /// Sets the size of the largest possible file in bytes.
     pub fn set_maxbytes(&mut self, maxbytes: u64) {
-        self.sb.s_maxbytes = i64::try_from(maxbytes)
-            .unwrap_or(i64::MAX)
-            .min(bindings::MAX_LFS_FILESIZE);
+        self.sb.s_maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);
     }
 
     /// Sets the largest number of links to an inode.
@@ -364,9 +362,9 @@ pub struct Statfs<'a>(&'a mut bindings::kstatfs);
 impl Statfs<'_> {
     /// Sets the magic number, the size of a block in bytes and the longest name in bytes.
     pub fn set_type(&mut self, magic: u64, blocksize: u64, namelen: u64) {
-        self.0.f_type = magic as _;
-        self.0.f_bsize = blocksize as _;
-        self.0.f_namelen = namelen as _;
+        self.0.f_type = magic as c_long;
+        self.0.f_bsize = blocksize as c_long;
+        self.0.f_namelen = namelen as c_long;
     }
 
     /// Sets the number of all blocks, of free ones, and of those that any user may have.
@@ -384,7 +382,7 @@ impl Statfs<'_> {
 
     /// Sets the identity of the filesystem.
     pub fn set_fsid(&mut self, fsid: u64) {
-        self.0.f_fsid.val = [fsid as u32 as _, (fsid >> 32) as u32 as _];
+        self.0.f_fsid.val = [fsid as i32, (fsid >> 32) as i32];
     }
 }
 

@@ -13,6 +13,7 @@ use core::mem::offset_of;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::str::as_char_ptr_in_const_context;
 use kernel::sync::{Arc, Completion};
 use kernel::types::Opaque;
 
@@ -28,10 +29,12 @@ unsafe impl<T> Sync for Attribute<T> {}
 
 impl<T> Attribute<T> {
     /// A file with the name `name` that everybody may read.
+    // With lockdep, `attribute` has fields beyond those named.
+    #[allow(clippy::needless_update)]
     pub const fn new(name: &'static CStr, read: fn(&T) -> u64) -> Self {
         Attribute {
             attr: bindings::attribute {
-                name: name.as_ptr().cast(),
+                name: as_char_ptr_in_const_context(name),
                 mode: 0o444,
                 // SAFETY: All zeroes is a valid value of the other fields: pointers and flags.
                 ..unsafe { core::mem::zeroed() }
@@ -198,8 +201,9 @@ impl TypeDirectory {
     /// Makes the directory `name`.
     pub(crate) fn new(name: &CStr) -> Result<Self> {
         // SAFETY: `fs_kobj` exists from boot on; the name is copied.
-        let kobj =
-            unsafe { bindings::kobject_create_and_add(name.as_char_ptr(), bindings::fs_kobj) };
+        let kobj = unsafe {
+            bindings::kobject_create_and_add(as_char_ptr_in_const_context(name), bindings::fs_kobj)
+        };
         // INVARIANT: The function returns a reference.
         Ok(Self(NonNull::new(kobj).ok_or(ENOMEM)?))
     }

@@ -3,7 +3,7 @@
 //! Tests of `src/ext2`.
 
 mod support;
-//mod volume;
+mod volume;
 
 mod bitmap;
 mod block_map;
@@ -13,7 +13,7 @@ mod error;
 mod features;
 mod geometry;
 mod group;
-//mod images;
+mod images;
 mod inode;
 mod layout;
 mod superblock;

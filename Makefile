@@ -6,7 +6,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 kbuild = +$(MAKE) -C $(KDIR) M=$(CURDIR)
-check-kdir = @RUSTC="$(RUSTC)" scripts/check-kdir "$(KDIR)"
+check-kdir = @RUSTC="$(RUSTC)" BINDGEN="$(BINDGEN)" scripts/check-kdir "$(KDIR)"
 
 .PHONY: modules modules_install clean clippy rust-analyzer rustfmt rustfmtcheck
 modules:

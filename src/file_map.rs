@@ -82,7 +82,8 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
 /// file does not change. May sleep.
 pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     let layout = inode.sb().data().layout();
-    let keep = size.div_ceil(inode.sb().blocksize() as u64);
+    let bits = inode.blkbits();
+    let keep = (size >> bits) + u64::from(size & ((1 << bits) - 1) != 0);
     let mut device = PointerBuffers::new(inode);
     let result = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();

@@ -169,7 +169,7 @@ impl Volume {
         change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
     ) -> Result {
         let buffer = self.super_buffer.lock();
-        let offset = SUPERBLOCK_OFFSET as usize % buffer.size();
+        let (_, offset) = superblock_place(buffer.size());
         let mut bytes = [0; SUPERBLOCK_SIZE];
         buffer.read(offset, &mut bytes)?;
         // The format has room for 32 bits.
@@ -299,12 +299,21 @@ fn descriptor<'a>(
     Some((buffer, offset as usize))
 }
 
+/// The block with the superblock, and the byte offset in it, when blocks have `block_size` bytes.
+fn superblock_place(block_size: usize) -> (u64, usize) {
+    if block_size > SUPERBLOCK_OFFSET as usize {
+        (0, SUPERBLOCK_OFFSET as usize)
+    } else {
+        (1, 0)
+    }
+}
+
 /// Reads the block with the superblock when blocks have `block_size` bytes.
 fn read_superblock(
     sb: &mut NewSuperBlock<'_, RetryFs>,
     block_size: usize,
 ) -> Result<BufferHead, Error> {
-    sb.bread(SUPERBLOCK_OFFSET / block_size as u64)
+    sb.bread(superblock_place(block_size).0)
         .inspect_err(|_| pr_err!("{}: cannot read the superblock\n", sb.id()))
 }
 
@@ -314,7 +323,8 @@ fn parse_superblock(
     device_size: u64,
 ) -> Result<Superblock, Error> {
     let mut bytes = [0; SUPERBLOCK_SIZE];
-    read_superblock(sb, block_size)?.read(SUPERBLOCK_OFFSET as usize % block_size, &mut bytes)?;
+    let (_, offset) = superblock_place(block_size);
+    read_superblock(sb, block_size)?.read(offset, &mut bytes)?;
     Superblock::parse(&bytes, device_size).map_err(|error| {
         pr_err!("{}: cannot mount: {}\n", sb.id(), error);
         match error {

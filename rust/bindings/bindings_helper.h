@@ -29,6 +29,8 @@
 #include <linux/workqueue.h>
 #include <linux/writeback.h>
 
+#include "../helpers/retryfs_trace.h"
+
 /* Macros that bindgen cannot evaluate become constants. */
 const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
 const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;

@@ -62,4 +62,5 @@ pub mod plug;
 pub mod seq_file;
 pub mod super_block;
 pub mod sysfs;
+pub mod trace;
 pub mod workqueue;

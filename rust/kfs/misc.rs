@@ -18,6 +18,8 @@ pub fn random_u32() -> u32 {
 }
 
 /// Stops the machine. For filesystems whose user has asked for that (`errors=panic`).
+// Inlined, as objtool knows by name which functions do not return.
+#[inline(always)]
 pub fn panic(reason: &CStr) -> ! {
     // SAFETY: The format takes one string, which is terminated.
     unsafe { bindings::panic(c"retryfs: %s\n".as_char_ptr(), reason.as_char_ptr()) }

@@ -7,6 +7,8 @@
 //! the superblock and of all group descriptors, and with blocks reserved for more descriptors;
 //! every group has a block bitmap, an inode bitmap and a table of inodes. Everything else is data.
 
+use core::num::NonZeroU32;
+
 use super::{Corrupt, Place};
 
 /// Inode number of the root directory.
@@ -38,11 +40,11 @@ pub(crate) struct Geometry {
     pub(super) block_bits: u32,
     pub(super) blocks_count: u32,
     pub(super) first_data_block: u32,
-    pub(super) blocks_per_group: u32,
+    pub(super) blocks_per_group: NonZeroU32,
     pub(super) groups: u32,
-    pub(super) inodes_per_group: u32,
+    pub(super) inodes_per_group: NonZeroU32,
     pub(super) inodes_count: u32,
-    pub(super) inode_size: u32,
+    pub(super) inode_bits: u32,
     pub(super) first_ino: u32,
     pub(super) reserved_gdt_blocks: u32,
     pub(super) backups: Backups,
@@ -90,7 +92,7 @@ impl Geometry {
 
     /// Blocks of every group but perhaps the last.
     pub(crate) const fn blocks_per_group(&self) -> u32 {
-        self.blocks_per_group
+        self.blocks_per_group.get()
     }
 
     /// Number of groups.
@@ -100,7 +102,7 @@ impl Geometry {
 
     /// Inodes of each group.
     pub(crate) const fn inodes_per_group(&self) -> u32 {
-        self.inodes_per_group
+        self.inodes_per_group.get()
     }
 
     /// Inodes of the volume; the largest inode number.
@@ -110,7 +112,7 @@ impl Geometry {
 
     /// Size of an inode on the disk, in bytes.
     pub(crate) const fn inode_size(&self) -> u32 {
-        self.inode_size
+        1 << self.inode_bits
     }
 
     /// First inode number that is not reserved.
@@ -118,24 +120,19 @@ impl Geometry {
         self.first_ino
     }
 
-    /// Inodes in one block of an inode table.
-    pub(crate) const fn inodes_per_block(&self) -> u32 {
-        self.block_size() / self.inode_size
-    }
-
     /// Blocks of one group's inode table.
     pub(crate) const fn inode_table_blocks(&self) -> u32 {
-        self.inodes_per_group / self.inodes_per_block()
+        self.inodes_per_group.get() >> (self.block_bits - self.inode_bits)
     }
 
-    /// Group descriptors in one block.
-    pub(crate) const fn descriptors_per_block(&self) -> u32 {
-        self.block_size() / 32
+    /// Base-2 logarithm of the group descriptors in one block: a descriptor has 32 bytes.
+    const fn descriptor_bits(block_bits: u32) -> u32 {
+        block_bits - 5
     }
 
     /// Blocks that hold all group descriptors.
     pub(crate) const fn descriptor_blocks(&self) -> u32 {
-        self.groups.div_ceil(self.descriptors_per_block())
+        1 + ((self.groups - 1) >> Self::descriptor_bits(self.block_bits))
     }
 
     /// Block pointers in one indirect block.
@@ -151,25 +148,23 @@ impl Geometry {
     /// First block of `group`, or `u32::MAX` when there is no such group.
     pub(crate) const fn group_first_block(&self, group: u32) -> u32 {
         self.first_data_block
-            .saturating_add(group.saturating_mul(self.blocks_per_group))
+            .saturating_add(group.saturating_mul(self.blocks_per_group.get()))
     }
 
     /// Blocks of `group`; 0 when there is no such group.
     pub(crate) fn group_blocks(&self, group: u32) -> u32 {
         self.blocks_count
             .saturating_sub(self.group_first_block(group))
-            .min(self.blocks_per_group)
+            .min(self.blocks_per_group.get())
     }
 
     /// The group of `block` and the index of `block` in it, which is its bit in the block bitmap.
     /// `None` when the block belongs to no group.
-    pub(crate) const fn locate_block(&self, block: u32) -> Option<(u32, u32)> {
+    pub(crate) fn locate_block(&self, block: u32) -> Option<(u32, u32)> {
         if block >= self.blocks_count {
             return None;
         }
-        let Some(relative) = block.checked_sub(self.first_data_block) else {
-            return None;
-        };
+        let relative = block.checked_sub(self.first_data_block)?;
         Some((
             relative / self.blocks_per_group,
             relative % self.blocks_per_group,
@@ -182,8 +177,9 @@ impl Geometry {
             return None;
         }
         // Within the volume: parse checked that the descriptors fit into group 0.
-        let block = (self.first_data_block + 1) + group / self.descriptors_per_block();
-        Some((block, group % self.descriptors_per_block() * 32))
+        let bits = Self::descriptor_bits(self.block_bits);
+        let block = (self.first_data_block + 1) + (group >> bits);
+        Some((block, (group & ((1 << bits) - 1)) << 5))
     }
 
     /// Whether `group` begins with a superblock (the primary one or a backup) and descriptors.
@@ -240,26 +236,27 @@ impl Geometry {
     /// # Errors
     ///
     /// There is no inode 0, and none above [`inodes_count`](Self::inodes_count).
-    pub(crate) const fn inode_slot(&self, ino: u32) -> Result<InodeSlot, Corrupt> {
+    pub(crate) fn inode_slot(&self, ino: u32) -> Result<InodeSlot, Corrupt> {
         if ino == 0 || ino > self.inodes_count {
             return Err(Corrupt::new(Place::Inode(ino), "no such inode"));
         }
         let index = (ino - 1) % self.inodes_per_group;
+        let bits = self.block_bits - self.inode_bits;
         Ok(InodeSlot {
             group: (ino - 1) / self.inodes_per_group,
             index,
-            table_block: index / self.inodes_per_block(),
-            offset: index % self.inodes_per_block() * self.inode_size,
+            table_block: index >> bits,
+            offset: (index & ((1 << bits) - 1)) << self.inode_bits,
         })
     }
 
     /// Number of the inode with bit `index` in the inode bitmap of `group`; `None` when there is
     /// no such inode.
     pub(crate) const fn ino_at(&self, group: u32, index: u32) -> Option<u32> {
-        if group >= self.groups || index >= self.inodes_per_group {
+        if group >= self.groups || index >= self.inodes_per_group.get() {
             return None;
         }
-        Some(group * self.inodes_per_group + index + 1)
+        Some(group * self.inodes_per_group.get() + index + 1)
     }
 }
 

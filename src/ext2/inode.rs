@@ -479,7 +479,7 @@ fn parse_content(
             Ok(pointers)
         }
         FileType::Directory => {
-            if size == 0 || size % block_size != 0 {
+            if size == 0 || size & (block_size - 1) != 0 {
                 return bad_size("size of a directory is not a number of blocks");
             }
             Ok(pointers)

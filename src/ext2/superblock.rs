@@ -2,7 +2,7 @@
 
 //! The superblock: its layout, its validation, and the few fields that a mount changes.
 
-use core::{fmt, mem::offset_of, ops::Range};
+use core::{fmt, mem::offset_of, num::NonZeroU32, ops::Range};
 
 use zerocopy::{
     little_endian::{U16, U32},
@@ -300,19 +300,23 @@ fn parse_geometry(
     if !inode_size.is_power_of_two() || !(GOOD_OLD_INODE_SIZE..=block_size).contains(&inode_size) {
         return Err(found("impossible inode size", inode_size).into());
     }
-    let inodes_per_block = block_size / inode_size;
+    let inode_bits = inode_size.trailing_zeros();
+    let inodes_per_block = 1u32 << (block_bits - inode_bits);
 
     let blocks_per_group = raw.blocks_per_group.get();
-    if blocks_per_group == 0 || blocks_per_group > 8 * block_size {
+    let Some(group_blocks) =
+        NonZeroU32::new(blocks_per_group).filter(|n| n.get() <= 8 * block_size)
+    else {
         return Err(found("impossible number of blocks per group", blocks_per_group).into());
-    }
+    };
     let inodes_per_group = raw.inodes_per_group.get();
-    if inodes_per_group == 0
-        || inodes_per_group > 8 * block_size
-        || inodes_per_group % inodes_per_block != 0
-    {
+    let whole_blocks = |n: &NonZeroU32| n.get() & (inodes_per_block - 1) == 0;
+    let Some(group_inodes) = NonZeroU32::new(inodes_per_group)
+        .filter(|n| n.get() <= 8 * block_size)
+        .filter(whole_blocks)
+    else {
         return Err(found("impossible number of inodes per group", inodes_per_group).into());
-    }
+    };
 
     let first_data_block = raw.first_data_block.get();
     // The superblock at byte 1024 is in block 1 when blocks have 1 KiB, and in block 0 else.
@@ -331,7 +335,7 @@ fn parse_geometry(
         });
     }
     // At most 2^32 - 1: with groups of one block, and those are refused below.
-    let groups = u64::from(last_relative / blocks_per_group) + 1;
+    let groups = u64::from(last_relative / group_blocks) + 1;
 
     let inodes_count = raw.inodes_count.get();
     if u64::from(inodes_count) != groups * u64::from(inodes_per_group) {
@@ -370,11 +374,11 @@ fn parse_geometry(
         block_bits,
         blocks_count,
         first_data_block,
-        blocks_per_group,
+        blocks_per_group: group_blocks,
         groups,
-        inodes_per_group,
+        inodes_per_group: group_inodes,
         inodes_count,
-        inode_size,
+        inode_bits,
         first_ino,
         reserved_gdt_blocks,
         backups,

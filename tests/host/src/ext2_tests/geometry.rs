@@ -58,7 +58,6 @@ fn descriptors_follow_the_superblock() {
         ..Spec::default()
     };
     let g = spec.geometry();
-    assert_eq!(g.descriptors_per_block(), 32);
     assert_eq!(g.descriptor_blocks(), 5);
     assert_eq!(g.descriptor_location(0), Some((2, 0)));
     assert_eq!(g.descriptor_location(31), Some((2, 31 * 32)));

@@ -126,6 +126,23 @@ enum task_state task_settle(struct task *t)
 	return TASK_UNSETTLED;
 }
 
+const char *task_where(struct task *t)
+{
+	static char stack[4096];
+	char path[64];
+	size_t n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stack", t->tid);
+	f = fopen(path, "re");
+	if (f) {
+		n = fread(stack, 1, sizeof(stack) - 1, f);
+		fclose(f);
+	}
+	stack[n] = 0;
+	return task_done(t) ? "it has returned" : stack;
+}
+
 long task_join(struct task *t, int seconds)
 {
 	if (!wait_done(t, seconds * 1000L))

@@ -59,50 +59,61 @@ static void clear_leftovers(void)
 	retry_busy(dm_remove, HOLD);
 }
 
-static int linear(struct dm_seg *s, uint64_t start, uint64_t len, const char *dev)
+static struct dm_seg linear(uint64_t start, uint64_t len, const char *dev)
 {
-	s->start = start;
-	s->len = len;
-	snprintf(s->type, sizeof(s->type), "linear");
-	if (snprintf(s->params, sizeof(s->params), "%s %llu", dev,
-		     (unsigned long long)start) >= (int)sizeof(s->params))
-		return -ENAMETOOLONG;
-	return 0;
+	struct dm_seg s = { .start = start, .len = len, .type = "linear" };
+
+	snprintf(s.params, sizeof(s.params), "%s %llu", dev,
+		 (unsigned long long)start);
+	return s;
 }
 
-/* Exchange the table of rfs-top; @via NULL makes the mapped sectors fail. */
-static int set_table(struct vol *v, const struct vol_map *map, const char *via)
+static struct dm_seg failing(uint64_t start, uint64_t len)
 {
-	struct dm_seg segs[2 * VOL_EXTENTS + 1];
-	uint64_t at = 0;
-	int nr = 0;
-	int err;
-	int i;
+	return (struct dm_seg){ .start = start, .len = len, .type = "error" };
+}
 
-	memset(segs, 0, sizeof(segs));
-	for (i = 0; map && i < map->nr; i++) {
-		const struct vol_extent *e = &map->e[i];
+/* A delay of nothing: the target is used to part reads from writes. */
+static struct dm_seg writes_via(uint64_t len, const char *dev)
+{
+	struct dm_seg s = { .start = 0, .len = len, .type = "delay" };
 
-		if (e->sector > at)
-			linear(&segs[nr++], at, e->sector - at, env_dev());
-		if (via) {
-			linear(&segs[nr], e->sector, e->len, via);
-		} else {
-			segs[nr].start = e->sector;
-			segs[nr].len = e->len;
-			snprintf(segs[nr].type, sizeof(segs[nr].type), "error");
-		}
-		nr++;
-		at = e->sector + e->len;
-	}
-	if (at < v->sectors)
-		linear(&segs[nr++], at, v->sectors - at, env_dev());
-	err = dm_load(TOP, segs, nr);
+	snprintf(s.params, sizeof(s.params), "%s 0 0 %s 0 0", env_dev(), dev);
+	return s;
+}
+
+/* Exchange the table of rfs-top, with the filesystem mounted on it. */
+static int load_table(const struct dm_seg *segs, int nr)
+{
+	int err = dm_load(TOP, segs, nr);
+
 	if (!err)
 		err = dm_hold(TOP);
 	if (!err)
 		err = dm_resume(TOP);
 	return fail("device-mapper table", err);
+}
+
+/* The sectors of @map go to @via, or fail if that is NULL; others straight. */
+static int set_table(struct vol *v, const struct vol_map *map, const char *via)
+{
+	struct dm_seg segs[2 * VOL_EXTENTS + 1];
+	uint64_t at = 0;
+	int nr = 0;
+	int i;
+
+	for (i = 0; map && i < map->nr; i++) {
+		const struct vol_extent *e = &map->e[i];
+
+		if (e->sector > at)
+			segs[nr++] = linear(at, e->sector - at, env_dev());
+		segs[nr++] = via ? linear(e->sector, e->len, via) :
+				   failing(e->sector, e->len);
+		at = e->sector + e->len;
+	}
+	if (at < v->sectors)
+		segs[nr++] = linear(at, v->sectors - at, env_dev());
+	return load_table(segs, nr);
 }
 
 static int poison_device(const char *dev, uint64_t bytes)
@@ -193,7 +204,7 @@ int vol_fsck(struct vol *v)
 int vol_up(struct vol *v, const struct vol_conf *conf)
 {
 	unsigned int mib = conf->mib ? conf->mib : 64;
-	struct dm_seg seg = {};
+	struct dm_seg seg;
 	uint64_t bytes;
 	int err;
 	int fd;
@@ -222,7 +233,7 @@ int vol_up(struct vol *v, const struct vol_conf *conf)
 	err = dm_create(TOP, v->dev, sizeof(v->dev));
 	if (err)
 		return fail("device-mapper", err);
-	linear(&seg, 0, v->sectors, env_dev());
+	seg = linear(0, v->sectors, env_dev());
 	err = dm_load(TOP, &seg, 1);
 	if (!err)
 		err = dm_resume(TOP);
@@ -269,22 +280,39 @@ int vol_release(struct vol *v)
 	return fail("release", dm_resume(TOP));
 }
 
+/* Make rfs-hold, a second way to the same device. */
+static int hold_device(struct vol *v, char *node, int nodelen)
+{
+	struct dm_seg seg = linear(0, v->sectors, env_dev());
+	int err;
+
+	err = dm_create(HOLD, node, nodelen);
+	if (!err)
+		err = dm_load(HOLD, &seg, 1);
+	if (!err)
+		err = dm_resume(HOLD);
+	return fail("device-mapper", err);
+}
+
 int vol_route(struct vol *v, const struct vol_map *map)
 {
-	struct dm_seg seg = {};
+	char node[32];
+	int err = hold_device(v, node, sizeof(node));
+
+	return err ? err : set_table(v, map, node);
+}
+
+int vol_route_writes(struct vol *v)
+{
+	struct dm_seg seg;
 	char node[32];
 	int err;
 
-	err = dm_create(HOLD, node, sizeof(node));
+	err = hold_device(v, node, sizeof(node));
 	if (err)
-		return fail("device-mapper", err);
-	linear(&seg, 0, v->sectors, env_dev());
-	err = dm_load(HOLD, &seg, 1);
-	if (!err)
-		err = dm_resume(HOLD);
-	if (err)
-		return fail("device-mapper table", err);
-	return set_table(v, map, node);
+		return err;
+	seg = writes_via(v->sectors, node);
+	return load_table(&seg, 1);
 }
 
 int vol_hold_routed(struct vol *v)

@@ -4,8 +4,8 @@
  * device whose bios, or some of whose sectors' bios, can be held or failed.
  *
  *	filesystem -> rfs-top -+-> TEST_DEV
- *	                       +-> rfs-hold -> TEST_DEV   (held sectors)
- *	                       +-> error                  (failing sectors)
+ *	                       +-> rfs-hold -> TEST_DEV   (what is to be held)
+ *	                       +-> error                  (what is to fail)
  */
 #ifndef RFS_VOL_H
 #define RFS_VOL_H
@@ -65,8 +65,10 @@ struct vol_map {
 
 int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
 	     struct vol_map *map);
-/* Send these sectors over rfs-hold, not held yet. */
+/* Send these sectors over rfs-hold, reads and writes; they are not held yet. */
 int vol_route(struct vol *v, const struct vol_map *map);
+/* The same for all writes and no reads: what is on the device can be seen. */
+int vol_route_writes(struct vol *v);
 int vol_hold_routed(struct vol *v);
 int vol_release_routed(struct vol *v);
 /* Make these sectors fail; all of the device when @map is NULL. */

@@ -90,15 +90,24 @@ fn run_ok(command: &mut Command) -> String {
 const DEFAULT: &str = "ext_attr,resize_inode,dir_index,filetype,sparse_super,large_file";
 
 /// Makes an image of `kib` KiB with `mke2fs` and `args`; returns its path.
-fn mke2fs(scratch: &Scratch, kib: u32, args: &[&str]) -> PathBuf {
+fn mke2fs(scratch: &Scratch, kib: u32, args: &str) -> PathBuf {
     let image = scratch.path("image");
+    // How to ask for revision 0 depends on the version of mke2fs.
+    let (args, old) = match args.strip_prefix("revision-0 ") {
+        Some(rest) => (rest, true),
+        None => (args, false),
+    };
     run_ok(
         tool("mke2fs")
             .args(["-q", "-F"])
-            .args(args)
+            .args(args.split_whitespace())
             .arg(&image)
             .arg(format!("{kib}k")),
     );
+    if old {
+        debugfs(&image, "set_super_value rev_level 0\n");
+        fsck(&image);
+    }
     image
 }
 
@@ -158,41 +167,22 @@ fn pattern(seed: u32, len: usize) -> Vec<u8> {
 }
 
 /// The arguments for the kinds of volumes that have to work.
-fn flavours() -> Vec<Vec<&'static str>> {
+fn flavours() -> Vec<String> {
     let mut all = Vec::new();
-    for block_size in ["1024", "2048", "4096"] {
-        for inode_size in ["128", "256"] {
-            all.push(vec![
-                "-b", block_size, "-I", inode_size, "-O", DEFAULT, "-g", "4096",
-            ]);
+    for block_size in [1024, 2048, 4096] {
+        for inode_size in [128, 256] {
+            all.push(format!(
+                "-b {block_size} -I {inode_size} -O {DEFAULT} -g 4096"
+            ));
         }
     }
     // Old ones, and some with other features.
-    all.push(vec!["-b", "1024", "-r", "0", "-O", "none", "-I", "128"]);
-    all.push(vec!["-b", "4096", "-O", "none", "-I", "128"]);
-    all.push(vec![
-        "-b",
-        "1024",
-        "-O",
-        "none,filetype,sparse_super",
-        "-g",
-        "1024",
-    ]);
-    all.push(vec![
-        "-b",
-        "1024",
-        "-O",
-        "none,sparse_super2,filetype",
-        "-g",
-        "1024",
-    ]);
-    all.push(vec!["-b", "1024", "-O", DEFAULT, "-N", "5000", "-m", "0"]);
-    all.push(vec![
-        "-b",
-        "4096",
-        "-O",
-        "has_journal,filetype,sparse_super,dir_index",
-    ]);
+    all.push("revision-0 -b 1024 -O none -I 128".to_owned());
+    all.push("-b 4096 -O none -I 128".to_owned());
+    all.push("-b 1024 -O none,filetype,sparse_super -g 1024".to_owned());
+    all.push("-b 1024 -O none,sparse_super2,filetype -g 1024".to_owned());
+    all.push(format!("-b 1024 -O {DEFAULT} -N 5000 -m 0"));
+    all.push("-b 4096 -O has_journal,filetype,sparse_super,dir_index".to_owned());
     all
 }
 
@@ -236,7 +226,7 @@ fn trees_made_by_mke2fs_are_read() {
     let scratch = Scratch::new();
     let (root, files) = sample_tree(&scratch);
     for args in flavours() {
-        let args = [&args[..], &["-d", root.to_str().unwrap()]].concat();
+        let args = format!("{args} -d {}", root.display());
         let image = mke2fs(&scratch, 24 << 10, &args);
         debugfs(
             &image,
@@ -385,7 +375,7 @@ fn geometry_is_the_one_that_dumpe2fs_prints() {
 
 #[test]
 fn what_cannot_be_mounted_says_why() {
-    let refusal = |kib, args: &[&str]| {
+    let refusal = |kib, args: &str| {
         let scratch = Scratch::new();
         let image = mke2fs(&scratch, kib, args);
         match Volume::mount(fs::read(image).unwrap()) {

@@ -182,12 +182,11 @@ fn set_operations(inode: &InodeInit<RetryFs>, file_type: FileType, content: &Con
         }
         FileType::Symlink => match content {
             Content::FastSymlink(link) => {
-                let data = inode.data().get_ref();
-                data.symlink.populate(*link);
-                let kept = data.symlink.as_ref().ok_or(EINVAL)?;
-                let target =
-                    CStr::from_bytes_until_nul(kept.zero_terminated()).map_err(|_| EINVAL)?;
-                inode.set_fast_symlink(InodeOps::fast_symlink::<FileAttributes>(), target)?;
+                inode.data().symlink.populate(*link);
+                inode.set_fast_symlink(InodeOps::fast_symlink::<FileAttributes>(), |data| {
+                    let target = data.symlink.as_ref()?.zero_terminated();
+                    CStr::from_bytes_until_nul(target).ok()
+                })?;
             }
             _ => inode.set_page_symlink(InodeOps::page_symlink::<FileAttributes>(), PAGES),
         },

@@ -478,18 +478,19 @@ impl<F: FileSystem> InodeInit<F> {
 
     /// Sets the operations of a symbolic link with its target in the inode.
     ///
-    /// `target` is memory of the filesystem's data in this inode that does not change any more.
-    pub fn set_fast_symlink(&self, iop: InodeOps<F>, target: &CStr) -> Result {
-        let data = ptr::from_ref(self.data().get_ref()).addr();
-        let len = target.to_bytes_with_nul().len();
-        let at = target.as_char_ptr().addr();
-        // The target has to live as long as the inode.
-        if at < data || at + len > data + size_of::<F::InodeData>() {
-            return Err(EINVAL);
-        }
+    /// `target` finds the target in the filesystem's data of the inode. `EINVAL` when there is
+    /// none.
+    pub fn set_fast_symlink(
+        &self,
+        iop: InodeOps<F>,
+        target: for<'a> fn(&'a F::InodeData) -> Option<&'a CStr>,
+    ) -> Result {
+        let target = target(self.data().get_ref()).ok_or(EINVAL)?;
         let inode = self.raw();
-        // SAFETY: By the type invariant nobody else uses the inode. The target lies in the slab
-        // object of the inode, and is freed with it, after an RCU grace period.
+        // SAFETY: By the type invariant nobody else uses the inode. A reference that lives as long
+        // as any that the data is borrowed for, which ends when the data is dropped in
+        // `free_inode`, an RCU grace period after the last user of `i_link`, is to memory that
+        // does not change until then.
         unsafe {
             (*inode).i_op = iop.as_ptr();
             (*inode).__bindgen_anon_5.i_link = target.as_char_ptr().cast_mut();
@@ -509,11 +510,16 @@ impl<F: FileSystem> InodeInit<F> {
 
     /// Writes `target` as the content of a symbolic link through the page cache.
     ///
-    /// The operations have to be set. The size becomes that of the target.
+    /// The size becomes that of the target. `EINVAL` when the inode has no operations to write
+    /// with: see [`InodeInit::set_page_symlink`].
     pub fn page_symlink(&self, target: &CStr) -> Result {
         let len = target.to_bytes_with_nul().len();
-        // SAFETY: The inode has address space operations or the call fails; `target` is `len`
-        // bytes long.
+        // SAFETY: The table of a new inode is that which `set_page_symlink` or `set_regular` has
+        // set, or an empty one.
+        if unsafe { (*(*(*self.raw()).i_mapping).a_ops).write_begin.is_none() } {
+            return Err(EINVAL);
+        }
+        // SAFETY: The inode can be written to, and `target` is `len` bytes long.
         kernel::error::to_result(unsafe {
             bindings::page_symlink(self.raw(), target.as_char_ptr(), len as c_int)
         })

@@ -11,6 +11,7 @@
 #   tools: bash, coreutils, util-linux, kmod, e2fsprogs, fio, jq
 
 ROOT=${RETRYFS_ROOT:-/retryfs}
+# shellcheck disable=SC2034 # for those who read this file in
 OUT=${RETRYFS_OUT:-/out}
 export FSTYPE=${FSTYPE:-retryfs}
 export TEST_DEV=${TEST_DEV:-/dev/vda}

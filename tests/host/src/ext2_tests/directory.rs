@@ -148,7 +148,8 @@ fn a_name_is_seen_behind_the_room_for_it() {
 #[test]
 fn bad_entries_are_named() {
     // The entry at 12 is the last one, of 1012 bytes.
-    let cases: [(fn(&mut [u8]), &str); 11] = [
+    type Case = (fn(&mut [u8]), &'static str);
+    let cases: [Case; 11] = [
         (|b| put16(b, 16, 0), "entry shorter than possible (found 0)"),
         (|b| put16(b, 16, 8), "entry shorter than possible (found 8)"),
         (

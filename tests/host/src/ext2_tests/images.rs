@@ -91,6 +91,11 @@ const DEFAULT: &str = "ext_attr,resize_inode,dir_index,filetype,sparse_super,lar
 
 /// Makes an image of `kib` KiB with `mke2fs` and `args`; returns its path.
 fn mke2fs(scratch: &Scratch, kib: u32, args: &str) -> PathBuf {
+    populated(scratch, kib, args, None)
+}
+
+/// Like [`mke2fs`], with the files in the directory `root`.
+fn populated(scratch: &Scratch, kib: u32, args: &str, root: Option<&Path>) -> PathBuf {
     let image = scratch.path("image");
     // How to ask for revision 0 depends on the version of mke2fs.
     let (args, old) = match args.strip_prefix("revision-0 ") {
@@ -101,6 +106,7 @@ fn mke2fs(scratch: &Scratch, kib: u32, args: &str) -> PathBuf {
         tool("mke2fs")
             .args(["-q", "-F"])
             .args(args.split_whitespace())
+            .args(root.iter().flat_map(|root| [Path::new("-d"), root]))
             .arg(&image)
             .arg(format!("{kib}k")),
     );
@@ -226,8 +232,7 @@ fn trees_made_by_mke2fs_are_read() {
     let scratch = Scratch::new();
     let (root, files) = sample_tree(&scratch);
     for args in flavours() {
-        let args = format!("{args} -d {}", root.display());
-        let image = mke2fs(&scratch, 24 << 10, &args);
+        let image = populated(&scratch, 24 << 10, &args, Some(&root));
         debugfs(
             &image,
             "mknod pipe p\nmknod null c 1 3\nmknod disk b 8 1000\nmknod big c 300 60000\n",
@@ -384,20 +389,20 @@ fn what_cannot_be_mounted_says_why() {
         }
     };
     assert_eq!(
-        refusal(8192, &["-O", "extent,64bit,flex_bg,filetype,metadata_csum"]),
+        refusal(8192, "-O extent,64bit,flex_bg,filetype,metadata_csum"),
         "unsupported features: extent, 64bit, flex_bg"
     );
     assert_eq!(
-        refusal(8192, &["-O", "meta_bg,^resize_inode,filetype"]),
+        refusal(8192, "-O meta_bg,^resize_inode,filetype"),
         "unsupported features: meta_bg"
     );
     assert_eq!(
-        refusal(65536, &["-b", "8192", "-O", "filetype"]),
+        refusal(65536, "-b 8192 -O filetype"),
         "unsupported block size: 8 KiB, supported are 1, 2 and 4 KiB"
     );
 
     let scratch = Scratch::new();
-    let image = mke2fs(&scratch, 8192, &["-O", DEFAULT]);
+    let image = mke2fs(&scratch, 8192, &format!("-O {DEFAULT}"));
     let mut bytes = fs::read(&image).unwrap();
     bytes.truncate((8192 << 10) - 1);
     match Volume::mount(bytes.clone()) {
@@ -412,8 +417,7 @@ fn what_cannot_be_mounted_says_why() {
     assert!(matches!(zeros, Some(Error::Mount(MountError::NotExt2(0)))));
 
     // Features that forbid writing only.
-    let args = ["-O", "quota,filetype,^resize_inode", "-b", "1024"];
-    let image = mke2fs(&scratch, 8192, &args);
+    let image = mke2fs(&scratch, 8192, "-O quota,filetype,^resize_inode -b 1024");
     let names = mount(&image).superblock.features.forbid_write().to_string();
     assert_eq!(names, "quota");
 }
@@ -515,8 +519,8 @@ fn directories_with_an_index_are_read_and_changed() {
     for i in 0..1500 {
         fs::write(root.join(format!("dir/file-number-{i}")), b"").unwrap();
     }
-    let args = ["-b", "1024", "-O", DEFAULT, "-d", root.to_str().unwrap()];
-    let image = mke2fs(&scratch, 24 << 10, &args);
+    let args = format!("-b 1024 -O {DEFAULT}");
+    let image = populated(&scratch, 24 << 10, &args, Some(&root));
     // Builds the index; status 1 is "changed".
     let status = run(tool("e2fsck").arg("-fyD").arg(&image)).status;
     assert!(matches!(status.code(), Some(0 | 1)), "{status}");
@@ -544,7 +548,7 @@ fn directories_with_an_index_are_read_and_changed() {
 #[test]
 fn blocks_of_attributes_go_with_their_last_inode() {
     let scratch = Scratch::new();
-    let image = mke2fs(&scratch, 8192, &["-b", "1024", "-I", "128", "-O", DEFAULT]);
+    let image = mke2fs(&scratch, 8192, &format!("-b 1024 -I 128 -O {DEFAULT}"));
     let mut volume = mount(&image);
     let before = volume.disk.totals().unwrap();
     volume.create(ROOT_INO, b"file").unwrap();
@@ -574,14 +578,10 @@ fn blocks_of_attributes_go_with_their_last_inode() {
 
 #[test]
 fn the_last_block_and_the_last_inode() {
-    for args in [
-        &["-b", "1024", "-O", DEFAULT, "-N", "64", "-m", "0"][..],
-        &[
-            "-b", "1024", "-O", DEFAULT, "-N", "64", "-m", "0", "-g", "512",
-        ],
-    ] {
+    for size in ["", "-g 512"] {
         let scratch = Scratch::new();
-        let image = mke2fs(&scratch, 2000, args);
+        let args = format!("-b 1024 -O {DEFAULT} -N 64 -m 0 {size}");
+        let image = mke2fs(&scratch, 2000, &args);
         let mut volume = mount(&image);
         let file = volume.create(ROOT_INO, b"file").unwrap();
         let mut size = 0;
@@ -618,11 +618,7 @@ fn the_last_block_and_the_last_inode() {
 #[test]
 fn large_files_set_the_feature() {
     let scratch = Scratch::new();
-    let image = mke2fs(
-        &scratch,
-        8192,
-        &["-b", "4096", "-O", "none,filetype,sparse_super"],
-    );
+    let image = mke2fs(&scratch, 8192, "-b 4096 -O none,filetype,sparse_super");
     let mut volume = mount(&image);
     assert!(!volume.superblock.features.has_large_file());
     let file = volume.create(ROOT_INO, b"file").unwrap();
@@ -850,8 +846,8 @@ proptest! {
 fn damage_is_named() {
     let scratch = Scratch::new();
     let (root, _) = sample_tree(&scratch);
-    let args = ["-b", "1024", "-O", DEFAULT, "-d", root.to_str().unwrap()];
-    let image = mke2fs(&scratch, 8192, &args);
+    let args = format!("-b 1024 -O {DEFAULT}");
+    let image = populated(&scratch, 8192, &args, Some(&root));
     let good = mount(&image);
     let first_block = |volume: &mut Volume, path: &str, file_block| {
         let ino = volume.resolve(path).unwrap();
@@ -936,17 +932,8 @@ fn poke(bytes: Vec<u8>) {
 fn damaged_volumes_never_panic() {
     let scratch = Scratch::new();
     let (root, _) = sample_tree(&scratch);
-    let args = [
-        "-b",
-        "1024",
-        "-O",
-        DEFAULT,
-        "-g",
-        "2048",
-        "-d",
-        root.to_str().unwrap(),
-    ];
-    let image = mke2fs(&scratch, 6 << 10, &args);
+    let args = format!("-b 1024 -O {DEFAULT} -g 2048");
+    let image = populated(&scratch, 6 << 10, &args, Some(&root));
     let good = fs::read(&image).unwrap();
     poke(good.clone());
 

@@ -81,7 +81,7 @@ fn inodes_not_in_use() {
     // The time of deletion of an inode that has links again means nothing.
     put16(&mut b, 26, 1);
     assert_eq!(parse(&b).unwrap().dtime, 0);
-    assert!(LINKS_MAX == 32000);
+    assert_eq!(LINKS_MAX, 32000);
 }
 
 #[test]

@@ -310,6 +310,12 @@ impl<T: BioOwner> Bio<T> {
         self.0.as_mut().bi_iter.bi_sector = sector;
     }
 
+    /// Where on the device the bio starts.
+    #[inline]
+    pub fn sector(&self) -> u64 {
+        self.0.as_ref().bi_iter.bi_sector
+    }
+
     /// Takes over what the caller of read(2) or write(2) wants the device to know.
     #[inline]
     pub fn set_hints<F: KiocbOwner>(&mut self, iocb: &Iocb<F>) {
@@ -461,7 +467,7 @@ impl<T: BioOwner> Bio<T> {
 /// How many pages a segment touches.
 fn pages(bv: &bindings::bio_vec) -> u32 {
     let page = kernel::page::PAGE_SIZE as u32;
-    let end = bv.bv_offset as u64 + u64::from(bv.bv_len);
+    let end = u64::from(bv.bv_offset) + u64::from(bv.bv_len);
     if bv.bv_len == 0 {
         0
     } else {

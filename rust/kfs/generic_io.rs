@@ -24,12 +24,17 @@ pub fn generic_file_read_iter<'a, F: KiocbOwner>(
 
 /// Checks whether and where the write may be done, under the lock, which the position depends on
 /// when appending. Returns how many bytes may be written; the iterator is cut to these.
+///
+/// `EINVAL` if it is another inode that is locked.
 #[inline]
 pub fn generic_write_checks<F: KiocbOwner>(
     iocb: &mut Kiocb<'_, F>,
     iter: &mut IovIter<'_>,
-    _locked: &InodeLocked<F, Exclusive>,
+    locked: &InodeLocked<F, Exclusive>,
 ) -> Result<usize> {
+    if !locked.is(iocb.inode()) {
+        return Err(EINVAL);
+    }
     // SAFETY: Kiocb and iterator are valid, and ours.
     let ret = unsafe { bindings::generic_write_checks(iocb.as_ptr(), iter.as_ptr()) };
     usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
@@ -37,13 +42,18 @@ pub fn generic_write_checks<F: KiocbOwner>(
 
 /// Writes through the page cache, or, for a direct request, calls `direct_IO` and writes what that
 /// leaves through the page cache. The lock is held for the whole call.
+///
+/// `EINVAL` if it is another inode that is locked.
 #[inline]
 pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIter<'_>,
-    _locked: &InodeLocked<F, Exclusive>,
+    locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
-    // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `write_iter`
+    if !locked.is(iocb.inode()) {
+        return Err(EINVAL);
+    }
+    // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The function returns what a `write_iter`
     // function does; after `direct_IO` has queued the kiocb it only returns.
     unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_ptr())) }
 }

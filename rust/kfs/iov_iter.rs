@@ -86,8 +86,7 @@ impl<'data> IovIter<'data> {
     #[inline]
     pub fn npages(&mut self, max: u16, bytes: usize) -> u16 {
         // SAFETY: By the type invariants the iterator is valid; it is ours to change.
-        let pages =
-            unsafe { bindings::iov_iter_npages_cap(self.as_ptr(), i32::from(max), bytes) };
+        let pages = unsafe { bindings::iov_iter_npages_cap(self.as_ptr(), i32::from(max), bytes) };
         // It is zero to `max`.
         pages as u16
     }

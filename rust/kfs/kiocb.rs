@@ -203,9 +203,7 @@ impl<F: KiocbOwner> Iocb<F> {
                 )
             }
         };
-        if invalidate() == 0
-            || self.write_and_wait_range(start, end).is_ok() && invalidate() == 0
-        {
+        if invalidate() == 0 || self.write_and_wait_range(start, end).is_ok() && invalidate() == 0 {
             return;
         }
         // SAFETY: The mapping is valid; the function takes a negative error number.

@@ -33,6 +33,7 @@ use kfs::inode_lock::{Exclusive, InodeLocked, Shared};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::Iocb;
 use kfs::plug::plugged;
+use kfs::trace;
 
 /// The inode lock, which block look-ups need.
 pub(super) enum Locked<'a, F: Filesystem> {
@@ -227,7 +228,9 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         let mut pos = bytes.start;
         while pos < bytes.end {
             let len = (bytes.end - pos) as usize;
-            let vecs = len.div_ceil(kernel::page::PAGE_SIZE).min(BIO_MAX_VECS.into()) as u16;
+            let vecs = len
+                .div_ceil(kernel::page::PAGE_SIZE)
+                .min(BIO_MAX_VECS.into()) as u16;
             let mut bio = self.dio_bio_alloc(run, pos, Op::Write, vecs);
             bio.set_hints(self.iocb);
             pos += bio.add_zeroes(len) as u64;
@@ -259,6 +262,8 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
     }
 
     fn dio_bio_submit(&mut self, bio: Bio<Dio<F>>) {
+        let size = bio.size() as u64;
+        trace::dio_bio(self.iocb.inode(), bio.data(), size, bio.sector());
         self.issued += 1;
         bio.submit(self.dio.clone());
     }

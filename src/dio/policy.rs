@@ -23,15 +23,15 @@ pub(crate) enum Stop {
     Error,
 }
 
-/// What made an asynchronous request wait.
+/// What made an asynchronous request wait. The numbers are those in the trace point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
     /// It ends beyond i_size.
-    Extend,
+    Extend = 0,
     /// It stopped at a hole.
-    Hole,
+    Hole = 1,
     /// It stopped at an error.
-    Error,
+    Error = 2,
 }
 
 /// How to wait for a request.

@@ -102,14 +102,14 @@ impl<F: Filesystem> state::BioList for Bios<F> {
 impl<F: Filesystem> Dio<F> {
     /// A dio for a request whose bios are about to be issued.
     pub(super) fn new() -> Result<Arc<Self>> {
-        Ok(Arc::pin_init(
+        Arc::pin_init(
             pin_init!(Dio {
                 state <- new_spinlock_irq!(State::new(), "Dio::state"),
                 done <- Completion::new(),
                 retry <- new_work!("Dio::retry"),
             }),
             GFP_KERNEL,
-        )?)
+        )
     }
 }
 

@@ -23,6 +23,7 @@ use kfs::inode::Inode;
 use kfs::inode_lock::{Exclusive, InodeLocked};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::{AsyncKiocb, Io, Iocb, Kiocb, Queued};
+use kfs::trace;
 
 /// How the worker leaves.
 ///
@@ -104,7 +105,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     let len = iter.count();
     let op = match (iter.is_dest(), locked) {
         (true, None) => Op::Read,
-        (false, Some(_)) => Op::Write,
+        (false, Some(locked)) if locked.is(inode) => Op::Write,
         _ => return Err(EINVAL),
     };
     match op {
@@ -148,6 +149,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 pub(super) fn retry<F: Filesystem>(dio: Arc<Dio<F>>, armed: Armed<F>) {
     let Armed { iocb, request } = armed;
     F::dio(iocb.inode().sb()).counters.retries.inc();
+    trace::dio_retry(iocb.inode(), request.start, request.len as i64);
     match direct_io_worker(iocb, dio, request, None) {
         Step::Retry(never) => match never {},
         // Nothing may be touched after this: the kiocb, the file and the mount may be gone.
@@ -171,6 +173,13 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     if let (None, Some(submission)) = (iocb.private(), submission) {
         locked = submission.locked;
         iocb.set_private(dio.clone());
+        trace::dio_submit(
+            iocb.inode(),
+            request.start,
+            request.len as u64,
+            request.op == Op::Write,
+            !iocb.is_sync(),
+        );
         let (issued, stop) = direct_io_issue(&mut iocb, &dio, &mut request, submission);
 
         let end = request.start + request.len as u64;
@@ -178,7 +187,10 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
         let counters = &F::dio(iocb.inode().sb()).counters;
         match how {
             Wait::Async => counters.async_requests.inc(),
-            Wait::Switch(reason) => counters.switched(reason).inc(),
+            Wait::Switch(reason) => {
+                counters.switched(reason).inc();
+                trace::dio_switch(iocb.inode(), request.start, reason as u32);
+            }
             Wait::Sync => {}
         }
         wait = Some((how, issued));
@@ -336,12 +348,19 @@ fn dio_complete<F: Filesystem>(
         if result.is_ok() && count < request.len {
             let counters = &F::dio(locked.sb()).counters;
             counters.buffered_fallback.inc();
+            let left = (request.len - count) as i64;
+            trace::dio_fallback(locked, request.start + count as u64, left);
         }
     }
 
     if is_retry && is_write && count > 0 {
         iocb.invalidate_post_direct_write(count);
     }
+    trace::dio_complete(
+        iocb.inode(),
+        request.start,
+        result.map_or_else(|error| error.to_errno().into(), |count| count as i64),
+    );
     iocb.inode_dio_end();
     if is_retry && count > 0 {
         iocb.advance(count);

@@ -33,7 +33,10 @@ impl FileOperations<RetryFs> for RegularFile {
         // The file is about to grow over the rest of its last block, which may hold what was
         // stored through a memory mapping.
         let size = lock.i_size_read();
-        if iocb.pos() as u64 > size {
+        if iocb.pos() as u64 > size && size & (lock.sb().blocksize() as u64 - 1) != 0 {
+            // The block is read into the page cache and written back later: a direct write to its
+            // begin that is in flight must not be overtaken by that.
+            lock.dio_wait();
             lock.block_truncate_page::<FileAddressSpace>(size)?;
         }
         let written = __generic_file_write_iter(iocb, from, &lock)?;

@@ -331,15 +331,15 @@ impl Inode {
         }
 
         let size = match file_type {
-            FileType::Regular => u64::from(raw.size.get()) | u64::from(raw.size_high.get()) << 32,
+            FileType::Regular => u64::from(raw.size.get()) | (u64::from(raw.size_high.get()) << 32),
             _ => raw.size.get().into(),
         };
         let content = parse_content(layout.geometry(), ino, file_type, size, raw)?;
         Ok(Inode {
             mode,
             file_type,
-            uid: u32::from(raw.uid.get()) | u32::from(raw.uid_high.get()) << 16,
-            gid: u32::from(raw.gid.get()) | u32::from(raw.gid_high.get()) << 16,
+            uid: u32::from(raw.uid.get()) | (u32::from(raw.uid_high.get()) << 16),
+            gid: u32::from(raw.gid.get()) | (u32::from(raw.gid_high.get()) << 16),
             size,
             links: raw.links.get(),
             sectors: raw.sectors.get(),

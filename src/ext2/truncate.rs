@@ -144,8 +144,8 @@ impl<D: FreeBlocks> Work<'_, D> {
             return;
         }
         self.for_each_window(block, 0, |work, pointers, _| {
-            for pointer in pointers.iter().filter(|&&p| p != 0) {
-                work.free_tree(*pointer, below);
+            for pointer in pointers.iter().filter(|p| p.get() != 0) {
+                work.free_tree(pointer.get(), below);
             }
             work.error.is_none()
         });
@@ -158,21 +158,19 @@ impl<D: FreeBlocks> Work<'_, D> {
         &mut self,
         block: u32,
         start: u32,
-        mut visit: impl FnMut(&mut Self, &[u32], u32) -> bool,
+        mut visit: impl FnMut(&mut Self, &[U32], u32) -> bool,
     ) {
         let end = self.pointers_per_block();
         let mut index = start;
         while index < end {
             let mut window: Window = FromZeros::new_zeroed();
             let count = (end - index).min(WINDOW as u32);
+            let part = window.get_mut(..count as usize).unwrap_or_default();
             let read = self.attempt(|work| {
-                let part = window.get_mut(..count as usize).unwrap_or_default();
                 work.device
                     .read(block, index as usize * 4, part.as_mut_bytes())
             });
-            let pointers = window.map(|p| p.get());
-            let pointers = pointers.get(..count as usize).unwrap_or_default();
-            if !read || !visit(self, pointers, index) {
+            if !read || !visit(self, part, index) {
                 return;
             }
             index += count;
@@ -226,10 +224,10 @@ impl<D: FreeBlocks> Work<'_, D> {
             // At most a window.
             let count = pointers.len() as u32;
             left = index + count;
-            if pointers.iter().any(|&p| p != 0) {
+            if pointers.iter().any(|p| p.get() != 0) {
                 work.clear(block, index, count);
-                for pointer in pointers.iter().filter(|&&p| p != 0) {
-                    work.free_tree(*pointer, levels);
+                for pointer in pointers.iter().filter(|p| p.get() != 0) {
+                    work.free_tree(pointer.get(), levels);
                 }
             }
             work.error.is_none()
@@ -245,7 +243,7 @@ impl<D: FreeBlocks> Work<'_, D> {
         let mut empty = true;
         self.for_each_window(block, 0, |_, pointers, index| {
             let count = end.saturating_sub(index) as usize;
-            empty = pointers.iter().take(count).all(|&p| p == 0);
+            empty = pointers.iter().take(count).all(|p| p.get() == 0);
             empty && (count > pointers.len())
         });
         empty && self.error.is_none()

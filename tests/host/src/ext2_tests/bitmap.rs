@@ -11,7 +11,7 @@ use crate::ext2::bitmap::{
 
 fn bools(bits: &[u8]) -> Vec<bool> {
     (0..bits.len() * 8)
-        .map(|i| bits[i / 8] >> (i % 8) & 1 == 1)
+        .map(|i| (bits[i / 8] >> (i % 8)) & 1 == 1)
         .collect()
 }
 

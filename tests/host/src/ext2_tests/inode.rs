@@ -87,7 +87,7 @@ fn inodes_not_in_use() {
 #[test]
 fn types() {
     for kind in 0..16u16 {
-        let mut b = raw(kind << 12 | 0o644);
+        let mut b = raw((kind << 12) | 0o644);
         put32(&mut b, 4, 1024);
         put32(&mut b, 28, 2);
         let known = [1, 2, 4, 6, 8, 10, 12].contains(&kind);
@@ -160,7 +160,7 @@ fn devices() {
         let expected = Device { major: 8, minor: 3 };
         assert_eq!(parse(&b).unwrap().content, Content::Device(expected));
         put32(&mut b, 40, 0);
-        put32(&mut b, 44, 0xfff0_0000 | 0x103 << 8 | 0x45);
+        put32(&mut b, 44, 0xfff0_0000 | (0x103 << 8) | 0x45);
         let expected = Device {
             major: 0x103,
             minor: 0xfff45,
@@ -293,7 +293,7 @@ prop_compose! {
         acl in prop::sample::select(vec![0u32, DATA, 5, u32::MAX]),
         flags: u32,
     ) -> Vec<u8> {
-        put16(&mut bytes, 0, kind << 12 | 0o644);
+        put16(&mut bytes, 0, (kind << 12) | 0o644);
         put16(&mut bytes, 26, links);
         put32(&mut bytes, 4, size);
         put32(&mut bytes, 108, size_high);

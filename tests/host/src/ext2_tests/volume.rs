@@ -11,7 +11,7 @@ use crate::ext2::{
     choose_group::{for_directory, for_file, groups_from, Spread, Totals},
     directory::{DirBlock, Insert, Name},
     geometry::ROOT_INO,
-    group::{Group, GroupCounts, GroupLayout},
+    group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE},
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
     superblock::{self, MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},
     truncate::{truncate, FreeBlocks},
@@ -55,6 +55,9 @@ impl From<InodeError> for Error {
 
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
+/// An entry of a directory: name, inode number, type.
+pub(super) type Found = (Vec<u8>, u32, Option<FileType>);
+
 /// The time of all changes.
 const NOW: u32 = 1_700_000_000;
 
@@ -81,7 +84,7 @@ impl Disk {
 
     fn descriptor(&mut self, group: u32) -> &mut [u8] {
         let (block, offset) = self.geometry.descriptor_location(group).unwrap();
-        &mut self.block(block)[offset as usize..offset as usize + 32]
+        &mut self.block(block)[offset as usize..][..GROUP_DESCRIPTOR_SIZE]
     }
 
     pub(super) fn counts(&mut self, group: u32) -> Result<GroupCounts> {
@@ -425,7 +428,7 @@ impl Volume {
     }
 
     /// All entries in use of a directory.
-    pub(super) fn entries(&mut self, dir: u32) -> Result<Vec<(Vec<u8>, u32, Option<FileType>)>> {
+    pub(super) fn entries(&mut self, dir: u32) -> Result<Vec<Found>> {
         let mut all = Vec::new();
         self.for_each_block(dir, |at, block| {
             for entry in at.entries(block) {

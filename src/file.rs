@@ -33,13 +33,20 @@ impl FileOperations<RetryFs> for RegularFile {
         // The file is about to grow over the rest of its last block, which may hold what was
         // stored through a memory mapping.
         let size = lock.i_size_read();
-        if iocb.pos() as u64 > size && size & (lock.sb().blocksize() as u64 - 1) != 0 {
-            // The block is read into the page cache and written back later: a direct write to its
-            // begin that is in flight must not be overtaken by that.
-            lock.dio_wait();
+        let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
+        let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
+        if start > size && in_block(size) {
+            direct_writes_wait(&lock);
             lock.block_truncate_page::<FileAddressSpace>(size)?;
         }
-        let written = __generic_file_write_iter(iocb, from, &lock)?;
+        if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
+            direct_writes_wait(&lock);
+        }
+        let written = if iocb.is_direct() {
+            dio::direct_write(iocb, from, &lock)?
+        } else {
+            __generic_file_write_iter(iocb, from, &lock)?
+        };
         drop(lock);
         match written {
             Io::Done(iocb, bytes) if bytes > 0 => {
@@ -48,6 +55,17 @@ impl FileOperations<RetryFs> for RegularFile {
             }
             other => Ok(other),
         }
+    }
+}
+
+/// Waits until no direct write is under way.
+///
+/// A buffered write of a part of a block reads the rest of the block into the page cache, and all
+/// of it is written back later. A direct write to the rest that is in flight meanwhile would be
+/// overtaken by that, and lost.
+fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
+    if inode.data().direct_writes() {
+        inode.dio_wait();
     }
 }
 
@@ -144,6 +162,18 @@ impl dio::Filesystem for RetryFs {
 
     fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
         truncate_blocks(inode, size);
+    }
+
+    fn direct_write_begin(inode: &InodeLocked<Exclusive>) {
+        inode.data().direct_write_begin();
+    }
+
+    fn direct_write_end(inode: &Inode) {
+        inode.data().direct_write_end();
+    }
+
+    fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
+        direct_writes_wait(inode);
     }
 }
 

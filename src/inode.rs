@@ -42,6 +42,8 @@ pub(crate) struct InodeData {
     /// The place of the inode on the volume holds what an earlier inode left.
     new: Atomic<bool>,
     symlink: SetOnce<FastSymlink>,
+    /// Direct writes that are under way.
+    direct_writes: Atomic<u32>,
 }
 
 /// The block map of an inode.
@@ -61,6 +63,7 @@ impl InodeData {
             dtime: Atomic::new(0),
             new: Atomic::new(false),
             symlink: SetOnce::new(),
+            direct_writes: Atomic::new(0),
         })
     }
 
@@ -79,6 +82,21 @@ impl InodeData {
         if flags.has(InodeFlags::INDEX) {
             self.set_flags(InodeFlags(flags.0 & !InodeFlags::INDEX));
         }
+    }
+
+    /// Counts a direct write that begins. Only with the inode lock held exclusively.
+    pub(crate) fn direct_write_begin(&self) {
+        self.direct_writes.add(1, ordering::Relaxed);
+    }
+
+    /// Counts a direct write that has ended.
+    pub(crate) fn direct_write_end(&self) {
+        self.direct_writes.fetch_sub(1, ordering::Release);
+    }
+
+    /// Whether a direct write is under way. With the inode lock held exclusively none can begin.
+    pub(crate) fn direct_writes(&self) -> bool {
+        self.direct_writes.load(ordering::Acquire) != 0
     }
 
     /// Whether attributes are kept in a block of their own, which counts as one of the file's.

@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::request::Dio;
 use kernel::prelude::*;
 use kfs::bio::BioSet;
+use kfs::inode::Inode;
 use kfs::inode_lock::{Exclusive, InodeLocked, Mode};
 use kfs::kiocb::KiocbOwner;
 use kfs::super_block::SuperBlock;
@@ -49,6 +50,16 @@ pub(crate) trait Filesystem: KiocbOwner<Dio = Dio<Self>> {
     /// Frees all blocks of a file that lie wholly behind its first `size` bytes. That may be more
     /// than i_size, which does not change.
     fn truncate_blocks(inode: &InodeLocked<Self, Exclusive>, size: u64);
+
+    /// A direct write begins: its bios are about to be issued.
+    fn direct_write_begin(inode: &InodeLocked<Self, Exclusive>);
+
+    /// A direct write has ended: its bios are reaped.
+    fn direct_write_end(inode: &Inode<Self>);
+
+    /// Waits until no direct write is under way. What the caller writes next goes to the page cache,
+    /// and may be a part of a block of which another part is being written.
+    fn direct_writes_wait(inode: &InodeLocked<Self, Exclusive>);
 }
 
 /// What the worker keeps for a mount.

@@ -10,7 +10,7 @@ use super::extent::{self, BlockBits};
 use super::filesystem::Filesystem;
 use super::issue::{Issue, Locked};
 use super::outcome::Outcome;
-use super::policy::{self, Stop, Wait};
+use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Bios, Dio, Request};
 use super::state::{self, BioList};
 use core::convert::Infallible;
@@ -116,9 +116,9 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     if len == 0 || (op == Op::Read && start >= inode.i_size_read()) {
         return Ok(Io::Done(iocb, 0));
     }
-    if (start | len as u64) & u64::from(bdev.logical_block_size() - 1) != 0
-        || iter.alignment() & bdev.dma_alignment() as usize != 0
-    {
+    let misaligned = (start | len as u64) & u64::from(bdev.logical_block_size() - 1) != 0
+        || iter.alignment() & bdev.dma_alignment() as usize != 0;
+    if misaligned && !mutant!("unaligned") {
         return Err(EINVAL);
     }
 
@@ -183,6 +183,12 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
         let (issued, stop) = direct_io_issue(&mut iocb, &dio, &mut request, submission);
 
         let end = request.start + request.len as u64;
+        if let (true, Some(locked)) = (mutant!("size-early"), locked) {
+            iocb.extend_post_direct_write(locked, request.len);
+        }
+        if mutant!("hole-no-fallback") && stop == Stop::Hole {
+            request.outcome.issued_to(end);
+        }
         let how = policy::decide(iocb.is_sync(), end, request.i_size, stop);
         let counters = &F::dio(iocb.inode().sb()).counters;
         match how {
@@ -217,7 +223,10 @@ fn direct_io_issue<F: Filesystem>(
 
     match locked {
         Some(locked) => {
-            iocb.inode_dio_begin(locked);
+            if !mutant!("write-no-begin") {
+                iocb.inode_dio_begin(locked);
+            }
+            F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
             let mut issue = Issue::new(dio, iocb, request, iter);
             let stop = issue.do_direct_io(&Locked::Write(locked), end);
@@ -228,11 +237,16 @@ fn direct_io_issue<F: Filesystem>(
             // requests keeps the blocks in place. It is taken with the lock held: a truncate that
             // has the lock and waits for the count would wait for ever otherwise.
             let locked = inode.lock_shared();
-            iocb.inode_dio_begin(&locked);
+            if !mutant!("read-no-begin") {
+                iocb.inode_dio_begin(&locked);
+            }
             request.i_size = locked.i_size_read();
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
             let mut issue = Issue::new(dio, iocb, request, iter);
             let stop = issue.do_direct_io(&Locked::Read(&locked), end.min(eof));
+            if mutant!("read-keeps-lock") {
+                issue.dio_bio_wait();
+            }
             (issue.issued(), stop)
         }
     }
@@ -258,6 +272,9 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
 ) -> Await<E, F> {
     match wait {
         None => Await::Ended(iocb, state::ended(dio)),
+        Some((Wait::Switch(Reason::Hole), _)) if mutant!("hole-no-wait") => {
+            Await::Ended(iocb, Bios::default())
+        }
         Some((Wait::Sync | Wait::Switch(_), issued)) => {
             Await::Ended(iocb, state::await_sync(dio, issued))
         }
@@ -286,14 +303,14 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
 /// Reaps a bio: process context, as marking pages dirty sleeps (R5).
 fn dio_bio_complete<F: Filesystem>(bio: EndedBio<Dio<F>>, outcome: &mut Outcome<Error>) {
     let (pos, result) = bio.complete();
-    if let Err(error) = result {
+    if let (Err(error), false) = (result, mutant!("bio-error-lost")) {
         outcome.fail(pos, error);
     }
 }
 
 /// Reaps bios.
 pub(super) fn dio_bio_reap<F: Filesystem>(mut bios: Bios<F>, outcome: &mut Outcome<Error>) {
-    while let Some(bio) = bios.pop() {
+    while let (Some(bio), false) = (bios.pop(), mutant!("not-reaped")) {
         dio_bio_complete(bio, outcome);
     }
 }
@@ -315,7 +332,9 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     };
     dio_bio_reap(bios, &mut request.outcome);
     let result = dio_complete(&mut iocb, &request, locked, is_retry);
-    drop(iocb.take_private());
+    if !mutant!("kfs-private-left") {
+        drop(iocb.take_private());
+    }
     drop(dio);
     Step::Done(iocb, result)
 }
@@ -339,21 +358,23 @@ fn dio_complete<F: Filesystem>(
         iocb.report_dio_error(is_write, request.len, error);
     }
     if let (true, Some(locked)) = (is_write, locked) {
-        let end = request.i_size.max(request.start + count as u64);
-        if request.allocated_to > request.bits.round_up(end) {
+        let end = match count {
+            0 => request.i_size,
+            _ => request.i_size.max(request.start + count as u64),
+        };
+        if request.allocated_to > request.bits.round_up(end) && !mutant!("blocks-kept") {
             F::truncate_blocks(locked, end);
         }
         // The data is on the device: now it may be seen (R8).
-        iocb.extend_post_direct_write(locked, count);
-        if result.is_ok() && count < request.len {
-            let counters = &F::dio(locked.sb()).counters;
-            counters.buffered_fallback.inc();
-            let left = (request.len - count) as i64;
-            trace::dio_fallback(locked, request.start + count as u64, left);
-        }
+        let written = if mutant!("size-of-failed") {
+            request.len
+        } else {
+            count
+        };
+        iocb.extend_post_direct_write(locked, written);
     }
 
-    if is_retry && is_write && count > 0 {
+    if is_retry && is_write && count > 0 && !mutant!("retry-no-invalidate") {
         iocb.invalidate_post_direct_write(count);
     }
     trace::dio_complete(
@@ -361,10 +382,16 @@ fn dio_complete<F: Filesystem>(
         request.start,
         result.map_or_else(|error| error.to_errno().into(), |count| count as i64),
     );
+    if is_write {
+        F::direct_write_end(iocb.inode());
+    }
     iocb.inode_dio_end();
+    if let (true, Some(locked), Ok(_)) = (count < request.len, locked, result) {
+        F::direct_writes_wait(locked);
+    }
     if is_retry && count > 0 {
         iocb.advance(count);
-        if is_write {
+        if is_write && !mutant!("retry-no-sync") {
             result = iocb.generic_write_sync(count);
         }
     }

@@ -8,6 +8,7 @@ use crate::bindings;
 use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::iov_iter::IovIter;
 use crate::kiocb::{Io, Kiocb, KiocbOwner};
+use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// Reads through the page cache, or, for a direct request, calls `direct_IO` and reads what that
@@ -40,8 +41,7 @@ pub fn generic_write_checks<F: KiocbOwner>(
     usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
 }
 
-/// Writes through the page cache, or, for a direct request, calls `direct_IO` and writes what that
-/// leaves through the page cache. The lock is held for the whole call.
+/// Writes through the page cache. The lock is held for the whole call.
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
@@ -53,7 +53,67 @@ pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     if !locked.is(iocb.inode()) {
         return Err(EINVAL);
     }
-    // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The function returns what a `write_iter`
-    // function does; after `direct_IO` has queued the kiocb it only returns.
+    // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
+    // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
+    // only returns.
     unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_ptr())) }
+}
+
+/// Does what has to be done to a file that is about to be modified: takes away its set-id bits and
+/// updates its times.
+///
+/// `EINVAL` if it is another inode that is locked.
+#[inline]
+pub fn file_modified<F: KiocbOwner>(
+    iocb: &mut Kiocb<'_, F>,
+    locked: &InodeLocked<F, Exclusive>,
+) -> Result {
+    if !locked.is(iocb.inode()) {
+        return Err(EINVAL);
+    }
+    // SAFETY: The file of a kiocb is open, and the lock of its inode is held.
+    to_result(unsafe { bindings::file_modified((*iocb.as_ptr()).ki_filp) })
+}
+
+/// Drops what the page cache has of the range, calls `direct_IO`, and drops it again. Writes
+/// nothing if something in the page cache cannot be dropped. The lock is held for the whole call.
+///
+/// `EINVAL` if it is another inode that is locked.
+#[inline]
+pub fn generic_file_direct_write<'a, F: KiocbOwner>(
+    iocb: Kiocb<'a, F>,
+    iter: &mut IovIter<'_>,
+    locked: &InodeLocked<F, Exclusive>,
+) -> Result<Io<'a, F>> {
+    if !locked.is(iocb.inode()) {
+        return Err(EINVAL);
+    }
+    // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
+    // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
+    // only returns.
+    unsafe { iocb.call(|iocb| bindings::generic_file_direct_write(iocb, iter.as_ptr())) }
+}
+
+/// For a direct write of which `written` bytes are done: writes the rest through the page cache,
+/// and from there to the device, and drops it from the page cache. Returns the number of bytes
+/// written in all, or why there are none.
+///
+/// `EINVAL` if it is another inode that is locked.
+#[inline]
+pub fn direct_write_fallback<F: KiocbOwner>(
+    iocb: &mut Kiocb<'_, F>,
+    iter: &mut IovIter<'_>,
+    locked: &InodeLocked<F, Exclusive>,
+    written: usize,
+) -> Result<usize> {
+    if !locked.is(iocb.inode()) {
+        return Err(EINVAL);
+    }
+    // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held.
+    let ret = unsafe {
+        let (iocb, iter) = (iocb.as_ptr(), iter.as_ptr());
+        let buffered = bindings::generic_perform_write(iocb, iter);
+        bindings::direct_write_fallback(iocb, iter, written as isize, buffered)
+    };
+    usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
 }

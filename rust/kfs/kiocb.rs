@@ -146,7 +146,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// be of the inode of this kiocb.
     #[inline]
     pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
-        if !self.dio && ptr::eq(self.inode(), &**locked) {
+        if !self.dio && locked.is(self.inode()) {
             // SAFETY: By the type invariants the inode is valid.
             unsafe { bindings::inode_dio_begin(self.inode().as_ptr()) };
             // INVARIANT: Just counted.
@@ -247,7 +247,7 @@ impl<F: KiocbOwner> Iocb<F> {
     pub fn extend_post_direct_write(&self, locked: &InodeLocked<F, Exclusive>, count: usize) {
         let (start, end) = (self.pos(), self.pos() + count as i64);
         let i_size = locked.i_size_read() as i64;
-        if end <= i_size || !ptr::eq(self.inode(), &**locked) {
+        if count == 0 || end <= i_size || !locked.is(self.inode()) {
             return;
         }
         let mapping = self.mapping();

@@ -53,7 +53,7 @@
 //!   after the call. What the call waits for is therefore done under the lock: all synchronous
 //!   writes (R11); extends, of which the blocks, the data and i_size become visible in that order
 //!   to whoever takes the lock next (R8); the bios before a hole, and then the buffered write that
-//!   fills it, which the caller makes before it releases the lock (R9).
+//!   fills it, which [`direct_write`] makes before the lock is released (R9).
 //! * An asynchronous overwrite of allocated blocks inside i_size returns with its bios in flight, so
 //!   that the lock is released (R10). What must not happen until it is done is that its blocks are
 //!   freed, and given to somebody else. This the count of direct I/O requests of the inode prevents
@@ -93,7 +93,9 @@ mod policy;
 mod request;
 mod state;
 mod worker;
+mod write;
 
 pub(crate) use filesystem::{Filesystem, Mapping, Mount};
 pub(crate) use request::Dio;
 pub(crate) use worker::direct_io;
+pub(crate) use write::direct_write;

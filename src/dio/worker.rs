@@ -386,9 +386,6 @@ fn dio_complete<F: Filesystem>(
         F::direct_write_end(iocb.inode());
     }
     iocb.inode_dio_end();
-    if let (true, Some(locked), Ok(_)) = (count < request.len, locked, result) {
-        F::direct_writes_wait(locked);
-    }
     if is_retry && count > 0 {
         iocb.advance(count);
         if is_write && !mutant!("retry-no-sync") {

@@ -30,6 +30,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
         {
             F::dio(locked.sb()).counters.buffered_fallback.inc();
             trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);
+            F::direct_writes_wait(locked);
             let written = direct_write_fallback(&mut iocb, from, locked, written)?;
             Ok(Io::Done(iocb, written))
         }

@@ -337,6 +337,13 @@ int vol_unroute(struct vol *v)
 	return set_table(v, NULL, NULL);
 }
 
+int vol_cut(struct vol *v, uint64_t sectors)
+{
+	struct dm_seg seg = linear(0, sectors, env_dev());
+
+	return load_table(&seg, 1);
+}
+
 static int map_add(struct vol_map *map, uint64_t sector)
 {
 	struct vol_extent *last = &map->e[map->nr - 1];

@@ -75,6 +75,8 @@ int vol_release_routed(struct vol *v);
 int vol_fail(struct vol *v, const struct vol_map *map);
 /* Straight to the device again. */
 int vol_unroute(struct vol *v);
+/* Let the device end after so many sectors; vol_unroute() gives the rest back. */
+int vol_cut(struct vol *v, uint64_t sectors);
 
 /* Read what is really on the device. */
 int vol_read_sector(struct vol *v, uint64_t sector, void *buf);

@@ -3,6 +3,9 @@
 //! The arithmetic of the direct I/O worker: runs and zeroes, what a request counts for, and when it
 //! is waited for.
 
+#[macro_use]
+#[path = "../../../src/mutant.rs"]
+mod mutant;
 // Each test target uses its own part of the shared source.
 #[allow(dead_code)]
 #[path = "../../../src/dio/extent.rs"]

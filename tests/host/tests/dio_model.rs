@@ -14,6 +14,9 @@
 //! Left out: what the block layer does between submission and end; several submitters (a dio has
 //! one); the failure of a submitter half-way, which is a request with fewer bios.
 
+#[macro_use]
+#[path = "../../../src/mutant.rs"]
+mod mutant;
 // Each test target uses its own part of the shared source.
 #[allow(dead_code)]
 #[path = "../../../src/dio/state.rs"]

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* io_uring by its system calls: as much as is needed to read and write. */
+#ifndef SOAK_URING_H
+#define SOAK_URING_H
+
+#include <linux/io_uring.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct uring {
+	int fd;
+	unsigned int entries;
+	unsigned int *sq_tail, *sq_mask, *sq_array;
+	unsigned int *cq_head, *cq_tail, *cq_mask;
+	struct io_uring_sqe *sqes;
+	struct io_uring_cqe *cqes;
+};
+
+/* 0 or -errno; -ENOSYS or -EPERM where there is none. */
+int uring_setup(struct uring *u, unsigned int entries);
+void uring_exit(struct uring *u);
+int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
+		 int nr, uint64_t off, int rwf, uint64_t data);
+/* Wait for one completion, or take one if there is one: 1, 0 or -errno. */
+int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res);
+
+#endif

@@ -12,8 +12,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_errors);
-VOL_VARIANT_1K(dio_errors);
-VOL_VARIANT_4K(dio_errors);
+FIXTURE_VARIANT_ADD(dio_errors, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_errors, bs4k) { .conf = VOL_4K };
 
 enum way { SYNC, ASYNC };
 
@@ -401,7 +401,7 @@ TEST_F(dio_errors, bad_memory_in_the_middle)
 	ssize_t n;
 	int fd;
 
-	ASSERT_EQ(0, munmap(buf + good, len - good));
+	ASSERT_EQ(0, mprotect(buf + good, len - good, PROT_NONE));
 	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);

@@ -18,8 +18,8 @@
 #define HANG_MS		120000
 
 VOL_FIXTURE(dio_flood);
-VOL_VARIANT_1K(dio_flood);
-VOL_VARIANT_4K(dio_flood);
+FIXTURE_VARIANT_ADD(dio_flood, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_flood, bs4k) { .conf = VOL_4K };
 
 struct request {
 	struct iocb cb;

@@ -7,6 +7,7 @@
  * what is seen, and only after that the bios are released.
  */
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -14,15 +15,12 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_rules);
-VOL_VARIANT_1K(dio_rules);
-VOL_VARIANT_4K(dio_rules);
+FIXTURE_VARIANT_ADD(dio_rules, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_rules, bs4k) { .conf = VOL_4K };
 
-#define ASSERT_BLOCKED(t) \
-	ASSERT_EQ(TASK_BLOCKED, task_settle(t)) TH_LOG("%s", task_where(t))
-#define EXPECT_BLOCKED(t) \
-	EXPECT_EQ(TASK_BLOCKED, task_settle(t)) TH_LOG("%s", task_where(t))
-#define ASSERT_DONE(t) \
-	ASSERT_EQ(TASK_DONE, task_settle(t)) TH_LOG("%s", task_where(t))
+#define ASSERT_BLOCKED(t)	ASSERT_TRUE(task_settles(t, TASK_BLOCKED))
+#define EXPECT_BLOCKED(t)	EXPECT_TRUE(task_settles(t, TASK_BLOCKED))
+#define ASSERT_DONE(t)		ASSERT_TRUE(task_settles(t, TASK_DONE))
 
 static off_t size_of(int fd)
 {
@@ -706,7 +704,7 @@ TEST_F(dio_rules, invalidate_after_the_write)
 struct watch {
 	int fd;
 	char *buf;
-	volatile bool stop;
+	atomic_bool stop;
 	off_t seen;
 	char diff[256];
 };

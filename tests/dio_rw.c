@@ -11,9 +11,9 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_rw);
-VOL_VARIANT_1K(dio_rw);
-VOL_VARIANT_2K(dio_rw);
-VOL_VARIANT_4K(dio_rw);
+FIXTURE_VARIANT_ADD(dio_rw, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_rw, bs2k) { .conf = VOL_2K };
+FIXTURE_VARIANT_ADD(dio_rw, bs4k) { .conf = VOL_4K };
 
 /* Read a range with an own descriptor, through the page cache or around it. */
 static ssize_t slurp(const char *name, int flags, void *buf, size_t len, off_t off)

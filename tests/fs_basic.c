@@ -12,9 +12,9 @@
 #include "harness.h"
 
 VOL_FIXTURE(fs_basic);
-VOL_VARIANT_1K(fs_basic);
-VOL_VARIANT_2K(fs_basic);
-VOL_VARIANT_4K(fs_basic);
+FIXTURE_VARIANT_ADD(fs_basic, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(fs_basic, bs2k) { .conf = VOL_2K };
+FIXTURE_VARIANT_ADD(fs_basic, bs4k) { .conf = VOL_4K };
 
 static int path_mkdir(const char *name)
 {
@@ -369,11 +369,11 @@ TEST_F(fs_basic, names)
 	EXPECT_EQ(-1, symlink("x", vol_path(name)));
 	EXPECT_EQ(ENAMETOOLONG, errno);
 	/* any byte but '/' and 0 is good */
-	fd = vol_open("\xff\x01 \n\\", O_CREAT | O_RDWR);
+	fd = vol_open("\xff \x01\n\\x", O_CREAT | O_RDWR);
 	ASSERT_LE(0, fd);
 	close(fd);
 	ASSERT_EQ(0, vol_remount(&self->v));
-	EXPECT_TRUE(exists("\xff\x01 \n\\"));
+	EXPECT_TRUE(exists("\xff \x01\n\\x"));
 }
 
 TEST_F(fs_basic, special_files)

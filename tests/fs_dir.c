@@ -9,8 +9,8 @@
 #define ENTRIES	600
 
 VOL_FIXTURE(fs_dir);
-VOL_VARIANT_1K(fs_dir);
-VOL_VARIANT_4K(fs_dir);
+FIXTURE_VARIANT_ADD(fs_dir, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(fs_dir, bs4k) { .conf = VOL_4K };
 
 /* Names of all lengths, so that entries do not divide a block evenly. */
 static const char *entry(int i)

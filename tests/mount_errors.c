@@ -32,8 +32,8 @@ FIXTURE_VARIANT(mount_errors) {
 	struct vol_conf conf;
 };
 
-VOL_VARIANT_1K(mount_errors);
-VOL_VARIANT_4K(mount_errors);
+FIXTURE_VARIANT_ADD(mount_errors, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(mount_errors, bs4k) { .conf = VOL_4K };
 
 static int dev_write(struct vol *v, const void *buf, size_t len, off_t off)
 {

@@ -10,7 +10,7 @@
 #define LEN	(64 * KIB)
 
 VOL_FIXTURE(umount_busy);
-VOL_VARIANT_4K(umount_busy);
+FIXTURE_VARIANT_ADD(umount_busy, bs4k) { .conf = VOL_4K };
 
 static int module_remove(void)
 {

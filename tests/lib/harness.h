@@ -39,12 +39,11 @@ FIXTURE_TEARDOWN(name) \
 	EXPECT_EQ(0, vol_down(&self->v)); \
 }
 
-/* The three block sizes, each inode size at least once. */
-#define VOL_VARIANT_1K(name) \
-FIXTURE_VARIANT_ADD(name, bs1k) { .conf = { .bs = 1024, .isize = 128 } }
-#define VOL_VARIANT_2K(name) \
-FIXTURE_VARIANT_ADD(name, bs2k) { .conf = { .bs = 2048, .isize = 256 } }
-#define VOL_VARIANT_4K(name) \
-FIXTURE_VARIANT_ADD(name, bs4k) { .conf = { .bs = 4096, .isize = 256 } }
+/* The block sizes, each inode size at least once. */
+#define VOL_CONF(block, inode) \
+	((struct vol_conf){ .bs = (block), .isize = (inode) })
+#define VOL_1K	VOL_CONF(1024, 128)
+#define VOL_2K	VOL_CONF(2048, 256)
+#define VOL_4K	VOL_CONF(4096, 256)
 
 #endif

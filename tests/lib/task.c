@@ -77,8 +77,10 @@ static long sleeping(pid_t tid)
 	if (!f)
 		return -1;
 	while (fgets(line, sizeof(line), f)) {
-		sscanf(line, "State: %c", &state);
-		sscanf(line, "voluntary_ctxt_switches: %ld", &switches);
+		if (sscanf(line, "State: %c", &state) == 1)
+			continue;
+		if (sscanf(line, "voluntary_ctxt_switches: %ld", &switches) == 1)
+			break;
 	}
 	fclose(f);
 	return state == 'D' || state == 'S' ? switches : -1;
@@ -126,21 +128,35 @@ enum task_state task_settle(struct task *t)
 	return TASK_UNSETTLED;
 }
 
-const char *task_where(struct task *t)
+static void print_stack(pid_t tid)
 {
-	static char stack[4096];
-	char path[64];
-	size_t n = 0;
+	char path[64], line[128];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stack", t->tid);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stack", tid);
 	f = fopen(path, "re");
-	if (f) {
-		n = fread(stack, 1, sizeof(stack) - 1, f);
-		fclose(f);
-	}
-	stack[n] = 0;
-	return task_done(t) ? "it has returned" : stack;
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f))
+		printf("#   %s", line);
+	fclose(f);
+}
+
+bool task_settles(struct task *t, enum task_state want)
+{
+	static const char *const names[] = {
+		[TASK_DONE] = "has returned",
+		[TASK_BLOCKED] = "is blocked",
+		[TASK_UNSETTLED] = "neither returns nor stays blocked",
+	};
+	enum task_state is = task_settle(t);
+
+	if (is == want)
+		return true;
+	printf("# the call %s, and not: %s\n", names[is], names[want]);
+	if (is != TASK_DONE)
+		print_stack(t->tid);
+	return false;
 }
 
 long task_join(struct task *t, int seconds)

@@ -27,8 +27,8 @@ int task_start(struct task *t, long (*fn)(void *arg), void *arg);
 bool task_done(struct task *t);
 /* Wait until the call has returned, or sleeps and is not being woken. */
 enum task_state task_settle(struct task *t);
-/* Where in the kernel it sleeps, for the message of a failed check. */
-const char *task_where(struct task *t);
+/* Does it come to that? If not, it is printed where in the kernel it sleeps. */
+bool task_settles(struct task *t, enum task_state want);
 /* Its result; -ETIME when it is not back after @seconds (it is then left). */
 long task_join(struct task *t, int seconds);
 

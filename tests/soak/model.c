@@ -309,6 +309,17 @@ static bool is_weak(const struct sector *s, const struct op *op)
 	return false;
 }
 
+/* May the file have ended before this sector after the operation wrote it? */
+static bool cut_meanwhile(const struct sector *s, const struct op *op)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->nr; i++)
+		if (s->v[i].kind == V_ABSENT && s->v[i].complete > op->issue)
+			return true;
+	return false;
+}
+
 /* End the versions that were there before the operation. */
 static void supersede(struct sector *s, const struct op *op, bool only_absent)
 {
@@ -327,7 +338,7 @@ static void supersede(struct sector *s, const struct op *op, bool only_absent)
 	 * which it was made and the data written, the data stays, unless
 	 * somebody may have cut the file off in between.
 	 */
-	if (op->kind == OP_TRUNCATE || only_absent || has_absent(s))
+	if (op->kind == OP_TRUNCATE || only_absent || cut_meanwhile(s, op))
 		return;
 	for (i = 0; i < s->nr; i++)
 		if (s->v[i].kind == V_GAP && live(&s->v[i]))

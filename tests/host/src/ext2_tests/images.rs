@@ -301,6 +301,60 @@ fn trees_made_by_mke2fs_are_read() {
     }
 }
 
+#[test]
+fn volumes_that_can_only_be_read_are_read() {
+    let scratch = Scratch::new();
+    let (root, files) = sample_tree(&scratch);
+    // Checksums come with an unused entry at the end of each block of a directory.
+    let features = "none,filetype,sparse_super,large_file,huge_file,dir_nlink,extra_isize";
+    for more in ["metadata_csum", "uninit_bg"] {
+        let args = format!("-b 1024 -O {features},{more}");
+        let image = populated(&scratch, 24 << 10, &args, Some(&root));
+        let mut volume = mount(&image);
+        let names = volume.superblock.features.forbid_write().to_string();
+        assert!(
+            names.contains(more) && names.contains("huge_file"),
+            "{names}"
+        );
+        for (path, content) in &files {
+            let ino = volume.resolve(path).unwrap();
+            assert!(volume.read(ino, u64::MAX).unwrap() == *content, "{path}");
+        }
+        let many = volume.resolve("many").unwrap();
+        assert_eq!(volume.entries(many).unwrap().len(), 152);
+    }
+}
+
+#[test]
+fn volumes_that_were_resized_are_right() {
+    let scratch = Scratch::new();
+    let (root, files) = sample_tree(&scratch);
+    // One block holds the descriptors of 32 groups, here of 256 KiB each.
+    let args = format!("-b 1024 -O {DEFAULT} -g 256 -I 128");
+    let image = populated(&scratch, 6 << 10, &args, Some(&root));
+    for (kib, descriptor_blocks) in [(6 << 10, 1), (30 << 10, 4), (12 << 10, 2)] {
+        run_ok(
+            tool("resize2fs")
+                .arg("-f")
+                .arg(&image)
+                .arg(format!("{kib}k")),
+        );
+        let mut volume = mount(&image);
+        assert_eq!(volume.geometry().blocks_count(), kib);
+        assert_eq!(volume.geometry().descriptor_blocks(), descriptor_blocks);
+        for (path, content) in &files {
+            let ino = volume.resolve(path).unwrap();
+            assert!(volume.read(ino, u64::MAX).unwrap() == *content, "{path}");
+        }
+        let name = format!("new-{kib}");
+        let new = volume.create(ROOT_INO, name.as_bytes()).unwrap();
+        // Takes blocks of many groups, whose bitmaps are looked at.
+        volume.write(new, 0, &pattern(kib, 1 << 20)).unwrap();
+        volume.unlink(ROOT_INO, name.as_bytes()).unwrap();
+        unmount(volume, &image);
+    }
+}
+
 /// The numbers after `words` in the lines of `text` that contain them.
 fn numbers(text: &str, words: &str) -> Vec<u32> {
     text.lines()

@@ -11,6 +11,13 @@
 : "${RETRYFS_SUITE:=trixie}"
 export RETRYFS_SERIES RETRYFS_SUITE
 
+# A script that another one runs ends with it, however that ended: no guest and no compiler is left.
+case ${RETRYFS_TIED:-} in
+'') export RETRYFS_TIED=$$ ;;
+$$) ;;
+*) RETRYFS_TIED=$$ exec setpriv --pdeathsig TERM "$0" "$@" ;;
+esac
+
 scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 # shellcheck disable=SC2034 # used by those that source this
 checkout=$(dirname "$scripts")

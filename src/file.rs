@@ -35,7 +35,7 @@ impl FileOperations<RetryFs> for RegularFile {
         let size = lock.i_size_read();
         let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
         let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
-        if start > size && in_block(size) {
+        if start > size && in_block(size) && !mutant!("old-tail-kept") {
             direct_writes_wait(&lock);
             lock.block_truncate_page::<FileAddressSpace>(size)?;
         }
@@ -64,7 +64,7 @@ impl FileOperations<RetryFs> for RegularFile {
 /// of it is written back later. A direct write to the rest that is in flight meanwhile would be
 /// overtaken by that, and lost.
 fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
-    if inode.data().direct_writes() {
+    if inode.data().direct_writes() && !mutant!("part-no-wait") {
         inode.dio_wait();
     }
 }

@@ -72,7 +72,9 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
     })?;
     if run.new {
         let (start, len) = (run.blocks.start.into(), run.blocks.len.into());
-        inode.sb().clean_bdev_aliases(start, len);
+        if !mutant!("aliases-kept") {
+            inode.sb().clean_bdev_aliases(start, len);
+        }
         inode.mark_inode_dirty();
     }
     Ok(run)

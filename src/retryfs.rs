@@ -16,6 +16,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod mutant;
+
 mod attributes;
 mod blocks;
 mod dio;

@@ -514,7 +514,8 @@ impl<T: BioOwner> EndedBio<T> {
             // SAFETY: The function takes any status.
             to_result(unsafe { bindings::blk_status_to_errno(bio.bi_status) })
         };
-        self.0.release_pages(is_read);
+        self.0
+            .release_pages(is_read && !cfg!(mutant = "kfs-read-clean"));
         (self.0.data(), result)
     }
 }

@@ -75,6 +75,17 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
         unsafe { InodeLocked::from_raw(self.as_ptr()) }
     }
 
+    /// What no code may do, for a mutant to do: gives the lock back while `f` runs.
+    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
+    pub fn unlocked<R>(&self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: The lock is held, and is held again when this returns.
+        unsafe { bindings::inode_unlock(self.as_ptr()) };
+        let result = f();
+        // SAFETY: The inode is valid.
+        unsafe { bindings::inode_lock(self.as_ptr()) };
+        result
+    }
+
     /// Sets the size of the file in bytes.
     pub fn i_size_write(&self, size: u64) {
         // SAFETY: The lock is held exclusively, which is what writers of `i_size` need.

@@ -273,7 +273,9 @@ impl<F: KiocbOwner> Iocb<F> {
     /// Ends everything that hangs on the kiocb.
     #[inline]
     fn end(&mut self) {
-        drop(self.take_private());
+        if !cfg!(mutant = "kfs-private-left") {
+            drop(self.take_private());
+        }
         self.inode_dio_end();
     }
 }
@@ -441,6 +443,11 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
             // SAFETY: The kiocb is valid and the request has not been completed: this is called by
             // `complete`, which consumes the value, or else by `drop`.
             unsafe { ki_complete(self.0.kiocb.as_ptr(), ret) };
+            #[cfg(mutant = "kfs-complete-twice")]
+            // SAFETY: There is no safety in this.
+            unsafe {
+                ki_complete(self.0.kiocb.as_ptr(), ret)
+            };
         }
     }
 

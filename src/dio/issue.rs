@@ -131,8 +131,10 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
                 // The caller has flushed the range, but that was before the lock. Blocks that came
                 // since have their data in the page cache only. (In this order: what is flushed
                 // after the look-up includes the data of every block that the look-up found.)
-                self.iocb
-                    .write_and_wait_range(bytes.start as i64, bytes.end as i64)?;
+                if !mutant!("read-no-flush") {
+                    self.iocb
+                        .write_and_wait_range(bytes.start as i64, bytes.end as i64)?;
+                }
                 Ok(Some(Run {
                     bytes,
                     physical,
@@ -142,7 +144,11 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
             Mapping::Hole { len } => {
                 let bytes = extent::run(pos, end, len, bits);
                 let len = (bytes.end - bytes.start) as usize;
-                let zeroed = self.iter.zero(len);
+                let zeroed = if mutant!("hole-not-zeroed") {
+                    len
+                } else {
+                    self.iter.zero(len)
+                };
                 let pos = bytes.start + zeroed as u64;
                 self.request.outcome.issued_to(pos);
                 if zeroed < len {
@@ -164,7 +170,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         let wanted = extent::blocks_wanted(pos, end, bits);
         let eof = bits.blocks(self.request.i_size);
 
-        let mapping = if block < eof {
+        let mapping = if block < eof && !mutant!("hole-direct") {
             let inside = u32::try_from(eof - block).unwrap_or(u32::MAX);
             F::map(locked, block, wanted.min(inside))?
         } else {
@@ -192,12 +198,12 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
     /// Issues the bios for a run.
     fn issue_run(&mut self, run: &Run) -> Result {
         let bits = self.bits();
-        if run.fresh {
+        if run.fresh && !mutant!("new-head") {
             self.issue_zeroes(run, extent::unwritten_head(&run.bytes, bits));
         }
         let issued = self.issue_data(run);
         let written = run.bytes.start..self.pos();
-        if run.fresh && !written.is_empty() {
+        if run.fresh && !written.is_empty() && !mutant!("new-tail") {
             self.issue_zeroes(run, extent::unwritten_tail(&written, bits));
         }
         issued
@@ -269,7 +275,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
     }
 
     /// Waits for what was issued so far.
-    fn dio_bio_wait(&mut self) {
+    pub(super) fn dio_bio_wait(&mut self) {
         let bios = state::await_sync(self.dio, self.issued);
         dio_bio_reap(bios, &mut self.request.outcome);
         state::resume(self.dio);

@@ -83,9 +83,15 @@ impl<E: Copy> Outcome<E> {
         let Some((failed, _)) = self.failed else {
             return self.issued;
         };
-        let end = failed.min(self.issued);
+        let end = if mutant!("whole-count") {
+            self.issued
+        } else {
+            failed.min(self.issued)
+        };
         match self.new_from {
-            Some(new) if failed >= new => bits.round_down(end).max(self.start),
+            Some(new) if failed >= new && !mutant!("part-of-block") => {
+                bits.round_down(end).max(self.start)
+            }
             _ => end,
         }
     }

@@ -53,9 +53,10 @@ pub(crate) fn decide(is_sync: bool, end: u64, i_size: u64, stop: Stop) -> Wait {
         return Wait::Sync;
     }
     match stop {
-        Stop::Error => Wait::Switch(Reason::Error),
-        Stop::Hole => Wait::Switch(Reason::Hole),
-        Stop::End if end > i_size => Wait::Switch(Reason::Extend),
-        Stop::End => Wait::Async,
+        Stop::Error if !mutant!("error-async") => Wait::Switch(Reason::Error),
+        Stop::Hole if !mutant!("hole-async") => Wait::Switch(Reason::Hole),
+        Stop::End if mutant!("overwrite-waits") => Wait::Switch(Reason::Extend),
+        Stop::End if end > i_size && !mutant!("extend-async") => Wait::Switch(Reason::Extend),
+        _ => Wait::Async,
     }
 }

@@ -54,8 +54,10 @@ impl Request {
     pub(super) fn count(&self) -> Result<usize> {
         let count = self.outcome.count(self.bits)?;
         Ok(match self.op {
-            Op::Read => count.min(self.i_size.saturating_sub(self.start)),
-            Op::Write => count,
+            Op::Read if !mutant!("read-past-eof") => {
+                count.min(self.i_size.saturating_sub(self.start))
+            }
+            _ => count,
         } as usize)
     }
 }

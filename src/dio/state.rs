@@ -103,12 +103,17 @@ impl<K, L: BioList> State<K, L> {
     pub(crate) fn bio_end(&mut self, bio: L::Bio) -> Wake<'_, K> {
         self.ended.push(bio);
         self.in_flight -= 1;
-        if self.in_flight != 0 {
+        let early = match self.phase {
+            Phase::Armed(_) => mutant!("kick-early"),
+            Phase::Waiting => mutant!("wake-early"),
+            _ => false,
+        };
+        if self.in_flight != 0 && !early {
             return Wake::Nobody;
         }
         match mem::replace(&mut self.phase, Phase::Done) {
             Phase::Waiting => Wake::Waiter,
-            Phase::Armed(iocb) => {
+            Phase::Armed(iocb) if !mutant!("no-kick") => {
                 self.phase = Phase::Kicked(iocb);
                 match &self.phase {
                     Phase::Kicked(iocb) => Wake::Retry(iocb),
@@ -135,7 +140,7 @@ impl<K, L: BioList> State<K, L> {
     /// If all bios have ended, there is nothing to retry for: the control block comes back, and the
     /// caller reaps.
     pub(crate) fn arm(&mut self, issued: u32, iocb: K) -> Result<(), K> {
-        if self.submitted(issued) {
+        if self.submitted(issued) && !mutant!("arm-late") {
             return Err(iocb);
         }
         self.phase = Phase::Armed(iocb);

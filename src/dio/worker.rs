@@ -326,7 +326,17 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     locked: Option<&InodeLocked<F, Exclusive>>,
 ) -> Step<E, F> {
     let is_retry = wait.is_none();
-    let (mut iocb, bios) = match dio_await_one(iocb, &dio, &request, wait) {
+    let awaited = match locked {
+        #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
+        Some(locked)
+            if cfg!(mutant = "kfs-extend-unlocked")
+                == (request.start + request.len as u64 > request.i_size) =>
+        {
+            locked.unlocked(|| dio_await_one(iocb, &dio, &request, wait))
+        }
+        _ => dio_await_one(iocb, &dio, &request, wait),
+    };
+    let (mut iocb, bios) = match awaited {
         Await::Retry(queued) => return Step::Retry(queued),
         Await::Ended(iocb, bios) => (iocb, bios),
     };

@@ -17,6 +17,7 @@ enum ver_kind {
 #define MANY	40U	/* versions of a sector that are told apart */
 
 unsigned int model_page_shift = 12;
+bool model_loose_end;
 
 static uint64_t min64(uint64_t a, uint64_t b)
 {
@@ -230,7 +231,8 @@ static bool may_begin(struct file *f, struct op *op)
 		while (f->writers)
 			pthread_cond_wait(&f->idle, &f->lock);
 		op->off = f->lo;
-		if (f->lo != f->hi || op->off + op->len > f->max) {
+		if (f->lo != f->hi || op->off + op->len > f->max ||
+		    (!op->cached && op->off % SECTOR)) {
 			f->append = false;
 			return false;
 		}
@@ -467,7 +469,8 @@ static void collect(const struct sector *s, const struct op *op, struct may *may
 			 * of a page when a truncate comes by. And who loads from
 			 * a mapping is told no size.
 			 */
-			if (v->complete > op->issue || op->kind == OP_LOAD)
+			if (v->complete > op->issue || op->kind == OP_LOAD ||
+			    model_loose_end)
 				may->zero = true;
 			break;
 		default:

@@ -122,6 +122,12 @@ struct may {
 };
 
 extern unsigned int model_page_shift;
+/*
+ * Of a file that is being extended by a direct write, a buffered reader may see
+ * the new size and zeros: true for ext4 and others, where the page with the end
+ * of the file is read in before, and dropped after, the size is changed.
+ */
+extern bool model_loose_end;
 
 int model_init(struct file *f, int id, off_t base, uint64_t max);
 

@@ -61,9 +61,25 @@ struct req *worker_free_req(struct worker *w)
 	return &w->reqs[i];
 }
 
-/* Is the result one that the call may have, whatever the data is? */
-static const char *result_ok(const struct op *op, ssize_t res, char *fault)
+/*
+ * When a direct write could not drop a page that somebody was writing to, the
+ * next one to sync the file is told so, with an error.
+ */
+static bool may_be_told(const struct req *r)
 {
+	const struct op *op = &r->op;
+	uint32_t has = op->f->features;
+
+	if (!(has & F_DIRECT_WRITE) || !(has & (F_CACHED_WRITE | F_STORE)))
+		return false;
+	return op->kind == OP_FSYNC || op->kind == OP_FDATASYNC ||
+	       op->kind == OP_MSYNC || op->kind == OP_RANGE || r->how.rwf;
+}
+
+/* Is the result one that the call may have, whatever the data is? */
+static const char *result_ok(const struct req *r, ssize_t res, char *fault)
+{
+	const struct op *op = &r->op;
 	const struct file *f = op->f;
 
 	if (fault) {
@@ -71,8 +87,10 @@ static const char *result_ok(const struct op *op, ssize_t res, char *fault)
 
 		return f->failing || op->lo <= page ? NULL : "SIGBUS inside the file";
 	}
+	if (res < 0 && f->failing)
+		return NULL;
 	if (res < 0)
-		return f->failing ? NULL : strerror(-res);
+		return res == -EIO && may_be_told(r) ? NULL : strerror(-res);
 	if (op_writes(op) && op->kind != OP_TRUNCATE && res != (ssize_t)op->len)
 		return f->failing ? NULL : "a short write";
 	return NULL;
@@ -86,7 +104,7 @@ static void finish(struct worker *w, struct req *r, ssize_t res, char *fault)
 
 	log_end(&r->op, res);
 	if (!wrong)
-		wrong = result_ok(&r->op, res, fault);
+		wrong = result_ok(r, res, fault);
 	if (!wrong && op_reads(&r->op) && res > 0) {
 		sector = check_bytes(r->op.f, r->buf, r->op.off, res, w->may, what,
 				     sizeof(what));

@@ -329,10 +329,10 @@ fn volumes_that_can_only_be_read_are_read() {
 fn volumes_that_were_resized_are_right() {
     let scratch = Scratch::new();
     let (root, files) = sample_tree(&scratch);
-    // One block holds the descriptors of 32 groups, here of 256 KiB each.
-    let args = format!("-b 1024 -O {DEFAULT} -g 256 -I 128");
+    // One block holds the descriptors of 32 groups, here of 512 KiB each.
+    let args = format!("-b 1024 -O {DEFAULT} -g 512 -I 128");
     let image = populated(&scratch, 6 << 10, &args, Some(&root));
-    for (kib, descriptor_blocks) in [(6 << 10, 1), (30 << 10, 4), (12 << 10, 2)] {
+    for (kib, descriptor_blocks) in [(8 << 10, 1), (40 << 10, 3), (20 << 10, 2)] {
         run_ok(
             tool("resize2fs")
                 .arg("-f")
@@ -1023,14 +1023,23 @@ fn damaged_volumes_never_panic() {
         }
     }
 
-    let mut state = 12345u32;
-    let mut random = move |below: usize| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as usize % below
+    // More rounds, for who has the time: each is another one.
+    let rounds = match std::env::var("DAMAGE_ROUNDS") {
+        Ok(rounds) => rounds.parse().expect("DAMAGE_ROUNDS is a number"),
+        Err(_) => 1500,
     };
-    for _ in 0..1500 {
+    for round in 0..rounds {
+        // Seen when this one fails.
+        println!("round {round}");
+        let mut state = pattern(round, 4)
+            .iter()
+            .fold(1u32, |n, &b| (n << 8) ^ u32::from(b));
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as usize % below
+        };
         let mut bytes = good.clone();
         for _ in 0..1 + random(4) {
             let place = places[random(places.len())].clone();

@@ -82,21 +82,6 @@ fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run> {
     Some(Run { start, len })
 }
 
-/// Free bits below `end`.
-pub(crate) fn count_free(bits: &[u8], end: u32) -> u32 {
-    let mut free = 0u32;
-    let mut start = 0;
-    while start < end {
-        let mut clear = !word(bits, start as usize / 64);
-        if end - start < 64 {
-            clear &= (1 << (end - start)) - 1;
-        }
-        free = free.saturating_add(clear.count_ones());
-        start = start.saturating_add(64);
-    }
-    free
-}
-
 /// Looks for up to `want` free bits below `end`, near `goal`.
 ///
 /// If `goal` itself is free, the run that begins there is taken, be it ever so short: a file that

@@ -67,11 +67,6 @@ impl<'a> Name<'a> {
             _ => None,
         }
     }
-
-    /// The bytes.
-    pub(crate) const fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
 }
 
 /// The number that stands for a file type in an entry.

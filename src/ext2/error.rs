@@ -69,11 +69,6 @@ impl Corrupt {
             found: Some(found),
         }
     }
-
-    /// Where it was found.
-    pub(crate) const fn place(&self) -> Place {
-        self.place
-    }
 }
 
 impl fmt::Display for Corrupt {

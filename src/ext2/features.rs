@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The three feature sets of a superblock, and the names of their bits.
+//! The three feature sets of a superblock, and the names of bits that can stand in the way.
 //!
 //! The names are those that `dumpe2fs` prints, so that a refused mount tells its user a word that
 //! can be given to `mke2fs -O` or `tune2fs -O`.
 
 use core::fmt;
 
-/// Compatible feature: directories may have hash indexes; they stay readable without.
-pub(crate) const COMPAT_DIR_INDEX: u32 = 0x20;
-/// Compatible feature: the volume was made as ext3 or ext4 with a journal.
-pub(crate) const COMPAT_HAS_JOURNAL: u32 = 0x4;
 /// Compatible feature: blocks after the group descriptors are kept for growing the volume.
 pub(crate) const COMPAT_RESIZE_INODE: u32 = 0x10;
 /// Compatible feature: only two groups, named in the superblock, hold backups.
@@ -31,22 +27,6 @@ pub(crate) const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE;
 /// Read-only compatible features with which a volume can be written.
 pub(crate) const RO_COMPAT_SUPPORTED: u32 =
     RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | RO_COMPAT_BTREE_DIR;
-
-const COMPAT_NAMES: &[(u32, &str)] = &[
-    (0x1, "dir_prealloc"),
-    (0x2, "imagic_inodes"),
-    (COMPAT_HAS_JOURNAL, "has_journal"),
-    (0x8, "ext_attr"),
-    (COMPAT_RESIZE_INODE, "resize_inode"),
-    (COMPAT_DIR_INDEX, "dir_index"),
-    (0x40, "lazy_bg"),
-    (0x80, "exclude_inode"),
-    (0x100, "snapshot_bitmap"),
-    (COMPAT_SPARSE_SUPER2, "sparse_super2"),
-    (0x400, "fast_commit"),
-    (0x800, "stable_inodes"),
-    (0x1000, "orphan_file"),
-];
 
 const INCOMPAT_NAMES: &[(u32, &str)] = &[
     (0x1, "compression"),
@@ -87,11 +67,10 @@ const RO_COMPAT_NAMES: &[(u32, &str)] = &[
     (0x10000, "orphan_present"),
 ];
 
-/// Which of the three sets a bit belongs to.
+/// Which set a bit belongs to. Compatible features are not among them: whether a driver knows them
+/// or not, it can use the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// A driver that does not know a bit of this set may use the volume.
-    Compat,
     /// A driver that does not know a bit of this set must not mount the volume.
     Incompat,
     /// A driver that does not know a bit of this set may read the volume only.
@@ -119,7 +98,6 @@ impl fmt::Display for Named {
     /// `extent, 64bit, unknown 0x80000000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = match self.set {
-            Set::Compat => COMPAT_NAMES,
             Set::Incompat => INCOMPAT_NAMES,
             Set::RoCompat => RO_COMPAT_NAMES,
         };

@@ -85,11 +85,6 @@ impl Geometry {
         self.blocks_count
     }
 
-    /// The block at which group 0 begins: 1 with blocks of 1 KiB, else 0.
-    pub(crate) const fn first_data_block(&self) -> u32 {
-        self.first_data_block
-    }
-
     /// Blocks of every group but perhaps the last.
     pub(crate) const fn blocks_per_group(&self) -> u32 {
         self.blocks_per_group.get()
@@ -113,11 +108,6 @@ impl Geometry {
     /// Size of an inode on the disk, in bytes.
     pub(crate) const fn inode_size(&self) -> u32 {
         1 << self.inode_bits
-    }
-
-    /// First inode number that is not reserved.
-    pub(crate) const fn first_ino(&self) -> u32 {
-        self.first_ino
     }
 
     /// Blocks of one group's inode table.

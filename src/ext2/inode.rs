@@ -201,7 +201,6 @@ impl Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FastSymlink {
     bytes: [u8; FAST_SYMLINK_BYTES],
-    len: usize,
 }
 
 impl FastSymlink {
@@ -217,15 +216,7 @@ impl FastSymlink {
             .get_mut(..last_kept)?
             .get_mut(..target.len())?
             .copy_from_slice(target);
-        Some(FastSymlink {
-            bytes,
-            len: target.len(),
-        })
-    }
-
-    /// The target, without a 0 byte at the end.
-    pub(crate) fn target(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        Some(FastSymlink { bytes })
     }
 
     /// The target with the 0 bytes after it, of which there is at least one.

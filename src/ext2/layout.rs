@@ -76,12 +76,9 @@ impl<'a> Layout<'a> {
         const OUTSIDE: &str = "block pointer outside the volume";
         const METADATA: &str = "block pointer into metadata";
         let geometry = self.geometry;
-        let last = match len.checked_sub(1).and_then(|n| start.checked_add(n)) {
-            Some(last) if last < geometry.blocks_count() => last,
-            _ => return Err(Corrupt::found(at, OUTSIDE, start.into())),
-        };
-        let (Some((first_group, _)), Some((last_group, _))) =
-            (geometry.locate_block(start), geometry.locate_block(last))
+        let last = len.checked_sub(1).and_then(|n| start.checked_add(n));
+        let last = last.and_then(|last| geometry.locate_block(last));
+        let (Some((first_group, _)), Some((last_group, _))) = (geometry.locate_block(start), last)
         else {
             return Err(Corrupt::found(at, OUTSIDE, start.into()));
         };

@@ -38,10 +38,13 @@ fn reads_what_is_there() {
     .unwrap();
     let g = sb.geometry;
     assert_eq!((g.block_bits(), g.block_size()), (10, 1024));
-    assert_eq!((g.blocks_count(), g.first_data_block()), (20_000, 1));
+    assert_eq!((g.blocks_count(), g.group_first_block(0)), (20_000, 1));
     assert_eq!((g.groups(), g.blocks_per_group()), (3, 8192));
     assert_eq!((g.inodes_count(), g.inodes_per_group()), (3072, 1024));
-    assert_eq!((g.inode_size(), g.first_ino()), (256, 11));
+    assert_eq!(
+        (g.inode_size(), g.is_file_ino(10), g.is_file_ino(11)),
+        (256, false, true)
+    );
     assert_eq!(g.inode_table_blocks(), 256);
     assert!(g.has_filetype());
     assert_eq!(sb.reserved_blocks, 1000);
@@ -63,10 +66,8 @@ fn revision_0_has_fixed_inodes() {
         put16(b, 0x58, 999);
     })
     .unwrap();
-    assert_eq!(
-        (sb.geometry.inode_size(), sb.geometry.first_ino()),
-        (128, 11)
-    );
+    assert_eq!(sb.geometry.inode_size(), 128);
+    assert!(!sb.geometry.is_file_ino(10) && sb.geometry.is_file_ino(11));
 }
 
 #[test]
@@ -267,8 +268,7 @@ fn large_files() {
 /// Does all the arithmetic there is on a geometry; none of it may panic.
 fn exercise(g: &Geometry) {
     assert!(g.overhead() <= g.blocks_count());
-    let first_of_all = g.first_data_block();
-    let mut next = first_of_all;
+    let mut next = g.group_first_block(0);
     let probe = |group: u32| {
         let first = g.group_first_block(group);
         assert!(first < g.blocks_count());

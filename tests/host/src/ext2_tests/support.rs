@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::ext2::{
     block_map::PointerBlocks,
     group::{Group, GroupLayout},
+    inode::FastSymlink,
     superblock::Superblock,
     truncate::FreeBlocks,
     Corrupt, Geometry, Layout,
@@ -31,6 +32,11 @@ pub(super) fn get16(bytes: &[u8], offset: usize) -> u16 {
 /// Reads a little-endian 32-bit number.
 pub(super) fn get32(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap())
+}
+
+/// The target of a symbolic link, without the 0 bytes after it.
+pub(super) fn target(link: &FastSymlink) -> &[u8] {
+    link.zero_terminated().split(|&b| b == 0).next().unwrap()
 }
 
 /// A volume to be described by [`Spec::superblock`].

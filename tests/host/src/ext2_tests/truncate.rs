@@ -145,6 +145,8 @@ proptest! {
                 assert_eq!(left, expected);
                 assert_eq!(file.device.in_use(), left.len() + pointer_blocks, "lost blocks");
                 // No block of pointers on the way is kept without need.
+                let used = |bytes: &Vec<u8>| bytes.iter().any(|&b| b != 0);
+                assert!(file.device.pointers.values().all(used));
                 if keep == 0 {
                     assert_eq!(file.device.in_use(), 0);
                     assert_eq!(file.root, [0; 15]);
@@ -269,7 +271,16 @@ fn an_unreadable_block_loses_blocks_but_keeps_no_pointers() {
     with_layout(&Spec::default(), |layout| {
         let mut file = File::new(layout);
         let base = 12 + P;
-        for file_block in [0, 11, 12, base, base + P, base + 5 * P, base + P * P] {
+        for file_block in [
+            0,
+            11,
+            12,
+            base,
+            base + P,
+            base + 5 * P,
+            base + 200 * P,
+            base + P * P,
+        ] {
             file.add(layout, file_block, 0);
         }
         let double = file.root[13];

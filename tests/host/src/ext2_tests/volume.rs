@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use super::support::target;
 use crate::ext2::{
     bitmap::{self, Kind, Run},
     block_map::{store_pointers, store_root, Branch, Mapping, Path, PointerBlocks, Slot},
@@ -351,7 +352,7 @@ impl Volume {
     pub(super) fn read(&mut self, ino: u32, max: u64) -> Result<Vec<u8>> {
         let inode = self.inode(ino)?;
         if let Content::FastSymlink(link) = inode.content {
-            return Ok(link.target().to_vec());
+            return Ok(target(&link).to_vec());
         }
         let size = inode.size.min(max) as usize;
         let bits = self.geometry().block_bits();
@@ -562,7 +563,7 @@ impl Volume {
         group_counts.take_inode(group, is_dir)?;
         group_counts.store(group, self.disk.descriptor(group))?;
         let size = match &content {
-            Content::FastSymlink(link) => link.target().len() as u64,
+            Content::FastSymlink(link) => target(link).len() as u64,
             _ => 0,
         };
         let inode = Inode {

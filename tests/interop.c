@@ -158,6 +158,14 @@ static void check_tree(struct __test_metadata *_metadata, struct vol *v, uint64_
 	struct stat st;
 	int i;
 
+	/* before it is read: that moves atime */
+	ASSERT_EQ(0, stat(vol_path("d/f3"), &st));
+	EXPECT_EQ(06751, st.st_mode & 07777);
+	EXPECT_EQ(100001, st.st_uid);
+	EXPECT_EQ(100002, st.st_gid);
+	EXPECT_EQ(1222222222, st.st_mtime);
+	EXPECT_EQ(1111111111, st.st_atime);
+
 	for (i = 0; i < FILES; i++) {
 		const char *diff = file_diff(v->bs, i, gen, 0);
 
@@ -180,12 +188,6 @@ static void check_tree(struct __test_metadata *_metadata, struct vol *v, uint64_
 	ASSERT_EQ(0, stat(vol_path("dev"), &st));
 	EXPECT_EQ(S_IFBLK | 0600, st.st_mode);
 	EXPECT_EQ(makedev(259, 66000), st.st_rdev);
-	ASSERT_EQ(0, stat(vol_path("d/f3"), &st));
-	EXPECT_EQ(06751, st.st_mode & 07777);
-	EXPECT_EQ(100001, st.st_uid);
-	EXPECT_EQ(100002, st.st_gid);
-	EXPECT_EQ(1222222222, st.st_mtime);
-	EXPECT_EQ(1111111111, st.st_atime);
 }
 
 /* Change what is there: every kind of thing goes, shrinks, grows or moves. */
@@ -211,6 +213,23 @@ static void change_tree(struct __test_metadata *_metadata, struct vol *v, uint64
 	ASSERT_EQ(0, rename(vol_path("fast"), vol_path("fast2")));
 }
 
+static void check_changed(struct __test_metadata *_metadata, struct vol *v, uint64_t gen)
+{
+	struct stat st;
+	int i;
+
+	for (i = 0; i < FILES; i++)
+		EXPECT_EQ(NULL, file_diff(v->bs, i, gen, i % 2 ? O_DIRECT : 0))
+			TH_LOG("file %d", i);
+	EXPECT_EQ(0, lstat(vol_path("fast2"), &st));
+	EXPECT_EQ(-1, lstat(vol_path("fast"), &st));
+	EXPECT_EQ(-1, lstat(vol_path("slow"), &st));
+	ASSERT_EQ(0, lstat(vol_path("hard"), &st));
+	EXPECT_EQ(2, st.st_nlink);
+	for (i = 0; i < ENTRIES; i++)
+		EXPECT_EQ(0, access(vol_path(entry(i)), F_OK)) TH_LOG("entry %d", i);
+}
+
 static int switch_to(struct vol *v, const char *fstype)
 {
 	int err = vol_umount(v);
@@ -227,24 +246,18 @@ TEST_F(interop, ours_read_by_ext4)
 	check_tree(_metadata, &self->v, 1);
 	change_tree(_metadata, &self->v, 2);
 	ASSERT_EQ(0, switch_to(&self->v, env_fstype()));
-	EXPECT_EQ(0, access(vol_path("fast2"), F_OK) | !access(vol_path("fast"), F_OK));
-	EXPECT_EQ(NULL, file_diff(self->v.bs, 9, 2, 0));
-	EXPECT_EQ(NULL, file_diff(self->v.bs, 12, 2, O_DIRECT));
+	check_changed(_metadata, &self->v, 2);
 }
 
 TEST_F(interop, ext4_read_by_us)
 {
-	int i;
-
 	ASSERT_EQ(0, switch_to(&self->v, "ext4"));
 	make_tree(_metadata, &self->v, 1);
 	ASSERT_EQ(0, switch_to(&self->v, env_fstype()));
 	check_tree(_metadata, &self->v, 1);
 	change_tree(_metadata, &self->v, 2);
 	ASSERT_EQ(0, switch_to(&self->v, "ext4"));
-	for (i = 0; i < FILES; i++)
-		EXPECT_EQ(NULL, file_diff(self->v.bs, i, 2, i % 2 ? O_DIRECT : 0))
-			TH_LOG("file %d", i);
+	check_changed(_metadata, &self->v, 2);
 }
 
 /* The counts of free things that one leaves are those that the other finds. */
@@ -260,7 +273,8 @@ TEST_F(interop, free_counts)
 	EXPECT_EQ(ours.f_bfree, theirs.f_bfree);
 	EXPECT_EQ(ours.f_ffree, theirs.f_ffree);
 	EXPECT_EQ(ours.f_files, theirs.f_files);
-	EXPECT_EQ(ours.f_blocks, theirs.f_blocks);
+	/* ext4 also counts the blocks kept for more descriptors as not usable */
+	EXPECT_LE(theirs.f_blocks, ours.f_blocks);
 	EXPECT_EQ(ours.f_bsize, theirs.f_bsize);
 	EXPECT_EQ(0, memcmp(&ours.f_fsid, &theirs.f_fsid, sizeof(ours.f_fsid)));
 }

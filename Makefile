@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test shell buildroot kernels update
+.PHONY: run test shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -47,6 +47,8 @@ kernels:
 	@scripts/kernel debug
 update:
 	@scripts/buildroot update
+prune:
+	@scripts/prune
 
 .PHONY: help
 help:
@@ -65,6 +67,7 @@ help:
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'
 	@echo '  update          - ask the archive for newer packages and a newer point release'
+	@echo '  prune           - remove from the cache what was not used for a week'
 	@echo '  Documentation/rig.rst tells more.'
 
 .DEFAULT_GOAL := modules

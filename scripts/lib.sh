@@ -14,7 +14,7 @@ export RETRYFS_SERIES RETRYFS_SUITE
 # A script that another one runs ends with it, however that ended: no guest and no compiler is left.
 case ${RETRYFS_TIED:-} in
 '') export RETRYFS_TIED=$$ ;;
-$$) ;;
+"$$") ;;
 *) RETRYFS_TIED=$$ exec setpriv --pdeathsig TERM "$0" "$@" ;;
 esac
 
@@ -118,7 +118,8 @@ make_once() {
 	local dir=$1 name
 	name=${dir##*/}
 	shift
-	[ ! -d "$dir" ] || return 0
+	# The time stamp is for scripts/prune.
+	[ ! -d "$dir" ] || { touch "$dir"; return 0; }
 	(
 		lock "$name"
 		[ ! -d "$dir" ] || exit 0

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The tables of scripts/bench, from its result ($now[0]) and that of the run before ($before[0]).
+
+def right($n): tostring | " " * ([$n - length, 0] | max) + .;
+def left($n): tostring | . + " " * ([$n - length, 0] | max);
+def fixed($digits): if . == null then "-" else
+	(. * pow(10; $digits) | round | tostring) as $all | ("0" * ([$digits + 1 - ($all | length), 0] | max) + $all)
+	| if $digits == 0 then . else .[:-$digits] + "." + .[-$digits:] end end;
+def ratio($a; $b): if $a == null or $b == null then "-" else $a / $b | fixed(2) end;
+
+def targets: ["raw", "ext2", "ext4", "xfs", "retryfs"];
+def row($head; $cells): "  " + ($head | left(24)) + ($cells | map(right(9)) | add);
+def heads: targets;
+
+def cost($file; $completion; $job; $target): first($file.results[]
+	| select(.what == "cost" and .completion == $completion and .job == $job and .target == $target) | .instructions) // null;
+
+def verdict($is; $target): if $is == null then "-" elif $is <= $target then "met" else "missed" end;
+
+def costs($completion; $jobs):
+	row(""; heads + ["/ext2", "/ext4", "/xfs", "target", "", "before"]),
+	($jobs[] as [$job, $name]
+	| (targets | map({ (.): cost($now[0]; $completion; $job; .) }) | add) as $c
+	| ($c.ext2 // null) as $goal
+	| row($name; (targets | map($c[.] // "-"))
+		+ [ratio($c.retryfs; $c.ext2), ratio($c.retryfs; $c.ext4), ratio($c.retryfs; $c.xfs)]
+		+ (if $completion == "inline" and ($job | contains("4k")) then [$goal, verdict($c.retryfs; $goal)] else ["", ""] end)
+		+ [($before[0] // { results: [] } | cost(.; $completion; $job; "retryfs")) // "-"]));
+
+def four: [["read-4k-qd1", "4 KiB read, qd 1"], ["read-4k-qd16", "4 KiB read, qd 16"],
+	["write-4k-qd1", "4 KiB overwrite, qd 1"], ["write-4k-qd16", "4 KiB overwrite, qd 16"]];
+
+# The control block of a request comes from the aio core, whatever the target.
+def per_request($file; $target; $op; $event): [$file.results[]
+	| select(.what == "event" and .target == $target and .op == $op and (.event | startswith($event))
+		and (.place != "io_submit_one")) | .per_request] | add // 0;
+def events($event; $name; $goal): ("read", "write") as $op
+	| (targets | map(per_request($now[0]; .; $op; $event))) as $n
+	| row("\($name), \($op | if . == "write" then "overwrite" else . end)";
+		($n | map(fixed(2))) + ["", "", ""]
+		+ (if $goal == null then ["", ""] else [$goal, verdict($n[-1] | round; $goal)] end)
+		+ [if $before[0] then per_request($before[0]; "retryfs"; $op; $event) | fixed(2) else "-" end]);
+
+def inflight($file; $target; $job): first($file.results[]
+	| select(.what == "inflight" and .target == $target and .job == $job)) // null;
+def running($job; $name; $goal):
+	(targets | map(inflight($now[0]; .; $job))) as $n
+	| row($name + ", most"; ($n | map(.most // "-")) + ["", "", ""]
+		+ (if $goal == null then ["", ""] else [$goal, if ($n[-1].most // 0) >= $goal then "met" else "missed" end] end)
+		+ [inflight($before[0] // { results: [] }; "retryfs"; $job).most // "-"]),
+	row($name + ", mean"; $n | map(.mean | fixed(1)));
+
+$now[0] as $r
+| "retryfs \($r.commit), \($r.started), on Linux \($r.versions.kernel)",
+"QEMU \($r.versions.qemu) counting instructions, \($r.versions.fio), gcc \($r.versions.gcc), rustc \($r.versions.rustc)",
+if $before[0] then "before: \($before[0].commit), \($before[0].started)" else empty end,
+"",
+"Instructions per request; the device ends it before its submission returns",
+costs("inline"; four + [["read-64k", "64 KiB read, in order"], ["write-64k", "64 KiB overwrite, in order"]]),
+"",
+"Instructions per request; the device ends it in an interrupt after its submission",
+costs("interrupt"; four),
+"",
+"Per 4 KiB request at qd 16, ended in an interrupt (the aio core's own allocation not counted)",
+row(""; heads + ["", "", "", "target", "", "before"]),
+events("km"; "allocations"; 2),
+events("workqueue"; "work items"; null),
+"",
+"4 KiB overwrites in flight on a device that takes 100 ms",
+row(""; heads + ["", "", "", "target", "", "before"]),
+running("aio-qd32"; "aio, qd 32"; 32),
+running("sync-8-threads"; "8 sync threads"; null),
+"",
+"Where retryfs allocates and queues (per request):",
+($r.results[] | select(.what == "event" and .target == "retryfs") | "  \(.op | left(6)) \(.event | left(36)) \(.per_request | fixed(2))  \(.place)")

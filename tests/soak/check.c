@@ -80,7 +80,7 @@ static bool sector_ok(const char *p, size_t in, size_t len, uint64_t pos,
 	struct stamp s;
 	int k;
 
-	if (may->zero && all_zero(p, len))
+	if (may->all || (may->zero && all_zero(p, len)))
 		return true;
 	/* What it says it is comes first: that is right as a rule. */
 	if (!in && len == SECTOR) {

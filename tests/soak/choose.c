@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <unistd.h>
 
+#include "kselftest.h"
 #include "soak.h"
 
 #define KB	1024U
@@ -39,7 +40,7 @@ void choose_features(struct soak *s)
 
 		rng_seed(&r, s->seed, s->round, 1000 + i);
 		f->features = 0;
-		for (k = 0; k < sizeof(odds) / sizeof(odds[0]); k++)
+		for (k = 0; k < ARRAY_SIZE(odds); k++)
 			if (rng_percent(&r, odds[k].percent))
 				f->features |= odds[k].feature;
 		if (!(f->features & (F_CACHED_WRITE | F_STORE)))
@@ -55,7 +56,7 @@ static enum kind choose_kind(struct rng *r)
 	unsigned int sum = 0, at;
 	unsigned int k;
 
-	for (k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+	for (k = 0; k < ARRAY_SIZE(kinds); k++)
 		sum += kinds[k].weight;
 	at = rng_below(r, sum);
 	for (k = 0; at >= kinds[k].weight; k++)
@@ -175,7 +176,7 @@ static void remember(struct worker *w, const struct req *r)
 			 r->how.way, r->how.rwf, r->nr_iov };
 	unsigned int k;
 
-	for (k = 0; k < sizeof(v) / sizeof(v[0]); k++)
+	for (k = 0; k < ARRAY_SIZE(v); k++)
 		w->hash = (w->hash ^ v[k]) * 0x100000001b3ULL;
 }
 

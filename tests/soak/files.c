@@ -34,7 +34,7 @@ int files_make(struct soak *s)
 		int err = 0;
 		int fd;
 
-		if (model_init(f, i + 1, base_of(s, i), FILE_BYTES))
+		if (model_init(f, i + 1, base_of(s, i), FILE_BYTES, s->v->bs))
 			return -ENOMEM;
 		fd = vol_open(f->name, O_RDWR | O_CREAT | O_TRUNC);
 		if (fd < 0)

@@ -7,13 +7,21 @@
 #include "soak.h"
 
 static __thread sigjmp_buf back;
-static __thread char *volatile fault_at;
-static __thread volatile sig_atomic_t copying;
+static __thread char *fault_at;
+static __thread bool copying;
+
+/* The handler runs in the middle of the copying: before and after stay so. */
+static void set_copying(bool on)
+{
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	__atomic_store_n(&copying, on, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
 
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	(void)context;
-	if (!copying) {
+	if (!__atomic_load_n(&copying, __ATOMIC_RELAXED)) {
 		signal(sig, SIG_DFL);
 		return;
 	}
@@ -35,12 +43,12 @@ ssize_t mapping_copy(void *to, const void *from, size_t len, char **fault)
 {
 	/* The handler left the signal mask alone (SA_NODEFER): none to restore. */
 	if (sigsetjmp(back, 0)) {
-		copying = 0;
+		set_copying(false);
 		*fault = fault_at;
 		return -1;
 	}
-	copying = 1;
+	set_copying(true);
 	memcpy(to, from, len);
-	copying = 0;
+	set_copying(false);
 	return len;
 }

@@ -11,6 +11,7 @@ enum ver_kind {
 	V_ANY,		/* some generation up to this one: several that became one */
 	V_GAP,		/* zeros, where ABSENT was and the end of the file went past */
 	V_CUT,		/* zeros, in a part of the sector: the file ended in it */
+	V_STALE,	/* what the device had: the writeback of a new block may have failed */
 	V_ABSENT,	/* behind the end of the file */
 };
 
@@ -204,10 +205,63 @@ static void mark_pages(struct file *f, const struct op *op, bool begin)
 	}
 }
 
+static void written(struct sector *s, const struct op *op, enum ver_kind kind,
+		    bool weak)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->nr; i++) {
+		struct ver *v = &s->v[i];
+
+		if (v->op != op->issue || v->kind != kind)
+			continue;
+		v->complete = op->complete;
+		v->weak = v->weak || weak;
+	}
+}
+
+static bool may_be_hole(const struct file *f, uint64_t from, uint64_t to)
+{
+	uint32_t k;
+
+	for (; from < to; from++)
+		for (k = 0; k < f->s[from].nr; k++)
+			if (live(&f->s[from].v[k]) && (f->s[from].v[k].kind == V_GAP ||
+						       f->s[from].v[k].kind == V_ABSENT))
+				return true;
+	return false;
+}
+
+/*
+ * A buffered write makes new blocks part of the file when it is made; a store,
+ * when its page is written back. When that fails they hold what the device had.
+ */
+static void push_stale(struct file *f, struct op *op)
+{
+	uint64_t grain = (op->kind == OP_STORE ? 4096 : f->bs) / SECTOR;
+	uint64_t i = op->off / SECTOR / grain * grain;
+	uint64_t k;
+
+	for (; i < sectors_up(op->off + op->len); i += grain)
+		for (k = i; k < i + grain && may_be_hole(f, i, i + grain); k++)
+			push(f, k, op, V_STALE, true);
+}
+
+static void end_stale(struct file *f, const struct op *op)
+{
+	uint64_t i = (op->off & ~4095UL) / SECTOR;
+
+	for (; i < sectors_up((op->off + op->len + 4095) & ~4095UL); i++)
+		written(&f->s[i], op, V_STALE, true);
+}
+
 static void begin_write(struct file *f, struct op *op)
 {
 	uint64_t end = op->off + op->len;
 	uint64_t i;
+
+	if (f->failing && op->cached)
+		push_stale(f, op);
 
 	if (op->kind != OP_STORE) {
 		push_gap(f, op, f->lo / SECTOR, sectors_up(op->off));
@@ -286,27 +340,12 @@ bool model_begin(struct op *op)
 	return true;
 }
 
-static void written(struct sector *s, const struct op *op, enum ver_kind kind,
-		    bool weak)
-{
-	uint32_t i;
-
-	for (i = 0; i < s->nr; i++) {
-		struct ver *v = &s->v[i];
-
-		if (v->op != op->issue || v->kind != kind)
-			continue;
-		v->complete = op->complete;
-		v->weak = v->weak || weak;
-	}
-}
-
 static bool is_weak(const struct sector *s, const struct op *op)
 {
 	uint32_t i;
 
 	for (i = 0; i < s->nr; i++)
-		if (s->v[i].op == op->issue && s->v[i].weak)
+		if (s->v[i].op == op->issue && s->v[i].kind == V_DATA && s->v[i].weak)
 			return true;
 	return false;
 }
@@ -392,6 +431,8 @@ static void end_write(struct file *f, struct op *op, ssize_t res)
 
 	mark_pages(f, op, false);
 	end_gap(f, op, n > 0);
+	if (f->failing && op->cached)
+		end_stale(f, op);
 	for (i = op->off / SECTOR; i < sectors_up(op->off + op->len); i++) {
 		bool weak = (i + 1) * SECTOR > op->off + n || collided(f, op, i) ||
 			    (f->failing && op->cached);
@@ -463,6 +504,9 @@ static void collect(const struct sector *s, const struct op *op, struct may *may
 		case V_ANY:
 			may->any = max64(may->any, v->gen);
 			break;
+		case V_STALE:
+			may->all = true;
+			break;
 		case V_ABSENT:
 			/*
 			 * A reader that knew the old size meets the zeroed rest
@@ -533,7 +577,7 @@ const char *model_end(struct op *op, ssize_t res, struct may *may)
 	return wrong;
 }
 
-int model_init(struct file *f, int id, off_t base, uint64_t max)
+int model_init(struct file *f, int id, off_t base, uint64_t max, unsigned int bs)
 {
 	struct op op = { .issue = 1, .complete = 1 };
 	uint64_t i;
@@ -543,6 +587,7 @@ int model_init(struct file *f, int id, off_t base, uint64_t max)
 	snprintf(f->name, sizeof(f->name), "soak%d", id);
 	f->base = base;
 	f->max = max;
+	f->bs = bs;
 	f->clock = 1;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->idle, NULL);
@@ -559,7 +604,8 @@ int model_init(struct file *f, int id, off_t base, uint64_t max)
 
 void model_print(struct file *f, uint64_t sector)
 {
-	static const char *const names[] = { "data", "any", "gap", "cut", "absent" };
+	static const char *const names[] = { "data", "any", "gap", "cut", "stale",
+					     "absent" };
 	const struct sector *s = &f->s[sector];
 	uint32_t i;
 

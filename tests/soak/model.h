@@ -30,7 +30,10 @@
  *   I/O" at best. On retryfs a page has 4 KiB; filesystems with large folios
  *   have a larger grain (model_page_shift);
  * - while bios fail: what goes through the page cache, as nobody hears in time
- *   when its writeback has failed.
+ *   when its writeback has failed. When that was to a new block, nothing can be
+ *   said of the block until it is written again: the ext2 format cannot tell that
+ *   a block was never written, and ext2 leaves it in the file too. (But a direct
+ *   write into a hole must not: it knows that it failed, and is not given this.)
  */
 #ifndef SOAK_MODEL_H
 #define SOAK_MODEL_H
@@ -78,6 +81,7 @@ struct file {
 	char name[8];
 	off_t base;		/* offset of the part that is used; a hole is before it */
 	uint64_t max;		/* its length; offsets below are relative to base */
+	unsigned int bs;	/* of the filesystem */
 	int fd_cached, fd_direct;
 	char *map;
 
@@ -119,6 +123,7 @@ struct may {
 	uint64_t any;		/* any generation up to this one; 0: none */
 	int nr;
 	bool zero;
+	bool all;
 };
 
 extern unsigned int model_page_shift;
@@ -129,7 +134,7 @@ extern unsigned int model_page_shift;
  */
 extern bool model_loose_end;
 
-int model_init(struct file *f, int id, off_t base, uint64_t max);
+int model_init(struct file *f, int id, off_t base, uint64_t max, unsigned int bs);
 
 /*
  * Begin an operation; the caller has set file, kind, cached, off and len. False

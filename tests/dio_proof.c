@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One case for each protection of direct I/O that the other programs would not
+ * miss: it was taken out (tests/mutants), and they all passed. As in dio_rules,
+ * what must not happen is given all the time it needs to happen.
+ */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "harness.h"
+
+VOL_FIXTURE(dio_proof);
+FIXTURE_VARIANT_ADD(dio_proof, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_proof, bs4k) { .conf = VOL_4K };
+
+#define PIECES	16
+
+/* How long to wait for what is not to come, in milliseconds. */
+#define NEVER	3000
+
+/*
+ * A file of PIECES pieces of @piece bytes, generation 1, with something else
+ * between them on the disk, so that each needs a bio of its own.
+ */
+static int make_pieces(const char *name, size_t piece)
+{
+	char *buf = buf_alloc(piece);
+	int fd = vol_open(name, O_CREAT | O_RDWR | O_DIRECT);
+	int gd = vol_open("between", O_CREAT | O_RDWR | O_DIRECT);
+	int i;
+
+	if (fd < 0 || gd < 0)
+		return -EIO;
+	for (i = 0; i < PIECES; i++) {
+		pattern_fill(buf, piece, i * piece, 1);
+		if (pwrite(fd, buf, piece, i * piece) != (ssize_t)piece)
+			return -EIO;
+		pattern_fill(buf, piece, i * piece, 99);
+		if (pwrite(gd, buf, piece, i * piece) != (ssize_t)piece)
+			return -EIO;
+	}
+	close(gd);
+	sync();
+	return fd;
+}
+
+/*
+ * R3 and R6: many bios, of which all but one end while somebody waits for them.
+ * The submitter of a synchronous request sleeps on, and an asynchronous one has
+ * no event, until the last one is there as well.
+ */
+TEST_F(dio_proof, all_bios_but_one)
+{
+	const size_t piece = 4 * self->v.bs, len = PIECES * piece;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct vol_map map;
+	struct io_event ev;
+	struct task writer;
+	struct iocb cb;
+	aio_context_t ctx;
+	struct io_op wr;
+	int fd, i;
+
+	fd = make_pieces("f", piece);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_find(&self->v, len - piece, piece, 1, &map));
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		ASSERT_EQ(0, vol_hold(&self->v));
+		pattern_fill(buf, len, 0, 2 + i);
+		if (i) {
+			aio_prep_write(&cb, fd, buf, len, 0);
+			ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+		} else {
+			wr = (struct io_op){ fd, buf, len, 0 };
+			ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+			ASSERT_TRUE(task_settles(&writer, TASK_BLOCKED));
+		}
+		/* all go, and the last one gets no further than the second device */
+		ASSERT_EQ(0, vol_release(&self->v));
+		if (i) {
+			EXPECT_EQ(0, aio_events(ctx, 1, 1, &ev, NEVER));
+		} else {
+			EXPECT_TRUE(task_settles(&writer, TASK_BLOCKED));
+		}
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		if (i) {
+			ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+			EXPECT_EQ(len, ev.res);
+		} else {
+			EXPECT_EQ(len, task_join(&writer, JOIN_SECONDS));
+		}
+		memset(buf, 0x77, len);
+		ASSERT_EQ(len, pread(fd, back, len, 0));
+		EXPECT_PATTERN(back, len, 0, 2 + i);
+	}
+}
+
+/* A request without a single bio: nobody will kick it. */
+TEST_F(dio_proof, async_without_bios)
+{
+	const size_t len = 64 * KIB;
+	char *back = buf_alloc(len);
+	struct io_event ev;
+	struct iocb cb;
+	aio_context_t ctx;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, len));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	memset(back, 0xaa, len);
+	aio_prep_read(&cb, fd, back, len, 0);
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, NEVER));
+	EXPECT_EQ(len, ev.res);
+	EXPECT_ZERO(back, len, 0);
+}
+
+/* Flushes that the disk has done: the 16th number. */
+static long flushes(void)
+{
+	const char *dev = strrchr(env_dev(), '/') + 1;
+	char path[64];
+	long n = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/stat", dev);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	if (fscanf(f, "%*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %ld", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+/* What an asynchronous overwrite promised to sync is flushed before its event. */
+TEST_F(dio_proof, dsync_by_the_retry)
+{
+	const size_t len = 16 * KIB;
+	char *buf = buf_alloc(len);
+	long before, plain;
+	struct iocb cb;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	sync();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	before = flushes();
+	ASSERT_LT(0, before) TH_LOG("a disk that is never flushed shows nothing");
+
+	aio_prep_write(&cb, fd, buf, len, 0);
+	ASSERT_EQ(len, aio_do(&cb));
+	plain = flushes();
+	EXPECT_EQ(before, plain);
+
+	aio_prep_write(&cb, fd, buf, len, 0);
+	cb.aio_rw_flags = RWF_DSYNC;
+	ASSERT_EQ(len, aio_do(&cb));
+	EXPECT_LT(plain, flushes());
+
+	before = flushes();
+	aio_prep_write(&cb, fd, buf, len, 0);
+	cb.aio_rw_flags = RWF_SYNC;
+	ASSERT_EQ(len, aio_do(&cb));
+	EXPECT_LT(before, flushes());
+}
+
+/* What was stored behind the end through a mapping is not in the file later. */
+TEST_F(dio_proof, stores_behind_the_end)
+{
+	const off_t bs = self->v.bs, end = 2 * bs + 100, at = 4 * bs;
+	char *buf = buf_alloc(bs), *back = buf_alloc(64 * KIB), *map;
+	int i, fd;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, end, 1));
+		fd = vol_open("f", O_RDWR | (i ? O_DIRECT : 0));
+		ASSERT_LE(0, fd);
+		map = mmap(NULL, 3 * bs, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		memset(map + end, 0x55, 3 * bs - end);
+		pattern_fill(buf, bs, at, 2);
+		ASSERT_EQ(bs, pwrite(fd, buf, bs, at));
+		ASSERT_EQ(at + bs, pread(fd, back, 64 * KIB, 0));
+		EXPECT_PATTERN(back, end, 0, 1);
+		EXPECT_ZERO(back + end, at - end, end);
+		EXPECT_PATTERN(back + at, bs, at, 2);
+		munmap(map, 3 * bs);
+		close(fd);
+		ASSERT_EQ(0, unlink(vol_path("f")));
+	}
+}
+
+/* What the cache of the device has of a block must not come back over a new owner. */
+TEST_F(dio_proof, alias_in_the_cache_of_the_device)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(bs), *junk = buf_alloc(bs);
+	struct vol_map map;
+	int fd, dev;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, bs, 0, 1);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 0));
+	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	sync();
+	/* dirty there, and free in the filesystem */
+	dev = open(self->v.dev, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	memset(junk, 0x66, bs);
+	ASSERT_EQ(bs, pwrite(dev, junk, bs, map.e[0].sector * 512));
+	pattern_fill(buf, bs, 0, 2);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 0));
+	ASSERT_EQ(0, fsync(dev));
+	ASSERT_EQ(bs, pread(fd, buf, bs, 0));
+	EXPECT_PATTERN(buf, bs, 0, 2);
+	close(dev);
+	/* it was the same block, or this was no test */
+	ASSERT_EQ(0, vol_read_sector(&self->v, map.e[0].sector, buf));
+	EXPECT_TRUE(pattern_stamped(buf, 0, 2));
+}
+
+/*
+ * A direct write of one part of a block is under way, a buffered write of another
+ * part comes: it needs the whole block in the page cache, and must not write the
+ * first part back as it was before.
+ */
+TEST_F(dio_proof, two_parts_of_a_block)
+{
+	const off_t bs = self->v.bs, len = 16 * bs, at = 8 * bs;
+	char *buf = buf_alloc(512), *part = buf_alloc(512), *back = buf_alloc(len);
+	struct io_event ev;
+	struct task writer;
+	struct iocb cb;
+	aio_context_t ctx;
+	struct io_op wr;
+	int fd, bfd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, bfd);
+	/* the pointers are in memory afterwards, the page is not */
+	ASSERT_EQ(512, pread(fd, back, 512, at));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, 512, at, 2);
+	aio_prep_write(&cb, fd, buf, 512, at);
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	pattern_fill(part, 512, at + 512, 3);
+	wr = (struct io_op){ bfd, part, 512, at + 512 };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	EXPECT_TRUE(task_settles(&writer, TASK_BLOCKED));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(512, ev.res);
+	EXPECT_EQ(512, task_join(&writer, JOIN_SECONDS));
+	ASSERT_EQ(0, fsync(bfd));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, at, 0, 1);
+	EXPECT_PATTERN(back + at, 512, at, 2);
+	EXPECT_PATTERN(back + at + 512, 512, at + 512, 3);
+	EXPECT_PATTERN(back + at + 1024, len - at - 1024, at + 1024, 1);
+}
+
+/* A page that whoever touches it waits for, until it is filled. */
+static int unfilled_page(void **page)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
+		return -errno;
+	*page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (uintptr_t)*page;
+	reg.range.len = 4096;
+	if (*page == MAP_FAILED || ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	return uffd;
+}
+
+static int fill_page(int uffd, void *page, const void *from)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)page, .src = (uintptr_t)from, .len = 4096,
+	};
+
+	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
+}
+
+/*
+ * A direct read flushes the page cache, and then waits for the inode lock to look
+ * up its blocks. Meanwhile a hole becomes a block, whose data is still on its way
+ * to the device: the read must wait for that, and not read what was there before.
+ */
+TEST_F(dio_proof, block_that_comes_before_its_data)
+{
+	const off_t page = 4096, size = 3 * page;
+	char *back = buf_alloc(page), *fill = buf_alloc(page), *map;
+	struct task writer, reader, syncer;
+	struct io_op wr, rd, sy;
+	int fd, bfd, uffd;
+	void *late = NULL;
+
+	uffd = unfilled_page(&late);
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd");
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, bfd);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+
+	/* has the inode lock, and cannot get at its memory */
+	wr = (struct io_op){ bfd, late, 512, 2 * page };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	ASSERT_TRUE(task_settles(&writer, TASK_BLOCKED));
+	/* has flushed, as there is nothing, and waits for the lock */
+	rd = (struct io_op){ fd, back, page, 0 };
+	ASSERT_EQ(0, task_start(&reader, op_pread, &rd));
+	ASSERT_TRUE(task_settles(&reader, TASK_BLOCKED));
+	/* allocates, and cannot write */
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(map, page, 0, 1);
+	sy = (struct io_op){ .fd = bfd };
+	ASSERT_EQ(0, task_start(&syncer, op_fsync, &sy));
+	ASSERT_TRUE(task_settles(&syncer, TASK_BLOCKED));
+
+	pattern_fill(fill, page, 2 * page, 2);
+	ASSERT_EQ(0, fill_page(uffd, late, fill));
+	ASSERT_EQ(512, task_join(&writer, JOIN_SECONDS));
+	EXPECT_TRUE(task_settles(&reader, TASK_BLOCKED));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(page, task_join(&reader, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&syncer, JOIN_SECONDS));
+	EXPECT_PATTERN(back, page, 0, 1);
+	munmap(map, page);
+}
+
+#define TRACING	"/sys/kernel/tracing/"
+
+static int trace_write(const char *file, const char *text)
+{
+	char path[128];
+	int err = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), TRACING "%s", file);
+	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* R1: the kiocb is given back with nothing hanging on it. */
+TEST_F(dio_proof, private_is_null_at_the_end)
+{
+	const size_t len = 16 * KIB;
+	char *buf = buf_alloc(len), line[512];
+	int i, events = 0, fd;
+	struct iocb cb;
+	FILE *f;
+
+	if (access(TRACING "kprobe_events", F_OK))
+		mount("tracefs", TRACING, "tracefs", 0, NULL);
+	/* struct kiocb: the file, the position, the function, and then it */
+	trace_write("kprobe_events", "-:rfs_done\n");
+	if (trace_write("kprobe_events", "p:rfs_done aio_complete_rw private=+24(%di):x64\n"))
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	close(open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
+	ASSERT_EQ(0, trace_write("events/kprobes/rfs_done/enable", "1"));
+	for (i = 0; i < 4; i++) {
+		if (i & 1)
+			aio_prep_write(&cb, fd, buf, len, 0);
+		else
+			aio_prep_read(&cb, fd, buf, len, 0);
+		EXPECT_EQ(len, aio_do(&cb));
+	}
+	ASSERT_EQ(0, trace_write("events/kprobes/rfs_done/enable", "0"));
+	f = fopen(TRACING "trace", "re");
+	ASSERT_NE(NULL, f);
+	while (fgets(line, sizeof(line), f)) {
+		if (line[0] == '#' || !strstr(line, "rfs_done"))
+			continue;
+		events++;
+		EXPECT_NE(NULL, strstr(line, "private=0x0\n")) TH_LOG("%s", line);
+	}
+	fclose(f);
+	EXPECT_EQ(4, events);
+	trace_write("kprobe_events", "-:rfs_done\n");
+}
+
+TEST_HARNESS_MAIN

@@ -133,6 +133,20 @@ fn removing_the_first_entry_leaves_an_unused_one() {
 }
 
 #[test]
+fn a_removed_entry_is_marked_also_when_it_is_merged() {
+    let mut block = first();
+    at().insert(&mut block, name(b"one"), 13, FileType::Regular)
+        .unwrap();
+    let removed = at().remove(&mut block, name(b"one")).unwrap().unwrap();
+    assert_eq!((removed.ino, removed.changed), (13, 12..32));
+    assert_eq!(block[24..28], [0; 4]);
+    assert_eq!(block[32..35], *b"one", "the name stays");
+    let mut expected = first();
+    expected[24..36].copy_from_slice(&block[24..36]);
+    assert_eq!(block, expected);
+}
+
+#[test]
 fn a_name_is_seen_behind_the_room_for_it() {
     let mut block = first();
     for n in [b"aaaa", b"bbbb"] {

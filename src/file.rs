@@ -164,6 +164,18 @@ impl dio::Filesystem for RetryFs {
         truncate_blocks(inode, size);
     }
 
+    fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) {
+        if let Err(fault) = file_map::punch(inode, block, len) {
+            let error = fault.report(inode.sb());
+            pr_err!(
+                "{}: inode {}: blocks that could not be written are not freed: error {}\n",
+                inode.sb().id(),
+                inode.ino(),
+                error.to_errno()
+            );
+        }
+    }
+
     fn direct_write_begin(inode: &InodeLocked<Exclusive>) {
         inode.data().direct_write_begin();
     }

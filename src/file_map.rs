@@ -95,6 +95,26 @@ pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     result
 }
 
+/// Frees `len` blocks of the file from its block `block` on: makes a hole. May sleep.
+///
+/// The caller has seen to it that nobody uses them: not the page cache, and no direct request.
+pub(crate) fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) -> Result {
+    let layout = inode.sb().data().layout();
+    let mut device = PointerBuffers::new(inode);
+    let mut done = 0;
+    let result = nofs(|| {
+        let mut map = inode.data().get_ref().map.lock();
+        while done < len {
+            let path = path(inode, block + u64::from(done))?;
+            let (root, max) = (&mut map.pointers, len - done);
+            done += truncate::punch(&layout, ino32(inode), root, path, max, &mut device)?;
+        }
+        Ok(())
+    });
+    inode.mark_inode_dirty();
+    result
+}
+
 fn path(inode: &Inode, block: u64) -> Result<Path> {
     Path::new(inode.blkbits().into(), block).ok_or(Fault::Error(EFBIG))
 }

@@ -94,9 +94,11 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     unsafe { iocb.call(|iocb| bindings::generic_file_direct_write(iocb, iter.as_ptr())) }
 }
 
-/// For a direct write of which `written` bytes are done: writes the rest through the page cache,
-/// and from there to the device, and drops it from the page cache. Returns the number of bytes
-/// written in all, or why there are none.
+/// Writes through the page cache, and from there to the device, and drops it from the page cache:
+/// what a direct write leaves to be written so. Returns the number of bytes written.
+///
+/// After an error nothing is known to be on the device, and the position is where it was; blocks may
+/// have been allocated, and the size of the file may have moved.
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
@@ -104,7 +106,6 @@ pub fn direct_write_fallback<F: KiocbOwner>(
     iocb: &mut Kiocb<'_, F>,
     iter: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
-    written: usize,
 ) -> Result<usize> {
     if !locked.is(iocb.inode()) {
         return Err(EINVAL);
@@ -113,7 +114,7 @@ pub fn direct_write_fallback<F: KiocbOwner>(
     let ret = unsafe {
         let (iocb, iter) = (iocb.as_ptr(), iter.as_ptr());
         let buffered = bindings::generic_perform_write(iocb, iter);
-        bindings::direct_write_fallback(iocb, iter, written as isize, buffered)
+        bindings::direct_write_fallback(iocb, iter, 0, buffered)
     };
     usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
 }

@@ -311,6 +311,28 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
         }
     }
 
+    /// Drops what the page cache has of the bytes from `start` to `end` of the file, written or not;
+    /// then runs `free`, which frees the blocks with them.
+    ///
+    /// No page can be brought in until `free` has returned.
+    pub fn truncate_pagecache_range(&self, start: u64, end: u64, free: impl FnOnce()) {
+        // SAFETY: The inode is valid; the invalidate lock is taken and given back here. The end is
+        // inclusive.
+        unsafe {
+            let mapping = (*self.as_ptr()).i_mapping;
+            bindings::filemap_invalidate_lock(mapping);
+            if start < end {
+                bindings::truncate_pagecache_range(
+                    self.as_ptr(),
+                    start as i64,
+                    (end - 1) as i64,
+                );
+            }
+            free();
+            bindings::filemap_invalidate_unlock(mapping);
+        }
+    }
+
     /// Drops pages of the page cache from `size` bytes on. The size of the file does not change.
     pub fn truncate_pagecache(&self, size: u64) {
         // SAFETY: The inode is valid.

@@ -58,6 +58,28 @@ impl<'data> IovIter<'data> {
         }
     }
 
+    /// Runs `f` on the next `bytes` bytes, or what is left: to `f` they are all there is.
+    pub fn limited<R>(&mut self, bytes: usize, f: impl FnOnce(&mut Self) -> R) -> R {
+        let rest = self.count().saturating_sub(bytes);
+        self.set_count(self.count() - rest);
+        let ret = f(self);
+        self.set_count(self.count() + rest);
+        ret
+    }
+
+    /// The count must not become more than there is memory.
+    fn set_count(&mut self, count: usize) {
+        // SAFETY: By the type invariants the iterator is valid, and it is ours to change. The field
+        // is a member of the same structure for every kind of iterator.
+        unsafe {
+            (*self.as_ptr())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .as_mut()
+                .count = count;
+        }
+    }
+
     /// Whether the memory is written to, as in read(2).
     #[inline]
     pub fn is_dest(&self) -> bool {

@@ -51,6 +51,9 @@ pub(crate) trait Filesystem: KiocbOwner<Dio = Dio<Self>> {
     /// than i_size, which does not change.
     fn truncate_blocks(inode: &InodeLocked<Self, Exclusive>, size: u64);
 
+    /// Frees `len` blocks of a file from its block `block` on, which nobody uses: makes a hole.
+    fn punch(inode: &InodeLocked<Self, Exclusive>, block: u64, len: u32);
+
     /// A direct write begins: its bios are about to be issued.
     fn direct_write_begin(inode: &InodeLocked<Self, Exclusive>);
 

@@ -2,8 +2,9 @@
 
 //! Direct writes and their fallback to the page cache.
 
-use super::extent::BlockBits;
+use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::generic_io::{direct_write_fallback, file_modified, generic_file_direct_write};
 use kfs::inode_lock::{Exclusive, InodeLocked};
@@ -31,8 +32,11 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
             F::dio(locked.sb()).counters.buffered_fallback.inc();
             trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);
             F::direct_writes_wait(locked);
-            let written = direct_write_fallback(&mut iocb, from, locked, written)?;
-            Ok(Io::Done(iocb, written))
+            match (written, fall_back(&mut iocb, from, locked)) {
+                (0, Err(error)) => Err(error),
+                (_, Err(_)) => Ok(Io::Done(iocb, written)),
+                (_, Ok(more)) => Ok(Io::Done(iocb, written + more)),
+            }
         }
         io => Ok(io),
     }
@@ -51,4 +55,69 @@ fn is_for_page_cache<F: Filesystem>(
     written == 0
         || block < bits.blocks(locked.i_size_read())
             && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
+}
+
+/// Writes the rest of a direct write through the page cache, one run of blocks, or hole, at a time.
+///
+/// The data of a run is on the device before the next one begins. If the device does not take it,
+/// a block that was allocated for it still holds what its previous owner left, and the page cache
+/// will forget what should be there: then what was a hole becomes one again, and i_size goes back.
+fn fall_back<F: Filesystem>(
+    iocb: &mut Kiocb<'_, F>,
+    from: &mut IovIter<'_>,
+    locked: &InodeLocked<F, Exclusive>,
+) -> Result<usize> {
+    let bits = BlockBits::new(locked.sb().blocksize_bits().into());
+    let mut written = 0;
+    while from.count() > 0 {
+        let i_size = locked.i_size_read();
+        let pos = iocb.pos() as u64;
+        let end = pos + from.count() as u64;
+        let (blocks, is_hole) = match F::map(
+            locked,
+            bits.block(pos),
+            extent::blocks_wanted(pos, end, bits),
+        )? {
+            Mapping::Mapped { len, .. } => (len, false),
+            Mapping::Hole { len } => (len, true),
+        };
+        let run = extent::run(pos, end, blocks, bits);
+        let len = (run.end - run.start) as usize;
+
+        let result = from.limited(len, |from| direct_write_fallback(iocb, from, locked));
+        match result {
+            Ok(count) => written += count,
+            Err(_) => undo(locked, run, is_hole, i_size, bits),
+        }
+        match result {
+            Ok(count) if count == len => {}
+            Err(error) if written == 0 => return Err(error),
+            _ => break,
+        }
+    }
+    Ok(written)
+}
+
+/// Takes back a run of blocks that the device did not take from the page cache.
+fn undo<F: Filesystem>(
+    locked: &InodeLocked<F, Exclusive>,
+    run: Range<u64>,
+    is_hole: bool,
+    i_size: u64,
+    bits: BlockBits,
+) {
+    if locked.i_size_read() > i_size {
+        locked.i_size_write(i_size);
+        locked.mark_inode_dirty();
+        locked.truncate_pagecache(i_size);
+    }
+    if is_hole {
+        // Direct reads may have looked the blocks up.
+        locked.dio_wait();
+        let (start, end) = (bits.round_down(run.start), bits.round_up(run.end));
+        locked.truncate_pagecache_range(start, end, || {
+            let blocks = extent::blocks_wanted(run.start, run.end, bits);
+            F::punch(locked, bits.block(start), blocks);
+        });
+    }
 }

@@ -11,7 +11,7 @@
 use zerocopy::{little_endian::U32, FromZeros, IntoBytes};
 
 use super::{
-    block_map::{Path, PointerBlocks, Window, DIRECT, WINDOW},
+    block_map::{Branch, Mapping, Path, PointerBlocks, Slot, Window, DIRECT, WINDOW},
     inode::Pointers,
     Layout, Place,
 };
@@ -74,6 +74,41 @@ pub(crate) fn truncate<D: FreeBlocks>(
     }
     work.flush();
     work.error.map_or(Ok(()), Err)
+}
+
+/// Frees the block of inode `ino` that `path` leads to, and up to `max` blocks in all that follow it
+/// in the file and on the device; `root` are its pointers. Blocks of pointers stay. Returns how many
+/// blocks of the file were dealt with: those, or those of the hole that is there.
+///
+/// # Errors
+///
+/// A pointer that leads to a block that may not hold data, or an error of `device`.
+pub(crate) fn punch<D: FreeBlocks>(
+    layout: &Layout<'_>,
+    ino: u32,
+    root: &mut Pointers,
+    path: Path,
+    max: u32,
+    device: &mut D,
+) -> Result<u32, D::Error> {
+    let branch = Branch::walk(layout, ino, root, path, device)?;
+    let (start, len) = match branch.lookup(layout, root, max, device)? {
+        Mapping::Hole { len } => return Ok(len),
+        Mapping::Mapped { start, len } => (start, len),
+    };
+    match branch.slot() {
+        Some(Slot::Inode(index)) => {
+            for pointer in root.iter_mut().skip(index).take(len as usize) {
+                *pointer = 0;
+            }
+        }
+        Some(Slot::Block { block, index }) => {
+            device.clear(block, index as usize * 4, len as usize * 4)?;
+        }
+        None => return Ok(len),
+    }
+    device.free_data(start, len)?;
+    Ok(len)
 }
 
 struct Work<'a, D: FreeBlocks> {

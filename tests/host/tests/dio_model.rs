@@ -5,7 +5,7 @@
 //!
 //! `src/dio/state.rs` is what the module is built from. Only its platform is another one: loom's
 //! mutex is the lock with interrupts off, and what the kernel's workqueue and completion do is in
-//! `Model`. The memory of the dio is an `Arc`, as in the module.
+//! `Dio`. The memory of the dio is an `Arc`, as in the module.
 //!
 //! Each run checks that every bio is reaped once, that the request is completed once, by one side,
 //! with nothing in flight, and that nobody is woken twice or never: a lost wake-up is a deadlock,

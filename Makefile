@@ -33,11 +33,13 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test shell buildroot kernels update prune
+.PHONY: run test bench shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
 	@scripts/test
+bench:
+	@scripts/bench
 shell:
 	@scripts/shell
 buildroot:
@@ -63,6 +65,7 @@ help:
 	@echo 'The test rig, which gets and builds all it needs in RETRYFS_CACHE (~/.cache/retryfs):'
 	@echo '  run             - build the module, boot a stock kernel with it, run fio on a retryfs'
 	@echo '  test            - all checks and tests, on the stock and on the debug kernel'
+	@echo '  bench           - instructions, allocations and concurrency of a request, beside ext2, ext4, xfs'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'

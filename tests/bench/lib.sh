@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the programs of the benchmark share. Sourced in the guest.
+
+results=/out/results
+disk=/dev/nullb0
+mnt=/mnt/bench
+# xfs wants 300 at least.
+disk_mib=400
+# In the middle of ext2's double indirect blocks, and well in memory.
+size_mib=64
+
+say() { printf 'bench: %s\n' "$*"; }
+
+# fact WHAT NAME=VALUE...: one result.
+fact() {
+	local what=$1 arg args=()
+	shift
+	for arg; do args+=(--arg "${arg%%=*}" "${arg#*=}"); done
+	# Numbers are numbers.
+	jq -nc --arg what "$what" "${args[@]}" '$ARGS.named | map_values(tonumber? // .)' >> "$results"
+}
+
+# device_on inline|interrupt: a disk in memory, all of it written once. Its sectors are as large
+# as a page, since the driver copies sector by sector.
+device_on() {
+	local dir=/sys/kernel/config/nullb/nullb0 irqmode=0
+	[ "$1" = inline ] || irqmode=2
+	mkdir "$dir"
+	echo 1 > "$dir/memory_backed"
+	echo 4096 > "$dir/blocksize"
+	echo $disk_mib > "$dir/size"
+	echo $irqmode > "$dir/irqmode"
+	# As soon as can be: waiting is not what is measured.
+	echo 1 > "$dir/completion_nsec"
+	echo 1 > "$dir/power"
+	dd if=/dev/zero of="$disk" bs=1M count=$disk_mib oflag=direct 2>/dev/null
+}
+
+device_off() { rmdir /sys/kernel/config/nullb/nullb0; }
+
+# make_fs TARGET: a filesystem on the disk. Nothing is left to be done in the background.
+make_fs() {
+	case $1 in
+	ext2 | retryfs) mke2fs -q -t ext2 -E nodiscard "$disk" ;;
+	ext4) mke2fs -q -t ext4 -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$disk" ;;
+	xfs) mkfs.xfs -q -f -K "$disk" ;;
+	esac
+}
+
+# file_of TARGET: what fio works on.
+file_of() {
+	if [ "$1" = raw ]; then echo "$disk"; else echo $mnt/file; fi
+}
+
+# fill: the file, allocated and written.
+fill() { dd if=/dev/zero of=$mnt/file bs=1M count=$size_mib oflag=direct conv=fsync 2>/dev/null; }
+
+# prepare TARGET: make, mount and fill a filesystem, if it is one.
+prepare() {
+	[ "$1" != raw ] || return 0
+	make_fs "$1"
+	mkdir -p $mnt
+	mount -t "$1" "$disk" $mnt
+	fill
+}
+
+unprepare() { [ "$1" = raw ] || umount $mnt; }
+
+# fio_json ARGUMENT...: run fio, print its result as JSON; tell what it said if it fails.
+fio_json() {
+	if ! fio --output-format=json --output=/tmp/fio.json "$@" > /tmp/fio.out 2>&1; then
+		cat /tmp/fio.out /tmp/fio.json >&2
+		return 1
+	fi
+	# Before the JSON there may be a remark.
+	sed -n '/^{/,$p' /tmp/fio.json
+}

@@ -322,11 +322,7 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
             let mapping = (*self.as_ptr()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
             if start < end {
-                bindings::truncate_pagecache_range(
-                    self.as_ptr(),
-                    start as i64,
-                    (end - 1) as i64,
-                );
+                bindings::truncate_pagecache_range(self.as_ptr(), start as i64, (end - 1) as i64);
             }
             free();
             bindings::filemap_invalidate_unlock(mapping);

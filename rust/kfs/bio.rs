@@ -128,7 +128,7 @@ impl<D: Copy> BioSet<D> {
                 pool.set.get(),
                 reserve,
                 offset_of!(Front<D>, bio) as u32,
-                bindings::BIOSET_NEED_BVECS as i32,
+                (bindings::BIOSET_NEED_BVECS | bindings::BIOSET_PERCPU_CACHE) as i32,
             )
         })?;
         // INVARIANT: `bioset_init` succeeded, and there is no bio yet. The front pad makes the bio

@@ -42,9 +42,17 @@ pub(crate) struct GroupLayout {
     pub(super) block_bitmap: u32,
     pub(super) inode_bitmap: u32,
     pub(super) inode_table: u32,
+    /// Behind the last block of metadata: from there to the end of the group everything is data.
+    pub(super) data: u32,
 }
 
 impl GroupLayout {
+    /// Whether the blocks from `first` to `last`, which are in this group, lie behind its metadata.
+    #[inline]
+    pub(super) const fn is_data(&self, first: u32, last: u32) -> bool {
+        first >= self.data && first <= last
+    }
+
     /// The block that holds the block bitmap.
     pub(crate) const fn block_bitmap(&self) -> u32 {
         self.block_bitmap
@@ -148,6 +156,8 @@ impl Group {
                 block_bitmap: raw.block_bitmap.get(),
                 inode_bitmap: raw.inode_bitmap.get(),
                 inode_table: raw.inode_table.get(),
+                // All are below the end of the group, and behind what a superblock takes.
+                data: (block_bitmap + 1).max(inode_bitmap + 1).max(table.end) as u32,
             },
             counts,
         })

@@ -82,6 +82,9 @@ impl<'a> Layout<'a> {
         else {
             return Err(Corrupt::found(at, OUTSIDE, start.into()));
         };
+        if first_group == last_group && self.group(first_group)?.is_data(start, last) {
+            return Ok(());
+        }
         for number in first_group..=last_group {
             let group = self.group(number)?;
             let base = geometry.group_first_block(number);

@@ -47,10 +47,10 @@ pub(crate) struct GroupLayout {
 }
 
 impl GroupLayout {
-    /// Whether the blocks from `first` to `last`, which are in this group, lie behind its metadata.
+    /// Whether the blocks of this group from `block` on all lie behind its metadata.
     #[inline]
-    pub(super) const fn is_data(&self, first: u32, last: u32) -> bool {
-        first >= self.data && first <= last
+    pub(super) const fn is_data_from(&self, block: u32) -> bool {
+        block >= self.data
     }
 
     /// The block that holds the block bitmap.

@@ -82,7 +82,7 @@ impl<'a> Layout<'a> {
         else {
             return Err(Corrupt::found(at, OUTSIDE, start.into()));
         };
-        if first_group == last_group && self.group(first_group)?.is_data(start, last) {
+        if first_group == last_group && self.group(first_group)?.is_data_from(start) {
             return Ok(());
         }
         for number in first_group..=last_group {

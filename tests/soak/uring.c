@@ -47,15 +47,31 @@ void uring_exit(struct uring *u)
 	close(u->fd);
 }
 
+static struct io_uring_sqe *next_sqe(struct uring *u)
+{
+	unsigned int at = *u->sq_tail & *u->sq_mask;
+
+	memset(&u->sqes[at], 0, sizeof(u->sqes[at]));
+	u->sq_array[at] = at;
+	return &u->sqes[at];
+}
+
+static int enter(struct uring *u)
+{
+	long n;
+
+	__atomic_store_n(u->sq_tail, *u->sq_tail + 1, __ATOMIC_RELEASE);
+	do {
+		n = syscall(SYS_io_uring_enter, u->fd, 1, 0, 0, NULL, 0);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n == 1 ? 0 : -EAGAIN;
+}
+
 int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
 		 int nr, uint64_t off, int rwf, uint64_t data)
 {
-	unsigned int tail = *u->sq_tail;
-	unsigned int at = tail & *u->sq_mask;
-	struct io_uring_sqe *sqe = &u->sqes[at];
-	long n;
+	struct io_uring_sqe *sqe = next_sqe(u);
 
-	memset(sqe, 0, sizeof(*sqe));
 	sqe->opcode = write ? IORING_OP_WRITEV : IORING_OP_READV;
 	sqe->fd = fd;
 	sqe->addr = (uintptr_t)iov;
@@ -63,12 +79,28 @@ int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
 	sqe->off = off;
 	sqe->rw_flags = rwf;
 	sqe->user_data = data;
-	u->sq_array[at] = at;
-	__atomic_store_n(u->sq_tail, tail + 1, __ATOMIC_RELEASE);
-	do {
-		n = syscall(SYS_io_uring_enter, u->fd, 1, 0, 0, NULL, 0);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n == 1 ? 0 : -EAGAIN;
+	return enter(u);
+}
+
+int uring_register(struct uring *u, const struct iovec *iov, int nr)
+{
+	return syscall(SYS_io_uring_register, u->fd, IORING_REGISTER_BUFFERS, iov,
+		       nr) ? -errno : 0;
+}
+
+int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf,
+		       unsigned int len, uint64_t off, uint64_t data)
+{
+	struct io_uring_sqe *sqe = next_sqe(u);
+
+	sqe->opcode = write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED;
+	sqe->fd = fd;
+	sqe->addr = (uintptr_t)buf;
+	sqe->len = len;
+	sqe->off = off;
+	sqe->buf_index = index;
+	sqe->user_data = data;
+	return enter(u);
 }
 
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res)

@@ -22,6 +22,10 @@ int uring_setup(struct uring *u, unsigned int entries);
 void uring_exit(struct uring *u);
 int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
 		 int nr, uint64_t off, int rwf, uint64_t data);
+/* The same with one of the buffers that were registered, in order, from @iov. */
+int uring_register(struct uring *u, const struct iovec *iov, int nr);
+int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf,
+		       unsigned int len, uint64_t off, uint64_t data);
 /* Wait for one completion, or take one if there is one: 1, 0 or -errno. */
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res);
 

@@ -693,6 +693,7 @@ enum Op {
     Mkdir(u8),
     Write(u8, u64, usize),
     Truncate(u8, u64),
+    Punch(u8, u64, u32),
     Unlink(u8),
     Rename(u8, u8),
     Symlink(u8, usize),
@@ -714,7 +715,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             3 => any::<u8>().prop_map(Op::Create),
             2 => any::<u8>().prop_map(Op::Mkdir),
             6 => (any::<u8>(), offset.clone(), 1..40_000usize).prop_map(|(a, b, c)| Op::Write(a, b, c)),
-            3 => (any::<u8>(), offset).prop_map(|(a, b)| Op::Truncate(a, b)),
+            3 => (any::<u8>(), offset.clone()).prop_map(|(a, b)| Op::Truncate(a, b)),
+            2 => (any::<u8>(), offset, 1..60u32).prop_map(|(a, b, c)| Op::Punch(a, b, c)),
             3 => any::<u8>().prop_map(Op::Unlink),
             2 => (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Op::Rename(a, b)),
             1 => (any::<u8>(), 1..500usize).prop_map(|(a, b)| Op::Symlink(a, b)),
@@ -722,6 +724,15 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         ],
         1..120,
     )
+}
+
+/// Fewer cases than usual, as each one makes and checks a volume; unless it is said how many.
+fn few() -> Config {
+    let mut config = Config::default();
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 12;
+    }
+    config
 }
 
 /// What a file of the model is.
@@ -740,7 +751,7 @@ fn split(path: &str) -> (&str, &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 12, ..Config::default() })]
+    #![proptest_config(few())]
 
     /// Random changes, with a model beside them, and e2fsck at the end.
     #[test]
@@ -824,6 +835,18 @@ proptest! {
                         content.insert(old, 0);
                     }
                     *size = new;
+                }
+                Op::Punch(n, offset, blocks) => {
+                    let Some(path) = pick(&model, n, is_file) else { continue };
+                    let ino = volume.resolve(&path).unwrap();
+                    let bits = volume.geometry().block_bits();
+                    let start = offset >> bits;
+                    volume.punch(ino, start, blocks).unwrap();
+                    let Some(Node::File(content, _)) = model.get_mut(&path) else { panic!() };
+                    let end = (start + u64::from(blocks)) << bits;
+                    for value in content.range_mut(start << bits..end).map(|(_, value)| value) {
+                        *value = 0;
+                    }
                 }
                 Op::Unlink(n) => {
                     let path = pick(&model, n, |_| true).unwrap();

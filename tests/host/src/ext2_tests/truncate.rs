@@ -7,7 +7,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::support::{get32, put32, with_layout, DeviceError, MemDevice, Spec};
-use crate::ext2::{block_map::Path, inode::Pointers, truncate::truncate, Layout, Place};
+use crate::ext2::{
+    block_map::Path,
+    inode::Pointers,
+    truncate::{punch, truncate},
+    Layout, Place,
+};
 
 const INO: u32 = 12;
 const BITS: u32 = 10;
@@ -155,6 +160,34 @@ proptest! {
         });
     }
 
+    #[test]
+    fn punching_frees_what_is_in_the_range(
+        adds in prop::collection::vec((near_borders(), 1..40u64, 0..2u32), 1..12),
+        start in near_borders(),
+        len in 1..600u64,
+    ) {
+        with_layout(&Spec::default(), |layout| {
+            let mut file = File::new(layout);
+            for &(start, len, step) in &adds {
+                for i in 0..len {
+                    file.add(layout, start + i, step);
+                }
+            }
+            let (mut expected, pointer_blocks) = file.reachable();
+            expected.retain(|&b, _| b < start || b >= start + len);
+            let mut at = start;
+            while at < start + len {
+                let path = Path::new(BITS, at).unwrap();
+                let max = (start + len - at) as u32;
+                let done = punch(layout, INO, &mut file.root, path, max, &mut file.device).unwrap();
+                assert!(done >= 1 && done <= max);
+                at += u64::from(done);
+            }
+            assert_eq!(file.reachable(), (expected.clone(), pointer_blocks));
+            assert_eq!(file.device.in_use(), expected.len() + pointer_blocks);
+        });
+    }
+
     /// Circles, shared blocks, and pointers to anywhere: no endless loop, no panic, and whatever
     /// goes wrong, no pointer is left behind the cut in what the inode still reaches.
     #[test]
@@ -286,8 +319,10 @@ fn an_unreadable_block_loses_blocks_but_keeps_no_pointers() {
         let double = file.root[13];
         let second = get32(&file.device.pointers[&double], 4);
         file.device.broken.insert(second);
+        let in_use = file.device.in_use();
         let result = truncate(layout, INO, &mut file.root, base + 1, &mut file.device);
         assert_eq!(result, Err(DeviceError::Io(second)));
+        assert_eq!(file.device.in_use(), in_use, "freed after an error");
         assert_eq!(file.root[14], 0, "cleared, although not freed");
         file.device.broken.clear();
         let (left, _) = file.reachable();

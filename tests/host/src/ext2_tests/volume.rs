@@ -15,7 +15,7 @@ use crate::ext2::{
     group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE},
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
     superblock::{self, MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},
-    truncate::{truncate, FreeBlocks},
+    truncate::{punch, truncate, FreeBlocks},
     xattr::{self, Release},
     Corrupt, Geometry, Layout, Place,
 };
@@ -411,6 +411,24 @@ impl Volume {
         let freed = self.free_from(ino, &mut inode, size.div_ceil(1 << bits));
         self.store(ino, &inode, false)?;
         freed
+    }
+
+    /// Frees `len` blocks of a file from block `file_block` on.
+    pub(super) fn punch(&mut self, ino: u32, file_block: u64, len: u32) -> Result<()> {
+        let mut inode = self.inode(ino)?;
+        let groups = self.disk.groups.clone();
+        let geometry = self.geometry();
+        let layout = Layout::new(&geometry, &groups);
+        let mut done = 0;
+        self.disk.freed = 0;
+        if let Content::Blocks(root) = &mut inode.content {
+            while done < len {
+                let path = self.path(file_block + u64::from(done))?;
+                done += punch(&layout, ino, root, path, len - done, &mut self.disk)?;
+            }
+        }
+        inode.sectors -= self.disk.freed * geometry.sectors_per_block();
+        self.store(ino, &inode, false)
     }
 
     fn free_from(&mut self, ino: u32, inode: &mut Inode, keep: u64) -> Result<()> {

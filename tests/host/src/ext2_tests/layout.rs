@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use super::support::{packed_groups, with_layout, Spec};
+use super::support::{packed_groups, spread_groups, with_layout, Spec};
 use crate::ext2::{Layout, Place};
 
 const AT: Place = Place::Inode(12);
@@ -67,7 +67,9 @@ fn every_block_is_metadata_or_data() {
             ..Spec::default()
         },
     ] {
-        with_layout(&spec, |layout| {
+        let geometry = spec.geometry();
+        for groups in [packed_groups(&geometry), spread_groups(&geometry)] {
+            let layout = Layout::new(&geometry, &groups);
             let mut metadata = vec![false; spec.blocks as usize];
             for group in 0..spec.groups() {
                 let first = layout.geometry().group_first_block(group);
@@ -88,11 +90,20 @@ fn every_block_is_metadata_or_data() {
                     && !metadata[block as usize];
                 assert_eq!(layout.check_data(AT, block, 1).is_ok(), data, "{block}");
             }
-        });
+        }
     }
 }
 
 proptest! {
+    #[test]
+    fn so_it_is_when_the_metadata_is_spread(start in 0..20_010u32, len in 1..9000u32) {
+        let geometry = Spec::default().geometry();
+        let groups = spread_groups(&geometry);
+        let layout = Layout::new(&geometry, &groups);
+        let good = (start..start + len).all(|b| layout.check_data(AT, b, 1).is_ok());
+        assert_eq!(layout.check_data(AT, start, len).is_ok(), good);
+    }
+
     #[test]
     fn a_run_is_good_when_each_block_is(start in 0..20_010u32, len in 1..9000u32) {
         with_layout(&Spec::default(), |layout| {

@@ -142,6 +142,20 @@ pub(super) fn packed_groups(geometry: &Geometry) -> Vec<GroupLayout> {
         .collect()
 }
 
+/// Layouts of all groups with the metadata spread: the table in the middle of the group, the
+/// inode bitmap before it, the block bitmap in the last block.
+pub(super) fn spread_groups(geometry: &Geometry) -> Vec<GroupLayout> {
+    (0..geometry.groups())
+        .map(|g| {
+            let first = geometry.group_first_block(g);
+            let middle = first + geometry.group_blocks(g) / 2;
+            let last = first + geometry.group_blocks(g) - 1;
+            let raw = descriptor(last, middle - 100, middle);
+            Group::parse(geometry, g, &raw).unwrap().layout
+        })
+        .collect()
+}
+
 /// An error of the device in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum DeviceError {

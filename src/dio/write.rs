@@ -73,13 +73,12 @@ fn fall_back<F: Filesystem>(
         let i_size = locked.i_size_read();
         let pos = iocb.pos() as u64;
         let end = pos + from.count() as u64;
-        let (blocks, is_hole) = match F::map(
-            locked,
-            bits.block(pos),
-            extent::blocks_wanted(pos, end, bits),
-        )? {
-            Mapping::Mapped { len, .. } => (len, false),
-            Mapping::Hole { len } => (len, true),
+        let wanted = extent::blocks_wanted(pos, end, bits);
+        let (blocks, is_hole) = match F::map(locked, bits.block(pos), wanted) {
+            Ok(Mapping::Mapped { len, .. }) => (len, false),
+            Ok(Mapping::Hole { len }) => (len, true),
+            Err(error) if written == 0 => return Err(error),
+            Err(_) => break,
         };
         let run = extent::run(pos, end, blocks, bits);
         let len = (run.end - run.start) as usize;

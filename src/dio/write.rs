@@ -57,9 +57,10 @@ fn is_for_page_cache<F: Filesystem>(
             && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
 }
 
-/// Writes the rest of a direct write through the page cache, one run of blocks, or hole, at a time.
+/// Writes the rest of a direct write through the page cache: what is a hole and what is not, one after
+/// the other.
 ///
-/// The data of a run is on the device before the next one begins. If the device does not take it,
+/// The data of one part is on the device before the next one begins. If the device does not take it,
 /// a block that was allocated for it still holds what its previous owner left, and the page cache
 /// will forget what should be there: then what was a hole becomes one again, and i_size goes back.
 fn fall_back<F: Filesystem>(
@@ -73,20 +74,17 @@ fn fall_back<F: Filesystem>(
         let i_size = locked.i_size_read();
         let pos = iocb.pos() as u64;
         let end = pos + from.count() as u64;
-        let wanted = extent::blocks_wanted(pos, end, bits);
-        let (blocks, is_hole) = match F::map(locked, bits.block(pos), wanted) {
-            Ok(Mapping::Mapped { len, .. }) => (len, false),
-            Ok(Mapping::Hole { len }) => (len, true),
+        let (part, is_hole) = match next_part(locked, pos, end, bits) {
+            Ok(part) => part,
             Err(error) if written == 0 => return Err(error),
             Err(_) => break,
         };
-        let run = extent::run(pos, end, blocks, bits);
-        let len = (run.end - run.start) as usize;
+        let len = (part.end - part.start) as usize;
 
         let result = from.limited(len, |from| direct_write_fallback(iocb, from, locked));
         match result {
             Ok(count) => written += count,
-            Err(_) => undo(locked, run, is_hole, i_size, bits),
+            Err(_) => undo(locked, part, is_hole, i_size, bits),
         }
         match result {
             Ok(count) if count == len => {}
@@ -97,10 +95,33 @@ fn fall_back<F: Filesystem>(
     Ok(written)
 }
 
-/// Takes back a run of blocks that the device did not take from the page cache.
+/// The bytes from `pos` on, up to `end`, that are all in a hole, or all not. Says which.
+fn next_part<F: Filesystem>(
+    locked: &InodeLocked<F, Exclusive>,
+    pos: u64,
+    end: u64,
+    bits: BlockBits,
+) -> Result<(Range<u64>, bool)> {
+    let mut part = pos..pos;
+    let mut is_hole = None;
+    while part.end < end {
+        let wanted = extent::blocks_wanted(part.end, end, bits);
+        let (blocks, hole) = match F::map(locked, bits.block(part.end), wanted)? {
+            Mapping::Mapped { len, .. } => (len, false),
+            Mapping::Hole { len } => (len, true),
+        };
+        if *is_hole.get_or_insert(hole) != hole {
+            break;
+        }
+        part.end = extent::run(part.end, end, blocks, bits).end;
+    }
+    Ok((part, is_hole.unwrap_or(false)))
+}
+
+/// Takes back a part that the device did not take from the page cache.
 fn undo<F: Filesystem>(
     locked: &InodeLocked<F, Exclusive>,
-    run: Range<u64>,
+    part: Range<u64>,
     is_hole: bool,
     i_size: u64,
     bits: BlockBits,
@@ -113,9 +134,9 @@ fn undo<F: Filesystem>(
     if is_hole {
         // Direct reads may have looked the blocks up.
         locked.dio_wait();
-        let (start, end) = (bits.round_down(run.start), bits.round_up(run.end));
+        let (start, end) = (bits.round_down(part.start), bits.round_up(part.end));
         locked.truncate_pagecache_range(start, end, || {
-            let blocks = extent::blocks_wanted(run.start, run.end, bits);
+            let blocks = extent::blocks_wanted(part.start, part.end, bits);
             F::punch(locked, bits.block(start), blocks);
         });
     }

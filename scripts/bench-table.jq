@@ -33,13 +33,14 @@ def four: [["read-4k-qd1", "4 KiB read, qd 1"], ["read-4k-qd16", "4 KiB read, qd
 
 # The control block of a request comes from the aio core, whatever the target.
 def per_request($file; $target; $op; $event): [$file.results[]
-	| select(.what == "event" and .target == $target and .op == $op and (.event | startswith($event))
-		and (.place != "io_submit_one")) | .per_request] | add // 0;
+	| select(.what == "event" and .target == $target and .op == $op)]
+	| if . == [] then null else [.[] | select((.event | startswith($event)) and .place != "io_submit_one")
+		| .per_request] | add // 0 end;
 def events($event; $name; $goal): ("read", "write") as $op
 	| (targets | map(per_request($now[0]; .; $op; $event))) as $n
 	| row("\($name), \($op | if . == "write" then "overwrite" else . end)";
 		($n | map(fixed(2))) + ["", "", ""]
-		+ (if $goal == null then ["", ""] else [$goal, verdict($n[-1] | round; $goal)] end)
+		+ (if $goal == null then ["", ""] else [$goal, verdict($n[-1] | if . then round else null end; $goal)] end)
 		+ [if $before[0] then per_request($before[0]; "retryfs"; $op; $event) | fixed(2) else "-" end]);
 
 def inflight($file; $target; $job): first($file.results[]
@@ -59,8 +60,8 @@ if $before[0] then "before: \($before[0].commit), \($before[0].started)" else em
 "Instructions per request; the device ends it before its submission returns",
 costs("inline"; four + [["read-64k", "64 KiB read, in order"], ["write-64k", "64 KiB overwrite, in order"]]),
 "",
-"Instructions per request; the device ends it in an interrupt after its submission",
-costs("interrupt"; four),
+"Instructions per request; the device ends it in an interrupt 10 us later",
+costs("interrupt"; four | map(select(.[0] | endswith("16")))),
 "",
 "Per 4 KiB request at qd 16, ended in an interrupt (the aio core's own allocation not counted)",
 row(""; heads + ["", "", "", "target", "", "before"]),

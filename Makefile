@@ -33,13 +33,16 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test bench shell buildroot kernels update prune
+.PHONY: run test bench soak shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
 	@scripts/test
 bench:
 	@scripts/bench
+# (SECONDS is a word of the shell's own.)
+soak:
+	@SECONDS_EACH='$(SECONDS)' KERNEL='$(KERNEL)' SEED='$(SEED)' scripts/soak
 shell:
 	@scripts/shell
 buildroot:
@@ -66,6 +69,7 @@ help:
 	@echo '  run             - build the module, boot a stock kernel with it, run fio on a retryfs'
 	@echo '  test            - all checks and tests, on the stock and on the debug kernel'
 	@echo '  bench           - instructions, allocations and concurrency of a request, beside ext2, ext4, xfs'
+	@echo '  soak            - the random test and the flood for long (SECONDS=600 SEED= KERNEL=stock|debug)'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'

@@ -20,7 +20,7 @@
 #define SLOT		2048UL		/* of a request in the shared file */
 #define REQUEST_MAX	4096UL
 #define OWN_MAX		(512 * KIB)	/* of a file that is extended */
-#define OWN_READ	(off_t)(32 * KIB)
+#define OWN_READ	((off_t)(32 * KIB))
 #define CHURN_BYTES	(24 * MIB)
 #define HANG_MS		120000
 

@@ -33,13 +33,15 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test bench soak shell buildroot kernels update prune
+.PHONY: run test bench soak mutants shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
 	@scripts/test
 bench:
 	@scripts/bench
+mutants:
+	@scripts/mutants $(MUTANTS)
 # (SECONDS is a word of the shell's own.)
 soak:
 	@SECONDS_EACH='$(SECONDS)' KERNEL='$(KERNEL)' SEED='$(SEED)' scripts/soak
@@ -68,6 +70,7 @@ help:
 	@echo 'The test rig, which gets and builds all it needs in RETRYFS_CACHE (~/.cache/retryfs):'
 	@echo '  run             - build the module, boot a stock kernel with it, run fio on a retryfs'
 	@echo '  test            - all checks and tests, on the stock and on the debug kernel'
+	@echo '  mutants         - show that the tests can fail: take out one protection after the other (MUTANTS=NAMES)'
 	@echo '  bench           - instructions, allocations and concurrency of a request, beside ext2, ext4, xfs'
 	@echo '  soak            - the random test and the flood for long (SECONDS=600 SEED= KERNEL=stock|debug)'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'

@@ -97,8 +97,8 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner>(
 /// Writes through the page cache, and from there to the device, and drops it from the page cache:
 /// what a direct write leaves to be written so. Returns the number of bytes written.
 ///
-/// After an error nothing is known to be on the device, and the position is where it was; blocks may
-/// have been allocated, and the size of the file may have moved.
+/// After an error nothing is known to be on the device, and the position is where it was; blocks
+/// may have been allocated, and the size of the file may have moved.
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]

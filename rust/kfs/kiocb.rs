@@ -10,10 +10,10 @@
 //!   value owes the caller a call of `ki_complete` and makes it with [`AsyncKiocb::complete`].
 //!   Dropping the value completes the request with `EIO`, so that no request is ever lost.
 //!
-//! A call can only end with `-EIOCBQUEUED` by returning a [`Queued`], and the only way to get one is
-//! [`Kiocb::queue`], which turns the kiocb into an [`AsyncKiocb`]. There is none for a synchronous
-//! request. So a request is either answered by the return value or by `ki_complete`, never by both
-//! and never by none.
+//! A call can only end with `-EIOCBQUEUED` by returning a [`Queued`], and the only way to get one
+//! is [`Kiocb::queue`], which turns the kiocb into an [`AsyncKiocb`]. There is none for a
+//! synchronous request. So a request is either answered by the return value or by `ki_complete`,
+//! never by both and never by none.
 //!
 //! [`Iocb`] is what both types have in common. Two things hang on it and end with it:
 //!
@@ -343,9 +343,9 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
 
     /// Makes the request asynchronous: gives the kiocb to `f`, who takes it, or does not.
     ///
-    /// If `f` takes it, the request may be complete and the kiocb gone by the time that `f` returns.
-    /// If `f` gives it back, or if the request is synchronous, so that `f` is not even asked, the
-    /// call goes on with the kiocb.
+    /// If `f` takes it, the request may be complete and the kiocb gone by the time that `f`
+    /// returns. If `f` gives it back, or if the request is synchronous, so that `f` is not even
+    /// asked, the call goes on with the kiocb.
     #[inline]
     pub fn queue(
         self,

@@ -60,8 +60,8 @@ pub(crate) trait Filesystem: KiocbOwner<Dio = Dio<Self>> {
     /// A direct write has ended: its bios are reaped.
     fn direct_write_end(inode: &Inode<Self>);
 
-    /// Waits until no direct write is under way. What the caller writes next goes to the page cache,
-    /// and may be a part of a block of which another part is being written.
+    /// Waits until no direct write is under way. What the caller writes next goes to the page
+    /// cache, and may be a part of a block of which another part is being written.
     fn direct_writes_wait(inode: &InodeLocked<Self, Exclusive>);
 }
 

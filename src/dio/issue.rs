@@ -13,10 +13,10 @@
 //! | hole, inside i_size | memory is zeroed | stop: the page cache fills it (R9) |
 //! | at or behind the end of the file | - | allocated; bios, and zeroes for the part of the first and last block that is not written |
 //!
-//! A request need not be aligned to the blocks of the filesystem. Overwriting a part of a block is no
-//! problem, as the device can do that. But a block that was just allocated holds what its previous
-//! owner left, and all of that has to go before the block can be seen. So have blocks that are found
-//! behind the end of the file, where no write of ours can have put them.
+//! A request need not be aligned to the blocks of the filesystem. Overwriting a part of a block is
+//! no problem, as the device can do that. But a block that was just allocated holds what its
+//! previous owner left, and all of that has to go before the block can be seen. So have blocks that
+//! are found behind the end of the file, where no write of ours can have put them.
 
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping, Mount};

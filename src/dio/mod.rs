@@ -54,14 +54,15 @@
 //!   writes (R11); extends, of which the blocks, the data and i_size become visible in that order
 //!   to whoever takes the lock next (R8); the bios before a hole, and then the buffered write that
 //!   fills it, which [`direct_write`] makes before the lock is released (R9).
-//! * An asynchronous overwrite of allocated blocks inside i_size returns with its bios in flight, so
-//!   that the lock is released (R10). What must not happen until it is done is that its blocks are
-//!   freed, and given to somebody else. This the count of direct I/O requests of the inode prevents
-//!   (`inode_dio_begin`): who frees blocks (truncate, hole punching) takes the lock exclusively and
-//!   waits for the count to drop to zero. Requests take the count with the lock held, so that none
-//!   can come in between. The retry gives it back, before it syncs, and takes no lock.
-//! * A *read* takes the lock shared while it looks up blocks and issues bios, and the count with it;
-//!   it releases the lock before it waits (R12).
+//! * An asynchronous overwrite of allocated blocks inside i_size returns with its bios in flight,
+//!   so that the lock is released (R10). What must not happen until it is done is that its blocks
+//!   are freed, and given to somebody else. This the count of direct I/O requests of the inode
+//!   prevents (`inode_dio_begin`): who frees blocks (truncate, hole punching) takes the lock
+//!   exclusively and waits for the count to drop to zero. Requests take the count with the lock
+//!   held, so that none can come in between. The retry gives it back, before it syncs, and takes no
+//!   lock.
+//! * A *read* takes the lock shared while it looks up blocks and issues bios, and the count with
+//!   it; it releases the lock before it waits (R12).
 //! * Buffered readers and mmap take no inode lock. What they must not see are new blocks before the
 //!   data: they look up blocks only inside i_size, which moves after the data is on the device.
 //!   Pages they have are dropped before the write (by the caller) and after it. When i_size moves,

@@ -219,8 +219,8 @@ pub(crate) fn bio_end<P: Platform>(dio: &P, bio: <P::Bios as BioList>::Bio) {
 
 /// Waits for `issued` bios without sleeping, by leaving `iocb` to the retry (R4).
 ///
-/// After `Ok` neither the dio nor the control block are ours any more. Otherwise all bios have ended
-/// meanwhile, no retry will come, and here is everything back.
+/// After `Ok` neither the dio nor the control block are ours any more. Otherwise all bios have
+/// ended meanwhile, no retry will come, and here is everything back.
 pub(crate) fn await_async<P: Platform>(
     dio: &P,
     issued: u32,

@@ -12,8 +12,8 @@ use kfs::iov_iter::IovIter;
 use kfs::kiocb::{Io, Kiocb};
 use kfs::trace;
 
-/// A direct write that has passed its checks: the worker's part, and the rest of it through the page
-/// cache if the worker stopped at a hole (R9).
+/// A direct write that has passed its checks: the worker's part, and the rest of it through the
+/// page cache if the worker stopped at a hole (R9).
 ///
 /// If the worker stopped for another reason, the write is short. It does not go on through the page
 /// cache: that would move i_size before it is known whether the device takes the data, and what
@@ -43,8 +43,8 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
 }
 
 /// Whether a short write is short because the rest is for the page cache: what comes next is a hole
-/// inside i_size, or nothing has been written, without an error. (So it is, too, when the page cache
-/// would not let go of the range, and the worker was not even called.)
+/// inside i_size, or nothing has been written, without an error. (So it is, too, when the page
+/// cache would not let go of the range, and the worker was not even called.)
 fn is_for_page_cache<F: Filesystem>(
     iocb: &Kiocb<'_, F>,
     locked: &InodeLocked<F, Exclusive>,
@@ -57,12 +57,13 @@ fn is_for_page_cache<F: Filesystem>(
             && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
 }
 
-/// Writes the rest of a direct write through the page cache: what is a hole and what is not, one after
-/// the other.
+/// Writes the rest of a direct write through the page cache: what is a hole and what is not, one
+/// after the other.
 ///
-/// The data of one part is on the device before the next one begins. If the device does not take it,
-/// a block that was allocated for it still holds what its previous owner left, and the page cache
-/// will forget what should be there: then what was a hole becomes one again, and i_size goes back.
+/// The data of one part is on the device before the next one begins. If the device does not take
+/// it, a block that was allocated for it still holds what its previous owner left, and the page
+/// cache will forget what should be there: then what was a hole becomes one again, and i_size goes
+/// back.
 fn fall_back<F: Filesystem>(
     iocb: &mut Kiocb<'_, F>,
     from: &mut IovIter<'_>,

@@ -48,7 +48,7 @@ def inflight($file; $target; $job): first($file.results[]
 def running($job; $name; $goal):
 	(targets | map(inflight($now[0]; .; $job))) as $n
 	| row($name + ", most"; ($n | map(.most // "-")) + ["", "", ""]
-		+ (if $goal == null then ["", ""] else [$goal, if ($n[-1].most // 0) >= $goal then "met" else "missed" end] end)
+		+ (if $goal == null then ["", ""] else [$goal, if $n[-1] == null then "-" elif $n[-1].most >= $goal then "met" else "missed" end] end)
 		+ [inflight($before[0] // { results: [] }; "retryfs"; $job).most // "-"]),
 	row($name + ", mean"; $n | map(.mean | fixed(1)));
 

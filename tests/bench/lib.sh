@@ -49,6 +49,14 @@ make_fs() {
 	esac
 }
 
+# mount_fs TARGET DEVICE: the kernel's own ext2 goes by another name, see scripts/peer-ext2.
+mount_fs() {
+	local type=$1
+	[ "$type" != ext2 ] || type=ext2-peer
+	mkdir -p $mnt
+	mount -t "$type" "$2" $mnt
+}
+
 # file_of TARGET: what fio works on.
 file_of() {
 	if [ "$1" = raw ]; then echo "$disk"; else echo $mnt/file; fi
@@ -61,8 +69,7 @@ fill() { dd if=/dev/zero of=$mnt/file bs=1M count=$size_mib oflag=direct conv=fs
 prepare() {
 	[ "$1" != raw ] || return 0
 	make_fs "$1"
-	mkdir -p $mnt
-	mount -t "$1" "$disk" $mnt
+	mount_fs "$1" "$disk"
 	fill
 }
 

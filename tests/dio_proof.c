@@ -363,6 +363,8 @@ static int trace_write(const char *file, const char *text)
 	int err = 0;
 	int fd;
 
+	if (access(TRACING "trace", F_OK))
+		mount("tracefs", TRACING, "tracefs", 0, NULL);
 	snprintf(path, sizeof(path), TRACING "%s", file);
 	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	if (fd < 0)
@@ -371,6 +373,11 @@ static int trace_write(const char *file, const char *text)
 		err = -errno;
 	close(fd);
 	return err;
+}
+
+static void trace_clear(void)
+{
+	close(open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
 }
 
 /* R1: the kiocb is given back with nothing hanging on it. */
@@ -382,8 +389,6 @@ TEST_F(dio_proof, private_is_null_at_the_end)
 	struct iocb cb;
 	FILE *f;
 
-	if (access(TRACING "kprobe_events", F_OK))
-		mount("tracefs", TRACING, "tracefs", 0, NULL);
 	/* struct kiocb: the file, the position, the function, and then it */
 	trace_write("kprobe_events", "-:rfs_done\n");
 	if (trace_write("kprobe_events", "p:rfs_done aio_complete_rw private=+24(%di):x64\n"))
@@ -391,7 +396,7 @@ TEST_F(dio_proof, private_is_null_at_the_end)
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
-	close(open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
+	trace_clear();
 	ASSERT_EQ(0, trace_write("events/kprobes/rfs_done/enable", "1"));
 	for (i = 0; i < 4; i++) {
 		if (i & 1)
@@ -412,6 +417,90 @@ TEST_F(dio_proof, private_is_null_at_the_end)
 	fclose(f);
 	EXPECT_EQ(4, events);
 	trace_write("kprobe_events", "-:rfs_done\n");
+}
+
+/*
+ * R2, as the trace points tell it: a request is submitted once, its bios are
+ * issued before the retry and none after it, and it is completed once.
+ */
+TEST_F(dio_proof, the_retry_issues_nothing)
+{
+	const size_t piece = 4 * self->v.bs, len = PIECES * piece;
+	int submits = 0, bios = 0, retries = 0, completes = 0, fd;
+	char *buf = buf_alloc(len), line[512];
+	struct io_event ev;
+	struct iocb cb;
+	aio_context_t ctx;
+	FILE *f;
+
+	if (!env_is_retryfs())
+		SKIP(return, "trace points of retryfs");
+	if (trace_write("trace", "\n"))
+		SKIP(return, "no tracing");
+	fd = make_pieces("f", piece);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	trace_clear();
+	ASSERT_EQ(0, trace_write("events/retryfs/enable", "1"));
+	aio_prep_write(&cb, fd, buf, len, 0);
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(len, ev.res);
+	ASSERT_EQ(0, trace_write("events/retryfs/enable", "0"));
+	f = fopen(TRACING "trace", "re");
+	ASSERT_NE(NULL, f);
+	while (fgets(line, sizeof(line), f)) {
+		if (line[0] == '#')
+			continue;
+		submits += !!strstr(line, ": retryfs_dio_submit: ");
+		retries += !!strstr(line, ": retryfs_dio_retry: ");
+		completes += !!strstr(line, ": retryfs_dio_complete: ");
+		if (strstr(line, ": retryfs_dio_bio: ")) {
+			bios++;
+			EXPECT_EQ(0, retries) TH_LOG("%s", line);
+		}
+	}
+	fclose(f);
+	EXPECT_EQ(1, submits);
+	EXPECT_LE(PIECES, bios);
+	EXPECT_EQ(1, retries);
+	EXPECT_EQ(1, completes);
+}
+
+/* R14: io_cancel(2) neither frees a request nor keeps its event back, nor doubles it. */
+TEST_F(dio_proof, cancel_in_flight)
+{
+	const off_t bs = self->v.bs, len = 8 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct io_event ev;
+	aio_context_t ctx;
+	struct iocb cb;
+	int i, fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	sync();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, len, 0, 2);
+	aio_prep_write(&cb, fd, buf, len, 0);
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	for (i = 0; i < 3; i++)
+		EXPECT_NE(0, syscall(SYS_io_cancel, ctx, &cb, &ev));
+	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(len, ev.res);
+	EXPECT_NE(0, syscall(SYS_io_cancel, ctx, &cb, &ev));
+	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, len, 0, 2);
+	EXPECT_EQ(0, aio_destroy(ctx));
 }
 
 TEST_HARNESS_MAIN

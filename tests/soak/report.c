@@ -54,8 +54,7 @@ void soak_fail(struct soak *s, const struct req *r, ssize_t res, long sector,
 	/* The others will meet the same: the first is worth the most. */
 	if (!first)
 		goto out;
-	printf("# SOAK FAILED after %llu operations: %s\n",
-	       (unsigned long long)s->done, wrong);
+	printf("# SOAK FAILED: %s\n", wrong);
 	print_seed(s);
 	if (!op)
 		goto out;

@@ -85,7 +85,7 @@ TEST_F(dio_proof, all_bios_but_one)
 		}
 		/* all go, and the last one gets no further than the second device */
 		ASSERT_EQ(0, vol_release(&self->v));
-		EXPECT_TRUE(i ? aio_events(ctx, 1, 1, &ev, NEVER) == 0 :
+		ASSERT_TRUE(i ? aio_events(ctx, 1, 1, &ev, NEVER) == 0 :
 				task_settles(&writer, TASK_BLOCKED));
 		ASSERT_EQ(0, vol_release_routed(&self->v));
 		if (i) {

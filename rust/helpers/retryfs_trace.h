@@ -19,11 +19,6 @@
 #include <linux/fs.h>
 #include <linux/tracepoint.h>
 
-#define RETRYFS_DIO_ENTRY					\
-	__field(dev_t, dev)					\
-	__field(u64, ino)					\
-	__field(u64, pos)
-
 #define RETRYFS_DIO_ASSIGN(inode, where)			\
 	do {							\
 		__entry->dev = (inode)->i_sb->s_dev;		\
@@ -32,14 +27,14 @@
 	} while (0)
 
 #define RETRYFS_DIO_FORMAT "dev %d:%d ino %llu pos %llu"
-#define RETRYFS_DIO_ARGS					\
-	MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino, __entry->pos
 
 TRACE_EVENT(retryfs_dio_submit,
 	TP_PROTO(const struct inode *inode, u64 pos, u64 len, bool write, bool async),
 	TP_ARGS(inode, pos, len, write, async),
 	TP_STRUCT__entry(
-		RETRYFS_DIO_ENTRY
+		__field(dev_t, dev)
+		__field(u64, ino)
+		__field(u64, pos)
 		__field(u64, len)
 		__field(u64, i_size)
 		__field(bool, write)
@@ -53,7 +48,8 @@ TRACE_EVENT(retryfs_dio_submit,
 		__entry->async = async;
 	),
 	TP_printk(RETRYFS_DIO_FORMAT " len %llu i_size %llu %s %s",
-		  RETRYFS_DIO_ARGS, __entry->len, __entry->i_size,
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pos, __entry->len, __entry->i_size,
 		  __entry->write ? "write" : "read",
 		  __entry->async ? "async" : "sync")
 );
@@ -62,7 +58,9 @@ TRACE_EVENT(retryfs_dio_bio,
 	TP_PROTO(const struct inode *inode, u64 pos, u64 len, u64 sector),
 	TP_ARGS(inode, pos, len, sector),
 	TP_STRUCT__entry(
-		RETRYFS_DIO_ENTRY
+		__field(dev_t, dev)
+		__field(u64, ino)
+		__field(u64, pos)
 		__field(u64, len)
 		__field(u64, sector)
 	),
@@ -72,40 +70,47 @@ TRACE_EVENT(retryfs_dio_bio,
 		__entry->sector = sector;
 	),
 	TP_printk(RETRYFS_DIO_FORMAT " len %llu sector %llu",
-		  RETRYFS_DIO_ARGS, __entry->len, __entry->sector)
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pos, __entry->len, __entry->sector)
 );
 
-/* Why a request is waited for; the order is that of dio::policy::Reason. */
-#define RETRYFS_DIO_REASONS					\
-	{ 0, "extend" }, { 1, "hole" }, { 2, "error" }
-
+/* Why a request is waited for. */
 TRACE_EVENT(retryfs_dio_switch,
 	TP_PROTO(const struct inode *inode, u64 pos, u32 reason),
 	TP_ARGS(inode, pos, reason),
 	TP_STRUCT__entry(
-		RETRYFS_DIO_ENTRY
+		__field(dev_t, dev)
+		__field(u64, ino)
+		__field(u64, pos)
 		__field(u32, reason)
 	),
 	TP_fast_assign(
 		RETRYFS_DIO_ASSIGN(inode, pos);
 		__entry->reason = reason;
 	),
-	TP_printk(RETRYFS_DIO_FORMAT " reason %s", RETRYFS_DIO_ARGS,
-		  __print_symbolic(__entry->reason, RETRYFS_DIO_REASONS))
+	TP_printk(RETRYFS_DIO_FORMAT " reason %s",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pos,
+		  __print_symbolic(__entry->reason,
+				   { 0, "extend" }, { 1, "hole" }, { 2, "error" }))
 );
 
 DECLARE_EVENT_CLASS(retryfs_dio,
 	TP_PROTO(const struct inode *inode, u64 pos, s64 value),
 	TP_ARGS(inode, pos, value),
 	TP_STRUCT__entry(
-		RETRYFS_DIO_ENTRY
+		__field(dev_t, dev)
+		__field(u64, ino)
+		__field(u64, pos)
 		__field(s64, value)
 	),
 	TP_fast_assign(
 		RETRYFS_DIO_ASSIGN(inode, pos);
 		__entry->value = value;
 	),
-	TP_printk(RETRYFS_DIO_FORMAT " len %lld", RETRYFS_DIO_ARGS, __entry->value)
+	TP_printk(RETRYFS_DIO_FORMAT " len %lld",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pos, __entry->value)
 );
 
 DEFINE_EVENT(retryfs_dio, retryfs_dio_retry,
@@ -121,7 +126,9 @@ DEFINE_EVENT(retryfs_dio, retryfs_dio_fallback,
 DEFINE_EVENT_PRINT(retryfs_dio, retryfs_dio_complete,
 	TP_PROTO(const struct inode *inode, u64 pos, s64 result),
 	TP_ARGS(inode, pos, result),
-	TP_printk(RETRYFS_DIO_FORMAT " result %lld", RETRYFS_DIO_ARGS, __entry->value)
+	TP_printk(RETRYFS_DIO_FORMAT " result %lld",
+		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
+		  __entry->pos, __entry->value)
 );
 
 #endif /* _RETRYFS_TRACE_H */

@@ -199,6 +199,40 @@ TEST_F(dio_proof, stores_behind_the_end)
 	}
 }
 
+/*
+ * The last block of the file has something behind its end on the disk: zeros as a
+ * rule, but whoever wrote the volume may have left anything there. It must not
+ * come into sight when the file grows.
+ */
+TEST_F(dio_proof, old_tail_on_the_device)
+{
+	const off_t bs = self->v.bs, end = 2 * bs + 100, at = 4 * bs;
+	char *buf = buf_alloc(bs), *back = buf_alloc(64 * KIB), *junk = buf_alloc(512);
+	struct vol_map map;
+	int i, fd, dev;
+
+	dev = open(self->v.dev, O_RDWR | O_DIRECT | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	poison_fill(junk, 512);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, end, 1 + i));
+		ASSERT_EQ(0, vol_find(&self->v, 2 * bs, 512, 1 + i, &map));
+		ASSERT_EQ(0, vol_remount(&self->v));
+		ASSERT_EQ(512, pwrite(dev, junk, 512, (map.e[0].sector + 1) * 512));
+		fd = vol_open("f", O_RDWR | (i ? O_DIRECT : 0));
+		ASSERT_LE(0, fd);
+		pattern_fill(buf, bs, at, 3);
+		ASSERT_EQ(bs, pwrite(fd, buf, bs, at));
+		ASSERT_EQ(at + bs, pread(fd, back, 64 * KIB, 0));
+		EXPECT_PATTERN(back, end, 0, 1 + i);
+		EXPECT_ZERO(back + end, at - end, end);
+		EXPECT_PATTERN(back + at, bs, at, 3);
+		close(fd);
+		ASSERT_EQ(0, unlink(vol_path("f")));
+	}
+	close(dev);
+}
+
 /* What the cache of the device has of a block must not come back over a new owner. */
 TEST_F(dio_proof, alias_in_the_cache_of_the_device)
 {

@@ -289,6 +289,113 @@ TEST_F(dio_errors, hole_on_a_failing_device)
 	}
 }
 
+/* The sectors of both, in their order on the device; those of @b fail. */
+static void route_and_fail(struct vol_map *a, const struct vol_map *b)
+{
+	int i, at;
+
+	for (i = 0; i < b->nr; i++) {
+		for (at = a->nr++; at && a->e[at - 1].sector > b->e[i].sector; at--)
+			a->e[at] = a->e[at - 1];
+		a->e[at] = b->e[i];
+		a->e[at].fails = true;
+	}
+}
+
+/*
+ * What is behind a hole goes through the page cache as well, to blocks of which
+ * one fails and one is held. Whoever syncs another part of the file meanwhile is
+ * told of the failure, and the kernel's flag of it is cleared: the write must not
+ * count that data as written all the same.
+ */
+TEST_F(dio_errors, hole_then_error_that_another_is_told)
+{
+	const size_t page = 4096, len = 3 * page;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct vol_map bad, held;
+	struct task writer;
+	struct io_op wr;
+	int fd, other;
+	ssize_t n;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	/* a hole, and two pages, the second of which was there first: that takes two bios */
+	pattern_fill(buf, len, 0, 1);
+	ASSERT_EQ(page, pwrite(fd, buf + 2 * page, page, 2 * page));
+	ASSERT_EQ(page, pwrite(fd, buf + page, page, page));
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, page, page, 1, &bad));
+	ASSERT_EQ(0, vol_find(&self->v, 2 * page, page, 1, &held));
+	ASSERT_NE(bad.e[0].sector + page / 512, held.e[0].sector);
+	route_and_fail(&held, &bad);
+	other = vol_open("f", O_RDWR);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, vol_route(&self->v, &held));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+
+	pattern_fill(buf, len, 0, 2);
+	wr = (struct io_op){ .fd = fd, .buf = buf, .len = len };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	EXPECT_TRUE(task_settles(&writer, TASK_BLOCKED));
+	EXPECT_EQ(-1, sync_file_range(other, MIB, page, SYNC_FILE_RANGE_WAIT_BEFORE));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(0, sync_file_range(other, MIB, page, SYNC_FILE_RANGE_WAIT_BEFORE));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	n = task_join(&writer, JOIN_SECONDS);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	/* the part in the hole is on the device, and may count */
+	EXPECT_TRUE(n == -EIO || n == (ssize_t)page) TH_LOG("returned %zd", n);
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	if (n > 0)
+		EXPECT_PATTERN(back, n, 0, 2);
+
+	/* an error that nobody has been told of is still to be told, and no other */
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, len, 0, 2);
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(0, fsync(other));
+}
+
+/* Nobody has been told of an error yet: the fallback, which looks for one, keeps it so. */
+TEST_F(dio_errors, error_is_told_after_a_fallback)
+{
+	const size_t page = 4096;
+	char *buf = buf_alloc(page), *back = buf_alloc(page);
+	struct vol_map map;
+	int fd, cached, later;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, page, 1));
+	ASSERT_EQ(0, truncate(vol_path("f"), 4 * page));
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, 0, page, 1, &map));
+	cached = vol_open("f", O_RDWR);
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, cached);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	pattern_fill(buf, page, 0, 2);
+	ASSERT_EQ(page, pwrite(cached, buf, page, 0));
+	sync();
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	/* the flags of the mapping fail whoever comes first: not the write, please */
+	pread(fd, back, page, 3 * page);
+
+	pattern_fill(buf, page, 2 * page, 3);
+	ASSERT_EQ(page, pwrite(fd, buf, page, 2 * page));
+	ASSERT_EQ(page, pread(fd, back, page, 2 * page));
+	EXPECT_PATTERN(back, page, 2 * page, 3);
+	later = vol_open("f", O_RDWR);
+	ASSERT_LE(0, later);
+	EXPECT_EQ(-1, fsync(cached));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(0, fsync(cached));
+	EXPECT_EQ(-1, fsync(later));
+	EXPECT_EQ(0, fsync(later));
+}
+
 /* Leave room for @left blocks only. */
 static int fill_up(struct vol *v, long left)
 {

@@ -8,6 +8,7 @@ use crate::bindings;
 use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::iov_iter::IovIter;
 use crate::kiocb::{Io, Kiocb, KiocbOwner};
+use crate::writeback_errors::WritebackErrors;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -98,7 +99,8 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner>(
 /// what a direct write leaves to be written so. Returns the number of bytes written.
 ///
 /// After an error nothing is known to be on the device, and the position is where it was; blocks
-/// may have been allocated, and the size of the file may have moved.
+/// may have been allocated, and the size of the file may have moved. An error in writing back
+/// anything else of the file meanwhile is taken for one of this write.
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
@@ -110,11 +112,20 @@ pub fn direct_write_fallback<F: KiocbOwner>(
     if !locked.is(iocb.inode()) {
         return Err(EINVAL);
     }
+    let pos = iocb.pos();
+    let errors = WritebackErrors::watch(locked);
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held.
     let ret = unsafe {
         let (iocb, iter) = (iocb.as_ptr(), iter.as_ptr());
         let buffered = bindings::generic_perform_write(iocb, iter);
         bindings::direct_write_fallback(iocb, iter, 0, buffered)
     };
-    usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
+    let written = usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))?;
+    let on_device = errors.check();
+    if let (Err(error), false) = (on_device, cfg!(mutant = "kfs-fallback-flag")) {
+        // SAFETY: The kiocb is valid and ours.
+        unsafe { (*iocb.as_ptr()).ki_pos = pos };
+        return Err(error);
+    }
+    Ok(written)
 }

@@ -64,3 +64,4 @@ pub mod super_block;
 pub mod sysfs;
 pub mod trace;
 pub mod workqueue;
+mod writeback_errors;

@@ -94,7 +94,7 @@ static int load_table(const struct dm_seg *segs, int nr)
 	return fail("device-mapper table", err);
 }
 
-/* The sectors of @map go to @via, or fail if that is NULL; others straight. */
+/* The sectors of @map go to @via, or fail, which all do if that is NULL; others straight. */
 static int set_table(struct vol *v, const struct vol_map *map, const char *via)
 {
 	struct dm_seg segs[2 * VOL_EXTENTS + 1];
@@ -107,7 +107,7 @@ static int set_table(struct vol *v, const struct vol_map *map, const char *via)
 
 		if (e->sector > at)
 			segs[nr++] = linear(at, e->sector - at, env_dev());
-		segs[nr++] = via ? linear(e->sector, e->len, via) :
+		segs[nr++] = via && !e->fails ? linear(e->sector, e->len, via) :
 				   failing(e->sector, e->len);
 		at = e->sector + e->len;
 	}
@@ -354,7 +354,7 @@ static int map_add(struct vol_map *map, uint64_t sector)
 	}
 	if (map->nr == VOL_EXTENTS)
 		return -E2BIG;
-	map->e[map->nr++] = (struct vol_extent){ sector, 1 };
+	map->e[map->nr++] = (struct vol_extent){ .sector = sector, .len = 1 };
 	return 0;
 }
 

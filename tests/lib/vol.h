@@ -56,6 +56,7 @@ int vol_release(struct vol *v);
 struct vol_extent {
 	uint64_t sector;
 	uint64_t len;
+	bool fails;	/* for vol_route() */
 };
 
 struct vol_map {
@@ -65,7 +66,10 @@ struct vol_map {
 
 int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
 	     struct vol_map *map);
-/* Send these sectors over rfs-hold, reads and writes; they are not held yet. */
+/*
+ * Send these sectors over rfs-hold, reads and writes; they are not held yet.
+ * Those with @fails set fail instead.
+ */
 int vol_route(struct vol *v, const struct vol_map *map);
 /* The same for all writes and no reads: what is on the device can be seen. */
 int vol_route_writes(struct vol *v);

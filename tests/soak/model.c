@@ -424,6 +424,23 @@ static bool collided(const struct file *f, const struct op *op, uint64_t sector)
 	return !op->cached && (p->writers || p->last > op->issue);
 }
 
+/* Was the sector behind the end of the file at some time of the operation? */
+static bool was_absent(const struct sector *s, const struct op *op)
+{
+	uint32_t i;
+
+	for (i = 0; i < s->nr; i++)
+		if (s->v[i].kind == V_ABSENT && s->v[i].dead > op->issue)
+			return true;
+	return false;
+}
+
+/* A direct write went behind the end, where a page that had zeros there was written to. */
+static bool zeros_may_win(const struct file *f, const struct op *op, uint64_t sector)
+{
+	return collided(f, op, sector) && was_absent(&f->s[sector], op);
+}
+
 static void end_write(struct file *f, struct op *op, ssize_t res)
 {
 	uint64_t n = res > 0 ? res : 0;
@@ -438,6 +455,10 @@ static void end_write(struct file *f, struct op *op, ssize_t res)
 			    (f->failing && op->cached);
 
 		written(&f->s[i], op, V_DATA, weak);
+		if (zeros_may_win(f, op, i)) {
+			push(f, i, op, V_CUT, true);
+			written(&f->s[i], op, V_CUT, true);
+		}
 		if (!is_weak(&f->s[i], op))
 			supersede(&f->s[i], op, false);
 	}
@@ -523,15 +544,27 @@ static void collect(const struct sector *s, const struct op *op, struct may *may
 	}
 }
 
+static bool writes_to(const struct op *op, uint64_t sector)
+{
+	return op_writes(op) && op->kind != OP_TRUNCATE && op->off < (sector + 1) * SECTOR &&
+	       op->off + op->len > sector * SECTOR;
+}
+
 static const char *end_read(struct file *f, struct op *op, ssize_t res,
 			    struct may *may)
 {
 	static __thread char msg[160];
 	uint64_t n = res > 0 ? res : 0;
 	uint64_t i;
+	int k;
 
-	for (i = op->off / SECTOR; n && i < sectors_up(op->off + n); i++)
-		collect(&f->s[i], op, may++);
+	for (i = op->off / SECTOR; n && i < sectors_up(op->off + n); i++, may++) {
+		collect(&f->s[i], op, may);
+		/* Those that have ended have left a version. */
+		for (k = 0; k < f->nr_ops; k++)
+			if (writes_to(f->ops[k], i) && zeros_may_win(f, f->ops[k], i))
+				may->zero = true;
+	}
 	if (op->kind == OP_LOAD || (res < 0 && f->failing))
 		return NULL;
 	if ((!n || op->off + n <= op->hi) &&

@@ -27,7 +27,7 @@
  *   (write(2) or a mapping): that page holds an old copy of the sector and is
  *   dirty, so that it can go to the device after the direct write did. Linux
  *   promises nothing here, and says "Page cache invalidation failure on direct
- *   I/O" at best. On retryfs a page has 4 KiB; filesystems with large folios
+ *   I/O" at best. Behind the end of the file the old copy has zeros. On retryfs a page has 4 KiB; filesystems with large folios
  *   have a larger grain (model_page_shift);
  * - while bios fail: what goes through the page cache, as nobody hears in time
  *   when its writeback has failed. When that was to a new block, nothing can be

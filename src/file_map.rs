@@ -7,11 +7,13 @@
 
 use crate::blocks::{self, Blocks};
 use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping, Path};
-use crate::ext2::block_map::{PointerBlocks, Slot};
+use crate::ext2::block_map::{PointerBlocks, Slot, DIRECT};
 use crate::ext2::inode::Pointers;
+use crate::ext2::run_cache::RunCache;
 use crate::ext2::truncate::{self, FreeBlocks};
+use crate::ext2::Place;
 use crate::fault::{Fault, Result};
-use crate::inode::ino32;
+use crate::inode::{ino32, Map};
 use crate::{Inode, InodeLocked};
 use kernel::prelude::*;
 use kfs::buffer_head::BufferHead;
@@ -31,14 +33,51 @@ pub(crate) struct Run {
 ///
 /// A hole is at most as long as said, but may be longer. `EFBIG` beyond the largest file.
 pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
-    let layout = inode.sb().data().layout();
-    let path = path(inode, block)?;
-    let mut device = PointerBuffers::new(inode);
     nofs(|| {
-        let map = inode.data().get_ref().map.lock();
+        let map = &mut *inode.data().get_ref().map.lock();
+        if let Some(mapping) = map.runs.as_ref().and_then(|runs| runs.get(block, max)) {
+            return Ok(mapping);
+        }
+        let layout = inode.sb().data().layout();
+        let path = path(inode, block)?;
+        let mut device = PointerBuffers::new(inode);
         let branch = Branch::walk(&layout, ino32(inode), &map.pointers, path, &mut device)?;
-        branch.lookup(&layout, &map.pointers, max, &mut device)
+        let mapping = branch.lookup(&layout, &map.pointers, max, &mut device)?;
+        if let Mapping::Mapped { start, len } = mapping {
+            let (before, after) = branch.around(&mut device)?;
+            let first = start.saturating_sub(before);
+            let whole = before + len.max(after + 1);
+            // What is wrong next to the block is none of who asks for the block.
+            if layout.check_data(Place::Inode(ino32(inode)), first, whole).is_ok() {
+                map.remember(inode, block - u64::from(before), first, whole);
+            }
+        }
+        Ok(mapping)
     })
+}
+
+impl Map {
+    /// Keeps a run that was looked up or allocated, for the next look-up.
+    fn remember(&mut self, inode: &Inode, block: u64, start: u32, len: u32) {
+        if block < DIRECT as u64 {
+            // Those are found as fast without.
+            return;
+        }
+        if self.runs.is_none() {
+            // Without memory there is no cache. (Callers are in `nofs`.)
+            self.runs = KBox::new(RunCache::new(inode.blkbits().into()), GFP_KERNEL).ok();
+        }
+        if let Some(runs) = &mut self.runs {
+            runs.put(block, start, len);
+        }
+    }
+
+    /// Forgets what was looked up: blocks are about to be freed.
+    fn forget(&mut self) {
+        if !mutant!("runs-kept") {
+            self.runs = None;
+        }
+    }
 }
 
 /// Looks up at most `max` blocks of the file from its block `block` on, and allocates them when the
@@ -50,7 +89,14 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
     let path = path(inode, block)?;
     let mut device = PointerBuffers::new(inode);
     let run = nofs(|| -> Result<Run> {
-        let mut map = inode.data().get_ref().map.lock();
+        let map = &mut *inode.data().get_ref().map.lock();
+        let known = map.runs.as_ref().and_then(|runs| runs.get(block, max));
+        if let Some(Mapping::Mapped { start, len }) = known {
+            return Ok(Run {
+                blocks: Blocks { start, len },
+                new: false,
+            });
+        }
         let root = &mut map.pointers;
         let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
         let Some(growth) = branch.growth(root, max, &mut device)? else {
@@ -68,6 +114,7 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
             None => home(inode)?,
         };
         let blocks = grow(inode, root, &growth, goal)?;
+        map.remember(inode, block, blocks.start, blocks.len);
         Ok(Run { blocks, new: true })
     })?;
     if run.new {
@@ -89,6 +136,7 @@ pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     let mut device = PointerBuffers::new(inode);
     let result = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();
+        map.forget();
         truncate::truncate(&layout, ino32(inode), &mut map.pointers, keep, &mut device)
     });
     inode.mark_inode_dirty();
@@ -104,6 +152,7 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) -> Res
     let mut done = 0;
     let result = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();
+        map.forget();
         while done < len {
             let path = path(inode, block + u64::from(done))?;
             let (root, max) = (&mut map.pointers, len - done);

@@ -7,6 +7,7 @@ use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::inode::{
     Content, Device, FastSymlink, FileType, Inode as DiskInode, InodeFlags, Pointers,
 };
+use crate::ext2::run_cache::RunCache;
 use crate::ext2::{superblock, xattr};
 use crate::fault::{Fault, Result};
 use crate::file::{FileAddressSpace, RegularFile};
@@ -51,6 +52,8 @@ pub(crate) struct InodeData {
 pub(crate) struct Map {
     /// The pointers in the inode itself.
     pub(crate) pointers: Pointers,
+    /// What was looked up before. None before the first look-up that it can save another one.
+    pub(crate) runs: Option<KBox<RunCache>>,
 }
 
 impl InodeData {

@@ -537,4 +537,32 @@ TEST_F(dio_proof, cancel_in_flight)
 	EXPECT_EQ(0, aio_destroy(ctx));
 }
 
+/* Blocks that were looked up, and freed, are another's: a look-up does not find them again. */
+TEST_F(dio_proof, freed_blocks_are_forgotten)
+{
+	const size_t bs = self->v.bs, len = 64 * bs, kept = 20 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	int fd, gd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	gd = vol_open("g", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, gd);
+	pattern_fill(buf, len, 0, 1);
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	ASSERT_EQ(0, ftruncate(fd, kept));
+	pattern_fill(buf, len, 0, 2);
+	ASSERT_EQ(len, pwrite(gd, buf, len, 0));
+	ASSERT_EQ(0, ftruncate(fd, len));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, kept, 0, 1);
+	EXPECT_ZERO(back + kept, len - kept, kept);
+	/* and what is written there now is nobody else's */
+	pattern_fill(buf, len, 0, 3);
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	ASSERT_EQ(len, pread(gd, back, len, 0));
+	EXPECT_PATTERN(back, len, 0, 2);
+}
+
 TEST_HARNESS_MAIN

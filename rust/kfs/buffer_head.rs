@@ -31,28 +31,33 @@ impl BufferHead {
     /// # Safety
     ///
     /// `bh` must be null or a mapped buffer of a block device with a reference that the caller owns.
+    #[inline]
     pub(crate) unsafe fn from_owned(bh: *mut bindings::buffer_head) -> Option<Self> {
         // INVARIANT: By the requirement.
         NonNull::new(bh).map(Self)
     }
 
     /// The C buffer head.
+    #[inline]
     pub fn as_ptr(&self) -> *mut bindings::buffer_head {
         self.0.as_ptr()
     }
 
     /// The number of the block, in units of its own size.
+    #[inline]
     pub fn block(&self) -> u64 {
         // SAFETY: By the type invariant; the number of a mapped buffer does not change.
         unsafe { (*self.as_ptr()).b_blocknr }
     }
 
     /// Size of the block in bytes.
+    #[inline]
     pub fn size(&self) -> usize {
         // SAFETY: By the type invariant; the size of a mapped buffer does not change.
         unsafe { (*self.as_ptr()).b_size }
     }
 
+    #[inline]
     fn data(&self, offset: usize, len: usize) -> Result<*mut u8> {
         if offset.checked_add(len).is_none_or(|end| end > self.size()) {
             return Err(EINVAL);
@@ -62,6 +67,7 @@ impl BufferHead {
     }
 
     /// Copies bytes from `offset` on into `to`. `EINVAL` when that is not all in the block.
+    #[inline]
     pub fn read(&self, offset: usize, to: &mut [u8]) -> Result {
         let data = self.data(offset, to.len())?;
         // SAFETY: `data` is valid for that many bytes, and `to` is not part of the page cache. A
@@ -132,6 +138,7 @@ impl BufferHead {
 }
 
 impl Drop for BufferHead {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant the reference is ours, and this is its end.
         unsafe { bindings::brelse(self.as_ptr()) };

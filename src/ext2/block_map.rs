@@ -26,6 +26,9 @@ const DEPTH_MAX: usize = 4;
 /// Pointers that are looked at together; they are on the stack.
 pub(super) const WINDOW: usize = 64;
 
+/// Pointers next to one that was followed that are looked at with it, see [`Branch::around`].
+const NEAR: usize = 32;
+
 /// A piece of a block of pointers.
 pub(super) type Window = [U32; WINDOW];
 
@@ -41,7 +44,7 @@ pub(crate) trait PointerBlocks {
 }
 
 /// Base-2 logarithm of the pointers in a block.
-const fn pointer_bits(block_bits: u32) -> u32 {
+pub(super) const fn pointer_bits(block_bits: u32) -> u32 {
     block_bits - 2
 }
 
@@ -361,6 +364,31 @@ impl Branch {
         }
         let len = self.hole(root, max, device)?;
         Ok(Mapping::Hole { len })
+    }
+
+    /// How many blocks that the same block of pointers leads to follow one another on the volume
+    /// right before and right after the one that the path leads to. It looks only near it.
+    ///
+    /// Nothing is checked. 0 and 0 if the path ends in a hole, or has no block of pointers.
+    ///
+    /// # Errors
+    ///
+    /// The block of pointers cannot be read.
+    pub(crate) fn around<P: PointerBlocks>(&self, device: &mut P) -> Result<(u32, u32), P::Error> {
+        let (Some(start), Some(parent)) = (self.data(), self.parent()) else {
+            return Ok((0, 0));
+        };
+        // Blocks of pointers are a multiple of it.
+        let index = self.path.last() as usize;
+        let at = index % NEAR;
+        let mut near: [U32; NEAR] = FromZeros::new_zeroed();
+        device.read(parent, (index - at) * 4, near.as_mut_bytes())?;
+        let before = near.get(..at).unwrap_or_default().iter().rev();
+        let before = before.zip(1..).take_while(|(p, i)| start.checked_sub(*i) == Some(p.get()));
+        let after = near.get(at + 1..).unwrap_or_default().iter();
+        let after = after.zip(1..).take_while(|(p, i)| start.checked_add(*i) == Some(p.get()));
+        // At most NEAR.
+        Ok((before.count() as u32, after.count() as u32))
     }
 
     /// Blocks missing from this one on, at least 1, if the path ends in a hole.

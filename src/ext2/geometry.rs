@@ -150,6 +150,7 @@ impl Geometry {
 
     /// The group of `block` and the index of `block` in it, which is its bit in the block bitmap.
     /// `None` when the block belongs to no group.
+    #[inline]
     pub(crate) fn locate_block(&self, block: u32) -> Option<(u32, u32)> {
         if block >= self.blocks_count {
             return None;

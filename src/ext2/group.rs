@@ -42,15 +42,17 @@ pub(crate) struct GroupLayout {
     pub(super) block_bitmap: u32,
     pub(super) inode_bitmap: u32,
     pub(super) inode_table: u32,
-    /// Behind the last block of metadata: from there to the end of the group everything is data.
+    /// Behind the last block of metadata: from there to `end` everything is data.
     pub(super) data: u32,
+    /// Behind the last block of the group.
+    pub(super) end: u32,
 }
 
 impl GroupLayout {
-    /// Whether the blocks of this group from `block` on all lie behind its metadata.
+    /// Whether the `len` blocks from `start` on are in this group, behind all its metadata.
     #[inline]
-    pub(super) const fn is_data_from(&self, block: u32) -> bool {
-        block >= self.data
+    pub(super) const fn is_data(&self, start: u32, len: u32) -> bool {
+        start >= self.data && start < self.end && len != 0 && len <= self.end - start
     }
 
     /// The block that holds the block bitmap.
@@ -158,6 +160,7 @@ impl Group {
                 inode_table: raw.inode_table.get(),
                 // All are below the end of the group, and behind what a superblock takes.
                 data: (block_bitmap + 1).max(inode_bitmap + 1).max(table.end) as u32,
+                end: end as u32,
             },
             counts,
         })

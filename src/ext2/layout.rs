@@ -72,7 +72,19 @@ impl<'a> Layout<'a> {
     /// # Errors
     ///
     /// They are not, or `len` is 0.
+    #[inline]
     pub(crate) fn check_data(&self, at: Place, start: u32, len: u32) -> Result<(), Corrupt> {
+        // Nearly all blocks are behind the metadata of their group.
+        let group = self.geometry.locate_block(start).map(|(group, _)| group);
+        match group.and_then(|group| self.groups.get(group as usize)) {
+            Some(group) if group.is_data(start, len) => Ok(()),
+            _ => self.check_data_slowly(at, start, len),
+        }
+    }
+
+    /// [`Layout::check_data`] for blocks before or between metadata, or in several groups.
+    #[cold]
+    fn check_data_slowly(&self, at: Place, start: u32, len: u32) -> Result<(), Corrupt> {
         const OUTSIDE: &str = "block pointer outside the volume";
         const METADATA: &str = "block pointer into metadata";
         let geometry = self.geometry;
@@ -82,9 +94,6 @@ impl<'a> Layout<'a> {
         else {
             return Err(Corrupt::found(at, OUTSIDE, start.into()));
         };
-        if first_group == last_group && self.group(first_group)?.is_data_from(start) {
-            return Ok(());
-        }
         for number in first_group..=last_group {
             let group = self.group(number)?;
             let base = geometry.group_first_block(number);

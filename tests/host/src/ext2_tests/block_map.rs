@@ -133,6 +133,11 @@ impl File {
                         Some(&(start + i))
                     );
                 }
+                let (before, after) = branch.around(&mut self.device).unwrap();
+                let near = (file_block - u64::from(before)..).zip(start - before..);
+                for (block, pointer) in near.take((before + 1 + after) as usize) {
+                    assert_eq!(self.model.get(&block), Some(&pointer));
+                }
                 if len < max.min(path(file_block).room()) {
                     let next = self.model.get(&(file_block + u64::from(len)));
                     assert_ne!(next, Some(&(start + len)), "the run was cut short");
@@ -142,6 +147,7 @@ impl File {
                 assert!(len >= 1 && len <= max.max(1));
                 let end = file_block + u64::from(len);
                 assert_eq!(self.model.range(file_block..end).next(), None);
+                assert_eq!(branch.around(&mut self.device).unwrap(), (0, 0));
             }
         }
     }

@@ -16,6 +16,7 @@ mod group;
 mod images;
 mod inode;
 mod layout;
+mod run_cache;
 mod superblock;
 mod truncate;
 mod xattr;

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of `run_cache.rs`.
+
+use proptest::prelude::*;
+
+use crate::ext2::{block_map::Mapping, run_cache::RunCache};
+
+fn mapped(start: u32, len: u32) -> Option<Mapping> {
+    Some(Mapping::Mapped { start, len })
+}
+
+#[test]
+fn nothing_is_known_at_first() {
+    let cache = RunCache::new(10);
+    assert_eq!(cache.get(0, 1), None);
+    assert_eq!(cache.get(12, 1), None);
+    assert_eq!(cache.get(u64::MAX, 1), None);
+}
+
+#[test]
+fn a_run_is_found_from_all_its_blocks_and_no_others() {
+    let mut cache = RunCache::new(10);
+    cache.put(20, 1000, 8);
+    assert_eq!(cache.get(19, 9), None);
+    assert_eq!(cache.get(20, 9), mapped(1000, 8));
+    assert_eq!(cache.get(23, 2), mapped(1003, 2));
+    assert_eq!(cache.get(27, 9), mapped(1007, 1));
+    assert_eq!(cache.get(28, 9), None);
+}
+
+#[test]
+fn neighbours_on_the_volume_become_one() {
+    let mut cache = RunCache::new(10);
+    cache.put(20, 1000, 8);
+    cache.put(28, 1008, 4);
+    cache.put(16, 996, 5);
+    assert_eq!(cache.get(16, 99), mapped(996, 16));
+    // What is in the middle of a run does not make it shorter.
+    cache.put(18, 998, 1);
+    assert_eq!(cache.get(16, 99), mapped(996, 16));
+}
+
+#[test]
+fn others_do_not() {
+    let mut cache = RunCache::new(10);
+    cache.put(20, 1000, 8);
+    cache.put(28, 1009, 4);
+    assert_eq!(cache.get(20, 1), None);
+    assert_eq!(cache.get(28, 9), mapped(1009, 4));
+    // A gap between them is not known.
+    cache.put(34, 1015, 2);
+    assert_eq!(cache.get(33, 1), None);
+    assert_eq!(cache.get(34, 9), mapped(1015, 2));
+}
+
+#[test]
+fn numbers_at_the_end() {
+    let mut cache = RunCache::new(12);
+    cache.put(u64::from(u32::MAX), u32::MAX, 1);
+    assert_eq!(cache.get(u64::from(u32::MAX), 9), mapped(u32::MAX, 1));
+    cache.put(1 << 32, 77, 1);
+    assert_eq!(cache.get(1 << 32, 9), None);
+    assert_eq!(cache.get(0, 9), None);
+}
+
+proptest! {
+    /// Runs of a file that jumps every so often are put in any order: what is found is true, and
+    /// what was put last is found.
+    #[test]
+    fn what_is_found_is_true(
+        bits in 10..13u32,
+        jump in 1..700u64,
+        puts in prop::collection::vec((0..200_000u64, 1..64u32), 1..60),
+        probes in prop::collection::vec((0..200_000u64, 1..300u32), 1..60),
+    ) {
+        let per_block = 1u64 << (bits - 2);
+        let place = |block: u64| (block + block / jump * 3 + 500) as u32;
+        // The run is in one piece, and in one block of pointers.
+        let cut = |block: u64, len: u32| {
+            let piece = jump - block % jump;
+            let pointers = per_block - (block + per_block - 12) % per_block;
+            u64::from(len).min(piece).min(pointers) as u32
+        };
+        let mut cache = RunCache::new(bits);
+        let check = |cache: &RunCache, block: u64, max: u32| {
+            if let Some(found) = cache.get(block, max) {
+                let Mapping::Mapped { start, len } = found else { panic!("a hole") };
+                assert!(len >= 1 && len <= max);
+                for i in 0..len {
+                    assert_eq!(place(block + u64::from(i)), start + i);
+                }
+            }
+        };
+        for &(block, len) in &puts {
+            let block = block + 12;
+            let len = cut(block, len);
+            cache.put(block, place(block), len);
+            let Some(Mapping::Mapped { start, len: found }) = cache.get(block, u32::MAX) else {
+                panic!("what was put is not found")
+            };
+            prop_assert_eq!(start, place(block));
+            prop_assert!(found >= len);
+        }
+        for &(block, max) in &probes {
+            check(&cache, block, max);
+        }
+        for &(block, len) in &puts {
+            check(&cache, block + 12, len);
+            check(&cache, block + 12 + u64::from(len), 9);
+        }
+    }
+}

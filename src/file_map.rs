@@ -48,7 +48,10 @@ pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
             let first = start.saturating_sub(before);
             let whole = before + len.max(after + 1);
             // What is wrong next to the block is none of who asks for the block.
-            if layout.check_data(Place::Inode(ino32(inode)), first, whole).is_ok() {
+            if layout
+                .check_data(Place::Inode(ino32(inode)), first, whole)
+                .is_ok()
+            {
                 map.remember(inode, block - u64::from(before), first, whole);
             }
         }

@@ -6,11 +6,11 @@ use core::ops::Range;
 
 /// Size of a filesystem block, as its binary logarithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BlockBits(u32);
+pub(crate) struct BlockBits(u8);
 
 impl BlockBits {
     /// Blocks of `1 << bits` bytes.
-    pub(crate) const fn new(bits: u32) -> Self {
+    pub(crate) const fn new(bits: u8) -> Self {
         BlockBits(bits)
     }
 

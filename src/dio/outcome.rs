@@ -19,49 +19,68 @@
 
 use super::extent::BlockBits;
 
+/// The longest request, in bytes. The VFS lets less through (`MAX_RW_COUNT`).
+pub(crate) const LEN_MAX: u32 = u32::MAX - 1;
+
+/// For [`Outcome::new_from`]: no block is new. No request is so long.
+const NONE: u32 = u32::MAX;
+
 /// Collects what happened to the parts of one request.
 ///
-/// `E` is an error number.
+/// `E` is an error number. It is small, as it is moved about and cleared for each request: positions
+/// are kept relative to where the request starts.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome<E> {
     /// First byte of the request.
     start: u64,
     /// Behind the last byte that was issued.
-    issued: u64,
+    issued: u32,
+    /// The first byte that is in a block that is new.
+    new_from: u32,
     /// Lowest byte that is known not to have made it, and why.
-    failed: Option<(u64, E)>,
+    failed: Option<(u32, E)>,
     /// Why nothing was issued beyond `issued`, if that was an error.
     stopped: Option<E>,
-    /// The first byte of the file that is in a block that is new.
-    new_from: Option<u64>,
 }
 
 impl<E: Copy> Outcome<E> {
-    /// A request that starts at `start`, with nothing issued.
+    /// A request that starts at `start`, with nothing issued. It has [`LEN_MAX`] bytes at most.
     pub(crate) fn new(start: u64) -> Self {
         Outcome {
             start,
-            issued: start,
+            issued: 0,
+            new_from: NONE,
             failed: None,
             stopped: None,
-            new_from: None,
         }
+    }
+
+    /// How far `pos` is into the request; what is before it counts as its first byte.
+    fn relative(&self, pos: u64) -> u32 {
+        pos.saturating_sub(self.start).min(LEN_MAX.into()) as u32
+    }
+
+    /// The first byte of the request.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
     }
 
     /// Everything before `pos` has been issued.
     pub(crate) fn issued_to(&mut self, pos: u64) {
-        self.issued = pos;
+        self.issued = self.relative(pos);
     }
 
     /// The next byte to be issued.
     pub(crate) fn pos(&self) -> u64 {
-        self.issued
+        self.start + u64::from(self.issued)
     }
 
     /// The blocks of the file from byte `pos` on, where a block starts, are new. The first call
     /// counts.
     pub(crate) fn new_from(&mut self, pos: u64) {
-        self.new_from.get_or_insert(pos);
+        if self.new_from == NONE {
+            self.new_from = self.relative(pos);
+        }
     }
 
     /// Nothing more can be issued.
@@ -71,7 +90,7 @@ impl<E: Copy> Outcome<E> {
 
     /// What should be at `pos` is not there. The lowest position wins.
     pub(crate) fn fail(&mut self, pos: u64, error: E) {
-        let pos = pos.max(self.start);
+        let pos = self.relative(pos);
         match self.failed {
             Some((lowest, _)) if lowest <= pos => {}
             _ => self.failed = Some((pos, error)),
@@ -81,18 +100,18 @@ impl<E: Copy> Outcome<E> {
     /// Behind the last byte that counts.
     pub(crate) fn end(&self, bits: BlockBits) -> u64 {
         let Some((failed, _)) = self.failed else {
-            return self.issued;
+            return self.pos();
         };
         let end = if mutant!("whole-count") {
             self.issued
         } else {
             failed.min(self.issued)
         };
-        match self.new_from {
-            Some(new) if failed >= new && !mutant!("part-of-block") => {
-                bits.round_down(end).max(self.start)
-            }
-            _ => end,
+        let end = self.start + u64::from(end);
+        if failed >= self.new_from && !mutant!("part-of-block") {
+            bits.round_down(end).max(self.start)
+        } else {
+            end
         }
     }
 
@@ -104,8 +123,9 @@ impl<E: Copy> Outcome<E> {
         }
     }
 
-    /// The lowest failure on the device, whether or not it is what the request returns.
-    pub(crate) fn failure(&self) -> Option<(u64, E)> {
+    /// The lowest failure on the device, whether or not it is what the request returns: how far
+    /// into the request, and why.
+    pub(crate) fn failure(&self) -> Option<(u32, E)> {
         self.failed
     }
 }

@@ -34,19 +34,27 @@ pub(super) struct Request {
     pub(super) op: Op,
     /// Block size of the filesystem.
     pub(super) bits: BlockBits,
-    /// The position in the file where the request starts.
-    pub(super) start: u64,
     /// How many bytes were asked for.
-    pub(super) len: usize,
+    pub(super) len: u32,
     /// Size of the file when the blocks were looked up.
     pub(super) i_size: u64,
     /// Behind the last byte for which a block was allocated.
     pub(super) allocated_to: u64,
-    /// What has become of it.
+    /// Where it starts, and what has become of it.
     pub(super) outcome: Outcome<Error>,
 }
 
 impl Request {
+    /// The position in the file where the request starts.
+    pub(super) fn start(&self) -> u64 {
+        self.outcome.start()
+    }
+
+    /// Behind the last byte that was asked for.
+    pub(super) fn end(&self) -> u64 {
+        self.start() + u64::from(self.len)
+    }
+
     /// How many bytes count.
     ///
     /// A read that crosses the end of the file counts up to there only, although the device reads
@@ -55,7 +63,7 @@ impl Request {
         let count = self.outcome.count(self.bits)?;
         Ok(match self.op {
             Op::Read if !mutant!("read-past-eof") => {
-                count.min(self.i_size.saturating_sub(self.start))
+                count.min(self.i_size.saturating_sub(self.start()))
             }
             _ => count,
         } as usize)

@@ -9,7 +9,7 @@
 use super::extent::{self, BlockBits};
 use super::filesystem::Filesystem;
 use super::issue::{Issue, Locked};
-use super::outcome::Outcome;
+use super::outcome::{Outcome, LEN_MAX};
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Bios, Dio, Request};
 use super::state::{self, BioList};
@@ -124,9 +124,11 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 
     let request = Request {
         op,
-        bits: BlockBits::new(inode.sb().blocksize_bits().into()),
-        start,
-        len,
+        bits: BlockBits::new(inode.sb().blocksize_bits()),
+        len: u32::try_from(len)
+            .ok()
+            .filter(|&len| len <= LEN_MAX)
+            .ok_or(EINVAL)?,
         i_size: 0,
         allocated_to: 0,
         outcome: Outcome::new(start),
@@ -149,7 +151,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 pub(super) fn retry<F: Filesystem>(dio: Arc<Dio<F>>, armed: Armed<F>) {
     let Armed { iocb, request } = armed;
     F::dio(iocb.inode().sb()).counters.retries.inc();
-    trace::dio_retry(iocb.inode(), request.start, request.len as i64);
+    trace::dio_retry(iocb.inode(), request.start(), request.len.into());
     match direct_io_worker(iocb, dio, request, None) {
         Step::Retry(never) => match never {},
         // Nothing may be touched after this: the kiocb, the file and the mount may be gone.
@@ -175,16 +177,16 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
         iocb.set_private(dio.clone());
         trace::dio_submit(
             iocb.inode(),
-            request.start,
-            request.len as u64,
+            request.start(),
+            request.len.into(),
             request.op == Op::Write,
             !iocb.is_sync(),
         );
         let (issued, stop) = direct_io_issue(&mut iocb, &dio, &mut request, submission);
 
-        let end = request.start + request.len as u64;
+        let end = request.end();
         if let (true, Some(locked)) = (mutant!("size-early"), locked) {
-            iocb.extend_post_direct_write(locked, request.len);
+            iocb.extend_post_direct_write(locked, request.len as usize);
         }
         if mutant!("hole-no-fallback") && stop == Stop::Hole {
             request.outcome.issued_to(end);
@@ -195,7 +197,7 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
             Wait::Async => counters.async_requests.inc(),
             Wait::Switch(reason) => {
                 counters.switched(reason).inc();
-                trace::dio_switch(iocb.inode(), request.start, reason as u32);
+                trace::dio_switch(iocb.inode(), request.start(), reason as u32);
             }
             Wait::Sync => {}
         }
@@ -219,7 +221,7 @@ fn direct_io_issue<F: Filesystem>(
         locked,
     } = submission;
     let bdev = BlockDevice::of(inode.sb());
-    let end = request.start + request.len as u64;
+    let end = request.end();
 
     match locked {
         Some(locked) => {
@@ -329,8 +331,7 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     let awaited = match locked {
         #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
         Some(locked)
-            if cfg!(mutant = "kfs-extend-unlocked")
-                == (request.start + request.len as u64 > request.i_size) =>
+            if cfg!(mutant = "kfs-extend-unlocked") == (request.end() > request.i_size) =>
         {
             locked.unlocked(|| dio_await_one(iocb, &dio, &request, wait))
         }
@@ -365,19 +366,19 @@ fn dio_complete<F: Filesystem>(
     let is_write = request.op == Op::Write;
 
     if let Some((_, error)) = request.outcome.failure() {
-        iocb.report_dio_error(is_write, request.len, error);
+        iocb.report_dio_error(is_write, request.len as usize, error);
     }
     if let (true, Some(locked)) = (is_write, locked) {
         let end = match count {
             0 => request.i_size,
-            _ => request.i_size.max(request.start + count as u64),
+            _ => request.i_size.max(request.start() + count as u64),
         };
         if request.allocated_to > request.bits.round_up(end) && !mutant!("blocks-kept") {
             F::truncate_blocks(locked, end);
         }
         // The data is on the device: now it may be seen (R8).
         let written = if mutant!("size-of-failed") {
-            request.len
+            request.len as usize
         } else {
             count
         };
@@ -389,7 +390,7 @@ fn dio_complete<F: Filesystem>(
     }
     trace::dio_complete(
         iocb.inode(),
-        request.start,
+        request.start(),
         result.map_or_else(|error| error.to_errno().into(), |count| count as i64),
     );
     if is_write {

@@ -50,7 +50,7 @@ fn is_for_page_cache<F: Filesystem>(
     locked: &InodeLocked<F, Exclusive>,
     written: usize,
 ) -> bool {
-    let bits = BlockBits::new(locked.sb().blocksize_bits().into());
+    let bits = BlockBits::new(locked.sb().blocksize_bits());
     let block = bits.block(iocb.pos() as u64);
     written == 0
         || block < bits.blocks(locked.i_size_read())
@@ -69,7 +69,7 @@ fn fall_back<F: Filesystem>(
     from: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<usize> {
-    let bits = BlockBits::new(locked.sb().blocksize_bits().into());
+    let bits = BlockBits::new(locked.sb().blocksize_bits());
     let mut written = 0;
     while from.count() > 0 {
         let i_size = locked.i_size_read();

@@ -384,9 +384,13 @@ impl Branch {
         let mut near: [U32; NEAR] = FromZeros::new_zeroed();
         device.read(parent, (index - at) * 4, near.as_mut_bytes())?;
         let before = near.get(..at).unwrap_or_default().iter().rev();
-        let before = before.zip(1..).take_while(|(p, i)| start.checked_sub(*i) == Some(p.get()));
+        let before = before
+            .zip(1..)
+            .take_while(|(p, i)| start.checked_sub(*i) == Some(p.get()));
         let after = near.get(at + 1..).unwrap_or_default().iter();
-        let after = after.zip(1..).take_while(|(p, i)| start.checked_add(*i) == Some(p.get()));
+        let after = after
+            .zip(1..)
+            .take_while(|(p, i)| start.checked_add(*i) == Some(p.get()));
         // At most NEAR.
         Ok((before.count() as u32, after.count() as u32))
     }

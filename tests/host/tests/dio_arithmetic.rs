@@ -62,7 +62,7 @@ fn unwritten_parts() {
 proptest! {
     /// Head, data and tail are exactly the blocks that the data touches.
     #[test]
-    fn new_blocks_are_covered(start in 0u64..1 << 20, len in 1u64..1 << 16, bits in 10u32..=12) {
+    fn new_blocks_are_covered(start in 0u64..1 << 20, len in 1u64..1 << 16, bits in 10u8..=12) {
         let bits = BlockBits::new(bits);
         let data = start..start + len;
         let head = extent::unwritten_head(&data, bits);
@@ -124,7 +124,7 @@ fn a_failed_bio_cuts_short() {
     outcome.fail(6144, -5);
     // Blocks that were there before: to the byte.
     assert_eq!(outcome.count(K4), Ok(4096 - 512));
-    assert_eq!(outcome.failure(), Some((4096, -61)));
+    assert_eq!(outcome.failure(), Some((4096 - 512, -61)));
     outcome.fail(512, -6);
     assert_eq!(outcome.count(K4), Err(-6));
 }

@@ -137,6 +137,14 @@ impl FileSystem for RetryFs {
         reported(sb, sb.data().store_free_counts(wait))
     }
 
+    fn freeze_fs(sb: &SuperBlock) -> Result {
+        reported(sb, sb.data().mark_unmounted())
+    }
+
+    fn unfreeze_fs(sb: &SuperBlock) -> Result {
+        reported(sb, sb.data().mark_in_use())
+    }
+
     fn put_super(sb: &SuperBlock) {
         if sb.rdonly() {
             return;

@@ -189,9 +189,14 @@ impl Volume {
         Ok(())
     }
 
-    /// Marks the volume as in use for writing.
+    /// Marks the volume as mounted for writing.
     pub(crate) fn mark_mounted(&self) -> Result {
         self.update_superblock(true, superblock::mark_mounted)
+    }
+
+    /// Marks the volume as in use again, after [`Volume::mark_unmounted`] and within one mount.
+    pub(crate) fn mark_in_use(&self) -> Result {
+        self.update_superblock(true, superblock::mark_in_use)
     }
 
     /// Marks the volume as cleanly unmounted, if it was so before it was mounted.

@@ -550,6 +550,39 @@ TEST_F(dio_errors, bad_memory_in_the_middle)
 	}
 }
 
+/*
+ * Metadata cannot be written for a while. What was not written is still known: it
+ * is not read again, older, from the device when that is well.
+ */
+TEST_F(dio_errors, metadata_that_could_not_be_written)
+{
+	const size_t len = 20 * self->v.bs;
+	char *back = buf_alloc(len);
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("a", 0, len, 1));
+	sync();
+	ASSERT_EQ(0, vol_fail(&self->v, NULL));
+	fd = vol_open("b", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(-1, syncfs(fd));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, vol_prefill("c", 0, len, 3));
+	EXPECT_EQ(0, fsync(fd));
+	close(fd);
+	fd = vol_open("c", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	/* told once, and then it is over */
+	syncfs(fd);
+	EXPECT_EQ(0, syncfs(fd));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, len, 0, 3);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(0, access(vol_path("b"), F_OK));
+}
+
 /* Limits and modes that refuse a direct write before it starts. */
 TEST_F(dio_errors, refused)
 {

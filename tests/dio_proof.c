@@ -233,6 +233,71 @@ TEST_F(dio_proof, old_tail_on_the_device)
 	close(dev);
 }
 
+/*
+ * A new block is written in part. What is behind the end of the file then has to
+ * be zeros on the disk too: a mapping shows it, as far as its page goes.
+ */
+TEST_F(dio_proof, new_tail_in_a_mapping)
+{
+	char *buf = buf_alloc(4096), *map;
+	struct vol_map where;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, 512, 0, 1);
+	ASSERT_EQ(512, pwrite(fd, buf, 512, 0));
+	map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_PATTERN(map, 512, 0, 1);
+	EXPECT_ZERO(map + 512, 4096 - 512, 512);
+	ASSERT_EQ(0, vol_find(&self->v, 0, 512, 1, &where));
+	ASSERT_EQ(0, vol_read_sector(&self->v, where.e[0].sector + 1, buf));
+	EXPECT_ZERO(buf, 512, 512);
+	munmap(map, 4096);
+}
+
+/*
+ * R7: memory ends in the middle of an asynchronous extend, with bios in flight.
+ * Nobody but the submitter can move i_size and give back what was allocated for
+ * the rest: it waits.
+ */
+TEST_F(dio_proof, error_is_waited_for)
+{
+	const size_t good = 32 * KIB, len = 64 * KIB;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct iocb cb, *list[] = { &cb };
+	struct submit_op sub = { 0, 1, list };
+	struct task submitter;
+	struct io_event ev;
+	struct stat st;
+	ssize_t n;
+	int fd;
+
+	/* so that the bitmaps that are needed are in memory */
+	ASSERT_EQ(0, vol_prefill("g", 0, len, 9));
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	sync();
+	pattern_fill(buf, good, 0, 1);
+	ASSERT_EQ(0, mprotect(buf + good, len - good, PROT_NONE));
+	ASSERT_EQ(0, aio_setup(1, &sub.ctx));
+	aio_prep_write(&cb, fd, buf, len, 0);
+	ASSERT_EQ(0, vol_hold(&self->v));
+	ASSERT_EQ(0, task_start(&submitter, op_submit, &sub));
+	EXPECT_TRUE(task_settles(&submitter, TASK_BLOCKED));
+	EXPECT_EQ(0, aio_events(sub.ctx, 0, 1, &ev, 0));
+	ASSERT_EQ(0, vol_release(&self->v));
+	ASSERT_EQ(1, task_join(&submitter, JOIN_SECONDS));
+	ASSERT_EQ(1, aio_events(sub.ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	n = ev.res;
+	ASSERT_TRUE(n > 0 && n <= (ssize_t)good) TH_LOG("returned %zd", n);
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(n, st.st_size);
+	ASSERT_EQ(n, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, n, 0, 1);
+}
+
 /* What the cache of the device has of a block must not come back over a new owner. */
 TEST_F(dio_proof, alias_in_the_cache_of_the_device)
 {

@@ -27,9 +27,9 @@ void kfs_helper_bforget(struct buffer_head *bh)
 	bforget(bh);
 }
 
-struct buffer_head *kfs_helper_sb_bread(struct super_block *sb, sector_t block)
+int kfs_helper_bh_read(struct buffer_head *bh)
 {
-	return sb_bread(sb, block);
+	return bh_read(bh, 0);
 }
 
 struct buffer_head *kfs_helper_sb_getblk(struct super_block *sb, sector_t block)
@@ -50,6 +50,16 @@ void kfs_helper_set_buffer_uptodate(struct buffer_head *bh)
 void kfs_helper_set_buffer_new(struct buffer_head *bh)
 {
 	set_buffer_new(bh);
+}
+
+int kfs_helper_buffer_uptodate(const struct buffer_head *bh)
+{
+	return buffer_uptodate(bh);
+}
+
+void kfs_helper_clear_buffer_write_io_error(struct buffer_head *bh)
+{
+	clear_buffer_write_io_error(bh);
 }
 
 int kfs_helper_buffer_write_io_error(const struct buffer_head *bh)

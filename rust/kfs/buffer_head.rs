@@ -110,15 +110,70 @@ impl BufferHead {
         }
     }
 
-    /// Marks the buffer dirty: it will be written back.
-    pub fn mark_dirty(&self) {
+    /// Reads the buffer from the device, unless its content is in memory. May sleep.
+    ///
+    /// A buffer that could not be written back is no longer *uptodate*, but has what should be on
+    /// the device; what is there is older, and must not come back.
+    #[inline]
+    pub(crate) fn fill(&self) -> Result {
+        let bh = self.as_ptr();
         // SAFETY: By the type invariant.
-        unsafe { bindings::mark_buffer_dirty(self.as_ptr()) };
+        if unsafe { bindings::buffer_uptodate(bh) } != 0 {
+            return Ok(());
+        }
+        // SAFETY: As above.
+        if unsafe { bindings::buffer_write_io_error(bh) } != 0
+            && !cfg!(mutant = "kfs-stale-metadata")
+        {
+            // SAFETY: By the type invariant; the lock is taken and given back here.
+            unsafe {
+                bindings::lock_buffer(bh);
+                bindings::set_buffer_uptodate(bh);
+                bindings::unlock_buffer(bh);
+            }
+            return Ok(());
+        }
+        // SAFETY: By the type invariant.
+        match unsafe { bindings::bh_read(bh) } {
+            0.. => Ok(()),
+            _ => Err(EIO),
+        }
+    }
+
+    /// Marks the buffer dirty: it will be written back. May sleep.
+    pub fn mark_dirty(&self) {
+        self.mark_dirty_by(|bh| {
+            // SAFETY: By the type invariant.
+            unsafe { bindings::mark_buffer_dirty(bh) }
+        });
+    }
+
+    /// Calls `mark`, a function of the kernel that marks the buffer dirty.
+    ///
+    /// That an earlier write of it failed is over then: what is in memory is to be written, and it
+    /// has to be *uptodate* for that.
+    pub(crate) fn mark_dirty_by(&self, mark: impl FnOnce(*mut bindings::buffer_head)) {
+        let bh = self.as_ptr();
+        // SAFETY: By the type invariant.
+        if unsafe { bindings::buffer_uptodate(bh) != 0 && bindings::buffer_write_io_error(bh) == 0 }
+        {
+            return mark(bh);
+        }
+        // SAFETY: By the type invariant. With the lock, no write of it is under way that could
+        // fail, and nobody reads it.
+        unsafe {
+            bindings::lock_buffer(bh);
+            bindings::clear_buffer_write_io_error(bh);
+            bindings::set_buffer_uptodate(bh);
+        }
+        mark(bh);
+        // SAFETY: It was locked here.
+        unsafe { bindings::unlock_buffer(bh) };
     }
 
     /// Writes the buffer to the device if it is dirty and waits for it. May sleep.
     ///
-    /// `EIO` when this or an earlier write of the buffer failed.
+    /// `EIO` when this or an earlier write of the buffer failed, and it has not been changed since.
     pub fn sync_dirty(&self) -> Result {
         // SAFETY: By the type invariant.
         let error = unsafe { bindings::sync_dirty_buffer(self.as_ptr()) };

@@ -87,6 +87,13 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     /// these to be on the device when `wait` is set.
     fn sync_fs(sb: &SuperBlock<Self>, wait: bool) -> Result;
 
+    /// Makes the device look as after an umount: somebody will copy it. Nobody writes to the mount,
+    /// which is writable, and everything dirty has been written before.
+    fn freeze_fs(sb: &SuperBlock<Self>) -> Result;
+
+    /// Takes [`FileSystem::freeze_fs`] back, before anybody writes to the mount again.
+    fn unfreeze_fs(sb: &SuperBlock<Self>) -> Result;
+
     /// Called at the last umount, after all inodes are gone.
     fn put_super(sb: &SuperBlock<Self>);
 

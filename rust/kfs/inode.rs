@@ -270,10 +270,12 @@ impl<F: FileSystem> Inode<F> {
     }
 
     /// Marks a buffer dirty that belongs to the inode's block map or directory: an fsync of this
-    /// inode will write it.
+    /// inode will write it. May sleep.
     pub fn mark_buffer_dirty(&self, bh: &BufferHead) {
-        // SAFETY: Both are valid; the list in the inode is emptied before the inode is freed.
-        unsafe { bindings::mmb_mark_buffer_dirty(bh.as_ptr(), self.metadata_bhs()) };
+        bh.mark_dirty_by(|bh| {
+            // SAFETY: Both are valid; the list in the inode is emptied before the inode is freed.
+            unsafe { bindings::mmb_mark_buffer_dirty(bh, self.metadata_bhs()) }
+        });
     }
 
     /// Writes the buffers of [`Inode::mark_buffer_dirty`] to the device and waits for them.

@@ -221,7 +221,9 @@ fn device_size(sb: *mut bindings::super_block) -> u64 {
 
 fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
     // SAFETY: Callers have a valid super block whose device is open.
-    unsafe { BufferHead::from_owned(bindings::sb_bread(sb, block)) }.ok_or(EIO)
+    let buffer = unsafe { BufferHead::from_owned(bindings::sb_getblk(sb, block)) }.ok_or(EIO)?;
+    buffer.fill()?;
+    Ok(buffer)
 }
 
 struct Table<F: FileSystem>(PhantomData<F>);
@@ -235,6 +237,8 @@ impl<F: FileSystem> Table<F> {
         evict_inode: Some(inode::evict_inode::<F>),
         put_super: Some(put_super::<F>),
         sync_fs: Some(sync_fs::<F>),
+        freeze_fs: Some(freeze_fs::<F>),
+        unfreeze_fs: Some(unfreeze_fs::<F>),
         statfs: Some(statfs::<F>),
         show_options: Some(show_options::<F>),
         // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
@@ -316,6 +320,28 @@ unsafe extern "C" fn put_super<F: FileSystem>(sb: *mut bindings::super_block) {
 unsafe extern "C" fn sync_fs<F: FileSystem>(sb: *mut bindings::super_block, wait: c_int) -> c_int {
     // SAFETY: The super block is mounted.
     match F::sync_fs(unsafe { SuperBlock::<F>::from_raw(sb) }, wait != 0) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `freeze_fs` of a mounted super block.
+unsafe extern "C" fn freeze_fs<F: FileSystem>(sb: *mut bindings::super_block) -> c_int {
+    // SAFETY: The super block is mounted.
+    match F::freeze_fs(unsafe { SuperBlock::<F>::from_raw(sb) }) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `unfreeze_fs` of a mounted super block.
+unsafe extern "C" fn unfreeze_fs<F: FileSystem>(sb: *mut bindings::super_block) -> c_int {
+    // SAFETY: The super block is mounted.
+    match F::unfreeze_fs(unsafe { SuperBlock::<F>::from_raw(sb) }) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }

@@ -423,6 +423,15 @@ pub(crate) fn mark_mounted(bytes: &mut [u8], now: u32) -> Result<Range<usize>, C
     })
 }
 
+/// Records that a mount for writing goes on, after [`mark_unmounted`].
+pub(crate) fn mark_in_use(bytes: &mut [u8], now: u32) -> Result<Range<usize>, Corrupt> {
+    let range = offset_of!(RawSuperblock, write_time)..offset_of!(RawSuperblock, errors);
+    update(bytes, range, |raw| {
+        raw.write_time.set(now);
+        raw.state.set(raw.state.get() & !STATE_VALID);
+    })
+}
+
 /// Records the end of a mount for writing: the state is what it was `before` the mount, with the
 /// errors found since.
 pub(crate) fn mark_unmounted(

@@ -99,6 +99,11 @@ int dm_hold(const char *name)
 				DM_NOFLUSH_FLAG);
 }
 
+int dm_freeze(const char *name)
+{
+	return dm_suspend(name, DM_SUSPEND_FLAG);
+}
+
 int dm_remove(const char *name)
 {
 	struct dm_ioctl io;

@@ -21,6 +21,11 @@ int dm_resume(const char *name);
  * queued: from the return on, every bio is kept until dm_resume().
  */
 int dm_hold(const char *name);
+/*
+ * Suspend as for a snapshot: the filesystem above is frozen first, and what is
+ * in flight ends. dm_resume() thaws it.
+ */
+int dm_freeze(const char *name);
 int dm_remove(const char *name);
 
 #endif

@@ -73,12 +73,13 @@ static struct dm_seg failing(uint64_t start, uint64_t len)
 	return (struct dm_seg){ .start = start, .len = len, .type = "error" };
 }
 
-/* A delay of nothing: the target is used to part reads from writes. */
-static struct dm_seg writes_via(uint64_t len, const char *dev)
+/* A delay of nothing: the target is used to part reads from writes, and from flushes. */
+static struct dm_seg parted(uint64_t start, uint64_t len, const char *reads, const char *writes)
 {
-	struct dm_seg s = { .start = 0, .len = len, .type = "delay" };
+	struct dm_seg s = { .start = start, .len = len, .type = "delay" };
+	unsigned long long at = start;
 
-	snprintf(s.params, sizeof(s.params), "%s 0 0 %s 0 0", env_dev(), dev);
+	snprintf(s.params, sizeof(s.params), "%s %llu 0 %s %llu 0", reads, at, writes, at);
 	return s;
 }
 
@@ -107,8 +108,12 @@ static int set_table(struct vol *v, const struct vol_map *map, const char *via)
 
 		if (e->sector > at)
 			segs[nr++] = linear(at, e->sector - at, env_dev());
-		segs[nr++] = via && !e->fails ? linear(e->sector, e->len, via) :
-				   failing(e->sector, e->len);
+		if (!via || e->fails)
+			segs[nr++] = failing(e->sector, e->len);
+		else if (e->reads)
+			segs[nr++] = parted(e->sector, e->len, via, env_dev());
+		else
+			segs[nr++] = linear(e->sector, e->len, via);
 		at = e->sector + e->len;
 	}
 	if (at < v->sectors)
@@ -181,6 +186,15 @@ int vol_mount(struct vol *v, const char *fstype, unsigned long flags,
 int vol_umount(struct vol *v)
 {
 	int err = umount_dir(env_dir());
+
+	if (!err)
+		v->mounted = false;
+	return err;
+}
+
+int vol_umount_soon(struct vol *v)
+{
+	int err = retry_busy(umount_dir, env_dir());
 
 	if (!err)
 		v->mounted = false;
@@ -275,6 +289,11 @@ int vol_hold(struct vol *v)
 	return fail("hold", dm_hold(TOP));
 }
 
+int vol_freeze(struct vol *v)
+{
+	return fail("freeze", dm_freeze(TOP));
+}
+
 int vol_release(struct vol *v)
 {
 	return fail("release", dm_resume(TOP));
@@ -311,7 +330,7 @@ int vol_route_writes(struct vol *v)
 	err = hold_device(v, node, sizeof(node));
 	if (err)
 		return err;
-	seg = writes_via(v->sectors, node);
+	seg = parted(0, v->sectors, env_dev(), node);
 	return load_table(&seg, 1);
 }
 

@@ -40,11 +40,15 @@ int vol_mkfs(struct vol *v, const struct vol_conf *conf);
 int vol_mount(struct vol *v, const char *fstype, unsigned long flags,
 	      const char *data);
 int vol_umount(struct vol *v);
+/* The same when somebody is just letting go of it: that takes a moment, not longer. */
+int vol_umount_soon(struct vol *v);
 int vol_remount(struct vol *v);	/* umount and mount: nothing stays cached */
 int vol_fsck(struct vol *v);
 
 /* Everything. */
 int vol_hold(struct vol *v);
+/* Freeze the filesystem by way of its device, then hold everything: as snapshots do. */
+int vol_freeze(struct vol *v);
 int vol_release(struct vol *v);
 
 /*
@@ -57,6 +61,7 @@ struct vol_extent {
 	uint64_t sector;
 	uint64_t len;
 	bool fails;	/* for vol_route() */
+	bool reads;	/* the same: only these go there, no writes and no flushes */
 };
 
 struct vol_map {
@@ -68,7 +73,8 @@ int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
 	     struct vol_map *map);
 /*
  * Send these sectors over rfs-hold, reads and writes; they are not held yet.
- * Those with @fails set fail instead.
+ * Those with @fails set fail instead. A flush goes everywhere, and is held too,
+ * unless all have @reads set.
  */
 int vol_route(struct vol *v, const struct vol_map *map);
 /* The same for all writes and no reads: what is on the device can be seen. */

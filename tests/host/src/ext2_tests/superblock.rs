@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::support::{get16, get32, put16, put32, Spec};
 use crate::ext2::{
     superblock::{
-        mark_error, mark_mounted, mark_unmounted, needs_large_file, set_free_counts,
+        mark_error, mark_in_use, mark_mounted, mark_unmounted, needs_large_file, set_free_counts,
         set_large_file, MountError, OnError, Superblock,
     },
     Geometry,
@@ -229,6 +229,12 @@ fn mount_and_unmount_leave_the_state() {
         changed(&mut clean, |b| mark_unmounted(b, sb.state, 2000).unwrap());
         assert_eq!(get16(&clean, 0x3a), state);
         assert_eq!((get32(&clean, 0x2c), get32(&clean, 0x30)), (1000, 2000));
+        // It goes on, and that is no other mount.
+        let mounts = get16(&clean, 0x34);
+        changed(&mut clean, |b| mark_in_use(b, 3000).unwrap());
+        assert_eq!(get16(&clean, 0x3a), state & !1);
+        assert_eq!(get16(&clean, 0x34), mounts);
+        assert_eq!((get32(&clean, 0x2c), get32(&clean, 0x30)), (1000, 3000));
 
         changed(&mut bytes, |b| mark_error(b).unwrap());
         changed(&mut bytes, |b| mark_unmounted(b, sb.state, 2000).unwrap());

@@ -15,34 +15,6 @@ VOL_FIXTURE(dio_errors);
 FIXTURE_VARIANT_ADD(dio_errors, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(dio_errors, bs4k) { .conf = VOL_4K };
 
-enum way { SYNC, ASYNC };
-
-static ssize_t do_write(enum way way, int fd, const void *buf, size_t len, off_t off)
-{
-	struct iocb cb;
-	ssize_t n;
-
-	if (way == SYNC) {
-		n = pwrite(fd, buf, len, off);
-		return n < 0 ? -errno : n;
-	}
-	aio_prep_write(&cb, fd, buf, len, off);
-	return aio_do(&cb);
-}
-
-static ssize_t do_read(enum way way, int fd, void *buf, size_t len, off_t off)
-{
-	struct iocb cb;
-	ssize_t n;
-
-	if (way == SYNC) {
-		n = pread(fd, buf, len, off);
-		return n < 0 ? -errno : n;
-	}
-	aio_prep_read(&cb, fd, buf, len, off);
-	return aio_do(&cb);
-}
-
 static long free_blocks(void)
 {
 	struct statfs st;

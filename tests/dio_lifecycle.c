@@ -13,7 +13,7 @@
 #include <sys/statfs.h>
 
 #include "harness.h"
-#include "soak/uring.h"
+#include "uring.h"
 
 #define LEN	(32 * KIB)
 

@@ -30,35 +30,6 @@ static ssize_t slurp(const char *name, int flags, void *buf, size_t len, off_t o
 	return n;
 }
 
-/* One write or read, by the way under test. */
-enum way { SYNC, ASYNC };
-
-static ssize_t do_write(enum way way, int fd, const void *buf, size_t len, off_t off)
-{
-	struct iocb cb;
-	ssize_t n;
-
-	if (way == SYNC) {
-		n = pwrite(fd, buf, len, off);
-		return n < 0 ? -errno : n;
-	}
-	aio_prep_write(&cb, fd, buf, len, off);
-	return aio_do(&cb);
-}
-
-static ssize_t do_read(enum way way, int fd, void *buf, size_t len, off_t off)
-{
-	struct iocb cb;
-	ssize_t n;
-
-	if (way == SYNC) {
-		n = pread(fd, buf, len, off);
-		return n < 0 ? -errno : n;
-	}
-	aio_prep_read(&cb, fd, buf, len, off);
-	return aio_do(&cb);
-}
-
 static void sizes(struct __test_metadata *_metadata, struct vol *v, enum way way)
 {
 	static const size_t size[] = {

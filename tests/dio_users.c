@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 #include "harness.h"
-#include "soak/uring.h"
+#include "uring.h"
 
 VOL_FIXTURE(dio_users);
 FIXTURE_VARIANT_ADD(dio_users, bs1k) { .conf = VOL_1K };
@@ -154,56 +154,34 @@ TEST_F(dio_users, loop_device)
 	}
 }
 
-enum { PLAIN, FIXED, KINDS };
-
-/* One request by io_uring, and its result. */
-static int by_uring(struct uring *u, int kind, bool write, int fd, char *buf,
-		    size_t len, off_t off)
-{
-	struct iovec iov = { buf, len };
-	uint64_t data;
-	int res, err;
-
-	err = kind == FIXED ? uring_submit_fixed(u, write, fd, 0, buf, len, off, 7) :
-			      uring_submit(u, write, fd, &iov, 1, off, 0, 7);
-	if (!err)
-		err = uring_reap(u, true, &data, &res);
-	if (err != 1)
-		return err ? err : -EIO;
-	return data == 7 ? res : -EIO;
-}
-
 TEST_F(dio_users, io_uring)
 {
 	const off_t bs = self->v.bs, len = 24 * bs;
 	char *buf = buf_alloc(MIB), *back = buf_alloc(MIB);
-	struct iovec fixed = { buf, MIB };
-	struct uring u;
-	int kind, fd;
-	uint64_t data;
-	int res;
+	enum way way;
+	int fd, nr;
 
-	if (access("/proc/sys/kernel/io_uring_disabled", F_OK))
+	nr = way_setup(buf, MIB);
+	if (nr == URING)
 		SKIP(return, "a kernel without io_uring");
-	ASSERT_EQ(0, uring_setup(&u, 8));
-	ASSERT_EQ(0, uring_register(&u, &fixed, 1));
-	for (kind = 0; kind < KINDS; kind++) {
+	ASSERT_EQ(WAYS, nr);
+	for (way = URING; way < WAYS; way++) {
 		fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
 		/* extend, overwrite, into a hole, over the end of a hole */
 		pattern_fill(buf, len, 0, 1);
-		EXPECT_EQ(len, by_uring(&u, kind, true, fd, buf, len, 0));
+		EXPECT_EQ(len, do_write(way, fd, buf, len, 0));
 		pattern_fill(buf, len, 8 * bs, 2);
-		EXPECT_EQ(4 * bs, by_uring(&u, kind, true, fd, buf, 4 * bs, 8 * bs));
+		EXPECT_EQ(4 * bs, do_write(way, fd, buf, 4 * bs, 8 * bs));
 		ASSERT_EQ(0, ftruncate(fd, 4 * len));
 		pattern_fill(buf, len, 2 * len, 3);
-		EXPECT_EQ(len, by_uring(&u, kind, true, fd, buf, len, 2 * len));
+		EXPECT_EQ(len, do_write(way, fd, buf, len, 2 * len));
 		pattern_fill(buf, 2 * len, 3 * len, 4);
-		EXPECT_EQ(2 * len, by_uring(&u, kind, true, fd, buf, 2 * len, 3 * len));
+		EXPECT_EQ(2 * len, do_write(way, fd, buf, 2 * len, 3 * len));
 
 		/* read it by io_uring into the same buffer, and then otherwise */
 		memset(buf, 0xaa, MIB);
-		EXPECT_EQ(5 * len, by_uring(&u, kind, false, fd, buf, MIB, 0));
+		EXPECT_EQ(5 * len, do_read(way, fd, buf, MIB, 0));
 		ASSERT_EQ(5 * len, pread(fd, back, MIB, 0));
 		EXPECT_EQ(0, memcmp(buf, back, 5 * len));
 		EXPECT_PATTERN(back, 8 * bs, 0, 1);
@@ -212,13 +190,11 @@ TEST_F(dio_users, io_uring)
 		EXPECT_ZERO(back + len, len, len);
 		EXPECT_PATTERN(back + 2 * len, len, 2 * len, 3);
 		EXPECT_PATTERN(back + 3 * len, 2 * len, 3 * len, 4);
-		EXPECT_EQ(0, by_uring(&u, kind, false, fd, buf, MIB, 5 * len));
-		EXPECT_EQ(-EINVAL, by_uring(&u, kind, true, fd, buf, 512, 100));
-		EXPECT_EQ(-EINVAL, by_uring(&u, kind, false, fd, buf, 100, 0));
-		EXPECT_EQ(0, uring_reap(&u, false, &data, &res));
+		EXPECT_EQ(0, do_read(way, fd, buf, MIB, 5 * len));
+		EXPECT_EQ(-EINVAL, do_write(way, fd, buf, 512, 100));
+		EXPECT_EQ(-EINVAL, do_read(way, fd, buf, 100, 0));
 		close(fd);
 	}
-	uring_exit(&u);
 }
 
 /* The rule of overwrites holds for io_uring: in flight, and no lock held. */

@@ -29,22 +29,6 @@ static int module_insert(void)
 	return err;
 }
 
-/* The event has come, the request is still letting go of its file: not for long. */
-static int umount_soon(struct vol *v)
-{
-	struct timespec ms10 = { .tv_nsec = 10000000 };
-	int err;
-	int i;
-
-	for (i = 0; i < 1000; i++) {
-		err = vol_umount(v);
-		if (err != -EBUSY)
-			break;
-		nanosleep(&ms10, NULL);
-	}
-	return err;
-}
-
 /* A request keeps its file, and so the mount, when every descriptor is closed. */
 TEST_F(umount_busy, requests_in_flight)
 {
@@ -73,7 +57,7 @@ TEST_F(umount_busy, requests_in_flight)
 	EXPECT_EQ(LEN, ev[0].res);
 	EXPECT_EQ(LEN, ev[1].res);
 	EXPECT_PATTERN(buf + LEN, LEN, LEN, 1);
-	ASSERT_EQ(0, umount_soon(&self->v));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	fd = vol_open("f", O_RDONLY);
 	ASSERT_EQ(LEN, pread(fd, buf, LEN, 0));
@@ -155,7 +139,7 @@ TEST_F(umount_busy, process_killed)
 	ASSERT_EQ(0, vol_release(&self->v));
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	ASSERT_EQ(0, umount_soon(&self->v));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	fd = vol_open("f", O_RDONLY);
 	ASSERT_EQ(2 * LEN, pread(fd, buf, 2 * LEN, 0));

@@ -15,6 +15,7 @@
 #include "pattern.h"
 #include "task.h"
 #include "vol.h"
+#include "way.h"
 
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT 240

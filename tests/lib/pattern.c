@@ -177,3 +177,27 @@ const char *zero_diff(const void *buf, size_t len, uint64_t pos)
 	}
 	return NULL;
 }
+
+const char *same_diff(const char *buf, const char *want, size_t len, off_t pos)
+{
+	static char msg[128];
+	size_t i;
+
+	if (!memcmp(buf, want, len))
+		return NULL;
+	for (i = 0; buf[i] == want[i]; i++)
+		;
+	snprintf(msg, sizeof(msg), "at offset %zu: %s%#04x instead of %#04x", (size_t)pos + i,
+		 i + 8 <= len && has_poison(buf + (i & ~7UL), 8) ? "poison, " : "",
+		 (unsigned char)buf[i], (unsigned char)want[i]);
+	return msg;
+}
+
+bool untouched(const char *buf, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len && buf[i] == (char)UNTOUCHED; i++)
+		;
+	return i == len;
+}

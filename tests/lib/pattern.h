@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define PATTERN_SECTOR	512
 
@@ -32,6 +33,15 @@ bool pattern_stamped(const void *sector, uint64_t pos, uint64_t gen);
 void poison_fill(void *buf, size_t len);
 bool has_poison(const void *buf, size_t len);
 
+/* NULL when @buf is as @want, which is the file from @pos on; else what is wrong. */
+const char *same_diff(const char *buf, const char *want, size_t len, off_t pos);
+
+/* What memory is filled with that a request must leave alone. */
+#define UNTOUCHED	0xaa
+bool untouched(const char *buf, size_t len);
+
+#define EXPECT_SAME(buf, want, len, pos) \
+	EXPECT_NULL_DIFF(same_diff(buf, want, len, pos))
 #define EXPECT_PATTERN(buf, len, pos, gen) \
 	EXPECT_NULL_DIFF(pattern_diff(buf, len, pos, gen))
 #define EXPECT_ZERO(buf, len, pos) \

@@ -203,7 +203,7 @@ int vol_umount_soon(struct vol *v)
 
 int vol_remount(struct vol *v)
 {
-	int err = vol_umount(v);
+	int err = vol_umount_soon(v);
 
 	return err ? err : vol_mount(v, env_fstype(), 0, NULL);
 }
@@ -542,4 +542,11 @@ int vol_counters(struct vol *v, struct counters *c)
 	if (!err)
 		err = counter(dev, "buffered_fallback", &c->buffered_fallback);
 	return err;
+}
+
+off_t file_size(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? -errno : st.st_size;
 }

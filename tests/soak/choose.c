@@ -197,8 +197,8 @@ static void choose_transfer(struct worker *w, struct req *r)
 	if (op->kind == OP_APPEND) {
 		/* It waits until nobody writes: not for ourselves. */
 		worker_reap(w, true);
-		if (r->how.way != WAY_SYNC && !w->has_uring)
-			r->how.way = WAY_AIO;
+		if (r->how.way != SYNC && !w->has_uring)
+			r->how.way = ASYNC;
 	}
 	worker_issue(w, r);
 }

@@ -100,7 +100,7 @@ static void verify_by(struct worker *w, struct file *f, enum kind kind, bool cac
 		r->op = (struct op){
 			.f = f, .kind = kind, .cached = cached, .off = off, .len = IO_MAX,
 		};
-		r->how = (struct log_extra){ .way = WAY_SYNC };
+		r->how = (struct log_extra){ .way = SYNC };
 		r->iov[0].iov_len = IO_MAX;
 		r->nr_iov = 1;
 		r->buf = r->mem;
@@ -120,7 +120,7 @@ void files_verify(struct worker *w)
 		struct req *r = worker_free_req(w);
 
 		r->op = (struct op){ .f = f, .kind = OP_STAT };
-		r->how = (struct log_extra){ .way = WAY_SYNC };
+		r->how = (struct log_extra){ .way = SYNC };
 		worker_do(w, r);
 		/* Which way comes first makes a difference to what is cached. */
 		verify_by(w, f, OP_READ, w->s->round % 2);

@@ -4,8 +4,7 @@
 #define SOAK_LOG_H
 
 #include "model.h"
-
-enum way { WAY_SYNC, WAY_AIO, WAY_URING };
+#include "way.h"
 
 struct log_extra {
 	uint8_t thread;

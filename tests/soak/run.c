@@ -58,7 +58,7 @@ static void resize(struct worker *w)
 			.f = f, .kind = OP_TRUNCATE, .cached = true,
 			.off = rng_below(&w->rng, f->max / SECTOR) * SECTOR / 2,
 		};
-		r->how = (struct log_extra){ .way = WAY_SYNC };
+		r->how = (struct log_extra){ .way = SYNC };
 		worker_do(w, r);
 	}
 }

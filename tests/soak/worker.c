@@ -158,8 +158,8 @@ void worker_issue(struct worker *w, struct req *r)
 	int rwf;
 	int fd;
 
-	if (r->how.way == WAY_URING && !w->has_uring)
-		r->how.way = WAY_AIO;
+	if (r->how.way == URING && !w->has_uring)
+		r->how.way = ASYNC;
 	if (!begin(w, r))
 		return;
 	fd = op->cached ? op->f->fd_cached : op->f->fd_direct;
@@ -169,12 +169,12 @@ void worker_issue(struct worker *w, struct req *r)
 	if (op->kind == OP_APPEND)
 		off = 0;
 	switch (r->how.way) {
-	case WAY_SYNC:
+	case SYNC:
 		res = write ? pwritev2(fd, r->iov, r->nr_iov, off, rwf) :
 			      preadv2(fd, r->iov, r->nr_iov, off, rwf);
 		finish(w, r, res < 0 ? -errno : res, NULL);
 		return;
-	case WAY_AIO:
+	case ASYNC:
 		prepare_aio(r, fd, off, rwf);
 		res = aio_submit_one(w->aio, &r->cb);
 		break;
@@ -222,7 +222,7 @@ void worker_reap(struct worker *w, bool all)
 		uint64_t data;
 		int n, i, res;
 
-		if (any_by(w, WAY_AIO)) {
+		if (any_by(w, ASYNC)) {
 			n = aio_events(w->aio, 1, REQS, ev, -1);
 			for (i = 0; i < n; i++)
 				take(w, ev[i].data, ev[i].res);

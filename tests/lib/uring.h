@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* io_uring by its system calls: as much as is needed to read and write. */
-#ifndef SOAK_URING_H
-#define SOAK_URING_H
+#ifndef RFS_URING_H
+#define RFS_URING_H
 
 #include <linux/io_uring.h>
 #include <stdbool.h>
@@ -26,6 +26,8 @@ int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
 int uring_register(struct uring *u, const struct iovec *iov, int nr);
 int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf,
 		       unsigned int len, uint64_t off, uint64_t data);
+/* Submit a request of any kind. */
+int uring_submit_sqe(struct uring *u, const struct io_uring_sqe *sqe);
 /* Wait for one completion, or take one if there is one: 1, 0 or -errno. */
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res);
 

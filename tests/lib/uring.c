@@ -82,6 +82,12 @@ int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
 	return enter(u);
 }
 
+int uring_submit_sqe(struct uring *u, const struct io_uring_sqe *sqe)
+{
+	*next_sqe(u) = *sqe;
+	return enter(u);
+}
+
 int uring_register(struct uring *u, const struct iovec *iov, int nr)
 {
 	return syscall(SYS_io_uring_register, u->fd, IORING_REGISTER_BUFFERS, iov,

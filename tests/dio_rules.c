@@ -22,32 +22,11 @@ FIXTURE_VARIANT_ADD(dio_rules, bs4k) { .conf = VOL_4K };
 #define EXPECT_BLOCKED(t)	EXPECT_TRUE(task_settles(t, TASK_BLOCKED))
 #define ASSERT_DONE(t)		ASSERT_TRUE(task_settles(t, TASK_DONE))
 
-static off_t size_of(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) ? -errno : st.st_size;
-}
-
 static blkcnt_t blocks_of(int fd)
 {
 	struct stat st;
 
 	return fstat(fd, &st) ? -errno : st.st_blocks;
-}
-
-static ssize_t read_by(const char *name, int flags, void *buf, size_t len, off_t off)
-{
-	int fd = vol_open(name, O_RDONLY | flags);
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
-	n = pread(fd, buf, len, off);
-	if (n < 0)
-		n = -errno;
-	close(fd);
-	return n;
 }
 
 /*
@@ -74,13 +53,13 @@ TEST_F(dio_rules, loophole1_buffered_write_during_extend)
 	ext = (struct io_op){ fd, buf, len, old };
 	ASSERT_EQ(0, task_start(&extend, op_pwrite, &ext));
 	ASSERT_BLOCKED(&extend);
-	EXPECT_EQ(old, size_of(bfd));
+	EXPECT_EQ(old, file_size(bfd));
 
 	pattern_fill(small, sizeof(small), beyond, 3);
 	app = (struct io_op){ bfd, small, sizeof(small), beyond };
 	ASSERT_EQ(0, task_start(&append, op_pwrite, &app));
 	EXPECT_BLOCKED(&append);
-	EXPECT_EQ(old, size_of(bfd));
+	EXPECT_EQ(old, file_size(bfd));
 
 	/* at the moving end: nothing yet, by either kind of read */
 	rd = (struct io_op){ bfd, back, 64 * KIB, old };
@@ -98,7 +77,7 @@ TEST_F(dio_rules, loophole1_buffered_write_during_extend)
 	ASSERT_LE(0, task_join(&dreader, JOIN_SECONDS));
 	EXPECT_PATTERN(drd.buf, dreader.ret < len ? dreader.ret : len, old, 2);
 
-	EXPECT_EQ(beyond + sizeof(small), size_of(bfd));
+	EXPECT_EQ(beyond + sizeof(small), file_size(bfd));
 	ASSERT_EQ(beyond + sizeof(small), pread(bfd, back, MIB, 0));
 	EXPECT_PATTERN(back, old, 0, 1);
 	EXPECT_PATTERN(back + old, len, old, 2);
@@ -107,7 +86,7 @@ TEST_F(dio_rules, loophole1_buffered_write_during_extend)
 	close(fd);
 	close(bfd);
 	ASSERT_EQ(0, vol_remount(&self->v));
-	ASSERT_EQ(beyond + sizeof(small), read_by("f", 0, back, MIB, 0));
+	ASSERT_EQ(beyond + sizeof(small), vol_read("f", 0, back, MIB, 0));
 	EXPECT_PATTERN(back, old, 0, 1);
 	EXPECT_PATTERN(back + old, len, old, 2);
 	EXPECT_ZERO(back + old + len, 100, old + len);
@@ -147,7 +126,7 @@ TEST_F(dio_rules, loophole2_async_extend)
 	/* it may wait in io_submit, as this worker does, or in the queue */
 	ASSERT_NE(TASK_UNSETTLED, task_settle(&submit));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
-	EXPECT_EQ(old, size_of(bfd));
+	EXPECT_EQ(old, file_size(bfd));
 	rd = (struct io_op){ bfd, back, MIB, old };
 	ASSERT_EQ(0, task_start(&reader, op_pread, &rd));
 	ASSERT_DONE(&reader);
@@ -157,7 +136,7 @@ TEST_F(dio_rules, loophole2_async_extend)
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	/* with the event, and not some time after it */
-	EXPECT_EQ(from + len, size_of(bfd));
+	EXPECT_EQ(from + len, file_size(bfd));
 	EXPECT_EQ(len, ev.res);
 	EXPECT_EQ(1, task_join(&submit, JOIN_SECONDS));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
@@ -420,7 +399,7 @@ TEST_F(dio_rules, r10_overwrite_and_truncate)
 	EXPECT_EQ(len, ev[0].res);
 	EXPECT_EQ(len, ev[1].res);
 	EXPECT_EQ(0, task_join(&cut, JOIN_SECONDS));
-	EXPECT_EQ(4 * bs, size_of(bfd));
+	EXPECT_EQ(4 * bs, file_size(bfd));
 	ASSERT_EQ(4 * bs, pread(fd, back, size, 0));
 	EXPECT_PATTERN(back, 4 * bs, 0, 2);
 	ASSERT_EQ(0, statfs(env_dir(), &st1));
@@ -520,7 +499,7 @@ TEST_F(dio_rules, r5_read_into_a_mapping)
 	close(fd);
 	ASSERT_EQ(0, aio_destroy(ctx));
 	ASSERT_EQ(0, vol_remount(&self->v));
-	ASSERT_EQ(len, read_by("dst", 0, back, len, 0));
+	ASSERT_EQ(len, vol_read("dst", 0, back, len, 0));
 	EXPECT_PATTERN(back, len, 0, 1);
 }
 
@@ -599,7 +578,7 @@ TEST_F(dio_rules, r12_reads_hold_no_lock)
 	ASSERT_EQ(0, task_start(&append, op_pwrite, &app));
 	ASSERT_DONE(&append);
 	EXPECT_EQ(bs, task_join(&append, JOIN_SECONDS));
-	EXPECT_EQ(size + 2 * bs, size_of(bfd));
+	EXPECT_EQ(size + 2 * bs, file_size(bfd));
 	EXPECT_FALSE(task_done(&reader));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
 
@@ -615,7 +594,7 @@ TEST_F(dio_rules, r12_reads_hold_no_lock)
 	EXPECT_EQ(len, task_join(&reader, JOIN_SECONDS));
 	EXPECT_PATTERN(back, len, len, 1);
 	EXPECT_EQ(0, task_join(&cut, JOIN_SECONDS));
-	EXPECT_EQ(0, size_of(bfd));
+	EXPECT_EQ(0, file_size(bfd));
 }
 
 /*
@@ -714,7 +693,7 @@ static long watch_end(void *arg)
 	struct watch *w = arg;
 
 	while (!w->stop) {
-		off_t size = size_of(w->fd);
+		off_t size = file_size(w->fd);
 		const char *diff;
 		ssize_t n;
 
@@ -774,12 +753,12 @@ TEST_F(dio_rules, readers_at_the_moving_end)
 				     task_start(&write, op_aio_do, &cb));
 		ASSERT_NE(TASK_UNSETTLED, task_settle(&write));
 		if (i % 8 < 3) {
-			EXPECT_EQ(end, size_of(fd));
+			EXPECT_EQ(end, file_size(fd));
 			ASSERT_EQ(0, vol_release_routed(&self->v));
 		}
 		ASSERT_EQ(len, task_join(&write, JOIN_SECONDS));
 		end += len;
-		ASSERT_EQ(end, size_of(fd));
+		ASSERT_EQ(end, file_size(fd));
 	}
 	for (i = 0; i < 2; i++) {
 		w[i].stop = true;
@@ -840,7 +819,7 @@ TEST_F(dio_rules, counters)
 	/* buffered I/O is nobody's request here */
 	c0 = c;
 	ASSERT_EQ(0, vol_prefill("g", 0, len, 1));
-	ASSERT_EQ(len, read_by("g", 0, buf, len, 0));
+	ASSERT_EQ(len, vol_read("g", 0, buf, len, 0));
 	ASSERT_EQ(0, vol_counters(&self->v, &c));
 	EXPECT_EQ(0, memcmp(&c0, &c, sizeof(c)));
 }

@@ -15,21 +15,6 @@ FIXTURE_VARIANT_ADD(dio_rw, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(dio_rw, bs2k) { .conf = VOL_2K };
 FIXTURE_VARIANT_ADD(dio_rw, bs4k) { .conf = VOL_4K };
 
-/* Read a range with an own descriptor, through the page cache or around it. */
-static ssize_t slurp(const char *name, int flags, void *buf, size_t len, off_t off)
-{
-	int fd = vol_open(name, O_RDONLY | flags);
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
-	n = pread(fd, buf, len, off);
-	if (n < 0)
-		n = -errno;
-	close(fd);
-	return n;
-}
-
 static void sizes(struct __test_metadata *_metadata, struct vol *v, enum way way)
 {
 	static const size_t size[] = {
@@ -75,11 +60,11 @@ static void sizes(struct __test_metadata *_metadata, struct vol *v, enum way way
 	ASSERT_EQ(0, vol_remount(v));
 	/* now by another reader, who has to take it from the disk */
 	for (pos = 0, i = 0; i < ARRAY_SIZE(size); i++) {
-		ASSERT_EQ(size[i], slurp("f", 0, back, size[i], pos));
+		ASSERT_EQ(size[i], vol_read("f", 0, back, size[i], pos));
 		ASSERT_PATTERN(back, size[i], pos, 2);
 		pos += size[i];
 	}
-	EXPECT_EQ(0, slurp("f", 0, back, bs, pos));
+	EXPECT_EQ(0, vol_read("f", 0, back, bs, pos));
 }
 
 TEST_F(dio_rw, sizes_sync)
@@ -111,12 +96,12 @@ TEST_F(dio_rw, sub_block)
 			ASSERT_EQ(512, do_write(way, fd, buf, 512, pos));
 		}
 		close(fd);
-		ASSERT_EQ(len, slurp("f", O_DIRECT, back, len, 0));
+		ASSERT_EQ(len, vol_read("f", O_DIRECT, back, len, 0));
 		for (pos = 0; pos < len; pos += 512)
 			EXPECT_PATTERN(back + pos, 512, pos,
 				       pos % bs == 512 % bs ? 2 : 1);
 		ASSERT_EQ(0, vol_remount(&self->v));
-		ASSERT_EQ(len, slurp("f", 0, back, len, 0));
+		ASSERT_EQ(len, vol_read("f", 0, back, len, 0));
 		for (pos = 0; pos < len; pos += 512)
 			EXPECT_PATTERN(back + pos, 512, pos,
 				       pos % bs == 512 % bs ? 2 : 1);
@@ -167,7 +152,7 @@ TEST_F(dio_rw, sub_block_new)
 		ASSERT_EQ(512, do_write(way, fd, buf, 512, pos));
 		close(fd);
 		ASSERT_EQ(0, vol_remount(&self->v));
-		ASSERT_EQ(9 * bs, slurp("x", 0, back, 10 * bs, 0));
+		ASSERT_EQ(9 * bs, vol_read("x", 0, back, 10 * bs, 0));
 		EXPECT_ZERO(back, bs - 512, 0);
 		EXPECT_PATTERN(back + bs - 512, 512, bs - 512, 1);
 		EXPECT_ZERO(back + bs, pos - bs, bs);
@@ -199,7 +184,7 @@ TEST_F(dio_rw, extend_over_old_tail)
 	EXPECT_PATTERN(back + 6 * bs, bs, 6 * bs, 2);
 	close(fd);
 	ASSERT_EQ(0, vol_remount(&self->v));
-	ASSERT_EQ(7 * bs, slurp("f", 0, back, 8 * bs, 0));
+	ASSERT_EQ(7 * bs, vol_read("f", 0, back, 8 * bs, 0));
 	EXPECT_PATTERN(back, tail, 0, 9);
 	EXPECT_ZERO(back + tail, 6 * bs - tail, tail);
 }
@@ -310,7 +295,7 @@ TEST_F(dio_rw, write_holes)
 		}
 		close(fd);
 		ASSERT_EQ(0, vol_remount(&self->v));
-		ASSERT_EQ(size, slurp("f", O_DIRECT, back, size, 0));
+		ASSERT_EQ(size, vol_read("f", O_DIRECT, back, size, 0));
 		EXPECT_PATTERN(back, size, 0, 4);
 	}
 }
@@ -349,7 +334,7 @@ TEST_F(dio_rw, across_levels)
 		for (i = 0; i < ARRAY_SIZE(border); i++) {
 			off_t pos = (border[i] - 4) * bs;
 
-			ASSERT_EQ(len, slurp("f", 0, back, len, pos));
+			ASSERT_EQ(len, vol_read("f", 0, back, len, pos));
 			EXPECT_PATTERN(back, len, pos, 2);
 		}
 	}
@@ -460,7 +445,7 @@ TEST_F(dio_rw, vectored)
 			n = pwritev(fd, iov, nr, 0);
 		}
 		ASSERT_EQ(total, n);
-		ASSERT_EQ(total, slurp("f", 0, back, total, 0));
+		ASSERT_EQ(total, vol_read("f", 0, back, total, 0));
 		EXPECT_PATTERN(back, total, 0, round + 1);
 
 		memset(mem, 0xaa, 4 * MIB);

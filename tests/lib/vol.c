@@ -550,3 +550,17 @@ off_t file_size(int fd)
 
 	return fstat(fd, &st) ? -errno : st.st_size;
 }
+
+ssize_t vol_read(const char *name, int flags, void *buf, size_t len, off_t off)
+{
+	int fd = vol_open(name, O_RDONLY | flags);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = pread(fd, buf, len, off);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n;
+}

@@ -101,6 +101,8 @@ int vol_poison_free(struct vol *v);
 const char *vol_path(const char *name);
 /* Open or create it; -errno. */
 int vol_open(const char *name, int flags);
+/* Read with a descriptor opened for it: how many bytes, or -errno. */
+ssize_t vol_read(const char *name, int flags, void *buf, size_t len, off_t off);
 /* How long an open file is, or -errno. */
 off_t file_size(int fd);
 /* Write generation @gen through the page cache and fsync; 0 or -errno. */

@@ -47,15 +47,6 @@ void uring_exit(struct uring *u)
 	close(u->fd);
 }
 
-static struct io_uring_sqe *next_sqe(struct uring *u)
-{
-	unsigned int at = *u->sq_tail & *u->sq_mask;
-
-	memset(&u->sqes[at], 0, sizeof(u->sqes[at]));
-	u->sq_array[at] = at;
-	return &u->sqes[at];
-}
-
 static int enter(struct uring *u)
 {
 	long n;
@@ -67,25 +58,29 @@ static int enter(struct uring *u)
 	return n < 0 ? -errno : n == 1 ? 0 : -EAGAIN;
 }
 
-int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
-		 int nr, uint64_t off, int rwf, uint64_t data)
+int uring_submit_sqe(struct uring *u, const struct io_uring_sqe *sqe)
 {
-	struct io_uring_sqe *sqe = next_sqe(u);
+	unsigned int at = *u->sq_tail & *u->sq_mask;
 
-	sqe->opcode = write ? IORING_OP_WRITEV : IORING_OP_READV;
-	sqe->fd = fd;
-	sqe->addr = (uintptr_t)iov;
-	sqe->len = nr;
-	sqe->off = off;
-	sqe->rw_flags = rwf;
-	sqe->user_data = data;
+	u->sqes[at] = *sqe;
+	u->sq_array[at] = at;
 	return enter(u);
 }
 
-int uring_submit_sqe(struct uring *u, const struct io_uring_sqe *sqe)
+int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
+		 int nr, uint64_t off, int rwf, uint64_t data)
 {
-	*next_sqe(u) = *sqe;
-	return enter(u);
+	const struct io_uring_sqe sqe = {
+		.opcode = write ? IORING_OP_WRITEV : IORING_OP_READV,
+		.fd = fd,
+		.addr = (uintptr_t)iov,
+		.len = nr,
+		.off = off,
+		.rw_flags = rwf,
+		.user_data = data,
+	};
+
+	return uring_submit_sqe(u, &sqe);
 }
 
 int uring_register(struct uring *u, const struct iovec *iov, int nr)
@@ -97,16 +92,17 @@ int uring_register(struct uring *u, const struct iovec *iov, int nr)
 int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf,
 		       unsigned int len, uint64_t off, uint64_t data)
 {
-	struct io_uring_sqe *sqe = next_sqe(u);
+	const struct io_uring_sqe sqe = {
+		.opcode = write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED,
+		.fd = fd,
+		.addr = (uintptr_t)buf,
+		.len = len,
+		.off = off,
+		.buf_index = index,
+		.user_data = data,
+	};
 
-	sqe->opcode = write ? IORING_OP_WRITE_FIXED : IORING_OP_READ_FIXED;
-	sqe->fd = fd;
-	sqe->addr = (uintptr_t)buf;
-	sqe->len = len;
-	sqe->off = off;
-	sqe->buf_index = index;
-	sqe->user_data = data;
-	return enter(u);
+	return uring_submit_sqe(u, &sqe);
 }
 
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res)

@@ -52,7 +52,7 @@ pub(crate) struct InodeData {
 pub(crate) struct Map {
     /// The pointers in the inode itself.
     pub(crate) pointers: Pointers,
-    /// What was looked up before. None before the first look-up that it can save another one.
+    /// What was looked up before; none until there is something worth keeping.
     pub(crate) runs: Option<KBox<RunCache>>,
 }
 

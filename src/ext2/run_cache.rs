@@ -70,8 +70,8 @@ impl RunCache {
         (block.wrapping_sub(DIRECT as u32) >> self.pointer_bits) as usize % SLOTS
     }
 
-    /// The blocks from block `block` of the file on, at most `max`, which is at least 1; `None` if
-    /// that is not known.
+    /// The blocks from block `block` of the file on, at most `max`, which is taken as at least 1;
+    /// `None` if that is not known.
     #[inline]
     pub(crate) fn get(&self, block: u64, max: u32) -> Option<Mapping> {
         let block = u32::try_from(block).ok()?;
@@ -83,7 +83,7 @@ impl RunCache {
         Some(Mapping::Mapped {
             // The end of the run is a block of the volume.
             start: run.start.checked_add(into)?,
-            len: (run.len - into).min(max),
+            len: (run.len - into).min(max.max(1)),
         })
     }
 

@@ -25,6 +25,7 @@ fn a_run_is_found_from_all_its_blocks_and_no_others() {
     assert_eq!(cache.get(19, 9), None);
     assert_eq!(cache.get(20, 9), mapped(1000, 8));
     assert_eq!(cache.get(23, 2), mapped(1003, 2));
+    assert_eq!(cache.get(23, 0), mapped(1003, 1));
     assert_eq!(cache.get(27, 9), mapped(1007, 1));
     assert_eq!(cache.get(28, 9), None);
 }

@@ -88,10 +88,12 @@ pub trait FileSystem: Sized + Send + Sync + 'static {
     fn sync_fs(sb: &SuperBlock<Self>, wait: bool) -> Result;
 
     /// Makes the device look as after an umount: somebody will copy it. Nobody writes to the mount,
-    /// which is writable, and everything dirty has been written before.
+    /// which is writable, and everything dirty has been written before. May sleep. After an error the
+    /// mount is not frozen.
     fn freeze_fs(sb: &SuperBlock<Self>) -> Result;
 
-    /// Takes [`FileSystem::freeze_fs`] back, before anybody writes to the mount again.
+    /// Takes [`FileSystem::freeze_fs`] back, before anybody writes to the mount again. May sleep.
+    /// After an error the mount stays frozen.
     fn unfreeze_fs(sb: &SuperBlock<Self>) -> Result;
 
     /// Called at the last umount, after all inodes are gone.

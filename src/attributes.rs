@@ -58,6 +58,10 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     if inode.is_append_or_immutable() {
         return Err(EPERM);
     }
+    if inode.sb().rdonly() {
+        // Since the file was opened, the volume has turned out to be corrupt.
+        return Err(EROFS);
+    }
     // Nobody can begin while the lock is held.
     if !mutant!("truncate-no-wait") {
         inode.dio_wait();

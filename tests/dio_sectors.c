@@ -113,6 +113,7 @@ TEST_F(dio_sectors, alignment)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, dio_align(fd, &mem, &offset));
 	EXPECT_EQ(s, offset);
+	EXPECT_EQ(s, dio_read_align(fd));
 	ASSERT_LE(1, mem);
 	ASSERT_GE(s, mem);
 	for (how = SYNC; how < nr; how++) {

@@ -269,6 +269,49 @@ TEST_F(mount_errors, not_clean)
 	ASSERT_EQ(0, vol_umount(&self->v));
 }
 
+/* errors=remount-ro: files that are open for writing already are no way around it. */
+TEST_F(mount_errors, read_only_after_an_error)
+{
+	const char *const crack[] = { "debugfs", "-w", "-R", "sif f block[IND] 0xffffffff",
+				      self->v.dev, NULL };
+	const char *const mend[] = { "e2fsck", "-fy", self->v.dev, NULL };
+	const size_t bs = self->v.bs;
+	char *buf = buf_alloc(bs);
+	enum way how;
+	int fd, bfd, bad;
+
+	ASSERT_EQ(0, run(0, crack));
+	ASSERT_EQ(0, try_mount(&self->v, 0, "errors=remount-ro"));
+	fd = vol_open("g", O_CREAT | O_RDWR | O_DIRECT);
+	bfd = vol_open("g", O_RDWR);
+	bad = vol_open("f", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, bfd);
+	ASSERT_LE(0, bad);
+	pattern_fill(buf, bs, 0, 1);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 0));
+	ASSERT_EQ(-1, pread(bad, buf, bs, 20 * bs));
+	EXPECT_EQ(EUCLEAN, errno);
+	EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){ "retryfs", "corrupt", "inode", NULL }));
+	pattern_fill(buf, bs, 0, 2);
+	for (how = SYNC; how <= ASYNC; how++) {
+		EXPECT_EQ(-EROFS, do_write(how, fd, buf, bs, 0));
+		EXPECT_EQ(-EROFS, do_write(how, fd, buf, bs, bs));
+		EXPECT_EQ(-EROFS, do_write(how, bfd, buf, bs, 0));
+	}
+	EXPECT_EQ(-1, ftruncate(bfd, 0));
+	EXPECT_EQ(EROFS, errno);
+	EXPECT_EQ(-EROFS, vol_open("h", O_CREAT | O_RDWR));
+	ASSERT_EQ(bs, pread(fd, buf, bs, 0));
+	EXPECT_PATTERN(buf, bs, 0, 1);
+	close(fd);
+	close(bfd);
+	close(bad);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(1, run(1, mend));
+	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+}
+
 /* A group descriptor that points out of the volume. */
 TEST_F(mount_errors, bad_group_descriptor)
 {

@@ -551,14 +551,16 @@ pub struct Kstat<'a> {
 impl Kstat<'_> {
     /// Whether the caller wants to know how to align direct I/O.
     pub fn wants_dioalign(&self) -> bool {
-        self.request_mask & bindings::STATX_DIOALIGN != 0
+        self.request_mask & (bindings::STATX_DIOALIGN | bindings::STATX_DIO_READ_ALIGN) != 0
     }
 
-    /// Sets the alignment that direct I/O needs, in bytes: of memory, and of offset and length.
+    /// Sets the alignment that direct I/O needs, in bytes: of memory, and of offset and length,
+    /// which are the same for reads and writes.
     pub fn set_dioalign(&mut self, memory: u32, offset: u32) {
-        self.stat.result_mask |= bindings::STATX_DIOALIGN;
+        self.stat.result_mask |= bindings::STATX_DIOALIGN | bindings::STATX_DIO_READ_ALIGN;
         self.stat.dio_mem_align = memory;
         self.stat.dio_offset_align = offset;
+        self.stat.dio_read_offset_align = offset;
     }
 
     /// Sets `attributes` (`STATX_ATTR_*`), and which attributes this filesystem knows at all.

@@ -10,5 +10,7 @@ void *buf_alloc(size_t len);
 
 /* What statx(2) says about direct I/O on this file; -errno, or 0. */
 int dio_align(int fd, unsigned int *mem, unsigned int *offset);
+/* The same of reads only: the alignment of offset and length in bytes, or -errno. */
+int dio_read_align(int fd);
 
 #endif

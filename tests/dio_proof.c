@@ -590,12 +590,12 @@ TEST_F(dio_proof, cancel_in_flight)
 	aio_prep_write(&cb, fd, buf, len, 0);
 	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
 	for (i = 0; i < 3; i++)
-		EXPECT_NE(0, syscall(SYS_io_cancel, ctx, &cb, &ev));
+		EXPECT_EQ(-1, syscall(SYS_io_cancel, ctx, &cb, &ev));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	EXPECT_EQ(len, ev.res);
-	EXPECT_NE(0, syscall(SYS_io_cancel, ctx, &cb, &ev));
+	EXPECT_EQ(-1, syscall(SYS_io_cancel, ctx, &cb, &ev));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back, len, 0, 2);

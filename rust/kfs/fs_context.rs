@@ -231,15 +231,20 @@ unsafe extern "C" fn fill_super<F: FileSystem>(
 /// of a mounted super block of `F`.
 unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -> c_int {
     // SAFETY: By the requirement.
-    let (sb, options, flags) = unsafe {
+    let (sb, options, flags, mask) = unsafe {
         let sb = (*(*fc).root).d_sb;
         (
             SuperBlock::<F>::from_raw(sb),
             options::<F>(fc),
-            (*fc).sb_flags,
+            (*fc).sb_flags as c_ulong,
+            (*fc).sb_flags_mask as c_ulong,
         )
     };
-    let read_only = flags as c_ulong & bindings::SB_RDONLY != 0;
+    // Only what is in the mask is to change.
+    let read_only = match mask & bindings::SB_RDONLY {
+        0 => sb.rdonly(),
+        _ => flags & bindings::SB_RDONLY != 0,
+    };
     // SAFETY: The super block is valid and `s_umount` is held by the VFS.
     let result = to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })
         .and_then(|()| F::reconfigure(sb, options, read_only));

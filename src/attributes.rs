@@ -18,6 +18,7 @@ pub(crate) struct FileAttributes;
 #[vtable]
 impl InodeOperations<RetryFs> for FileAttributes {
     fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {
+        attr.inode().sb().data().check_writable()?;
         attr.prepare()?;
         if let Some(size) = attr.size() {
             set_size(attr.inode(), size)?;
@@ -57,10 +58,6 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     }
     if inode.is_append_or_immutable() {
         return Err(EPERM);
-    }
-    if inode.sb().rdonly() {
-        // Since the file was opened, the volume has turned out to be corrupt.
-        return Err(EROFS);
     }
     // Nobody can begin while the lock is held.
     if !mutant!("truncate-no-wait") {

@@ -48,7 +48,7 @@ pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Resul
                 // Another group may be sound.
                 Err(Fault::Corrupt(corrupt)) => {
                     volume.corrupt(sb, &corrupt);
-                    if sb.rdonly() {
+                    if sb.data().is_stopped() {
                         return Err(EROFS.into());
                     }
                 }

@@ -27,10 +27,7 @@ impl FileOperations<RetryFs> for RegularFile {
     ) -> Result<Io<'a, RetryFs>> {
         let inode = iocb.inode();
         let lock = inode.lock();
-        if lock.sb().rdonly() && !mutant!("write-read-only") {
-            // Since the file was opened, the volume has turned out to be corrupt.
-            return Err(EROFS);
-        }
+        lock.sb().data().check_writable()?;
         if generic_write_checks(&mut iocb, from, &lock)? == 0 {
             return Ok(Io::Done(iocb, 0));
         }

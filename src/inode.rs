@@ -322,7 +322,7 @@ fn require_large_file(sb: &SuperBlock) -> Result {
 
 /// Frees the blocks of an inode without links, and writes it as deleted.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
-    if inode.sb().rdonly() {
+    if inode.sb().data().is_stopped() {
         // An error has made the volume read-only: e2fsck will free the inode.
         return Err(EROFS.into());
     }
@@ -372,7 +372,7 @@ fn release_attributes(inode: &Inode) -> Result {
 
 /// Frees the number of a deleted inode.
 pub(crate) fn free_number(inode: &Inode) -> Result {
-    if inode.sb().rdonly() {
+    if inode.sb().data().is_stopped() {
         return Err(EROFS.into());
     }
     inodes::free(inode.sb(), ino32(inode), inode.is_dir())

@@ -48,7 +48,7 @@ pub(crate) fn allocate(sb: &SuperBlock, dir: &Inode, file_type: FileType) -> Res
                 // Another group may be sound.
                 Err(Fault::Corrupt(corrupt)) => {
                     sb.data().corrupt(sb, &corrupt);
-                    if sb.rdonly() {
+                    if sb.data().is_stopped() {
                         return Err(EROFS.into());
                     }
                 }

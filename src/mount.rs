@@ -87,6 +87,7 @@ impl FileSystem for RetryFs {
         match (sb.rdonly(), read_only) {
             (false, true) => reported(sb, volume.mark_unmounted())?,
             (true, false) => {
+                volume.check_writable()?;
                 let forbidden = volume.superblock.features.forbid_write();
                 if !forbidden.is_empty() {
                     pr_err!(

@@ -23,6 +23,12 @@ fn reported<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T>
     f().map_err(|fault| fault.report(inode.sb()))
 }
 
+/// The same for what changes something: `EROFS` when that is over.
+fn changing<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T> {
+    inode.sb().data().check_writable()?;
+    reported(inode, f)
+}
+
 /// Makes an inode and gives it a name. Until the name is there, dropping the inode deletes it.
 fn add(
     dir: &InodeLocked<Exclusive>,
@@ -58,7 +64,7 @@ impl InodeOperations<RetryFs> for Directory {
         name: &[u8],
         mode: u16,
     ) -> Result<CreatedInode<RetryFs>> {
-        reported(dir, || add(dir, name, inode::create(dir, mode, NO_BLOCKS)?))
+        changing(dir, || add(dir, name, inode::create(dir, mode, NO_BLOCKS)?))
     }
 
     fn mknod(
@@ -67,7 +73,7 @@ impl InodeOperations<RetryFs> for Directory {
         mode: u16,
         rdev: u32,
     ) -> Result<CreatedInode<RetryFs>> {
-        reported(dir, || {
+        changing(dir, || {
             let content = match FileType::from_mode(mode) {
                 Some(FileType::CharDevice | FileType::BlockDevice) => Content::Device(Device {
                     major: rdev >> 20,
@@ -86,7 +92,7 @@ impl InodeOperations<RetryFs> for Directory {
         target: &CStr,
     ) -> Result<CreatedInode<RetryFs>> {
         const SYMLINK: u16 = 0o12_0777;
-        reported(dir, || {
+        changing(dir, || {
             if target.to_bytes_with_nul().len() > dir.sb().blocksize() {
                 return Err(ENAMETOOLONG.into());
             }
@@ -113,7 +119,7 @@ impl InodeOperations<RetryFs> for Directory {
         name: &[u8],
         mode: u16,
     ) -> Result<CreatedInode<RetryFs>> {
-        reported(dir, || {
+        changing(dir, || {
             let made = inode::create(dir, mode, NO_BLOCKS)?;
             directory::make_empty(made.as_locked(), dir)?;
             // The link from its own `.`.
@@ -126,11 +132,11 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn tmpfile(dir: &Inode, mode: u16) -> Result<CreatedInode<RetryFs>> {
-        reported(dir, || inode::create(dir, mode, NO_BLOCKS))
+        changing(dir, || inode::create(dir, mode, NO_BLOCKS))
     }
 
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
-        reported(dir, || {
+        changing(dir, || {
             inode.touch_ctime();
             inode.inc_link_count();
             directory::insert(dir, name, ino32(inode), file_type(inode)?)
@@ -139,7 +145,7 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn unlink(dir: &InodeLocked<Exclusive>, name: &[u8], inode: &InodeLocked<Exclusive>) -> Result {
-        reported(dir, || {
+        changing(dir, || {
             directory::remove(dir, name)?;
             inode.touch_ctime();
             inode.dec_link_count();
@@ -148,7 +154,7 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn rmdir(dir: &InodeLocked<Exclusive>, name: &[u8], inode: &InodeLocked<Exclusive>) -> Result {
-        reported(dir, || {
+        changing(dir, || {
             if !directory::is_empty(inode)? {
                 return Err(ENOTEMPTY.into());
             }
@@ -169,7 +175,7 @@ impl InodeOperations<RetryFs> for Directory {
         if rename.flags & !RENAME_NOREPLACE != 0 {
             return Err(EINVAL);
         }
-        reported(rename.old_dir, || move_name(rename))
+        changing(rename.old_dir, || move_name(rename))
     }
 
     fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {

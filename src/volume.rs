@@ -32,6 +32,9 @@ pub(crate) struct Volume {
     sysfs: SetOnce<Directory<dio::Mount>>,
     /// The feature `large_file` was set since the volume was mounted.
     large_file: Atomic<bool>,
+    /// The volume turned out to be corrupt, and nobody may change anything any more. The mount does
+    /// not become read-only for the VFS by that: it would not write what is dirty already.
+    stopped: Atomic<bool>,
     #[pin]
     options: SpinLock<Options>,
     #[pin]
@@ -114,6 +117,7 @@ impl Volume {
             dio,
             sysfs: SetOnce::new(),
             large_file: Atomic::new(false),
+            stopped: Atomic::new(false),
             options <- new_spinlock!(default_options),
             super_buffer <- new_mutex!(super_buffer),
             allocation <- new_mutex!(allocation),
@@ -148,6 +152,20 @@ impl Volume {
     /// Remembers that the feature `large_file` was set.
     pub(crate) fn set_large_file(&self) {
         self.large_file.store(true, ordering::Relaxed);
+    }
+
+    /// Whether the volume turned out to be corrupt, and nobody may change anything any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(ordering::Relaxed)
+    }
+
+    /// Whether somebody may begin to change something: `EROFS` if not. The VFS has asked for what it
+    /// knows of, the mount.
+    pub(crate) fn check_writable(&self) -> kernel::error::Result {
+        if self.is_stopped() && !mutant!("write-read-only") {
+            return Err(EROFS);
+        }
+        Ok(())
     }
 
     /// The sums over all groups.
@@ -196,11 +214,18 @@ impl Volume {
 
     /// Marks the volume as in use again, after [`Volume::mark_unmounted`] and within one mount.
     pub(crate) fn mark_in_use(&self) -> Result {
+        if self.is_stopped() {
+            return Ok(());
+        }
         self.update_superblock(true, superblock::mark_in_use)
     }
 
-    /// Marks the volume as cleanly unmounted, if it was so before it was mounted.
+    /// Marks the volume as cleanly unmounted, if it was so before it was mounted, and has not turned
+    /// out to be corrupt.
     pub(crate) fn mark_unmounted(&self) -> Result {
+        if self.is_stopped() {
+            return self.store_free_counts(true);
+        }
         self.store_free_counts(false)?;
         self.update_superblock(true, |bytes, now| {
             superblock::mark_unmounted(bytes, self.superblock.state, now)
@@ -219,7 +244,7 @@ impl Volume {
     /// volume to be checked, and does what the option `errors=` says.
     pub(crate) fn corrupt(&self, sb: &SuperBlock, corrupt: &Corrupt) {
         pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
-        if sb.rdonly() {
+        if sb.rdonly() || self.is_stopped() {
             return;
         }
         if self
@@ -231,8 +256,8 @@ impl Volume {
         match self.options().on_error {
             OnError::Continue => {}
             OnError::RemountReadOnly => {
-                pr_crit!("{}: the volume is read-only from now on\n", sb.id());
-                sb.set_rdonly();
+                pr_crit!("{}: the volume is not changed any more from now on: run e2fsck\n", sb.id());
+                self.stopped.store(true, ordering::Relaxed);
             }
             OnError::Panic => kfs::misc::panic(c"the volume is corrupt and errors=panic is set"),
         }

@@ -9,6 +9,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 
 #include "harness.h"
@@ -243,6 +244,24 @@ TEST_F(mount_errors, bad_option)
 	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
 }
 
+/* fspick(2): an option is changed, and nothing else: the mount stays read-only, the device untouched. */
+TEST_F(mount_errors, option_of_a_read_only_mount)
+{
+	char *now = buf_alloc(HEAD);
+	int fs;
+
+	ASSERT_EQ(0, try_mount(&self->v, MS_RDONLY, NULL));
+	fs = fspick(AT_FDCWD, env_dir(), FSPICK_CLOEXEC);
+	ASSERT_LE(0, fs);
+	ASSERT_EQ(0, fsconfig(fs, FSCONFIG_SET_STRING, "errors", "continue", 0));
+	ASSERT_EQ(0, fsconfig(fs, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0));
+	close(fs);
+	EXPECT_EQ(-EROFS, vol_open("g", O_CREAT | O_RDWR));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, dev_read(&self->v, now, HEAD, 0));
+	EXPECT_EQ(0, memcmp(now, self->head, HEAD));
+}
+
 TEST_F(mount_errors, read_only_device)
 {
 	int fd = open(self->v.dev, O_RDONLY);
@@ -278,18 +297,22 @@ TEST_F(mount_errors, read_only_after_an_error)
 	const size_t bs = self->v.bs;
 	char *buf = buf_alloc(bs);
 	enum way how;
-	int fd, bfd, bad;
+	int fd, bfd, bad, kept;
 
 	ASSERT_EQ(0, run(0, crack));
 	ASSERT_EQ(0, try_mount(&self->v, 0, "errors=remount-ro"));
 	fd = vol_open("g", O_CREAT | O_RDWR | O_DIRECT);
 	bfd = vol_open("g", O_RDWR);
+	kept = vol_open("kept", O_CREAT | O_RDWR);
+	ASSERT_LE(0, kept);
 	bad = vol_open("f", O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_LE(0, bfd);
 	ASSERT_LE(0, bad);
 	pattern_fill(buf, bs, 0, 1);
 	ASSERT_EQ(bs, pwrite(fd, buf, bs, 0));
+	/* in the page cache only, and acknowledged */
+	ASSERT_EQ(bs, pwrite(kept, buf, bs, 0));
 	ASSERT_EQ(-1, pread(bad, buf, bs, 20 * bs));
 	EXPECT_EQ(EUCLEAN, errno);
 	EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){ "retryfs", "corrupt", "inode", NULL }));
@@ -302,13 +325,27 @@ TEST_F(mount_errors, read_only_after_an_error)
 	EXPECT_EQ(-1, ftruncate(bfd, 0));
 	EXPECT_EQ(EROFS, errno);
 	EXPECT_EQ(-EROFS, vol_open("h", O_CREAT | O_RDWR));
+	EXPECT_EQ(-1, fchmod(bfd, 0600));
+	EXPECT_EQ(EROFS, errno);
+	/* nothing of that stands in the way of who freezes the volume */
+	ASSERT_EQ(0, ioctl(bfd, FIFREEZE, 0));
+	ASSERT_EQ(0, ioctl(bfd, FITHAW, 0));
+	EXPECT_EQ(-EROFS, do_write(SYNC, bfd, buf, bs, 0));
 	ASSERT_EQ(bs, pread(fd, buf, bs, 0));
 	EXPECT_PATTERN(buf, bs, 0, 1);
 	close(fd);
 	close(bfd);
 	close(bad);
+	close(kept);
 	ASSERT_EQ(0, vol_umount(&self->v));
 	EXPECT_EQ(1, run(1, mend));
+	ASSERT_EQ(0, try_mount(&self->v, 0, NULL));
+	kept = vol_open("kept", O_RDONLY);
+	ASSERT_LE(0, kept);
+	EXPECT_EQ(bs, pread(kept, buf, bs, 0));
+	EXPECT_PATTERN(buf, bs, 0, 1);
+	close(kept);
+	ASSERT_EQ(0, vol_umount(&self->v));
 	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
 }
 

@@ -67,17 +67,6 @@ impl<F: FileSystem> SuperBlock<F> {
         flags & bindings::SB_RDONLY != 0
     }
 
-    /// Makes the mount read-only after an error: no new writer is let in.
-    pub fn set_rdonly(&self) {
-        // SAFETY: The super block is valid. This is what C filesystems do on an error: a lost
-        // update of another flag is impossible for the flags that change while mounted are only
-        // changed under `s_umount` by a remount, which sets `SB_RDONLY` anew.
-        unsafe {
-            let flags = &raw mut (*self.as_ptr()).s_flags;
-            ptr::write_volatile(flags, ptr::read_volatile(flags) | bindings::SB_RDONLY);
-        }
-    }
-
     /// Block size in bytes.
     pub fn blocksize(&self) -> usize {
         // SAFETY: Constant while mounted.

@@ -139,7 +139,16 @@ impl FileSystem for RetryFs {
     }
 
     fn freeze_fs(sb: &SuperBlock) -> Result {
-        reported(sb, sb.data().mark_unmounted())
+        let volume = sb.data();
+        reported(
+            sb,
+            if sb.has_unlinked_inodes() && !mutant!("freeze-always-clean") {
+                // It is e2fsck that frees them in a copy, if it looks.
+                volume.store_free_counts(true)
+            } else {
+                volume.mark_unmounted()
+            },
+        )
     }
 
     fn unfreeze_fs(sb: &SuperBlock) -> Result {

@@ -256,7 +256,10 @@ impl Volume {
         match self.options().on_error {
             OnError::Continue => {}
             OnError::RemountReadOnly => {
-                pr_crit!("{}: the volume is not changed any more from now on: run e2fsck\n", sb.id());
+                pr_crit!(
+                    "{}: the volume is not changed any more from now on: run e2fsck\n",
+                    sb.id()
+                );
                 self.stopped.store(true, ordering::Relaxed);
             }
             OnError::Panic => kfs::misc::panic(c"the volume is corrupt and errors=panic is set"),

@@ -179,6 +179,40 @@ TEST_F(dio_lifecycle, freeze_passes_a_read)
 	EXPECT_EQ(0, thaw(&f));
 }
 
+/* Is the volume clean for who copies the device now? */
+static int looks_clean(struct vol *v)
+{
+	unsigned char sector[512];
+	int err = vol_read_sector(v, 2, sector);
+
+	/* s_state of the superblock */
+	return err ? err : sector[0x3a] & 1;
+}
+
+/* Somebody has to free the file in a copy: that is not clean, and without it, it is. */
+TEST_F(dio_lifecycle, frozen_without_a_name)
+{
+	struct freezer f = { .v = &self->v, .how = BY_IOCTL };
+	int fd, with, without;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
+	f.dir = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_LE(0, f.dir);
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, unlinkat(f.dir, "f", 0));
+	ASSERT_EQ(0, op_freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
+	with = looks_clean(&self->v);
+	EXPECT_EQ(0, thaw(&f));
+	close(fd);
+	ASSERT_EQ(0, op_freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
+	without = looks_clean(&self->v);
+	EXPECT_EQ(0, thaw(&f));
+	EXPECT_EQ(0, with);
+	EXPECT_EQ(1, without);
+	EXPECT_EQ(0, looks_clean(&self->v));
+}
+
 static int remount(unsigned long flags)
 {
 	return mount(NULL, env_dir(), NULL, MS_REMOUNT | flags, NULL) ? -errno : 0;

@@ -67,6 +67,14 @@ impl<F: FileSystem> SuperBlock<F> {
         flags & bindings::SB_RDONLY != 0
     }
 
+    /// Whether there are inodes without a name that somebody still uses: when the device is copied
+    /// now, nobody will free them in the copy.
+    pub fn has_unlinked_inodes(&self) -> bool {
+        // SAFETY: The super block is valid. The count may change at any time; a volatile read takes
+        // one of the values.
+        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_remove_count.counter) != 0 }
+    }
+
     /// Block size in bytes.
     pub fn blocksize(&self) -> usize {
         // SAFETY: Constant while mounted.

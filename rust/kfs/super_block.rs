@@ -156,11 +156,6 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
         self.sb.s_flags & bindings::SB_RDONLY != 0
     }
 
-    /// Makes this a read-only mount whatever was asked for.
-    pub fn set_rdonly(&mut self) {
-        self.sb.s_flags |= bindings::SB_RDONLY;
-    }
-
     /// Sets the block size to the smallest that the device can do, but at least `size` bytes, and
     /// returns it. `EINVAL` when there is none.
     pub fn min_blocksize(&mut self, size: u32) -> Result<u32> {

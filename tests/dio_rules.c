@@ -153,6 +153,43 @@ TEST_F(dio_rules, loophole2_async_extend)
 }
 
 /*
+ * The same for a write that starts in a hole: the page cache takes what is
+ * inside the file, and no more.
+ */
+TEST_F(dio_rules, loophole2_from_a_hole)
+{
+	const off_t bs = self->v.bs, old = 5 * bs, size = 9 * bs + 700;
+	const off_t len = 28 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(MIB);
+	struct task writer;
+	struct io_op wr;
+	int fd, bfd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	sync();
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+
+	pattern_fill(buf, len, old, 2);
+	wr = (struct io_op){ fd, buf, len, old };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	EXPECT_EQ(TASK_BLOCKED, task_settle(&writer));
+	EXPECT_EQ(size, file_size(bfd));
+
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(len, task_join(&writer, JOIN_SECONDS));
+	EXPECT_EQ(old + len, file_size(bfd));
+	ASSERT_EQ(old + len, pread(fd, back, MIB, 0));
+	EXPECT_PATTERN(back, old, 0, 1);
+	EXPECT_PATTERN(back + old, len, old, 2);
+	ASSERT_EQ(old + len, pread(bfd, back, MIB, 0));
+	EXPECT_PATTERN(back + old, len, old, 2);
+}
+
+/*
  * A reader that looks at the page of the old end while the extend is under way
  * caches zeros behind that end. They must not stay when the size moves.
  */

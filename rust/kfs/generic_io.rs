@@ -22,6 +22,7 @@ pub fn generic_file_read_iter<'a, F: KiocbOwner>(
     // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
     // function does; after `direct_IO` has queued the kiocb it only returns.
     unsafe { iocb.call(|iocb| bindings::generic_file_read_iter(iocb, iter.as_ptr())) }
+        .map_err(|(_, error)| error)
 }
 
 /// Checks whether and where the write may be done, under the lock, which the position depends on
@@ -58,6 +59,7 @@ pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
     // only returns.
     unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_ptr())) }
+        .map_err(|(_, error)| error)
 }
 
 /// Does what has to be done to a file that is about to be modified: takes away its set-id bits and
@@ -79,15 +81,16 @@ pub fn file_modified<F: KiocbOwner>(
 /// Drops what the page cache has of the range, calls `direct_IO`, and drops it again. Writes
 /// nothing if something in the page cache cannot be dropped. The lock is held for the whole call.
 ///
-/// `EINVAL` if it is another inode that is locked.
+/// The iterator and the position end up behind what was written; after an error they are where they
+/// were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked.
 #[inline]
 pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
-) -> Result<Io<'a, F>> {
+) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
     if !locked.is(iocb.inode()) {
-        return Err(EINVAL);
+        return Err((iocb, EINVAL));
     }
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
     // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it

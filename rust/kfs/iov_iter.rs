@@ -58,6 +58,28 @@ impl<'data> IovIter<'data> {
         }
     }
 
+    /// An iterator over the same memory that moves by itself.
+    #[inline]
+    pub fn duplicate(&self) -> IovIter<'data> {
+        // SAFETY: By the type invariants it is valid; `&self` keeps others from writing to it. A
+        // copy of an iterator is one, as long as there is the memory, and the array of segments,
+        // and that is `'data`: an iterator does not own either.
+        let iter = unsafe { self.as_ptr().read() };
+        // INVARIANT: As above.
+        IovIter {
+            iter: Opaque::new(iter),
+            _data: PhantomData,
+            _not_send: NotThreadSafe,
+        }
+    }
+
+    /// Leaves out the next `bytes` bytes, or what is left.
+    #[inline]
+    pub fn advance(&mut self, bytes: usize) {
+        // SAFETY: By the type invariants the iterator is valid; it is ours to change.
+        unsafe { bindings::iov_iter_advance(self.as_ptr(), bytes.min(self.count())) };
+    }
+
     /// Runs `f` on the next `bytes` bytes, or what is left: to `f` they are all there is.
     pub fn limited<R>(&mut self, bytes: usize, f: impl FnOnce(&mut Self) -> R) -> R {
         let rest = self.count().saturating_sub(bytes);

@@ -90,6 +90,12 @@ impl<F: KiocbOwner> Iocb<F> {
         self.as_mut().ki_pos = pos;
     }
 
+    /// Sets where in the file the request goes on, in bytes.
+    #[inline]
+    pub fn set_pos(&mut self, pos: i64) {
+        self.as_mut().ki_pos = pos;
+    }
+
     /// Whether the page cache is to be bypassed.
     #[inline]
     pub fn is_direct(&self) -> bool {
@@ -365,7 +371,8 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         }
     }
 
-    /// Makes a call into the kernel that may end with the request queued.
+    /// Makes a call into the kernel that may end with the request queued. After an error the kiocb
+    /// is the caller's as it was.
     ///
     /// # Safety
     ///
@@ -374,7 +381,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     pub(crate) unsafe fn call(
         self,
         call: impl FnOnce(*mut bindings::kiocb) -> isize,
-    ) -> Result<Io<'a, F>> {
+    ) -> Result<Io<'a, F>, (Self, Error)> {
         // If the request gets queued, the kiocb is not ours any more.
         let this = ManuallyDrop::new(self);
         match call(this.iocb.kiocb.as_ptr()) {
@@ -383,7 +390,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
                 let this = ManuallyDrop::into_inner(this);
                 match usize::try_from(ret) {
                     Ok(count) => Ok(Io::Done(this, count)),
-                    Err(_) => Err(Error::from_errno(ret as i32)),
+                    Err(_) => Err((this, Error::from_errno(ret as i32))),
                 }
             }
         }

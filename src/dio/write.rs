@@ -6,40 +6,102 @@ use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::bdev::BlockDevice;
 use kfs::generic_io::{direct_write_fallback, file_modified, generic_file_direct_write};
 use kfs::inode_lock::{Exclusive, InodeLocked};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::{Io, Kiocb};
 use kfs::trace;
 
-/// A direct write that has passed its checks: the worker's part, and the rest of it through the
-/// page cache if the worker stopped at a hole (R9).
+/// A direct write that has passed its checks: the worker's part, and what it leaves through the page
+/// cache if it stopped at a hole (R9).
 ///
 /// If the worker stopped for another reason, the write is short. It does not go on through the page
 /// cache: that would move i_size before it is known whether the device takes the data, and what
 /// stopped the worker (no space, no memory at that address, a broken device) stops that as well.
+///
+/// For the same reason the page cache is given only what is inside i_size, and what is behind that
+/// is for the worker again: it moves i_size when the data is on the device (R8).
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
     let len = from.count();
+    let counters = &F::dio(locked.sb()).counters;
+    counters.requests_write.inc();
     file_modified(&mut iocb, locked)?;
-    match generic_file_direct_write(iocb, from, locked)? {
-        Io::Done(mut iocb, written)
-            if written < len && is_for_page_cache(&iocb, locked, written) =>
-        {
-            F::dio(locked.sb()).counters.buffered_fallback.inc();
-            trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);
-            F::direct_writes_wait(locked);
-            match (written, fall_back(&mut iocb, from, locked)) {
-                (0, Err(error)) => Err(error),
-                (_, Err(_)) => Ok(Io::Done(iocb, written)),
-                (_, Ok(more)) => Ok(Io::Done(iocb, written + more)),
+    let (mut iocb, written) = match generic_file_direct_write(iocb, from, locked) {
+        Ok(Io::Done(iocb, written)) => (iocb, written),
+        Ok(queued) => return Ok(queued),
+        Err((_, error)) => return Err(error),
+    };
+    if written == len || !is_for_page_cache(&iocb, locked, written) {
+        return Ok(Io::Done(iocb, written));
+    }
+    counters.buffered_fallback.inc();
+    trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);
+    F::direct_writes_wait(locked);
+
+    let inside = locked.i_size_read().saturating_sub(iocb.pos() as u64);
+    let inside = usize::try_from(inside).unwrap_or(usize::MAX);
+    if inside == 0 || inside >= from.count() || mutant!("fallback-extends") {
+        return match (written, fall_back(&mut iocb, from, locked)) {
+            (0, Err(error)) => Err(error),
+            (_, more) => Ok(Io::Done(iocb, written + more.unwrap_or(0))),
+        };
+    }
+    let mut behind = from.duplicate();
+    let filled = from.limited(inside, |from| fall_back(&mut iocb, from, locked));
+    match (written, filled) {
+        (0, Err(error)) => Err(error),
+        (_, Ok(filled)) if filled == inside => {
+            match extend_behind(iocb, from, &mut behind, inside, locked) {
+                Io::Done(iocb, more) => Ok(Io::Done(iocb, written + filled + more)),
+                queued => Ok(queued),
             }
         }
-        io => Ok(io),
+        (_, filled) => Ok(Io::Done(iocb, written + filled.unwrap_or(0))),
     }
+}
+
+/// The rest of a write of which the page cache has taken what is inside i_size: the position is at
+/// i_size, and so is `from`. Returns how many bytes it was behind that.
+///
+/// `behind` is where `from` was `filled` bytes ago. The worker begins with the sector that i_size is
+/// in, and so writes some of these bytes once more.
+///
+/// If the page cache does not let go of the page with i_size, it has to take the rest as well.
+fn extend_behind<'a, F: Filesystem>(
+    mut iocb: Kiocb<'a, F>,
+    from: &mut IovIter<'_>,
+    behind: &mut IovIter<'_>,
+    filled: usize,
+    locked: &InodeLocked<F, Exclusive>,
+) -> Io<'a, F> {
+    let i_size = iocb.pos();
+    let sector = i64::from(BlockDevice::of(locked.sb()).logical_block_size());
+    let again = (i_size & (sector - 1)) as usize;
+    behind.advance(filled - again);
+    iocb.set_pos(i_size - again as i64);
+
+    let (mut iocb, written) = match generic_file_direct_write(iocb, behind, locked) {
+        Ok(Io::Done(iocb, written)) => (iocb, written),
+        // An extend is not left to the retry.
+        Ok(queued) => return queued,
+        Err((mut iocb, _)) => {
+            iocb.set_pos(i_size);
+            return Io::Done(iocb, 0);
+        }
+    };
+    let more = written.saturating_sub(again);
+    iocb.set_pos(i_size + more as i64);
+    from.advance(more);
+    if written == 0 {
+        let more = fall_back(&mut iocb, from, locked).unwrap_or(0);
+        return Io::Done(iocb, more);
+    }
+    Io::Done(iocb, more)
 }
 
 /// Whether a short write is short because the rest is for the page cache: what comes next is a hole

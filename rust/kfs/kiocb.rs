@@ -31,7 +31,7 @@ use crate::inode::Inode;
 use crate::inode_lock::{Exclusive, InodeLocked, Mode};
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
-use core::ops::{Deref, DerefMut};
+use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -83,19 +83,6 @@ impl<F: KiocbOwner> Iocb<F> {
         self.as_ref().ki_pos
     }
 
-    /// Moves the position behind the bytes that were read or written.
-    #[inline]
-    pub fn advance(&mut self, count: usize) {
-        let pos = self.pos().saturating_add(count as i64);
-        self.as_mut().ki_pos = pos;
-    }
-
-    /// Sets where in the file the request goes on, in bytes.
-    #[inline]
-    pub fn set_pos(&mut self, pos: i64) {
-        self.as_mut().ki_pos = pos;
-    }
-
     /// Whether the page cache is to be bypassed.
     #[inline]
     pub fn is_direct(&self) -> bool {
@@ -125,48 +112,6 @@ impl<F: KiocbOwner> Iocb<F> {
         // SAFETY: By the type invariants it comes from `into_foreign` and is owned; taking it out
         // needs `&mut self`, so that it stays for the life time of `&self`.
         Some(unsafe { Arc::borrow(private) })
-    }
-
-    /// Sets the object that is outstanding for the request. What was there before is dropped.
-    #[inline]
-    pub fn set_private(&mut self, dio: Arc<F::Dio>) {
-        drop(self.take_private());
-        // INVARIANT: It comes from `into_foreign`.
-        self.as_mut().private = dio.into_foreign();
-    }
-
-    /// Takes the object out: nothing is outstanding any more.
-    #[inline]
-    pub fn take_private(&mut self) -> Option<Arc<F::Dio>> {
-        // INVARIANT: It is null from here on.
-        let private = core::mem::replace(&mut self.as_mut().private, ptr::null_mut());
-        // SAFETY: By the type invariants it is null, or from `into_foreign` and owned.
-        unsafe { Arc::try_from_foreign(private) }
-    }
-
-    /// Makes truncate, and whoever else changes blocks, wait for this request until
-    /// [`Iocb::inode_dio_end`].
-    ///
-    /// Needs the inode lock, exclusive or shared: who has taken it exclusively and waited for the
-    /// requests, must not get a new one before releasing it. `locked` is the evidence, and has to
-    /// be of the inode of this kiocb.
-    #[inline]
-    pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
-        if !self.dio && locked.is(self.inode()) {
-            // SAFETY: By the type invariants the inode is valid.
-            unsafe { bindings::inode_dio_begin(self.inode().as_ptr()) };
-            // INVARIANT: Just counted.
-            self.dio = true;
-        }
-    }
-
-    /// Ends what [`Iocb::inode_dio_begin`] began, if that has not been done.
-    #[inline]
-    pub fn inode_dio_end(&mut self) {
-        if core::mem::replace(&mut self.dio, false) {
-            // SAFETY: By the type invariants the inode is valid, and counts a request for us.
-            unsafe { bindings::inode_dio_end(self.inode().as_ptr()) };
-        }
     }
 
     /// Writes what the page cache has of the bytes from `start` to `end` of the file to the device,
@@ -279,10 +224,80 @@ impl<F: KiocbOwner> Iocb<F> {
     /// Ends everything that hangs on the kiocb.
     #[inline]
     fn end(&mut self) {
+        let mut this = IocbMut(self);
         if !cfg!(mutant = "kfs-private-left") {
-            drop(self.take_private());
+            drop(this.take_private());
         }
-        self.inode_dio_end();
+        this.inode_dio_end();
+    }
+}
+
+/// An [`Iocb`] that may be changed, but not be exchanged for another: with `&mut Iocb`, two owners
+/// could swap theirs, and the one answer with what the other owes.
+pub struct IocbMut<'a, F: KiocbOwner>(&'a mut Iocb<F>);
+
+impl<F: KiocbOwner> Deref for IocbMut<'_, F> {
+    type Target = Iocb<F>;
+
+    #[inline]
+    fn deref(&self) -> &Iocb<F> {
+        self.0
+    }
+}
+
+impl<F: KiocbOwner> IocbMut<'_, F> {
+    /// Moves the position behind the bytes that were read or written.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        self.set_pos(self.pos().saturating_add(count as i64));
+    }
+
+    /// Sets where in the file the request goes on, in bytes.
+    #[inline]
+    pub fn set_pos(&mut self, pos: i64) {
+        self.0.as_mut().ki_pos = pos;
+    }
+
+    /// Sets the object that is outstanding for the request. What was there before is dropped.
+    #[inline]
+    pub fn set_private(&mut self, dio: Arc<F::Dio>) {
+        drop(self.take_private());
+        // INVARIANT: It comes from `into_foreign`.
+        self.0.as_mut().private = dio.into_foreign();
+    }
+
+    /// Takes the object out: nothing is outstanding any more.
+    #[inline]
+    pub fn take_private(&mut self) -> Option<Arc<F::Dio>> {
+        // INVARIANT: It is null from here on.
+        let private = core::mem::replace(&mut self.0.as_mut().private, ptr::null_mut());
+        // SAFETY: By the type invariants it is null, or from `into_foreign` and owned.
+        unsafe { Arc::try_from_foreign(private) }
+    }
+
+    /// Makes truncate, and whoever else changes blocks, wait for this request until
+    /// [`IocbMut::inode_dio_end`].
+    ///
+    /// Needs the inode lock, exclusive or shared: who has taken it exclusively and waited for the
+    /// requests, must not get a new one before releasing it. `locked` is the evidence, and has to
+    /// be of the inode of this kiocb.
+    #[inline]
+    pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
+        if !self.dio && locked.is(self.inode()) {
+            // SAFETY: By the type invariants the inode is valid.
+            unsafe { bindings::inode_dio_begin(self.inode().as_ptr()) };
+            // INVARIANT: Just counted.
+            self.0.dio = true;
+        }
+    }
+
+    /// Ends what [`IocbMut::inode_dio_begin`] began, if that has not been done.
+    #[inline]
+    pub fn inode_dio_end(&mut self) {
+        if core::mem::replace(&mut self.0.dio, false) {
+            // SAFETY: By the type invariants the inode is valid, and counts a request for us.
+            unsafe { bindings::inode_dio_end(self.inode().as_ptr()) };
+        }
     }
 }
 
@@ -412,10 +427,11 @@ impl<F: KiocbOwner> Deref for Kiocb<'_, F> {
     }
 }
 
-impl<F: KiocbOwner> DerefMut for Kiocb<'_, F> {
+impl<F: KiocbOwner> Kiocb<'_, F> {
+    /// To change it.
     #[inline]
-    fn deref_mut(&mut self) -> &mut Iocb<F> {
-        &mut self.iocb
+    pub fn as_mut(&mut self) -> IocbMut<'_, F> {
+        IocbMut(&mut self.iocb)
     }
 }
 
@@ -480,10 +496,11 @@ impl<F: KiocbOwner> Deref for AsyncKiocb<F> {
     }
 }
 
-impl<F: KiocbOwner> DerefMut for AsyncKiocb<F> {
+impl<F: KiocbOwner> AsyncKiocb<F> {
+    /// To change it.
     #[inline]
-    fn deref_mut(&mut self) -> &mut Iocb<F> {
-        &mut self.0
+    pub fn as_mut(&mut self) -> IocbMut<'_, F> {
+        IocbMut(&mut self.0)
     }
 }
 

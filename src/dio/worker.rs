@@ -14,7 +14,7 @@ use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Bios, Dio, Request};
 use super::state::{self, BioList};
 use core::convert::Infallible;
-use core::ops::DerefMut;
+use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kfs::bdev::BlockDevice;
@@ -22,7 +22,7 @@ use kfs::bio::{EndedBio, Op};
 use kfs::inode::Inode;
 use kfs::inode_lock::{Exclusive, InodeLocked};
 use kfs::iov_iter::IovIter;
-use kfs::kiocb::{AsyncKiocb, Io, Iocb, Kiocb, Queued};
+use kfs::kiocb::{AsyncKiocb, Io, Iocb, IocbMut, Kiocb, Queued};
 use kfs::trace;
 
 /// How the worker leaves.
@@ -37,9 +37,12 @@ pub(super) enum Step<E: Entry<F>, F: Filesystem> {
 }
 
 /// A kiocb that the worker is entered with.
-pub(super) trait Entry<F: Filesystem>: DerefMut<Target = Iocb<F>> + Sized {
+pub(super) trait Entry<F: Filesystem>: Deref<Target = Iocb<F>> + Sized {
     /// Shows that the kiocb has been left to the retry.
     type Queued;
+
+    /// To change it.
+    fn as_mut(&mut self) -> IocbMut<'_, F>;
 
     /// Whether the request has to be waited for in any case.
     fn is_sync(&self) -> bool;
@@ -53,6 +56,10 @@ pub(super) trait Entry<F: Filesystem>: DerefMut<Target = Iocb<F>> + Sized {
 
 impl<'a, F: Filesystem> Entry<F> for Kiocb<'a, F> {
     type Queued = Queued<'a>;
+
+    fn as_mut(&mut self) -> IocbMut<'_, F> {
+        Kiocb::as_mut(self)
+    }
 
     fn is_sync(&self) -> bool {
         Kiocb::is_sync(self)
@@ -69,6 +76,10 @@ impl<'a, F: Filesystem> Entry<F> for Kiocb<'a, F> {
 impl<F: Filesystem> Entry<F> for AsyncKiocb<F> {
     /// There is one retry of a request: all its bios have ended.
     type Queued = Infallible;
+
+    fn as_mut(&mut self) -> IocbMut<'_, F> {
+        AsyncKiocb::as_mut(self)
+    }
 
     fn is_sync(&self) -> bool {
         true
@@ -174,7 +185,7 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
 
     if let (None, Some(submission)) = (iocb.private(), submission) {
         locked = submission.locked;
-        iocb.set_private(dio.clone());
+        iocb.as_mut().set_private(dio.clone());
         trace::dio_submit(
             iocb.inode(),
             request.start(),
@@ -182,7 +193,7 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
             request.op == Op::Write,
             !iocb.is_sync(),
         );
-        let (issued, stop) = direct_io_issue(&mut iocb, &dio, &mut request, submission);
+        let (issued, stop) = direct_io_issue(iocb.as_mut(), &dio, &mut request, submission);
 
         let end = request.end();
         if let (true, Some(locked)) = (mutant!("size-early"), locked) {
@@ -210,7 +221,7 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
 
 /// Issues a request. Returns how many bios there are to wait for, and why there are not more.
 fn direct_io_issue<F: Filesystem>(
-    iocb: &mut Iocb<F>,
+    mut iocb: IocbMut<'_, F>,
     dio: &Arc<Dio<F>>,
     request: &mut Request,
     submission: Submission<'_, '_, F>,
@@ -230,7 +241,7 @@ fn direct_io_issue<F: Filesystem>(
             }
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            let mut issue = Issue::new(dio, iocb, request, iter);
+            let mut issue = Issue::new(dio, &iocb, request, iter);
             let stop = issue.do_direct_io(&Locked::Write(locked), end);
             (issue.issued(), stop)
         }
@@ -244,7 +255,7 @@ fn direct_io_issue<F: Filesystem>(
             }
             request.i_size = locked.i_size_read();
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
-            let mut issue = Issue::new(dio, iocb, request, iter);
+            let mut issue = Issue::new(dio, &iocb, request, iter);
             let stop = issue.do_direct_io(&Locked::Read(&locked), end.min(eof));
             if mutant!("read-keeps-lock") {
                 issue.dio_bio_wait();
@@ -342,9 +353,9 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
         Await::Ended(iocb, bios) => (iocb, bios),
     };
     dio_bio_reap(bios, &mut request.outcome);
-    let result = dio_complete(&mut iocb, &request, locked, is_retry);
+    let result = dio_complete(iocb.as_mut(), &request, locked, is_retry);
     if !mutant!("kfs-private-left") {
-        drop(iocb.take_private());
+        drop(iocb.as_mut().take_private());
     }
     drop(dio);
     Step::Done(iocb, result)
@@ -356,7 +367,7 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
 /// the position, writes to the page cache what was left to that, and syncs if asked to. For the
 /// retry there is nobody else to do so.
 fn dio_complete<F: Filesystem>(
-    iocb: &mut Iocb<F>,
+    mut iocb: IocbMut<'_, F>,
     request: &Request,
     locked: Option<&InodeLocked<F, Exclusive>>,
     is_retry: bool,

@@ -83,19 +83,19 @@ fn extend_behind<'a, F: Filesystem>(
     let sector = i64::from(BlockDevice::of(locked.sb()).logical_block_size());
     let again = (i_size & (sector - 1)) as usize;
     behind.advance(filled - again);
-    iocb.set_pos(i_size - again as i64);
+    iocb.as_mut().set_pos(i_size - again as i64);
 
     let (mut iocb, written) = match generic_file_direct_write(iocb, behind, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         // An extend is not left to the retry.
         Ok(queued) => return queued,
         Err((mut iocb, _)) => {
-            iocb.set_pos(i_size);
+            iocb.as_mut().set_pos(i_size);
             return Io::Done(iocb, 0);
         }
     };
     let more = written.saturating_sub(again);
-    iocb.set_pos(i_size + more as i64);
+    iocb.as_mut().set_pos(i_size + more as i64);
     from.advance(more);
     if written == 0 {
         let more = fall_back(&mut iocb, from, locked).unwrap_or(0);

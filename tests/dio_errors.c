@@ -555,6 +555,39 @@ TEST_F(dio_errors, metadata_that_could_not_be_written)
 	EXPECT_EQ(0, access(vol_path("b"), F_OK));
 }
 
+/*
+ * An inode that somebody else's sync could not write: the next fsync of the file
+ * says so, once.
+ */
+TEST_F(dio_errors, inode_that_could_not_be_written)
+{
+	char name[16];
+	int i, fd, drop;
+
+	/* far from what stays in the cache of the device */
+	for (i = 0; i < 100; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		close(vol_open(name, O_CREAT | O_RDWR));
+	}
+	fd = vol_open(name, O_RDWR);
+	ASSERT_LE(0, fd);
+	sync();
+	drop = open("/proc/sys/vm/drop_caches", O_WRONLY);
+	ASSERT_LE(0, drop);
+	ASSERT_EQ(1, write(drop, "1", 1));
+	close(drop);
+	ASSERT_EQ(0, vol_fail(&self->v, NULL));
+	ASSERT_EQ(0, fchmod(fd, 0600));
+	sync();
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, fchmod(fd, 0640));
+	EXPECT_EQ(0, fsync(fd));
+	close(fd);
+}
+
 /* Limits and modes that refuse a direct write before it starts. */
 TEST_F(dio_errors, refused)
 {

@@ -98,12 +98,28 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     unsafe { iocb.call(|iocb| bindings::generic_file_direct_write(iocb, iter.as_ptr())) }
 }
 
+/// How [`direct_write_fallback`] fails.
+pub enum FallbackError {
+    /// The page cache took nothing (`EFAULT`, `ENOSPC`, `ENOMEM`, `EINTR`, ...).
+    NotTaken(Error),
+    /// The page cache took it, and it could not be written back.
+    NotOnDevice(Error),
+}
+
+impl From<FallbackError> for Error {
+    fn from(error: FallbackError) -> Error {
+        match error {
+            FallbackError::NotTaken(error) | FallbackError::NotOnDevice(error) => error,
+        }
+    }
+}
+
 /// Writes through the page cache, and from there to the device, and drops it from the page cache:
 /// what a direct write leaves to be written so. Returns the number of bytes written.
 ///
-/// After an error nothing is known to be on the device, and the position is where it was; blocks
-/// may have been allocated, and the size of the file may have moved. An error in writing back
-/// anything else of the file meanwhile is taken for one of this write.
+/// After an error the position is where it was. If the page cache took the data, nothing is known
+/// to be on the device; blocks may have been allocated, and the size of the file may have moved. An
+/// error in writing back anything else of the file meanwhile is taken for one of this write.
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
@@ -111,24 +127,26 @@ pub fn direct_write_fallback<F: KiocbOwner>(
     iocb: &mut Kiocb<'_, F>,
     iter: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
-) -> Result<usize> {
+) -> Result<usize, FallbackError> {
     if !locked.is(iocb.inode()) {
-        return Err(EINVAL);
+        return Err(FallbackError::NotTaken(EINVAL));
     }
     let pos = iocb.pos();
     let errors = WritebackErrors::watch(locked);
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held.
-    let ret = unsafe {
-        let (iocb, iter) = (iocb.as_ptr(), iter.as_ptr());
-        let buffered = bindings::generic_perform_write(iocb, iter);
-        bindings::direct_write_fallback(iocb, iter, 0, buffered)
-    };
-    let written = usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))?;
+    let buffered = unsafe { bindings::generic_perform_write(iocb.as_ptr(), iter.as_ptr()) };
+    if buffered < 0 {
+        return Err(FallbackError::NotTaken(Error::from_errno(buffered as i32)));
+    }
+    // SAFETY: As above; so many bytes before the position are in the page cache.
+    let ret = unsafe { bindings::direct_write_fallback(iocb.as_ptr(), iter.as_ptr(), 0, buffered) };
+    let written = usize::try_from(ret)
+        .map_err(|_| FallbackError::NotOnDevice(Error::from_errno(ret as i32)))?;
     let on_device = errors.check();
     if let (Err(error), false) = (on_device, cfg!(mutant = "kfs-fallback-flag")) {
         // SAFETY: The kiocb is valid and ours.
         unsafe { (*iocb.as_ptr()).ki_pos = pos };
-        return Err(error);
+        return Err(FallbackError::NotOnDevice(error));
     }
     Ok(written)
 }

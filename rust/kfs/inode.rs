@@ -798,19 +798,34 @@ pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::
 /// # Safety
 ///
 /// Called by the VFS as `write_inode`.
+///
+/// The VFS takes the inode for clean from here on, whatever is returned, and only a sync that calls
+/// this itself tells of an error. So the error is kept with the mapping for the next fsync, and for
+/// want of memory, which passes, the inode is dirty again.
 pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
     inode: *mut bindings::inode,
     _wbc: *mut bindings::writeback_control,
 ) -> c_int {
     // SAFETY: The VFS passes a valid inode of this filesystem.
-    let result = F::write_inode(unsafe { Inode::<F>::from_raw(inode) });
-    match result {
+    let this = unsafe { Inode::<F>::from_raw(inode) };
+    match F::write_inode(this) {
         Ok(()) => {
             // SAFETY: The operations have `sync_inode_metadata`, which this flag asks for.
             unsafe { bindings::set_inode_metadata_writeback(inode) };
             0
         }
-        Err(error) => error.to_errno(),
+        Err(error) => {
+            if !cfg!(mutant = "kfs-inode-error-lost") {
+                // SAFETY: The inode is valid, and so is its mapping. The number is negative.
+                unsafe {
+                    bindings::errseq_set(&raw mut (*(*inode).i_mapping).wb_err, error.to_errno())
+                };
+            }
+            if error == ENOMEM {
+                this.mark_inode_dirty();
+            }
+            error.to_errno()
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use super::filesystem::{Filesystem, Mapping};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::bdev::BlockDevice;
-use kfs::generic_io::{direct_write_fallback, file_modified, generic_file_direct_write};
+use kfs::generic_io::{
+    direct_write_fallback, file_modified, generic_file_direct_write, FallbackError,
+};
 use kfs::inode_lock::{Exclusive, InodeLocked};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::{Io, Kiocb};
@@ -125,7 +127,9 @@ fn is_for_page_cache<F: Filesystem>(
 /// The data of one part is on the device before the next one begins. If the device does not take
 /// it, a block that was allocated for it still holds what its previous owner left, and the page
 /// cache will forget what should be there: then what was a hole becomes one again, and i_size goes
-/// back.
+/// back. What the page cache did not even take needs none of that: the blocks that it may have
+/// allocated are dirty zeroes in it, as after any buffered write, and perhaps what somebody stored
+/// there through a mapping.
 fn fall_back<F: Filesystem>(
     iocb: &mut Kiocb<'_, F>,
     from: &mut IovIter<'_>,
@@ -147,12 +151,14 @@ fn fall_back<F: Filesystem>(
         let result = from.limited(len, |from| direct_write_fallback(iocb, from, locked));
         match result {
             Ok(count) => written += count,
-            Err(_) if mutant!("fallback-kept") => {}
-            Err(_) => undo(locked, part, is_hole, i_size, bits),
+            Err(FallbackError::NotOnDevice(_)) if !mutant!("fallback-kept") => {
+                undo(locked, part, is_hole, i_size, bits);
+            }
+            Err(_) => {}
         }
         match result {
             Ok(count) if count == len => {}
-            Err(error) if written == 0 => return Err(error),
+            Err(error) if written == 0 => return Err(error.into()),
             _ => break,
         }
     }

@@ -714,6 +714,55 @@ TEST_F(dio_rules, invalidate_after_the_write)
 }
 
 /*
+ * Somebody stores through a mapping what a direct write that is under way writes
+ * too. That cannot be dropped, and one of both gets lost: the next fsync says so.
+ * A store to another page is no such thing.
+ */
+TEST_F(dio_rules, collision_is_told)
+{
+	static const char *const told[] = { "Page cache invalidation failure on direct I/O", NULL };
+	const off_t bs = self->v.bs, page = 4096;
+	char *buf = buf_alloc(page), *map;
+	struct io_event event;
+	aio_context_t ctx = 0;
+	struct iocb cb;
+	int i, fd, bfd, kmsg;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 4 * page, 1));
+	sync();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	map = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	/* the first time into another page, then into that of the write */
+	for (i = 0; i < 2; i++) {
+		const off_t pos = page, store = pos + (1 - i) * page + bs / 2;
+
+		kmsg = kmsg_open();
+		ASSERT_LE(0, kmsg);
+		pattern_fill(buf, page, pos, 2 + i);
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		aio_prep_write(&cb, fd, buf, page, pos);
+		ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+		map[store] = 'x';
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		ASSERT_EQ(1, aio_events(ctx, 1, 1, &event, JOIN_SECONDS * 1000));
+		EXPECT_EQ(page, event.res);
+		EXPECT_EQ(i, kmsg_has(kmsg, told));
+		close(kmsg);
+		errno = 0;
+		EXPECT_EQ(i ? -1 : 0, fsync(bfd));
+		EXPECT_EQ(i ? EIO : 0, errno);
+		EXPECT_EQ(0, fsync(bfd));
+		EXPECT_EQ('x', map[store]);
+	}
+	aio_destroy(ctx);
+	munmap(map, 4 * page);
+}
+
+/*
  * A reader that sits at the moving end: whatever size it sees, and whatever a
  * read there returns, the bytes are those that were written.
  */

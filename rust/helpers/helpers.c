@@ -52,6 +52,11 @@ void kfs_helper_set_buffer_new(struct buffer_head *bh)
 	set_buffer_new(bh);
 }
 
+int kfs_helper_buffer_dirty(const struct buffer_head *bh)
+{
+	return buffer_dirty(bh);
+}
+
 int kfs_helper_buffer_uptodate(const struct buffer_head *bh)
 {
 	return buffer_uptodate(bh);
@@ -281,6 +286,36 @@ int kfs_helper_iov_iter_npages_cap(struct iov_iter *iter, int maxpages, size_t m
 struct folio *kfs_helper_page_folio(struct page *page)
 {
 	return page_folio(page);
+}
+
+struct folio *kfs_helper_filemap_lock_folio(struct address_space *mapping, pgoff_t index)
+{
+	return filemap_lock_folio(mapping, index);
+}
+
+void kfs_helper_folio_put(struct folio *folio)
+{
+	folio_put(folio);
+}
+
+bool kfs_helper_folio_test_dirty(const struct folio *folio)
+{
+	return folio_test_dirty(folio);
+}
+
+loff_t kfs_helper_folio_pos(const struct folio *folio)
+{
+	return folio_pos(folio);
+}
+
+size_t kfs_helper_folio_size(const struct folio *folio)
+{
+	return folio_size(folio);
+}
+
+struct buffer_head *kfs_helper_folio_buffers(const struct folio *folio)
+{
+	return folio_buffers(folio);
 }
 
 struct page *kfs_helper_zero_page(void)

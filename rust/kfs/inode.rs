@@ -22,6 +22,7 @@ use crate::file::FileOps;
 use crate::file_system::{FileSystem, Registration};
 use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::inode_operations::InodeOps;
+use crate::page_cache::PageCache;
 use crate::super_block::{self, SuperBlock};
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
@@ -816,10 +817,7 @@ pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
         }
         Err(error) => {
             if !cfg!(mutant = "kfs-inode-error-lost") {
-                // SAFETY: The inode is valid, and so is its mapping. The number is negative.
-                unsafe {
-                    bindings::errseq_set(&raw mut (*(*inode).i_mapping).wb_err, error.to_errno())
-                };
+                PageCache::of(this).set_error(error);
             }
             if error == ENOMEM {
                 this.mark_inode_dirty();

@@ -58,6 +58,7 @@ pub mod iov_iter;
 pub mod kiocb;
 pub mod misc;
 pub mod nofs;
+mod page_cache;
 pub mod plug;
 pub mod seq_file;
 pub mod super_block;

@@ -29,9 +29,10 @@ use crate::bindings;
 use crate::file_system::FileSystem;
 use crate::inode::Inode;
 use crate::inode_lock::{Exclusive, InodeLocked, Mode};
+use crate::page_cache::PageCache;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -129,40 +130,29 @@ impl<F: KiocbOwner> Iocb<F> {
     /// Drops what the page cache has of the `count` bytes that were written at the position,
     /// because it is older than what is on the device. May sleep.
     ///
-    /// What others wrote to the page cache meanwhile is not dropped but written to the device: it
-    /// may be a neighbour in the same page. If a page still cannot be dropped, the next fsync of
-    /// the file fails with `EIO` and the kernel log says why.
+    /// What others wrote to other blocks meanwhile is not dropped but written to the device: pages
+    /// can be larger than blocks. If that does not help, or if they wrote to the same blocks, the
+    /// next fsync of the file fails with `EIO`, and the kernel log says why.
     pub fn invalidate_post_direct_write(&self, count: usize) {
-        self.invalidate(self.pos(), self.pos() + count as i64);
+        let end = self.pos() + count as i64;
+        self.invalidate(self.pos()..end, self.pos()..end);
     }
 
-    fn invalidate(&self, start: i64, end: i64) {
-        let mapping = self.mapping();
-        // SAFETY: The mapping of an open file is valid. `nrpages` may change at any time: pages
-        // that come later are read from the device.
-        if start >= end || unsafe { ptr::read_volatile(&raw const (*mapping).nrpages) } == 0 {
+    /// Drops `range`, in which `written` was written, both in bytes.
+    fn invalidate(&self, range: Range<i64>, written: Range<i64>) {
+        let cache = PageCache::of(self.inode());
+        let is_done = cache.invalidate(&range)
+            || !(cache.is_dirty_in(&written) && !cfg!(mutant = "kfs-collision-untold"))
+                && self.write_and_wait_range(range.start, range.end).is_ok()
+                && cache.invalidate(&range);
+        if is_done {
             return;
         }
-        let shift = kernel::page::PAGE_SHIFT;
-        let invalidate = || {
-            // SAFETY: The mapping is valid.
-            unsafe {
-                bindings::invalidate_inode_pages2_range(
-                    mapping,
-                    (start >> shift) as usize,
-                    ((end - 1) >> shift) as usize,
-                )
-            }
-        };
-        if invalidate() == 0 || self.write_and_wait_range(start, end).is_ok() && invalidate() == 0 {
-            return;
-        }
-        // SAFETY: The mapping is valid; the function takes a negative error number.
-        unsafe { bindings::errseq_set(&raw mut (*mapping).wb_err, -(bindings::EIO as i32)) };
+        cache.set_error(EIO);
         // SAFETY: The argument is a string.
         if unsafe { bindings::__printk_ratelimit(c"dio_complete".as_char_ptr()) } != 0 {
             pr_crit!(
-                "{}: inode {}: page cache invalidation failed after a direct write: data may be lost due to a collision with buffered writes\n",
+                "{}: inode {}: Page cache invalidation failure on direct I/O.  Possible data corruption due to collision with buffered I/O!\n",
                 self.inode().sb().id(),
                 self.inode().ino()
             );
@@ -205,7 +195,7 @@ impl<F: KiocbOwner> Iocb<F> {
         // SAFETY: The mapping of an open file is valid. The lock nests inside the inode lock, as it
         // does for truncate.
         unsafe { bindings::filemap_invalidate_lock(mapping) };
-        self.invalidate(start.min(i_size), end);
+        self.invalidate(start.min(i_size)..end, start..end);
         locked.i_size_write(end as u64);
         // SAFETY: It was taken above.
         unsafe { bindings::filemap_invalidate_unlock(mapping) };

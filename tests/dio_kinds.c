@@ -21,7 +21,7 @@ FIXTURE_VARIANT_ADD(dio_kinds_large, bs1k) { .conf = { .bs = 1024, .isize = 128,
  * One request as large as the file, over all borders of the block map; smaller
  * ones inside of it; then data and holes by turns, and an end in a sector.
  */
-TEST_F(dio_kinds_large, all_sizes)
+TEST_F_TIMEOUT(dio_kinds_large, all_sizes, 900)
 {
 	const size_t bs = self->v.bs, len = 64 * MIB + 512 * KIB, room = len + MIB;
 	const size_t border[] = { 12, 12 + bs / 4, 12 + bs / 4 + bs / 4 * bs / 4 };

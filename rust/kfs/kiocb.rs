@@ -141,11 +141,14 @@ impl<F: KiocbOwner> Iocb<F> {
     /// Drops `range`, in which `written` was written, both in bytes.
     fn invalidate(&self, range: Range<i64>, written: Range<i64>) {
         let cache = PageCache::of(self.inode());
-        let is_done = cache.invalidate(&range)
-            || !(cache.is_dirty_in(&written) && !cfg!(mutant = "kfs-collision-untold"))
-                && self.write_and_wait_range(range.start, range.end).is_ok()
-                && cache.invalidate(&range);
-        if is_done {
+        if cache.invalidate(&range) {
+            return;
+        }
+        let is_collision = cache.is_dirty_in(&written) && !cfg!(mutant = "kfs-collision-untold");
+        if !is_collision
+            && self.write_and_wait_range(range.start, range.end).is_ok()
+            && cache.invalidate(&range)
+        {
             return;
         }
         cache.set_error(EIO);

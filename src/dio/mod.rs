@@ -41,6 +41,7 @@
 //! | R11 | synchronous writes keep the lock | below |
 //! | R12 | reads hold the lock for the look-ups only | `direct_io_issue` |
 //! | R13 | reads count up to the end of the file | `Request::count` |
+//! | R14 | a cancel loses, frees or doubles nothing: a request that has a dio ends by its last bio alone | [`state`] |
 //! | R15 | no hang | below |
 //!
 //! # Locking

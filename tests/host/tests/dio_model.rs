@@ -11,6 +11,13 @@
 //! with nothing in flight, and that nobody is woken twice or never: a lost wake-up is a deadlock,
 //! which loom reports.
 //!
+//! A *cancel* (`io_cancel`, `IORING_OP_ASYNC_CANCEL`, a signal) comes from another thread at any
+//! moment. A direct request has no cancel function, so all that reaches it is a wake-up of the
+//! submitter that is not for the last bio. A *teardown* (`io_destroy`, the end of the process,
+//! umount) waits for the completions that it has to expect, as the kernel does, and then takes away
+//! the workqueue: whatever kicks, wakes or completes after that fails the run, and so does a dio
+//! that is still armed, or a bio that was not reaped by then.
+//!
 //! Left out: what the block layer does between submission and end; several submitters (a dio has
 //! one); the failure of a submitter half-way, which is a request with fewer bios.
 
@@ -50,6 +57,16 @@ impl BioList for Bios {
 /// What the outside world sees of a request.
 struct Request {
     completions: Mutex<u32>,
+    completed: Condvar,
+}
+
+impl Request {
+    fn new() -> Arc<Self> {
+        Arc::new(Request {
+            completions: Mutex::new(0),
+            completed: Condvar::new(),
+        })
+    }
 }
 
 /// What the kernel gives to a dio.
@@ -61,8 +78,8 @@ struct Dio {
     /// The workqueue: number of times the retry was queued and has not run. `None`: closed.
     kicked: Mutex<Option<u32>>,
     kick: Condvar,
-    /// All wake-ups and kicks there were.
-    signals: Mutex<u32>,
+    /// All wake-ups and kicks there were. `None`: there must be none any more.
+    signals: Mutex<Option<u32>>,
 }
 
 impl Dio {
@@ -73,7 +90,7 @@ impl Dio {
             wake: Condvar::new(),
             kicked: Mutex::new(Some(0)),
             kick: Condvar::new(),
-            signals: Mutex::new(0),
+            signals: Mutex::new(Some(0)),
         })
     }
 
@@ -97,6 +114,36 @@ impl Dio {
         *self.kicked.lock().unwrap() = None;
         self.kick.notify_one();
     }
+
+    /// Counts a wake-up or a kick.
+    fn signal(&self) {
+        let mut signals = self.signals.lock().unwrap();
+        *signals = Some(signals.expect("woken after the teardown") + 1);
+    }
+
+    /// Wakes a submitter who may be asleep, but not for the end of a bio.
+    fn interrupt(&self) {
+        let _woken = self.woken.lock().unwrap();
+        self.wake.notify_one();
+    }
+}
+
+impl Request {
+    /// Waits for the completion, and takes away what `dio` works with. Returns how many wake-ups and
+    /// kicks there were.
+    fn tear_down(&self, dio: &Arc<Dio>) -> u32 {
+        let mut completions = self.completions.lock().unwrap();
+        while *completions == 0 {
+            completions = self.completed.wait(completions).unwrap();
+        }
+        drop(completions);
+        let queued = dio.kicked.lock().unwrap().take();
+        assert_eq!(queued.unwrap_or(0), 0, "queued at the teardown");
+        assert!(state::retry(dio).is_none(), "armed at the teardown");
+        assert!(state::ended(dio).0.is_empty(), "not reaped at the teardown");
+        let signals = dio.signals.lock().unwrap().take();
+        signals.expect("torn down twice")
+    }
 }
 
 impl Platform for Arc<Dio> {
@@ -109,14 +156,14 @@ impl Platform for Arc<Dio> {
 
     fn kick(&self, iocb: &Iocb) {
         assert_eq!(*iocb.0.completions.lock().unwrap(), 0);
-        *self.signals.lock().unwrap() += 1;
+        self.signal();
         let mut kicked = self.kicked.lock().unwrap();
         *kicked = Some(kicked.expect("kicked after the submitter had completed") + 1);
         self.kick.notify_one();
     }
 
     fn wake(&self) {
-        *self.signals.lock().unwrap() += 1;
+        self.signal();
         *self.woken.lock().unwrap() += 1;
         self.wake.notify_one();
     }
@@ -146,6 +193,7 @@ fn complete(request: &Request) {
     let mut completions = request.completions.lock().unwrap();
     assert_eq!(*completions, 0, "completed twice");
     *completions += 1;
+    request.completed.notify_all();
 }
 
 fn check(mut reaped: Vec<Bio>, expected: usize) {
@@ -156,9 +204,7 @@ fn check(mut reaped: Vec<Bio>, expected: usize) {
 /// An asynchronous request with `bios` bios: the submitter arms, the retry or the submitter reaps.
 fn asynchronous(bios: usize) {
     let dio = Dio::new();
-    let request = Arc::new(Request {
-        completions: Mutex::new(0),
-    });
+    let request = Request::new();
 
     let worker = {
         let (dio, request) = (dio.clone(), request.clone());
@@ -197,9 +243,70 @@ fn asynchronous(bios: usize) {
     }
     assert_eq!(*request.completions.lock().unwrap(), 1);
     // One kick at most, and none if the submitter completed.
-    assert_eq!(*dio.signals.lock().unwrap(), u32::from(retried));
+    assert_eq!(*dio.signals.lock().unwrap(), Some(u32::from(retried)));
     assert!(state::retry(&dio).is_none());
     assert!(state::ended(&dio).0.is_empty());
+}
+
+/// An asynchronous request with `bios` bios while somebody waits for its end to tear it down.
+fn asynchronous_torn_down(bios: usize) {
+    let dio = Dio::new();
+    let request = Request::new();
+
+    let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
+    let teardown = {
+        let (dio, request) = (dio.clone(), request.clone());
+        thread::spawn(move || request.tear_down(&dio))
+    };
+    let retried = match state::await_async(&dio, bios as u32, Iocb(request.clone())) {
+        // The submitter's thread goes on as the worker of the workqueue.
+        Ok(()) => {
+            assert!(dio.wait_for_kick());
+            let iocb = state::retry(&dio).expect("kicked without a control block");
+            let mut reaped = Vec::new();
+            reap(state::ended(&dio), &mut reaped);
+            check(reaped, bios);
+            complete(&iocb.0);
+            true
+        }
+        Err((iocb, ended)) => {
+            let mut reaped = Vec::new();
+            reap(ended, &mut reaped);
+            check(reaped, bios);
+            complete(&iocb.0);
+            false
+        }
+    };
+    assert_eq!(teardown.join().unwrap(), u32::from(retried));
+    for thread in bio_threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(*request.completions.lock().unwrap(), 1);
+}
+
+/// A synchronous request with `bios` bios that somebody tries to cancel, and waits to tear down.
+fn synchronous_cancelled(bios: usize) {
+    let dio = Dio::new();
+    let request = Request::new();
+
+    let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
+    let cancel = {
+        let (dio, request) = (dio.clone(), request.clone());
+        thread::spawn(move || {
+            dio.interrupt();
+            request.tear_down(&dio)
+        })
+    };
+    let mut reaped = Vec::new();
+    reap(state::await_sync(&dio, bios as u32), &mut reaped);
+    check(reaped, bios);
+    complete(&request);
+    // One wake at most, and it was slept for.
+    assert!(cancel.join().unwrap() <= 1);
+    assert_eq!(*dio.woken.lock().unwrap(), 0);
+    for thread in bio_threads {
+        thread.join().unwrap();
+    }
 }
 
 /// A synchronous request with `bios` bios.
@@ -213,7 +320,7 @@ fn synchronous(bios: usize) {
         thread.join().unwrap();
     }
     // One wake at most, and it was slept for.
-    assert!(*dio.signals.lock().unwrap() <= 1);
+    assert!(*dio.signals.lock().unwrap() <= Some(1));
     assert_eq!(*dio.woken.lock().unwrap(), 0);
 }
 
@@ -247,14 +354,38 @@ fn synchronous_with_two_bios() {
     loom::model(|| synchronous(2));
 }
 
+#[test]
+fn torn_down_with_one_bio() {
+    loom::model(|| asynchronous_torn_down(1));
+}
+
+#[test]
+fn torn_down_with_two_bios() {
+    bounded(3, || asynchronous_torn_down(2));
+}
+
+#[test]
+fn cancelled_with_one_bio() {
+    loom::model(|| synchronous_cancelled(1));
+}
+
+#[test]
+fn cancelled_with_two_bios() {
+    bounded(3, || synchronous_cancelled(2));
+}
+
+/// Searches what more threads do than can be searched exhaustively in reasonable time.
+fn bounded(preemptions: usize, request: fn()) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(request);
+}
+
 /// More bios than can be searched exhaustively in reasonable time: up to two preemptions.
 #[test]
 fn three_bios_bounded() {
-    for request in [asynchronous, synchronous] {
-        let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(2);
-        builder.check(move || request(3));
-    }
+    bounded(2, || asynchronous(3));
+    bounded(2, || synchronous(3));
 }
 
 /// A submitter that runs out of memory waits for its first bio, then issues another and arms.
@@ -262,9 +393,7 @@ fn three_bios_bounded() {
 fn two_rounds() {
     loom::model(|| {
         let dio = Dio::new();
-        let request = Arc::new(Request {
-            completions: Mutex::new(0),
-        });
+        let request = Request::new();
         let mut reaped = Vec::new();
 
         let first = submit(&dio, 0);

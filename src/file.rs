@@ -17,6 +17,8 @@ use kfs::kiocb::{Io, Kiocb, KiocbOwner};
 pub(crate) struct RegularFile;
 
 impl FileOperations<RetryFs> for RegularFile {
+    const NOWAIT: bool = true;
+
     fn read_iter<'a>(iocb: Kiocb<'a, RetryFs>, to: &mut IovIter<'_>) -> Result<Io<'a, RetryFs>> {
         generic_file_read_iter(iocb, to)
     }
@@ -26,7 +28,13 @@ impl FileOperations<RetryFs> for RegularFile {
         from: &mut IovIter<'_>,
     ) -> Result<Io<'a, RetryFs>> {
         let inode = iocb.inode();
-        let lock = inode.lock();
+        let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
+            inode.lock()
+        } else if !iocb.is_direct() {
+            return Err(EOPNOTSUPP);
+        } else {
+            inode.try_lock().ok_or(EAGAIN)?
+        };
         lock.sb().data().check_writable()?;
         if generic_write_checks(&mut iocb, from, &lock)? == 0 {
             return Ok(Io::Done(iocb, 0));
@@ -37,6 +45,9 @@ impl FileOperations<RetryFs> for RegularFile {
         let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
         let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
         if start > size && in_block(size) && !mutant!("old-tail-kept") {
+            if iocb.is_nowait() {
+                return Err(EAGAIN);
+            }
             direct_writes_wait(&lock);
             lock.block_truncate_page::<FileAddressSpace>(size)?;
         }
@@ -142,14 +153,15 @@ impl dio::Filesystem for RetryFs {
     }
 
     fn map<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
-        reported(inode, file_map::lookup(inode, block, max)).map(|mapping| match mapping {
-            Mapping::Mapped { start, len } => dio::Mapping::Mapped {
-                physical: start.into(),
-                len,
-                new: false,
-            },
-            Mapping::Hole { len } => dio::Mapping::Hole { len },
-        })
+        reported(inode, file_map::lookup(inode, block, max)).map(looked_up)
+    }
+
+    fn map_nowait<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
+        match file_map::lookup_nowait(inode, block, max) {
+            Ok(mapping) => Ok(looked_up(mapping)),
+            // To report it takes time; who waits for the answer will meet it again.
+            Err(_) => Err(EAGAIN),
+        }
     }
 
     fn allocate(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<dio::Mapping> {
@@ -187,6 +199,17 @@ impl dio::Filesystem for RetryFs {
 
     fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
         direct_writes_wait(inode);
+    }
+}
+
+fn looked_up(mapping: Mapping) -> dio::Mapping {
+    match mapping {
+        Mapping::Mapped { start, len } => dio::Mapping::Mapped {
+            physical: start.into(),
+            len,
+            new: false,
+        },
+        Mapping::Hole { len } => dio::Mapping::Hole { len },
     }
 }
 

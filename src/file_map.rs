@@ -35,7 +35,7 @@ pub(crate) struct Run {
 pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
     nofs(|| {
         let map = &mut *inode.data().get_ref().map.lock();
-        if let Some(mapping) = map.runs.as_ref().and_then(|runs| runs.get(block, max)) {
+        if let Some(mapping) = map.get(block, max) {
             return Ok(mapping);
         }
         let layout = inode.sb().data().layout();
@@ -59,7 +59,27 @@ pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
     })
 }
 
+/// The same by what is in memory. Does not sleep: `EAGAIN` if it would have to.
+pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
+    let Some(map) = inode.data().get_ref().map.try_lock() else {
+        return Err(EAGAIN.into());
+    };
+    if let Some(mapping) = map.get(block, max) {
+        return Ok(mapping);
+    }
+    let layout = inode.sb().data().layout();
+    let path = path(inode, block)?;
+    let mut device = CachedPointers(inode);
+    let branch = Branch::walk(&layout, ino32(inode), &map.pointers, path, &mut device)?;
+    branch.lookup(&layout, &map.pointers, max, &mut device)
+}
+
 impl Map {
+    /// What is known from an earlier look-up.
+    fn get(&self, block: u64, max: u32) -> Option<Mapping> {
+        self.runs.as_ref()?.get(block, max)
+    }
+
     /// Keeps a run that was looked up or allocated, for the next look-up.
     fn remember(&mut self, inode: &Inode, block: u64, start: u32, len: u32) {
         if block < DIRECT as u64 {
@@ -93,8 +113,7 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
     let mut device = PointerBuffers::new(inode);
     let run = nofs(|| -> Result<Run> {
         let map = &mut *inode.data().get_ref().map.lock();
-        let known = map.runs.as_ref().and_then(|runs| runs.get(block, max));
-        if let Some(Mapping::Mapped { start, len }) = known {
+        if let Some(Mapping::Mapped { start, len }) = map.get(block, max) {
             return Ok(Run {
                 blocks: Blocks { start, len },
                 new: false,
@@ -327,6 +346,18 @@ impl PointerBlocks for PointerBuffers<'_> {
 
     fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
         Ok(self.buffer(block)?.read(offset, out)?)
+    }
+}
+
+/// The blocks of pointers of a file, as far as they are in the buffer cache.
+struct CachedPointers<'a>(&'a Inode);
+
+impl PointerBlocks for CachedPointers<'_> {
+    type Error = Fault;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
+        let buffer = self.0.sb().find_get_block(block.into()).ok_or(EAGAIN)?;
+        Ok(buffer.read(offset, out)?)
     }
 }
 

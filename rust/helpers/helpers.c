@@ -37,6 +37,11 @@ struct buffer_head *kfs_helper_sb_getblk(struct super_block *sb, sector_t block)
 	return sb_getblk(sb, block);
 }
 
+struct buffer_head *kfs_helper_sb_find_get_block(struct super_block *sb, sector_t block)
+{
+	return sb_find_get_block(sb, block);
+}
+
 void kfs_helper_lock_buffer(struct buffer_head *bh)
 {
 	lock_buffer(bh);
@@ -99,6 +104,16 @@ void kfs_helper_sb_end_intwrite(struct super_block *sb)
 void kfs_helper_inode_lock(struct inode *inode)
 {
 	inode_lock(inode);
+}
+
+int kfs_helper_inode_trylock(struct inode *inode)
+{
+	return inode_trylock(inode);
+}
+
+int kfs_helper_inode_trylock_shared(struct inode *inode)
+{
+	return inode_trylock_shared(inode);
 }
 
 void kfs_helper_inode_unlock(struct inode *inode)
@@ -236,6 +251,12 @@ void kfs_helper_filemap_invalidate_unlock(struct address_space *mapping)
 	filemap_invalidate_unlock(mapping);
 }
 
+bool kfs_helper_filemap_range_needs_writeback(struct address_space *mapping,
+					      loff_t start, loff_t end)
+{
+	return filemap_range_needs_writeback(mapping, start, end);
+}
+
 int kfs_helper_mpage_writepages(struct address_space *mapping,
 				struct writeback_control *wbc, get_block_t get_block)
 {
@@ -263,6 +284,11 @@ void kfs_helper_memalloc_nofs_restore(unsigned int flags)
 
 /* Direct I/O. */
 
+bool kfs_helper_iocb_is_dsync(const struct kiocb *iocb)
+{
+	return iocb_is_dsync(iocb);
+}
+
 unsigned int kfs_helper_bdev_logical_block_size(struct block_device *bdev)
 {
 	return bdev_logical_block_size(bdev);
@@ -271,6 +297,11 @@ unsigned int kfs_helper_bdev_logical_block_size(struct block_device *bdev)
 unsigned int kfs_helper_bdev_dma_alignment(struct block_device *bdev)
 {
 	return bdev_dma_alignment(bdev);
+}
+
+bool kfs_helper_bdev_nowait(struct block_device *bdev)
+{
+	return bdev_nowait(bdev);
 }
 
 bool kfs_helper_iov_iter_extract_will_pin(struct iov_iter *iter)

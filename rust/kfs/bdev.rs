@@ -46,4 +46,12 @@ impl BlockDevice {
         // SAFETY: By the type invariant the device is open.
         unsafe { bindings::bdev_dma_alignment(self.as_ptr()) as u32 }
     }
+
+    /// Whether the device can say that it would have to wait for room for a request, instead of
+    /// waiting.
+    #[inline]
+    pub fn nowait(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_nowait(self.as_ptr()) }
+    }
 }

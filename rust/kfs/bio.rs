@@ -322,6 +322,9 @@ impl<T: BioOwner> Bio<T> {
         let bio = self.0.as_mut();
         bio.bi_ioprio = iocb.ioprio();
         bio.bi_write_hint = write_hint(iocb.inode());
+        if iocb.is_nowait() {
+            bio.bi_opf |= 1 << bindings::req_flag_bits___REQ_NOWAIT;
+        }
     }
 
     /// How many bytes the bio has.

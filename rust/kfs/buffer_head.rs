@@ -57,6 +57,13 @@ impl BufferHead {
         unsafe { (*self.as_ptr()).b_size }
     }
 
+    /// Whether what should be on the device is in memory.
+    #[inline]
+    pub fn is_uptodate(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::buffer_uptodate(self.as_ptr()) != 0 }
+    }
+
     #[inline]
     fn data(&self, offset: usize, len: usize) -> Result<*mut u8> {
         if offset.checked_add(len).is_none_or(|end| end > self.size()) {

@@ -14,6 +14,10 @@ use kernel::prelude::*;
 
 /// The operations on an open regular file. They may sleep, and no inode lock is held.
 pub trait FileOperations<F: KiocbOwner> {
+    /// Whether reads and writes heed [`Iocb::is_nowait`](crate::kiocb::Iocb::is_nowait). If not,
+    /// the VFS refuses such requests.
+    const NOWAIT: bool;
+
     /// Reads from the file.
     fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIter<'_>) -> Result<Io<'a, F>>;
 
@@ -64,6 +68,7 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         llseek: Some(bindings::generic_file_llseek),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
+        open: Some(Self::open),
         mmap_prepare: Some(bindings::generic_file_mmap_prepare),
         fsync: Some(bindings::simple_fsync),
         splice_read: Some(bindings::filemap_splice_read),
@@ -72,6 +77,18 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         // SAFETY: All zeroes is a valid value: optional function pointers and flags.
         ..unsafe { core::mem::zeroed() }
     };
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `open` of a file of `F`, which nobody else uses yet.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        if T::NOWAIT {
+            // SAFETY: By the requirement the file is valid and ours.
+            unsafe { (*file).f_mode |= bindings::FMODE_NOWAIT };
+        }
+        // SAFETY: By the requirement.
+        unsafe { bindings::generic_file_open(inode, file) }
+    }
 
     /// # Safety
     ///

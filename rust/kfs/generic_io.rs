@@ -63,19 +63,19 @@ pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
 }
 
 /// Does what has to be done to a file that is about to be modified: takes away its set-id bits and
-/// updates its times.
+/// updates its times. `EAGAIN` if that would wait and the request must not.
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
-pub fn file_modified<F: KiocbOwner>(
+pub fn kiocb_modified<F: KiocbOwner>(
     iocb: &mut Kiocb<'_, F>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result {
     if !locked.is(iocb.inode()) {
         return Err(EINVAL);
     }
-    // SAFETY: The file of a kiocb is open, and the lock of its inode is held.
-    to_result(unsafe { bindings::file_modified((*iocb.as_ptr()).ki_filp) })
+    // SAFETY: The kiocb is valid and ours, its file is open, and the lock of its inode is held.
+    to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })
 }
 
 /// Drops what the page cache has of the range, calls `direct_IO`, and drops it again. Writes

@@ -127,6 +127,34 @@ impl<F: FileSystem> Inode<F> {
         }
     }
 
+    /// Takes the inode lock for writing if that does not need waiting.
+    pub fn try_lock(&self) -> Option<InodeGuard<'_, F, Exclusive>> {
+        // SAFETY: The inode is valid.
+        if unsafe { bindings::inode_trylock(self.as_ptr()) } == 0 {
+            return None;
+        }
+        // INVARIANT: Just taken.
+        Some(InodeGuard {
+            inode: self,
+            _p: PhantomData,
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// Takes the inode lock for reading if that does not need waiting.
+    pub fn try_lock_shared(&self) -> Option<InodeGuard<'_, F, Shared>> {
+        // SAFETY: The inode is valid.
+        if unsafe { bindings::inode_trylock_shared(self.as_ptr()) } == 0 {
+            return None;
+        }
+        // INVARIANT: Just taken.
+        Some(InodeGuard {
+            inode: self,
+            _p: PhantomData,
+            _not_send: NotThreadSafe,
+        })
+    }
+
     /// Takes the inode lock for reading. May sleep.
     pub fn lock_shared(&self) -> InodeGuard<'_, F, Shared> {
         // SAFETY: The inode is valid.

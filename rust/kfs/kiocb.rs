@@ -90,6 +90,19 @@ impl<F: KiocbOwner> Iocb<F> {
         self.as_ref().ki_flags & bindings::IOCB_DIRECT as i32 != 0
     }
 
+    /// Whether the request is to fail with `EAGAIN` where it would have to wait (`RWF_NOWAIT`).
+    #[inline]
+    pub fn is_nowait(&self) -> bool {
+        self.as_ref().ki_flags & bindings::IOCB_NOWAIT != 0
+    }
+
+    /// Whether what was written has to be on stable storage when the request ends.
+    #[inline]
+    pub fn is_dsync(&self) -> bool {
+        // SAFETY: By the type invariants the kiocb is valid and of an open file.
+        unsafe { bindings::iocb_is_dsync(self.kiocb.as_ptr()) }
+    }
+
     /// The I/O priority of the request.
     #[inline]
     pub fn ioprio(&self) -> u16 {
@@ -125,6 +138,15 @@ impl<F: KiocbOwner> Iocb<F> {
         }
         // SAFETY: The mapping is valid. The end is inclusive.
         to_result(unsafe { bindings::filemap_write_and_wait_range(mapping, start, end - 1) })
+    }
+
+    /// Whether [`Iocb::write_and_wait_range`] would have something to do.
+    pub fn range_needs_writeback(&self, start: i64, end: i64) -> bool {
+        if start >= end {
+            return false;
+        }
+        // SAFETY: The mapping of an open file is valid. The end is inclusive.
+        unsafe { bindings::filemap_range_needs_writeback(self.mapping(), start, end - 1) }
     }
 
     /// Drops what the page cache has of the `count` bytes that were written at the position,

@@ -105,6 +105,13 @@ impl<F: FileSystem> SuperBlock<F> {
         bread(self.as_ptr(), block)
     }
 
+    /// Returns the buffer of `block` if it has been read, and is still in memory. Does not wait.
+    pub fn find_get_block(&self, block: u64) -> Option<BufferHead> {
+        // SAFETY: The super block and its device are valid while mounted.
+        unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block)) }
+            .filter(BufferHead::is_uptodate)
+    }
+
     /// Returns the buffer of `block` without reading it: its content is whatever is cached.
     ///
     /// May sleep. `ENOMEM` when there is no memory, or no such block.

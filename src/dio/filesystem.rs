@@ -42,6 +42,9 @@ pub(crate) trait Filesystem: KiocbOwner<Dio = Dio<Self>> {
     /// Looks up the blocks of a file from `block` on, `max` at most. Nothing is changed.
     fn map<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
 
+    /// As [`Filesystem::map`], but does not sleep: `EAGAIN` if it would have to.
+    fn map_nowait<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
+
     /// Looks up the blocks of a file from `block` on, `max` at most; allocates what is missing.
     ///
     /// Buffers of the device that new blocks had in an earlier life are gone when this returns.

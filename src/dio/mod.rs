@@ -90,6 +90,7 @@ mod counters;
 mod extent;
 mod filesystem;
 mod issue;
+mod nowait;
 mod outcome;
 mod policy;
 mod request;

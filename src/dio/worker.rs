@@ -9,6 +9,7 @@
 use super::extent::{self, BlockBits};
 use super::filesystem::Filesystem;
 use super::issue::{Issue, Locked};
+use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Bios, Dio, Request};
@@ -19,8 +20,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kfs::bdev::BlockDevice;
 use kfs::bio::{EndedBio, Op};
-use kfs::inode::Inode;
-use kfs::inode_lock::{Exclusive, InodeLocked};
+use kfs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::{AsyncKiocb, Io, Iocb, IocbMut, Kiocb, Queued};
 use kfs::trace;
@@ -93,12 +93,18 @@ impl<F: Filesystem> Entry<F> for AsyncKiocb<F> {
     }
 }
 
+/// The inode lock of a submitter.
+enum Lock<'a, F: Filesystem> {
+    /// Of a read, which gives it back when it has issued its bios (R12).
+    Read(InodeGuard<'a, F, Shared>),
+    /// Of the caller of a write, who holds it for the whole call (R8, R11).
+    Write(&'a InodeLocked<F, Exclusive>),
+}
+
 /// What a submitter enters the worker with.
 struct Submission<'a, 'data, F: Filesystem> {
-    inode: &'a Inode<F>,
     iter: &'a mut IovIter<'data>,
-    /// The inode lock, held exclusively by the caller of a write for the whole call (R8, R11).
-    locked: Option<&'a InodeLocked<F, Exclusive>>,
+    lock: Lock<'a, F>,
 }
 
 /// The `direct_IO` operation of a filesystem.
@@ -119,11 +125,6 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         (false, Some(locked)) if locked.is(inode) => Op::Write,
         _ => return Err(EINVAL),
     };
-    // A write may come here twice; who calls counts it.
-    if op == Op::Read {
-        counters.requests_read.inc();
-    }
-
     if len == 0 || (op == Op::Read && start >= inode.i_size_read()) {
         return Ok(Io::Done(iocb, 0));
     }
@@ -131,6 +132,21 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         || iter.alignment() & bdev.dma_alignment() as usize != 0;
     if misaligned && !mutant!("unaligned") {
         return Err(EINVAL);
+    }
+
+    let dio = Dio::new()?;
+    let lock = match locked {
+        Some(locked) => Lock::Write(locked),
+        None if !iocb.is_nowait() || mutant!("nowait-locks") => Lock::Read(inode.lock_shared()),
+        None => {
+            let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
+            nowait::check(&iocb, iter, &locked, op)?;
+            Lock::Read(locked)
+        }
+    };
+    // A write may come here twice; who calls counts it.
+    if op == Op::Read {
+        counters.requests_read.inc();
     }
 
     let request = Request {
@@ -144,12 +160,8 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         allocated_to: 0,
         outcome: Outcome::new(start),
     };
-    let submission = Submission {
-        inode,
-        iter,
-        locked,
-    };
-    match direct_io_worker(iocb, Dio::new()?, request, Some(submission)) {
+    let submission = Submission { iter, lock };
+    match direct_io_worker(iocb, dio, request, Some(submission)) {
         Step::Retry(queued) => Ok(Io::Queued(queued)),
         Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
     }
@@ -184,7 +196,9 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     let mut wait = None;
 
     if let (None, Some(submission)) = (iocb.private(), submission) {
-        locked = submission.locked;
+        if let Lock::Write(held) = submission.lock {
+            locked = Some(held);
+        }
         iocb.as_mut().set_private(dio.clone());
         trace::dio_submit(
             iocb.inode(),
@@ -226,16 +240,11 @@ fn direct_io_issue<F: Filesystem>(
     request: &mut Request,
     submission: Submission<'_, '_, F>,
 ) -> (u32, Stop) {
-    let Submission {
-        inode,
-        iter,
-        locked,
-    } = submission;
-    let bdev = BlockDevice::of(inode.sb());
+    let Submission { iter, lock } = submission;
     let end = request.end();
 
-    match locked {
-        Some(locked) => {
+    match lock {
+        Lock::Write(locked) => {
             if !mutant!("write-no-begin") {
                 iocb.inode_dio_begin(locked);
             }
@@ -245,11 +254,11 @@ fn direct_io_issue<F: Filesystem>(
             let stop = issue.do_direct_io(&Locked::Write(locked), end);
             (issue.issued(), stop)
         }
-        None => {
+        Lock::Read(locked) => {
             // The lock is held for the look-ups only (R12). From then on the count of direct I/O
             // requests keeps the blocks in place. It is taken with the lock held: a truncate that
             // has the lock and waits for the count would wait for ever otherwise.
-            let locked = inode.lock_shared();
+            let bdev = BlockDevice::of(locked.sb());
             if !mutant!("read-no-begin") {
                 iocb.inode_dio_begin(&locked);
             }
@@ -376,7 +385,9 @@ fn dio_complete<F: Filesystem>(
     let count = result.unwrap_or(0);
     let is_write = request.op == Op::Write;
 
-    if let Some((_, error)) = request.outcome.failure() {
+    // That the device has no room at the moment (REQ_NOWAIT) is no failure of it.
+    let failure = request.outcome.failure();
+    if let Some((_, error)) = failure.filter(|&(_, error)| error != EAGAIN) {
         iocb.report_dio_error(is_write, request.len as usize, error);
     }
     if let (true, Some(locked)) = (is_write, locked) {

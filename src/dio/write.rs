@@ -4,11 +4,13 @@
 
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
+use super::nowait;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::bdev::BlockDevice;
+use kfs::bio::Op;
 use kfs::generic_io::{
-    direct_write_fallback, file_modified, generic_file_direct_write, FallbackError,
+    direct_write_fallback, generic_file_direct_write, kiocb_modified, FallbackError,
 };
 use kfs::inode_lock::{Exclusive, InodeLocked};
 use kfs::iov_iter::IovIter;
@@ -31,8 +33,11 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
 ) -> Result<Io<'a, F>> {
     let len = from.count();
     let counters = &F::dio(locked.sb()).counters;
+    if iocb.is_nowait() {
+        nowait::check(&iocb, from, locked, Op::Write)?;
+    }
     counters.requests_write.inc();
-    file_modified(&mut iocb, locked)?;
+    kiocb_modified(&mut iocb, locked)?;
     let (mut iocb, written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         Ok(queued) => return Ok(queued),
@@ -40,6 +45,9 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     };
     if written == len || !is_for_page_cache(&iocb, locked, written) {
         return Ok(Io::Done(iocb, written));
+    }
+    if iocb.is_nowait() {
+        return Err(EAGAIN);
     }
     counters.buffered_fallback.inc();
     trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Requests that must not wait: RWF_NOWAIT, and what io_uring makes of the same.
+ * They are done, or they are EAGAIN and nothing has happened.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "harness.h"
+#include "uring.h"
+
+VOL_FIXTURE(dio_nowait);
+FIXTURE_VARIANT_ADD(dio_nowait, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_nowait, bs4k) { .conf = VOL_4K };
+
+static ssize_t nowait(enum way way, bool write, int fd, void *buf, size_t len, off_t off,
+		      int rwf)
+{
+	return way_rw(way, write, fd, &(struct iovec){ buf, len }, 1, off, rwf | RWF_NOWAIT);
+}
+
+static ssize_t nowait_read(enum way way, int fd, void *buf, size_t len, off_t off)
+{
+	return nowait(way, false, fd, buf, len, off, 0);
+}
+
+static ssize_t nowait_write(enum way way, int fd, void *buf, size_t len, off_t off)
+{
+	return nowait(way, true, fd, buf, len, off, 0);
+}
+
+struct nowait_op {
+	enum way way;
+	bool write;
+	struct io_op io;
+};
+
+static long op_nowait(void *arg)
+{
+	struct nowait_op *op = arg;
+
+	return nowait(op->way, op->write, op->io.fd, op->io.buf, op->io.len, op->io.off, 0);
+}
+
+/* The same by a thread, as it may be that it waits for what the test holds: -ETIME then. */
+static long nowait_or_held(enum way way, bool write, int fd, void *buf, size_t len, off_t off)
+{
+	/* if it is late, it is still in use */
+	static struct task tasks[32];
+	static struct nowait_op ops[32];
+	static int n;
+	struct nowait_op *op = &ops[n];
+	struct task *t = &tasks[n++];
+
+	*op = (struct nowait_op){ way, write, { fd, buf, len, off } };
+	if (task_start(t, op_nowait, op))
+		return -errno;
+	return task_settle(t) == TASK_DONE ? task_join(t, JOIN_SECONDS) : -ETIME;
+}
+
+/* Read once by one who may wait, so that the pointers to the blocks are in memory. */
+static int warm_up(int fd, size_t len)
+{
+	return pread(fd, buf_alloc(len), len, 0) < 0 ? -errno : 0;
+}
+
+/* Blocks that are there, and known: reads and overwrites of them are made. */
+TEST_F(dio_nowait, overwrite)
+{
+	const off_t bs = self->v.bs, len = 300 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct counters c0 = {}, c1 = {};
+	enum way way, ways = way_setup(buf, len);
+	int fd, n = 0;
+
+	ASSERT_LT(0, (int)ways);
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, warm_up(fd, len));
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	for (way = SYNC; way < ways; way++, n++) {
+		off_t at = (20 + 8 * way) * bs;
+
+		pattern_fill(buf, 8 * bs, at, 2);
+		ASSERT_EQ(8 * bs, nowait_write(way, fd, buf, 8 * bs, at));
+		memset(buf, UNTOUCHED, 8 * bs);
+		ASSERT_EQ(8 * bs, nowait_read(way, fd, buf, 8 * bs, at));
+		EXPECT_PATTERN(buf, 8 * bs, at, 2);
+		/* in the inode's own pointers */
+		ASSERT_EQ(bs, nowait_read(way, fd, buf, bs, 0));
+		EXPECT_PATTERN(buf, bs, 0, 1);
+	}
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.requests_write + n, c1.requests_write);
+		EXPECT_EQ(c0.requests_read + 2 * n, c1.requests_read);
+		EXPECT_EQ(c0.sync_error, c1.sync_error);
+	}
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back + 20 * bs, 8 * n * bs, 20 * bs, 2);
+	EXPECT_PATTERN(back, 20 * bs, 0, 1);
+}
+
+/* The pointers to the blocks are on the device only. */
+TEST_F(dio_nowait, pointers_not_in_memory)
+{
+	const off_t bs = self->v.bs, len = 40 * bs, at = 30 * bs;
+	char *buf = buf_alloc(len);
+	enum way way;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	for (way = SYNC; way <= ASYNC; way++) {
+		ASSERT_EQ(0, vol_remount(&self->v));
+		fd = vol_open("f", O_RDWR | O_DIRECT);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(-EAGAIN, nowait_read(way, fd, buf, bs, at));
+		pattern_fill(buf, bs, at, 2);
+		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf, bs, at));
+		ASSERT_EQ(bs, do_read(way, fd, buf, bs, at));
+		EXPECT_PATTERN(buf, bs, at, 1);
+		EXPECT_EQ(bs, nowait_read(way, fd, buf, bs, at));
+		EXPECT_EQ(bs, nowait_write(way, fd, buf, bs, at));
+		close(fd);
+	}
+}
+
+static long free_blocks(void)
+{
+	struct statfs st;
+
+	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
+}
+
+/* What the submitter would wait for: nothing of it is begun. */
+TEST_F(dio_nowait, what_is_waited_for)
+{
+	const off_t bs = self->v.bs, len = 8 * bs, size = 16 * bs;
+	char *buf = buf_alloc(2 * size), *back = buf_alloc(2 * size);
+	struct counters c0 = {}, c1 = {};
+	enum way way;
+	struct stat st;
+	long blocks;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, truncate(vol_path("f"), size));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, warm_up(fd, size));
+	sync();
+	blocks = free_blocks();
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	for (way = SYNC; way <= ASYNC; way++) {
+		pattern_fill(buf, 2 * size, 0, 2);
+		/* a hole, and one behind allocated blocks */
+		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf + 10 * bs, bs, 10 * bs));
+		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf, size, 0));
+		EXPECT_EQ(-EAGAIN, nowait_read(way, fd, back, size, 0));
+		/* the end of the file, and behind it */
+		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf + size, bs, size));
+		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf + size, bs, size + 100 * bs));
+		EXPECT_EQ(-EAGAIN, nowait(way, true, fd, buf + size, bs, 0, RWF_APPEND));
+		EXPECT_EQ(0, nowait_read(way, fd, back, bs, size));
+		/* the flush */
+		EXPECT_EQ(-EAGAIN, nowait(way, true, fd, buf, bs, 0, RWF_DSYNC));
+	}
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.requests_write, c1.requests_write);
+		EXPECT_EQ(c0.buffered_fallback, c1.buffered_fallback);
+		EXPECT_EQ(c0.sync_error + c0.sync_hole + c0.sync_extend,
+			  c1.sync_error + c1.sync_hole + c1.sync_extend);
+	}
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(size, st.st_size);
+	EXPECT_EQ(blocks, free_blocks());
+	ASSERT_EQ(size, pread(fd, back, 2 * size, 0));
+	EXPECT_PATTERN(back, len, 0, 1);
+	EXPECT_ZERO(back + len, size - len, len);
+	/* through the page cache: as on ext4 */
+	close(fd);
+	fd = vol_open("f", O_RDWR);
+	EXPECT_EQ(-EOPNOTSUPP, nowait_write(SYNC, fd, buf, bs, 0));
+	ASSERT_EQ(bs, pread(fd, back, bs, 0));
+	EXPECT_EQ(bs, nowait_read(SYNC, fd, back, bs, 0));
+}
+
+/* A read up to the end of a file that ends in a sector: who waits for it anyway gets it. */
+TEST_F(dio_nowait, read_over_the_end)
+{
+	const off_t bs = self->v.bs, len = 3 * bs + 700;
+	char *back = buf_alloc(64 * KIB);
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(len, nowait_read(SYNC, fd, back, 64 * KIB, 0));
+	EXPECT_PATTERN(back, len, 0, 1);
+	/* R7: an asynchronous one would be waited for */
+	if (env_is_retryfs())
+		EXPECT_EQ(-EAGAIN, nowait_read(ASYNC, fd, back, 64 * KIB, 0));
+}
+
+/* Pages that have to be written, or dropped, first. */
+TEST_F(dio_nowait, pages_in_the_way)
+{
+	const off_t bs = self->v.bs, len = 64 * KIB;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	enum way way;
+	int fd, cached;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	cached = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, cached);
+	ASSERT_EQ(0, warm_up(fd, len));
+	for (way = SYNC; way <= ASYNC; way++) {
+		pattern_fill(buf, bs, 0, 2);
+		ASSERT_EQ(bs, pwrite(cached, buf, bs, 0));
+		EXPECT_EQ(-EAGAIN, nowait_read(way, fd, back, bs, 0));
+		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf, bs, 0));
+		/* somewhere else there is nothing in the way */
+		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, len / 2));
+		ASSERT_EQ(0, fsync(cached));
+		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, 0));
+		EXPECT_PATTERN(back, bs, 0, 2);
+	}
+}
+
+/* The inode lock is held by a write whose bios are held; the device has no room. */
+TEST_F(dio_nowait, lock_and_device)
+{
+	const off_t bs = self->v.bs, len = 16 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct task extend;
+	struct vol_map map;
+	struct io_op ext;
+	enum way way;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, 0, 8 * bs, 1, &map));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, warm_up(fd, len));
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+
+	/* a suspended device says that it would have to wait, and is not broken by that */
+	pattern_fill(buf, len, 0, 2);
+	for (way = SYNC; way <= ASYNC; way++) {
+		ASSERT_EQ(-EAGAIN, nowait_or_held(way, false, fd, back, bs, 0));
+		ASSERT_EQ(-EAGAIN, nowait_or_held(way, true, fd, buf, bs, 0));
+		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, 8 * bs));
+	}
+	/* a synchronous overwrite has the lock until it is done (R11) */
+	ext = (struct io_op){ fd, buf, 8 * bs, 0 };
+	ASSERT_EQ(0, task_start(&extend, op_pwrite, &ext));
+	ASSERT_TRUE(task_settles(&extend, TASK_BLOCKED));
+	for (way = SYNC; way <= ASYNC; way++) {
+		struct io_op op = { fd, back, bs, 8 * bs };
+		struct task reader;
+
+		ASSERT_EQ(-EAGAIN, nowait_or_held(way, false, fd, back, bs, 8 * bs));
+		ASSERT_EQ(-EAGAIN, nowait_or_held(way, true, fd, buf + 8 * bs, bs, 8 * bs));
+		if (way != ASYNC)
+			continue;
+		/* one who may wait does */
+		ASSERT_EQ(0, task_start(&reader, op_pread, &op));
+		EXPECT_TRUE(task_settles(&reader, TASK_BLOCKED));
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		EXPECT_EQ(bs, task_join(&reader, JOIN_SECONDS));
+	}
+	EXPECT_EQ(8 * bs, task_join(&extend, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, 8 * bs, 0, 2);
+	EXPECT_PATTERN(back + 8 * bs, len - 8 * bs, 8 * bs, 1);
+}
+
+/* How many threads of this process io_uring has made for what has to wait. */
+static int uring_workers(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	int n = 0;
+
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir))) {
+		char name[300], comm[32] = "";
+		FILE *f;
+
+		snprintf(name, sizeof(name), "/proc/self/task/%s/comm", entry->d_name);
+		f = fopen(name, "r");
+		if (!f)
+			continue;
+		if (fgets(comm, sizeof(comm), f) && !strncmp(comm, "iou-wrk", 7))
+			n++;
+		fclose(f);
+	}
+	closedir(dir);
+	return n;
+}
+
+/* Reads and overwrites by io_uring are made by who submits them; the rest is not lost. */
+TEST_F(dio_nowait, uring)
+{
+	/* behind the block of pointers, so that it lies in one piece */
+	const off_t bs = self->v.bs, len = 64 * bs, at = 16 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	enum way way, ways = way_setup(buf, len);
+	int fd;
+
+	if ((int)ways <= URING)
+		SKIP(return, "no io_uring here");
+	ASSERT_EQ(WAYS, ways);
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, warm_up(fd, len));
+	for (way = URING; way < ways; way++) {
+		ASSERT_EQ(32 * bs, do_read(way, fd, buf, 32 * bs, at));
+		EXPECT_PATTERN(buf, 32 * bs, at, 1);
+		ASSERT_EQ(32 * bs, do_write(way, fd, buf, 32 * bs, at));
+	}
+	if (env_is_retryfs())
+		EXPECT_EQ(0, uring_workers());
+	/* what is waited for goes through such a thread, and is done */
+	for (way = URING; way < ways; way++) {
+		off_t end = way == URING ? len : len + 32 * bs;
+
+		pattern_fill(buf, 32 * bs, end, 2);
+		ASSERT_EQ(32 * bs, do_write(way, fd, buf, 32 * bs, end));
+	}
+	ASSERT_EQ(len, pread(fd, back, len, len));
+	EXPECT_PATTERN(back, len, len, 2);
+	EXPECT_LT(0, uring_workers());
+}
+
+TEST_HARNESS_MAIN

@@ -7,6 +7,7 @@ use crate::fault;
 use crate::{dio, file_map, Inode, InodeLocked, RetryFs, SuperBlock};
 use kernel::prelude::*;
 use kfs::address_space::{AddressSpaceOperations, Mapped};
+use kfs::bio_arc::BioArc;
 use kfs::file::FileOperations;
 use kfs::generic_io::{__generic_file_write_iter, generic_file_read_iter, generic_write_checks};
 use kfs::inode_lock::{Exclusive, Mode};
@@ -144,11 +145,11 @@ fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
 }
 
 impl KiocbOwner for RetryFs {
-    type Dio = dio::Dio<RetryFs>;
+    type Private = BioArc<dio::Dio<RetryFs>>;
 }
 
 impl dio::Filesystem for RetryFs {
-    fn dio(sb: &SuperBlock) -> &dio::Mount {
+    fn dio(sb: &SuperBlock) -> &dio::Mount<RetryFs> {
         &sb.data().dio
     }
 

@@ -28,8 +28,8 @@ pub(crate) struct Volume {
     pub(crate) superblock: Superblock,
     layouts: KVVec<GroupLayout>,
     /// What the direct I/O worker keeps for the mount.
-    pub(crate) dio: Arc<dio::Mount>,
-    sysfs: SetOnce<Directory<dio::Mount>>,
+    pub(crate) dio: Arc<dio::Mount<RetryFs>>,
+    sysfs: SetOnce<Directory<dio::Mount<RetryFs>>>,
     /// The feature `large_file` was set since the volume was mounted.
     large_file: Atomic<bool>,
     /// The volume turned out to be corrupt, and nobody may change anything any more. The mount does
@@ -267,7 +267,7 @@ impl Volume {
     }
 }
 
-impl Attributes for dio::Mount {
+impl Attributes for dio::Mount<RetryFs> {
     const ATTRIBUTES: &'static [Attribute<Self>] = &[
         Attribute::new(c"requests_read", |dio| dio.counters.requests_read.read()),
         Attribute::new(c"requests_write", |dio| dio.counters.requests_write.read()),

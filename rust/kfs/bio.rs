@@ -13,13 +13,16 @@
 //! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes.
 //!
 //! Bios come from a [`BioSet`], which has a few in reserve: allocating waits, but does not fail. A
-//! small piece of data of the owner, [`BioOwner::Data`], lies in front of each bio.
+//! small piece of data of the owner, [`BioOwner::Data`], lies in front of each bio. In front of the
+//! first bio of an owner lies the owner itself, see [`crate::bio_arc`].
 //!
 //! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h),
 //! [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h)
 
 use crate::bdev::BlockDevice;
 use crate::bindings;
+use crate::bio_arc::BioArc;
+use crate::bio_set::{self, BioSet};
 use crate::file_system::FileSystem;
 use crate::inode::Inode;
 use crate::iov_iter::IovIter;
@@ -29,12 +32,7 @@ use core::mem::{self, offset_of, MaybeUninit};
 use core::ptr::{self, NonNull};
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::Arc;
-use kernel::types::{ForeignOwnable, Opaque};
-
-/// The most segments a bio can have.
-pub const BIO_MAX_VECS: u16 = bindings::BIO_MAX_VECS as u16;
+use kernel::types::ForeignOwnable;
 
 /// Bytes in a sector, the unit of addresses on a device whatever its logical block size.
 pub const SECTOR_SIZE: u64 = 512;
@@ -51,7 +49,7 @@ pub trait BioOwner: Send + Sync + Sized + 'static {
     ///
     /// May be called in interrupt context and from within [`Bio::submit`]. The last reference to
     /// the owner may be dropped here, so its destructor must not sleep either.
-    fn end_io(this: Arc<Self>, bio: EndedBio<Self>);
+    fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
 }
 
 /// What to do.
@@ -64,7 +62,7 @@ pub enum Op {
 }
 
 impl Op {
-    const fn opf(self) -> bindings::blk_opf_t {
+    pub(crate) const fn opf(self) -> bindings::blk_opf_t {
         match self {
             Op::Read => bindings::req_op_REQ_OP_READ,
             Op::Write => {
@@ -76,84 +74,23 @@ impl Op {
     }
 }
 
-/// What a bio set allocates, but for the inline bvecs behind the bio.
+/// What a bio set allocates for a bio, but for the inline bvecs behind it.
 #[repr(C)]
-struct Front<D> {
-    data: MaybeUninit<D>,
-    bio: bindings::bio,
+pub(crate) struct Front<D> {
+    pub(crate) data: MaybeUninit<D>,
+    pub(crate) bio: bindings::bio,
 }
 
-/// The part of a bio set that its bios point to.
-#[repr(C)]
-struct Pool {
-    set: Opaque<bindings::bio_set>,
-    /// How many bios of the set exist.
-    live: Atomic<usize>,
-}
-
-/// A source of bios with a reserve.
-///
-/// # Invariants
-///
-/// `pool.set` is an initialised bio set with room for a `Front<D>` in front of the end of each bio.
-/// `pool.live` is at least the number of its bios that are not freed.
-pub struct BioSet<D> {
-    pool: NonNull<Pool>,
-    _data: PhantomData<fn(D) -> D>,
-}
-
-// SAFETY: A bio set may be used and destroyed by any thread.
-unsafe impl<D> Send for BioSet<D> {}
-// SAFETY: The functions of the bio set lock for themselves, and `live` is atomic.
-unsafe impl<D> Sync for BioSet<D> {}
-
-impl<D: Copy> BioSet<D> {
-    /// Makes a bio set with `reserve` bios that are kept for when memory is short.
-    pub fn new(reserve: u32) -> Result<Self> {
-        // The slab of the set aligns the whole object only as a bio needs it.
-        const {
-            assert!(mem::align_of::<Front<D>>() <= 8);
-        }
-        let pool = KBox::new(
-            Pool {
-                set: Opaque::zeroed(),
-                live: Atomic::new(0),
-            },
-            GFP_KERNEL,
-        )?;
-        // SAFETY: All zeroes is what `bioset_init` expects, and the set is in a box and does not
-        // move from here on.
-        to_result(unsafe {
-            bindings::bioset_init(
-                pool.set.get(),
-                reserve,
-                offset_of!(Front<D>, bio) as u32,
-                (bindings::BIOSET_NEED_BVECS | bindings::BIOSET_PERCPU_CACHE) as i32,
-            )
-        })?;
-        // INVARIANT: `bioset_init` succeeded, and there is no bio yet. The front pad makes the bio
-        // the field of a `Front<D>`.
-        Ok(BioSet {
-            pool: NonNull::from(KBox::leak(pool)),
-            _data: PhantomData,
-        })
-    }
-}
-
-impl<D> Drop for BioSet<D> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants the pool is valid.
-        let live = unsafe { self.pool.as_ref() }.live.load(ordering::Acquire);
-        if live != 0 {
-            // The bios may be anywhere, so what they point to has to stay.
-            pr_err!("bio set dropped with {} bios in use\n", live);
-            return;
-        }
-        // SAFETY: By the type invariants the set is initialised and, since `live` is zero, has no
-        // bio. The acquire load pairs with the release in `free`: the last `bio_put` is over.
-        unsafe { bindings::bioset_exit(self.pool.as_ref().set.get()) };
-        // SAFETY: The pointer was leaked from a box in `new`, and no bio is left that points to it.
-        drop(unsafe { KBox::from_raw(self.pool.as_ptr()) });
+impl<D> Front<D> {
+    /// What is in front of a bio.
+    ///
+    /// # Safety
+    ///
+    /// `bio` must be the field of a `Front<D>`.
+    #[inline]
+    pub(crate) unsafe fn of(bio: NonNull<bindings::bio>) -> NonNull<Self> {
+        // SAFETY: By the requirement.
+        unsafe { bio.byte_sub(offset_of!(Front<D>, bio)).cast() }
     }
 }
 
@@ -161,8 +98,9 @@ impl<D> Drop for BioSet<D> {
 ///
 /// # Invariants
 ///
-/// - The pointer is a bio from a `BioSet<T::Data>`, field of a `Front<T::Data>` whose data is
-///   initialised, and nobody else uses it.
+/// - The pointer is a bio from a `BioSet<T::Data>` or a `BioArcSet<T>`, field of a `Front<T::Data>`
+///   whose data is initialised, and nobody else uses it. If it is from a `BioArcSet<T>`, it owns a
+///   reference to the object in front of it.
 /// - If the flag `BIO_PAGE_PINNED` is set, the pages of all segments are pinned once for the bio.
 struct Owned<T: BioOwner>(NonNull<bindings::bio>, PhantomData<T>);
 
@@ -187,14 +125,7 @@ impl<T: BioOwner> Owned<T> {
     fn data(&self) -> T::Data {
         // SAFETY: By the type invariants the bio is the field of such a structure, and the data is
         // initialised.
-        unsafe {
-            let front = self
-                .0
-                .as_ptr()
-                .byte_sub(offset_of!(Front<T::Data>, bio))
-                .cast::<Front<T::Data>>();
-            (*front).data.assume_init()
-        }
+        unsafe { Front::<T::Data>::of(self.0).as_ref().data.assume_init() }
     }
 
     #[inline]
@@ -218,16 +149,14 @@ impl<T: BioOwner> Drop for Owned<T> {
     #[inline]
     fn drop(&mut self) {
         self.release_pages(false);
-        // SAFETY: The bio is from a `BioSet`, whose `bio_set` is the field of a `Pool` that exists
-        // while its count of live bios is not zero; the bio is counted.
+        // SAFETY: By the type invariants the bio is from one of the two kinds of sets, and nobody
+        // else uses it; if it owns a reference, that ends here, and frees it when it is the last.
         unsafe {
-            let pool = kernel::container_of!(
-                Opaque::cast_from(self.as_ref().bi_pool).cast_mut(),
-                Pool,
-                set
-            );
-            bindings::bio_put(self.0.as_ptr());
-            (*pool).live.fetch_sub(1, ordering::Release);
+            if bio_set::has_owner(self.0) {
+                drop(BioArc::<T>::of_bio(self.0));
+            } else {
+                bio_set::put(self.0);
+            }
         }
     }
 }
@@ -278,30 +207,25 @@ impl<T: BioOwner> Bio<T> {
         data: T::Data,
         gfp: bindings::gfp_t,
     ) -> Option<Self> {
-        // SAFETY: By its invariants the pool is valid while `set` is borrowed.
-        let pool = unsafe { set.pool.as_ref() };
-        // SAFETY: The device is open and the set is initialised.
-        let bio = NonNull::new(unsafe {
-            bindings::bio_alloc_bioset(
-                bdev.as_ptr(),
-                nr_vecs.clamp(1, BIO_MAX_VECS),
-                op.opf(),
-                gfp,
-                pool.set.get(),
-            )
-        })?;
-        pool.live.add(1, ordering::Relaxed);
-        // SAFETY: The front pad of the set makes the bio the field of a `Front<T::Data>`, and that
-        // is not used by anybody else.
-        unsafe {
-            let front = bio
-                .as_ptr()
-                .byte_sub(offset_of!(Front<T::Data>, bio))
-                .cast::<Front<T::Data>>();
-            (*front).data.write(data);
-        }
-        // INVARIANT: The bio was just made, is counted and has its data; nothing is pinned.
-        Some(Bio(Owned(bio, PhantomData)))
+        let bio = set.alloc(bdev, nr_vecs, op.opf(), data, gfp)?;
+        // SAFETY: The bio was just made and has its data, and nothing is pinned.
+        Some(unsafe { Self::from_raw(bio) })
+    }
+
+    /// # Safety
+    ///
+    /// `bio` must satisfy the invariants of [`Owned`].
+    #[inline]
+    pub(crate) unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
+        // INVARIANT: By the requirement.
+        Bio(Owned(bio, PhantomData))
+    }
+
+    /// Puts other data in front of the bio.
+    #[inline]
+    pub fn set_data(&mut self, data: T::Data) {
+        // SAFETY: By the invariants of `Owned` the bio is the field of such a structure, and ours.
+        unsafe { Front::<T::Data>::of(self.0 .0).as_mut().data.write(data) };
     }
 
     /// Sets where on the device the bio starts.
@@ -449,7 +373,7 @@ impl<T: BioOwner> Bio<T> {
 
     /// Hands the bio to the block layer. `owner` gets it back in [`BioOwner::end_io`].
     #[inline]
-    pub fn submit(self, owner: Arc<T>) {
+    pub fn submit(self, owner: BioArc<T>) {
         let bio = self.0 .0;
         // The block layer owns it from here.
         mem::forget(self);
@@ -491,7 +415,7 @@ fn write_hint<F: FileSystem>(inode: &Inode<F>) -> bindings::rw_hint {
 /// Called by the block layer as `bi_end_io` of a bio that `Bio::<T>::submit` submitted, once.
 unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
     // SAFETY: `submit` stored a reference to the owner there, and this is called once.
-    let owner = unsafe { Arc::<T>::from_foreign((*bio).bi_private) };
+    let owner = unsafe { BioArc::<T>::from_foreign((*bio).bi_private) };
     // SAFETY: The block layer passes a valid bio and gives it up.
     let bio = unsafe { NonNull::new_unchecked(bio) };
     // INVARIANT: As they held when `submit` gave the bio away: the block layer does not change the

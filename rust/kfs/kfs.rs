@@ -44,6 +44,8 @@ const __LOG_PREFIX: &[u8] = b"retryfs\0";
 pub mod address_space;
 pub mod bdev;
 pub mod bio;
+pub mod bio_arc;
+pub mod bio_set;
 pub mod buffer_head;
 pub mod completion;
 pub mod cred;

@@ -18,7 +18,7 @@
 //! [`Iocb`] is what both types have in common. Two things hang on it and end with it:
 //!
 //! * The *private* pointer, a reference to an object of the filesystem that is outstanding for the
-//!   request ([`KiocbOwner::Dio`]). Callers of a filesystem do not initialise it.
+//!   request ([`KiocbOwner::Private`]). Callers of a filesystem do not initialise it.
 //! * The count of direct I/O requests on the inode, which truncate waits for.
 //!
 //! The kiocb holds the file, and that holds the inode and the mount.
@@ -36,13 +36,12 @@ use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::sync::{Arc, ArcBorrow};
 use kernel::types::{ForeignOwnable, NotThreadSafe};
 
 /// A filesystem that keeps an object of its own with a kiocb.
 pub trait KiocbOwner: FileSystem {
-    /// What `kiocb->private` points to while it is not null.
-    type Dio: Send + Sync + 'static;
+    /// What `kiocb->private` owns while it is not null.
+    type Private: ForeignOwnable + Send + Sync + 'static;
 }
 
 /// What can be done with a kiocb, whoever owns it.
@@ -51,7 +50,7 @@ pub trait KiocbOwner: FileSystem {
 ///
 /// - The pointer is a valid kiocb of an open file whose inode is an `Inode<F>`, and nobody else
 ///   uses it.
-/// - `private` of the kiocb is null, or comes from `Arc::<F::Dio>::into_foreign` and is owned.
+/// - `private` of the kiocb is null, or comes from `F::Private::into_foreign` and is owned.
 /// - If `dio` is set, the inode counts a direct I/O request for this kiocb.
 pub struct Iocb<F: KiocbOwner> {
     kiocb: NonNull<bindings::kiocb>,
@@ -118,14 +117,14 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// The object that is outstanding for the request.
     #[inline]
-    pub fn private(&self) -> Option<ArcBorrow<'_, F::Dio>> {
+    pub fn private(&self) -> Option<<F::Private as ForeignOwnable>::Borrowed<'_>> {
         let private = self.as_ref().private;
         if private.is_null() {
             return None;
         }
         // SAFETY: By the type invariants it comes from `into_foreign` and is owned; taking it out
         // needs `&mut self`, so that it stays for the life time of `&self`.
-        Some(unsafe { Arc::borrow(private) })
+        Some(unsafe { F::Private::borrow(private) })
     }
 
     /// Writes what the page cache has of the bytes from `start` to `end` of the file to the device,
@@ -275,19 +274,19 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
 
     /// Sets the object that is outstanding for the request. What was there before is dropped.
     #[inline]
-    pub fn set_private(&mut self, dio: Arc<F::Dio>) {
+    pub fn set_private(&mut self, private: F::Private) {
         drop(self.take_private());
         // INVARIANT: It comes from `into_foreign`.
-        self.0.as_mut().private = dio.into_foreign();
+        self.0.as_mut().private = private.into_foreign();
     }
 
     /// Takes the object out: nothing is outstanding any more.
     #[inline]
-    pub fn take_private(&mut self) -> Option<Arc<F::Dio>> {
+    pub fn take_private(&mut self) -> Option<F::Private> {
         // INVARIANT: It is null from here on.
         let private = core::mem::replace(&mut self.0.as_mut().private, ptr::null_mut());
         // SAFETY: By the type invariants it is null, or from `into_foreign` and owned.
-        unsafe { Arc::try_from_foreign(private) }
+        unsafe { F::Private::try_from_foreign(private) }
     }
 
     /// Makes truncate, and whoever else changes blocks, wait for this request until

@@ -5,7 +5,8 @@
 use super::counters::Counters;
 use super::request::Dio;
 use kernel::prelude::*;
-use kfs::bio::BioSet;
+use kfs::bio_arc::BioArc;
+use kfs::bio_set::{BioArcSet, BioSet};
 use kfs::inode::Inode;
 use kfs::inode_lock::{Exclusive, InodeLocked, Mode};
 use kfs::kiocb::KiocbOwner;
@@ -35,9 +36,9 @@ pub(crate) enum Mapping {
 }
 
 /// A filesystem whose files can be read and written directly.
-pub(crate) trait Filesystem: KiocbOwner<Dio = Dio<Self>> {
+pub(crate) trait Filesystem: KiocbOwner<Private = BioArc<Dio<Self>>> {
     /// What the worker keeps for a mount.
-    fn dio(sb: &SuperBlock<Self>) -> &Mount;
+    fn dio(sb: &SuperBlock<Self>) -> &Mount<Self>;
 
     /// Looks up the blocks of a file from `block` on, `max` at most. Nothing is changed.
     fn map<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
@@ -69,22 +70,26 @@ pub(crate) trait Filesystem: KiocbOwner<Dio = Dio<Self>> {
 }
 
 /// What the worker keeps for a mount.
-pub(crate) struct Mount {
+pub(crate) struct Mount<F: Filesystem> {
     /// Where retries run. It has to make progress when memory is short, since memory may be short
     /// because of pages that are pinned for, or were written by, requests that wait here (R15).
     pub(super) queue: Workqueue,
-    /// Where bios come from. A submitter that waits for a bio waits for one that another request
-    /// has reaped, and reaping needs no bio.
+    /// Where requests come from, each with its first bio. A submitter that waits for one waits
+    /// for another request to be completed, and has none itself.
+    pub(super) dios: BioArcSet<Dio<F>>,
+    /// Where further bios come from. A submitter that waits for a bio waits for one that another
+    /// request has reaped, and reaping needs no bio.
     pub(super) bios: BioSet<u64>,
     /// What has been done.
     pub(crate) counters: Counters,
 }
 
-impl Mount {
+impl<F: Filesystem> Mount<F> {
     /// Sets up the worker for a mount.
     pub(crate) fn new() -> Result<Self> {
         Ok(Mount {
             queue: Workqueue::new(c"retryfs-dio")?,
+            dios: BioArcSet::new(BIO_RESERVE)?,
             bios: BioSet::new(BIO_RESERVE)?,
             counters: Counters::new(),
         })

@@ -26,9 +26,10 @@ use super::state;
 use super::worker::dio_bio_reap;
 use core::ops::Range;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use kfs::bdev::BlockDevice;
-use kfs::bio::{self, Bio, Op, BIO_MAX_VECS, SECTOR_SIZE};
+use kfs::bio::{self, Bio, Op, SECTOR_SIZE};
+use kfs::bio_arc::BioArc;
+use kfs::bio_set::BIO_MAX_VECS;
 use kfs::inode_lock::{Exclusive, InodeLocked, Shared};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::Iocb;
@@ -55,9 +56,11 @@ struct Run {
 
 /// The submitter at work.
 pub(super) struct Issue<'a, 'data, F: Filesystem> {
-    dio: &'a Arc<Dio<F>>,
+    dio: &'a BioArc<Dio<F>>,
+    /// The bio behind the dio, until it is issued.
+    first: Option<Bio<Dio<F>>>,
     iocb: &'a Iocb<F>,
-    mount: &'a Mount,
+    mount: &'a Mount<F>,
     bdev: &'a BlockDevice,
     request: &'a mut Request,
     iter: &'a mut IovIter<'data>,
@@ -68,7 +71,8 @@ pub(super) struct Issue<'a, 'data, F: Filesystem> {
 impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
     /// Nothing is issued yet.
     pub(super) fn new(
-        dio: &'a Arc<Dio<F>>,
+        dio: &'a BioArc<Dio<F>>,
+        first: Bio<Dio<F>>,
         iocb: &'a Iocb<F>,
         request: &'a mut Request,
         iter: &'a mut IovIter<'data>,
@@ -76,6 +80,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         let sb = iocb.inode().sb();
         Issue {
             dio,
+            first: Some(first),
             iocb,
             mount: F::dio(sb),
             bdev: BlockDevice::of(sb),
@@ -216,8 +221,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         while self.pos() < run.bytes.end {
             let pos = self.pos();
             let len = (run.bytes.end - pos) as usize;
-            let vecs = self.iter.npages(BIO_MAX_VECS, len);
-            let mut bio = self.dio_bio_alloc(run, pos, self.request.op, vecs);
+            let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len));
             bio.set_hints(self.iocb);
             let added = bio.add_iter(self.iter, len, mem_mask, len_mask)?;
             if self.request.op == Op::Write {
@@ -234,32 +238,43 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         let mut pos = bytes.start;
         while pos < bytes.end {
             let len = (bytes.end - pos) as usize;
-            let vecs = len
-                .div_ceil(kernel::page::PAGE_SIZE)
-                .min(BIO_MAX_VECS.into()) as u16;
-            let mut bio = self.dio_bio_alloc(run, pos, Op::Write, vecs);
+            let vecs = len.div_ceil(kernel::page::PAGE_SIZE);
+            let mut bio = self.dio_bio_alloc(run, pos, |_| vecs.min(BIO_MAX_VECS.into()) as u16);
             bio.set_hints(self.iocb);
             pos += bio.add_zeroes(len) as u64;
             self.dio_bio_submit(bio);
         }
     }
 
-    /// Allocates a bio for byte `pos` of the file, which lies in a run.
+    /// Gets a bio for byte `pos` of the file, which lies in a run. `vecs` says how much room it
+    /// needs.
     ///
-    /// A request that has bios already must not wait for another one to be freed, as they all may
-    /// belong to requests that wait. It waits for its own, frees them, and is then entitled to
-    /// wait for others.
-    fn dio_bio_alloc(&mut self, run: &Run, pos: u64, op: Op, vecs: u16) -> Bio<Dio<F>> {
-        let set = &self.mount.bios;
-        let mut bio = if self.issued == 0 {
-            Bio::alloc(set, self.bdev, vecs, op, pos)
-        } else {
-            match Bio::try_alloc(set, self.bdev, vecs, op, pos) {
-                Some(bio) => bio,
-                None => {
-                    self.dio_bio_wait();
+    /// The first one came with the dio. A request that has others must not wait for another one to
+    /// be freed, as they all may belong to requests that wait. It waits for its own, frees them,
+    /// and is then entitled to wait for others.
+    fn dio_bio_alloc(
+        &mut self,
+        run: &Run,
+        pos: u64,
+        vecs: impl FnOnce(&mut IovIter<'data>) -> u16,
+    ) -> Bio<Dio<F>> {
+        let mut bio = match self.first.take() {
+            Some(mut first) => {
+                first.set_data(pos);
+                first
+            }
+            None => {
+                let (set, op, vecs) = (&self.mount.bios, self.request.op, vecs(self.iter));
+                let at_hand = match self.issued {
+                    0 => None,
+                    _ => Bio::try_alloc(set, self.bdev, vecs, op, pos),
+                };
+                at_hand.unwrap_or_else(|| {
+                    if self.issued != 0 {
+                        self.dio_bio_wait();
+                    }
                     Bio::alloc(set, self.bdev, vecs, op, pos)
-                }
+                })
             }
         };
         let into = pos - self.bits().round_down(run.bytes.start);

@@ -6,6 +6,8 @@
 //!
 //! * the kiocb holds the file, which holds the inode and the mount; its private pointer holds the
 //!   [`Dio`] (R1);
+//! * the dio lies in front of its first bio, in one piece of memory, so that this bio holds the dio
+//!   until it is reaped, or given up;
 //! * each bio in flight holds the dio, and the memory it transfers: user pages are pinned, other
 //!   pages are held by whoever made the iterator until the request completes;
 //! * the dio holds the ended bios, and, while *Armed* or *Kicked*, the kiocb with the [`Request`];
@@ -20,9 +22,10 @@ use super::outcome::Outcome;
 use super::state::{self, Platform, State};
 use super::worker;
 use kernel::prelude::*;
-use kernel::sync::{new_spinlock_irq, Arc, SpinLockIrq};
+use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
 use kfs::bio::{BioList, BioOwner, EndedBio, Op};
+use kfs::bio_arc::BioArc;
 use kfs::completion::Completion;
 use kfs::kiocb::AsyncKiocb;
 
@@ -111,19 +114,16 @@ impl<F: Filesystem> state::BioList for Bios<F> {
 
 impl<F: Filesystem> Dio<F> {
     /// A dio for a request whose bios are about to be issued.
-    pub(super) fn new() -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Dio {
-                state <- new_spinlock_irq!(State::new(), "Dio::state"),
-                done <- Completion::new(),
-                retry <- new_work!("Dio::retry"),
-            }),
-            GFP_KERNEL,
-        )
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Dio {
+            state <- new_spinlock_irq!(State::new(), "Dio::state"),
+            done <- Completion::new(),
+            retry <- new_work!("Dio::retry"),
+        })
     }
 }
 
-impl<F: Filesystem> Platform for Arc<Dio<F>> {
+impl<F: Filesystem> Platform for BioArc<Dio<F>> {
     type Iocb = Armed<F>;
     type Bios = Bios<F>;
 
@@ -149,7 +149,7 @@ impl<F: Filesystem> BioOwner for Dio<F> {
     /// The position in the file of the first byte of the bio.
     type Data = u64;
 
-    fn end_io(this: Arc<Self>, bio: EndedBio<Self>) {
+    fn end_io(this: BioArc<Self>, bio: EndedBio<Self>) {
         dio_bio_end_io(&this, bio);
     }
 }
@@ -157,7 +157,7 @@ impl<F: Filesystem> BioOwner for Dio<F> {
 /// The end of a bio, in whatever context the device ends it.
 ///
 /// There is one such function for reads and writes, synchronous and asynchronous (R3).
-fn dio_bio_end_io<F: Filesystem>(dio: &Arc<Dio<F>>, bio: EndedBio<Dio<F>>) {
+fn dio_bio_end_io<F: Filesystem>(dio: &BioArc<Dio<F>>, bio: EndedBio<Dio<F>>) {
     state::bio_end(dio, bio);
 }
 
@@ -166,10 +166,10 @@ impl_has_work! {
 }
 
 impl<F: Filesystem> WorkItem for Dio<F> {
-    type Pointer = Arc<Self>;
+    type Pointer = BioArc<Self>;
 
     /// The retry: all bios of an asynchronous request have ended.
-    fn run(this: Arc<Self>) {
+    fn run(this: BioArc<Self>) {
         if let Some(armed) = state::retry(&this) {
             worker::retry(this, armed);
         }

@@ -17,9 +17,10 @@ use super::state::{self, BioList};
 use core::convert::Infallible;
 use core::ops::Deref;
 use kernel::prelude::*;
-use kernel::sync::Arc;
 use kfs::bdev::BlockDevice;
-use kfs::bio::{EndedBio, Op};
+use kfs::bio::{Bio, EndedBio, Op};
+use kfs::bio_arc::BioArc;
+use kfs::bio_set::BIO_MAX_VECS;
 use kfs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::iov_iter::IovIter;
 use kfs::kiocb::{AsyncKiocb, Io, Iocb, IocbMut, Kiocb, Queued};
@@ -105,6 +106,8 @@ enum Lock<'a, F: Filesystem> {
 struct Submission<'a, 'data, F: Filesystem> {
     iter: &'a mut IovIter<'data>,
     lock: Lock<'a, F>,
+    /// The bio that lies behind the dio.
+    first: Bio<Dio<F>>,
 }
 
 /// The `direct_IO` operation of a filesystem.
@@ -117,7 +120,6 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 ) -> Result<Io<'a, F>> {
     let inode = iocb.inode();
     let bdev = BlockDevice::of(inode.sb());
-    let counters = &F::dio(inode.sb()).counters;
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
     let len = iter.count();
     let op = match (iter.is_dest(), locked) {
@@ -134,7 +136,9 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         return Err(EINVAL);
     }
 
-    let dio = Dio::new()?;
+    let vecs = iter.npages(BIO_MAX_VECS, len);
+    let mount = F::dio(inode.sb());
+    let (dio, first) = BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new());
     let lock = match locked {
         Some(locked) => Lock::Write(locked),
         None if !iocb.is_nowait() || mutant!("nowait-locks") => Lock::Read(inode.lock_shared()),
@@ -146,7 +150,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     };
     // A write may come here twice; who calls counts it.
     if op == Op::Read {
-        counters.requests_read.inc();
+        mount.counters.requests_read.inc();
     }
 
     let request = Request {
@@ -160,7 +164,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         allocated_to: 0,
         outcome: Outcome::new(start),
     };
-    let submission = Submission { iter, lock };
+    let submission = Submission { iter, lock, first };
     match direct_io_worker(iocb, dio, request, Some(submission)) {
         Step::Retry(queued) => Ok(Io::Queued(queued)),
         Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
@@ -171,7 +175,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 ///
 /// It touches neither the iterator nor user memory, and takes no lock that a submitter holds while
 /// it waits.
-pub(super) fn retry<F: Filesystem>(dio: Arc<Dio<F>>, armed: Armed<F>) {
+pub(super) fn retry<F: Filesystem>(dio: BioArc<Dio<F>>, armed: Armed<F>) {
     let Armed { iocb, request } = armed;
     F::dio(iocb.inode().sb()).counters.retries.inc();
     trace::dio_retry(iocb.inode(), request.start(), request.len.into());
@@ -188,7 +192,7 @@ pub(super) fn retry<F: Filesystem>(dio: Arc<Dio<F>>, armed: Armed<F>) {
 /// is waited for.
 fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     mut iocb: E,
-    dio: Arc<Dio<F>>,
+    dio: BioArc<Dio<F>>,
     mut request: Request,
     submission: Option<Submission<'_, '_, F>>,
 ) -> Step<E, F> {
@@ -236,11 +240,11 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
 /// Issues a request. Returns how many bios there are to wait for, and why there are not more.
 fn direct_io_issue<F: Filesystem>(
     mut iocb: IocbMut<'_, F>,
-    dio: &Arc<Dio<F>>,
+    dio: &BioArc<Dio<F>>,
     request: &mut Request,
     submission: Submission<'_, '_, F>,
 ) -> (u32, Stop) {
-    let Submission { iter, lock } = submission;
+    let Submission { iter, lock, first } = submission;
     let end = request.end();
 
     match lock {
@@ -250,7 +254,7 @@ fn direct_io_issue<F: Filesystem>(
             }
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            let mut issue = Issue::new(dio, &iocb, request, iter);
+            let mut issue = Issue::new(dio, first, &iocb, request, iter);
             let stop = issue.do_direct_io(&Locked::Write(locked), end);
             (issue.issued(), stop)
         }
@@ -264,7 +268,7 @@ fn direct_io_issue<F: Filesystem>(
             }
             request.i_size = locked.i_size_read();
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
-            let mut issue = Issue::new(dio, &iocb, request, iter);
+            let mut issue = Issue::new(dio, first, &iocb, request, iter);
             let stop = issue.do_direct_io(&Locked::Read(&locked), end.min(eof));
             if mutant!("read-keeps-lock") {
                 issue.dio_bio_wait();
@@ -288,7 +292,7 @@ enum Await<E: Entry<F>, F: Filesystem> {
 /// cases there is one wake-up, for the last bio. The retry has nothing to wait for.
 fn dio_await_one<F: Filesystem, E: Entry<F>>(
     iocb: E,
-    dio: &Arc<Dio<F>>,
+    dio: &BioArc<Dio<F>>,
     request: &Request,
     wait: Option<(Wait, u32)>,
 ) -> Await<E, F> {
@@ -342,7 +346,7 @@ pub(super) fn dio_bio_reap<F: Filesystem>(mut bios: Bios<F>, outcome: &mut Outco
 /// `wait` says how a submitter waits for how many bios; the retry does not wait.
 fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     iocb: E,
-    dio: Arc<Dio<F>>,
+    dio: BioArc<Dio<F>>,
     mut request: Request,
     wait: Option<(Wait, u32)>,
     locked: Option<&InodeLocked<F, Exclusive>>,

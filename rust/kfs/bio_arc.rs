@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Objects that are shared by reference counting, as with `Arc`, and lie in front of a bio.
+//!
+//! A request has bios, and needs memory of its own for as long as these are on their way. If it
+//! has one bio, as most have, one allocation can do for both; and it is one that the block layer
+//! keeps at hand. So [`BioArc::alloc`] makes the request and its first bio together. The memory is
+//! freed when nobody refers to the request any more, *and* the bio is used up: a bio from here
+//! refers to the object that it lies behind.
+//!
+//! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
+
+use crate::bdev::BlockDevice;
+use crate::bindings;
+use crate::bio::{Bio, BioOwner, Front, Op};
+use crate::bio_set::{self, BioArcSet};
+use core::mem::{align_of, offset_of, ManuallyDrop};
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kernel::prelude::*;
+use kernel::sync::Refcount;
+use kernel::types::ForeignOwnable;
+use kernel::workqueue::{HasWork, RawWorkItem, Work, WorkItem, WorkItemPointer};
+
+/// An object, and the bio behind it.
+#[repr(C)]
+pub(crate) struct WithOwner<T: BioOwner> {
+    refs: Refcount,
+    owner: T,
+    front: Front<T::Data>,
+}
+
+impl<T: BioOwner> WithOwner<T> {
+    /// Where in it the bio is, in bytes.
+    pub(crate) const BIO: usize = offset_of!(WithOwner<T>, front) + offset_of!(Front<T::Data>, bio);
+}
+
+/// A reference to an object in front of a bio.
+///
+/// # Invariants
+///
+/// The pointer is a `WithOwner<T>` from a `BioArcSet<T>`, whose `owner` is initialised, is not
+/// moved, and is counted in `refs` for this value.
+pub struct BioArc<T: BioOwner>(NonNull<WithOwner<T>>);
+
+// SAFETY: As for `Arc`: the object may be used by several threads, and dropped by any of them,
+// since `BioOwner` asks for `Send` and `Sync`. A bio may be freed by any thread.
+unsafe impl<T: BioOwner> Send for BioArc<T> {}
+// SAFETY: As above.
+unsafe impl<T: BioOwner> Sync for BioArc<T> {}
+
+impl<T: BioOwner> BioArc<T> {
+    /// Allocates an object, which `init` makes, and a bio with room for `nr_vecs` segments, one at
+    /// least, to do `op`. The bio has `data` in front of it, until told otherwise.
+    ///
+    /// May sleep, until another one of the set is freed if memory is short, but does not fail. So
+    /// the caller must not own one: it might wait for itself.
+    #[inline]
+    pub fn alloc(
+        set: &BioArcSet<T>,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        op: Op,
+        data: T::Data,
+        init: impl PinInit<T>,
+    ) -> (Self, Bio<T>) {
+        let bio = set.alloc(bdev, nr_vecs, op.opf());
+        // SAFETY: By the invariants of the set the bio is the field of such a structure, which is
+        // not used by anybody else.
+        let front = unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast::<WithOwner<T>>() };
+        // SAFETY: As above; the object stays where it is until it is dropped.
+        unsafe {
+            (&raw mut (*front.as_ptr()).refs).write(Refcount::new(2));
+            (*front.as_ptr()).front.data.write(data);
+            pin_init::raw_init(&raw mut (*front.as_ptr()).owner, init);
+        }
+        // INVARIANT: The object is initialised; of the two references one is for this value, and
+        // one is for the bio.
+        // SAFETY: The bio was just made and has its data, nothing is pinned, and it owns the other
+        // reference.
+        (BioArc(front), unsafe { Bio::from_raw(bio) })
+    }
+
+    /// Takes the reference that a bio owns to the object in front of it.
+    ///
+    /// # Safety
+    ///
+    /// `bio` must be from a [`BioArcSet<T>`], and give the reference up.
+    #[inline]
+    pub(crate) unsafe fn of_bio(bio: NonNull<bindings::bio>) -> Self {
+        // INVARIANT: The bio has owned a reference since `alloc`.
+        // SAFETY: By the invariants of the set the bio is the field of such a structure.
+        BioArc(unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast() })
+    }
+
+    /// Gives the reference to whoever has the pointer.
+    #[inline]
+    fn into_raw(self) -> *mut T {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: By the type invariants the structure exists.
+        unsafe { &raw mut (*this.0.as_ptr()).owner }
+    }
+
+    /// # Safety
+    ///
+    /// `owner` must be from [`BioArc::into_raw`], and that reference be given up.
+    #[inline]
+    unsafe fn from_raw(owner: *mut T) -> Self {
+        // INVARIANT: They held for the value that was given to `into_raw`.
+        // SAFETY: By the requirement the object is a field of such a structure, which is not null.
+        unsafe {
+            let front = owner.byte_sub(offset_of!(WithOwner<T>, owner)).cast();
+            BioArc(NonNull::new_unchecked(front))
+        }
+    }
+}
+
+impl<T: BioOwner> Deref for BioArc<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariants the object is initialised, and exists while it is counted.
+        unsafe { &self.0.as_ref().owner }
+    }
+}
+
+impl<T: BioOwner> Clone for BioArc<T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        // SAFETY: By the type invariants the structure exists.
+        unsafe { (*self.0.as_ptr()).refs.inc() };
+        // INVARIANT: It has just been counted.
+        BioArc(self.0)
+    }
+}
+
+impl<T: BioOwner> Drop for BioArc<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let front = self.0.as_ptr();
+        // SAFETY: By the type invariants the structure exists.
+        if !unsafe { (*front).refs.dec_and_test() } {
+            return;
+        }
+        // SAFETY: This was the last reference. So nobody uses the object, and, as the bio would own
+        // a reference, nobody uses the bio, which is from a `BioArcSet`.
+        unsafe {
+            (&raw mut (*front).owner).drop_in_place();
+            bio_set::put(NonNull::from(&mut (*front).front.bio));
+        }
+    }
+}
+
+// SAFETY: `into_foreign` returns a pointer that is aligned as `FOREIGN_ALIGN` says and not null, and
+// the references are those that `BioArc` counts.
+unsafe impl<T: BioOwner> ForeignOwnable for BioArc<T> {
+    const FOREIGN_ALIGN: usize = align_of::<T>();
+
+    type Borrowed<'a> = &'a T;
+    type BorrowedMut<'a> = &'a T;
+
+    #[inline]
+    fn into_foreign(self) -> *mut c_void {
+        self.into_raw().cast()
+    }
+
+    #[inline]
+    unsafe fn from_foreign(ptr: *mut c_void) -> Self {
+        // SAFETY: By the requirements it comes from `into_foreign`, and is given up.
+        unsafe { Self::from_raw(ptr.cast()) }
+    }
+
+    #[inline]
+    unsafe fn borrow<'a>(ptr: *mut c_void) -> &'a T {
+        // SAFETY: By the requirements it comes from `into_foreign`, whose reference is kept for
+        // `'a`.
+        unsafe { &*ptr.cast::<T>() }
+    }
+
+    #[inline]
+    unsafe fn borrow_mut<'a>(ptr: *mut c_void) -> &'a T {
+        // SAFETY: The requirements are more than those of `borrow`.
+        unsafe { <Self as ForeignOwnable>::borrow(ptr) }
+    }
+}
+
+// SAFETY: `__enqueue` of the same type gets the `work_struct` from the field `Work<T, ID>` that
+// `HasWork` names, and `run` finds the object by the same trait.
+unsafe impl<T, const ID: u64> WorkItemPointer<ID> for BioArc<T>
+where
+    T: BioOwner + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
+{
+    unsafe extern "C" fn run(ptr: *mut kernel::bindings::work_struct) {
+        // SAFETY: By the requirements the pointer is that of `__enqueue`: a field of an object
+        // whose reference was given away there, and is given back here.
+        let this = unsafe { BioArc::from_raw(T::work_container_of(ptr.cast::<Work<T, ID>>())) };
+        T::run(this);
+    }
+}
+
+// SAFETY: The `work_struct` is a field of the object, which lives as long as the reference. That is
+// given away before `queue_work_on` is called; it is taken back if the work was not queued, and
+// otherwise in `WorkItemPointer::run`.
+unsafe impl<T, const ID: u64> RawWorkItem<ID> for BioArc<T>
+where
+    T: BioOwner + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
+{
+    type EnqueueOutput = Result<(), Self>;
+
+    unsafe fn __enqueue<F>(self, queue_work_on: F) -> Self::EnqueueOutput
+    where
+        F: FnOnce(*mut kernel::bindings::work_struct) -> bool,
+    {
+        let owner = self.into_raw();
+        // SAFETY: The object exists, and so does its field.
+        let work = unsafe { Work::raw_get(T::raw_get_work(owner)) };
+        if queue_work_on(work) {
+            return Ok(());
+        }
+        // SAFETY: It was given away above, and the work queue has not taken it.
+        Err(unsafe { BioArc::from_raw(owner) })
+    }
+}

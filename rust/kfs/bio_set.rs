@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where bios come from: sets with a reserve, so that allocating one waits but does not fail.
+//!
+//! A [`BioSet`] is for bios alone, a [`BioArcSet`] for bios with an object in front of each, see
+//! [`crate::bio_arc`].
+//!
+//! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
+
+use crate::bdev::BlockDevice;
+use crate::bindings;
+use crate::bio::{BioOwner, Front};
+use crate::bio_arc::WithOwner;
+use crate::completion::Completion;
+use core::marker::PhantomData;
+use core::mem::{align_of, offset_of};
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::atomic::{ordering, Atomic};
+use kernel::types::Opaque;
+
+/// The most segments a bio can have.
+pub const BIO_MAX_VECS: u16 = bindings::BIO_MAX_VECS as u16;
+
+/// What the bios of a set point to.
+#[pin_data]
+struct Pool {
+    #[pin]
+    set: Opaque<bindings::bio_set>,
+    /// How many bios of the set exist, and one for the set itself.
+    live: Atomic<usize>,
+    /// The last of them is gone.
+    #[pin]
+    empty: Completion,
+    /// Whether an object lies in front of each bio.
+    has_owner: bool,
+}
+
+/// A bio set, whatever is in front of its bios.
+///
+/// # Invariants
+///
+/// `set` is an initialised bio set. `live` is at least the number of its bios that are not freed,
+/// and one more.
+struct RawSet(Pin<KBox<Pool>>);
+
+// SAFETY: A bio set may be used and destroyed by any thread.
+unsafe impl Send for RawSet {}
+// SAFETY: The functions of the bio set lock for themselves, and so do atomics and completions.
+unsafe impl Sync for RawSet {}
+
+impl RawSet {
+    /// Makes a set that keeps `reserve` bios for when memory is short, with `front_pad` bytes in
+    /// front of each.
+    fn new(reserve: u32, front_pad: usize, has_owner: bool) -> Result<Self> {
+        let pool = KBox::pin_init(
+            pin_init!(Pool {
+                set: Opaque::zeroed(),
+                live: Atomic::new(1),
+                empty <- Completion::new(),
+                has_owner,
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: All zeroes is what `bioset_init` expects, and the set is in a box and does not
+        // move from here on.
+        to_result(unsafe {
+            bindings::bioset_init(
+                pool.set.get(),
+                reserve,
+                front_pad as u32,
+                (bindings::BIOSET_NEED_BVECS | bindings::BIOSET_PERCPU_CACHE) as i32,
+            )
+        })?;
+        // INVARIANT: `bioset_init` succeeded, and there is no bio yet.
+        Ok(RawSet(pool))
+    }
+
+    /// Allocates a bio and counts it. `None` if memory is short and `gfp` does not allow to wait.
+    #[inline]
+    fn alloc(
+        &self,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        opf: bindings::blk_opf_t,
+        gfp: bindings::gfp_t,
+    ) -> Option<NonNull<bindings::bio>> {
+        // SAFETY: The device is open and the set is initialised.
+        let bio = NonNull::new(unsafe {
+            bindings::bio_alloc_bioset(
+                bdev.as_ptr(),
+                nr_vecs.clamp(1, BIO_MAX_VECS),
+                opf,
+                gfp,
+                self.0.set.get(),
+            )
+        })?;
+        self.0.live.add(1, ordering::Relaxed);
+        Some(bio)
+    }
+}
+
+impl Drop for RawSet {
+    /// Sleeps until the last bio is freed. Who waits for a bio to end may be faster than who ends
+    /// it and then lets go of it.
+    fn drop(&mut self) {
+        if self.0.live.fetch_sub(1, ordering::Full) != 1 {
+            self.0.empty.wait_for_completion_io();
+        }
+        // SAFETY: By the type invariants the set is initialised. It has no bio: by the full
+        // ordering, the `bio_put` of each was before `live` became zero.
+        unsafe { bindings::bioset_exit(self.0.set.get()) };
+    }
+}
+
+/// The pool of a bio.
+///
+/// # Safety
+///
+/// `bio` must be from a [`RawSet`].
+#[inline]
+unsafe fn pool_of(bio: NonNull<bindings::bio>) -> *const Pool {
+    // SAFETY: By the requirement the set of the bio is the field of a `Pool`.
+    unsafe {
+        let set = Opaque::cast_from((*bio.as_ptr()).bi_pool).cast_mut();
+        kernel::container_of!(set, Pool, set)
+    }
+}
+
+/// Whether an object lies in front of the bio.
+///
+/// # Safety
+///
+/// `bio` must be a bio from a [`BioSet`] or a [`BioArcSet`] that has not been freed.
+#[inline]
+pub(crate) unsafe fn has_owner(bio: NonNull<bindings::bio>) -> bool {
+    // SAFETY: By the requirement; a set exists until its last bio is freed.
+    unsafe { (*pool_of(bio)).has_owner }
+}
+
+/// Frees a bio.
+///
+/// # Safety
+///
+/// `bio` must be a bio from a [`BioSet`] or a [`BioArcSet`] that nobody uses any more.
+#[inline]
+pub(crate) unsafe fn put(bio: NonNull<bindings::bio>) {
+    // SAFETY: By the requirement. The pool exists until `live` has become zero, and if it is this
+    // call that does that, until `complete` has let the waiter go, which it does last.
+    unsafe {
+        let pool = pool_of(bio);
+        bindings::bio_put(bio.as_ptr());
+        if (*pool).live.fetch_sub(1, ordering::Full) == 1 {
+            (*pool).empty.complete();
+        }
+    }
+}
+
+/// A source of bios with a reserve.
+///
+/// # Invariants
+///
+/// There is room for a `Front<D>` in front of the end of each bio.
+pub struct BioSet<D> {
+    raw: RawSet,
+    _data: PhantomData<fn(D) -> D>,
+}
+
+impl<D: Copy> BioSet<D> {
+    /// Makes a bio set with `reserve` bios that are kept for when memory is short.
+    pub fn new(reserve: u32) -> Result<Self> {
+        // The slab of the set aligns the whole object only as a bio needs it.
+        const {
+            assert!(align_of::<Front<D>>() <= 8);
+        }
+        // INVARIANT: The front pad makes the bio the field of a `Front<D>`.
+        Ok(BioSet {
+            raw: RawSet::new(reserve, offset_of!(Front<D>, bio), false)?,
+            _data: PhantomData,
+        })
+    }
+
+    /// Allocates a bio and puts `data` in front of it. `None` if memory is short and `gfp` does not
+    /// allow to wait.
+    #[inline]
+    pub(crate) fn alloc(
+        &self,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        opf: bindings::blk_opf_t,
+        data: D,
+        gfp: bindings::gfp_t,
+    ) -> Option<NonNull<bindings::bio>> {
+        let bio = self.raw.alloc(bdev, nr_vecs, opf, gfp)?;
+        // SAFETY: By the type invariants the bio is the field of a `Front<D>`, and that is not used
+        // by anybody else.
+        unsafe { Front::<D>::of(bio).as_mut().data.write(data) };
+        Some(bio)
+    }
+}
+
+/// A source of bios with an object in front of each.
+///
+/// # Invariants
+///
+/// There is room for a `WithOwner<T>` in front of the end of each bio.
+pub struct BioArcSet<T: BioOwner> {
+    raw: RawSet,
+    _owner: PhantomData<fn(T) -> T>,
+}
+
+impl<T: BioOwner> BioArcSet<T> {
+    /// Makes a set with `reserve` bios that are kept for when memory is short.
+    pub fn new(reserve: u32) -> Result<Self> {
+        // The slab of the set aligns the whole object only as a bio needs it.
+        const {
+            assert!(align_of::<WithOwner<T>>() <= 8);
+        }
+        // INVARIANT: The front pad makes the bio the field of a `WithOwner<T>`.
+        Ok(BioArcSet {
+            raw: RawSet::new(reserve, WithOwner::<T>::BIO, true)?,
+            _owner: PhantomData,
+        })
+    }
+
+    /// Allocates a bio with room for an object in front of it, which is not initialised. Waits if
+    /// memory is short.
+    #[inline]
+    pub(crate) fn alloc(
+        &self,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        opf: bindings::blk_opf_t,
+    ) -> NonNull<bindings::bio> {
+        loop {
+            // With flags that allow to wait it takes from the reserve, and succeeds.
+            if let Some(bio) = self.raw.alloc(bdev, nr_vecs, opf, bindings::GFP_KERNEL) {
+                return bio;
+            }
+        }
+    }
+}

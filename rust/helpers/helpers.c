@@ -27,9 +27,9 @@ void kfs_helper_bforget(struct buffer_head *bh)
 	bforget(bh);
 }
 
-int kfs_helper_bh_read(struct buffer_head *bh)
+void kfs_helper_get_bh(struct buffer_head *bh)
 {
-	return bh_read(bh, 0);
+	get_bh(bh);
 }
 
 struct buffer_head *kfs_helper_sb_getblk(struct super_block *sb, sector_t block)
@@ -60,6 +60,11 @@ void kfs_helper_set_buffer_new(struct buffer_head *bh)
 int kfs_helper_buffer_dirty(const struct buffer_head *bh)
 {
 	return buffer_dirty(bh);
+}
+
+int kfs_helper_buffer_locked(const struct buffer_head *bh)
+{
+	return buffer_locked(bh);
 }
 
 int kfs_helper_buffer_uptodate(const struct buffer_head *bh)

@@ -7,6 +7,9 @@
 use crate::bindings;
 use crate::file_system::FileSystem;
 use crate::super_block::SuperBlock;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::sync::atomic::{ordering, Atomic};
 use kernel::types::Opaque;
 
 /// An open block device.
@@ -16,6 +19,10 @@ use kernel::types::Opaque;
 /// The device is open while a reference to the value exists.
 #[repr(transparent)]
 pub struct BlockDevice(Opaque<bindings::block_device>);
+
+/// Up to where the write errors of a device's buffer cache are known, see
+/// [`BlockDevice::watch_write_errors`].
+pub struct WriteErrors(Atomic<u32>);
 
 impl BlockDevice {
     /// The device that a filesystem is mounted from.
@@ -31,6 +38,46 @@ impl BlockDevice {
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut bindings::block_device {
         self.0.get()
+    }
+
+    /// Writes what is dirty in the buffer cache of the device, and waits for it. May sleep.
+    ///
+    /// An error, of this or of earlier writes, is returned to one of those who ask.
+    pub fn sync(&self) -> Result {
+        // SAFETY: By the type invariant the device is open.
+        to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })
+    }
+
+    /// Has the device write what it has in its cache to stable storage. May sleep.
+    pub fn issue_flush(&self) -> Result {
+        // SAFETY: By the type invariant the device is open.
+        to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
+    }
+
+    /// Begins to watch for buffers of the device's cache that cannot be written.
+    pub fn watch_write_errors(&self) -> WriteErrors {
+        let errors = WriteErrors(Atomic::new(0));
+        self.has_new_write_error(&errors);
+        errors
+    }
+
+    /// Whether a buffer of the device's cache could not be written, whoever tried, since this was
+    /// asked before or since [`BlockDevice::watch_write_errors`]. When several ask at a time, more
+    /// than one may be told.
+    #[inline]
+    pub fn has_new_write_error(&self, errors: &WriteErrors) -> bool {
+        let mut since = errors.0.load(ordering::Relaxed);
+        // SAFETY: By the type invariant the device is open, and so its mapping is there, with the
+        // error sequence in it.
+        let wb_err = unsafe { &raw mut (*(*self.as_ptr()).bd_mapping).wb_err };
+        // SAFETY: As above.
+        if unsafe { bindings::errseq_check(wb_err, since) } == 0 {
+            return false;
+        }
+        // SAFETY: As above; `since` is a variable of ours.
+        let new = unsafe { bindings::errseq_check_and_advance(wb_err, &mut since) } != 0;
+        errors.0.store(since, ordering::Relaxed);
+        new
     }
 
     /// The smallest unit that can be addressed, in bytes: a power of two, 512 at least.

@@ -13,6 +13,7 @@ use crate::bindings;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::prelude::*;
+use kernel::sync::barrier::{smp_mb, Read};
 
 /// A reference to a buffer, given back when dropped.
 ///
@@ -123,28 +124,69 @@ impl BufferHead {
     /// the device; what is there is older, and must not come back.
     #[inline]
     pub(crate) fn fill(&self) -> Result {
+        // SAFETY: By the type invariant.
+        if unsafe { bindings::buffer_uptodate(self.as_ptr()) } != 0 {
+            return Ok(());
+        }
+        self.fill_locked()
+    }
+
+    /// [`BufferHead::fill`], with the lock that keeps the flags as they are: whoever reads or
+    /// writes the buffer has it.
+    fn fill_locked(&self) -> Result {
         let bh = self.as_ptr();
-        // SAFETY: By the type invariant.
-        if unsafe { bindings::buffer_uptodate(bh) } != 0 {
-            return Ok(());
-        }
-        // SAFETY: As above.
-        if unsafe { bindings::buffer_write_io_error(bh) } != 0
-            && !cfg!(mutant = "kfs-stale-metadata")
-        {
-            // SAFETY: By the type invariant; the lock is taken and given back here.
-            unsafe {
-                bindings::lock_buffer(bh);
+        // SAFETY: By the type invariant; the lock is taken here and given back here, or at the end
+        // of the read. A buffer that has just been looked up is mapped, as a read needs it.
+        unsafe {
+            bindings::lock_buffer(bh);
+            let failed = bindings::buffer_write_io_error(bh) != 0;
+            if failed && !cfg!(mutant = "kfs-stale-metadata") {
                 bindings::set_buffer_uptodate(bh);
-                bindings::unlock_buffer(bh);
             }
-            return Ok(());
+            if bindings::buffer_uptodate(bh) != 0 {
+                bindings::unlock_buffer(bh);
+                return Ok(());
+            }
+            match bindings::__bh_read(bh, bindings::req_op_REQ_OP_READ, true) {
+                0 => Ok(()),
+                _ => Err(EIO),
+            }
         }
+    }
+
+    /// Another reference to the buffer.
+    #[inline]
+    pub fn get(&self) -> BufferHead {
         // SAFETY: By the type invariant.
-        match unsafe { bindings::bh_read(bh) } {
-            0.. => Ok(()),
-            _ => Err(EIO),
+        unsafe { bindings::get_bh(self.as_ptr()) };
+        // INVARIANT: It owns the reference that was just taken.
+        BufferHead(self.0)
+    }
+
+    /// Whether writing the buffer has failed, and its content has not been changed since.
+    #[inline]
+    pub fn has_write_error(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::buffer_write_io_error(self.as_ptr()) != 0 }
+    }
+
+    /// Whether what was written to the buffer may not be on the device: it is dirty, on its way
+    /// there, or could not be written.
+    pub fn is_unwritten(&self) -> bool {
+        let bh = self.as_ptr();
+        // In this order: whoever writes the buffer locks it, then takes the dirty flag away, and
+        // sets that of an error before the lock is given back.
+        // SAFETY: By the type invariant.
+        if unsafe { bindings::buffer_dirty(bh) } != 0 {
+            return true;
         }
+        smp_mb(Read);
+        // SAFETY: As above.
+        if unsafe { bindings::buffer_locked(bh) } != 0 {
+            return true;
+        }
+        smp_mb(Read);
+        self.has_write_error()
     }
 
     /// Marks the buffer dirty: it will be written back. May sleep.

@@ -8,6 +8,7 @@
 //! C headers: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h),
 //! [`include/linux/statfs.h`](srctree/include/linux/statfs.h)
 
+use crate::bdev::BlockDevice;
 use crate::bindings;
 use crate::buffer_head::BufferHead;
 use crate::file_system::FileSystem;
@@ -129,6 +130,12 @@ impl<F: FileSystem> SuperBlock<F> {
         unsafe { bindings::clean_bdev_aliases((*self.as_ptr()).s_bdev, block, count) };
     }
 
+    /// Has `syncfs(2)` fail with `error` once for each who has a file of the mount open.
+    pub fn set_wb_err(&self, error: Error) {
+        // SAFETY: The super block is valid; the function takes a negative error number.
+        unsafe { bindings::errseq_set(&raw mut (*self.as_ptr()).s_wb_err, error.to_errno()) };
+    }
+
     /// Looks up the inode `ino` in memory, or makes a new one to be read from the device.
     pub fn iget_locked(&self, ino: u64) -> Result<inode::Iget<F>> {
         inode::iget_locked(self, ino)
@@ -147,6 +154,13 @@ pub struct NewSuperBlock<'a, F: FileSystem> {
 }
 
 impl<F: FileSystem> NewSuperBlock<'_, F> {
+    /// The device, which is open.
+    pub fn device(&self) -> &BlockDevice {
+        // SAFETY: The device of a super block that is being filled is open, and stays so until
+        // after the last use of the super block. The type is transparent.
+        unsafe { &*self.sb.s_bdev.cast() }
+    }
+
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
         // SAFETY: `s_id` is a terminated array.

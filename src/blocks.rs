@@ -64,6 +64,7 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
     let layout = volume.layout();
+    volume.unwritten.forget(blocks);
     nofs(|| {
         let mut allocation = volume.allocation.lock();
         let mut rest = blocks;
@@ -87,8 +88,8 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
                 counts.give_blocks(geometry, group, len)?;
             }
             allocation.totals.free_blocks = allocation.totals.free_blocks.saturating_add(len);
-            allocation.write_bitmap(&buffer, changed)?;
-            allocation.store_counts(geometry, group)?;
+            allocation.write_bitmap(volume, &buffer, changed)?;
+            allocation.store_counts(volume, group)?;
             rest = Blocks {
                 start: rest.start.saturating_add(len),
                 len: rest.len - len,
@@ -140,8 +141,8 @@ fn allocate_in(
         counts.take_blocks(group, run.len)?;
     }
     allocation.totals.free_blocks = allocation.totals.free_blocks.saturating_sub(run.len);
-    allocation.write_bitmap(&buffer, changed)?;
-    allocation.store_counts(geometry, group)?;
+    allocation.write_bitmap(sb.data(), &buffer, changed)?;
+    allocation.store_counts(sb.data(), group)?;
     Ok(Some(Blocks {
         start: geometry.group_first_block(group).saturating_add(run.start),
         len: run.len,

@@ -11,7 +11,7 @@ use crate::ext2::directory::{DirBlock, Insert, Name};
 use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::inode::FileType;
 use crate::fault::Result;
-use crate::inode::ino32;
+use crate::inode::{ino32, mark_buffer_dirty};
 use crate::{file_map, Inode, InodeLocked};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -52,7 +52,7 @@ impl Block {
         let start = changed.start;
         let bytes = self.bytes.get(changed).unwrap_or_default();
         self.buffer.write(start, bytes)?;
-        dir.mark_buffer_dirty(&self.buffer);
+        mark_buffer_dirty(dir, &self.buffer);
         Ok(())
     }
 }
@@ -157,7 +157,7 @@ fn append(
     };
     buffer.init_zeroed();
     buffer.write(0, &bytes)?;
-    dir.mark_buffer_dirty(&buffer);
+    mark_buffer_dirty(dir, &buffer);
     dir.i_size_write(size + bytes.len() as u64);
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::ext2::run_cache::RunCache;
 use crate::ext2::truncate::{self, FreeBlocks};
 use crate::ext2::Place;
 use crate::fault::{Fault, Result};
-use crate::inode::{ino32, Map};
+use crate::inode::{ino32, mark_buffer_dirty, Map};
 use crate::{Inode, InodeLocked};
 use kernel::prelude::*;
 use kfs::buffer_head::BufferHead;
@@ -288,7 +288,7 @@ impl<'a> NewBlocks<'a> {
             buffer.write(offset, bytes.get(changed).unwrap_or_default())?;
             done += count;
         }
-        self.inode.mark_buffer_dirty(buffer);
+        mark_buffer_dirty(self.inode, buffer);
         Ok(())
     }
 
@@ -372,7 +372,7 @@ impl FreeBlocks for PointerBuffers<'_> {
             buffer.write(offset + done, ZEROES.get(..count).unwrap_or_default())?;
             done += count;
         }
-        inode.mark_buffer_dirty(buffer);
+        mark_buffer_dirty(inode, buffer);
         Ok(())
     }
 

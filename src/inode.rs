@@ -295,9 +295,16 @@ pub(crate) fn store(inode: &Inode) -> Result {
     let changed = stored.store(ino, &mut bytes, new)?;
     let start = changed.start;
     buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
-    buffer.mark_dirty();
+    sb.data().mark_buffer_dirty(&buffer);
     data.new.store(false, ordering::Relaxed);
     Ok(())
+}
+
+/// Marks a buffer dirty that belongs to the block map of an inode or to a directory: an fsync of
+/// the inode will write it. May sleep.
+pub(crate) fn mark_buffer_dirty(inode: &Inode, buffer: &BufferHead) {
+    inode.mark_buffer_dirty(buffer);
+    inode.sb().data().unwritten.hold(buffer);
 }
 
 /// Writes the buffer with the inode to the device and waits.
@@ -364,7 +371,7 @@ fn release_attributes(inode: &Inode) -> Result {
         xattr::Release::Keep(changed) => {
             let start = changed.start;
             buffer.write(start, header.get(changed).unwrap_or_default())?;
-            buffer.mark_dirty();
+            sb.data().mark_buffer_dirty(&buffer);
             Ok(())
         }
     }

@@ -89,8 +89,8 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
         let totals = &mut allocation.totals;
         totals.free_inodes = totals.free_inodes.saturating_add(1);
         totals.used_dirs = totals.used_dirs.saturating_sub(directory.into());
-        allocation.write_bitmap(&buffer, changed)?;
-        allocation.store_counts(geometry, slot.group)
+        allocation.write_bitmap(sb.data(), &buffer, changed)?;
+        allocation.store_counts(sb.data(), slot.group)
     })
 }
 
@@ -131,7 +131,7 @@ fn allocate_in(
     let totals = &mut allocation.totals;
     totals.free_inodes = totals.free_inodes.saturating_sub(1);
     totals.used_dirs = totals.used_dirs.saturating_add(directory.into());
-    allocation.write_bitmap(&buffer, changed)?;
-    allocation.store_counts(geometry, group)?;
+    allocation.write_bitmap(sb.data(), &buffer, changed)?;
+    allocation.store_counts(sb.data(), group)?;
     Ok(Some(ino))
 }

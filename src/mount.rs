@@ -85,7 +85,7 @@ impl FileSystem for RetryFs {
     fn reconfigure(sb: &SuperBlock, given: &Given, read_only: bool) -> Result {
         let volume = sb.data();
         match (sb.rdonly(), read_only) {
-            (false, true) => reported(sb, volume.mark_unmounted())?,
+            (false, true) => reported(sb, volume.mark_unmounted(sb))?,
             (true, false) => {
                 volume.check_writable()?;
                 let forbidden = volume.superblock.features.forbid_write();
@@ -135,7 +135,17 @@ impl FileSystem for RetryFs {
         if sb.rdonly() {
             return Ok(());
         }
-        reported(sb, sb.data().store_free_counts(wait))
+        let volume = sb.data();
+        volume.check_device(sb);
+        reported(sb, volume.store_free_counts(false))?;
+        match wait {
+            true => reported(sb, volume.sync(sb)),
+            // So that what could not be written is on its way again before it is waited for.
+            false => {
+                volume.unwritten.try_again();
+                Ok(())
+            }
+        }
     }
 
     fn freeze_fs(sb: &SuperBlock) -> Result {
@@ -146,7 +156,7 @@ impl FileSystem for RetryFs {
                 // It is e2fsck that frees them in a copy, if it looks.
                 volume.store_free_counts(true)
             } else {
-                volume.mark_unmounted()
+                volume.mark_unmounted(sb)
             },
         )
     }
@@ -159,7 +169,7 @@ impl FileSystem for RetryFs {
         if sb.rdonly() {
             return;
         }
-        if reported(sb, sb.data().mark_unmounted()).is_err() {
+        if reported(sb, sb.data().mark_unmounted(sb)).is_err() {
             pr_err!("{}: cannot mark the volume as unmounted\n", sb.id());
         }
     }

@@ -32,6 +32,7 @@ mod inodes;
 mod mount;
 mod namei;
 mod options;
+mod unwritten;
 mod volume;
 
 use kernel::prelude::*;

@@ -10,11 +10,13 @@ use crate::ext2::superblock::{self, OnError, Superblock, SUPERBLOCK_OFFSET, SUPE
 use crate::ext2::{Geometry, Layout};
 use crate::fault::{Fault, Result};
 use crate::options::Options;
+use crate::unwritten::Unwritten;
 use crate::{RetryFs, SuperBlock};
 use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SetOnce, SpinLock};
+use kfs::bdev::{BlockDevice, WriteErrors};
 use kfs::buffer_head::BufferHead;
 use kfs::misc::real_seconds;
 use kfs::nofs::nofs;
@@ -35,6 +37,12 @@ pub(crate) struct Volume {
     /// The volume turned out to be corrupt, and nobody may change anything any more. The mount does
     /// not become read-only for the VFS by that: it would not write what is dirty already.
     stopped: Atomic<bool>,
+    write_errors: WriteErrors,
+    /// Metadata could not be written since the volume was mounted.
+    write_failed: Atomic<bool>,
+    /// The metadata that may not be on the device yet.
+    #[pin]
+    pub(crate) unwritten: Unwritten,
     #[pin]
     options: SpinLock<Options>,
     #[pin]
@@ -109,6 +117,7 @@ impl Volume {
                 sb.id()
             );
         }
+        let write_errors = sb.device().watch_write_errors();
         let default_options = Options::default_of(&superblock);
         let dio = Arc::new(dio::Mount::new()?, GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
@@ -118,6 +127,9 @@ impl Volume {
             sysfs: SetOnce::new(),
             large_file: Atomic::new(false),
             stopped: Atomic::new(false),
+            write_errors,
+            write_failed: Atomic::new(false),
+            unwritten <- Unwritten::new(),
             options <- new_spinlock!(default_options),
             super_buffer <- new_mutex!(super_buffer),
             allocation <- new_mutex!(allocation),
@@ -187,18 +199,49 @@ impl Volume {
         change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
     ) -> Result {
         let buffer = self.super_buffer.lock();
-        let (_, offset) = superblock_place(buffer.size());
-        let mut bytes = [0; SUPERBLOCK_SIZE];
-        buffer.read(offset, &mut bytes)?;
-        // The format has room for 32 bits.
-        let changed = change(&mut bytes, real_seconds() as u32)?;
-        let start = changed.start;
-        buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
-        buffer.mark_dirty();
+        change_superblock(&buffer, change)?;
+        self.mark_buffer_dirty(&buffer);
         if wait {
             buffer.sync_dirty()?;
         }
         Ok(())
+    }
+
+    /// Marks a buffer with metadata dirty. It is written in due course. May sleep.
+    pub(crate) fn mark_buffer_dirty(&self, buffer: &BufferHead) {
+        buffer.mark_dirty();
+        self.unwritten.hold(buffer);
+    }
+
+    /// Brings all metadata to the device, and out of its cache. May sleep.
+    pub(crate) fn sync(&self, sb: &SuperBlock) -> Result {
+        self.unwritten.try_again();
+        let device = BlockDevice::of(sb);
+        let synced = device.sync();
+        self.check_device(sb);
+        if !mutant!("sync-no-flush") {
+            device.issue_flush()?;
+        }
+        Ok(synced?)
+    }
+
+    /// Looks whether metadata could not be written, whoever tried: `sync(2)`, or the kernel in the
+    /// background, where nobody is told. May sleep.
+    ///
+    /// The volume is treated like one that is corrupt: what could not be written may be lost, and
+    /// the rest does not go with it. Whoever has a file open is told by `syncfs(2)`.
+    pub(crate) fn check_device(&self, sb: &SuperBlock) {
+        if !BlockDevice::of(sb).has_new_write_error(&self.write_errors) {
+            return;
+        }
+        sb.set_wb_err(EIO);
+        if !self.write_failed.xchg(true, ordering::Relaxed) {
+            pr_err!(
+                "{}: metadata could not be written: run e2fsck after unmounting\n",
+                sb.id()
+            );
+            self.error(sb);
+        }
     }
 
     /// Shows the counters of the mount in sysfs.
@@ -220,16 +263,30 @@ impl Volume {
         self.update_superblock(true, superblock::mark_in_use)
     }
 
-    /// Marks the volume as cleanly unmounted, if it was so before it was mounted, and has not turned
-    /// out to be corrupt.
-    pub(crate) fn mark_unmounted(&self) -> Result {
-        if self.is_stopped() {
+    /// Marks the volume as cleanly unmounted, if it was so before it was mounted, has not turned
+    /// out to be corrupt, and has all its metadata on the device.
+    pub(crate) fn mark_unmounted(&self, sb: &SuperBlock) -> Result {
+        self.sync(sb)?;
+        let failed = self.write_failed.load(ordering::Relaxed) && !mutant!("failed-marked-clean");
+        if self.is_stopped() || failed {
             return self.store_free_counts(true);
         }
-        self.store_free_counts(false)?;
-        self.update_superblock(true, |bytes, now| {
-            superblock::mark_unmounted(bytes, self.superblock.state, now)
-        })
+        let totals = self.totals();
+        let buffer = self.super_buffer.lock();
+        change_superblock(&buffer, |bytes, now| {
+            let counts = (totals.free_blocks, totals.free_inodes);
+            superblock::mark_unmounted(bytes, self.superblock.state, counts, now)
+        })?;
+        self.mark_buffer_dirty(&buffer);
+        if let Err(error) = buffer.sync_dirty() {
+            // The mount goes on, and the mark must not reach the device after all.
+            if !mutant!("failed-mark-kept") {
+                change_superblock(&buffer, superblock::mark_in_use)?;
+                self.mark_buffer_dirty(&buffer);
+            }
+            return Err(error.into());
+        }
+        Ok(BlockDevice::of(sb).issue_flush()?)
     }
 
     /// Writes the sums over all groups to the superblock.
@@ -244,6 +301,11 @@ impl Volume {
     /// volume to be checked, and does what the option `errors=` says.
     pub(crate) fn corrupt(&self, sb: &SuperBlock, corrupt: &Corrupt) {
         pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
+        self.error(sb);
+    }
+
+    /// Marks the volume to be checked, and does what the option `errors=` says.
+    fn error(&self, sb: &SuperBlock) {
         if sb.rdonly() || self.is_stopped() {
             return;
         }
@@ -285,16 +347,22 @@ impl Attributes for dio::Mount<RetryFs> {
 impl Allocation {
     /// Copies the bitmap in `block` to [`Allocation::bitmap`].
     pub(crate) fn read_bitmap(&mut self, sb: &SuperBlock, block: u32) -> Result<BufferHead> {
+        sb.data().check_device(sb);
         let buffer = sb.bread(block.into())?;
         buffer.read(0, &mut self.bitmap)?;
         Ok(buffer)
     }
 
     /// Copies the range `changed` of [`Allocation::bitmap`] back to its buffer.
-    pub(crate) fn write_bitmap(&self, buffer: &BufferHead, changed: Range<usize>) -> Result {
+    pub(crate) fn write_bitmap(
+        &self,
+        volume: &Volume,
+        buffer: &BufferHead,
+        changed: Range<usize>,
+    ) -> Result {
         let start = changed.start;
         buffer.write(start, self.bitmap.get(changed).unwrap_or_default())?;
-        buffer.mark_dirty();
+        volume.mark_buffer_dirty(buffer);
         Ok(())
     }
 
@@ -305,19 +373,34 @@ impl Allocation {
     }
 
     /// Copies the counters of `group` to its descriptor.
-    pub(crate) fn store_counts(&mut self, geometry: &Geometry, group: u32) -> Result {
+    pub(crate) fn store_counts(&mut self, volume: &Volume, group: u32) -> Result {
         let no_group = || Corrupt::new(Place::Group(group), "no such group");
         let counts = self.counts.get(group as usize).ok_or_else(no_group)?;
         let (buffer, offset) =
-            descriptor(geometry, &self.descriptors, group).ok_or_else(no_group)?;
+            descriptor(volume.geometry(), &self.descriptors, group).ok_or_else(no_group)?;
         let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
         buffer.read(offset, &mut bytes)?;
         let changed = counts.store(group, &mut bytes)?;
         let start = changed.start;
         buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
-        buffer.mark_dirty();
+        volume.mark_buffer_dirty(buffer);
         Ok(())
     }
+}
+
+/// Changes the superblock in its buffer with `change`, see [`Volume::update_superblock`].
+fn change_superblock(
+    buffer: &BufferHead,
+    change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
+) -> Result {
+    let (_, offset) = superblock_place(buffer.size());
+    let mut bytes = [0; SUPERBLOCK_SIZE];
+    buffer.read(offset, &mut bytes)?;
+    // The format has room for 32 bits.
+    let changed = change(&mut bytes, real_seconds() as u32)?;
+    let start = changed.start;
+    buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+    Ok(())
 }
 
 /// The buffer of the descriptor of `group`, and the byte offset in it.

@@ -801,8 +801,8 @@ pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::
 /// Called by the VFS as `write_inode`.
 ///
 /// The VFS takes the inode for clean from here on, whatever is returned, and only a sync that calls
-/// this itself tells of an error. So the error is kept with the mapping for the next fsync, and for
-/// want of memory, which passes, the inode is dirty again.
+/// this itself tells of an error. So the error is kept with the mapping for the next fsync, and the
+/// inode is dirty again: want of memory passes, and a device that fails may be well again.
 pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
     inode: *mut bindings::inode,
     _wbc: *mut bindings::writeback_control,
@@ -819,7 +819,8 @@ pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
             if !cfg!(mutant = "kfs-inode-error-lost") {
                 PageCache::of(this).set_error(error);
             }
-            if error == ENOMEM {
+            let may_pass = error == ENOMEM || error == EIO;
+            if may_pass && !cfg!(mutant = "kfs-inode-not-retried") {
                 this.mark_inode_dirty();
             }
             error.to_errno()

@@ -433,14 +433,17 @@ pub(crate) fn mark_in_use(bytes: &mut [u8], now: u32) -> Result<Range<usize>, Co
 }
 
 /// Records the end of a mount for writing: the state is what it was `before` the mount, with the
-/// errors found since.
+/// errors found since; `free` is the number of free blocks and inodes.
 pub(crate) fn mark_unmounted(
     bytes: &mut [u8],
     before: State,
+    free: (u32, u32),
     now: u32,
 ) -> Result<Range<usize>, Corrupt> {
-    let range = offset_of!(RawSuperblock, write_time)..offset_of!(RawSuperblock, errors);
+    let range = offset_of!(RawSuperblock, free_blocks)..offset_of!(RawSuperblock, errors);
     update(bytes, range, |raw| {
+        raw.free_blocks.set(free.0);
+        raw.free_inodes.set(free.1);
         raw.write_time.set(now);
         raw.state.set(before.0 | (raw.state.get() & STATE_ERROR));
     })

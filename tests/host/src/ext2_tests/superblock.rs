@@ -226,8 +226,11 @@ fn mount_and_unmount_leave_the_state() {
         assert_eq!(get32(&bytes, 0x30), 1500);
 
         let mut clean = bytes.clone();
-        changed(&mut clean, |b| mark_unmounted(b, sb.state, 2000).unwrap());
+        changed(&mut clean, |b| {
+            mark_unmounted(b, sb.state, (56, 78), 2000).unwrap()
+        });
         assert_eq!(get16(&clean, 0x3a), state);
+        assert_eq!((get32(&clean, 0x0c), get32(&clean, 0x10)), (56, 78));
         assert_eq!((get32(&clean, 0x2c), get32(&clean, 0x30)), (1000, 2000));
         // It goes on, and that is no other mount.
         let mounts = get16(&clean, 0x34);
@@ -237,7 +240,9 @@ fn mount_and_unmount_leave_the_state() {
         assert_eq!((get32(&clean, 0x2c), get32(&clean, 0x30)), (1000, 3000));
 
         changed(&mut bytes, |b| mark_error(b).unwrap());
-        changed(&mut bytes, |b| mark_unmounted(b, sb.state, 2000).unwrap());
+        changed(&mut bytes, |b| {
+            mark_unmounted(b, sb.state, (1, 2), 2000).unwrap()
+        });
         assert_eq!(get16(&bytes, 0x3a), state | 2);
         let after = Superblock::parse(&bytes, spec.device_bytes()).unwrap();
         assert!(after.state.has_errors());

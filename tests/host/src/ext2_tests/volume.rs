@@ -226,8 +226,8 @@ impl Volume {
     pub(super) fn unmount(mut self) -> Result<Vec<u8>> {
         let totals = self.disk.totals()?;
         let raw = &mut self.disk.bytes[SUPERBLOCK];
-        superblock::set_free_counts(raw, totals.free_blocks, totals.free_inodes, NOW)?;
-        superblock::mark_unmounted(raw, self.superblock.state, NOW)?;
+        let free = (totals.free_blocks, totals.free_inodes);
+        superblock::mark_unmounted(raw, self.superblock.state, free, NOW)?;
         Ok(self.disk.bytes)
     }
 

@@ -124,7 +124,8 @@ pub(crate) fn insert(
             }
         })?;
     }
-    changed(dir)
+    changed(dir);
+    Ok(())
 }
 
 /// Makes the first block of a new directory in the directory `parent`.
@@ -172,7 +173,8 @@ pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
         }
     })?
     .ok_or(ENOENT)?;
-    changed(dir)
+    changed(dir);
+    Ok(())
 }
 
 /// Lets `name`, which is there, lead to another inode.
@@ -183,7 +185,8 @@ pub(crate) fn replace(
     file_type: FileType,
 ) -> Result {
     replace_entry(dir, checked(name)?, ino, file_type)?;
-    changed(dir)
+    changed(dir);
+    Ok(())
 }
 
 /// Lets `..` of the directory `dir` lead to `parent`.
@@ -264,13 +267,10 @@ fn dt(file_type: FileType) -> u8 {
     }
 }
 
-/// Does what follows every change of a directory: times, and a sync if that is asked for.
-fn changed(dir: &InodeLocked<Exclusive>) -> Result {
+/// Does what follows every change of a directory. It is synced, if that is asked for, when the
+/// operation is done.
+fn changed(dir: &InodeLocked<Exclusive>) {
     dir.data().drop_index();
     dir.touch_cmtime();
     dir.mark_inode_dirty();
-    if dir.needs_sync() {
-        dir.sync_metadata()?;
-    }
-    Ok(())
 }

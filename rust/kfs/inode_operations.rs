@@ -6,6 +6,9 @@
 //! the names of its dentries stable; so the methods get the locked directory and the name, and no
 //! dentry. What an operation made is tied to the dentry here, after the method has returned.
 //!
+//! Here, too, the directories are brought to the device if that is asked for (`dirsync`). When the
+//! device fails then, the caller is told, but what was done stays done: the name and the inode agree.
+//!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
@@ -263,7 +266,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
         // SAFETY: By the requirement.
         unsafe {
             let made = T::create(InodeLocked::from_raw(dir), name(dentry), mode);
-            instantiate(dentry, made)
+            errno(instantiate(dir, dentry, made))
         }
     }
 
@@ -280,7 +283,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
         // SAFETY: By the requirement.
         unsafe {
             let made = T::mknod(InodeLocked::from_raw(dir), name(dentry), mode, rdev);
-            instantiate(dentry, made)
+            errno(instantiate(dir, dentry, made))
         }
     }
 
@@ -297,7 +300,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
         unsafe {
             let target = CStr::from_char_ptr(target);
             let made = T::symlink(InodeLocked::from_raw(dir), name(dentry), target);
-            instantiate(dentry, made)
+            errno(instantiate(dir, dentry, made))
         }
     }
 
@@ -313,13 +316,12 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
         // The VFS leaves it to the filesystem to add the type.
         let mode = mode | bindings::S_IFDIR as u16;
         // SAFETY: By the requirement.
-        let made = unsafe { T::mkdir(InodeLocked::from_raw(dir), name(dentry), mode) };
+        let made = unsafe {
+            let made = T::mkdir(InodeLocked::from_raw(dir), name(dentry), mode);
+            instantiate(dir, dentry, made)
+        };
         match made {
-            Ok(inode) => {
-                // SAFETY: By the requirement.
-                unsafe { inode.d_instantiate_new(dentry) };
-                ptr::null_mut()
-            }
+            Ok(()) => ptr::null_mut(),
             Err(error) => error.to_ptr(),
         }
     }
@@ -362,7 +364,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
                     // The dentry takes over a reference.
                     bindings::ihold(inode.as_ptr());
                     bindings::d_instantiate(dentry, inode.as_ptr());
-                    0
+                    errno(dirsync(Some(inode), &[Inode::from_raw(dir)]))
                 }
                 Err(error) => error.to_errno(),
             }
@@ -380,6 +382,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
+            .and_then(|()| dirsync_removed::<F>(&[dir], &[dentry]))
         })
     }
 
@@ -394,6 +397,7 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
+            .and_then(|()| dirsync_removed::<F>(&[dir], &[dentry]))
         })
     }
 
@@ -424,6 +428,8 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
                 },
                 flags,
             })
+            // The new name first, so that a crash in between leaves one.
+            .and_then(|()| dirsync_removed::<F>(&[new_dir, old_dir], &[new_dentry, old_dentry]))
         })
     }
 
@@ -493,19 +499,60 @@ unsafe fn name<'a>(dentry: *const bindings::dentry) -> &'a [u8] {
 
 /// # Safety
 ///
-/// `dentry` must be the negative dentry of a creating operation.
+/// `dentry` must be the negative dentry, and `dir` the directory, of a creating operation.
 unsafe fn instantiate<F: FileSystem>(
+    dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     made: Result<CreatedInode<F>>,
-) -> c_int {
-    match made {
-        Ok(inode) => {
-            // SAFETY: By the requirement.
-            unsafe { inode.d_instantiate_new(dentry) };
-            0
-        }
-        Err(error) => error.to_errno(),
+) -> Result {
+    let made = made?;
+    if cfg!(mutant = "kfs-dirsync-undone") {
+        // SAFETY: By the requirement.
+        dirsync::<F>(None, &[unsafe { Inode::from_raw(dir) }])?;
     }
+    // SAFETY: By the requirement. The dentry keeps the inode.
+    unsafe {
+        made.d_instantiate_new(dentry);
+        let inode = Inode::<F>::from_raw((*dentry).d_inode);
+        dirsync(Some(inode), &[Inode::from_raw(dir)])
+    }
+}
+
+/// Writes those of the directories that have to be in step with the device, and `inode`, which got
+/// a name in one of them, before.
+fn dirsync<F: FileSystem>(inode: Option<&Inode<F>>, dirs: &[&Inode<F>]) -> Result {
+    let mut result = Ok(());
+    for dir in dirs.iter().filter(|dir| dir.needs_sync()) {
+        if let Some(inode) = inode {
+            result = result.and(inode.sync_metadata());
+        }
+        result = result.and(dir.sync_metadata());
+    }
+    result
+}
+
+/// [`dirsync`] for names that are gone. The VFS takes them to be there still when it fails: it has
+/// to ask again.
+///
+/// # Safety
+///
+/// The pointers must be directories and dentries of `F` that the VFS has given to an operation.
+unsafe fn dirsync_removed<F: FileSystem>(
+    dirs: &[*mut bindings::inode],
+    dentries: &[*mut bindings::dentry],
+) -> Result {
+    let mut result = Ok(());
+    for &dir in dirs {
+        // SAFETY: By the requirement.
+        result = result.and(dirsync(None, &[unsafe { Inode::<F>::from_raw(dir) }]));
+    }
+    if result.is_err() {
+        for &dentry in dentries {
+            // SAFETY: By the requirement.
+            unsafe { bindings::d_drop(dentry) };
+        }
+    }
+    result
 }
 
 /// The change that `chmod(2)`, `chown(2)`, `truncate(2)` and `utimensat(2)` ask for.

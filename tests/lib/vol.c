@@ -95,14 +95,22 @@ static int load_table(const struct dm_seg *segs, int nr)
 	return fail("device-mapper table", err);
 }
 
-/* The sectors of @map go to @via, or fail, which all do if that is NULL; others straight. */
-static int set_table(struct vol *v, const struct vol_map *map, const char *via)
+/*
+ * The sectors of @map go to @via, or fail, which all do if that is NULL; others straight. What
+ * is before the first of them is as in the @nr segments of @first, if there are any.
+ */
+static int set_table_behind(struct vol *v, const struct vol_map *map, const char *via,
+			    const struct dm_seg *first, int nr_first)
 {
 	struct dm_seg segs[2 * VOL_EXTENTS + 1];
 	uint64_t at = 0;
 	int nr = 0;
 	int i;
 
+	for (; nr < nr_first; nr++) {
+		segs[nr] = first[nr];
+		at += first[nr].len;
+	}
 	for (i = 0; map && i < map->nr; i++) {
 		const struct vol_extent *e = &map->e[i];
 
@@ -119,6 +127,11 @@ static int set_table(struct vol *v, const struct vol_map *map, const char *via)
 	if (at < v->sectors)
 		segs[nr++] = linear(at, v->sectors - at, env_dev());
 	return load_table(segs, nr);
+}
+
+static int set_table(struct vol *v, const struct vol_map *map, const char *via)
+{
+	return set_table_behind(v, map, via, NULL, 0);
 }
 
 static int poison_device(const char *dev, uint64_t bytes)
@@ -313,12 +326,18 @@ static int hold_device(struct vol *v, char *node, int nodelen)
 	return fail("device-mapper", err);
 }
 
-int vol_route(struct vol *v, const struct vol_map *map)
+int vol_route_behind(struct vol *v, const struct vol_map *map, const struct dm_seg *first,
+		     int nr)
 {
 	char node[32];
 	int err = hold_device(v, node, sizeof(node));
 
-	return err ? err : set_table(v, map, node);
+	return err ? err : set_table_behind(v, map, node, first, nr);
+}
+
+int vol_route(struct vol *v, const struct vol_map *map)
+{
+	return vol_route_behind(v, map, NULL, 0);
 }
 
 int vol_route_writes(struct vol *v)

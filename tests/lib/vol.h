@@ -77,6 +77,10 @@ int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
  * unless all have @reads set.
  */
 int vol_route(struct vol *v, const struct vol_map *map);
+/* The same, with @nr segments of one's own in the place of what is before the first of them. */
+struct dm_seg;
+int vol_route_behind(struct vol *v, const struct vol_map *map, const struct dm_seg *first,
+		     int nr);
 /* The same for all writes and no reads: what is on the device can be seen. */
 int vol_route_writes(struct vol *v);
 int vol_hold_routed(struct vol *v);

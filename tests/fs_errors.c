@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Metadata on a device that fails: what was acknowledged is not lost, who asks is
+ * told, and the volume does not pass for clean.
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "dm.h"
+#include "harness.h"
+
+#define SUPER		1024
+#define STATE		(SUPER + 58)
+#define STATE_VALID	1
+#define STATE_ERROR	2
+
+VOL_FIXTURE(fs_errors);
+FIXTURE_VARIANT_ADD(fs_errors, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(fs_errors, bs4k) { .conf = VOL_4K };
+
+/* The cache of the device, which is where metadata is, loses what is clean. */
+static int drop_caches(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = write(fd, "3", 1) == 1 ? 0 : -errno;
+	close(fd);
+	return err;
+}
+
+/* What the device really has, whatever the filesystem has in memory. */
+static int on_device(struct vol *v, uint64_t at, void *buf, size_t len)
+{
+	char sector[512] __attribute__((aligned(512)));
+	int err = vol_read_sector(v, at / 512, sector);
+
+	memcpy(buf, sector + at % 512, len);
+	return err;
+}
+
+static int state(struct vol *v)
+{
+	uint16_t s;
+	int err = on_device(v, STATE, &s, sizeof(s));
+
+	return err ?: s;
+}
+
+/* Flushes that the disk has done: the 16th number. */
+static long flushes(void)
+{
+	const char *dev = strrchr(env_dev(), '/') + 1;
+	char path[64];
+	long n = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/stat", dev);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	if (fscanf(f, "%*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %ld", &n) != 1)
+		n = -1;
+	fclose(f);
+	return n;
+}
+
+/*
+ * Bitmaps and inodes could not be written for a while, and then the cache of the
+ * device is emptied: if what the device has came back, blocks and inode numbers
+ * would be given out twice.
+ */
+TEST_F(fs_errors, bitmap_that_could_not_be_written)
+{
+	const size_t len = 20 * self->v.bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	int kmsg = kmsg_open();
+	int fd, dir, i;
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, vol_prefill("a", 0, len, 1));
+	sync();
+	ASSERT_EQ(0, drop_caches());
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	fd = vol_open("b", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, len, 0, 2);
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	ASSERT_EQ(0, vol_fail(&self->v, NULL));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(-1, syncfs(fd));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, drop_caches());
+
+	/* the data of b was not acknowledged, its blocks are */
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	ASSERT_EQ(0, vol_prefill("c", 0, len, 3));
+	for (i = 0; i < 2; i++)
+		fsync(fd);
+	EXPECT_EQ(0, fsync(fd));
+	/* each who has a descriptor is told once */
+	EXPECT_EQ(-1, syncfs(dir));
+	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(0, syncfs(dir));
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "metadata", "e2fsck", NULL }));
+	close(fd);
+
+	/* and what was not told of then is in doubt */
+	EXPECT_EQ(0, ioctl(dir, FIFREEZE, 0));
+	i = state(&self->v);
+	EXPECT_EQ(0, ioctl(dir, FITHAW, 0));
+	EXPECT_EQ(STATE_ERROR, i);
+	close(dir);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(STATE_ERROR, state(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(len, vol_read((const char *[]){ "a", "b", "c" }[i], O_RDONLY, back, len, 0));
+		EXPECT_PATTERN(back, len, 0, 1 + i);
+	}
+}
+
+/*
+ * Names change with dirsync on a device that fails. The caller is told; the name
+ * and the inode are both there, or both not.
+ */
+TEST_F(fs_errors, dirsync_on_a_failing_device)
+{
+	char path[64], other[64];
+	int i, err;
+
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_DIRSYNC, NULL));
+	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
+	ASSERT_EQ(0, mkdir(vol_path("d/gone"), 0755));
+	for (i = 0; i < 3; i++) {
+		snprintf(path, sizeof(path), "d/old%d", i);
+		close(vol_open(path, O_CREAT | O_RDWR));
+	}
+	sync();
+	strcpy(other, vol_path("d/old0"));
+	for (i = 0; i < 9; i++) {
+		snprintf(path, sizeof(path), "d/new%d", i);
+		ASSERT_EQ(0, vol_fail(&self->v, NULL));
+		err = -1;
+		switch (i) {
+		case 0:
+			err = vol_open(path, O_CREAT | O_RDWR);
+			err = err == -EIO ? -1 : 0;
+			errno = EIO;
+			break;
+		case 1:
+			err = mknod(vol_path(path), S_IFIFO | 0600, 0);
+			break;
+		case 2:
+			err = symlink("short", vol_path(path));
+			break;
+		case 3:
+			err = mkdir(vol_path(path), 0755);
+			break;
+		case 4:
+			err = link(other, vol_path(path));
+			break;
+		case 5:
+			err = unlink(vol_path("d/old1"));
+			break;
+		case 6:
+			err = rmdir(vol_path("d/gone"));
+			break;
+		case 7:
+			err = rename(vol_path("d/old2"), vol_path(path));
+			break;
+		case 8:
+			err = rename(vol_path("d/new0"), vol_path("d/old0"));
+			break;
+		}
+		EXPECT_EQ(-1, err) TH_LOG("step %d", i);
+		EXPECT_EQ(EIO, errno) TH_LOG("step %d", i);
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		sync();
+	}
+	/* the names are there, and lead to something, after a look at the device too */
+	for (i = 0; i < 2; i++) {
+		struct stat st;
+
+		EXPECT_EQ(0, stat(vol_path("d/old0"), &st));
+		EXPECT_EQ(1, st.st_nlink);
+		EXPECT_EQ(0, stat(vol_path("d/new4"), &st));
+		EXPECT_EQ(1, st.st_nlink);
+		EXPECT_EQ(-1, stat(vol_path("d/old1"), &st));
+		EXPECT_EQ(-1, stat(vol_path("d/old2"), &st));
+		EXPECT_EQ(-1, stat(vol_path("d/gone"), &st));
+		EXPECT_EQ(0, stat(vol_path("d/new1"), &st));
+		EXPECT_EQ(0, lstat(vol_path("d/new2"), &st));
+		EXPECT_EQ(0, stat(vol_path("d/new3"), &st));
+		EXPECT_EQ(0, stat(vol_path("d/new7"), &st));
+		EXPECT_EQ(0, stat(vol_path("d"), &st));
+		EXPECT_EQ(3, st.st_nlink);
+		ASSERT_EQ(0, vol_remount(&self->v));
+	}
+}
+
+#define SUPER_DEVICE	"rfs-super"
+
+static long op_freeze(void *arg)
+{
+	return ioctl(*(int *)arg, FIFREEZE, 0) ? -errno : 0;
+}
+
+/* The table of the device of its own that the superblock is on. */
+static int super_table(uint64_t len, bool fails)
+{
+	struct dm_seg seg = { .len = len, .type = "linear" };
+	int err;
+
+	if (fails)
+		strcpy(seg.type, "error");
+	else
+		snprintf(seg.params, sizeof(seg.params), "%s 0", env_dev());
+	err = dm_load(SUPER_DEVICE, &seg, 1);
+	if (!err)
+		err = dm_hold(SUPER_DEVICE);
+	return err ?: dm_resume(SUPER_DEVICE);
+}
+
+/*
+ * The mark of a clean volume cannot be written, and so the volume is not frozen.
+ * The mark must not come to the device later. For that, the superblock is on a
+ * device of its own, which begins to fail while the freeze waits for a bitmap.
+ */
+TEST_F(fs_errors, freeze_that_cannot_mark_the_volume)
+{
+	const uint64_t len = (self->v.bs == 1024 ? 2 : 1) * self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	struct dm_seg top[2] = {};
+	struct task freeze;
+	uint32_t bitmap;
+	char node[32];
+	int dir;
+
+	ASSERT_EQ(0, on_device(&self->v, len * 512, &bitmap, sizeof(bitmap)));
+	map.e[0].sector = bitmap * (uint64_t)self->v.bs / 512;
+	map.e[0].len = self->v.bs / 512;
+	dm_remove(SUPER_DEVICE);
+	ASSERT_EQ(0, dm_create(SUPER_DEVICE, node, sizeof(node)));
+	ASSERT_EQ(0, super_table(len, false));
+	top[0] = (struct dm_seg){ .len = len, .type = "linear" };
+	snprintf(top[0].params, sizeof(top[0].params), "%s 0", node);
+	top[1] = (struct dm_seg){ .start = len, .len = map.e[0].sector - len, .type = "linear" };
+	snprintf(top[1].params, sizeof(top[1].params), "%s %lu", env_dev(), len);
+	ASSERT_EQ(0, vol_route_behind(&self->v, &map, top, 2));
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+
+	/* the bitmap is dirty, and nothing else that the freeze would wait for before */
+	ASSERT_EQ(0, vol_prefill("a", 0, self->v.bs, 1));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&freeze, op_freeze, &dir));
+	EXPECT_TRUE(task_settles(&freeze, TASK_BLOCKED));
+	EXPECT_EQ(0, super_table(len, true));
+	EXPECT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(-EIO, task_join(&freeze, JOIN_SECONDS));
+	EXPECT_EQ(0, super_table(len, false));
+	sync();
+	EXPECT_EQ(0, state(&self->v) & STATE_VALID);
+	close(dir);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	dm_remove(SUPER_DEVICE);
+}
+
+/* What sync(2) and syncfs(2) promise includes what the disk has in its cache. */
+TEST_F(fs_errors, sync_flushes_the_disk)
+{
+	long before;
+	int dir;
+
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	close(vol_open("f", O_CREAT | O_RDWR));
+	before = flushes();
+	ASSERT_LT(0, before) TH_LOG("a disk that is never flushed shows nothing");
+	ASSERT_EQ(0, syncfs(dir));
+	EXPECT_LT(before, flushes());
+	close(vol_open("g", O_CREAT | O_RDWR));
+	before = flushes();
+	sync();
+	EXPECT_LT(before, flushes());
+}
+
+TEST_HARNESS_MAIN

@@ -78,6 +78,9 @@ impl Op {
 #[repr(C)]
 pub(crate) struct Front<D> {
     pub(crate) data: MaybeUninit<D>,
+    /// What the bio was to do, before the block layer worked it off.
+    #[cfg(mutant = "kfs-retry-issues")]
+    iter: bindings::bvec_iter,
     pub(crate) bio: bindings::bio,
 }
 
@@ -126,6 +129,18 @@ impl<T: BioOwner> Owned<T> {
         // SAFETY: By the type invariants the bio is the field of such a structure, and the data is
         // initialised.
         unsafe { Front::<T::Data>::of(self.0).as_ref().data.assume_init() }
+    }
+
+    /// What no code may do, for a mutant to do: has the device do once more what a bio that has
+    /// ended did, and waits for it.
+    #[cfg(mutant = "kfs-retry-issues")]
+    fn issue_again(&mut self) {
+        let bio = self.0.as_ptr();
+        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there.
+        unsafe {
+            (*bio).bi_iter = Front::<T::Data>::of(self.0).as_ref().iter;
+            bindings::submit_bio_wait(bio);
+        }
     }
 
     #[inline]
@@ -375,6 +390,11 @@ impl<T: BioOwner> Bio<T> {
     #[inline]
     pub fn submit(self, owner: BioArc<T>) {
         let bio = self.0 .0;
+        #[cfg(mutant = "kfs-retry-issues")]
+        // SAFETY: As in `issue_again`.
+        unsafe {
+            Front::<T::Data>::of(bio).as_mut().iter = (*bio.as_ptr()).bi_iter;
+        }
         // The block layer owns it from here.
         mem::forget(self);
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
@@ -433,6 +453,8 @@ impl<T: BioOwner> EndedBio<T> {
     /// marked dirty, which may sleep.
     #[inline]
     pub fn complete(mut self) -> (T::Data, Result) {
+        #[cfg(mutant = "kfs-retry-issues")]
+        self.0.issue_again();
         let bio = self.0.as_ref();
         let is_read = bio.bi_opf & REQ_OP_MASK == bindings::req_op_REQ_OP_READ;
         let result = if bio.bi_status == 0 {

@@ -12,6 +12,7 @@
 #include <linux/mpage.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/task_io_accounting_ops.h>
 #include <linux/uio.h>
 
@@ -60,6 +61,11 @@ void kfs_helper_set_buffer_new(struct buffer_head *bh)
 int kfs_helper_buffer_dirty(const struct buffer_head *bh)
 {
 	return buffer_dirty(bh);
+}
+
+int kfs_helper_buffer_mapped(const struct buffer_head *bh)
+{
+	return buffer_mapped(bh);
 }
 
 int kfs_helper_buffer_locked(const struct buffer_head *bh)
@@ -268,6 +274,18 @@ int kfs_helper_mpage_writepages(struct address_space *mapping,
 	return mpage_writepages(mapping, wbc, get_block);
 }
 
+/* The current task. */
+
+bool kfs_helper_fatal_signal_pending_current(void)
+{
+	return fatal_signal_pending(current);
+}
+
+void kfs_helper_cond_resched(void)
+{
+	cond_resched();
+}
+
 /* Rights. */
 
 kuid_t kfs_helper_current_fsuid(void)
@@ -347,6 +365,11 @@ loff_t kfs_helper_folio_pos(const struct folio *folio)
 size_t kfs_helper_folio_size(const struct folio *folio)
 {
 	return folio_size(folio);
+}
+
+void kfs_helper_folio_zero_range(struct folio *folio, size_t start, size_t length)
+{
+	folio_zero_range(folio, start, length);
 }
 
 struct buffer_head *kfs_helper_folio_buffers(const struct folio *folio)

@@ -144,6 +144,11 @@ impl<T: BioOwner> Owned<T> {
     }
 
     #[inline]
+    fn is_read(&self) -> bool {
+        self.as_ref().bi_opf & REQ_OP_MASK == bindings::req_op_REQ_OP_READ
+    }
+
+    #[inline]
     fn is_pinned(&self) -> bool {
         self.as_ref().bi_flags & (1 << bindings::BIO_PAGE_PINNED) != 0
     }
@@ -284,6 +289,8 @@ impl<T: BioOwner> Bio<T> {
     /// It is less than `max` when the bio is full. User pages are pinned. Fails if nothing can be
     /// added: `EFAULT` if there is no such memory, `EINVAL` if it is not aligned to
     /// `mem_mask + 1`, or is in so many small pieces that a full bio is too short for `len_mask`.
+    /// `EINVAL` also for a bio that reads if the memory is not to be written to, the other way
+    /// round, and if the bio has memory of another kind already.
     pub fn add_iter(
         &mut self,
         iter: &mut IovIter<'_>,
@@ -293,13 +300,19 @@ impl<T: BioOwner> Bio<T> {
     ) -> Result<usize> {
         let before = self.size();
         let max = max.min(BIO_MAX_SIZE.saturating_sub(before));
-        if iter.extract_will_pin() {
-            // INVARIANT: Holds for the segments to be added. Segments that were there before are
-            // pinned already, or are of zero pages, see `add_zeroes`, which excludes the flag.
-            if before != 0 && !self.0.is_pinned() {
-                return Err(EINVAL);
-            }
+        if iter.is_dest() != self.0.is_read() {
+            return Err(EINVAL);
+        }
+        let pin = iter.extract_will_pin();
+        // INVARIANT: Either all segments are pinned or none is, those of zero pages included, see
+        // `add_zeroes`, which excludes the flag.
+        if before != 0 && self.0.is_pinned() != pin {
+            return Err(EINVAL);
+        }
+        if pin {
             self.0.as_mut().bi_flags |= 1 << bindings::BIO_PAGE_PINNED;
+        } else {
+            self.0.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
         }
 
         let mut stopped = Ok(());
@@ -370,9 +383,13 @@ impl<T: BioOwner> Bio<T> {
         }
     }
 
-    /// Adds `len` bytes of zeroes to a bio that has nothing but zeroes; returns how many fit.
+    /// Adds `len` bytes of zeroes to a bio that has nothing but zeroes; returns how many fit. None
+    /// do in a bio that reads.
     pub fn add_zeroes(&mut self, len: usize) -> usize {
         let before = self.size();
+        if self.0.is_read() {
+            return 0;
+        }
         while self.size() - before < len && !self.0.is_pinned() {
             let chunk = (len - (self.size() - before)).min(kernel::page::PAGE_SIZE);
             // SAFETY: The bio is ours. The zero page is never freed, so it needs no pin.
@@ -456,7 +473,7 @@ impl<T: BioOwner> EndedBio<T> {
         #[cfg(mutant = "kfs-retry-issues")]
         self.0.issue_again();
         let bio = self.0.as_ref();
-        let is_read = bio.bi_opf & REQ_OP_MASK == bindings::req_op_REQ_OP_READ;
+        let is_read = self.0.is_read();
         let result = if bio.bi_status == 0 {
             Ok(())
         } else {

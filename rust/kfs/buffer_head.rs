@@ -7,6 +7,13 @@
 //! out and copied in, and what was copied out is checked before it is used. Writers agree among
 //! themselves by the locks of the filesystem.
 //!
+//! A reference may outlive the mount, and even the device. When the device is closed, the kernel
+//! takes a buffer that is in use out of the cache, under the lock of the buffer: it is no longer
+//! *mapped*, and belongs to no device. The memory of buffer and block stays until the reference is
+//! given back. It can still be read, written and marked dirty, to no effect; writing it to the device
+//! fails with `EIO`. Only what reads a buffer from the device needs a mapped one, and does so with a
+//! mount at hand ([`crate::super_block::SuperBlock::bread`]).
+//!
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
 
 use crate::bindings;
@@ -19,7 +26,8 @@ use kernel::sync::barrier::{smp_mb, Read};
 ///
 /// # Invariants
 ///
-/// The pointer is valid, mapped, and owns one reference (`b_count`).
+/// The pointer is valid and owns one reference (`b_count`), by which the block in memory stays too.
+/// The buffer was mapped when the reference was made.
 pub struct BufferHead(NonNull<bindings::buffer_head>);
 
 // SAFETY: The reference may be given back by any thread; the methods need no certain thread.
@@ -47,14 +55,14 @@ impl BufferHead {
     /// The number of the block, in units of its own size.
     #[inline]
     pub fn block(&self) -> u64 {
-        // SAFETY: By the type invariant; the number of a mapped buffer does not change.
+        // SAFETY: By the type invariant; the number does not change once the buffer is mapped.
         unsafe { (*self.as_ptr()).b_blocknr }
     }
 
     /// Size of the block in bytes.
     #[inline]
     pub fn size(&self) -> usize {
-        // SAFETY: By the type invariant; the size of a mapped buffer does not change.
+        // SAFETY: By the type invariant; the size does not change while there is a reference.
         unsafe { (*self.as_ptr()).b_size }
     }
 
@@ -70,7 +78,7 @@ impl BufferHead {
         if offset.checked_add(len).is_none_or(|end| end > self.size()) {
             return Err(EINVAL);
         }
-        // SAFETY: `b_data` is mapped and `b_size` bytes long by the type invariant.
+        // SAFETY: By the type invariant the block is in memory, at `b_data`, `b_size` bytes long.
         Ok(unsafe { (*self.as_ptr()).b_data.cast::<u8>().add(offset) })
     }
 
@@ -203,6 +211,11 @@ impl BufferHead {
     /// has to be *uptodate* for that.
     pub(crate) fn mark_dirty_by(&self, mark: impl FnOnce(*mut bindings::buffer_head)) {
         let bh = self.as_ptr();
+        // SAFETY: By the type invariant.
+        if unsafe { bindings::buffer_mapped(bh) } == 0 {
+            // The device is gone.
+            return;
+        }
         // SAFETY: By the type invariant.
         if unsafe { bindings::buffer_uptodate(bh) != 0 && bindings::buffer_write_io_error(bh) == 0 }
         {

@@ -31,18 +31,24 @@ pub trait DirectoryOperations<F: FileSystem> {
     fn iterate_shared(dir: &InodeLocked<F, Shared>, context: &mut DirContext<'_>) -> Result;
 }
 
-/// A file operations table for inodes of `F`.
-pub struct FileOps<F: FileSystem>(&'static bindings::file_operations, PhantomData<F>);
+/// Stands for regular files in the type of a [`FileOps`].
+pub enum Regular {}
 
-impl<F: FileSystem> Clone for FileOps<F> {
+/// Stands for directories in the type of a [`FileOps`].
+pub enum Directory {}
+
+/// A file operations table for inodes of `F` of the type `K`: [`Regular`] or [`Directory`].
+pub struct FileOps<F: FileSystem, K>(&'static bindings::file_operations, PhantomData<(F, K)>);
+
+impl<F: FileSystem, K> Clone for FileOps<F, K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F: FileSystem> Copy for FileOps<F> {}
+impl<F: FileSystem, K> Copy for FileOps<F, K> {}
 
-impl<F: FileSystem> FileOps<F> {
+impl<F: FileSystem> FileOps<F, Regular> {
     /// The table for regular files.
     pub const fn regular<T: FileOperations<F>>() -> Self
     where
@@ -50,12 +56,16 @@ impl<F: FileSystem> FileOps<F> {
     {
         Self(&RegularTable::<F, T>::OPS, PhantomData)
     }
+}
 
+impl<F: FileSystem> FileOps<F, Directory> {
     /// The table for directories.
     pub const fn directory<T: DirectoryOperations<F>>() -> Self {
         Self(&DirectoryTable::<F, T>::OPS, PhantomData)
     }
+}
 
+impl<F: FileSystem, K> FileOps<F, K> {
     pub(crate) fn as_ptr(&self) -> *const bindings::file_operations {
         self.0
     }

@@ -14,11 +14,17 @@ use kernel::prelude::*;
 
 /// Reads through the page cache, or, for a direct request, calls `direct_IO` and reads what that
 /// leaves through the page cache.
+///
+/// `EINVAL` if the memory is not to be written to.
 #[inline]
 pub fn generic_file_read_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIter<'_>,
 ) -> Result<Io<'a, F>> {
+    if !iter.is_dest() {
+        // `direct_IO` would take it for a write with the lock held.
+        return Err(EINVAL);
+    }
     // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
     // function does; after `direct_IO` has queued the kiocb it only returns.
     unsafe { iocb.call(|iocb| bindings::generic_file_read_iter(iocb, iter.as_ptr())) }
@@ -45,14 +51,14 @@ pub fn generic_write_checks<F: KiocbOwner>(
 
 /// Writes through the page cache. The lock is held for the whole call.
 ///
-/// `EINVAL` if it is another inode that is locked.
+/// `EINVAL` if it is another inode that is locked, or the memory is not to be read.
 #[inline]
 pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
-    if !locked.is(iocb.inode()) {
+    if !locked.is(iocb.inode()) || iter.is_dest() {
         return Err(EINVAL);
     }
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
@@ -82,14 +88,15 @@ pub fn kiocb_modified<F: KiocbOwner>(
 /// nothing if something in the page cache cannot be dropped. The lock is held for the whole call.
 ///
 /// The iterator and the position end up behind what was written; after an error they are where they
-/// were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked.
+/// were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked, or the
+/// memory is not to be read.
 #[inline]
 pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
-    if !locked.is(iocb.inode()) {
+    if !locked.is(iocb.inode()) || iter.is_dest() {
         return Err((iocb, EINVAL));
     }
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
@@ -121,14 +128,14 @@ impl From<FallbackError> for Error {
 /// to be on the device; blocks may have been allocated, and the size of the file may have moved. An
 /// error in writing back anything else of the file meanwhile is taken for one of this write.
 ///
-/// `EINVAL` if it is another inode that is locked.
+/// `EINVAL` if it is another inode that is locked, or the memory is not to be read.
 #[inline]
 pub fn direct_write_fallback<F: KiocbOwner>(
     iocb: &mut Kiocb<'_, F>,
     iter: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<usize, FallbackError> {
-    if !locked.is(iocb.inode()) {
+    if !locked.is(iocb.inode()) || iter.is_dest() {
         return Err(FallbackError::NotTaken(EINVAL));
     }
     let pos = iocb.pos();

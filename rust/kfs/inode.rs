@@ -18,10 +18,10 @@
 use crate::address_space::AddressSpaceOps;
 use crate::bindings;
 use crate::buffer_head::BufferHead;
-use crate::file::FileOps;
+use crate::file::{Directory, FileOps, Regular};
 use crate::file_system::{FileSystem, Registration};
 use crate::inode_lock::{Exclusive, InodeLocked};
-use crate::inode_operations::InodeOps;
+use crate::inode_operations::{FastSymlink, InodeOps, PageSymlink};
 use crate::page_cache::PageCache;
 use crate::super_block::{self, SuperBlock};
 use core::marker::PhantomData;
@@ -69,11 +69,21 @@ unsafe impl<F: FileSystem> AlwaysRefCounted for Inode<F> {
     }
 }
 
+/// The type in a mode.
+fn file_type(mode: u16) -> u32 {
+    u32::from(mode) & bindings::S_IFMT
+}
+
+/// A size or a position for C, where it has a sign.
+pub(crate) fn loff(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
 macro_rules! mode_is {
     ($($(#[$doc:meta])* $name:ident = $mode:ident;)*) => {
         $($(#[$doc])*
         pub fn $name(&self) -> bool {
-            u32::from(self.mode()) & bindings::S_IFMT == bindings::$mode
+            file_type(self.mode()) == bindings::$mode
         })*
     };
 }
@@ -307,7 +317,7 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
         unsafe {
             let mapping = (*self.as_ptr()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
-            bindings::truncate_setsize(self.as_ptr(), size as i64);
+            bindings::truncate_setsize(self.as_ptr(), loff(size));
             let result = free();
             bindings::filemap_invalidate_unlock(mapping);
             result
@@ -325,7 +335,7 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
             let mapping = (*self.as_ptr()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
             if start < end {
-                bindings::truncate_pagecache_range(self.as_ptr(), start as i64, (end - 1) as i64);
+                bindings::truncate_pagecache_range(self.as_ptr(), loff(start), loff(end - 1));
             }
             free();
             bindings::filemap_invalidate_unlock(mapping);
@@ -335,7 +345,7 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
     /// Drops pages of the page cache from `size` bytes on. The size of the file does not change.
     pub fn truncate_pagecache(&self, size: u64) {
         // SAFETY: The inode is valid.
-        unsafe { bindings::truncate_pagecache(self.as_ptr(), size as i64) };
+        unsafe { bindings::truncate_pagecache(self.as_ptr(), loff(size)) };
     }
 }
 
@@ -402,8 +412,27 @@ impl<F: FileSystem> InodeInit<F> {
         self.as_ptr()
     }
 
-    /// Sets what was read from the device.
-    pub fn set_attributes(&self, from: &Attributes) {
+    /// Whether the inode has no type yet, or that of `mode`. It gets one once: what the VFS keeps in
+    /// the inode, and how it frees that, depends on it.
+    fn check_type(&self, mode: u16) -> Result {
+        let (old, new) = (file_type(self.mode()), file_type(mode));
+        if old != 0 && old != new {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Whether the inode has the type `S_IFMT`.
+    fn has_type(&self, s_ifmt: u32) -> Result {
+        if file_type(self.mode()) != s_ifmt {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Sets what was read from the device. `EINVAL` when the inode has another type already.
+    pub fn set_attributes(&self, from: &Attributes) -> Result {
+        self.check_type(from.mode)?;
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode.
         unsafe {
@@ -411,19 +440,22 @@ impl<F: FileSystem> InodeInit<F> {
             bindings::i_uid_write(inode, from.uid);
             bindings::i_gid_write(inode, from.gid);
             bindings::set_nlink(inode, from.nlink);
-            bindings::i_size_write(inode, from.size as i64);
+            bindings::i_size_write(inode, loff(from.size));
             (*inode).i_blocks = from.blocks;
             bindings::inode_set_atime(inode, from.times.0, 0);
             bindings::inode_set_mtime(inode, from.times.1, 0);
             bindings::inode_set_ctime(inode, from.times.2, 0);
             (*inode).i_generation = from.generation;
         }
+        Ok(())
     }
 
     /// Sets owner, group and mode as for a new file in `dir`, and all times to now.
     ///
-    /// With `inherit_group` the group is that of the directory.
-    pub fn init_owner(&self, dir: &Inode<F>, mode: u16, inherit_group: bool) {
+    /// With `inherit_group` the group is that of the directory. `EINVAL` when the inode has another
+    /// type already.
+    pub fn init_owner(&self, dir: &Inode<F>, mode: u16, inherit_group: bool) -> Result {
+        self.check_type(mode)?;
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses `inode`; `dir` is valid.
         unsafe {
@@ -433,6 +465,7 @@ impl<F: FileSystem> InodeInit<F> {
             }
             bindings::simple_inode_init_ts(inode);
         }
+        Ok(())
     }
 
     /// Sets the generation of the inode number.
@@ -465,8 +498,14 @@ impl<F: FileSystem> InodeInit<F> {
         unsafe { (*self.raw()).i_flags |= bits };
     }
 
-    /// Sets the operations of a regular file.
-    pub fn set_regular(&self, iop: InodeOps<F>, fop: FileOps<F>, aops: AddressSpaceOps<F>) {
+    /// Sets the operations of a regular file. `EINVAL` when it is none.
+    pub fn set_regular(
+        &self,
+        iop: InodeOps<F>,
+        fop: FileOps<F, Regular>,
+        aops: AddressSpaceOps<F>,
+    ) -> Result {
+        self.has_type(bindings::S_IFREG)?;
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
         unsafe {
@@ -474,20 +513,30 @@ impl<F: FileSystem> InodeInit<F> {
             (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
             (*(*inode).i_mapping).a_ops = aops.as_ptr();
         }
+        Ok(())
     }
 
-    /// Sets the operations of a directory whose blocks are in the buffer cache.
-    pub fn set_directory(&self, iop: InodeOps<F>, fop: FileOps<F>) {
+    /// Sets the operations of a directory whose blocks are in the buffer cache. `EINVAL` when it is
+    /// none.
+    pub fn set_directory(&self, iop: InodeOps<F>, fop: FileOps<F, Directory>) -> Result {
+        self.has_type(bindings::S_IFDIR)?;
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
         unsafe {
             (*inode).i_op = iop.as_ptr();
             (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
         }
+        Ok(())
     }
 
-    /// Sets the operations of a symbolic link whose target is in the page cache.
-    pub fn set_page_symlink(&self, iop: InodeOps<F>, aops: AddressSpaceOps<F>) {
+    /// Sets the operations of a symbolic link whose target is in the page cache. `EINVAL` when it is
+    /// none.
+    pub fn set_page_symlink(
+        &self,
+        iop: InodeOps<F, PageSymlink>,
+        aops: AddressSpaceOps<F>,
+    ) -> Result {
+        self.has_type(bindings::S_IFLNK)?;
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
         unsafe {
@@ -495,23 +544,25 @@ impl<F: FileSystem> InodeInit<F> {
             bindings::inode_nohighmem(inode);
             (*(*inode).i_mapping).a_ops = aops.as_ptr();
         }
+        Ok(())
     }
 
     /// Sets the operations of a symbolic link with its target in the inode.
     ///
     /// `target` finds the target in the filesystem's data of the inode. `EINVAL` when there is
-    /// none.
+    /// none, or the inode is no symbolic link.
     pub fn set_fast_symlink(
         &self,
-        iop: InodeOps<F>,
+        iop: InodeOps<F, FastSymlink>,
         target: for<'a> fn(&'a F::InodeData) -> Option<&'a CStr>,
     ) -> Result {
+        self.has_type(bindings::S_IFLNK)?;
         let target = target(self.data().get_ref()).ok_or(EINVAL)?;
         let inode = self.raw();
-        // SAFETY: By the type invariant nobody else uses the inode. A reference that lives as long
-        // as any that the data is borrowed for, which ends when the data is dropped in
-        // `free_inode`, an RCU grace period after the last user of `i_link`, is to memory that
-        // does not change until then.
+        // SAFETY: By the type invariant nobody else uses the inode, whose type is and stays that for
+        // which this field of the union is meant. A reference that lives as long as any that the
+        // data is borrowed for, which ends when the data is dropped in `free_inode`, an RCU grace
+        // period after the last user of `i_link`, is to memory that does not change until then.
         unsafe {
             (*inode).i_op = iop.as_ptr();
             (*inode).__bindgen_anon_5.i_link = target.as_char_ptr().cast_mut();
@@ -519,14 +570,20 @@ impl<F: FileSystem> InodeInit<F> {
         Ok(())
     }
 
-    /// Makes this a device, FIFO or socket with the device number `rdev`.
-    pub fn init_special(&self, iop: InodeOps<F>, mode: u16, rdev: u32) {
+    /// Sets the operations of a device, FIFO or socket with the device number `rdev`. `EINVAL` when
+    /// it is none of these.
+    pub fn init_special(&self, iop: InodeOps<F>, rdev: u32) -> Result {
+        match file_type(self.mode()) {
+            bindings::S_IFCHR | bindings::S_IFBLK | bindings::S_IFIFO | bindings::S_IFSOCK => {}
+            _ => return Err(EINVAL),
+        }
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the table is static.
         unsafe {
-            bindings::init_special_inode(inode, mode, rdev);
+            bindings::init_special_inode(inode, (*inode).i_mode, rdev);
             (*inode).i_op = iop.as_ptr();
         }
+        Ok(())
     }
 
     /// Writes `target` as the content of a symbolic link through the page cache.
@@ -599,6 +656,8 @@ pub(crate) fn iget_locked<F: FileSystem>(sb: &SuperBlock<F>, ino: u64) -> Result
     // ours until `unlock_new_inode`, otherwise it is complete.
     unsafe {
         if bindings::inode_is_new(inode.as_ptr()) {
+            // An object of the slab cache keeps the mode of its last use.
+            (*inode.as_ptr()).i_mode = 0;
             // INVARIANT: As said.
             Ok(Iget::New(NewInode(inode.cast())))
         } else {
@@ -617,8 +676,12 @@ pub struct Unhashed<F: FileSystem>(NonNull<InodeInit<F>>);
 pub(crate) fn new_inode<F: FileSystem>(sb: &SuperBlock<F>) -> Result<Unhashed<F>> {
     // SAFETY: The super block is mounted.
     let inode = unsafe { bindings::new_inode(sb.as_ptr()) };
+    let inode = NonNull::new(inode).ok_or(ENOMEM)?;
+    // An object of the slab cache keeps the mode of its last use.
+    // SAFETY: The inode is new, and nobody else uses it.
+    unsafe { (*inode.as_ptr()).i_mode = 0 };
     // INVARIANT: The inode is new and not hashed.
-    Ok(Unhashed(NonNull::new(inode).ok_or(ENOMEM)?.cast()))
+    Ok(Unhashed(inode.cast()))
 }
 
 impl<F: FileSystem> Unhashed<F> {

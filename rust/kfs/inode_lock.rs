@@ -9,7 +9,7 @@
 
 use crate::bindings;
 use crate::file_system::FileSystem;
-use crate::inode::Inode;
+use crate::inode::{loff, Inode};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use kernel::types::NotThreadSafe;
@@ -89,7 +89,7 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
     /// Sets the size of the file in bytes.
     pub fn i_size_write(&self, size: u64) {
         // SAFETY: The lock is held exclusively, which is what writers of `i_size` need.
-        unsafe { bindings::i_size_write(self.as_ptr(), size as i64) };
+        unsafe { bindings::i_size_write(self.as_ptr(), loff(size)) };
     }
 }
 

@@ -150,16 +150,29 @@ pub struct Rename<'a, F: FileSystem> {
     pub flags: u32,
 }
 
-/// An inode operations table for inodes of `F`.
-pub struct InodeOps<F: FileSystem>(&'static bindings::inode_operations, PhantomData<F>);
+/// Stands for inodes that are no symbolic links in the type of an [`InodeOps`].
+pub enum NoLink {}
 
-impl<F: FileSystem> Clone for InodeOps<F> {
+/// Stands for symbolic links with the target in the inode in the type of an [`InodeOps`].
+pub enum FastSymlink {}
+
+/// Stands for symbolic links with the target in the page cache in the type of an [`InodeOps`].
+pub enum PageSymlink {}
+
+/// An inode operations table for inodes of `F` of the kind `K`: [`NoLink`], [`FastSymlink`] or
+/// [`PageSymlink`].
+pub struct InodeOps<F: FileSystem, K = NoLink>(
+    &'static bindings::inode_operations,
+    PhantomData<(F, K)>,
+);
+
+impl<F: FileSystem, K> Clone for InodeOps<F, K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F: FileSystem> Copy for InodeOps<F> {}
+impl<F: FileSystem, K> Copy for InodeOps<F, K> {}
 
 /// Where the target of a symbolic link is.
 #[derive(Clone, Copy)]
@@ -169,22 +182,28 @@ enum Link {
     Page,
 }
 
-impl<F: FileSystem> InodeOps<F> {
+impl<F: FileSystem> InodeOps<F, NoLink> {
     /// The table of the operations `T`.
     pub const fn new<T: InodeOperations<F>>() -> Self {
         Self(&Table::<F, T>::OPS, PhantomData)
     }
+}
 
+impl<F: FileSystem> InodeOps<F, FastSymlink> {
     /// As [`InodeOps::new`], for symbolic links with the target in the inode.
     pub const fn fast_symlink<T: InodeOperations<F>>() -> Self {
         Self(&Table::<F, T>::FAST_SYMLINK, PhantomData)
     }
+}
 
+impl<F: FileSystem> InodeOps<F, PageSymlink> {
     /// As [`InodeOps::new`], for symbolic links with the target in the page cache.
     pub const fn page_symlink<T: InodeOperations<F>>() -> Self {
         Self(&Table::<F, T>::PAGE_SYMLINK, PhantomData)
     }
+}
 
+impl<F: FileSystem, K> InodeOps<F, K> {
     pub(crate) fn as_ptr(&self) -> *const bindings::inode_operations {
         self.0
     }
@@ -240,8 +259,13 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
         _flags: c_uint,
     ) -> *mut bindings::dentry {
         // SAFETY: By the requirement.
-        let found = unsafe { T::lookup(InodeLocked::from_raw(dir), name(dentry)) };
+        let (sb, found) = unsafe {
+            let dir = InodeLocked::<F, Shared>::from_raw(dir);
+            (dir.sb(), T::lookup(dir, name(dentry)))
+        };
         match found {
+            // What belongs to another mount would outlive it here.
+            Ok(Some(inode)) if !ptr::eq(inode.sb(), sb) => EIO.to_ptr(),
             Ok(inode) => {
                 let inode = match inode {
                     Some(inode) => ARef::into_raw(inode).as_ptr().cast(),
@@ -336,7 +360,9 @@ impl<F: FileSystem, T: InodeOperations<F>> Table<F, T> {
         mode: bindings::umode_t,
     ) -> c_int {
         // SAFETY: `dir` is valid.
-        match T::tmpfile(unsafe { Inode::from_raw(dir) }, mode) {
+        let dir = unsafe { Inode::from_raw(dir) };
+        match T::tmpfile(dir, mode) {
+            Ok(inode) if !ptr::eq(inode.sb(), dir.sb()) => EIO.to_errno(),
             Ok(inode) => {
                 // SAFETY: By the requirement.
                 unsafe {
@@ -506,6 +532,10 @@ unsafe fn instantiate<F: FileSystem>(
     made: Result<CreatedInode<F>>,
 ) -> Result {
     let made = made?;
+    // SAFETY: By the requirement.
+    if !ptr::eq(made.sb(), unsafe { Inode::<F>::from_raw(dir) }.sb()) {
+        return Err(EIO);
+    }
     if cfg!(mutant = "kfs-dirsync-undone") {
         // SAFETY: By the requirement.
         dirsync::<F>(None, &[unsafe { Inode::from_raw(dir) }])?;

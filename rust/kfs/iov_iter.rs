@@ -80,17 +80,21 @@ impl<'data> IovIter<'data> {
         unsafe { bindings::iov_iter_advance(self.as_ptr(), bytes.min(self.count())) };
     }
 
-    /// Runs `f` on the next `bytes` bytes, or what is left: to `f` they are all there is.
+    /// Runs `f` on the next `bytes` bytes, or what is left: to `f` they are all there is. Then
+    /// leaves out as much as `f` did.
     pub fn limited<R>(&mut self, bytes: usize, f: impl FnOnce(&mut Self) -> R) -> R {
-        let rest = self.count().saturating_sub(bytes);
-        self.set_count(self.count() - rest);
-        let ret = f(self);
-        self.set_count(self.count() + rest);
+        let bytes = bytes.min(self.count());
+        // `f` may put something else in the place of what it gets.
+        let mut part = self.duplicate();
+        part.truncate(bytes);
+        let ret = f(&mut part);
+        self.advance(bytes.saturating_sub(part.count()));
         ret
     }
 
-    /// The count must not become more than there is memory.
-    fn set_count(&mut self, count: usize) {
+    /// Cuts what is left to `bytes` bytes.
+    fn truncate(&mut self, bytes: usize) {
+        let count = bytes.min(self.count());
         // SAFETY: By the type invariants the iterator is valid, and it is ours to change. The field
         // is a member of the same structure for every kind of iterator.
         unsafe {

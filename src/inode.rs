@@ -171,7 +171,7 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
         blocks: from.sectors.into(),
         times: (from.atime.into(), from.mtime.into(), from.ctime.into()),
         generation: from.generation,
-    });
+    })?;
     inode.set_flags(vfs_flags(from.flags));
     set_operations(inode, from.file_type, &from.content)
 }
@@ -193,13 +193,13 @@ fn set_operations(inode: &InodeInit<RetryFs>, file_type: FileType, content: &Con
     const PAGES: AddressSpaceOps<RetryFs> = AddressSpaceOps::new::<FileAddressSpace>();
     match file_type {
         FileType::Regular => {
-            inode.set_regular(PLAIN, FileOps::regular::<RegularFile>(), PAGES);
+            inode.set_regular(PLAIN, FileOps::regular::<RegularFile>(), PAGES)?;
         }
         FileType::Directory => {
             inode.set_directory(
                 InodeOps::new::<Directory>(),
                 FileOps::directory::<Directory>(),
-            );
+            )?;
         }
         FileType::Symlink => match content {
             Content::FastSymlink(link) => {
@@ -209,14 +209,14 @@ fn set_operations(inode: &InodeInit<RetryFs>, file_type: FileType, content: &Con
                     CStr::from_bytes_until_nul(target).ok()
                 })?;
             }
-            _ => inode.set_page_symlink(InodeOps::page_symlink::<FileAttributes>(), PAGES),
+            _ => inode.set_page_symlink(InodeOps::page_symlink::<FileAttributes>(), PAGES)?,
         },
         FileType::Fifo | FileType::Socket | FileType::CharDevice | FileType::BlockDevice => {
             let rdev = match content {
                 Content::Device(device) => (device.major << 20) | device.minor,
                 _ => 0,
             };
-            inode.init_special(PLAIN, inode.mode(), rdev);
+            inode.init_special(PLAIN, rdev)?;
         }
     }
     Ok(())
@@ -238,7 +238,7 @@ pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<Created
     let data = inode.data();
     data.set_flags(dir.data().flags().inherit(file_type));
     data.new.store(true, ordering::Relaxed);
-    inode.init_owner(dir, mode, sb.data().options().inherit_group);
+    inode.init_owner(dir, mode, sb.data().options().inherit_group)?;
     inode.set_generation(random_u32());
     inode.set_flags(vfs_flags(data.flags()));
     set_operations(&inode, file_type, &content)?;
@@ -354,27 +354,31 @@ fn release_attributes(inode: &Inode) -> Result {
     }
     data.file_acl.store(0, ordering::Relaxed);
     inode.sub_bytes(sb.blocksize() as u64);
-    let buffer = sb.bread(block.into())?;
-    let mut header = [0; 32];
-    buffer.read(0, &mut header)?;
-    match xattr::release(ino32(inode), block, &mut header)? {
-        xattr::Release::Free => {
-            buffer.forget();
-            blocks::free(
-                sb,
-                blocks::Blocks {
-                    start: block,
-                    len: 1,
-                },
-            )
+    nofs(|| {
+        // Inodes share such blocks: what is read is written before anybody else reads it.
+        let _locked = sb.data().attribute_blocks.lock();
+        let buffer = sb.bread(block.into())?;
+        let mut header = [0; 32];
+        buffer.read(0, &mut header)?;
+        match xattr::release(ino32(inode), block, &mut header)? {
+            xattr::Release::Free => {
+                buffer.forget();
+                blocks::free(
+                    sb,
+                    blocks::Blocks {
+                        start: block,
+                        len: 1,
+                    },
+                )
+            }
+            xattr::Release::Keep(changed) => {
+                let start = changed.start;
+                buffer.write(start, header.get(changed).unwrap_or_default())?;
+                sb.data().mark_buffer_dirty(&buffer);
+                Ok(())
+            }
         }
-        xattr::Release::Keep(changed) => {
-            let start = changed.start;
-            buffer.write(start, header.get(changed).unwrap_or_default())?;
-            sb.data().mark_buffer_dirty(&buffer);
-            Ok(())
-        }
-    }
+    })
 }
 
 /// Frees the number of a deleted inode.

@@ -5,14 +5,15 @@
 //! * [`ext2`] is the on-disk format, without any of the kernel.
 //! * [`dio`] is the direct I/O worker.
 //! * [`volume`], [`blocks`], [`inodes`] keep the state of a mount: superblock, group descriptors,
-//!   and the allocators on the bitmaps.
+//!   and the allocators on the bitmaps; [`unwritten`] what is not on the device yet.
 //! * [`file_map`], [`inode`], [`directory`] tie an inode in memory to its blocks on the device.
 //! * [`mount`], [`file`], [`namei`], [`attributes`] implement the operations tables of the VFS.
 //!
 //! Locks are taken in this order: the inode lock (`i_rwsem`), a folio lock, the lock of the
-//! inode's block map ([`inode::InodeData`]), the lock of the allocators ([`volume::Volume`]). The
-//! last two are held with memory allocation confined to `GFP_NOFS`, as evicting an inode takes
-//! them too.
+//! inode's block map ([`inode::InodeData`]) or that of blocks of extended attributes, the lock of the
+//! allocators ([`volume::Volume`]), that of the superblock's buffer, that of [`unwritten`]. The block
+//! map's and what is behind it are held with memory allocation confined to `GFP_NOFS`, as evicting
+//! an inode takes them too.
 
 #![forbid(unsafe_code)]
 

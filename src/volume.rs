@@ -43,6 +43,9 @@ pub(crate) struct Volume {
     /// The metadata that may not be on the device yet.
     #[pin]
     pub(crate) unwritten: Unwritten,
+    /// Held while the count of inodes that share a block of extended attributes is changed.
+    #[pin]
+    pub(crate) attribute_blocks: Mutex<()>,
     #[pin]
     options: SpinLock<Options>,
     #[pin]
@@ -130,6 +133,7 @@ impl Volume {
             write_errors,
             write_failed: Atomic::new(false),
             unwritten <- Unwritten::new(),
+            attribute_blocks <- new_mutex!(()),
             options <- new_spinlock!(default_options),
             super_buffer <- new_mutex!(super_buffer),
             allocation <- new_mutex!(allocation),

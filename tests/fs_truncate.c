@@ -186,6 +186,40 @@ TEST_F(fs_truncate, tail_of_a_mapping)
 	EXPECT_ZERO(buf + 100, 3996, 100);
 }
 
+/* The same with an end in a hole, where nothing but the mapping has ever stored. */
+TEST_F(fs_truncate, tail_of_a_hole_in_a_mapping)
+{
+	const off_t bs = self->v.bs, end = 100;
+	char *back = buf_alloc(3 * bs), *map;
+	int i, fd;
+
+	for (i = 0; i < 3; i++) {
+		const off_t size = i ? 3 * bs : bs;
+
+		fd = vol_open("f", O_CREAT | O_RDWR | O_TRUNC);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, ftruncate(fd, end));
+		map = mmap(NULL, bs, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		memset(map, 0x55, bs);
+		if (i < 2) {
+			ASSERT_EQ(0, ftruncate(fd, size));
+		} else {
+			ASSERT_EQ(1, pwrite(fd, "", 1, size - 1));
+		}
+		ASSERT_EQ(size, pread(fd, back, 3 * bs, 0));
+		EXPECT_EQ(0x55, back[end - 1]);
+		EXPECT_ZERO(back + end, size - end, end);
+		EXPECT_EQ(0, fsync(fd));
+		ASSERT_EQ(0, munmap(map, bs));
+		close(fd);
+		ASSERT_EQ(0, vol_remount(&self->v));
+		ASSERT_EQ(size, vol_read("f", O_RDONLY, back, 3 * bs, 0));
+		EXPECT_EQ(0x55, back[end - 1]);
+		EXPECT_ZERO(back + end, size - end, end);
+	}
+}
+
 TEST_F(fs_truncate, mmap_shared)
 {
 	const size_t len = 256 * KIB;

@@ -11,10 +11,11 @@
 
 use crate::bindings;
 use crate::file_system::FileSystem;
-use crate::inode::Inode;
+use crate::inode::{loff, Inode};
 use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::iov_iter::IovIter;
 use crate::kiocb::{self, Io, Kiocb, KiocbOwner};
+use crate::page_cache::PageCache;
 use core::marker::PhantomData;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -85,16 +86,25 @@ impl<F: FileSystem> AddressSpaceOps<F> {
 
 impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
     /// Zeroes what follows byte `from` in its block, in the page cache. Nothing happens when `from`
-    /// is the begin of a block, or in a hole. May sleep.
+    /// is the begin of a block. May sleep.
+    ///
+    /// A block of the file is brought in for that. Of a hole there is something only if somebody
+    /// has stored it, through a mapping.
     pub fn block_truncate_page<T: AddressSpaceOperations<F>>(&self, from: u64) -> Result {
         // SAFETY: The inode is valid, and `get_block` is that of its own filesystem.
         to_result(unsafe {
             bindings::block_truncate_page(
                 (*self.as_ptr()).i_mapping,
-                from as i64,
+                loff(from),
                 Some(Table::<F, T>::get_block),
             )
-        })
+        })?;
+        let size = 1u64 << self.blkbits();
+        let len = size - (from & (size - 1));
+        if len != size && !cfg!(mutant = "kfs-hole-tail-kept") {
+            PageCache::of(self).zero(loff(from), len as usize);
+        }
+        Ok(())
     }
 }
 

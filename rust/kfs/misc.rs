@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Time of day, random numbers, and the end of everything.
+//! Time of day, random numbers, the current task, and the end of everything.
 
 use crate::bindings;
 use kernel::prelude::*;
@@ -9,6 +9,18 @@ use kernel::prelude::*;
 pub fn real_seconds() -> i64 {
     // SAFETY: The function may be called in any context.
     unsafe { bindings::ktime_get_real_seconds() }
+}
+
+/// Whether somebody wants the current task to die: what may take long should be given up.
+pub fn fatal_signal_pending() -> bool {
+    // SAFETY: The function looks at the current task only.
+    unsafe { bindings::fatal_signal_pending_current() }
+}
+
+/// Lets another task run, if there is one that should. May sleep.
+pub fn cond_resched() {
+    // SAFETY: The function may be called wherever sleeping is allowed.
+    unsafe { bindings::cond_resched() }
 }
 
 /// A random number.

@@ -74,6 +74,25 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
         false
     }
 
+    /// Zeroes `len` bytes from `pos` on, in the page with `pos`, if that is there. May sleep.
+    pub(crate) fn zero(&self, pos: i64, len: usize) {
+        // SAFETY: The mapping of an inode is valid.
+        let folio =
+            unsafe { bindings::filemap_lock_folio(self.mapping(), (pos >> PAGE_SHIFT) as usize) };
+        let Ok(folio) = kernel::error::from_err_ptr(folio) else {
+            return;
+        };
+        // SAFETY: The folio is locked, there is a reference to it, and it has the byte at `pos`; no
+        // more than what it has is zeroed. The lock and the reference were taken by the look-up.
+        unsafe {
+            let start = (pos - bindings::folio_pos(folio)) as usize;
+            let len = len.min(bindings::folio_size(folio) - start);
+            bindings::folio_zero_range(folio, start, len);
+            bindings::folio_unlock(folio);
+            bindings::folio_put(folio);
+        }
+    }
+
     /// Has the next fsync of the file fail with `error`, for each who has the file open.
     pub(crate) fn set_error(&self, error: Error) {
         // SAFETY: The mapping of an inode is valid; the function takes a negative error number.

@@ -7,7 +7,7 @@
 //! directory keeps readers and writers apart.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::directory::{DirBlock, Insert, Name};
+use crate::ext2::directory::{grown, DirBlock, Insert, Name};
 use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::inode::FileType;
 use crate::fault::Result;
@@ -18,6 +18,7 @@ use kernel::prelude::*;
 use kfs::buffer_head::BufferHead;
 use kfs::file::DirContext;
 use kfs::inode_lock::{Exclusive, Mode, Shared};
+use kfs::misc::{cond_resched, fatal_signal_pending};
 
 /// A copy of a block of a directory.
 struct Block {
@@ -69,12 +70,15 @@ fn block_count(dir: &Inode) -> u32 {
 }
 
 /// Runs `visit` on the blocks of a directory until it returns something.
+///
+/// A crafted directory can have millions of blocks.
 fn find_block<T>(
     dir: &Inode,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let mut spare = room(dir)?;
     for index in 0..block_count(dir) {
+        cond_resched();
         let mut block = Block::read(dir, index, spare)?;
         if let Some(found) = visit(&mut block)? {
             return Ok(Some(found));
@@ -82,6 +86,19 @@ fn find_block<T>(
         spare = block.bytes;
     }
     Ok(None)
+}
+
+/// [`find_block`] where nothing has been changed yet: `EINTR` when the task is to die.
+fn look_for<T>(
+    dir: &Inode,
+    mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    find_block(dir, |block| {
+        if fatal_signal_pending() {
+            return Err(EINTR.into());
+        }
+        visit(block)
+    })
 }
 
 fn checked(name: &[u8]) -> Result<Name<'_>> {
@@ -94,7 +111,7 @@ fn checked(name: &[u8]) -> Result<Name<'_>> {
 /// Finds the number of the inode that `name` leads to.
 pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<u32>> {
     let name = checked(name)?;
-    find_block(dir, |block| {
+    look_for(dir, |block| {
         let entry = block.at.find(&block.bytes, name)?;
         Ok(entry.map(|entry| entry.ino))
     })
@@ -144,6 +161,7 @@ fn append(
     let index = block_count(dir);
     let size = dir.i_size_read();
     let mut bytes = room(dir)?;
+    let new_size = grown(size, bytes.len()).ok_or(ENOSPC)?;
     fill(
         &DirBlock::new(sb.data().geometry(), ino32(dir), index),
         &mut bytes,
@@ -159,7 +177,7 @@ fn append(
     buffer.init_zeroed();
     buffer.write(0, &bytes)?;
     mark_buffer_dirty(dir, &buffer);
-    dir.i_size_write(size + bytes.len() as u64);
+    dir.i_size_write(new_size);
     Ok(())
 }
 
@@ -213,7 +231,7 @@ fn replace_entry(dir: &Inode, name: Name<'_>, ino: u32, file_type: FileType) -> 
 
 /// Whether a directory has no entries but `.` and `..`.
 pub(crate) fn is_empty(dir: &InodeLocked<Exclusive>) -> Result<bool> {
-    let other = find_block(dir, |block| {
+    let other = look_for(dir, |block| {
         let empty = block.at.is_empty(&block.bytes)?;
         Ok((!empty).then_some(()))
     })?;
@@ -231,6 +249,10 @@ pub(crate) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> R
     while context.pos() < size {
         // Below the number of blocks, which has 32 bits.
         let index = (context.pos() >> bits) as u32;
+        if fatal_signal_pending() {
+            return Err(EINTR.into());
+        }
+        cond_resched();
         let start = u64::from(index) << bits;
         let block = Block::read(dir, index, spare)?;
         for entry in block.at.entries(&block.bytes) {

@@ -4,6 +4,7 @@
 
 use crate::attributes::FileAttributes;
 use crate::directory;
+use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::inode::{Content, Device, FastSymlink, FileType};
 use crate::fault::{self, Fault};
 use crate::inode::{self, file_type, iget, ino32};
@@ -37,6 +38,17 @@ fn add(
 ) -> fault::Result<CreatedInode<RetryFs>> {
     directory::insert(dir, name, ino32(&made), file_type(&made)?)?;
     Ok(made)
+}
+
+/// Checks that `dir` has a link from the `..` of a directory in it, which is about to go, beside
+/// that from its name and that from its own `.`. Without these two it would be taken for deleted.
+fn check_links(dir: &Inode) -> fault::Result {
+    let links = dir.nlink();
+    if links < 3 {
+        let what = "too few links for the directories in it";
+        return Err(Corrupt::found(Place::Inode(ino32(dir)), what, links.into()).into());
+    }
+    Ok(())
 }
 
 #[vtable]
@@ -158,6 +170,7 @@ impl InodeOperations<RetryFs> for Directory {
             if !directory::is_empty(inode)? {
                 return Err(ENOTEMPTY.into());
             }
+            check_links(dir)?;
             directory::remove(dir, name)?;
             inode.touch_ctime();
             inode.i_size_write(0);
@@ -203,6 +216,9 @@ fn move_name(rename: &Rename<'_, RetryFs>) -> fault::Result {
     } = rename;
     let file_type = file_type(inode)?;
     let directory = file_type == FileType::Directory;
+    if directory {
+        check_links(old_dir)?;
+    }
     match replaced {
         Some(replaced) => {
             if directory && !directory::is_empty(replaced)? {

@@ -24,6 +24,13 @@ use super::{inode::FileType, Corrupt, Geometry, Place};
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
 
+/// The size in bytes of a directory of `size` bytes with one more block of `block` bytes. `None` when
+/// it would not fit into the 32 bits that the inode has for it.
+pub(crate) fn grown(size: u64, block: usize) -> Option<u64> {
+    let size = size.checked_add(block as u64)?;
+    (size <= u32::MAX.into()).then_some(size)
+}
+
 /// The part of an entry before the name, as it is on the disk.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]

@@ -470,6 +470,9 @@ fn parse_content(
             Ok(pointers)
         }
         FileType::Directory => {
+            if size > u64::from(geometry.blocks_count()) * block_size {
+                return bad_size("directory larger than the volume");
+            }
             if size == 0 || size & (block_size - 1) != 0 {
                 return bad_size("size of a directory is not a number of blocks");
             }

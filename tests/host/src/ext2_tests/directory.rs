@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::support::{get16, put16, put32, Spec};
 use crate::ext2::{
-    directory::{type_code, type_from_code, DirBlock, Insert, Name, NAME_MAX},
+    directory::{grown, type_code, type_from_code, DirBlock, Insert, Name, NAME_MAX},
     inode::FileType,
 };
 
@@ -40,6 +40,14 @@ fn names() {
     for bad in [&b""[..], b"a/b", b"a\0", &[b'x'; NAME_MAX + 1]] {
         assert!(Name::new(bad).is_none());
     }
+}
+
+#[test]
+fn the_size_has_32_bits() {
+    assert_eq!(grown(0, SIZE), Some(1024));
+    assert_eq!(grown(0xffff_f800, SIZE), Some(0xffff_fc00));
+    assert_eq!(grown(0xffff_fc00, SIZE), None);
+    assert_eq!(grown(u64::MAX, SIZE), None);
 }
 
 #[test]

@@ -126,6 +126,8 @@ fn sizes() {
     assert_eq!(parse(&with_size(0o40755, 2048, 5, 4)).unwrap().size, 2048);
     assert!(message(&with_size(0o40755, 0, 0, 0)).contains("directory"));
     assert!(message(&with_size(0o40755, 1000, 0, 2)).contains("directory"));
+    // What a listing would go round millions of times on.
+    assert!(message(&with_size(0o40755, 0xffff_fc00, 0, 2)).contains("larger than the volume"));
 
     assert_eq!(parse(&with_size(0o120777, 1023, 0, 2)).unwrap().size, 1023);
     assert!(message(&with_size(0o120777, 1024, 0, 2)).contains("symbolic link"));

@@ -582,12 +582,13 @@ TEST_F(dio_proof, the_retry_issues_nothing)
 		retries += !!strstr(line, ": retryfs_dio_retry: ");
 		completes += !!strstr(line, ": retryfs_dio_complete: ");
 		if (strstr(line, ": retryfs_dio_bio: ")) {
-			unsigned long long bytes, sector;
+			const char *bytes = strstr(line, " len "), *sector = strstr(line, " sector ");
 
 			ASSERT_GT(BIOS_MAX, bios);
-			ASSERT_EQ(2, sscanf(strstr(line, " len "), " len %llu sector %llu",
-					    &bytes, &sector));
-			e[bios++] = (struct vol_extent){ .sector = sector, .len = bytes / 512 };
+			ASSERT_NE(NULL, bytes);
+			ASSERT_NE(NULL, sector);
+			e[bios].sector = strtoull(sector + strlen(" sector "), NULL, 10);
+			e[bios++].len = strtoull(bytes + strlen(" len "), NULL, 10) / 512;
 			EXPECT_EQ(0, retries) TH_LOG("%s", line);
 		} else if (is_bio_for(line, e, bios)) {
 			queued++;

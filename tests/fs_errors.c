@@ -22,7 +22,7 @@ FIXTURE_VARIANT_ADD(fs_errors, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(fs_errors, bs4k) { .conf = VOL_4K };
 
 /* The cache of the device, which is where metadata is, loses what is clean. */
-static int drop_caches(void)
+static int empty_caches(void)
 {
 	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
 	int err;
@@ -37,7 +37,7 @@ static int drop_caches(void)
 /* What the device really has, whatever the filesystem has in memory. */
 static int on_device(struct vol *v, uint64_t at, void *buf, size_t len)
 {
-	char sector[512] __attribute__((aligned(512)));
+	char *sector = buf_alloc(512);
 	int err = vol_read_sector(v, at / 512, sector);
 
 	memcpy(buf, sector + at % 512, len);
@@ -77,6 +77,7 @@ static long flushes(void)
  */
 TEST_F(fs_errors, bitmap_that_could_not_be_written)
 {
+	static const char *const names[] = { "a", "b", "c" };
 	const size_t len = 20 * self->v.bs;
 	char *buf = buf_alloc(len), *back = buf_alloc(len);
 	int kmsg = kmsg_open();
@@ -85,7 +86,7 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 	ASSERT_LE(0, kmsg);
 	ASSERT_EQ(0, vol_prefill("a", 0, len, 1));
 	sync();
-	ASSERT_EQ(0, drop_caches());
+	ASSERT_EQ(0, empty_caches());
 	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
 	fd = vol_open("b", O_CREAT | O_RDWR);
 	ASSERT_LE(0, fd);
@@ -96,7 +97,7 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 	EXPECT_EQ(-1, syncfs(fd));
 	EXPECT_EQ(EIO, errno);
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	ASSERT_EQ(0, drop_caches());
+	ASSERT_EQ(0, empty_caches());
 
 	/* the data of b was not acknowledged, its blocks are */
 	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
@@ -121,7 +122,7 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 	EXPECT_EQ(STATE_ERROR, state(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(len, vol_read((const char *[]){ "a", "b", "c" }[i], O_RDONLY, back, len, 0));
+		EXPECT_EQ(len, vol_read(names[i], O_RDONLY, back, len, 0));
 		EXPECT_PATTERN(back, len, 0, 1 + i);
 	}
 }
@@ -144,7 +145,7 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 		close(vol_open(path, O_CREAT | O_RDWR));
 	}
 	sync();
-	strcpy(other, vol_path("d/old0"));
+	snprintf(other, sizeof(other), "%s", vol_path("d/old0"));
 	for (i = 0; i < 9; i++) {
 		snprintf(path, sizeof(path), "d/new%d", i);
 		ASSERT_EQ(0, vol_fail(&self->v, NULL));
@@ -216,12 +217,11 @@ static long op_freeze(void *arg)
 /* The table of the device of its own that the superblock is on. */
 static int super_table(uint64_t len, bool fails)
 {
-	struct dm_seg seg = { .len = len, .type = "linear" };
+	struct dm_seg seg = { .len = len };
 	int err;
 
-	if (fails)
-		strcpy(seg.type, "error");
-	else
+	snprintf(seg.type, sizeof(seg.type), fails ? "error" : "linear");
+	if (!fails)
 		snprintf(seg.params, sizeof(seg.params), "%s 0", env_dev());
 	err = dm_load(SUPER_DEVICE, &seg, 1);
 	if (!err)

@@ -202,11 +202,7 @@ TEST_F(fs_truncate, tail_of_a_hole_in_a_mapping)
 		map = mmap(NULL, bs, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 		ASSERT_NE(MAP_FAILED, map);
 		memset(map, 0x55, bs);
-		if (i < 2) {
-			ASSERT_EQ(0, ftruncate(fd, size));
-		} else {
-			ASSERT_EQ(1, pwrite(fd, "", 1, size - 1));
-		}
+		ASSERT_LE(0, i < 2 ? ftruncate(fd, size) : pwrite(fd, "", 1, size - 1));
 		ASSERT_EQ(size, pread(fd, back, 3 * bs, 0));
 		EXPECT_EQ(0x55, back[end - 1]);
 		EXPECT_ZERO(back + end, size - end, end);

@@ -14,7 +14,7 @@ use crate::file_system::FileSystem;
 use crate::inode::{loff, Inode};
 use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::iov_iter::IovIter;
-use crate::kiocb::{self, Io, Kiocb, KiocbOwner};
+use crate::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::page_cache::PageCache;
 use core::marker::PhantomData;
 use kernel::error::to_result;
@@ -263,14 +263,16 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
+        let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call; for
         // a write the lock is held.
-        unsafe {
-            let iocb = Kiocb::from_raw(iocb);
+        let (iocb, iter, lock) = unsafe {
+            let iocb = Kiocb::from_raw(iocb, &call);
             let iter = IovIter::from_raw(iter);
             let lock = (!iter.is_dest()).then(|| InodeLocked::from_raw(iocb.inode().as_ptr()));
-            kiocb::ret(T::direct_io(iocb, iter, lock))
-        }
+            (iocb, iter, lock)
+        };
+        call.ret(T::direct_io(iocb, iter, lock))
     }
 }
 

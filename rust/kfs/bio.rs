@@ -10,7 +10,9 @@
 //!    bios, interrupts included. It can be put on a [`BioList`] there and is consumed by
 //!    [`EndedBio::complete`] in process context.
 //!
-//! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes.
+//! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes. Pages that are
+//! not, those of a kvec or bvec iterator, are lent by the kiocb of the request, which is not over
+//! until they are given back (see [`crate::kiocb`]).
 //!
 //! Bios come from a [`BioSet`], which has a few in reserve: allocating waits, but does not fail. A
 //! small piece of data of the owner, [`BioOwner::Data`], lies in front of each bio. In front of the
@@ -77,7 +79,11 @@ impl Op {
 /// What a bio set allocates for a bio, but for the inline bvecs behind it.
 #[repr(C)]
 pub(crate) struct Front<D> {
-    pub(crate) data: MaybeUninit<D>,
+    data: MaybeUninit<D>,
+    /// The bio has memory that is neither pinned nor there for ever.
+    borrows: bool,
+    /// The kiocb that has lent it, once the bio is submitted.
+    lender: *const bindings::kiocb,
     /// What the bio was to do, before the block layer worked it off.
     #[cfg(mutant = "kfs-retry-issues")]
     iter: bindings::bvec_iter,
@@ -94,6 +100,22 @@ impl<D> Front<D> {
     pub(crate) unsafe fn of(bio: NonNull<bindings::bio>) -> NonNull<Self> {
         // SAFETY: By the requirement.
         unsafe { bio.byte_sub(offset_of!(Front<D>, bio)).cast() }
+    }
+
+    /// Fills in what is in front of a new bio.
+    ///
+    /// # Safety
+    ///
+    /// `front` must be valid for writes, and not be used by anybody else.
+    #[inline]
+    pub(crate) unsafe fn init(front: NonNull<Self>, data: D) {
+        let front = front.as_ptr();
+        // SAFETY: By the requirement.
+        unsafe {
+            (*front).data.write(data);
+            (*front).borrows = false;
+            (*front).lender = ptr::null();
+        }
     }
 }
 
@@ -125,10 +147,15 @@ impl<T: BioOwner> Owned<T> {
     }
 
     #[inline]
+    fn front(&self) -> *mut Front<T::Data> {
+        // SAFETY: By the type invariants the bio is the field of such a structure.
+        unsafe { Front::of(self.0) }.as_ptr()
+    }
+
+    #[inline]
     fn data(&self) -> T::Data {
-        // SAFETY: By the type invariants the bio is the field of such a structure, and the data is
-        // initialised.
-        unsafe { Front::<T::Data>::of(self.0).as_ref().data.assume_init() }
+        // SAFETY: By the type invariants the structure is valid and the data is initialised.
+        unsafe { (*self.front()).data.assume_init() }
     }
 
     /// What no code may do, for a mutant to do: has the device do once more what a bio that has
@@ -138,7 +165,7 @@ impl<T: BioOwner> Owned<T> {
         let bio = self.0.as_ptr();
         // SAFETY: The bio is ours, the field of such a structure, and its memory is still there.
         unsafe {
-            (*bio).bi_iter = Front::<T::Data>::of(self.0).as_ref().iter;
+            (*bio).bi_iter = (*self.front()).iter;
             bindings::submit_bio_wait(bio);
         }
     }
@@ -244,8 +271,8 @@ impl<T: BioOwner> Bio<T> {
     /// Puts other data in front of the bio.
     #[inline]
     pub fn set_data(&mut self, data: T::Data) {
-        // SAFETY: By the invariants of `Owned` the bio is the field of such a structure, and ours.
-        unsafe { Front::<T::Data>::of(self.0 .0).as_mut().data.write(data) };
+        // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+        unsafe { (*self.0.front()).data.write(data) };
     }
 
     /// Sets where on the device the bio starts.
@@ -313,6 +340,8 @@ impl<T: BioOwner> Bio<T> {
             self.0.as_mut().bi_flags |= 1 << bindings::BIO_PAGE_PINNED;
         } else {
             self.0.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+            // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+            unsafe { (*self.0.front()).borrows = true };
         }
 
         let mut stopped = Ok(());
@@ -404,14 +433,24 @@ impl<T: BioOwner> Bio<T> {
     }
 
     /// Hands the bio to the block layer. `owner` gets it back in [`BioOwner::end_io`].
+    ///
+    /// `iocb` is that of the request that the memory comes from. It cannot end before
+    /// [`EndedBio::complete`], if the memory is no longer there then.
     #[inline]
-    pub fn submit(self, owner: BioArc<T>) {
+    pub fn submit<F: KiocbOwner>(self, owner: BioArc<T>, iocb: &Iocb<F>) {
+        // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+        unsafe {
+            let front = self.0.front();
+            if (*front).borrows {
+                (*front).lender = iocb.lend();
+            }
+        }
         let bio = self.0 .0;
         #[cfg(mutant = "kfs-retry-issues")]
         // SAFETY: As in `issue_again`.
         unsafe {
-            Front::<T::Data>::of(bio).as_mut().iter = (*bio.as_ptr()).bi_iter;
-        }
+            (*self.0.front()).iter = (*bio.as_ptr()).bi_iter
+        };
         // The block layer owns it from here.
         mem::forget(self);
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
@@ -462,14 +501,15 @@ unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
 
 /// A bio that has ended.
 ///
-/// If it is dropped, the pages of a read are not marked dirty: use [`EndedBio::complete`].
+/// If it is dropped, the pages of a read are not marked dirty, and memory that was lent does not
+/// count as given back: use [`EndedBio::complete`].
 pub struct EndedBio<T: BioOwner>(Owned<T>);
 
 impl<T: BioOwner> EndedBio<T> {
     /// Gives the memory back and says how it went. Pages of user memory that were read into are
-    /// marked dirty, which may sleep.
+    /// marked dirty, which may sleep. `iocb` is that of [`Bio::submit`].
     #[inline]
-    pub fn complete(mut self) -> (T::Data, Result) {
+    pub fn complete<F: KiocbOwner>(mut self, iocb: &Iocb<F>) -> (T::Data, Result) {
         #[cfg(mutant = "kfs-retry-issues")]
         self.0.issue_again();
         let bio = self.0.as_ref();
@@ -482,6 +522,11 @@ impl<T: BioOwner> EndedBio<T> {
         };
         self.0
             .release_pages(is_read && !cfg!(mutant = "kfs-read-clean"));
+        // SAFETY: By the invariants of `Owned` the structure is valid.
+        let lender = unsafe { (*self.0.front()).lender };
+        if !lender.is_null() {
+            iocb.give_back(lender);
+        }
         (self.0.data(), result)
     }
 }

@@ -71,7 +71,7 @@ impl<T: BioOwner> BioArc<T> {
         // SAFETY: As above; the object stays where it is until it is dropped.
         unsafe {
             (&raw mut (*front.as_ptr()).refs).write(Refcount::new(2));
-            (*front.as_ptr()).front.data.write(data);
+            Front::init(NonNull::from(&mut (*front.as_ptr()).front), data);
             pin_init::raw_init(&raw mut (*front.as_ptr()).owner, init);
         }
         // INVARIANT: The object is initialised; of the two references one is for this value, and

@@ -195,7 +195,7 @@ impl<D: Copy> BioSet<D> {
         let bio = self.raw.alloc(bdev, nr_vecs, opf, gfp)?;
         // SAFETY: By the type invariants the bio is the field of a `Front<D>`, and that is not used
         // by anybody else.
-        unsafe { Front::<D>::of(bio).as_mut().data.write(data) };
+        unsafe { Front::init(Front::<D>::of(bio), data) };
         Some(bio)
     }
 }

@@ -8,7 +8,7 @@ use crate::bindings;
 use crate::file_system::FileSystem;
 use crate::inode_lock::{InodeLocked, Shared};
 use crate::iov_iter::IovIter;
-use crate::kiocb::{self, Io, Kiocb, KiocbOwner};
+use crate::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
@@ -107,8 +107,10 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         iocb: *mut bindings::kiocb,
         to: *mut bindings::iov_iter,
     ) -> isize {
+        let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
-        unsafe { kiocb::ret(T::read_iter(Kiocb::enter(iocb), IovIter::from_raw(to))) }
+        let (iocb, to) = unsafe { (Kiocb::enter(iocb, &call), IovIter::from_raw(to)) };
+        call.ret(T::read_iter(iocb, to))
     }
 
     /// # Safety
@@ -118,8 +120,10 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         iocb: *mut bindings::kiocb,
         from: *mut bindings::iov_iter,
     ) -> isize {
+        let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
-        unsafe { kiocb::ret(T::write_iter(Kiocb::enter(iocb), IovIter::from_raw(from))) }
+        let (iocb, from) = unsafe { (Kiocb::enter(iocb, &call), IovIter::from_raw(from)) };
+        call.ret(T::write_iter(iocb, from))
     }
 }
 

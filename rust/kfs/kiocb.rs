@@ -21,7 +21,11 @@
 //!   request ([`KiocbOwner::Private`]). Callers of a filesystem do not initialise it.
 //! * The count of direct I/O requests on the inode, which truncate waits for.
 //!
-//! The kiocb holds the file, and that holds the inode and the mount.
+//! The kiocb holds the file, and that holds the inode and the mount. And it lends memory: pages of
+//! an iterator that are not pinned are there until the request is answered, and no longer. A bio
+//! with such memory is counted as lent by the kiocb until it has come back; a request that is answered
+//! before, or a kiocb that is forgotten, stops the kernel: the memory would be used after it is
+//! gone.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -30,6 +34,7 @@ use crate::file_system::FileSystem;
 use crate::inode::Inode;
 use crate::inode_lock::{Exclusive, InodeLocked, Mode};
 use crate::page_cache::PageCache;
+use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, Range};
@@ -52,9 +57,11 @@ pub trait KiocbOwner: FileSystem {
 ///   uses it.
 /// - `private` of the kiocb is null, or comes from `F::Private::into_foreign` and is owned.
 /// - If `dio` is set, the inode counts a direct I/O request for this kiocb.
+/// - `lent` is the number of bios with memory of the request that may be in flight.
 pub struct Iocb<F: KiocbOwner> {
     kiocb: NonNull<bindings::kiocb>,
     dio: bool,
+    lent: Cell<u32>,
     _p: PhantomData<F>,
 }
 
@@ -235,9 +242,26 @@ impl<F: KiocbOwner> Iocb<F> {
         usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
     }
 
+    /// Counts a bio with memory of the request that is about to be submitted. Returns the lender.
+    #[inline]
+    pub(crate) fn lend(&self) -> *const bindings::kiocb {
+        // There is no room for so many bios.
+        self.lent.set(self.lent.get() + 1);
+        self.kiocb.as_ptr()
+    }
+
+    /// A bio that `lender` was returned for has ended.
+    #[inline]
+    pub(crate) fn give_back(&self, lender: *const bindings::kiocb) {
+        if ptr::eq(lender, self.kiocb.as_ptr()) {
+            self.lent.set(self.lent.get() - 1);
+        }
+    }
+
     /// Ends everything that hangs on the kiocb.
     #[inline]
     fn end(&mut self) {
+        assert!(self.lent.get() == 0, "bios use the memory of the request");
         let mut this = IocbMut(self);
         if !cfg!(mutant = "kfs-private-left") {
             drop(this.take_private());
@@ -315,9 +339,42 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     }
 }
 
+/// A call of `read_iter`, `write_iter` or `direct_IO`, by which its caller knows what has become of
+/// the [`Kiocb`].
+pub(crate) struct Call {
+    /// The kiocb was given back, or given away. If not, it was forgotten.
+    ended: Cell<bool>,
+}
+
+impl Call {
+    /// A call that begins.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Call {
+            ended: Cell::new(false),
+        }
+    }
+
+    /// The return value for the C caller.
+    #[inline]
+    pub(crate) fn ret<F: KiocbOwner>(&self, io: Result<Io<'_, F>>) -> isize {
+        let ret = match io {
+            Ok(Io::Done(iocb, count)) => {
+                drop(iocb);
+                count as isize
+            }
+            Ok(Io::Queued(_)) => -(bindings::EIOCBQUEUED as isize),
+            Err(error) => error.to_errno() as isize,
+        };
+        assert!(self.ended.get(), "a kiocb was forgotten");
+        ret
+    }
+}
+
 /// The kiocb of a call that is being made. `'a` is the time of the call, and stands for no other.
 pub struct Kiocb<'a, F: KiocbOwner> {
     iocb: Iocb<F>,
+    call: &'a Call,
     // Invariant, so that the life times of two calls are never taken for each other.
     _call: PhantomData<fn(&'a ()) -> &'a ()>,
     _not_send: NotThreadSafe,
@@ -333,12 +390,12 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     /// `-EIOCBQUEUED`, to its completion. The caller of the call must hold the file until the end
     /// of `'a` in any case.
     #[inline]
-    pub(crate) unsafe fn enter(kiocb: *mut bindings::kiocb) -> Self {
+    pub(crate) unsafe fn enter(kiocb: *mut bindings::kiocb, call: &'a Call) -> Self {
         // Not all callers initialise it: io_uring and loop do not.
         // SAFETY: By the requirement the kiocb is valid and not used by anybody else.
         unsafe { (*kiocb).private = ptr::null_mut() };
         // SAFETY: By the requirements, and `private` is null now.
-        unsafe { Self::from_raw(kiocb) }
+        unsafe { Self::from_raw(kiocb, call) }
     }
 
     /// Wraps the kiocb of a call of `direct_IO`.
@@ -348,7 +405,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     /// As for [`Kiocb::enter`]. The call must be made from within a call of `read_iter` or
     /// `write_iter` that has entered with this kiocb and has not used it since.
     #[inline]
-    pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
+    pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb, call: &'a Call) -> Self {
         Kiocb {
             iocb: Iocb {
                 // SAFETY: By the requirements it is valid, so that it is not null.
@@ -356,8 +413,11 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
                 // INVARIANT: By the requirements `private` is null as set by `enter`, or as left by
                 // its user: `end` has been called whenever that gave it back.
                 dio: false,
+                // INVARIANT: The same goes for bios.
+                lent: Cell::new(0),
                 _p: PhantomData,
             },
+            call,
             _call: PhantomData,
             _not_send: NotThreadSafe,
         }
@@ -389,12 +449,16 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         if self.is_sync() {
             return Err(self);
         }
-        let kiocb = self.iocb.kiocb;
+        let (kiocb, call) = (self.iocb.kiocb, self.call);
+        call.ended.set(true);
         // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
         let iocb = unsafe { ptr::read(&ManuallyDrop::new(self).iocb) };
 
         match f(AsyncKiocb(iocb)) {
-            Err(back) if back.0.kiocb == kiocb => Err(back.take_back()),
+            Err(back) if back.0.kiocb == kiocb => {
+                call.ended.set(false);
+                Err(back.take_back(call))
+            }
             // If another kiocb came back, dropping it completes that one. Ours has been taken.
             _ => Ok(Queued::new()),
         }
@@ -414,7 +478,10 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         // If the request gets queued, the kiocb is not ours any more.
         let this = ManuallyDrop::new(self);
         match call(this.iocb.kiocb.as_ptr()) {
-            ret if ret == -(bindings::EIOCBQUEUED as isize) => Ok(Io::Queued(Queued::new())),
+            ret if ret == -(bindings::EIOCBQUEUED as isize) => {
+                this.call.ended.set(true);
+                Ok(Io::Queued(Queued::new()))
+            }
             ret => {
                 let this = ManuallyDrop::into_inner(this);
                 match usize::try_from(ret) {
@@ -453,6 +520,7 @@ impl<F: KiocbOwner> Drop for Kiocb<'_, F> {
     #[inline]
     fn drop(&mut self) {
         self.iocb.end();
+        self.call.ended.set(true);
     }
 }
 
@@ -490,11 +558,12 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
 
     /// For [`Kiocb::queue`]: the kiocb of the call `'a` was not queued after all.
     #[inline]
-    fn take_back<'a>(self) -> Kiocb<'a, F> {
+    fn take_back(self, call: &Call) -> Kiocb<'_, F> {
         let this = ManuallyDrop::new(self);
         Kiocb {
             // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
             iocb: unsafe { ptr::read(&this.0) },
+            call,
             _call: PhantomData,
             _not_send: NotThreadSafe,
         }
@@ -549,17 +618,4 @@ pub enum Io<'a, F: KiocbOwner> {
     Done(Kiocb<'a, F>, usize),
     /// The request will be completed later, or has been already.
     Queued(Queued<'a>),
-}
-
-/// The return value for the C caller of `read_iter`, `write_iter` or `direct_IO`.
-#[inline]
-pub(crate) fn ret<F: KiocbOwner>(io: Result<Io<'_, F>>) -> isize {
-    match io {
-        Ok(Io::Done(iocb, count)) => {
-            drop(iocb);
-            count as isize
-        }
-        Ok(Io::Queued(_)) => -(bindings::EIOCBQUEUED as isize),
-        Err(error) => error.to_errno() as isize,
-    }
 }

@@ -286,13 +286,13 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         let size = bio.size() as u64;
         trace::dio_bio(self.iocb.inode(), bio.data(), size, bio.sector());
         self.issued += 1;
-        bio.submit(self.dio.clone());
+        bio.submit(self.dio.clone(), self.iocb);
     }
 
     /// Waits for what was issued so far.
     pub(super) fn dio_bio_wait(&mut self) {
         let bios = state::await_sync(self.dio, self.issued);
-        dio_bio_reap(bios, &mut self.request.outcome);
+        dio_bio_reap(bios, self.iocb, &mut self.request.outcome);
         state::resume(self.dio);
         self.issued = 0;
     }

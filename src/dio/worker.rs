@@ -327,17 +327,25 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
 }
 
 /// Reaps a bio: process context, as marking pages dirty sleeps (R5).
-fn dio_bio_complete<F: Filesystem>(bio: EndedBio<Dio<F>>, outcome: &mut Outcome<Error>) {
-    let (pos, result) = bio.complete();
+fn dio_bio_complete<F: Filesystem>(
+    bio: EndedBio<Dio<F>>,
+    iocb: &Iocb<F>,
+    outcome: &mut Outcome<Error>,
+) {
+    let (pos, result) = bio.complete(iocb);
     if let (Err(error), false) = (result, mutant!("bio-error-lost")) {
         outcome.fail(pos, error);
     }
 }
 
 /// Reaps bios.
-pub(super) fn dio_bio_reap<F: Filesystem>(mut bios: Bios<F>, outcome: &mut Outcome<Error>) {
+pub(super) fn dio_bio_reap<F: Filesystem>(
+    mut bios: Bios<F>,
+    iocb: &Iocb<F>,
+    outcome: &mut Outcome<Error>,
+) {
     while let (Some(bio), false) = (bios.pop(), mutant!("not-reaped")) {
-        dio_bio_complete(bio, outcome);
+        dio_bio_complete(bio, iocb, outcome);
     }
 }
 
@@ -365,7 +373,7 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
         Await::Retry(queued) => return Step::Retry(queued),
         Await::Ended(iocb, bios) => (iocb, bios),
     };
-    dio_bio_reap(bios, &mut request.outcome);
+    dio_bio_reap(bios, &iocb, &mut request.outcome);
     let result = dio_complete(iocb.as_mut(), &request, locked, is_retry);
     if !mutant!("kfs-private-left") {
         drop(iocb.as_mut().take_private());

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include "blocks.h"
+#include "buf.h"
+#include "env.h"
+#include "pattern.h"
+
+long free_blocks(void)
+{
+	struct statfs st;
+
+	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
+}
+
+long blocks_needed(unsigned int bs, off_t size)
+{
+	long data = (size + bs - 1) / bs, ptrs = bs / 4;
+	long n = data;
+
+	if (data > 12)
+		n++;
+	if (data > 12 + ptrs)
+		n += 1 + (data - 12 - ptrs + ptrs - 1) / ptrs;
+	return n;
+}
+
+int fill_up(struct vol *v, long left)
+{
+	const size_t most = 1 << 20;
+	int fd = vol_open("fill", O_CREAT | O_RDWR | O_APPEND);
+	char *buf = buf_alloc(most);
+	int err = 0;
+
+	if (fd < 0)
+		return fd;
+	while (free_blocks() > left && !err) {
+		size_t n = free_blocks() - left;
+		size_t len = n * v->bs > most ? most : n * v->bs;
+
+		/* pointers count too: near the end, block by block */
+		if (n < 64)
+			len = v->bs;
+		if (write(fd, buf, len) != (ssize_t)len)
+			err = -ENOSPC;
+		if (fsync(fd))
+			err = -errno;
+	}
+	close(fd);
+	return err;
+}
+
+/* Does each piece lie in one piece, and none behind the one before it? */
+static int check_pieces(struct vol *v, int fd, size_t piece, int nr)
+{
+	int blocks = piece / v->bs, last = 0, block, i;
+
+	for (i = 0; i < nr * blocks; i++, last = block) {
+		block = i;
+		if (ioctl(fd, FIBMAP, &block))
+			return -errno;
+		if (!block || (i && (block == last + 1) != (i % blocks != 0))) {
+			printf("# block %d of the file is at %d, the one before at %d\n",
+			       i, block, last);
+			return -ENOTUNIQ;
+		}
+	}
+	return 0;
+}
+
+int make_pieces(struct vol *v, const char *name, size_t piece, int nr)
+{
+	int fd = vol_open(name, O_CREAT | O_RDWR | O_DIRECT);
+	char *buf = buf_alloc(piece);
+	int err, i;
+
+	if (fd < 0)
+		return fd;
+	/* the last one first: blocks are looked for upwards */
+	for (i = nr - 1; i >= 0; i--) {
+		pattern_fill(buf, piece, i * piece, 1);
+		if (pwrite(fd, buf, piece, i * piece) != (ssize_t)piece)
+			return -EIO;
+	}
+	if (fsync(fd))
+		return -errno;
+	err = check_pieces(v, fd, piece, nr);
+	return err ? err : fd;
+}
+
+void route_and_fail(struct vol_map *a, const struct vol_map *b)
+{
+	int i, at;
+
+	for (i = 0; i < b->nr; i++) {
+		for (at = a->nr++; at && a->e[at - 1].sector > b->e[i].sector; at--)
+			a->e[at] = a->e[at - 1];
+		a->e[at] = b->e[i];
+		a->e[at].fails = true;
+	}
+}
+
+ssize_t count_of(ssize_t want, ssize_t n)
+{
+	return env_is_retryfs() || n != -EIO ? want : n;
+}

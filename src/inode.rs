@@ -5,7 +5,7 @@
 use crate::attributes::FileAttributes;
 use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::inode::{
-    Content, Device, FastSymlink, FileType, Inode as DiskInode, InodeFlags, Pointers,
+    has_no_link, Content, Device, FastSymlink, FileType, Inode as DiskInode, InodeFlags, Pointers,
 };
 use crate::ext2::run_cache::RunCache;
 use crate::ext2::{superblock, xattr};
@@ -21,7 +21,7 @@ use kernel::sync::{new_mutex, Mutex, SetOnce};
 use kfs::address_space::AddressSpaceOps;
 use kfs::buffer_head::BufferHead;
 use kfs::file::FileOps;
-use kfs::inode::{Attributes, CreatedInode, Iget, InodeInit};
+use kfs::inode::{Attributes, CreatedInode, Iget, InodeInit, NewInode};
 use kfs::inode_lock::Exclusive;
 use kfs::inode_operations::InodeOps;
 use kfs::misc::{random_u32, real_seconds};
@@ -129,15 +129,43 @@ pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
     }
     match sb.iget_locked(ino.into())? {
         Iget::Found(inode) => Ok(inode),
+        Iget::New(new) => read_new(sb, ino, new),
+    }
+}
+
+/// Returns the inode `ino`, of which it is not known that there is one: from a handle. May sleep.
+///
+/// `ESTALE` if no file can have that number, if the number is free, or if the inode has no link.
+/// What is in the inode table then is not looked at any further: it may be anything.
+pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
+    if !sb.data().geometry().is_file_ino(ino) {
+        return Err(ESTALE.into());
+    }
+    match sb.iget_locked(ino.into())? {
+        Iget::Found(inode) => Ok(inode),
         Iget::New(new) => {
-            let (buffer, offset) = read_table(sb, ino)?;
-            let mut bytes = [0; 128];
-            buffer.read(offset, &mut bytes)?;
-            let from = DiskInode::parse(&sb.data().layout(), ino, &bytes)?;
-            fill(&new, &from)?;
-            Ok(new.unlock_new_inode())
+            let is_free = !inodes::is_allocated(sb, ino)? && !mutant!("free-handle");
+            if is_free || has_no_link(&read_raw(sb, ino)?) {
+                return Err(ESTALE.into());
+            }
+            read_new(sb, ino, new)
         }
     }
+}
+
+/// The part of the inode table that is the inode `ino`.
+fn read_raw(sb: &SuperBlock, ino: u32) -> Result<[u8; 128]> {
+    let (buffer, offset) = read_table(sb, ino)?;
+    let mut bytes = [0; 128];
+    buffer.read(offset, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn read_new(sb: &SuperBlock, ino: u32, new: NewInode<RetryFs>) -> Result<ARef<Inode>> {
+    let bytes = read_raw(sb, ino)?;
+    let from = DiskInode::parse(&sb.data().layout(), ino, &bytes)?;
+    fill(&new, &from)?;
+    Ok(new.unlock_new_inode())
 }
 
 /// The buffer with the place of inode `ino` on the volume, and the byte offset in it.

@@ -94,6 +94,18 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     })
 }
 
+/// Whether the number `ino` is that of an inode, as the bitmap says. May sleep.
+pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
+    let geometry = sb.data().geometry();
+    let slot = geometry.inode_slot(ino)?;
+    nofs(|| {
+        let mut allocation = sb.data().allocation.lock();
+        let block = sb.data().layout().group(slot.group)?.inode_bitmap();
+        allocation.read_bitmap(sb, block)?;
+        Ok(bitmap::is_set(&allocation.bitmap, slot.index))
+    })
+}
+
 /// Allocates a number in one group. `None` when none is free.
 fn allocate_in(
     sb: &SuperBlock,

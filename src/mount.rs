@@ -57,6 +57,7 @@ impl FileSystem for RetryFs {
         let volume = KBox::try_pin_init(Volume::read(sb)?, GFP_KERNEL)?;
         volume.set_options(Options::default_of(&volume.superblock).with(given));
         sb.set_magic(MAGIC.into());
+        sb.set_export_operations();
         sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
         sb.set_max_links(LINKS_MAX.into());
         sb.set_time_range(i32::MIN.into(), i32::MAX.into(), 1_000_000_000);

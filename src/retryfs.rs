@@ -7,7 +7,7 @@
 //! * [`volume`], [`blocks`], [`inodes`] keep the state of a mount: superblock, group descriptors,
 //!   and the allocators on the bitmaps; [`unwritten`] what is not on the device yet.
 //! * [`file_map`], [`inode`], [`directory`] tie an inode in memory to its blocks on the device.
-//! * [`mount`], [`file`], [`namei`], [`attributes`] implement the operations tables of the VFS.
+//! * [`mount`], [`file`], [`namei`], [`attributes`], [`export`] implement the operations tables of the VFS.
 //!
 //! Locks are taken in this order: the inode lock (`i_rwsem`), a folio lock, the lock of the
 //! inode's block map ([`inode::InodeData`]) or that of blocks of extended attributes, the lock of the
@@ -24,6 +24,7 @@ mod attributes;
 mod blocks;
 mod dio;
 mod directory;
+mod export;
 mod ext2;
 mod fault;
 mod file;

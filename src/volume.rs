@@ -301,10 +301,13 @@ impl Volume {
         })
     }
 
-    /// Deals with a volume that turned out to be corrupt: writes one line to the log, marks the
-    /// volume to be checked, and does what the option `errors=` says.
+    /// Deals with a volume that turned out to be corrupt: writes one line to the log, tells who
+    /// listens (fanotify), marks the volume to be checked, and does what the option `errors=` says.
     pub(crate) fn corrupt(&self, sb: &SuperBlock, corrupt: &Corrupt) {
         pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
+        if !mutant!("corruption-untold") {
+            sb.report_metadata_error(corrupt.ino().map(u64::from), EUCLEAN);
+        }
         self.error(sb);
     }
 

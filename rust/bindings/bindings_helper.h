@@ -10,6 +10,7 @@
 #include <linux/bio.h>
 #include <linux/buffer_head.h>
 #include <linux/completion.h>
+#include <linux/exportfs.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
@@ -36,6 +37,7 @@ const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
 const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;
 const gfp_t KFS_CONST_GFP_NOWAIT = GFP_NOWAIT;
 const unsigned long KFS_CONST_SB_RDONLY = SB_RDONLY;
+const unsigned long KFS_CONST_SB_ACTIVE = SB_ACTIVE;
 const unsigned long KFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
 const unsigned long KFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;
 const fmode_t KFS_CONST_FMODE_NOWAIT = FMODE_NOWAIT;

@@ -208,6 +208,11 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
         self.sb.s_magic = magic as c_ulong;
     }
 
+    /// Sets the table for handles of inodes, which has to be one for `F`.
+    pub(crate) fn set_export_op(&mut self, ops: &'static bindings::export_operations) {
+        self.sb.s_export_op = ptr::from_ref(ops).cast();
+    }
+
     /// Sets the size of the largest possible file in bytes.
     pub fn set_maxbytes(&mut self, maxbytes: u64) {
         self.sb.s_maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);

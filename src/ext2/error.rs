@@ -61,6 +61,16 @@ impl Corrupt {
         }
     }
 
+    /// The number of the inode in which it was found; `None` if that is no matter of one inode.
+    pub(crate) const fn ino(&self) -> Option<u32> {
+        match self.place {
+            Place::Inode(ino) | Place::Directory { ino, .. } | Place::Xattr { ino, .. } => {
+                Some(ino)
+            }
+            Place::Superblock | Place::Group(_) => None,
+        }
+    }
+
     /// Like [`Corrupt::new`], with the value that is wrong.
     pub(crate) const fn found(place: Place, what: &'static str, found: u64) -> Self {
         Corrupt {

@@ -451,6 +451,11 @@ fn clear_extra_times(rest: &mut [u8], changed: [bool; 3]) {
     }
 }
 
+/// Whether `bytes`, an inode on the disk, has no link: a deleted one, or one that was never used.
+pub(crate) fn has_no_link(bytes: &[u8]) -> bool {
+    RawInode::ref_from_prefix(bytes).is_ok_and(|(raw, _)| raw.links.get() == 0)
+}
+
 fn parse_content(
     geometry: &Geometry,
     ino: u32,

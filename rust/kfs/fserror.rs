@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Errors of a filesystem, for who watches it: `FAN_FS_ERROR` of fanotify(7).
+//!
+//! Nothing here sleeps or waits for memory. The kernel has a reserve for reports, which is filled up
+//! again by a work item that drops references to inodes, and so may free blocks; who reports may
+//! hold the locks that this takes, and must make progress when memory is short. A report for which
+//! there is no memory is lost, and the kernel says so in its log.
+//!
+//! C header: [`include/linux/fserror.h`](srctree/include/linux/fserror.h)
+
+use crate::bindings;
+use crate::file_system::FileSystem;
+use crate::inode::Inode;
+use crate::super_block::SuperBlock;
+use core::ops::Range;
+use core::ptr;
+use kernel::prelude::*;
+use kernel::sync::rcu;
+
+/// Reports an error of the kind `what` in the bytes `range` of a file. Does not sleep.
+pub(crate) fn report_inode<F: FileSystem>(
+    inode: &Inode<F>,
+    what: bindings::fserror_type,
+    range: Range<u64>,
+    error: Error,
+) {
+    // SAFETY: The inode is valid, and belongs to that super block. The error is negative.
+    unsafe {
+        bindings::fserror_report(
+            inode.sb().as_ptr(),
+            inode.as_ptr(),
+            what,
+            range.start as i64,
+            range.end.saturating_sub(range.start),
+            error.to_errno(),
+            bindings::GFP_NOWAIT,
+        )
+    };
+}
+
+impl<F: FileSystem> SuperBlock<F> {
+    /// Tells who listens (fanotify) of an error in metadata: in those of the inode `ino`, or else in
+    /// those of the whole filesystem. An inode that is not in memory, or is being made, read or
+    /// freed, may not be named in the report. Does not sleep, and may be called with any lock held.
+    ///
+    /// While the filesystem is being mounted or unmounted nobody listens.
+    pub fn report_metadata_error(&self, ino: Option<u64>, error: Error) {
+        let sb = self.as_ptr();
+        // SAFETY: The flags may change at any time; a volatile read takes one of the values.
+        if unsafe { ptr::read_volatile(&raw const (*sb).s_flags) } & bindings::SB_ACTIVE == 0 {
+            return;
+        }
+        let _rcu = rcu::read_lock();
+        let inode = ino.map_or(ptr::null_mut(), |ino| {
+            // SAFETY: The super block is mounted, and the RCU read lock is held. This waits for no
+            // inode, as it might be the caller who reads or frees it.
+            unsafe { bindings::find_inode_by_ino_rcu(sb, ino) }
+        });
+        // SAFETY: The inode, if there is one, is of this super block and valid as long as the RCU
+        // read lock is held; the function takes a reference, or finds that it is being freed. It
+        // does not sleep with these flags. The error is negative.
+        unsafe {
+            bindings::fserror_report(
+                sb,
+                inode,
+                bindings::fserror_type_FSERR_METADATA,
+                0,
+                0,
+                error.to_errno(),
+                bindings::GFP_NOWAIT,
+            )
+        };
+    }
+}

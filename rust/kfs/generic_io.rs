@@ -106,6 +106,7 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner>(
 }
 
 /// How [`direct_write_fallback`] fails.
+#[derive(Clone, Copy)]
 pub enum FallbackError {
     /// The page cache took nothing (`EFAULT`, `ENOSPC`, `ENOMEM`, `EINTR`, ...).
     NotTaken(Error),

@@ -31,6 +31,7 @@
 
 use crate::bindings;
 use crate::file_system::FileSystem;
+use crate::fserror;
 use crate::inode::Inode;
 use crate::inode_lock::{Exclusive, InodeLocked, Mode};
 use crate::page_cache::PageCache;
@@ -190,26 +191,32 @@ impl<F: KiocbOwner> Iocb<F> {
         }
     }
 
-    /// Tells who listens (fanotify) that the device failed in the `len` bytes at the position.
-    pub fn report_dio_error(&self, is_write: bool, len: usize, error: Error) {
-        let inode = self.inode().as_ptr();
-        // SAFETY: The inode is valid, and belongs to that super block. May be called in process
-        // context, which this is: an `Iocb` is not used in interrupts.
-        unsafe {
-            bindings::fserror_report(
-                (*inode).i_sb,
-                inode,
-                if is_write {
-                    bindings::fserror_type_FSERR_DIRECTIO_WRITE
-                } else {
-                    bindings::fserror_type_FSERR_DIRECTIO_READ
-                },
-                self.pos(),
-                len as u64,
-                error.to_errno(),
-                bindings::GFP_NOFS,
-            )
+    /// Tells who listens (fanotify) that the device failed in the bytes `range` of the file, which
+    /// was read or written directly. Does not sleep.
+    pub fn report_dio_error(&self, is_write: bool, range: Range<u64>, error: Error) {
+        let what = if is_write {
+            bindings::fserror_type_FSERR_DIRECTIO_WRITE
+        } else {
+            bindings::fserror_type_FSERR_DIRECTIO_READ
         };
+        fserror::report_inode(self.inode(), what, range, error);
+    }
+
+    /// Writes to the log that the device failed at byte `pos` of the file, which was read or written
+    /// directly: for when the caller is told of the bytes before alone. Not more often than the
+    /// kernel's limit for messages.
+    pub fn log_dio_error(&self, is_write: bool, pos: u64, error: Error) {
+        // SAFETY: The argument is a string.
+        if unsafe { bindings::__printk_ratelimit(c"log_dio_error".as_char_ptr()) } != 0 {
+            pr_err!(
+                "{}: inode {}: direct {} cut short at byte {}: error {}\n",
+                self.inode().sb().id(),
+                self.inode().ino(),
+                if is_write { "write" } else { "read" },
+                pos,
+                error.to_errno()
+            );
+        }
     }
 
     /// Moves the end of the file behind the `count` bytes that are on the device at the position.

@@ -93,6 +93,7 @@ mod issue;
 mod nowait;
 mod outcome;
 mod policy;
+mod report;
 mod request;
 mod state;
 mod worker;

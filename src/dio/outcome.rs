@@ -9,8 +9,9 @@
 //! * nothing failed: everything that was issued, which may be less than was asked for if something
 //!   stopped the worker (no memory at that address, no space);
 //! * a bio failed: the bytes before the lowest one that did;
-//! * if that is no byte at all: the error. Otherwise the error is lost, as it is when read(2) or
-//!   write(2) are cut short; the caller meets it again when it goes on from there.
+//! * if that is no byte at all: the error. Otherwise the caller does not hear of it, as when read(2)
+//!   or write(2) are cut short, and meets it again when it goes on from there. Others may have to
+//!   be told: [`super::report`].
 //!
 //! A block that was allocated for the request has no old contents worth keeping, and what it had on
 //! the device before must not be seen. So in the new part of the file the count never ends inside a
@@ -24,6 +25,15 @@ pub(crate) const LEN_MAX: u32 = u32::MAX - 1;
 
 /// For [`Outcome::new_from`]: no block is new. No request is so long.
 const NONE: u32 = u32::MAX;
+
+/// What has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure<E> {
+    /// A bio: the device says so.
+    Bio(E),
+    /// What has to be done before there can be a bio.
+    Stopped(E),
+}
 
 /// Collects what happened to the parts of one request.
 ///
@@ -123,9 +133,12 @@ impl<E: Copy> Outcome<E> {
         }
     }
 
-    /// The lowest failure on the device, whether or not it is what the request returns: how far
-    /// into the request, and why.
-    pub(crate) fn failure(&self) -> Option<(u32, E)> {
-        self.failed
+    /// The lowest failure, whether or not it is what the request returns: its byte, and what.
+    pub(crate) fn failure(&self) -> Option<(u64, Failure<E>)> {
+        match (self.failed, self.stopped) {
+            (Some((pos, error)), _) => Some((self.start + u64::from(pos), Failure::Bio(error))),
+            (None, Some(error)) => Some((self.pos(), Failure::Stopped(error))),
+            (None, None) => None,
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::issue::{Issue, Locked};
 use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::policy::{self, Reason, Stop, Wait};
+use super::report;
 use super::request::{Armed, Bios, Dio, Request};
 use super::state::{self, BioList};
 use core::convert::Infallible;
@@ -397,11 +398,7 @@ fn dio_complete<F: Filesystem>(
     let count = result.unwrap_or(0);
     let is_write = request.op == Op::Write;
 
-    // That the device has no room at the moment (REQ_NOWAIT) is no failure of it.
-    let failure = request.outcome.failure();
-    if let Some((_, error)) = failure.filter(|&(_, error)| error != EAGAIN) {
-        iocb.report_dio_error(is_write, request.len as usize, error);
-    }
+    report::outcome(&iocb, is_write, &request.outcome, request.end(), count > 0);
     if let (true, Some(locked)) = (is_write, locked) {
         let end = match count {
             0 => request.i_size,

@@ -5,6 +5,8 @@
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::nowait;
+use super::outcome::Failure;
+use super::report;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::bdev::BlockDevice;
@@ -56,13 +58,13 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     let inside = locked.i_size_read().saturating_sub(iocb.pos() as u64);
     let inside = usize::try_from(inside).unwrap_or(usize::MAX);
     if inside == 0 || inside >= from.count() || mutant!("fallback-extends") {
-        return match (written, fall_back(&mut iocb, from, locked)) {
+        return match (written, fall_back(&mut iocb, from, locked, written)) {
             (0, Err(error)) => Err(error),
             (_, more) => Ok(Io::Done(iocb, written + more.unwrap_or(0))),
         };
     }
     let mut behind = from.duplicate();
-    let filled = from.limited(inside, |from| fall_back(&mut iocb, from, locked));
+    let filled = from.limited(inside, |from| fall_back(&mut iocb, from, locked, written));
     match (written, filled) {
         (0, Err(error)) => Err(error),
         (_, Ok(filled)) if filled == inside => {
@@ -99,7 +101,9 @@ fn extend_behind<'a, F: Filesystem>(
         Ok(Io::Done(iocb, written)) => (iocb, written),
         // An extend is not left to the retry.
         Ok(queued) => return queued,
-        Err((mut iocb, _)) => {
+        Err((mut iocb, error)) => {
+            // The worker takes it that the caller is told of the error.
+            report::log(&iocb, true, i_size as u64, Failure::Stopped(error));
             iocb.as_mut().set_pos(i_size);
             return Io::Done(iocb, 0);
         }
@@ -108,7 +112,7 @@ fn extend_behind<'a, F: Filesystem>(
     iocb.as_mut().set_pos(i_size + more as i64);
     from.advance(more);
     if written == 0 {
-        let more = fall_back(&mut iocb, from, locked).unwrap_or(0);
+        let more = fall_back(&mut iocb, from, locked, filled).unwrap_or(0);
         return Io::Done(iocb, more);
     }
     Io::Done(iocb, more)
@@ -138,10 +142,14 @@ fn is_for_page_cache<F: Filesystem>(
 /// back. What the page cache did not even take needs none of that: the blocks that it may have
 /// allocated are dirty zeroes in it, as after any buffered write, and perhaps what somebody stored
 /// there through a mapping.
+///
+/// `before` is how many bytes of the request have been written already: after these, the caller is
+/// not told of an error.
 fn fall_back<F: Filesystem>(
     iocb: &mut Kiocb<'_, F>,
     from: &mut IovIter<'_>,
     locked: &InodeLocked<F, Exclusive>,
+    before: usize,
 ) -> Result<usize> {
     let bits = BlockBits::new(locked.sb().blocksize_bits());
     let mut written = 0;
@@ -151,18 +159,27 @@ fn fall_back<F: Filesystem>(
         let end = pos + from.count() as u64;
         let (part, is_hole) = match next_part(locked, pos, end, bits) {
             Ok(part) => part,
-            Err(error) if written == 0 => return Err(error),
-            Err(_) => break,
+            Err(error) => {
+                let is_cut_short = before + written > 0;
+                report::tell(iocb, true, pos..end, Failure::Stopped(error), is_cut_short);
+                match written {
+                    0 => return Err(error),
+                    _ => break,
+                }
+            }
         };
         let len = (part.end - part.start) as usize;
 
         let result = from.limited(len, |from| direct_write_fallback(iocb, from, locked));
         match result {
             Ok(count) => written += count,
-            Err(FallbackError::NotOnDevice(_)) if !mutant!("fallback-kept") => {
-                undo(locked, part, is_hole, i_size, bits);
+            Err(error) => {
+                let is_cut_short = before + written > 0;
+                report::tell(iocb, true, part.clone(), error.into(), is_cut_short);
+                if matches!(error, FallbackError::NotOnDevice(_)) && !mutant!("fallback-kept") {
+                    undo(locked, part, is_hole, i_size, bits);
+                }
             }
-            Err(_) => {}
         }
         match result {
             Ok(count) if count == len => {}
@@ -171,6 +188,15 @@ fn fall_back<F: Filesystem>(
         }
     }
     Ok(written)
+}
+
+impl From<FallbackError> for Failure<Error> {
+    fn from(error: FallbackError) -> Self {
+        match error {
+            FallbackError::NotTaken(error) => Failure::Stopped(error),
+            FallbackError::NotOnDevice(error) => Failure::Bio(error),
+        }
+    }
 }
 
 /// The bytes from `pos` on, up to `end`, that are all in a hole, or all not. Says which.

@@ -18,7 +18,7 @@ mod outcome;
 mod policy;
 
 use extent::BlockBits;
-use outcome::Outcome;
+use outcome::{Failure, Outcome};
 use policy::{decide, Reason, Stop, Wait};
 use proptest::prelude::*;
 
@@ -108,6 +108,7 @@ fn an_error_while_issuing_cuts_short() {
     outcome.issued_to(4096);
     outcome.stop(-28);
     assert_eq!(outcome.count(K4), Ok(4096));
+    assert_eq!(outcome.failure(), Some((4096, Failure::Stopped(-28))));
 
     let mut outcome = Outcome::new(0);
     outcome.stop(-28);
@@ -124,7 +125,10 @@ fn a_failed_bio_cuts_short() {
     outcome.fail(6144, -5);
     // Blocks that were there before: to the byte.
     assert_eq!(outcome.count(K4), Ok(4096 - 512));
-    assert_eq!(outcome.failure(), Some((4096 - 512, -61)));
+    assert_eq!(outcome.failure(), Some((4096, Failure::Bio(-61))));
+    // It is lower than what stopped the worker.
+    outcome.stop(-28);
+    assert_eq!(outcome.failure(), Some((4096, Failure::Bio(-61))));
     outcome.fail(512, -6);
     assert_eq!(outcome.count(K4), Err(-6));
 }

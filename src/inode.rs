@@ -316,13 +316,25 @@ pub(crate) fn store(inode: &Inode) -> Result {
     };
     let (buffer, offset) = read_table(sb, ino)?;
     let inode_size = sb.data().geometry().inode_size() as usize;
-    // Inodes are at most as large as a block.
-    let mut bytes = nofs(|| KVec::from_elem(0u8, inode_size, GFP_KERNEL))?;
-    buffer.read(offset, &mut bytes)?;
+    // No memory is asked for here: an inode has to be written, or its deletion is lost. All fields
+    // are in the first bytes of even the largest inode.
+    let mut bytes = [0; 256];
+    let known = inode_size.min(bytes.len());
+    let bytes = bytes.get_mut(..known).unwrap_or_default();
+    buffer.read(offset, bytes)?;
     let new = data.new.load(ordering::Relaxed);
-    let changed = stored.store(ino, &mut bytes, new)?;
+    let changed = stored.store(ino, bytes, new)?;
     let start = changed.start;
     buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+    if new && !mutant!("inode-rest-kept") {
+        let mut done = known;
+        while done < inode_size {
+            const ZEROES: [u8; 256] = [0; 256];
+            let zeroes = ZEROES.get(..inode_size - done).unwrap_or(&ZEROES);
+            buffer.write(offset + done, zeroes)?;
+            done += zeroes.len();
+        }
+    }
     sb.data().mark_buffer_dirty(&buffer);
     data.new.store(false, ordering::Relaxed);
     Ok(())

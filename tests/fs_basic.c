@@ -15,6 +15,8 @@ VOL_FIXTURE(fs_basic);
 FIXTURE_VARIANT_ADD(fs_basic, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(fs_basic, bs2k) { .conf = VOL_2K };
 FIXTURE_VARIANT_ADD(fs_basic, bs4k) { .conf = VOL_4K };
+/* The format has no fields for the greater part of such an inode. */
+FIXTURE_VARIANT_ADD(fs_basic, large_inodes) { .conf = VOL_CONF(1024, 1024) };
 
 static int path_mkdir(const char *name)
 {
@@ -646,6 +648,56 @@ TEST_F(fs_basic, fsync_reaches_the_disk)
 	EXPECT_EQ(0, pclose(out));
 	EXPECT_PATTERN(buf, bs, 0, 6);
 	EXPECT_PATTERN(buf + bs, len - bs, bs, 5);
+}
+
+/* Where an inode lies on the device of the volume, in bytes, as debugfs(8) says. */
+static off_t inode_place(struct vol *v, ino_t ino)
+{
+	unsigned long block = 0, offset = 0;
+	char cmd[128];
+	FILE *out;
+
+	snprintf(cmd, sizeof(cmd), "debugfs -R 'imap <%lu>' %s 2>/dev/null", (unsigned long)ino, v->dev);
+	out = popen(cmd, "r");
+	if (!out)
+		return -errno;
+	if (fscanf(out, "%*[^\n] located at block %lu, offset %lx", &block, &offset) != 2)
+		block = 0;
+	pclose(out);
+	return block ? (off_t)block * v->bs + offset : -ENODATA;
+}
+
+/* A new inode has nothing of what an earlier one, of another system, left in its place. */
+TEST_F(fs_basic, nothing_is_left_of_an_inode)
+{
+	const size_t known = 160, len = self->v.isize, rest = len - known;
+	char *bytes = buf_alloc(len);
+	off_t place;
+	ino_t ino;
+	int fd;
+
+	if (len <= known)
+		SKIP(return, "inodes without a rest");
+	ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+	ino = inode("f");
+	ASSERT_EQ(0, unlink(vol_path("f")));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	place = inode_place(&self->v, ino);
+	ASSERT_LT(0, place);
+	fd = open(self->v.dev, O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(len, pread(fd, bytes, len, place));
+	memset(bytes + known, 0xaa, rest);
+	ASSERT_EQ(len, pwrite(fd, bytes, len, place));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_prefill("g", 0, 100, 2));
+	ASSERT_EQ(ino, inode("g"));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(len, pread(fd, bytes, len, place));
+	EXPECT_ZERO(bytes + known, rest, known);
+	close(fd);
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_TRUE(holds("g", 100, 2));
 }
 
 TEST_HARNESS_MAIN

@@ -85,17 +85,21 @@ impl Unwritten {
         });
     }
 
-    /// Marks what could not be written dirty again, and lets go of what is written. May sleep.
+    /// Marks what could not be written dirty again. May sleep.
     pub(crate) fn try_again(&self) {
         nofs(|| {
-            let mut held = self.held.lock();
+            let held = self.held.lock();
             for buffer in held.buffers.values() {
                 if buffer.has_write_error() {
                     buffer.mark_dirty();
                 }
             }
-            held.sweep();
         });
+    }
+
+    /// Lets go of what is written. May sleep.
+    pub(crate) fn sweep(&self) {
+        nofs(|| self.held.lock().sweep());
     }
 }
 

@@ -222,6 +222,7 @@ impl Volume {
         self.unwritten.try_again();
         let device = BlockDevice::of(sb);
         let synced = device.sync();
+        self.unwritten.sweep();
         self.check_device(sb);
         if !mutant!("sync-no-flush") {
             device.issue_flush()?;

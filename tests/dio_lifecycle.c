@@ -13,7 +13,7 @@
 #include <sys/statfs.h>
 
 #include "harness.h"
-#include "uring.h"
+#include "queue.h"
 
 #define LEN	(32 * KIB)
 
@@ -302,72 +302,8 @@ TEST_F(dio_lifecycle, read_only_with_a_read)
 	EXPECT_PATTERN(back, 2 * LEN, LEN, 2);
 }
 
-/* Two ways to have requests in flight. */
-enum { LIBAIO, IO_URING };
-
-struct queue {
-	int how;
-	aio_context_t ctx;
-	struct uring u;
-	struct iocb cb[2];
-	struct iovec iov[2];
-};
-
-static int queue_setup(struct queue *q, int how)
-{
-	q->how = how;
-	return how == LIBAIO ? aio_setup(2, &q->ctx) : uring_setup(&q->u, 2);
-}
-
-static int queue_submit(struct queue *q, int i, bool write, int fd, char *buf, off_t off)
-{
-	if (q->how == IO_URING) {
-		q->iov[i] = (struct iovec){ buf, LEN };
-		return uring_submit(&q->u, write, fd, &q->iov[i], 1, off, 0, i);
-	}
-	if (write)
-		aio_prep_write(&q->cb[i], fd, buf, LEN, off);
-	else
-		aio_prep_read(&q->cb[i], fd, buf, LEN, off);
-	return aio_submit_one(q->ctx, &q->cb[i]);
-}
-
-/* The result of a request that has ended, and which one that was; -EAGAIN. */
-static ssize_t queue_reap(struct queue *q, bool wait, unsigned int *i)
-{
-	struct io_event ev;
-	uint64_t data;
-	int n, res;
-
-	if (q->how == IO_URING) {
-		n = uring_reap(&q->u, wait, &data, &res);
-		*i = data;
-		return n == 1 ? res : n ? n : -EAGAIN;
-	}
-	n = aio_events(q->ctx, wait, 1, &ev, wait ? JOIN_SECONDS * 1000 : 0);
-	if (n != 1)
-		return n ? n : -EAGAIN;
-	*i = (struct iocb *)(uintptr_t)ev.obj - q->cb;
-	return ev.res;
-}
-
-/* Threads of io_uring issue its requests: only the counter tells when they have. */
-static bool issued(struct vol *v, const struct counters *before, unsigned int nr)
-{
-	struct timespec ms10 = { .tv_nsec = 10000000 };
-	struct counters now;
-	int i;
-
-	for (i = 0; env_is_retryfs() && i < 1000; i++) {
-		if (vol_counters(v, &now) || now.async == before->async + nr)
-			break;
-		nanosleep(&ms10, NULL);
-	}
-	return !env_is_retryfs() || i < 1000;
-}
-
 /* Nobody has the file open any more, but for the two requests. */
-static void last_close(struct __test_metadata *_metadata, struct vol *v, int how)
+static void last_close(struct __test_metadata *_metadata, struct vol *v, enum way how)
 {
 	char *buf = buf_alloc(2 * LEN);
 	struct counters c = {};
@@ -383,9 +319,9 @@ static void last_close(struct __test_metadata *_metadata, struct vol *v, int how
 		ASSERT_EQ(0, vol_counters(v, &c));
 	pattern_fill(buf, LEN, 0, 2);
 	ASSERT_EQ(0, vol_hold_routed(v));
-	ASSERT_EQ(0, queue_submit(&q, 0, true, fd, buf, 0));
-	ASSERT_EQ(0, queue_submit(&q, 1, false, fd, buf + LEN, LEN));
-	ASSERT_TRUE(issued(v, &c, 2));
+	ASSERT_EQ(0, queue_submit(&q, 0, true, fd, buf, LEN, 0));
+	ASSERT_EQ(0, queue_submit(&q, 1, false, fd, buf + LEN, LEN, LEN));
+	ASSERT_TRUE(queue_issued(v, &c, 2));
 	ASSERT_EQ(0, close(fd));
 	EXPECT_EQ(-EBUSY, vol_umount(v));
 	ASSERT_EQ(-EAGAIN, queue_reap(&q, false, &i));
@@ -404,14 +340,14 @@ static void last_close(struct __test_metadata *_metadata, struct vol *v, int how
 
 TEST_F(dio_lifecycle, last_close_libaio)
 {
-	last_close(_metadata, &self->v, LIBAIO);
+	last_close(_metadata, &self->v, ASYNC);
 }
 
 TEST_F(dio_lifecycle, last_close_io_uring)
 {
-	if (access("/proc/sys/kernel/io_uring_disabled", F_OK))
+	if (!queue_possible(URING))
 		SKIP(return, "a kernel without io_uring");
-	last_close(_metadata, &self->v, IO_URING);
+	last_close(_metadata, &self->v, URING);
 }
 
 static long free_blocks(void)
@@ -443,7 +379,7 @@ static long op_grow(void *arg)
 }
 
 /* Without name and descriptor, its blocks are still the request's, and nobody else's. */
-static void unlinked(struct __test_metadata *_metadata, struct vol *v, int how)
+static void unlinked(struct __test_metadata *_metadata, struct vol *v, enum way how)
 {
 	char *buf = buf_alloc(2 * LEN), *back = buf_alloc(MIB);
 	struct grower g = { .buf = buf_alloc(MIB) };
@@ -469,8 +405,8 @@ static void unlinked(struct __test_metadata *_metadata, struct vol *v, int how)
 		ASSERT_EQ(0, vol_counters(v, &c));
 	pattern_fill(buf, LEN, 0, 2);
 	ASSERT_EQ(0, vol_hold_routed(v));
-	ASSERT_EQ(0, queue_submit(&q, 0, true, fd, buf, 0));
-	ASSERT_TRUE(issued(v, &c, 1));
+	ASSERT_EQ(0, queue_submit(&q, 0, true, fd, buf, LEN, 0));
+	ASSERT_TRUE(queue_issued(v, &c, 1));
 	ASSERT_EQ(0, unlink(vol_path("f")));
 	ASSERT_EQ(0, close(fd));
 	EXPECT_EQ(with, free_blocks());
@@ -507,14 +443,14 @@ static void unlinked(struct __test_metadata *_metadata, struct vol *v, int how)
 
 TEST_F(dio_lifecycle, unlinked_libaio)
 {
-	unlinked(_metadata, &self->v, LIBAIO);
+	unlinked(_metadata, &self->v, ASYNC);
 }
 
 TEST_F(dio_lifecycle, unlinked_io_uring)
 {
-	if (access("/proc/sys/kernel/io_uring_disabled", F_OK))
+	if (!queue_possible(URING))
 		SKIP(return, "a kernel without io_uring");
-	unlinked(_metadata, &self->v, IO_URING);
+	unlinked(_metadata, &self->v, URING);
 }
 
 TEST_HARNESS_MAIN

@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The disk is taken out of the machine with requests in flight. What a failing device
+ * does is in dio_errors and dio_load: this one is not there any more, the block layer
+ * has taken it away from under the filesystem, and told that so.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "disk.h"
+#include "harness.h"
+#include "queue.h"
+
+#define LEN	(8 * KIB)
+#define NR	16	/* requests of each queue */
+#define REGION	(NR * LEN)
+
+FIXTURE(dio_removal) {
+	struct vol v;
+	struct disk disk;
+};
+
+FIXTURE_VARIANT(dio_removal) {
+	unsigned int sector;
+	struct vol_conf conf;
+};
+
+FIXTURE_VARIANT_ADD(dio_removal, bs1k) { .sector = 512, .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_removal, bs4k) { .sector = 4096, .conf = VOL_4K };
+
+FIXTURE_SETUP(dio_removal)
+{
+	int err = disk_up(&self->disk, SCSI_DEBUG, variant->sector, 16);
+
+	if (err == -ENOENT)
+		SKIP(return, "no such disks here");
+	ASSERT_EQ(0, err);
+	self->v.bs = variant->conf.bs;
+	self->v.isize = variant->conf.isize;
+	snprintf(self->v.dev, sizeof(self->v.dev), "%s", self->disk.node);
+	ASSERT_EQ(0, vol_mkfs(&self->v, &variant->conf));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+}
+
+FIXTURE_TEARDOWN(dio_removal)
+{
+	close_range(3, ~0U, 0);
+	if (self->v.mounted)
+		EXPECT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(0, disk_down(&self->disk));
+}
+
+/* Put the disk back, repair what had still to be written, and mount it. */
+static void bring_back(struct __test_metadata *_metadata, struct vol *v, struct disk *d)
+{
+	int status;
+
+	/* there is no device, and nobody to say so to: it works all the same */
+	ASSERT_EQ(0, vol_umount_soon(v));
+	ASSERT_EQ(0, disk_rescan(d));
+	snprintf(v->dev, sizeof(v->dev), "%s", d->node);
+	status = run(1, (const char *const[]){ "e2fsck", "-f", "-y", v->dev, NULL });
+	EXPECT_TRUE(status == 0 || status == 1);
+	EXPECT_EQ(0, vol_fsck(v));
+	ASSERT_EQ(0, vol_mount(v, env_fstype(), 0, NULL));
+}
+
+/* What the disk says while it goes is for the block layer to say; then it is EIO. */
+static bool is_gone(ssize_t res)
+{
+	return res == -EIO || res == -ENODEV;
+}
+
+/* Without a device: whatever needs it fails with EIO, by all ways. */
+static void check_gone(struct __test_metadata *_metadata, int fd, int uncached)
+{
+	char *buf = buf_alloc(2 * LEN);
+	enum way how;
+	int nr;
+
+	nr = way_setup(buf, 2 * LEN);
+	ASSERT_LT(0, nr);
+	for (how = SYNC; how < nr; how++) {
+		EXPECT_EQ(-EIO, do_read(how, fd, buf, LEN, 0));
+		EXPECT_EQ(-EIO, do_write(how, fd, buf, LEN, 0));
+		/* an extend */
+		EXPECT_EQ(-EIO, do_write(how, fd, buf, LEN, file_size(fd)));
+	}
+	EXPECT_EQ(-1, pread(uncached, buf, LEN, 0));
+	EXPECT_EQ(EIO, errno);
+}
+
+struct request {
+	char *buf;
+	off_t pos;
+	bool write;
+	ssize_t res;	/* -EINPROGRESS before its event */
+};
+
+/* Overwrites and reads by turns, of generation 1; the device takes its time. */
+static void fill_queue(struct __test_metadata *_metadata, struct queue *q, struct request *r,
+		       int fd, off_t base)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR; i++) {
+		r[i] = (struct request){ buf_alloc(LEN), base + i * LEN, i & 1, -EINPROGRESS };
+		if (r[i].write)
+			pattern_fill(r[i].buf, LEN, r[i].pos, 2);
+		ASSERT_EQ(0, queue_submit(q, i, r[i].write, fd, r[i].buf, LEN, r[i].pos));
+	}
+}
+
+static void drain_queue(struct __test_metadata *_metadata, struct queue *q, struct request *r)
+{
+	unsigned int n, i;
+	ssize_t res;
+
+	for (n = 0; n < NR; n++) {
+		res = queue_reap(q, true, &i);
+		ASSERT_GT(NR, i);
+		ASSERT_EQ(-EINPROGRESS, r[i].res) TH_LOG("request %u ended twice", i);
+		r[i].res = res;
+		EXPECT_TRUE(res == LEN || is_gone(res)) TH_LOG("request %u: %zd", i, res);
+		if (res == LEN && !r[i].write)
+			EXPECT_PATTERN(r[i].buf, LEN, r[i].pos, 1);
+	}
+	EXPECT_EQ(-EAGAIN, queue_reap(q, false, &i));
+}
+
+static void check_queue(struct __test_metadata *_metadata, const struct request *r)
+{
+	char *back = buf_alloc(LEN);
+	unsigned int i;
+
+	for (i = 0; i < NR; i++) {
+		ASSERT_EQ(LEN, vol_read("f", O_DIRECT, back, LEN, r[i].pos));
+		if (r[i].write && r[i].res == LEN)
+			EXPECT_PATTERN(back, LEN, r[i].pos, 2);
+		if (!r[i].write)
+			EXPECT_PATTERN(back, LEN, r[i].pos, 1);
+	}
+}
+
+static long op_delete(void *arg)
+{
+	return disk_delete(arg);
+}
+
+static unsigned int in_flight(const struct disk *d)
+{
+	unsigned int reads = 0, writes = 0;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/inflight", d->name);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%u %u", &reads, &writes) != 2)
+		reads = writes = 0;
+	fclose(f);
+	return reads + writes;
+}
+
+/*
+ * Both queues are full, and each command takes the disk as long as the driver lets it:
+ * it is taken away from under them.
+ */
+TEST_F(dio_removal, with_full_queues)
+{
+	const enum way how[] = { ASYNC, URING };
+	struct request r[2][NR];
+	struct task removal;
+	struct queue q[2];
+	int fd, bfd, i, nr;
+	struct stat st;
+
+	nr = queue_possible(URING) ? 2 : 1;
+	ASSERT_EQ(0, vol_prefill("f", 0, 2 * REGION, 1));
+	ASSERT_EQ(0, vol_prefill("g", 0, REGION, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("g", O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, bfd);
+	for (i = 0; i < nr; i++)
+		ASSERT_EQ(0, queue_setup(&q[i], how[i]));
+	ASSERT_EQ(0, disk_delay(&self->disk, 900000000));
+	for (i = 0; i < nr; i++)
+		fill_queue(_metadata, &q[i], r[i], fd, i * REGION);
+	ASSERT_LT(0, in_flight(&self->disk));
+	ASSERT_EQ(0, task_start(&removal, op_delete, &self->disk));
+	for (i = 0; i < nr; i++)
+		drain_queue(_metadata, &q[i], r[i]);
+	ASSERT_EQ(0, task_join(&removal, JOIN_SECONDS));
+
+	check_gone(_metadata, fd, bfd);
+	EXPECT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(2 * REGION, st.st_size);
+	for (i = 0; i < nr; i++)
+		EXPECT_EQ(0, queue_exit(&q[i]));
+	close(fd);
+	close(bfd);
+	ASSERT_EQ(0, disk_delay(&self->disk, 0));
+	bring_back(_metadata, &self->v, &self->disk);
+	for (i = 0; i < nr; i++)
+		check_queue(_metadata, r[i]);
+	EXPECT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(0, vol_fsck(&self->v));
+}
+
+/*
+ * A thread with a queue that is never empty: overwrites of one piece of the file, of
+ * growing generations, and a file of its own that it extends.
+ */
+struct worker {
+	struct queue q;
+	unsigned int id;
+	int fd, own;
+	off_t base;
+	uint64_t ok[NR], last[NR];
+	off_t end;
+	struct load *l;
+	const char *wrong;
+};
+
+#define WORKERS	4
+#define MOVES	400	/* requests before it goes, and after */
+
+struct load {
+	struct worker w[WORKERS];
+	unsigned long ended, failed, stop;
+};
+
+static unsigned long get(unsigned long *n)
+{
+	return __atomic_load_n(n, __ATOMIC_ACQUIRE);
+}
+
+static long work(void *arg)
+{
+	static __thread char *buf[NR];
+	struct worker *w = arg;
+	struct load *l = w->l;
+	bool busy[NR] = {};
+	unsigned int i, queued = 0;
+	ssize_t n;
+
+	for (i = 0; i < NR; i++)
+		buf[i] = buf_alloc(LEN);
+	do {
+		for (i = 0; i < NR && !get(&l->stop); i++) {
+			const off_t pos = i ? w->base + i * LEN : w->end;
+
+			if (busy[i])
+				continue;
+			pattern_fill(buf[i], LEN, pos, i ? ++w->last[i] : 1);
+			if (queue_submit(&w->q, i, true, i ? w->fd : w->own, buf[i], LEN, pos)) {
+				w->wrong = "a request was not taken";
+				return -EIO;
+			}
+			busy[i] = true;
+			queued++;
+		}
+		if (!queued)
+			break;
+		i = NR;
+		n = queue_reap(&w->q, true, &i);
+		if (i >= NR || !busy[i]) {
+			w->wrong = "an event of no request";
+			return n;
+		}
+		if (!is_gone(n) && (n <= 0 || n > (ssize_t)LEN))
+			w->wrong = "neither a count nor an error of the device";
+		if (w->wrong)
+			return n;
+		busy[i] = false;
+		queued--;
+		if (i && n == LEN)
+			w->ok[i] = w->last[i];
+		if (!i && n > 0)
+			w->end += n;
+		if (n < 0)
+			__atomic_add_fetch(&l->failed, 1, __ATOMIC_RELEASE);
+		__atomic_add_fetch(&l->ended, 1, __ATOMIC_RELEASE);
+	} while (true);
+	if (queue_reap(&w->q, false, &i) != -EAGAIN)
+		w->wrong = "more events than requests";
+	return w->wrong ? -EIO : 0;
+}
+
+/* Until so many have come; a load that stands still is found by the limit of the test. */
+static bool reaches(struct load *l, struct task *t, unsigned long *what, unsigned long nr)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+	int i;
+
+	while (get(what) < nr) {
+		for (i = 0; i < WORKERS; i++)
+			if (task_done(&t[i]))
+				return false;
+		nanosleep(&ms, NULL);
+	}
+	return true;
+}
+
+TEST_F_TIMEOUT(dio_removal, under_load, 600)
+{
+	struct load *l = calloc(1, sizeof(*l));
+	char *back = buf_alloc(LEN), name[16];
+	struct task t[WORKERS];
+	unsigned int i, id;
+	int fd, bfd;
+	off_t pos;
+
+	ASSERT_NE(NULL, l);
+	ASSERT_EQ(0, vol_prefill("f", 0, WORKERS * REGION, 1));
+	ASSERT_EQ(0, vol_prefill("g", 0, REGION, 1));
+	for (id = 0; id < WORKERS; id++) {
+		snprintf(name, sizeof(name), "own%u", id);
+		ASSERT_EQ(0, vol_prefill(name, 0, LEN, 1));
+	}
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("g", O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, bfd);
+	for (id = 0; id < WORKERS; id++) {
+		struct worker *w = &l->w[id];
+
+		snprintf(name, sizeof(name), "own%u", id);
+		*w = (struct worker){ .l = l, .id = id, .fd = fd, .base = id * REGION, .end = LEN };
+		for (i = 0; i < NR; i++)
+			w->ok[i] = w->last[i] = 1;
+		w->own = vol_open(name, O_RDWR | O_DIRECT);
+		ASSERT_LE(0, w->own);
+		ASSERT_EQ(0, queue_setup(&w->q, id & 1 && queue_possible(URING) ? URING : ASYNC));
+	}
+	for (id = 0; id < WORKERS; id++)
+		ASSERT_EQ(0, task_start(&t[id], work, &l->w[id]));
+	EXPECT_TRUE(reaches(l, t, &l->ended, MOVES));
+	EXPECT_EQ(0, l->failed);
+	EXPECT_EQ(0, disk_delete(&self->disk));
+	EXPECT_TRUE(reaches(l, t, &l->failed, MOVES));
+	__atomic_store_n(&l->stop, 1, __ATOMIC_RELEASE);
+	for (id = 0; id < WORKERS; id++) {
+		EXPECT_EQ(0, task_join(&t[id], JOIN_SECONDS))
+			TH_LOG("thread %u: %s", id, l->w[id].wrong ? l->w[id].wrong : "hangs");
+		EXPECT_EQ(0, queue_exit(&l->w[id].q));
+		close(l->w[id].own);
+	}
+	check_gone(_metadata, fd, bfd);
+	close(fd);
+	close(bfd);
+
+	bring_back(_metadata, &self->v, &self->disk);
+	for (id = 0; id < WORKERS; id++) {
+		struct worker *w = &l->w[id];
+
+		for (i = 1; i < NR; i++) {
+			uint64_t gen;
+
+			pos = w->base + i * LEN;
+			ASSERT_EQ(LEN, vol_read("f", O_DIRECT, back, LEN, pos));
+			/* what counted, or what was asked for after that, which may have come far */
+			for (gen = w->ok[i]; gen < w->last[i] && pattern_diff(back, LEN, pos, gen);)
+				gen++;
+			EXPECT_PATTERN(back, LEN, pos, gen);
+		}
+		/* how far that grew in the inode on the disk was for nobody to wait for */
+		snprintf(name, sizeof(name), "own%u", id);
+		ASSERT_EQ(LEN, vol_read(name, O_DIRECT, back, LEN, 0));
+		EXPECT_PATTERN(back, LEN, 0, 1);
+	}
+	EXPECT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(0, vol_fsck(&self->v));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "disk.h"
+#include "env.h"
+#include "pattern.h"
+
+#define CONFIG	"/sys/kernel/config"
+#define NULLB	CONFIG "/nullb/rfs"
+#define SCSI	"/sys/bus/pseudo/drivers/scsi_debug/"
+#define CHUNK	(1UL << 20)
+
+static const struct timespec ms20 = { .tv_nsec = 20000000 };
+
+static int put(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, strlen(value)) < 0)
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+static int put_number(const char *dir, const char *name, unsigned int value)
+{
+	char path[128], text[16];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(text, sizeof(text), "%u", value);
+	return put(path, text);
+}
+
+/* The only file that matches, which the kernel may still be about to make. */
+static int find(const char *pattern, char *name, size_t len)
+{
+	int i, err = -ENODEV;
+	glob_t found;
+
+	for (i = 0; i < 500 && err; i++) {
+		if (i)
+			nanosleep(&ms20, NULL);
+		if (!glob(pattern, 0, NULL, &found) && found.gl_pathc == 1) {
+			snprintf(name, len, "%s", strrchr(found.gl_pathv[0], '/') + 1);
+			err = 0;
+		}
+		globfree(&found);
+	}
+	return err;
+}
+
+/* modprobe(8) exits with 1 for a module that there is not. */
+static int load(const char *const argv[])
+{
+	return run(1, argv) ? -ENOENT : 0;
+}
+
+static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
+{
+	const char *const argv[] = { "modprobe", "-q", "null_blk", "nr_devices=0", NULL };
+	int err;
+
+	if (access("/sys/module/null_blk", F_OK) && load(argv))
+		return -ENOENT;
+	if (access(CONFIG "/nullb", F_OK))
+		mount("configfs", CONFIG, "configfs", 0, NULL);
+	if (mkdir(NULLB, 0755))
+		return errno == ENOENT ? -ENOENT : -errno;
+	err = put_number(NULLB, "memory_backed", 1);
+	if (!err)
+		err = put_number(NULLB, "size", mib);
+	if (!err)
+		err = put_number(NULLB, "blocksize", sector);
+	if (!err)
+		err = put_number(NULLB, "power", 1);
+	if (!err)
+		err = find("/sys/block/rfs", d->name, sizeof(d->name));
+	snprintf(d->node, sizeof(d->node), "/dev/%s", d->name);
+	return err;
+}
+
+/* The disk that is there, or is about to be. */
+static int scsi_debug_find(struct disk *d)
+{
+	struct stat st;
+	int err, i;
+
+	err = find(SCSI "adapter*/host*/target*/*:*/block/*", d->name, sizeof(d->name));
+	snprintf(d->node, sizeof(d->node), "/dev/%s", d->name);
+	for (i = 0; !err && i < 500 && stat(d->node, &st); i++)
+		nanosleep(&ms20, NULL);
+	return err;
+}
+
+static int scsi_debug_up(struct disk *d, unsigned int sector, unsigned int mib)
+{
+	char size[32], bytes[32];
+	const char *const sd[] = { "modprobe", "-q", "sd_mod", NULL };
+	const char *const argv[] = {
+		"modprobe", "-q", "scsi_debug", size, bytes, "delay=0", NULL
+	};
+
+	snprintf(size, sizeof(size), "dev_size_mb=%u", mib);
+	snprintf(bytes, sizeof(bytes), "sector_size=%u", sector);
+	run(1, sd);
+	if (load(argv))
+		return -ENOENT;
+	return scsi_debug_find(d);
+}
+
+static int remove_module(const char *name)
+{
+	const char *const argv[] = { "rmmod", name, NULL };
+	char path[64];
+	int i;
+
+	snprintf(path, sizeof(path), "/sys/module/%s", name);
+	/* whoever has just looked at the disk lets go of it in a moment */
+	for (i = 0; i < 500; i++) {
+		if (access(path, F_OK) || !run(1, argv))
+			return 0;
+		nanosleep(&ms20, NULL);
+	}
+	return -EBUSY;
+}
+
+static int clear(enum disk_kind kind)
+{
+	if (kind == SCSI_DEBUG)
+		return remove_module("scsi_debug");
+	if (access(NULLB, F_OK))
+		return 0;
+	put_number(NULLB, "power", 0);
+	return rmdir(NULLB) ? -errno : 0;
+}
+
+static int poison(const char *node, unsigned int mib)
+{
+	char *buf = buf_alloc(CHUNK);
+	int fd = open(node, O_WRONLY | O_DIRECT | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	poison_fill(buf, CHUNK);
+	while (mib-- && !err)
+		if (write(fd, buf, CHUNK) != CHUNK)
+			err = -EIO;
+	close(fd);
+	return err;
+}
+
+int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned int mib)
+{
+	int err;
+
+	*d = (struct disk){ .kind = kind };
+	/* what a killed test has left */
+	umount2(env_dir(), 0);
+	err = clear(kind);
+	if (err)
+		return err;
+	if (kind == NULL_BLK)
+		err = null_blk_up(d, sector, mib);
+	else
+		err = scsi_debug_up(d, sector, mib);
+	return err ? err : poison(d->node, mib);
+}
+
+int disk_down(struct disk *d)
+{
+	return clear(d->kind);
+}
+
+long disk_queue(const struct disk *d, const char *limit)
+{
+	char path[128];
+	long value;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/%s", d->name, limit);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	if (fscanf(f, "%ld", &value) != 1)
+		value = -EIO;
+	fclose(f);
+	return value;
+}
+
+int disk_delay(const struct disk *d, unsigned int ns)
+{
+	/* 0 in the one is no delay at all; 0 in the other leaves the first one as it is */
+	return ns ? put_number(SCSI, "ndelay", ns) : put_number(SCSI, "delay", 0);
+}
+
+int disk_delete(const struct disk *d)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/device/delete", d->name);
+	return put(path, "1");
+}
+
+int disk_rescan(struct disk *d)
+{
+	char host[32], path[64];
+	int err;
+
+	err = find(SCSI "adapter*/host*", host, sizeof(host));
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/sys/class/scsi_host/%s/scan", host);
+	err = put(path, "- - -");
+	return err ? err : scsi_debug_find(d);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Disks that drivers of the kernel make out of memory: they take memory that is
+ * less aligned than to a sector, and they can be taken away.
+ */
+#ifndef RFS_DISK_H
+#define RFS_DISK_H
+
+enum disk_kind {
+	NULL_BLK,	/* sectors of 512 bytes; memory aligned to 2 */
+	SCSI_DEBUG,	/* any sectors; memory aligned to 4; can be removed */
+};
+
+struct disk {
+	enum disk_kind kind;
+	char name[16];	/* "sda" */
+	char node[32];	/* "/dev/sda" */
+};
+
+/*
+ * A disk of @mib MiB full of poison, with sectors of @sector bytes. Also clears away
+ * what a killed test has left. 0, or -errno; -ENOENT where there is no such driver.
+ */
+int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned int mib);
+/* Nobody may use it any more. 0 or -errno. */
+int disk_down(struct disk *d);
+
+/* A number that sysfs has of its queue, as "dma_alignment"; -errno. */
+long disk_queue(const struct disk *d, const char *limit);
+
+/*
+ * SCSI_DEBUG: let each command take so long, in nanoseconds. Fails while there are
+ * commands in flight, with -EBUSY.
+ */
+int disk_delay(const struct disk *d, unsigned int ns);
+/* SCSI_DEBUG: take it out of the machine. Returns when the kernel has forgotten it. */
+int disk_delete(const struct disk *d);
+/* SCSI_DEBUG: find it again, with all that was written to it. It may have another name. */
+int disk_rescan(struct disk *d);
+
+#endif

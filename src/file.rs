@@ -62,7 +62,7 @@ impl FileOperations<RetryFs> for RegularFile {
         };
         drop(lock);
         match written {
-            Io::Done(iocb, bytes) if bytes > 0 => {
+            Io::Done(iocb, bytes) if bytes > 0 && !mutant!("submitter-no-sync") => {
                 let bytes = iocb.generic_write_sync(bytes)?;
                 Ok(Io::Done(iocb, bytes))
             }

@@ -7,10 +7,12 @@
 
 #include "disk.h"
 #include "harness.h"
+#include "pins.h"
 
 FIXTURE(dio_memory) {
 	struct vol v;
 	struct disk disk;
+	long pins;
 };
 
 FIXTURE_VARIANT(dio_memory) {
@@ -48,6 +50,7 @@ FIXTURE_SETUP(dio_memory)
 	snprintf(self->v.dev, sizeof(self->v.dev), "%s", self->disk.node);
 	ASSERT_EQ(0, vol_mkfs(&self->v, &variant->conf));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	self->pins = -1;
 }
 
 FIXTURE_TEARDOWN(dio_memory)
@@ -56,7 +59,18 @@ FIXTURE_TEARDOWN(dio_memory)
 	close_range(3, ~0U, 0);
 	EXPECT_EQ(0, vol_umount_soon(&self->v));
 	EXPECT_EQ(0, vol_fsck(&self->v));
+	if (self->pins >= 0)
+		EXPECT_TRUE(pins_return_to(self->pins));
 	EXPECT_EQ(0, disk_down(&self->disk));
+}
+
+/* The ring keeps its memory pinned, and what requests had pinned is to be given back. */
+static int ways(long *pins, void *mem, size_t len)
+{
+	int nr = way_setup(mem, len);
+
+	*pins = pins_held();
+	return *pins < 0 ? *pins : nr;
 }
 
 /* What statx(2) says is what the queue takes, and it is less than a sector. */
@@ -88,7 +102,7 @@ TEST_F(dio_memory, one_piece)
 	enum way how;
 	int fd, nr;
 
-	nr = way_setup(mem, room);
+	nr = ways(&self->pins, mem, room);
 	ASSERT_LT(0, nr);
 	for (i = 0; i < nr * ARRAY_SIZE(at) * ARRAY_SIZE(lens) * ARRAY_SIZE(place); i++) {
 		char *p = mem + at[i / nr % ARRAY_SIZE(at)];
@@ -138,7 +152,7 @@ TEST_F(dio_memory, less)
 	size_t i;
 	int fd, nr;
 
-	nr = way_setup(mem, len);
+	nr = ways(&self->pins, mem, len);
 	ASSERT_LT(0, nr);
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
@@ -201,7 +215,7 @@ TEST_F(dio_memory, pieces)
 	int fd, nr, n;
 	size_t pos;
 
-	nr = way_setup(mem, MEM);
+	nr = ways(&self->pins, mem, MEM);
 	ASSERT_LT(0, nr);
 	for (i = 0; i < ARRAY_SIZE(firsts) * nr; i++) {
 		how = i % nr;
@@ -252,11 +266,11 @@ TEST_F(dio_memory, smallest_pieces)
 	enum way how;
 	size_t i, nr, across;
 	ssize_t want;
-	int fd, ways;
+	int fd, kinds;
 
 	ASSERT_LT(0, segments);
-	ways = way_setup(mem, 64 * KIB);
-	ASSERT_LT(0, ways);
+	kinds = ways(&self->pins, mem, 64 * KIB);
+	ASSERT_LT(0, kinds);
 	ASSERT_EQ(0, vol_prefill("f", 0, 4 * s, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
@@ -269,7 +283,7 @@ TEST_F(dio_memory, smallest_pieces)
 		if (nr > MOST || (nr <= most && nr + across > most))
 			continue;
 		want = nr <= most ? s : -EINVAL;
-		for (how = SYNC; how < ways; how++) {
+		for (how = SYNC; how < kinds; how++) {
 			pattern_fill(back, s, s, 2 + how);
 			for (i = 0; i < nr; i++)
 				memcpy(iov[i].iov_base, back + i * (s / nr), s / nr);

@@ -8,11 +8,11 @@
 #include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "harness.h"
+#include "trace.h"
 
 VOL_FIXTURE(dio_proof);
 FIXTURE_VARIANT_ADD(dio_proof, bs1k) { .conf = VOL_1K };
@@ -454,31 +454,6 @@ TEST_F(dio_proof, block_that_comes_before_its_data)
 	munmap(map, page);
 }
 
-#define TRACING	"/sys/kernel/tracing/"
-
-static int trace_write(const char *file, const char *text)
-{
-	char path[128];
-	int err = 0;
-	int fd;
-
-	if (access(TRACING "trace", F_OK))
-		mount("tracefs", TRACING, "tracefs", 0, NULL);
-	snprintf(path, sizeof(path), TRACING "%s", file);
-	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-static void trace_clear(void)
-{
-	close(open(TRACING "trace", O_WRONLY | O_TRUNC | O_CLOEXEC));
-}
-
 /* R1: the kiocb is given back with nothing hanging on it. */
 TEST_F(dio_proof, private_is_null_at_the_end)
 {
@@ -505,7 +480,7 @@ TEST_F(dio_proof, private_is_null_at_the_end)
 		EXPECT_EQ(len, aio_do(&cb));
 	}
 	ASSERT_EQ(0, trace_write("events/kprobes/rfs_done/enable", "0"));
-	f = fopen(TRACING "trace", "re");
+	f = trace_open();
 	ASSERT_NE(NULL, f);
 	while (fgets(line, sizeof(line), f)) {
 		if (line[0] == '#' || !strstr(line, "rfs_done"))
@@ -573,7 +548,7 @@ TEST_F(dio_proof, the_retry_issues_nothing)
 	EXPECT_EQ(len, ev.res);
 	ASSERT_EQ(0, trace_write("events/block/block_bio_queue/enable", "0"));
 	ASSERT_EQ(0, trace_write("events/retryfs/enable", "0"));
-	f = fopen(TRACING "trace", "re");
+	f = trace_open();
 	ASSERT_NE(NULL, f);
 	while (fgets(line, sizeof(line), f)) {
 		if (line[0] == '#')

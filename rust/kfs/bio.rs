@@ -184,6 +184,9 @@ impl<T: BioOwner> Owned<T> {
     #[inline]
     fn release_pages(&mut self, mark_dirty: bool) {
         if self.is_pinned() {
+            if cfg!(mutant = "kfs-pin-leak") {
+                self.as_mut().bi_vcnt -= 1;
+            }
             // SAFETY: By the type invariants every page of every segment is pinned for us.
             unsafe { bindings::__bio_release_pages(self.0.as_ptr(), mark_dirty) };
             // INVARIANT: Nothing is pinned any more.
@@ -399,7 +402,7 @@ impl<T: BioOwner> Bio<T> {
             bv.bv_len -= cut;
             bytes -= cut;
             let gone = pages - self::pages(bv);
-            if pinned && gone != 0 {
+            if pinned && gone != 0 && !cfg!(mutant = "kfs-trim-leak") {
                 // SAFETY: A segment lies in one folio, every page of it was pinned once, and the
                 // last `gone` of them are not part of the bio any more.
                 unsafe {

@@ -353,6 +353,20 @@ int vol_route_writes(struct vol *v)
 	return load_table(&seg, 1);
 }
 
+int vol_route_flushes(struct vol *v)
+{
+	struct dm_seg seg = { .len = v->sectors, .type = "delay" };
+	char node[32];
+	int err;
+
+	err = hold_device(v, node, sizeof(node));
+	if (err)
+		return err;
+	snprintf(seg.params, sizeof(seg.params), "%s 0 0 %s 0 0 %s 0 0", env_dev(), env_dev(),
+		 node);
+	return load_table(&seg, 1);
+}
+
 int vol_hold_routed(struct vol *v)
 {
 	return fail("hold", dm_hold(HOLD));

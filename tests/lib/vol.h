@@ -83,6 +83,8 @@ int vol_route_behind(struct vol *v, const struct vol_map *map, const struct dm_s
 		     int nr);
 /* The same for all writes and no reads: what is on the device can be seen. */
 int vol_route_writes(struct vol *v);
+/* The same for flushes alone: data and metadata go straight to the device. */
+int vol_route_flushes(struct vol *v);
 int vol_hold_routed(struct vol *v);
 int vol_release_routed(struct vol *v);
 /* Make these sectors fail; all of the device when @map is NULL. */

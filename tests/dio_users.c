@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Direct I/O that does not come from read(2), write(2) or io_submit(2): splice,
- * the loop device and io_uring, whose memory is pages and not user addresses.
+ * the loop device and io_uring, whose memory is pages and not user addresses; the
+ * kernel's own reads; and a file that is swap space, with no i/o of ours at all.
  */
 #include <fcntl.h>
 #include <linux/loop.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
 
 #include "harness.h"
 #include "uring.h"
@@ -256,6 +260,146 @@ TEST_F(dio_users, io_uring_in_flight)
 	EXPECT_PATTERN(back, 2 * len, 0, 2);
 	EXPECT_PATTERN(back + 2 * len, len, 2 * len, 1);
 	uring_exit(&u);
+}
+
+/* sendfile(2) into a file that is open for direct I/O, of a file that is not. */
+TEST_F(dio_users, sendfile)
+{
+	const size_t len = 256 * KIB;
+	char *back = buf_alloc(2 * len);
+	size_t done;
+	int in, out;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	in = vol_open("f", O_RDONLY);
+	out = vol_open("g", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, in);
+	ASSERT_LE(0, out);
+	for (done = 0; done < len;) {
+		ssize_t n = sendfile(out, in, NULL, len - done);
+
+		ASSERT_LT(0, n) TH_LOG("%s", strerror(errno));
+		done += n;
+	}
+	ASSERT_EQ(len, pread(out, back, 2 * len, 0));
+	EXPECT_PATTERN(back, len, 0, 1);
+	/* what is not a whole sector is refused, as if it were written */
+	ASSERT_EQ(0, ftruncate(out, 0));
+	ASSERT_EQ(0, lseek(out, 0, SEEK_SET));
+	ASSERT_EQ(0, lseek(in, 0, SEEK_SET));
+	EXPECT_EQ(-1, sendfile(out, in, NULL, 100));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, file_size(out));
+}
+
+/*
+ * The kernel reads a module through the descriptor that it is given, into memory of
+ * its own. It is ours, which is there already: that comes to light after it was read
+ * and understood. Of half of it there is nothing to understand.
+ */
+TEST_F(dio_users, read_by_the_kernel)
+{
+	struct counters c0, c1;
+	ssize_t len;
+	char *buf;
+	int fd, in;
+
+	if (!env_is_retryfs() || !env_module())
+		SKIP(return, "RETRYFS_KO does not name a module");
+	in = open(env_module(), O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, in);
+	len = file_size(in);
+	ASSERT_LT(0, len);
+	buf = buf_alloc(len + 512);
+	ASSERT_EQ(len, read(in, buf, len));
+	fd = vol_open("m", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	len = (len + 511) & -512;
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	close(fd);
+	fd = vol_open("m", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	EXPECT_EQ(-1, syscall(SYS_finit_module, fd, "", 0));
+	EXPECT_EQ(EEXIST, errno);
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_LT(c0.requests_read, c1.requests_read);
+	ASSERT_EQ(0, truncate(vol_path("m"), len / 2 & -512));
+	EXPECT_EQ(-1, syscall(SYS_finit_module, fd, "", 0));
+	EXPECT_EQ(ENOEXEC, errno);
+	/* an end in a sector: the kernel asks for what there is, and that is not aligned */
+	ASSERT_EQ(0, truncate(vol_path("m"), (len / 2 & -512) - 100));
+	EXPECT_EQ(-1, syscall(SYS_finit_module, fd, "", 0));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+static long swap_used(void)
+{
+	char line[256];
+	long used = -1;
+	FILE *f;
+
+	f = fopen("/proc/swaps", "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (strstr(line, "/swap"))
+			sscanf(line, "%*s %*s %*d %ld", &used);
+	if (f)
+		fclose(f);
+	return used;
+}
+
+/*
+ * A file as swap space: the kernel asks where its blocks are, and goes to the device
+ * without us. What would change them is refused as long.
+ */
+TEST_F(dio_users, swapfile)
+{
+	const char *const mkswap[] = { "mkswap", "-q", vol_path("swap"), NULL };
+	const size_t len = 4 * MIB, used = MIB;
+	char *buf = buf_alloc(len), *mem;
+	struct iocb cb;
+	long out;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("swap", 0, len, 1));
+	ASSERT_EQ(0, chmod(vol_path("swap"), 0600));
+	ASSERT_EQ(0, run(0, mkswap));
+	fd = vol_open("swap", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	if (swapon(vol_path("swap"), 0)) {
+		if (errno == ENOSYS)
+			SKIP(return, "a kernel without swap");
+		ASSERT_EQ(0, errno);
+	}
+	/* nothing is asserted until it is off: what is swap space cannot be cleared away */
+	EXPECT_EQ(-1, pwrite(fd, buf, 4096, len / 2));
+	EXPECT_EQ(ETXTBSY, errno);
+	aio_prep_write(&cb, fd, buf, 4096, len / 2);
+	EXPECT_EQ(-ETXTBSY, aio_do(&cb));
+	EXPECT_EQ(-1, ftruncate(fd, 0));
+	EXPECT_EQ(ETXTBSY, errno);
+	EXPECT_EQ(-1, unlink(vol_path("swap")));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(4096, pread(fd, buf, 4096, len / 2));
+	EXPECT_PATTERN(buf, 4096, len / 2, 1);
+	mem = mmap(NULL, used, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT_NE(MAP_FAILED, mem);
+	pattern_fill(mem, used, 0, 2);
+	EXPECT_EQ(0, madvise(mem, used, MADV_PAGEOUT));
+	out = swap_used();
+	EXPECT_LT(0, out);
+	EXPECT_PATTERN(mem, used / 2, 0, 2);
+	EXPECT_EQ(0, swapoff(vol_path("swap")));
+	EXPECT_PATTERN(mem, used, 0, 2);
+	EXPECT_EQ(4096, pwrite(fd, buf, 4096, len / 2));
+
+	/* there is no device behind a hole */
+	ASSERT_EQ(0, ftruncate(fd, len / 2));
+	ASSERT_EQ(0, ftruncate(fd, len));
+	ASSERT_EQ(0, run(0, mkswap));
+	EXPECT_EQ(-1, swapon(vol_path("swap"), 0));
+	EXPECT_EQ(EINVAL, errno);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

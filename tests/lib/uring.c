@@ -16,29 +16,35 @@ static void *ring_map(int fd, size_t len, uint64_t off)
 int uring_setup(struct uring *u, unsigned int entries)
 {
 	struct io_uring_params p = {};
+
+	return uring_setup_params(u, entries, &p);
+}
+
+int uring_setup_params(struct uring *u, unsigned int entries, struct io_uring_params *p)
+{
 	size_t sq_len, cq_len;
 	char *ring;
 
-	u->fd = syscall(SYS_io_uring_setup, entries, &p);
+	u->fd = syscall(SYS_io_uring_setup, entries, p);
 	if (u->fd < 0)
 		return -errno;
-	u->entries = p.sq_entries;
-	sq_len = p.sq_off.array + p.sq_entries * sizeof(unsigned int);
-	cq_len = p.cq_off.cqes + p.cq_entries * sizeof(struct io_uring_cqe);
+	u->entries = p->sq_entries;
+	sq_len = p->sq_off.array + p->sq_entries * sizeof(unsigned int);
+	cq_len = p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe);
 	/* All kernels that have retryfs have IORING_FEAT_SINGLE_MMAP. */
 	ring = ring_map(u->fd, sq_len > cq_len ? sq_len : cq_len, IORING_OFF_SQ_RING);
-	u->sqes = ring_map(u->fd, p.sq_entries * sizeof(*u->sqes), IORING_OFF_SQES);
+	u->sqes = ring_map(u->fd, p->sq_entries * sizeof(*u->sqes), IORING_OFF_SQES);
 	if (ring == MAP_FAILED || (void *)u->sqes == MAP_FAILED) {
 		close(u->fd);
 		return -ENOMEM;
 	}
-	u->sq_tail = (void *)(ring + p.sq_off.tail);
-	u->sq_mask = (void *)(ring + p.sq_off.ring_mask);
-	u->sq_array = (void *)(ring + p.sq_off.array);
-	u->cq_head = (void *)(ring + p.cq_off.head);
-	u->cq_tail = (void *)(ring + p.cq_off.tail);
-	u->cq_mask = (void *)(ring + p.cq_off.ring_mask);
-	u->cqes = (void *)(ring + p.cq_off.cqes);
+	u->sq_tail = (void *)(ring + p->sq_off.tail);
+	u->sq_mask = (void *)(ring + p->sq_off.ring_mask);
+	u->sq_array = (void *)(ring + p->sq_off.array);
+	u->cq_head = (void *)(ring + p->cq_off.head);
+	u->cq_tail = (void *)(ring + p->cq_off.tail);
+	u->cq_mask = (void *)(ring + p->cq_off.ring_mask);
+	u->cqes = (void *)(ring + p->cq_off.cqes);
 	return 0;
 }
 

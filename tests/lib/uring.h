@@ -19,6 +19,8 @@ struct uring {
 
 /* 0 or -errno; -ENOSYS or -EPERM where there is none. */
 int uring_setup(struct uring *u, unsigned int entries);
+/* The same with flags: all but those that change what entries look like. */
+int uring_setup_params(struct uring *u, unsigned int entries, struct io_uring_params *p);
 void uring_exit(struct uring *u);
 int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
 		 int nr, uint64_t off, int rwf, uint64_t data);

@@ -30,6 +30,10 @@ FIXTURE_VARIANT_ADD(dio_memory, null_blk_bs4k) {
 	.kind = NULL_BLK, .sector = 512, .align = 2, .conf = VOL_4K,
 };
 
+FIXTURE_VARIANT_ADD(dio_memory, pages_bs2k) {
+	.kind = NULL_BLK_PAGES, .sector = 512, .align = 2, .conf = VOL_2K,
+};
+
 FIXTURE_VARIANT_ADD(dio_memory, scsi_s512_bs2k) {
 	.kind = SCSI_DEBUG, .sector = 512, .align = 4, .conf = VOL_2K,
 };
@@ -204,6 +208,23 @@ static int cut(struct iovec *iov, char *mem, unsigned int align, size_t first, s
 	return nr;
 }
 
+/* The same for a device that goes from page to page: the first piece ends with one. */
+static int cut_pages(struct iovec *iov, char *mem, unsigned int align, size_t len)
+{
+	size_t n;
+	int nr;
+
+	mem += 5 * align;
+	for (nr = 0; len; len -= n, nr++) {
+		n = nr ? 4096 * (1 + nr % 3) : 4096 - 5 * align;
+		if (n > len)
+			n = len;
+		iov[nr] = (struct iovec){ mem, n };
+		mem += n + 4096;
+	}
+	return nr;
+}
+
 TEST_F(dio_memory, pieces)
 {
 	enum { TOTAL = 256 * 1024, MEM = 512 * 1024 };
@@ -219,8 +240,11 @@ TEST_F(dio_memory, pieces)
 	ASSERT_LT(0, nr);
 	for (i = 0; i < ARRAY_SIZE(firsts) * nr; i++) {
 		how = i % nr;
-		n = cut(iov, mem, variant->align, firsts[i / nr], TOTAL);
-		ASSERT_LT(32, n);
+		if (variant->kind == NULL_BLK_PAGES)
+			n = cut_pages(iov, mem, variant->align, TOTAL);
+		else
+			n = cut(iov, mem, variant->align, firsts[i / nr], TOTAL);
+		ASSERT_LT(30, n);
 		/* as many as one call takes */
 		ASSERT_GE(ARRAY_SIZE(iov), n);
 		fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
@@ -253,7 +277,8 @@ TEST_F(dio_memory, pieces)
 
 /*
  * One sector in the smallest pieces that there are. If these are more than the device
- * takes at once, or a bio has room for, it cannot be cut: EINVAL.
+ * takes at once, or a bio has room for, it cannot be cut: EINVAL. To a device that
+ * goes from page to page there may be one piece.
  */
 TEST_F(dio_memory, smallest_pieces)
 {
@@ -282,7 +307,7 @@ TEST_F(dio_memory, smallest_pieces)
 		/* one that lies across pages may or may not count as two */
 		if (nr > MOST || (nr <= most && nr + across > most))
 			continue;
-		want = nr <= most ? s : -EINVAL;
+		want = nr <= (variant->kind == NULL_BLK_PAGES ? 1 : most) ? s : -EINVAL;
 		for (how = SYNC; how < kinds; how++) {
 			pattern_fill(back, s, s, 2 + how);
 			for (i = 0; i < nr; i++)
@@ -304,6 +329,70 @@ TEST_F(dio_memory, smallest_pieces)
 	EXPECT_PATTERN(back, s, 0, 1);
 	ASSERT_EQ(2 * s, pread(fd, mem, 2 * s, 2 * s));
 	EXPECT_PATTERN(mem, 2 * s, 2 * s, 1);
+}
+
+/*
+ * What a device takes that goes from page to page: gaps between whole sectors, where
+ * it can be cut, and no others. A request with these fails as a whole, or where it
+ * came to; what counts is there, and nothing else. The others take all of them.
+ */
+TEST_F(dio_memory, gaps)
+{
+	enum { TOTAL = 128 * 1024, MEM = 512 * 1024 };
+	char *mem = buf_alloc(MEM), *back = buf_alloc(TOTAL), *want = buf_alloc(TOTAL);
+	static struct iovec iov[1024];
+	const size_t s = variant->sector;
+	size_t pos, size;
+	enum way how;
+	int fd, nr, n, i, odd;
+	ssize_t ret;
+
+	nr = ways(&self->pins, mem, MEM);
+	ASSERT_LT(0, nr);
+	for (i = 0; i < 4 * nr; i++) {
+		how = i % nr;
+		odd = i / nr % 2;
+		fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
+		ASSERT_LE(0, fd);
+		size = i / nr / 2 ? TOTAL : 0;
+		pattern_fill(want, TOTAL, 0, 1);
+		ASSERT_EQ(size, pwrite(fd, want, size, 0));
+		if (odd)
+			n = cut(iov, mem, variant->align, 333, TOTAL);
+		else if (s == 512)
+			n = way_cut(iov, mem, variant->align, TOTAL);
+		else
+			n = cut(iov, mem, s, 1, TOTAL);
+		ASSERT_GT(ARRAY_SIZE(iov), n);
+		pattern_fill(back, TOTAL, 0, 2);
+		for (pos = 0, n = 0; pos < TOTAL; pos += iov[n++].iov_len)
+			memcpy(iov[n].iov_base, back + pos, iov[n].iov_len);
+		ret = way_rw(how, true, fd, iov, n, 0, 0);
+		if (odd && variant->kind == NULL_BLK_PAGES) {
+			ASSERT_TRUE(ret == -EINVAL || (ret >= 0 && ret < TOTAL && !(ret % s)))
+				TH_LOG("how %d: %zd", how, ret);
+		} else {
+			ASSERT_EQ(TOTAL, ret);
+		}
+		ret = ret < 0 ? 0 : ret;
+		ASSERT_EQ(size > ret ? size : ret, file_size(fd));
+		ASSERT_EQ(size > ret ? size : ret, pread(fd, back, TOTAL, 0));
+		EXPECT_PATTERN(back, ret, 0, 2);
+		/* of what does not count, some may have come to the device all the same */
+		for (pos = ret; pos < size; pos += 512)
+			ASSERT_TRUE(pattern_stamped(back + pos, pos, 1) ||
+				    pattern_stamped(back + pos, pos, 2));
+		if (!size)
+			ASSERT_EQ(0, ftruncate(fd, TOTAL));
+		ret = way_rw(how, false, fd, iov, n, 0, 0);
+		/* a hole needs no device */
+		if (odd && variant->kind == NULL_BLK_PAGES && size) {
+			ASSERT_TRUE(ret == -EINVAL || (ret >= 0 && ret < TOTAL));
+		} else {
+			ASSERT_LT(0, ret);
+		}
+		close(fd);
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -83,6 +83,8 @@ static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 		err = put_number(NULLB, "size", mib);
 	if (!err)
 		err = put_number(NULLB, "blocksize", sector);
+	if (!err && d->kind == NULL_BLK_PAGES)
+		err = put_number(NULLB, "virt_boundary", 1);
 	if (!err)
 		err = put_number(NULLB, "power", 1);
 	if (!err)
@@ -172,10 +174,10 @@ int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned i
 	err = clear(kind);
 	if (err)
 		return err;
-	if (kind == NULL_BLK)
-		err = null_blk_up(d, sector, mib);
-	else
+	if (kind == SCSI_DEBUG)
 		err = scsi_debug_up(d, sector, mib);
+	else
+		err = null_blk_up(d, sector, mib);
 	return err ? err : poison(d->node, mib);
 }
 

@@ -8,6 +8,7 @@
 
 enum disk_kind {
 	NULL_BLK,	/* sectors of 512 bytes; memory aligned to 2 */
+	NULL_BLK_PAGES,	/* the same, and each transfer in whole pages but for its ends */
 	SCSI_DEBUG,	/* any sectors; memory aligned to 4; can be removed */
 };
 

@@ -26,11 +26,16 @@ VOL_FIXTURE(dio_limits);
 FIXTURE_VARIANT_ADD(dio_limits, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
 FIXTURE_VARIANT_ADD(dio_limits, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
 
-static volatile sig_atomic_t xfsz;
+static int signals;
 
-static void count_xfsz(int sig)
+static void count_signal(int sig)
 {
-	xfsz++;
+	__atomic_add_fetch(&signals, 1, __ATOMIC_RELAXED);
+}
+
+static int xfsz(void)
+{
+	return __atomic_load_n(&signals, __ATOMIC_RELAXED);
 }
 
 /* RLIMIT_FSIZE: up to there, and then EFBIG, with a signal to who makes the call. */
@@ -44,25 +49,25 @@ TEST_F(dio_limits, rlimit)
 
 	nr = way_setup(mem, 16 * bs);
 	ASSERT_LT(0, nr);
-	signal(SIGXFSZ, count_xfsz);
+	signal(SIGXFSZ, count_signal);
 	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
 	for (how = SYNC; how < nr; how++) {
 		fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
 		pattern_fill(mem, 16 * bs, 0, 1 + how);
-		old = xfsz;
+		old = xfsz();
 		ASSERT_EQ(limit, do_write(how, fd, mem, 16 * bs, 0));
 		EXPECT_EQ(limit, file_size(fd));
-		ASSERT_EQ(old, xfsz);
+		ASSERT_EQ(old, xfsz());
 		/* the same inside, and over it from inside */
 		ASSERT_EQ(limit, do_write(how, fd, mem, limit, 0));
 		ASSERT_EQ(512, do_write(how, fd, mem + 8 * bs, 2 * bs, 8 * bs));
-		ASSERT_EQ(old, xfsz);
+		ASSERT_EQ(old, xfsz());
 		/* at it and behind it; threads of a ring have no use for a signal */
 		ASSERT_EQ(-EFBIG, do_write(how, fd, mem, 512, limit));
 		ASSERT_EQ(-EFBIG, do_write(how, fd, mem, bs, 64 * bs));
 		if (how < URING)
-			ASSERT_EQ(old + 2, xfsz);
+			ASSERT_EQ(old + 2, xfsz());
 		ASSERT_EQ(-EFBIG, way_rw(how, true, fd, &(struct iovec){ mem, 512 }, 1, 0,
 					 RWF_APPEND));
 		ASSERT_EQ(limit, file_size(fd));
@@ -84,7 +89,7 @@ TEST_F(dio_limits, rlimit_in_a_sector)
 		SKIP(return, "ext4 goes on through the page cache");
 	nr = way_setup(mem, 16 * KIB);
 	ASSERT_LT(0, nr);
-	signal(SIGXFSZ, count_xfsz);
+	signal(SIGXFSZ, count_signal);
 	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &lim));
 	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);

@@ -3,7 +3,7 @@
 //! Attributes of inodes: `chmod(2)`, `chown(2)`, `truncate(2)`, `statx(2)`.
 
 use crate::ext2::inode::InodeFlags;
-use crate::file::FileAddressSpace;
+use crate::file::zero_rest_of_block;
 use crate::{file_map, Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
 use kfs::bdev::BlockDevice;
@@ -64,7 +64,7 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
         inode.dio_wait();
     }
     // What lies in the last block behind the old or the new end must not come into sight later.
-    inode.block_truncate_page::<FileAddressSpace>(size.min(inode.i_size_read()))?;
+    zero_rest_of_block(inode, size.min(inode.i_size_read()))?;
     inode.truncate_setsize(size, || {
         file_map::truncate(inode, size).map_err(|fault| fault.report(inode.sb()))
     })?;

@@ -4,11 +4,13 @@
 
 use crate::ext2::block_map::Mapping;
 use crate::fault;
-use crate::{dio, file_map, Inode, InodeLocked, RetryFs, SuperBlock};
+use crate::file_map::Unfreed;
+use crate::{dio, fallocate, file_map, Inode, InodeLocked, RetryFs, SuperBlock};
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::address_space::{AddressSpaceOperations, Mapped};
 use kfs::bio_arc::BioArc;
-use kfs::file::FileOperations;
+use kfs::file::{File, FileOperations};
 use kfs::generic_io::{__generic_file_write_iter, generic_file_read_iter, generic_write_checks};
 use kfs::inode_lock::{Exclusive, Mode};
 use kfs::iov_iter::IovIter;
@@ -50,7 +52,7 @@ impl FileOperations<RetryFs> for RegularFile {
                 return Err(EAGAIN);
             }
             direct_writes_wait(&lock);
-            lock.block_truncate_page::<FileAddressSpace>(size)?;
+            zero_rest_of_block(&lock, size)?;
         }
         if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
             direct_writes_wait(&lock);
@@ -69,6 +71,17 @@ impl FileOperations<RetryFs> for RegularFile {
             other => Ok(other),
         }
     }
+
+    fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
+        fallocate::punch_hole(file, range)
+    }
+}
+
+/// Zeroes what follows byte `from` in its block, in the page cache. Nothing happens when `from` is
+/// the begin of a block, and nothing is allocated for a hole. May sleep.
+pub(crate) fn zero_rest_of_block(inode: &InodeLocked<Exclusive>, from: u64) -> Result {
+    let end = from.next_multiple_of(inode.sb().blocksize() as u64);
+    inode.zero_part_of_block::<FileAddressSpace>(from..end)
 }
 
 /// Waits until no direct write is under way.
@@ -179,7 +192,9 @@ impl dio::Filesystem for RetryFs {
     }
 
     fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) {
-        if let Err(fault) = file_map::punch(inode, block, len) {
+        let blocks = block..block + u64::from(len);
+        // What is in them must not be seen.
+        if let Err(fault) = file_map::punch(inode, blocks, Unfreed::Lose) {
             let error = fault.report(inode.sb());
             pr_err!(
                 "{}: inode {}: blocks that could not be written are not freed: error {}\n",

@@ -10,11 +10,13 @@ use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping
 use crate::ext2::block_map::{PointerBlocks, Slot, DIRECT};
 use crate::ext2::inode::Pointers;
 use crate::ext2::run_cache::RunCache;
+pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::truncate::{self, FreeBlocks};
 use crate::ext2::Place;
 use crate::fault::{Fault, Result};
 use crate::inode::{ino32, mark_buffer_dirty, Map};
 use crate::{Inode, InodeLocked};
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::buffer_head::BufferHead;
 use kfs::inode_lock::Exclusive;
@@ -152,35 +154,21 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
 /// Frees the blocks of the file that lie wholly behind its first `size` bytes. The size of the
 /// file does not change. May sleep.
 pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
-    let layout = inode.sb().data().layout();
-    let bits = inode.blkbits();
-    let keep = (size >> bits) + u64::from(size & ((1 << bits) - 1) != 0);
-    let mut device = PointerBuffers::new(inode);
-    let result = nofs(|| {
-        let mut map = inode.data().get_ref().map.lock();
-        map.forget();
-        truncate::truncate(&layout, ino32(inode), &mut map.pointers, keep, &mut device)
-    });
-    inode.mark_inode_dirty();
-    result
+    let keep = size.div_ceil(1 << inode.blkbits());
+    punch(inode, keep..u64::MAX, Unfreed::Lose)
 }
 
-/// Frees `len` blocks of the file from its block `block` on: makes a hole. May sleep.
+/// Frees the blocks of the file in `range`, which is in blocks: makes a hole. May sleep.
 ///
 /// The caller has seen to it that nobody uses them: not the page cache, and no direct request.
-pub(crate) fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) -> Result {
+pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: Unfreed) -> Result {
     let layout = inode.sb().data().layout();
     let mut device = PointerBuffers::new(inode);
-    let mut done = 0;
     let result = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();
         map.forget();
-        while done < len {
-            let path = path(inode, block + u64::from(done))?;
-            let (root, max) = (&mut map.pointers, len - done);
-            done += truncate::punch(&layout, ino32(inode), root, path, max, &mut device)?;
-        }
-        Ok(())
+        let root = &mut map.pointers;
+        truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device)
     });
     inode.mark_inode_dirty();
     result
@@ -259,7 +247,7 @@ impl<'a> NewBlocks<'a> {
         for (&block, &index) in self.blocks().iter().zip(growth.indexes()).rev() {
             let buffer = sb.getblk(block.into())?;
             buffer.init_zeroed();
-            self.store(&buffer, index, below)?;
+            store(self.inode, &buffer, index, below)?;
             below = Blocks {
                 start: block,
                 len: 1,
@@ -270,25 +258,9 @@ impl<'a> NewBlocks<'a> {
                 store_root(root, index, below.start, below.len).ok_or(EFBIG)?;
             }
             Slot::Block { block, index } => {
-                self.store(&sb.bread(block.into())?, index, below)?;
+                store(self.inode, &sb.bread(block.into())?, index, below)?;
             }
         }
-        Ok(())
-    }
-
-    /// Writes pointers to `to` into a block of pointers from `index` on.
-    fn store(&self, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
-        const POINTERS: u32 = 32;
-        let mut bytes = [0; POINTERS as usize * 4];
-        let mut done = 0;
-        while done < to.len {
-            let count = (to.len - done).min(POINTERS);
-            let changed = store_pointers(&mut bytes, 0, to.start + done, count).ok_or(EFBIG)?;
-            let offset = (index + done) as usize * 4;
-            buffer.write(offset, bytes.get(changed).unwrap_or_default())?;
-            done += count;
-        }
-        mark_buffer_dirty(self.inode, buffer);
         Ok(())
     }
 
@@ -317,6 +289,22 @@ impl Drop for NewBlocks<'_> {
     fn drop(&mut self) {
         self.give_back();
     }
+}
+
+/// Writes pointers to `to` into a block of pointers of `inode` from `index` on.
+fn store(inode: &Inode, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
+    const POINTERS: u32 = 32;
+    let mut bytes = [0; POINTERS as usize * 4];
+    let mut done = 0;
+    while done < to.len {
+        let count = (to.len - done).min(POINTERS);
+        let changed = store_pointers(&mut bytes, 0, to.start + done, count).ok_or(EFBIG)?;
+        let offset = (index + done) as usize * 4;
+        buffer.write(offset, bytes.get(changed).unwrap_or_default())?;
+        done += count;
+    }
+    mark_buffer_dirty(inode, buffer);
+    Ok(())
 }
 
 /// The blocks of pointers of a file in the buffer cache. Keeps the one used last.
@@ -376,6 +364,11 @@ impl FreeBlocks for PointerBuffers<'_> {
         Ok(())
     }
 
+    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result {
+        let inode = self.inode;
+        store(inode, self.buffer(block)?, index, Blocks { start, len })
+    }
+
     fn free_data(&mut self, start: u32, len: u32) -> Result {
         blocks::free(self.inode.sb(), Blocks { start, len })?;
         self.inode.sub_bytes(u64::from(len) << self.inode.blkbits());
@@ -384,9 +377,21 @@ impl FreeBlocks for PointerBuffers<'_> {
 
     fn free_pointers(&mut self, block: u32) -> Result {
         self.buffer(block)?;
-        if let Some(buffer) = self.last.take() {
-            buffer.forget();
-        }
-        self.free_data(block, 1)
+        let Some(buffer) = self.last.take() else {
+            return Ok(());
+        };
+        let inode = self.inode;
+        let same = inode.sb().getblk(block.into())?;
+        // Before it is free: from then on it is another's, who may have changed it already.
+        buffer.forget();
+        self.free_data(block, 1).inspect_err(|error| {
+            if !Self::is_corrupt(error) {
+                mark_buffer_dirty(inode, &same);
+            }
+        })
+    }
+
+    fn is_corrupt(error: &Fault) -> bool {
+        matches!(error, Fault::Corrupt(_))
     }
 }

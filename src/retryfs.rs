@@ -26,6 +26,7 @@ mod dio;
 mod directory;
 mod export;
 mod ext2;
+mod fallocate;
 mod fault;
 mod file;
 mod file_map;

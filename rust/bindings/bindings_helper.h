@@ -11,6 +11,7 @@
 #include <linux/buffer_head.h>
 #include <linux/completion.h>
 #include <linux/exportfs.h>
+#include <linux/falloc.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
@@ -42,4 +43,6 @@ const unsigned long KFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
 const unsigned long KFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;
 const fmode_t KFS_CONST_FMODE_NOWAIT = FMODE_NOWAIT;
 const int KFS_CONST_IOCB_NOWAIT = IOCB_NOWAIT;
+const int KFS_CONST_FALLOC_FL_PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE;
+const int KFS_CONST_FALLOC_FL_KEEP_SIZE = FALLOC_FL_KEEP_SIZE;
 const loff_t KFS_CONST_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;

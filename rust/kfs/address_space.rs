@@ -17,6 +17,8 @@ use crate::iov_iter::IovIter;
 use crate::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::page_cache::PageCache;
 use core::marker::PhantomData;
+use core::ops::Range;
+use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -85,24 +87,48 @@ impl<F: FileSystem> AddressSpaceOps<F> {
 }
 
 impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
-    /// Zeroes what follows byte `from` in its block, in the page cache. Nothing happens when `from`
-    /// is the begin of a block. May sleep.
+    /// Zeroes the bytes of `range`, which are in one block of the file, in the page cache: the rest
+    /// of the block is read, and all of it will be written back. Of a hole nothing is allocated, and
+    /// only what the page cache has is zeroed. May sleep.
     ///
-    /// A block of the file is brought in for that. Of a hole there is something only if somebody
-    /// has stored it, through a mapping.
-    pub fn block_truncate_page<T: AddressSpaceOperations<F>>(&self, from: u64) -> Result {
-        // SAFETY: The inode is valid, and `get_block` is that of its own filesystem.
-        to_result(unsafe {
-            bindings::block_truncate_page(
+    /// `EINVAL` if they are not in one block.
+    pub fn zero_part_of_block<T: AddressSpaceOperations<F>>(&self, range: Range<u64>) -> Result {
+        let bytes = loff(range.start)..loff(range.end);
+        if range.is_empty() {
+            return Ok(());
+        }
+        let block = range.start >> self.blkbits();
+        if (range.end - 1) >> self.blkbits() != block {
+            return Err(EINVAL);
+        }
+        // With the lock held nobody frees the block; somebody may add it, in writing back its page.
+        if T::get_block(self, block, 1, false)?.is_none() {
+            if cfg!(mutant = "kfs-hole-tail-kept") {
+                return Ok(());
+            }
+            if let Some(folio) = PageCache::of(self).lock_folio(bytes.start) {
+                folio.zero(&bytes);
+            }
+            return Ok(());
+        }
+        let len = (range.end - range.start) as c_uint;
+        let mut folio = ptr::null_mut();
+        // SAFETY: The inode is valid, and `get_block` is that of its own filesystem. The bytes are
+        // in one block, and so in one folio, which comes back locked, with a reference, and with
+        // the block uptodate; both are given back here.
+        unsafe {
+            to_result(bindings::block_write_begin(
                 (*self.as_ptr()).i_mapping,
-                loff(from),
+                bytes.start,
+                len,
+                &mut folio,
                 Some(Table::<F, T>::get_block),
-            )
-        })?;
-        let size = 1u64 << self.blkbits();
-        let len = size - (from & (size - 1));
-        if len != size && !cfg!(mutant = "kfs-hole-tail-kept") {
-            PageCache::of(self).zero(loff(from), len as usize);
+            ))?;
+            let offset = (bytes.start - bindings::folio_pos(folio)) as usize;
+            bindings::folio_zero_range(folio, offset, len as usize);
+            bindings::block_write_end(bytes.start, len, len, folio);
+            bindings::folio_unlock(folio);
+            bindings::folio_put(folio);
         }
         Ok(())
     }

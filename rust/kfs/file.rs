@@ -6,11 +6,74 @@
 
 use crate::bindings;
 use crate::file_system::FileSystem;
-use crate::inode_lock::{InodeLocked, Shared};
+use crate::inode::Inode;
+use crate::inode_lock::{Exclusive, InodeLocked, Shared};
 use crate::iov_iter::IovIter;
 use crate::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use core::marker::PhantomData;
+use core::ops::Range;
+use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// An open file of the filesystem type `F`.
+///
+/// # Invariants
+///
+/// The file is open, and its inode is an [`Inode`] of `F`.
+#[repr(transparent)]
+pub struct File<F: FileSystem>(Opaque<bindings::file>, PhantomData<F>);
+
+impl<F: FileSystem> File<F> {
+    /// # Safety
+    ///
+    /// `file` must satisfy the type invariants for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(file: *mut bindings::file) -> &'a Self {
+        // SAFETY: By the requirement; the type is transparent.
+        unsafe { &*file.cast() }
+    }
+
+    /// The inode of the file.
+    pub fn inode(&self) -> &Inode<F> {
+        // SAFETY: By the type invariants the file holds its inode, which is never another one.
+        unsafe { Inode::from_raw((*self.0.get()).f_inode) }
+    }
+
+    /// Does what has to be done to a file that is about to be modified: takes away its set-id bits
+    /// and updates its times. May sleep.
+    ///
+    /// `EINVAL` if it is another inode that is locked.
+    pub fn modified(&self, locked: &InodeLocked<F, Exclusive>) -> Result {
+        if !locked.is(self.inode()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the type invariants, and the lock of the inode is held.
+        to_result(unsafe { bindings::file_modified(self.0.get()) })
+    }
+
+    /// If what is done to the file is to be on the device at once (`O_DSYNC`, `O_SYNC`, a mount
+    /// option or an attribute of the file), sees to that for the bytes in `range`. May sleep.
+    pub fn sync_if_asked(&self, range: Range<u64>) -> Result {
+        // SAFETY: The file is valid. Flags may change at any time (fcntl); a volatile read takes
+        // one of the values.
+        let flags = unsafe { core::ptr::read_volatile(&raw const (*self.0.get()).f_flags) };
+        let is_sync = self.inode().needs_sync();
+        if !is_sync && flags & bindings::O_DSYNC == 0 {
+            return Ok(());
+        }
+        // All of `O_SYNC`, which has the bit of `O_DSYNC`, or no more than what finds the data.
+        let datasync = !is_sync && flags & bindings::O_SYNC != bindings::O_SYNC;
+        // SAFETY: The file is valid. The end is inclusive.
+        to_result(unsafe {
+            bindings::vfs_fsync_range(
+                self.0.get(),
+                range.start as i64,
+                range.end.saturating_sub(1) as i64,
+                datasync.into(),
+            )
+        })
+    }
+}
 
 /// The operations on an open regular file. They may sleep, and no inode lock is held.
 pub trait FileOperations<F: KiocbOwner> {
@@ -23,6 +86,15 @@ pub trait FileOperations<F: KiocbOwner> {
 
     /// Writes to the file.
     fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIter<'_>) -> Result<Io<'a, F>>;
+
+    /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
+    /// that are in it as a whole are freed. The size of the file does not change.
+    ///
+    /// This is `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`. All its other modes
+    /// are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to, can be
+    /// changed in the middle, and its volume is not frozen meanwhile; the range ends within the
+    /// largest file there can be.
+    fn punch_hole(file: &File<F>, range: Range<u64>) -> Result;
 }
 
 /// The operations on an open directory.
@@ -84,6 +156,7 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         splice_read: Some(bindings::filemap_splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
+        fallocate: Some(Self::fallocate),
         // SAFETY: All zeroes is a valid value: optional function pointers and flags.
         ..unsafe { core::mem::zeroed() }
     };
@@ -98,6 +171,28 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         }
         // SAFETY: By the requirement.
         unsafe { bindings::generic_file_open(inode, file) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `fallocate` of a file of `F`.
+    unsafe extern "C" fn fallocate(
+        file: *mut bindings::file,
+        mode: c_int,
+        offset: bindings::loff_t,
+        len: bindings::loff_t,
+    ) -> c_long {
+        const PUNCH_HOLE: c_int = bindings::FALLOC_FL_PUNCH_HOLE | bindings::FALLOC_FL_KEEP_SIZE;
+        if mode != PUNCH_HOLE {
+            return EOPNOTSUPP.to_errno() as c_long;
+        }
+        // The VFS has checked that neither is negative, and that the sum fits.
+        let range = offset as u64..offset as u64 + len as u64;
+        // SAFETY: By the requirement the file is open during the call.
+        match T::punch_hole(unsafe { File::from_raw(file) }, range) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno() as c_long,
+        }
     }
 
     /// # Safety

@@ -24,10 +24,12 @@ use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::inode_operations::{FastSymlink, InodeOps, PageSymlink};
 use crate::page_cache::PageCache;
 use crate::super_block::{self, SuperBlock};
+use crate::writeback_errors::WritebackErrors;
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
-use core::ops::Deref;
+use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::aref::{ARef, AlwaysRefCounted};
 use kernel::types::Opaque;
@@ -324,22 +326,50 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
         }
     }
 
-    /// Drops what the page cache has of the bytes from `start` to `end` of the file, written or not;
-    /// then runs `free`, which frees the blocks with them.
+    /// Drops what the page cache has of the bytes from `start` to `end` of the file, written or not,
+    /// which are whole blocks; then runs `free`, which frees the blocks with them, and returns what
+    /// that does.
     ///
-    /// No page can be brought in until `free` has returned.
-    pub fn truncate_pagecache_range(&self, start: u64, end: u64, free: impl FnOnce()) {
-        // SAFETY: The inode is valid; the invalidate lock is taken and given back here. The end is
-        // inclusive.
+    /// No page can be brought in until `free` has returned, and no page that has other blocks beside
+    /// can be written back: `free` runs with the locks of these held.
+    pub fn truncate_pagecache_range<R>(&self, start: u64, end: u64, free: impl FnOnce() -> R) -> R {
+        let range = loff(start)..loff(end);
+        let cache = PageCache::of(self);
+        // SAFETY: The inode is valid; the invalidate lock is taken here. The end is inclusive.
         unsafe {
-            let mapping = (*self.as_ptr()).i_mapping;
-            bindings::filemap_invalidate_lock(mapping);
-            if start < end {
-                bindings::truncate_pagecache_range(self.as_ptr(), loff(start), loff(end - 1));
+            bindings::filemap_invalidate_lock((*self.as_ptr()).i_mapping);
+            if !range.is_empty() {
+                bindings::truncate_pagecache_range(self.as_ptr(), range.start, range.end - 1);
             }
-            free();
-            bindings::filemap_invalidate_unlock(mapping);
         }
+        // A store through a mapping makes all blocks of a page dirty, and writing it back looks up
+        // where they are: not between now and then.
+        let is_edge = |pos: i64| pos & (PAGE_SIZE as i64 - 1) != 0 && !range.is_empty();
+        let first = is_edge(range.start)
+            .then(|| cache.lock_folio(range.start))
+            .flatten();
+        let is_first = |pos| first.as_ref().is_some_and(|f| f.range().contains(&pos));
+        let last = (is_edge(range.end) && !is_first(range.end))
+            .then(|| cache.lock_folio(range.end))
+            .flatten();
+        for folio in [&first, &last].into_iter().flatten() {
+            folio.drop_blocks(&range);
+        }
+        let result = free();
+        drop((first, last));
+        // SAFETY: The lock was taken above.
+        unsafe { bindings::filemap_invalidate_unlock((*self.as_ptr()).i_mapping) };
+        result
+    }
+
+    /// Writes what the page cache has of the bytes in `range` to the device, and waits for it. Fails
+    /// too if something else of the file could not be written meanwhile. May sleep.
+    pub fn write_and_wait_range(&self, range: Range<u64>) -> Result {
+        let errors = WritebackErrors::watch(self);
+        let bytes = loff(range.start)..loff(range.end);
+        PageCache::of(self)
+            .write_and_wait(&bytes)
+            .and(errors.check())
     }
 
     /// Drops pages of the page cache from `size` bytes on. The size of the file does not change.

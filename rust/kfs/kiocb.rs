@@ -40,7 +40,6 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, Range};
 use core::ptr::{self, NonNull};
-use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::{ForeignOwnable, NotThreadSafe};
 
@@ -138,13 +137,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// Writes what the page cache has of the bytes from `start` to `end` of the file to the device,
     /// and waits for it. Does nothing if there is nothing in the page cache. May sleep.
     pub fn write_and_wait_range(&self, start: i64, end: i64) -> Result {
-        let mapping = self.mapping();
-        // SAFETY: The mapping of an open file is valid. `nrpages` may change at any time.
-        if start >= end || unsafe { ptr::read_volatile(&raw const (*mapping).nrpages) } == 0 {
-            return Ok(());
-        }
-        // SAFETY: The mapping is valid. The end is inclusive.
-        to_result(unsafe { bindings::filemap_write_and_wait_range(mapping, start, end - 1) })
+        PageCache::of(self.inode()).write_and_wait(&(start..end))
     }
 
     /// Whether [`Iocb::write_and_wait_range`] would have something to do.

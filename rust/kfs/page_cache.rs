@@ -7,8 +7,10 @@
 use crate::bindings;
 use crate::file_system::FileSystem;
 use crate::inode::Inode;
+use core::marker::PhantomData;
 use core::ops::Range;
-use core::ptr;
+use core::ptr::{self, NonNull};
+use kernel::error::to_result;
 use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
 
@@ -27,15 +29,42 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
         unsafe { (*self.inode.as_ptr()).i_mapping }
     }
 
+    /// Whether there is no page. That may change at any time.
+    fn is_empty(&self) -> bool {
+        // SAFETY: The mapping of an inode is valid; a volatile read takes one of the values.
+        unsafe { ptr::read_volatile(&raw const (*self.mapping()).nrpages) == 0 }
+    }
+
+    /// Writes what there is of the bytes in `range` to the device, and waits for it. Does nothing if
+    /// there are no pages. May sleep.
+    pub(crate) fn write_and_wait(&self, range: &Range<i64>) -> Result {
+        if range.is_empty() || self.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: The mapping is valid. The end is inclusive.
+        to_result(unsafe {
+            bindings::filemap_write_and_wait_range(self.mapping(), range.start, range.end - 1)
+        })
+    }
+
+    /// Locks the page with the byte at `pos`, if it is there. May sleep.
+    pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a, F>> {
+        // SAFETY: The mapping of an inode is valid.
+        let folio =
+            unsafe { bindings::filemap_lock_folio(self.mapping(), (pos >> PAGE_SHIFT) as usize) };
+        let folio = kernel::error::from_err_ptr(folio).ok()?;
+        // INVARIANT: The look-up has taken a reference and the lock.
+        Some(LockedFolio(NonNull::new(folio)?, PhantomData))
+    }
+
     /// Drops the pages that have a part of the bytes in `range`. Returns whether none is left: a
     /// page that is dirty, or that somebody uses, stays. May sleep.
     pub(crate) fn invalidate(&self, range: &Range<i64>) -> bool {
-        let mapping = self.mapping();
-        // SAFETY: The mapping of an inode is valid. `nrpages` may change at any time: pages that
-        // come later are read from the device.
-        if range.is_empty() || unsafe { ptr::read_volatile(&raw const (*mapping).nrpages) } == 0 {
+        // Pages that come later are read from the device.
+        if range.is_empty() || self.is_empty() {
             return true;
         }
+        let mapping = self.mapping();
         // SAFETY: The mapping is valid. Both indices are inclusive.
         unsafe {
             bindings::invalidate_inode_pages2_range(
@@ -50,53 +79,87 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
     pub(crate) fn is_dirty_in(&self, range: &Range<i64>) -> bool {
         let mut pos = range.start;
         while pos < range.end {
-            // SAFETY: The mapping of an inode is valid.
-            let folio = unsafe {
-                bindings::filemap_lock_folio(self.mapping(), (pos >> PAGE_SHIFT) as usize)
-            };
-            let Ok(folio) = kernel::error::from_err_ptr(folio) else {
+            let Some(folio) = self.lock_folio(pos) else {
                 pos = ((pos >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
                 continue;
             };
             // SAFETY: The folio is locked, there is a reference to it, and it is of this mapping.
-            let dirty = unsafe { is_folio_dirty_in(folio, range) };
-            // SAFETY: As above. The position is that of the first byte behind it. The lock and the
-            // reference were taken by the look-up.
-            unsafe {
-                pos = bindings::folio_pos(folio) + bindings::folio_size(folio) as i64;
-                bindings::folio_unlock(folio);
-                bindings::folio_put(folio);
-            }
-            if dirty {
+            if unsafe { is_folio_dirty_in(folio.0.as_ptr(), range) } {
                 return true;
             }
+            pos = folio.range().end;
         }
         false
-    }
-
-    /// Zeroes `len` bytes from `pos` on, in the page with `pos`, if that is there. May sleep.
-    pub(crate) fn zero(&self, pos: i64, len: usize) {
-        // SAFETY: The mapping of an inode is valid.
-        let folio =
-            unsafe { bindings::filemap_lock_folio(self.mapping(), (pos >> PAGE_SHIFT) as usize) };
-        let Ok(folio) = kernel::error::from_err_ptr(folio) else {
-            return;
-        };
-        // SAFETY: The folio is locked, there is a reference to it, and it has the byte at `pos`; no
-        // more than what it has is zeroed. The lock and the reference were taken by the look-up.
-        unsafe {
-            let start = (pos - bindings::folio_pos(folio)) as usize;
-            let len = len.min(bindings::folio_size(folio) - start);
-            bindings::folio_zero_range(folio, start, len);
-            bindings::folio_unlock(folio);
-            bindings::folio_put(folio);
-        }
     }
 
     /// Has the next fsync of the file fail with `error`, for each who has the file open.
     pub(crate) fn set_error(&self, error: Error) {
         // SAFETY: The mapping of an inode is valid; the function takes a negative error number.
         unsafe { bindings::errseq_set(&raw mut (*self.mapping()).wb_err, error.to_errno()) };
+    }
+}
+
+/// A page of the page cache, locked until dropped.
+///
+/// # Invariants
+///
+/// The folio is in the page cache of a file of `F`, whose private data are buffers; the value owns a
+/// reference to it and its lock.
+pub(crate) struct LockedFolio<'a, F: FileSystem>(
+    NonNull<bindings::folio>,
+    PhantomData<&'a Inode<F>>,
+);
+
+impl<F: FileSystem> LockedFolio<'_, F> {
+    /// The bytes of the file that are in it.
+    pub(crate) fn range(&self) -> Range<i64> {
+        let folio = self.0.as_ptr();
+        // SAFETY: By the type invariant.
+        unsafe {
+            let pos = bindings::folio_pos(folio);
+            pos..pos + bindings::folio_size(folio) as i64
+        }
+    }
+
+    /// What of `range` is in it: the offset in it, and the length.
+    fn part(&self, range: &Range<i64>) -> (usize, usize) {
+        let all = self.range();
+        let start = range.start.clamp(all.start, all.end);
+        let end = range.end.clamp(start, all.end);
+        ((start - all.start) as usize, (end - start) as usize)
+    }
+
+    /// Zeroes what it has of `range`. Nothing becomes dirty.
+    pub(crate) fn zero(&self, range: &Range<i64>) {
+        let (offset, len) = self.part(range);
+        // SAFETY: By the type invariant; the bytes are in the folio.
+        unsafe { bindings::folio_zero_range(self.0.as_ptr(), offset, len) };
+    }
+
+    /// Makes whole blocks in `range` zeroes that belong to no block of the device, and are not
+    /// dirty. May sleep: waits until what is written back of it is on the device.
+    pub(crate) fn drop_blocks(&self, range: &Range<i64>) {
+        let folio = self.0.as_ptr();
+        let (offset, len) = self.part(range);
+        // SAFETY: By the type invariant; the bytes are in the folio.
+        unsafe {
+            bindings::folio_wait_writeback(folio);
+            bindings::folio_zero_range(folio, offset, len);
+            if !bindings::folio_buffers(folio).is_null() {
+                bindings::block_invalidate_folio(folio, offset, len);
+            }
+        }
+    }
+}
+
+impl<F: FileSystem> Drop for LockedFolio<'_, F> {
+    fn drop(&mut self) {
+        let folio = self.0.as_ptr();
+        // SAFETY: By the type invariant; this is the end of the lock and of the reference.
+        unsafe {
+            bindings::folio_unlock(folio);
+            bindings::folio_put(folio);
+        }
     }
 }
 

@@ -281,16 +281,6 @@ impl Branch {
         }
     }
 
-    /// Where the pointer to the data is; `None` when the path ends in a hole.
-    pub(crate) fn slot(&self) -> Option<Slot> {
-        self.data()?;
-        let index = self.path.last();
-        Some(match self.parent() {
-            None => Slot::Inode(index as usize),
-            Some(block) => Slot::Block { block, index },
-        })
-    }
-
     /// The pointers that exist, the one in the inode first.
     fn found(&self) -> &[u32] {
         self.blocks.get(..self.found).unwrap_or_default()

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Freeing the blocks of a file from some block on.
+//! Freeing the blocks of a part of a file: up to its end, or in the middle.
 //!
-//! Pointers are cleared before the blocks they lead to are freed. After an error no more blocks
-//! are freed, but the pointers are cleared all the same: blocks may be lost until the next
-//! `e2fsck`, but none can appear in the file again when it grows. That also bounds the time that
-//! a crafted image can take: who has the same blocks in a file a thousand times makes the second
-//! attempt to free them fail.
+//! Pointers are cleared before the blocks they lead to are freed, and a block of pointers is freed
+//! when nothing is left in it. The first error ends that. What was in use and could not be freed has
+//! its pointers again then, so that the file has lost what is free, and nothing else is lost. See
+//! [`Unfreed`] for what that is not good enough for.
+//!
+//! That the first error ends it also bounds the time that a crafted image can take: who has the same
+//! blocks in a file a thousand times makes the second attempt to free them fail.
+
+use core::ops::Range;
 
 use zerocopy::{little_endian::U32, FromZeros, IntoBytes};
 
 use super::{
-    block_map::{Branch, Mapping, Path, PointerBlocks, Slot, Window, DIRECT, WINDOW},
+    block_map::{pointer_bits, store_root, PointerBlocks, Window, DIRECT, WINDOW},
     inode::Pointers,
-    Layout, Place,
+    Corrupt, Layout, Place,
 };
 
 /// What freeing the blocks of a file needs from the device.
@@ -21,266 +25,319 @@ pub(crate) trait FreeBlocks: PointerBlocks {
     /// Clears `len` bytes from byte `offset` on of block `block`, which holds pointers.
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), Self::Error>;
 
-    /// Frees the `len` blocks of data from `start` on, which are blocks that may hold data. Fails
-    /// when one of them is free already.
+    /// Stores pointers to the `len` blocks from `start` on in block `block`, which holds pointers,
+    /// from `index` on: those that were cleared just before.
+    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), Self::Error>;
+
+    /// Frees the `len` blocks of data from `start` on, which are blocks of one group that may hold
+    /// data. Fails when one of them is free already. Frees all or none.
     fn free_data(&mut self, start: u32, len: u32) -> Result<(), Self::Error>;
 
     /// Frees `block`, which held pointers: what was written to it must not reach the device any
     /// more. Fails when it is free already.
     fn free_pointers(&mut self, block: u32) -> Result<(), Self::Error>;
+
+    /// Whether `error` tells of corruption, so that what could not be freed may be free already, or
+    /// somebody else's.
+    fn is_corrupt(error: &Self::Error) -> bool;
 }
 
-/// Frees the blocks of inode `ino` from block `keep` of the file on; `root` are its pointers.
+/// What becomes of blocks that cannot be freed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfreed {
+    /// They stay in the file, unless their pointers are corrupt.
+    Keep,
+    /// The file loses them all the same, as far as pointers can be cleared, and until the next
+    /// `e2fsck` nobody has them: what is in them must not be seen in the file again.
+    Lose,
+}
+
+/// Frees the blocks of inode `ino` that are in `range`, in blocks of the file, and the blocks of
+/// pointers that lead to nothing then; `root` are the pointers of the inode.
 ///
 /// # Errors
 ///
 /// The first error: a pointer that leads to a block that may not hold data, or an error of
-/// `device`. The file then has no blocks from `keep` on all the same, as far as pointers could be
-/// cleared.
-pub(crate) fn truncate<D: FreeBlocks>(
+/// `device`. See [`Unfreed`].
+pub(crate) fn free_range<D: FreeBlocks>(
     layout: &Layout<'_>,
     ino: u32,
     root: &mut Pointers,
-    keep: u64,
+    range: Range<u64>,
+    unfreed: Unfreed,
     device: &mut D,
 ) -> Result<(), D::Error> {
-    let block_bits = layout.geometry().block_bits();
-    let Some(path) = Path::new(block_bits, keep) else {
-        return Ok(());
-    };
-    let Some((&first, below)) = path.indexes().split_first() else {
-        return Ok(());
-    };
     let mut work = Work {
         layout,
         ino,
+        root,
         device,
-        run: None,
-        error: None,
     };
-    for (index, pointer) in root.iter_mut().enumerate().skip(first as usize) {
-        let levels = (index + 1).saturating_sub(DIRECT);
-        let cut_within = index == first as usize && below.iter().any(|&i| i != 0);
-        if *pointer == 0 || (cut_within && !work.cut(*pointer, levels, below)) {
-            continue;
-        }
-        let top = core::mem::take(pointer);
-        if cut_within {
-            // Its own pointers are all cleared.
-            work.free_empty(top);
-        } else {
-            work.free_tree(top, levels);
-        }
+    let result = work.free(&range);
+    if result.is_err() && unfreed == Unfreed::Lose {
+        work.clear_all(&range);
     }
-    work.flush();
-    work.error.map_or(Ok(()), Err)
+    result
 }
 
-/// Frees the block of inode `ino` that `path` leads to, and up to `max` blocks in all that follow it
-/// in the file and on the device; `root` are its pointers. Blocks of pointers stay. Returns how many
-/// blocks of the file were dealt with: those, or those of the hole that is there.
-///
-/// # Errors
-///
-/// A pointer that leads to a block that may not hold data, or an error of `device`.
-pub(crate) fn punch<D: FreeBlocks>(
-    layout: &Layout<'_>,
-    ino: u32,
-    root: &mut Pointers,
-    path: Path,
-    max: u32,
-    device: &mut D,
-) -> Result<u32, D::Error> {
-    let branch = Branch::walk(layout, ino, root, path, device)?;
-    let (start, len) = match branch.lookup(layout, root, max, device)? {
-        Mapping::Hole { len } => return Ok(len),
-        Mapping::Mapped { start, len } => (start, len),
-    };
-    match branch.slot() {
-        Some(Slot::Inode(index)) => {
-            for pointer in root.iter_mut().skip(index).take(len as usize) {
-                *pointer = 0;
-            }
-        }
-        Some(Slot::Block { block, index }) => {
-            device.clear(block, index as usize * 4, len as usize * 4)?;
-        }
-        None => return Ok(len),
-    }
-    device.free_data(start, len)?;
-    Ok(len)
+/// Where pointers are: in a block of them, or in the inode.
+type Holder = Option<u32>;
+
+/// Pointers that follow one another, in one place, to blocks that follow one another.
+struct Run {
+    index: u32,
+    start: u32,
+    len: u32,
 }
 
 struct Work<'a, D: FreeBlocks> {
     layout: &'a Layout<'a>,
     ino: u32,
+    root: &'a mut Pointers,
     device: &'a mut D,
-    /// Blocks of data to be freed together: the first, and how many.
-    run: Option<(u32, u32)>,
-    /// The first error.
-    error: Option<D::Error>,
+}
+
+/// The part of `range` that is in the `len` blocks from `start` on, as counted from there.
+fn within(range: &Range<u64>, start: u64, len: u64) -> Range<u64> {
+    let clip = |at: u64| at.saturating_sub(start).min(len);
+    clip(range.start)..clip(range.end)
+}
+
+/// Of the direct pointers, those to blocks in `range`.
+fn direct(range: &Range<u64>) -> Range<u32> {
+    let part = within(range, 0, DIRECT as u64);
+    part.start as u32..part.end as u32
 }
 
 impl<D: FreeBlocks> Work<'_, D> {
-    fn pointers_per_block(&self) -> u32 {
-        self.layout.geometry().pointers_per_block()
+    /// Base-2 logarithm of the blocks that a pointer stands for with `levels` levels of blocks of
+    /// pointers behind it.
+    fn span_bits(&self, levels: u32) -> u32 {
+        pointer_bits(self.layout.geometry().block_bits()) * levels
     }
 
-    /// Runs `step` unless there was an error before, and keeps its error.
-    fn attempt(&mut self, step: impl FnOnce(&mut Self) -> Result<(), D::Error>) -> bool {
-        if self.error.is_none() {
-            self.error = step(self).err();
-        }
-        self.error.is_none()
+    /// The trees that have blocks in `range`: the index of the pointer in the inode, the levels of
+    /// blocks of pointers, and the part of the tree.
+    fn trees(&self, range: &Range<u64>) -> [(u32, u32, Range<u64>); 3] {
+        let mut start = DIRECT as u64;
+        [1, 2, 3].map(|levels| {
+            let len = 1 << self.span_bits(levels);
+            let part = within(range, start, len);
+            start += len;
+            (DIRECT as u32 + levels - 1, levels, part)
+        })
     }
 
-    /// Whether `block` is one that the file can have.
-    fn check(&mut self, block: u32) -> bool {
-        let at = Place::Inode(self.ino);
-        self.attempt(|work| Ok(work.layout.check_data(at, block, 1)?))
+    /// The pointers of a block of pointers with `levels` levels, itself included, that lead to
+    /// blocks in `part` of its tree, and for each the part of what it leads to.
+    fn below(&self, levels: u32, part: &Range<u64>) -> impl Iterator<Item = (u32, Range<u64>)> {
+        let bits = self.span_bits(levels - 1);
+        let part = part.clone();
+        let indexes = part.start >> bits..part.end.div_ceil(1 << bits);
+        indexes.map(move |index| (index as u32, within(&part, index << bits, 1 << bits)))
     }
 
-    /// Frees the blocks in `run`.
-    fn flush(&mut self) {
-        let Some((start, len)) = self.run.take() else {
-            return;
-        };
-        let at = Place::Inode(self.ino);
-        self.attempt(|work| {
-            work.layout.check_data(at, start, len)?;
-            work.device.free_data(start, len)
-        });
-    }
-
-    /// Frees a block of data, together with those that follow it.
-    fn free_block(&mut self, block: u32) {
-        match &mut self.run {
-            Some((start, len)) if start.checked_add(*len) == Some(block) => *len += 1,
-            _ => {
-                self.flush();
-                self.run = Some((block, 1));
+    fn read(&mut self, at: Holder, index: u32, out: &mut [U32]) -> Result<(), D::Error> {
+        match at {
+            Some(block) => self
+                .device
+                .read(block, index as usize * 4, out.as_mut_bytes()),
+            None => {
+                let from = self.root.iter().skip(index as usize);
+                for (to, &pointer) in out.iter_mut().zip(from) {
+                    to.set(pointer);
+                }
+                Ok(())
             }
         }
     }
 
-    /// Frees a block of pointers without pointers.
-    fn free_empty(&mut self, block: u32) {
-        self.attempt(|work| work.device.free_pointers(block));
+    fn pointer(&mut self, at: Holder, index: u32) -> Result<u32, D::Error> {
+        let mut pointer = [U32::ZERO];
+        self.read(at, index, &mut pointer)?;
+        let [pointer] = pointer;
+        Ok(pointer.get())
     }
 
-    /// Frees `block` and all that it leads to; it has `levels` levels of blocks of pointers, 0
-    /// for data.
-    fn free_tree(&mut self, block: u32, levels: usize) {
-        let Some(below) = levels.checked_sub(1) else {
-            self.free_block(block);
-            return;
-        };
-        if !self.check(block) {
-            return;
-        }
-        self.for_each_window(block, 0, |work, pointers, _| {
-            for pointer in pointers.iter().filter(|p| p.get() != 0) {
-                work.free_tree(pointer.get(), below);
+    fn clear(&mut self, at: Holder, index: u32, count: u32) -> Result<(), D::Error> {
+        match at {
+            Some(block) => self
+                .device
+                .clear(block, index as usize * 4, count as usize * 4),
+            None => {
+                let pointers = self.root.iter_mut().skip(index as usize);
+                pointers.take(count as usize).for_each(|p| *p = 0);
+                Ok(())
             }
-            work.error.is_none()
-        });
-        self.free_empty(block);
+        }
     }
 
-    /// Runs `visit` (pointers, index of the first of them) on the pointers in `block` from
-    /// `start` on, a window at a time, while it returns true.
-    fn for_each_window(
+    /// Whether `block` and the `len - 1` that follow it are blocks that the file can have.
+    fn check(&self, block: u32, len: u32) -> Result<(), Corrupt> {
+        self.layout.check_data(Place::Inode(self.ino), block, len)
+    }
+
+    fn free(&mut self, range: &Range<u64>) -> Result<(), D::Error> {
+        self.free_data(None, direct(range))?;
+        for (index, levels, part) in self.trees(range) {
+            self.free_tree(None, index, levels, part)?;
+        }
+        Ok(())
+    }
+
+    /// Frees what the pointer `index` in `at` leads to, through `levels` levels of blocks of
+    /// pointers, as far as it is in `part` of its blocks.
+    fn free_tree(
         &mut self,
-        block: u32,
-        start: u32,
-        mut visit: impl FnMut(&mut Self, &[U32], u32) -> bool,
-    ) {
-        let end = self.pointers_per_block();
-        let mut index = start;
-        while index < end {
+        at: Holder,
+        index: u32,
+        levels: u32,
+        part: Range<u64>,
+    ) -> Result<(), D::Error> {
+        if part.is_empty() {
+            return Ok(());
+        }
+        let block = self.pointer(at, index)?;
+        if block == 0 {
+            return Ok(());
+        }
+        self.check(block, 1)?;
+        if levels == 1 {
+            self.free_data(Some(block), part.start as u32..part.end as u32)?;
+        } else {
+            for (index, part) in self.below(levels, &part) {
+                self.free_tree(Some(block), index, levels - 1, part)?;
+            }
+        }
+        if part == (0..1 << self.span_bits(levels)) || self.is_empty(block)? {
+            let pointer = Run {
+                index,
+                start: block,
+                len: 1,
+            };
+            self.free_run(at, &pointer, |work| work.device.free_pointers(block))?;
+        }
+        Ok(())
+    }
+
+    /// Frees the blocks of data that the pointers `part` in `at` lead to.
+    fn free_data(&mut self, at: Holder, part: Range<u32>) -> Result<(), D::Error> {
+        let mut run = Run {
+            index: 0,
+            start: 0,
+            len: 0,
+        };
+        let mut index = part.start;
+        while index < part.end {
             let mut window: Window = FromZeros::new_zeroed();
-            let count = (end - index).min(WINDOW as u32);
-            let part = window.get_mut(..count as usize).unwrap_or_default();
-            let read = self.attempt(|work| {
-                work.device
-                    .read(block, index as usize * 4, part.as_mut_bytes())
-            });
-            if !read || !visit(self, part, index) {
-                return;
+            let count = (part.end - index).min(WINDOW as u32);
+            let window = window.get_mut(..count as usize).unwrap_or_default();
+            self.read(at, index, window)?;
+            for (index, pointer) in (index..).zip(window) {
+                let pointer = pointer.get();
+                if !self.continues(&run, index, pointer) {
+                    self.free_data_run(at, &run)?;
+                    run = Run {
+                        index,
+                        start: pointer,
+                        len: 0,
+                    };
+                }
+                run.len += u32::from(pointer != 0);
             }
             index += count;
         }
+        self.free_data_run(at, &run)
     }
 
-    /// Frees what the block of pointers `block`, with `levels` levels from itself on, leads to
-    /// from the block of the file on that has the indexes `path` in it; not all of them are 0.
-    /// Returns whether no pointer is left in it.
-    fn cut(&mut self, block: u32, levels: usize, path: &[u32]) -> bool {
-        let Some((&index, below)) = path.split_first() else {
-            return false;
+    /// Whether the pointer at `index` is the next one of `run`, to a block of the same group.
+    fn continues(&self, run: &Run, index: u32, pointer: u32) -> bool {
+        let first_of_group = matches!(self.layout.geometry().locate_block(pointer), Some((_, 0)));
+        run.len > 0
+            && run.index + run.len == index
+            && run.start.checked_add(run.len) == Some(pointer)
+            && !first_of_group
+    }
+
+    fn free_data_run(&mut self, at: Holder, run: &Run) -> Result<(), D::Error> {
+        if run.len == 0 {
+            return Ok(());
+        }
+        self.free_run(at, run, |work| {
+            work.check(run.start, run.len)?;
+            work.device.free_data(run.start, run.len)
+        })
+    }
+
+    /// Clears pointers in `at`, and then frees what they lead to with `free`. If that fails they
+    /// are put back.
+    fn free_run(
+        &mut self,
+        at: Holder,
+        run: &Run,
+        free: impl FnOnce(&mut Self) -> Result<(), D::Error>,
+    ) -> Result<(), D::Error> {
+        self.clear(at, run.index, run.len)?;
+        let result = free(self);
+        match (&result, at) {
+            (Err(error), Some(block)) if !D::is_corrupt(error) => {
+                self.device.restore(block, run.index, run.start, run.len)?;
+            }
+            (Err(error), None) if !D::is_corrupt(error) => {
+                // They were there before, so that they fit.
+                let _ = store_root(self.root, run.index as usize, run.start, run.len);
+            }
+            _ => {}
+        }
+        result
+    }
+
+    /// Whether all pointers in `block` are 0.
+    fn is_empty(&mut self, block: u32) -> Result<bool, D::Error> {
+        let end = self.layout.geometry().pointers_per_block();
+        let mut index = 0;
+        while index < end {
+            let mut window: Window = FromZeros::new_zeroed();
+            let count = (end - index).min(WINDOW as u32);
+            let window = window.get_mut(..count as usize).unwrap_or_default();
+            self.read(Some(block), index, window)?;
+            if window.iter().any(|p| p.get() != 0) {
+                return Ok(false);
+            }
+            index += count;
+        }
+        Ok(true)
+    }
+
+    /// Clears the pointers to all blocks in `range`, and frees nothing.
+    fn clear_all(&mut self, range: &Range<u64>) {
+        let part = direct(range);
+        // Those in the inode can always be cleared.
+        let _ = self.clear(None, part.start, part.end.saturating_sub(part.start));
+        for (index, levels, part) in self.trees(range) {
+            self.clear_tree(None, index, levels, part);
+        }
+    }
+
+    /// Clears the pointer `index` in `at` if all that it leads to, through `levels` levels of blocks
+    /// of pointers, is in `part`, and otherwise the pointers behind it that are.
+    fn clear_tree(&mut self, at: Holder, index: u32, levels: u32, part: Range<u64>) {
+        if part.is_empty() {
+            return;
+        }
+        if part == (0..1 << self.span_bits(levels)) {
+            // What cannot be cleared cannot be reached either: nobody can read where it is.
+            let _ = self.clear(at, index, 1);
+            return;
+        }
+        let Ok(block @ 1..) = self.pointer(at, index) else {
+            return;
         };
-        let child_levels = levels.saturating_sub(1);
-        if !self.check(block) {
-            return false;
+        if self.check(block, 1).is_err() {
+            return;
         }
-        let mut start = index;
-        if below.iter().any(|&i| i != 0) {
-            // The pointer at `index` stays, unless nothing is left behind it.
-            let mut pointer = U32::ZERO;
-            self.attempt(|work| {
-                let offset = index as usize * 4;
-                work.device.read(block, offset, pointer.as_mut_bytes())
-            });
-            let child = pointer.get();
-            start += 1;
-            if child != 0 && self.cut(child, child_levels, below) {
-                self.clear(block, index, 1);
-                self.free_empty(child);
-            }
+        for (index, part) in self.below(levels, &part) {
+            self.clear_tree(Some(block), index, levels - 1, part);
         }
-        self.clear_from(block, start, child_levels);
-        self.is_empty(block, start)
-    }
-
-    /// Clears `count` pointers in `block`, even after an error.
-    fn clear(&mut self, block: u32, index: u32, count: u32) {
-        let cleared = self
-            .device
-            .clear(block, index as usize * 4, count as usize * 4);
-        if let Err(error) = cleared {
-            self.error.get_or_insert(error);
-        }
-    }
-
-    /// Clears the pointers in `block` from `start` on, and frees what they lead to.
-    fn clear_from(&mut self, block: u32, start: u32, levels: usize) {
-        let mut left = start;
-        self.for_each_window(block, start, |work, pointers, index| {
-            // At most a window.
-            let count = pointers.len() as u32;
-            left = index + count;
-            if pointers.iter().any(|p| p.get() != 0) {
-                work.clear(block, index, count);
-                for pointer in pointers.iter().filter(|p| p.get() != 0) {
-                    work.free_tree(pointer.get(), levels);
-                }
-            }
-            work.error.is_none()
-        });
-        let end = self.pointers_per_block();
-        if left < end {
-            self.clear(block, left, end - left);
-        }
-    }
-
-    /// Whether the pointers in `block` before `end` are all 0; false after an error.
-    fn is_empty(&mut self, block: u32, end: u32) -> bool {
-        let mut empty = true;
-        self.for_each_window(block, 0, |_, pointers, index| {
-            let count = end.saturating_sub(index) as usize;
-            empty = pointers.iter().take(count).all(|p| p.get() == 0);
-            empty && (count > pointers.len())
-        });
-        empty && self.error.is_none()
     }
 }

@@ -183,6 +183,8 @@ pub(super) struct MemDevice {
     /// Blocks that cannot be read.
     pub(super) broken: std::collections::BTreeSet<u32>,
     pub(super) reads: usize,
+    /// So many blocks or runs of them can be freed; then no bitmap can be read any more.
+    pub(super) frees: Option<usize>,
 }
 
 impl MemDevice {
@@ -193,6 +195,18 @@ impl MemDevice {
             data: Default::default(),
             broken: Default::default(),
             reads: 0,
+            frees: None,
+        }
+    }
+
+    fn fail_bitmap(&mut self, block: u32) -> Result<(), DeviceError> {
+        match &mut self.frees {
+            Some(0) => Err(DeviceError::Io(block)),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
@@ -234,16 +248,33 @@ impl FreeBlocks for MemDevice {
         Ok(())
     }
 
-    fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
-        for block in start..start + len {
-            if !self.data.remove(&block) {
-                return Err(DeviceError::NotInUse(block));
-            }
+    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), DeviceError> {
+        for i in 0..len {
+            let bytes = self
+                .pointers
+                .get_mut(&block)
+                .expect("restores pointers only");
+            put32(bytes, (index + i) as usize * 4, start + i);
         }
         Ok(())
     }
 
+    fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
+        self.fail_bitmap(start)?;
+        if let Some(block) = (start..start + len).find(|block| !self.data.contains(block)) {
+            return Err(DeviceError::NotInUse(block));
+        }
+        self.data
+            .retain(|&block| block < start || block >= start + len);
+        Ok(())
+    }
+
+    fn is_corrupt(error: &DeviceError) -> bool {
+        !matches!(error, DeviceError::Io(_))
+    }
+
     fn free_pointers(&mut self, block: u32) -> Result<(), DeviceError> {
+        self.fail_bitmap(block)?;
         match self.pointers.remove(&block) {
             Some(_) => Ok(()),
             None => Err(DeviceError::NotInUse(block)),

@@ -10,7 +10,7 @@ use super::support::{get32, put32, with_layout, DeviceError, MemDevice, Spec};
 use crate::ext2::{
     block_map::Path,
     inode::Pointers,
-    truncate::{punch, truncate},
+    truncate::{free_range, FreeBlocks, Unfreed},
     Layout, Place,
 };
 
@@ -18,6 +18,18 @@ const INO: u32 = 12;
 const BITS: u32 = 10;
 const P: u64 = 256;
 
+/// Frees what is behind block `keep` of the file.
+fn truncate<D: FreeBlocks>(
+    layout: &Layout<'_>,
+    ino: u32,
+    root: &mut Pointers,
+    keep: u64,
+    device: &mut D,
+) -> Result<(), D::Error> {
+    free_range(layout, ino, root, keep..u64::MAX, Unfreed::Lose, device)
+}
+
+#[derive(Clone)]
 struct File {
     root: Pointers,
     device: MemDevice,
@@ -84,6 +96,30 @@ impl File {
         (blocks, pointer_blocks)
     }
 
+    /// The file has `expected`, no more blocks of pointers than it needs, and nothing is lost.
+    fn check(&self, expected: &BTreeMap<u64, u32>) {
+        let (left, pointer_blocks) = self.reachable();
+        assert_eq!(&left, expected);
+        assert_eq!(
+            self.device.in_use(),
+            left.len() + pointer_blocks,
+            "lost blocks"
+        );
+        let used = |bytes: &Vec<u8>| bytes.iter().any(|&b| b != 0);
+        assert!(self.device.pointers.values().all(used));
+        let trees = |i: usize| {
+            (
+                12 + (1..i as u32).map(|l| P.pow(l)).sum::<u64>(),
+                P.pow(i as u32),
+            )
+        };
+        for level in 1..4 {
+            let (start, len) = trees(level);
+            let any = expected.range(start..start + len).next().is_some();
+            assert_eq!(self.root[11 + level] != 0, any);
+        }
+    }
+
     fn collect(
         &self,
         pointer: u32,
@@ -110,6 +146,52 @@ impl File {
     }
 }
 
+/// Takes down which blocks of data are freed.
+struct Recording<'a> {
+    device: &'a mut MemDevice,
+    runs: Vec<(u32, u32)>,
+}
+
+impl<'a> Recording<'a> {
+    fn new(device: &'a mut MemDevice) -> Self {
+        Recording {
+            device,
+            runs: Vec::new(),
+        }
+    }
+}
+
+impl crate::ext2::block_map::PointerBlocks for Recording<'_> {
+    type Error = DeviceError;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result<(), DeviceError> {
+        self.device.read(block, offset, out)
+    }
+}
+
+impl FreeBlocks for Recording<'_> {
+    fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
+        self.device.clear(block, offset, len)
+    }
+
+    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), DeviceError> {
+        self.device.restore(block, index, start, len)
+    }
+
+    fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
+        self.runs.push((start, len));
+        self.device.free_data(start, len)
+    }
+
+    fn free_pointers(&mut self, block: u32) -> Result<(), DeviceError> {
+        self.device.free_pointers(block)
+    }
+
+    fn is_corrupt(error: &DeviceError) -> bool {
+        MemDevice::is_corrupt(error)
+    }
+}
+
 /// The borders of all levels.
 fn borders() -> Vec<u64> {
     vec![
@@ -123,6 +205,11 @@ fn borders() -> Vec<u64> {
         12 + P + P * P + P * P,
         12 + P + P * P + P * P * 9,
     ]
+}
+
+/// A few blocks, some blocks of pointers, or all that there can be.
+fn lengths() -> impl Strategy<Value = u64> {
+    prop_oneof![1..40u64, 1..1000u64, 1..3 * P * P, Just(1 << 40)]
 }
 
 fn near_borders() -> impl Strategy<Value = u64> {
@@ -146,12 +233,7 @@ proptest! {
                 let (mut expected, _) = file.reachable();
                 expected.retain(|&b, _| b < keep);
                 truncate(layout, INO, &mut file.root, keep, &mut file.device).unwrap();
-                let (left, pointer_blocks) = file.reachable();
-                assert_eq!(left, expected);
-                assert_eq!(file.device.in_use(), left.len() + pointer_blocks, "lost blocks");
-                // No block of pointers on the way is kept without need.
-                let used = |bytes: &Vec<u8>| bytes.iter().any(|&b| b != 0);
-                assert!(file.device.pointers.values().all(used));
+                file.check(&expected);
                 if keep == 0 {
                     assert_eq!(file.device.in_use(), 0);
                     assert_eq!(file.root, [0; 15]);
@@ -163,8 +245,7 @@ proptest! {
     #[test]
     fn punching_frees_what_is_in_the_range(
         adds in prop::collection::vec((near_borders(), 1..40u64, 0..2u32), 1..12),
-        start in near_borders(),
-        len in 1..600u64,
+        punches in prop::collection::vec((near_borders(), lengths()), 1..4),
     ) {
         with_layout(&Spec::default(), |layout| {
             let mut file = File::new(layout);
@@ -173,18 +254,92 @@ proptest! {
                     file.add(layout, start + i, step);
                 }
             }
-            let (mut expected, pointer_blocks) = file.reachable();
-            expected.retain(|&b, _| b < start || b >= start + len);
-            let mut at = start;
-            while at < start + len {
-                let path = Path::new(BITS, at).unwrap();
-                let max = (start + len - at) as u32;
-                let done = punch(layout, INO, &mut file.root, path, max, &mut file.device).unwrap();
-                assert!(done >= 1 && done <= max);
-                at += u64::from(done);
+            for &(start, len) in &punches {
+                let (before, _) = file.reachable();
+                let mut expected = before.clone();
+                expected.retain(|&b, _| b < start || b >= start + len);
+                let mut device = Recording::new(&mut file.device);
+                free_range(
+                    layout, INO, &mut file.root, start..start + len, Unfreed::Keep, &mut device,
+                ).unwrap();
+                let blocks_of = |&(start, len): &(u32, u32)| start..start + len;
+                let mut freed: Vec<u32> = device.runs.iter().flat_map(blocks_of).collect();
+                freed.sort();
+                let mut wanted: Vec<u32> = before.range(start..start + len).map(|(_, &b)| b).collect();
+                wanted.sort();
+                assert_eq!(freed, wanted);
+                file.check(&expected);
             }
-            assert_eq!(file.reachable(), (expected.clone(), pointer_blocks));
-            assert_eq!(file.device.in_use(), expected.len() + pointer_blocks);
+        });
+    }
+
+    /// A device that fails, wherever that is: what is freed is not reached any more, and nothing is
+    /// lost. When it is well again the rest can be freed.
+    #[test]
+    fn punching_a_failing_device_loses_nothing(
+        adds in prop::collection::vec((near_borders(), 1..40u64, 0..2u32), 1..12),
+        (start, len) in (near_borders(), lengths()),
+        frees in prop::option::of(0..12usize),
+        broken in prop::option::of(0..20usize),
+    ) {
+        with_layout(&Spec::default(), |layout| {
+            let mut file = File::new(layout);
+            for &(start, len, step) in &adds {
+                for i in 0..len {
+                    file.add(layout, start + i, step);
+                }
+            }
+            let (before, _) = file.reachable();
+            let mut expected = before.clone();
+            expected.retain(|&b, _| b < start || b >= start + len);
+            file.device.frees = frees;
+            let broken = broken.and_then(|i| file.device.pointers.keys().nth(i).copied());
+            file.device.broken.extend(broken);
+            let range = start..start + len;
+            let result =
+                free_range(layout, INO, &mut file.root, range.clone(), Unfreed::Keep, &mut file.device);
+            file.device.frees = None;
+            file.device.broken.clear();
+
+            let (left, pointer_blocks) = file.reachable();
+            assert_eq!(file.device.in_use(), left.len() + pointer_blocks, "lost blocks");
+            for (at, block) in &before {
+                match range.contains(at) {
+                    true => assert!(left.get(at).is_none_or(|b| b == block)),
+                    false => assert_eq!(left.get(at), Some(block)),
+                }
+            }
+            assert!(left.keys().all(|at| before.contains_key(at)));
+            if result.is_ok() {
+                assert_eq!(left, expected);
+            }
+            free_range(layout, INO, &mut file.root, range, Unfreed::Keep, &mut file.device).unwrap();
+            // A block of pointers may have become empty before the failure.
+            assert_eq!(file.reachable().0, expected);
+        });
+    }
+
+    /// The same when it must not be seen what could not be freed: no pointer is left in the range, but
+    /// in a block of pointers that cannot be read.
+    #[test]
+    fn a_failing_device_shows_nothing_that_was_to_go(
+        adds in prop::collection::vec((near_borders(), 1..40u64, 0..2u32), 1..12),
+        (start, len) in (near_borders(), lengths()),
+        frees in 0..12usize,
+    ) {
+        with_layout(&Spec::default(), |layout| {
+            let mut file = File::new(layout);
+            for &(start, len, step) in &adds {
+                for i in 0..len {
+                    file.add(layout, start + i, step);
+                }
+            }
+            let (mut expected, _) = file.reachable();
+            expected.retain(|&b, _| b < start || b >= start + len);
+            file.device.frees = Some(frees);
+            let range = start..start + len;
+            let _ = free_range(layout, INO, &mut file.root, range, Unfreed::Lose, &mut file.device);
+            assert_eq!(file.reachable().0, expected);
         });
     }
 
@@ -246,6 +401,13 @@ impl crate::ext2::truncate::FreeBlocks for Lenient {
         Ok(())
     }
 
+    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), DeviceError> {
+        match self.0.pointers.contains_key(&block) {
+            true => self.0.restore(block, index, start, len),
+            false => Ok(()),
+        }
+    }
+
     fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
         self.0.free_data(start, len)
     }
@@ -253,39 +415,24 @@ impl crate::ext2::truncate::FreeBlocks for Lenient {
     fn free_pointers(&mut self, block: u32) -> Result<(), DeviceError> {
         self.0.free_pointers(block)
     }
+
+    fn is_corrupt(error: &DeviceError) -> bool {
+        MemDevice::is_corrupt(error)
+    }
 }
 
 #[test]
 fn blocks_in_a_row_are_freed_together() {
-    struct Counting(MemDevice, Vec<(u32, u32)>);
-    impl crate::ext2::block_map::PointerBlocks for Counting {
-        type Error = DeviceError;
-        fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result<(), DeviceError> {
-            self.0.read(block, offset, out)
-        }
-    }
-    impl crate::ext2::truncate::FreeBlocks for Counting {
-        fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
-            self.0.clear(block, offset, len)
-        }
-        fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
-            self.1.push((start, len));
-            self.0.free_data(start, len)
-        }
-        fn free_pointers(&mut self, block: u32) -> Result<(), DeviceError> {
-            self.0.free_pointers(block)
-        }
-    }
     with_layout(&Spec::default(), |layout| {
         let mut file = File::new(layout);
         for file_block in 0..12 + P {
             file.add(layout, file_block, 0);
         }
-        let mut device = Counting(file.device, Vec::new());
+        let mut device = Recording::new(&mut file.device);
         truncate(layout, INO, &mut file.root, 4, &mut device).unwrap();
         // 8 direct ones; then the block of pointers, which is in between, and its 256.
-        assert_eq!(device.1, [(404, 8), (413, 256)]);
-        assert_eq!(device.0.in_use(), 4);
+        assert_eq!(device.runs, [(404, 8), (413, 256)]);
+        assert_eq!(file.device.in_use(), 4);
     });
 }
 

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::support::target;
+use super::support::{put32, target};
 use crate::ext2::{
     bitmap::{self, Kind, Run},
     block_map::{store_pointers, store_root, Branch, Mapping, Path, PointerBlocks, Slot},
@@ -15,7 +15,7 @@ use crate::ext2::{
     group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE},
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
     superblock::{self, MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},
-    truncate::{punch, truncate, FreeBlocks},
+    truncate::{free_range, FreeBlocks, Unfreed},
     xattr::{self, Release},
     Corrupt, Geometry, Layout, Place,
 };
@@ -180,6 +180,17 @@ impl FreeBlocks for Disk {
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<()> {
         self.block(block)[offset..offset + len].fill(0);
         Ok(())
+    }
+
+    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<()> {
+        for i in 0..len {
+            put32(self.block(block), (index + i) as usize * 4, start + i);
+        }
+        Ok(())
+    }
+
+    fn is_corrupt(error: &Error) -> bool {
+        matches!(error, Error::Corrupt(_))
     }
 
     fn free_data(&mut self, start: u32, len: u32) -> Result<()> {
@@ -419,13 +430,10 @@ impl Volume {
         let groups = self.disk.groups.clone();
         let geometry = self.geometry();
         let layout = Layout::new(&geometry, &groups);
-        let mut done = 0;
+        let range = file_block..file_block + u64::from(len);
         self.disk.freed = 0;
         if let Content::Blocks(root) = &mut inode.content {
-            while done < len {
-                let path = self.path(file_block + u64::from(done))?;
-                done += punch(&layout, ino, root, path, len - done, &mut self.disk)?;
-            }
+            free_range(&layout, ino, root, range, Unfreed::Keep, &mut self.disk)?;
         }
         inode.sectors -= self.disk.freed * geometry.sectors_per_block();
         self.store(ino, &inode, false)
@@ -438,7 +446,8 @@ impl Volume {
         let mut result = Ok(());
         if let Content::Blocks(root) = &mut inode.content {
             self.disk.freed = 0;
-            result = truncate(&layout, ino, root, keep, &mut self.disk);
+            let range = keep..u64::MAX;
+            result = free_range(&layout, ino, root, range, Unfreed::Lose, &mut self.disk);
             // The number may be wrong on a damaged volume.
             let freed = self.disk.freed * geometry.sectors_per_block();
             inode.sectors = inode.sectors.saturating_sub(freed);

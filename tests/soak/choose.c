@@ -17,6 +17,7 @@ static const struct {
 	{ F_DIRECT_WRITE, 88 }, { F_CACHED_WRITE, 50 }, { F_STORE, 35 },
 	{ F_LOAD, 60 }, { F_CACHED_READ, 80 }, { F_CUT, 65 }, { F_GROW, 50 },
 	{ F_APPEND, 50 }, { F_BYTES, 40 }, { F_LARGE, 50 }, { F_GAPS, 50 },
+	{ F_PUNCH, 50 },
 };
 
 /* How often each kind is wanted; what a file does not do becomes a read. */
@@ -27,6 +28,7 @@ static const struct {
 	{ OP_WRITE, 36 }, { OP_READ, 30 }, { OP_LOAD, 6 }, { OP_STORE, 6 },
 	{ OP_TRUNCATE, 5 }, { OP_APPEND, 3 }, { OP_FSYNC, 2 }, { OP_FDATASYNC, 1 },
 	{ OP_MSYNC, 1 }, { OP_RANGE, 2 }, { OP_DROP, 4 }, { OP_STAT, 4 },
+	{ OP_PUNCH, 5 },
 };
 
 void choose_features(struct soak *s)
@@ -47,7 +49,7 @@ void choose_features(struct soak *s)
 			f->features |= F_DIRECT_WRITE;
 		/* What is cut off is free, and may become metadata: that must not fail. */
 		if (s->errors && !i)
-			f->features &= ~F_CUT;
+			f->features &= ~(F_CUT | F_PUNCH);
 	}
 }
 
@@ -219,6 +221,8 @@ static bool does(const struct file *f, enum kind kind)
 		return has & F_STORE;
 	case OP_TRUNCATE:
 		return has & (F_CUT | F_GROW);
+	case OP_PUNCH:
+		return has & F_PUNCH;
 	default:
 		return true;
 	}
@@ -250,7 +254,8 @@ void choose_and_do(struct worker *w)
 	if (op->kind == OP_TRUNCATE)
 		choose_truncate(w, op);
 	else
-		choose_range(w, op, op->kind == OP_STORE || op->kind == OP_LOAD);
+		choose_range(w, op, op->kind == OP_STORE || op->kind == OP_LOAD ||
+			     op->kind == OP_PUNCH);
 	remember(w, r);
 	worker_do(w, r);
 }

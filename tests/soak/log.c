@@ -22,7 +22,7 @@ static uint32_t next;
 const char *log_kind(enum kind kind)
 {
 	static const char *const names[OP_KINDS] = {
-		"read", "write", "append", "load", "store", "truncate", "fsync",
+		"read", "write", "append", "load", "store", "truncate", "punch", "fsync",
 		"fdatasync", "msync", "sync_file_range", "fadvise", "fstat",
 	};
 

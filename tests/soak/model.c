@@ -11,6 +11,7 @@ enum ver_kind {
 	V_ANY,		/* some generation up to this one: several that became one */
 	V_GAP,		/* zeros, where ABSENT was and the end of the file went past */
 	V_CUT,		/* zeros, in a part of the sector: the file ended in it */
+	V_HOLE,		/* zeros, by a punch */
 	V_STALE,	/* what the device had: the writeback of a new block may have failed */
 	V_ABSENT,	/* behind the end of the file */
 };
@@ -182,7 +183,7 @@ static void begin_truncate(struct file *f, struct op *op)
 	for (k = 0; k < f->nr_ops; k++) {
 		struct op *o = f->ops[k];
 
-		if (op_writes(o) && o->kind != OP_STORE)
+		if (op_sizes(o))
 			push_gap(f, o, size / SECTOR, sectors_up(o->off));
 	}
 	widen(f, size, size);
@@ -227,6 +228,7 @@ static bool may_be_hole(const struct file *f, uint64_t from, uint64_t to)
 	for (; from < to; from++)
 		for (k = 0; k < f->s[from].nr; k++)
 			if (live(&f->s[from].v[k]) && (f->s[from].v[k].kind == V_GAP ||
+						       f->s[from].v[k].kind == V_HOLE ||
 						       f->s[from].v[k].kind == V_ABSENT))
 				return true;
 	return false;
@@ -271,6 +273,19 @@ static void begin_write(struct file *f, struct op *op)
 		push(f, i, op, V_DATA,
 		     op->off > i * SECTOR || end < (i + 1) * SECTOR);
 	mark_pages(f, op, true);
+}
+
+static bool in_part(const struct op *op, uint64_t sector)
+{
+	return op->off > sector * SECTOR || op->off + op->len < (sector + 1) * SECTOR;
+}
+
+static void begin_punch(struct file *f, struct op *op)
+{
+	uint64_t i;
+
+	for (i = op->off / SECTOR; i < sectors_up(op->off + op->len); i++)
+		push(f, i, op, V_HOLE, in_part(op, i));
 }
 
 static bool may_begin(struct file *f, struct op *op)
@@ -323,8 +338,7 @@ bool model_begin(struct op *op)
 		for (k = 0; k < f->nr_ops; k++) {
 			struct op *o = f->ops[k];
 
-			if (!op_writes(o) || o->kind == OP_STORE ||
-			    op->kind == OP_STORE)
+			if (!op_sizes(o) || !op_sizes(op))
 				continue;
 			sizes_meet(op, o);
 			sizes_meet(o, op);
@@ -332,6 +346,8 @@ bool model_begin(struct op *op)
 		f->writers++;
 		if (op->kind == OP_TRUNCATE)
 			begin_truncate(f, op);
+		else if (op->kind == OP_PUNCH)
+			begin_punch(f, op);
 		else
 			begin_write(f, op);
 	}
@@ -414,6 +430,25 @@ static void end_truncate(struct file *f, struct op *op, bool done)
 		return;
 	f->hi = min64(f->hi, max64(size, op->end_max));
 	f->lo = max64(f->lo, min64(size, op->trunc_min));
+}
+
+static void end_punch(struct file *f, struct op *op, bool done)
+{
+	uint64_t i;
+	uint32_t k;
+
+	for (i = op->off / SECTOR; i < sectors_up(op->off + op->len); i++) {
+		struct sector *s = &f->s[i];
+		bool weak = !done || in_part(op, i) || (i + 1) * SECTOR > op->lo;
+
+		written(s, op, V_HOLE, weak);
+		if (!weak)
+			supersede(s, op, false);
+		/* It was never in the file. */
+		for (k = 0; k < s->nr && i * SECTOR >= op->hi; k++)
+			if (s->v[k].op == op->issue && s->v[k].kind == V_HOLE)
+				s->v[k].dead = op->issue;
+	}
 }
 
 /* Has somebody written to the page cache where this direct write went? */
@@ -546,7 +581,7 @@ static void collect(const struct sector *s, const struct op *op, struct may *may
 
 static bool writes_to(const struct op *op, uint64_t sector)
 {
-	return op_writes(op) && op->kind != OP_TRUNCATE && op->off < (sector + 1) * SECTOR &&
+	return op_writes_data(op) && op->off < (sector + 1) * SECTOR &&
 	       op->off + op->len > sector * SECTOR;
 }
 
@@ -591,6 +626,8 @@ const char *model_end(struct op *op, ssize_t res, struct may *may)
 			wrong = "a size that it never had";
 	} else if (op->kind == OP_TRUNCATE) {
 		end_truncate(f, op, !res);
+	} else if (op->kind == OP_PUNCH) {
+		end_punch(f, op, !res);
 	} else if (op_writes(op)) {
 		end_write(f, op, res);
 	}
@@ -637,7 +674,7 @@ int model_init(struct file *f, int id, off_t base, uint64_t max, unsigned int bs
 
 void model_print(struct file *f, uint64_t sector)
 {
-	static const char *const names[] = { "data", "any", "gap", "cut", "stale",
+	static const char *const names[] = { "data", "any", "gap", "cut", "hole", "stale",
 					     "absent" };
 	const struct sector *s = &f->s[sector];
 	uint32_t i;

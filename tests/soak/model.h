@@ -11,8 +11,11 @@
  * A sector behind the end of the file has the version ABSENT, which nobody may
  * see: a reader that is told of a size must find the data that the size stands
  * for. Whoever moves the end of the file over a gap adds zeros to what may be in
- * the gap, but only where ABSENT lives. Zeros can be seen nowhere else, except by
- * a reader that was overtaken by a truncate, for which that is just what happens.
+ * the gap, but only where ABSENT lives. A punch writes zeros to the sectors that
+ * are in the file all the time that it takes; those that are so for a part of it
+ * it may have met or not, and the others it leaves alone. Zeros can be seen nowhere
+ * else, except by a reader that was overtaken by a truncate, for which that is just
+ * what happens.
  *
  * The size is known as bounds, which operations widen when they begin and narrow
  * when they end; when nobody writes, fstat(2) is asked and has to agree.
@@ -21,6 +24,7 @@
  * be seen, but it ends no other version. Weak are
  *
  * - parts of a sector (the rest of the sector keeps what it had);
+ * - the zeros of a punch where the end of the file may have been meanwhile;
  * - what a failed or short write did not count;
  * - stores through a mapping that ended in SIGBUS;
  * - a direct write while somebody writes to the same page of the page cache
@@ -48,7 +52,7 @@
 #define MODEL_OPS	128	/* that can be under way in one file */
 
 enum kind {
-	OP_READ, OP_WRITE, OP_APPEND, OP_LOAD, OP_STORE, OP_TRUNCATE, OP_FSYNC,
+	OP_READ, OP_WRITE, OP_APPEND, OP_LOAD, OP_STORE, OP_TRUNCATE, OP_PUNCH, OP_FSYNC,
 	OP_FDATASYNC, OP_MSYNC, OP_RANGE, OP_DROP, OP_STAT, OP_KINDS
 };
 
@@ -155,7 +159,19 @@ void model_print(struct file *f, uint64_t sector);
 static inline bool op_writes(const struct op *op)
 {
 	return op->kind == OP_WRITE || op->kind == OP_APPEND ||
-	       op->kind == OP_STORE || op->kind == OP_TRUNCATE;
+	       op->kind == OP_STORE || op->kind == OP_TRUNCATE || op->kind == OP_PUNCH;
+}
+
+/* Those that write data, and so many bytes of it as they return. */
+static inline bool op_writes_data(const struct op *op)
+{
+	return op_writes(op) && op->kind != OP_TRUNCATE && op->kind != OP_PUNCH;
+}
+
+/* Those that can change the size of the file. */
+static inline bool op_sizes(const struct op *op)
+{
+	return op_writes(op) && op->kind != OP_STORE && op->kind != OP_PUNCH;
 }
 
 static inline bool op_reads(const struct op *op)

@@ -33,6 +33,7 @@ enum {
 	F_BYTES		= 1 << 8,	/* sizes and writes that end in a sector */
 	F_LARGE		= 1 << 9,	/* requests of many blocks */
 	F_GAPS		= 1 << 10,	/* writes far from others: holes */
+	F_PUNCH		= 1 << 11,
 };
 
 struct soak {

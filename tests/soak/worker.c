@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ static const char *result_ok(const struct req *r, ssize_t res, char *fault)
 		return NULL;
 	if (res < 0)
 		return res == -EIO && may_be_told(r) ? NULL : strerror(-res);
-	if (op_writes(op) && op->kind != OP_TRUNCATE && res != (ssize_t)op->len)
+	if (op_writes_data(op) && res != (ssize_t)op->len)
 		return f->failing ? NULL : "a short write";
 	return NULL;
 }
@@ -262,6 +263,9 @@ static ssize_t call(struct worker *w, struct req *r, char **fault)
 		return mapping_copy(f->map + op->off, w->line, op->len, fault);
 	case OP_TRUNCATE:
 		return ftruncate(f->fd_cached, f->base + op->off) ? -errno : 0;
+	case OP_PUNCH:
+		return fallocate(f->fd_cached, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				 f->base + op->off, op->len) ? -errno : 0;
 	case OP_FSYNC:
 		return fsync(f->fd_cached) ? -errno : 0;
 	case OP_FDATASYNC:

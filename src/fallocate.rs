@@ -35,6 +35,9 @@ pub(crate) fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
     };
     punch(&lock, range.start..end, block)?;
     drop(lock);
+    if mutant!("punch-no-sync") {
+        return Ok(());
+    }
     file.sync_if_asked(range.start..end)
 }
 
@@ -44,15 +47,21 @@ fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, block: u64) -> Resul
     // Then the device has in each block what belongs there, should it stay in the file after all.
     // What was stored in a hole through a mapping has got its block then, too.
     let pages = range.start / block * block..range.end.next_multiple_of(block);
-    let unfreed = match inode.write_and_wait_range(pages) {
-        Ok(()) => Unfreed::Keep,
-        Err(_) => Unfreed::Lose,
+    let flushed = match mutant!("punch-no-flush") {
+        true => Ok(()),
+        false => inode.write_and_wait_range(pages),
+    };
+    let unfreed = match flushed {
+        Err(_) if !mutant!("punch-shows-stale") => Unfreed::Lose,
+        _ => Unfreed::Keep,
     };
     if whole.start > whole.end {
         return inode.zero_part_of_block::<FileAddressSpace>(range);
     }
-    inode.zero_part_of_block::<FileAddressSpace>(range.start..whole.start)?;
-    inode.zero_part_of_block::<FileAddressSpace>(whole.end..range.end)?;
+    if !mutant!("punch-keeps-parts") {
+        inode.zero_part_of_block::<FileAddressSpace>(range.start..whole.start)?;
+        inode.zero_part_of_block::<FileAddressSpace>(whole.end..range.end)?;
+    }
     if whole.is_empty() {
         return Ok(());
     }

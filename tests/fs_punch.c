@@ -767,11 +767,13 @@ static long pointer_block(struct vol *v, const char *name, int n)
  * A block of pointers in the middle cannot be read: what is freed until there is
  * no part of the file any more, what is not stays, and nothing is lost.
  */
-TEST_F(fs_punch, block_of_pointers_that_cannot_be_read)
+TEST_F(fs_punch, pointers_that_cannot_be_read)
 {
 	const uint64_t bs = self->v.bs, p = bs / 4;
+	const off_t at = (DIRECT_BLOCKS + p + p * p + p - 2) * bs;
 	struct vol_map map = { .nr = 1 };
 	long before = free_blocks(), used;
+	char *buf = buf_alloc(bs);
 	struct levels l, all;
 	struct stat st;
 	long block;
@@ -787,8 +789,15 @@ TEST_F(fs_punch, block_of_pointers_that_cannot_be_read)
 	map.e[0] = (struct vol_extent){ .sector = block * (bs / 512), .len = bs / 512,
 					.fails = true };
 	fd = vol_open("f", O_RDWR);
+	/* in the page cache only, and what will stay */
+	pattern_fill(buf, bs, at, 2);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, at));
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
 	EXPECT_EQ(-EIO, punch(fd, 0, 1ULL << 33));
+	ASSERT_EQ(bs, pread(fd, buf, bs, at));
+	EXPECT_PATTERN(buf, bs, at, 2);
+	pattern_fill(buf, bs, at, 1);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, at));
 	ASSERT_EQ(0, fstat(fd, &st));
 	used = st.st_blocks * 512 / bs;
 	EXPECT_EQ(used, before - free_blocks());
@@ -808,6 +817,51 @@ TEST_F(fs_punch, block_of_pointers_that_cannot_be_read)
 	levels_punch(&all, 0, 1ULL << 40);
 	EXPECT_NULL_DIFF(levels_diff(&all, bs, fd));
 	EXPECT_EQ(before, free_blocks());
+}
+
+/*
+ * The same when new blocks cannot be written either: they hold what was there
+ * before, and that must not be seen when nobody has them in the page cache any more.
+ */
+TEST_F(fs_punch, new_blocks_that_could_not_be_written)
+{
+	const char *const mend[] = { "e2fsck", "-fy", self->v.dev, NULL };
+	const off_t bs = self->v.bs, p = bs / 4;
+	const off_t at = (DIRECT_BLOCKS + p + p * p + p + 3) * bs;
+	struct vol_map map = { .nr = 2 };
+	char *buf = buf_alloc(bs);
+	long block;
+	int fd, data;
+
+	fd = levels_write(bs, "f", 0);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	block = pointer_block(&self->v, "f", 2);
+	ASSERT_LT(0, block);
+	fd = vol_open("f", O_RDWR);
+	pattern_fill(buf, bs, at, 2);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, at));
+	data = at / bs;
+	ASSERT_EQ(0, ioctl(fd, FIBMAP, &data));
+	ASSERT_LT(0, data);
+	/* in the order of the device */
+	map.e[data < block] = (struct vol_extent){ .sector = block * (bs / 512),
+						   .len = bs / 512, .fails = true };
+	map.e[block < data] = (struct vol_extent){ .sector = data * (bs / 512),
+						   .len = bs / 512, .fails = true };
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(-EIO, punch(fd, 0, 1ULL << 33));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(bs, pread(fd, buf, bs, at));
+	EXPECT_ZERO(buf, bs, at);
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	close(fd);
+	/* what the file has lost nobody has */
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(1, run(1, mend));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 }
 
 /* A part of a block that cannot be read to be zeroed: nothing has happened then. */

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <endian.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -324,6 +325,8 @@ TEST_F(mount_errors, read_only_after_an_error)
 	}
 	EXPECT_EQ(-1, ftruncate(bfd, 0));
 	EXPECT_EQ(EROFS, errno);
+	EXPECT_EQ(-1, fallocate(bfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, bs));
+	EXPECT_EQ(EROFS, errno);
 	EXPECT_EQ(-EROFS, vol_open("h", O_CREAT | O_RDWR));
 	EXPECT_EQ(-1, fchmod(bfd, 0600));
 	EXPECT_EQ(EROFS, errno);
@@ -346,6 +349,36 @@ TEST_F(mount_errors, read_only_after_an_error)
 	EXPECT_PATTERN(buf, bs, 0, 1);
 	close(kept);
 	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+}
+
+/* A hole over a pointer to nowhere: what comes before is freed, and nothing else is touched. */
+TEST_F(mount_errors, hole_in_a_corrupt_file)
+{
+	const char *const crack[] = { "debugfs", "-w", "-R", "sif f block[IND] 0xffffffff",
+				      self->v.dev, NULL };
+	const char *const mend[] = { "e2fsck", "-fy", self->v.dev, NULL };
+	const size_t bs = self->v.bs;
+	char *buf = buf_alloc(12 * bs);
+	struct stat st0, st;
+	int fd;
+
+	ASSERT_EQ(0, run(0, crack));
+	ASSERT_EQ(0, try_mount(&self->v, 0, "errors=continue"));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fstat(fd, &st0));
+	ASSERT_EQ(-1, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10 * bs, 8 * bs));
+	EXPECT_EQ(EUCLEAN, errno);
+	EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){ "retryfs", "corrupt", "inode", NULL }));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(st0.st_blocks - 2 * bs / 512, st.st_blocks);
+	ASSERT_EQ(12 * bs, pread(fd, buf, 12 * bs, 0));
+	EXPECT_PATTERN(buf, 10 * bs, 0, 1);
+	EXPECT_ZERO(buf + 10 * bs, 2 * bs, 10 * bs);
+	close(fd);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(1, run(1, mend));
 	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
 }
 

@@ -103,10 +103,8 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         }
         // With the lock held nobody frees the block; somebody may add it, in writing back its page.
         if T::get_block(self, block, 1, false)?.is_none() {
-            if cfg!(mutant = "kfs-hole-tail-kept") {
-                return Ok(());
-            }
-            if let Some(folio) = PageCache::of(self).lock_folio(bytes.start) {
+            let folio = PageCache::of(self).lock_folio(bytes.start);
+            if let (Some(folio), false) = (folio, cfg!(mutant = "kfs-hole-page-kept")) {
                 folio.zero(&bytes);
             }
             return Ok(());

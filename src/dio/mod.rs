@@ -37,7 +37,7 @@
 //! | R7 | the wait is decided after the i/o is issued | [`policy`] |
 //! | R8 | extends hold the lock until data and i_size are in place | below |
 //! | R9 | at a hole: wait, then the page cache, then complete once | below, [`issue`] |
-//! | R10 | overwrites release the lock during the i/o; truncate waits | below |
+//! | R10 | overwrites release the lock during the i/o; truncate and hole punching wait | below |
 //! | R11 | synchronous writes keep the lock | below |
 //! | R12 | reads hold the lock for the look-ups only | `direct_io_issue` |
 //! | R13 | reads count up to the end of the file | `Request::count` |

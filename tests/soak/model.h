@@ -12,8 +12,8 @@
  * see: a reader that is told of a size must find the data that the size stands
  * for. Whoever moves the end of the file over a gap adds zeros to what may be in
  * the gap, but only where ABSENT lives. A punch writes zeros to the sectors that
- * are in the file all the time that it takes; those that are so for a part of it
- * it may have met or not, and the others it leaves alone. Zeros can be seen nowhere
+ * are in the file as long as it takes; it may have met those that were so at some
+ * time of it, and leaves the others alone. Zeros can be seen nowhere
  * else, except by a reader that was overtaken by a truncate, for which that is just
  * what happens.
  *

@@ -721,6 +721,51 @@ TEST_F(fs_punch, waits_for_a_read_in_flight)
 	EXPECT_MODEL(&m, fd, dfd, 0);
 }
 
+/* Nor those that a page is read from, for a read or for a mapping. */
+TEST_F(fs_punch, waits_for_a_page_that_is_read)
+{
+	const off_t bs = self->v.bs, size = 32 * bs;
+	char *back = buf_alloc(bs);
+	struct task reader, hole;
+	struct io_op rd, op;
+	struct model m;
+	int fd, dfd;
+	long free;
+
+	model_init(&m, bs, size);
+	model_write(&m, 0, size, 1);
+	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	dfd = vol_open("f", O_RDWR | O_DIRECT);
+	/* the way to the blocks and the bitmaps must be in memory, or it waits for these */
+	ASSERT_EQ(0, punch(fd, 30 * bs, bs));
+	model_punch(&m, 30 * bs, bs);
+	sync();
+	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM));
+	ASSERT_EQ(0, vol_hold(&self->v));
+
+	rd = (struct io_op){ .fd = fd, .buf = back, .off = 20 * bs, .len = bs };
+	ASSERT_EQ(0, task_start(&reader, op_pread, &rd));
+	ASSERT_BLOCKED(&reader);
+	free = free_blocks();
+	op = (struct io_op){ .fd = fd, .off = 16 * bs, .len = 8 * bs };
+	ASSERT_EQ(0, task_start(&hole, op_punch, &op));
+	EXPECT_BLOCKED(&hole);
+	EXPECT_EQ(free, free_blocks());
+
+	ASSERT_EQ(0, vol_release(&self->v));
+	EXPECT_EQ(bs, task_join(&reader, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&hole, JOIN_SECONDS));
+	/* it was before the hole, or after */
+	if (*back)
+		EXPECT_PATTERN(back, bs, 20 * bs, 1);
+	else
+		EXPECT_ZERO(back, bs, 20 * bs);
+	model_punch(&m, 16 * bs, 8 * bs);
+	EXPECT_MODEL(&m, fd, dfd, 0);
+}
+
 TEST_F(fs_punch, waits_for_a_frozen_volume)
 {
 	const off_t bs = self->v.bs, size = 8 * bs;

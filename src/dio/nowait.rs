@@ -10,8 +10,10 @@
 //! pages that would have to be written first; blocks in several places, as they take several bios;
 //! and everything that the submitter waits for: a hole, the end of the file, `O_DSYNC`.
 
+use super::counters::Counters;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
+use super::worker::{Entry, Step};
 use kernel::prelude::*;
 use kfs::bdev::BlockDevice;
 use kfs::bio::Op;
@@ -60,4 +62,24 @@ pub(super) fn check<F: Filesystem, M: Mode>(
         return Err(EAGAIN);
     }
     Ok(())
+}
+
+/// Counts a request that has passed [`check`], unless the device had no room: then it did not take
+/// place, and may be made again by one who waits.
+pub(super) fn count<F: Filesystem, E: Entry<F>>(
+    counters: &Counters,
+    op: Op,
+    is_sync: bool,
+    step: &Step<E, F>,
+) {
+    if matches!(step, Step::Done(_, Err(error)) if *error == EAGAIN) {
+        return;
+    }
+    match op {
+        Op::Read => counters.requests_read.inc(),
+        Op::Write => counters.requests_write.inc(),
+    }
+    if !is_sync {
+        counters.async_requests.inc();
+    }
 }

@@ -128,6 +128,11 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         (false, Some(locked)) if locked.is(inode) => Op::Write,
         _ => return Err(EINVAL),
     };
+    let mount = F::dio(inode.sb());
+    // A write may come here twice; who calls counts it.
+    if op == Op::Read && !iocb.is_nowait() {
+        mount.counters.requests_read.inc();
+    }
     if len == 0 || (op == Op::Read && start >= inode.i_size_read()) {
         return Ok(Io::Done(iocb, 0));
     }
@@ -138,7 +143,6 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     }
 
     let vecs = iter.npages(BIO_MAX_VECS, len);
-    let mount = F::dio(inode.sb());
     let (dio, first) = BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new());
     let lock = match locked {
         Some(locked) => Lock::Write(locked),
@@ -149,10 +153,6 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
             Lock::Read(locked)
         }
     };
-    // A write may come here twice; who calls counts it.
-    if op == Op::Read {
-        mount.counters.requests_read.inc();
-    }
 
     let request = Request {
         op,
@@ -166,7 +166,12 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         outcome: Outcome::new(start),
     };
     let submission = Submission { iter, lock, first };
-    match direct_io_worker(iocb, dio, request, Some(submission)) {
+    let nowait = iocb.is_nowait().then_some(iocb.is_sync());
+    let step = direct_io_worker(iocb, dio, request, Some(submission));
+    if let Some(is_sync) = nowait {
+        nowait::count(&mount.counters, op, is_sync, &step);
+    }
+    match step {
         Step::Retry(queued) => Ok(Io::Queued(queued)),
         Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
     }
@@ -224,6 +229,7 @@ fn direct_io_worker<F: Filesystem, E: Entry<F>>(
         let how = policy::decide(iocb.is_sync(), end, request.i_size, stop);
         let counters = &F::dio(iocb.inode().sb()).counters;
         match how {
+            Wait::Async if iocb.is_nowait() => {}
             Wait::Async => counters.async_requests.inc(),
             Wait::Switch(reason) => {
                 counters.switched(reason).inc();

@@ -37,8 +37,9 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     let counters = &F::dio(locked.sb()).counters;
     if iocb.is_nowait() {
         nowait::check(&iocb, from, locked, Op::Write)?;
+    } else {
+        counters.requests_write.inc();
     }
-    counters.requests_write.inc();
     kiocb_modified(&mut iocb, locked)?;
     let (mut iocb, written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),

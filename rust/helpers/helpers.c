@@ -377,11 +377,6 @@ struct buffer_head *kfs_helper_folio_buffers(const struct folio *folio)
 	return folio_buffers(folio);
 }
 
-void kfs_helper_folio_zero_range(struct folio *folio, size_t start, size_t length)
-{
-	folio_zero_range(folio, start, length);
-}
-
 struct page *kfs_helper_zero_page(void)
 {
 	return ZERO_PAGE(0);

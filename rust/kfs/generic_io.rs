@@ -5,11 +5,11 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::file::File;
 use crate::inode_lock::{Exclusive, InodeLocked};
 use crate::iov_iter::IovIter;
 use crate::kiocb::{Io, Kiocb, KiocbOwner};
 use crate::writeback_errors::WritebackErrors;
+use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// Reads through the page cache, or, for a direct request, calls `direct_IO` and reads what that

@@ -164,7 +164,8 @@ TEST_F(fs_handles, made_up)
 		EXPECT_EQ(-ESTALE, handle_open(&h, O_RDONLY));
 	}
 	h.word[1] = 0;
-	EXPECT_EQ(-ESTALE, handle_open(&h, O_RDONLY));
+	if (env_is_retryfs())
+		EXPECT_EQ(-ESTALE, handle_open(&h, O_RDONLY));
 	for (i = 0; i < 256; i++) {
 		h = good;
 		h.type = i;
@@ -180,38 +181,40 @@ TEST_F(fs_handles, made_up)
 	EXPECT_FALSE(kmsg_has(log, corrupt));
 }
 
+/* Change inode @ino of the volume, which is not mounted: @what says how, then its number. */
+static int change(struct vol *v, const char *what, uint32_t ino, const char *field)
+{
+	char cmd[64];
+	const char *const argv[] = { "debugfs", "-w", "-R", cmd, v->dev, NULL };
+
+	snprintf(cmd, sizeof(cmd), "%s <%u> %s", what, ino, field);
+	return run(0, argv);
+}
+
 /* A free place in the inode table may hold anything: it is not looked at. */
 TEST_F(fs_handles, free_with_rubbish)
 {
 	static const char *const field[] = { "mode 0100644", "links_count 1", "block[0] 1", "block[IND] 1",
 					     "flags 0x90000", "size 4096", "generation 7" };
 	struct handle h;
-	char cmd[64];
 	int log, i;
 
+	if (!env_is_retryfs())
+		SKIP(return, "the bitmap is looked at first");
 	ASSERT_EQ(0, vol_prefill("f", 0, 4096, 1));
 	ASSERT_EQ(0, handle_of(vol_path("f"), &h));
 	h.word[0] += 20;
 	h.word[1] = 7;
 	ASSERT_EQ(0, vol_umount(&self->v));
-	for (i = 0; i < ARRAY_SIZE(field); i++) {
-		const char *const argv[] = { "debugfs", "-w", "-R", cmd, self->v.dev, NULL };
-
-		snprintf(cmd, sizeof(cmd), "set_inode_field <%u> %s", h.word[0], field[i]);
-		ASSERT_EQ(0, run(0, argv));
-	}
+	for (i = 0; i < ARRAY_SIZE(field); i++)
+		ASSERT_EQ(0, change(&self->v, "set_inode_field", h.word[0], field[i]));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	log = kmsg_open();
 	ASSERT_LE(0, log);
 	EXPECT_EQ(-ESTALE, handle_open(&h, O_RDONLY));
 	EXPECT_FALSE(kmsg_has(log, corrupt));
 	ASSERT_EQ(0, vol_umount(&self->v));
-	{
-		const char *const argv[] = { "debugfs", "-w", "-R", cmd, self->v.dev, NULL };
-
-		snprintf(cmd, sizeof(cmd), "clri <%u>", h.word[0]);
-		ASSERT_EQ(0, run(0, argv));
-	}
+	ASSERT_EQ(0, change(&self->v, "clri", h.word[0], ""));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 }
 

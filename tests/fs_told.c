@@ -57,7 +57,7 @@ static uint32_t ino_in(const struct fanotify_event_info_fid *fid)
 /* Wait for an event, and take it apart. */
 static struct told next(int fan)
 {
-	struct pollfd p = { fan, POLLIN };
+	struct pollfd p = { .fd = fan, .events = POLLIN };
 	struct told told = {};
 	uint64_t room[128];
 	char *buf = (char *)room;
@@ -65,9 +65,9 @@ static struct told next(int fan)
 	size_t at, len;
 
 	if (poll(&p, 1, JOIN_SECONDS * 1000) != 1 || read(fan, buf, sizeof(room)) < 0)
-		return (struct told){ -errno };
+		return (struct told){ .error = -errno };
 	if (ev->mask != FS_ERROR)
-		return (struct told){ -EPROTO };
+		return (struct told){ .error = -EPROTO };
 	for (at = ev->metadata_len; at < ev->event_len; at += len) {
 		const struct fanotify_event_info_header *h = (void *)(buf + at);
 
@@ -86,7 +86,7 @@ static struct told next(int fan)
 
 static bool quiet(int fan)
 {
-	struct pollfd p = { fan, POLLIN };
+	struct pollfd p = { .fd = fan, .events = POLLIN };
 
 	return poll(&p, 1, 0) == 0;
 }

@@ -187,6 +187,10 @@ impl dio::Filesystem for RetryFs {
         })
     }
 
+    fn fill_hole(inode: &InodeLocked<Exclusive>, pos: u64) -> Result {
+        inode.fill_hole::<FileAddressSpace>(pos)
+    }
+
     fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
         truncate_blocks(inode, size);
     }

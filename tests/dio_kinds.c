@@ -85,11 +85,9 @@ static bool may_return(enum way how, int rwf, ssize_t n, ssize_t len)
 	/* only a ring that polls takes it; others drop it, or the filesystem ignores it */
 	if (rwf & RWF_HIPRI && how >= URING)
 		return n == -EINVAL;
-	/* like ext2, retryfs does not say that it can; ext4 does, and does what it can at once */
-	if (rwf & RWF_NOWAIT && env_is_retryfs())
-		return n == -EOPNOTSUPP;
+	/* all or nothing; ext4 does what it can at once */
 	if (rwf & RWF_NOWAIT && n != len)
-		return n == -EAGAIN || (n >= 0 && n < len && n % 512 == 0);
+		return n == -EAGAIN || (!env_is_retryfs() && n >= 0 && n < len && n % 512 == 0);
 	return n == len;
 }
 

@@ -189,6 +189,64 @@ TEST_F(dio_rules, loophole2_from_a_hole)
 	EXPECT_PATTERN(back + old, len, old, 2);
 }
 
+/* The same for one that begins behind the end, in the hole that the end is in. */
+TEST_F(dio_rules, loophole2_behind_the_end_in_a_hole)
+{
+	const off_t bs = self->v.bs, old = 5 * bs, at = 9 * bs + 512, len = 20 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(MIB), *map;
+	struct task writer;
+	struct io_op wr;
+	int fd, bfd;
+	off_t size;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	for (size = at; size > at - 512; size -= 300) {
+		ASSERT_EQ(0, ftruncate(fd, old));
+		ASSERT_EQ(0, ftruncate(fd, size));
+		/* what is stored in the hole, before the end, is kept */
+		map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, bfd,
+			   9 * bs / 4096 * 4096);
+		ASSERT_NE(MAP_FAILED, map);
+		sync();
+		ASSERT_EQ(0, vol_poison_free(&self->v));
+		ASSERT_EQ(0, vol_route_writes(&self->v));
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		pattern_fill(buf, len, at, 2);
+		wr = (struct io_op){ fd, buf, len, at };
+		ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+		EXPECT_BLOCKED(&writer);
+		EXPECT_EQ(size, file_size(bfd));
+		map[9 * bs % 4096 + 10] = 'x';
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		EXPECT_EQ(len, task_join(&writer, JOIN_SECONDS));
+		ASSERT_EQ(0, munmap(map, 4096));
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		EXPECT_EQ(at + len, file_size(bfd));
+		fsync(bfd);
+		ASSERT_EQ(at + len, pread(fd, back, MIB, 0));
+		EXPECT_PATTERN(back, old, 0, 1);
+		EXPECT_PATTERN(back + at, len, at, 2);
+		EXPECT_FALSE(has_poison(back + old, at - old));
+		back[9 * bs + 10] = 0;
+		EXPECT_ZERO(back + old, at - old, old);
+
+		/* refused by the device: as if it had not been */
+		ASSERT_EQ(0, ftruncate(fd, old));
+		ASSERT_EQ(0, ftruncate(fd, size));
+		ASSERT_EQ(0, vol_fail(&self->v, NULL));
+		EXPECT_EQ(-EIO, do_write(SYNC, fd, buf, len, at));
+		EXPECT_EQ(size, file_size(bfd));
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		ASSERT_EQ(size, pread(bfd, back, MIB, 0));
+		EXPECT_ZERO(back + old, size - old, old);
+		/* the error is told to who syncs */
+		fsync(bfd);
+		fsync(fd);
+	}
+}
+
 /*
  * A reader that looks at the page of the old end while the extend is under way
  * caches zeros behind that end. They must not stay when the size moves.

@@ -109,22 +109,45 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
             }
             return Ok(());
         }
-        let len = (range.end - range.start) as c_uint;
+        let len = (range.end - range.start) as usize;
+        // SAFETY: The bytes are in one block.
+        unsafe { self.write_zeroes::<T>(bytes.start, len) }
+    }
+
+    /// Gives the file the block with byte `pos`, which is in a hole, by way of the page cache: what
+    /// that has of the block, or else zeroes, will be written to it. May sleep.
+    ///
+    /// `EINVAL` if a block begins at `pos`; `ENOSPC` if there is none.
+    pub fn fill_hole<T: AddressSpaceOperations<F>>(&self, pos: u64) -> Result {
+        if pos & ((1u64 << self.blkbits()) - 1) == 0 {
+            return Err(EINVAL);
+        }
+        // Writing nothing in the midst of a block does all that a write does for the rest of it.
+        // SAFETY: No bytes are in more than one block.
+        unsafe { self.write_zeroes::<T>(loff(pos), 0) }
+    }
+
+    /// Writes `len` bytes of zeroes at `pos` to the page cache.
+    ///
+    /// # Safety
+    ///
+    /// They must be in one block.
+    unsafe fn write_zeroes<T: AddressSpaceOperations<F>>(&self, pos: i64, len: usize) -> Result {
         let mut folio = ptr::null_mut();
         // SAFETY: The inode is valid, and `get_block` is that of its own filesystem. The bytes are
         // in one block, and so in one folio, which comes back locked, with a reference, and with
-        // the block uptodate; both are given back here.
+        // the block uptodate but for them; both are given back here.
         unsafe {
             to_result(bindings::block_write_begin(
                 (*self.as_ptr()).i_mapping,
-                bytes.start,
-                len,
+                pos,
+                len as c_uint,
                 &mut folio,
                 Some(Table::<F, T>::get_block),
             ))?;
-            let offset = (bytes.start - bindings::folio_pos(folio)) as usize;
-            bindings::folio_zero_range(folio, offset, len as usize);
-            bindings::block_write_end(bytes.start, len, len, folio);
+            let offset = (pos - bindings::folio_pos(folio)) as usize;
+            bindings::folio_zero_range(folio, offset, len);
+            bindings::block_write_end(pos, len as c_uint, len as c_uint, folio);
             bindings::folio_unlock(folio);
             bindings::folio_put(folio);
         }

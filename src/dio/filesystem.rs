@@ -51,6 +51,10 @@ pub(crate) trait Filesystem: KiocbOwner<Private = BioArc<Dio<Self>>> {
     /// Buffers of the device that new blocks had in an earlier life are gone when this returns.
     fn allocate(inode: &InodeLocked<Self, Exclusive>, block: u64, max: u32) -> Result<Mapping>;
 
+    /// Gives a file the block with byte `pos`, in the midst of it, which is in a hole: the page cache
+    /// has what is to be written to it.
+    fn fill_hole(inode: &InodeLocked<Self, Exclusive>, pos: u64) -> Result;
+
     /// Frees all blocks of a file that lie wholly behind its first `size` bytes. That may be more
     /// than i_size, which does not change.
     fn truncate_blocks(inode: &InodeLocked<Self, Exclusive>, size: u64);

@@ -56,6 +56,9 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);
     F::direct_writes_wait(locked);
 
+    if is_hole_with_end(&iocb, locked) && !mutant!("fallback-extends") {
+        return extend_hole(iocb, from, locked);
+    }
     let inside = locked.i_size_read().saturating_sub(iocb.pos() as u64);
     let inside = usize::try_from(inside).unwrap_or(usize::MAX);
     if inside == 0 || inside >= from.count() || mutant!("fallback-extends") {
@@ -75,6 +78,45 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
             }
         }
         (_, filled) => Ok(Io::Done(iocb, written + filled.unwrap_or(0))),
+    }
+}
+
+/// Whether the position is behind i_size, but in the hole that i_size is in.
+fn is_hole_with_end<F: Filesystem>(
+    iocb: &Kiocb<'_, F>,
+    locked: &InodeLocked<F, Exclusive>,
+) -> bool {
+    let bits = BlockBits::new(locked.sb().blocksize_bits());
+    let (pos, i_size) = (iocb.pos() as u64, locked.i_size_read());
+    let block = bits.block(pos);
+    pos >= i_size
+        && block < bits.blocks(i_size)
+        && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
+}
+
+/// A write that begins behind i_size, in the hole that i_size is in: the page cache fills that, as
+/// a part of it is inside i_size, but without moving i_size; then it is for the worker.
+fn extend_hole<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    from: &mut IovIter<'_>,
+    locked: &InodeLocked<F, Exclusive>,
+) -> Result<Io<'a, F>> {
+    let bits = BlockBits::new(locked.sb().blocksize_bits());
+    let i_size = locked.i_size_read();
+    let part = bits.round_down(i_size)..i_size;
+    F::fill_hole(locked, i_size)?;
+    if let Err(error) = locked.write_and_wait_range(part.clone()) {
+        report::tell(&iocb, true, part.clone(), Failure::Bio(error), false);
+        undo(locked, part, true, i_size, bits);
+        return Err(error);
+    }
+    match generic_file_direct_write(iocb, from, locked) {
+        Ok(Io::Done(mut iocb, 0)) => {
+            let written = fall_back(&mut iocb, from, locked, 0)?;
+            Ok(Io::Done(iocb, written))
+        }
+        Ok(io) => Ok(io),
+        Err((_, error)) => Err(error),
     }
 }
 

@@ -163,10 +163,14 @@ impl<T: BioOwner> Owned<T> {
     #[cfg(mutant = "kfs-retry-issues")]
     fn issue_again(&mut self) {
         let bio = self.0.as_ptr();
-        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there.
+        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there. The
+        // clone is gone before.
         unsafe {
             (*bio).bi_iter = (*self.front()).iter;
-            bindings::submit_bio_wait(bio);
+            let gfp = bindings::GFP_KERNEL;
+            let clone = bindings::bio_alloc_clone((*bio).bi_bdev, bio, gfp, (*bio).bi_pool);
+            bindings::submit_bio_wait(clone);
+            bindings::bio_put(clone);
         }
     }
 

@@ -230,7 +230,8 @@ TEST_F(dio_memory, pieces)
 	enum { TOTAL = 256 * 1024, MEM = 512 * 1024 };
 	char *mem = buf_alloc(MEM), *data = buf_alloc(TOTAL), *back = buf_alloc(TOTAL);
 	static struct iovec iov[1024];
-	const size_t firsts[] = { 101, 333, 1200 };
+	/* with the first two, pieces are cut off a full bio as a whole */
+	const size_t firsts[] = { 61, 71, 333, 1200 };
 	unsigned int i, round;
 	enum way how;
 	int fd, nr, n;
@@ -386,11 +387,11 @@ TEST_F(dio_memory, gaps)
 			ASSERT_EQ(0, ftruncate(fd, TOTAL));
 		ret = way_rw(how, false, fd, iov, n, 0, 0);
 		/* a hole needs no device */
-		if (odd && variant->kind == NULL_BLK_PAGES && size) {
-			ASSERT_TRUE(ret == -EINVAL || (ret >= 0 && ret < TOTAL));
-		} else {
-			ASSERT_LT(0, ret);
-		}
+		if (odd && variant->kind == NULL_BLK_PAGES && size)
+			ASSERT_TRUE(ret == -EINVAL || (ret >= 0 && ret < TOTAL))
+				TH_LOG("how %d: %zd", how, ret);
+		if (!odd || variant->kind != NULL_BLK_PAGES)
+			ASSERT_EQ(TOTAL, ret);
 		close(fd);
 	}
 }

@@ -88,6 +88,10 @@ static void check_gone(struct __test_metadata *_metadata, int fd, int uncached)
 	}
 	EXPECT_EQ(-1, pread(uncached, buf, LEN, 0));
 	EXPECT_EQ(EIO, errno);
+	/* the page cache takes whole pages still, and fsync says what became of them */
+	EXPECT_EQ(LEN, pwrite(uncached, buf, LEN, 0));
+	EXPECT_EQ(-1, fsync(uncached));
+	EXPECT_EQ(EIO, errno);
 }
 
 struct request {
@@ -181,7 +185,7 @@ TEST_F(dio_removal, with_full_queues)
 	ASSERT_EQ(0, vol_prefill("g", 0, REGION, 1));
 	ASSERT_EQ(0, vol_remount(&self->v));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
-	bfd = vol_open("g", O_RDONLY);
+	bfd = vol_open("g", O_RDWR);
 	ASSERT_LE(0, fd);
 	ASSERT_LE(0, bfd);
 	for (i = 0; i < nr; i++)
@@ -323,7 +327,7 @@ TEST_F_TIMEOUT(dio_removal, under_load, 600)
 	}
 	ASSERT_EQ(0, vol_remount(&self->v));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
-	bfd = vol_open("g", O_RDONLY);
+	bfd = vol_open("g", O_RDWR);
 	ASSERT_LE(0, fd);
 	ASSERT_LE(0, bfd);
 	for (id = 0; id < WORKERS; id++) {

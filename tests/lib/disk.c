@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -17,6 +18,7 @@
 #define CONFIG	"/sys/kernel/config"
 #define NULLB	CONFIG "/nullb/rfs"
 #define SCSI	"/sys/bus/pseudo/drivers/scsi_debug/"
+#define DEBUG	"/sys/kernel/debug"
 #define CHUNK	(1UL << 20)
 
 static const struct timespec ms20 = { .tv_nsec = 20000000 };
@@ -138,10 +140,35 @@ static int remove_module(const char *name)
 	return -EBUSY;
 }
 
+/*
+ * The driver forgets a target some time after it is gone, in debugfs too, and that
+ * must be over before the driver goes: it does not wait for that itself.
+ */
+static int scsi_debug_down(void)
+{
+	bool forgotten = false;
+	glob_t found;
+	int i;
+
+	if (access(SCSI, F_OK))
+		return 0;
+	if (access(DEBUG "/scsi_debug", F_OK))
+		mount("debugfs", DEBUG, "debugfs", 0, NULL);
+	put(SCSI "add_host", "-1");
+	for (i = 0; i < 500 && !forgotten; i++) {
+		if (i)
+			nanosleep(&ms20, NULL);
+		forgotten = glob(DEBUG "/scsi_debug/target*:0:0", 0, NULL, &found) == GLOB_NOMATCH;
+		if (!forgotten)
+			globfree(&found);
+	}
+	return forgotten ? remove_module("scsi_debug") : -EBUSY;
+}
+
 static int clear(enum disk_kind kind)
 {
 	if (kind == SCSI_DEBUG)
-		return remove_module("scsi_debug");
+		return scsi_debug_down();
 	if (access(NULLB, F_OK))
 		return 0;
 	put_number(NULLB, "power", 0);
@@ -225,6 +252,7 @@ int disk_rescan(struct disk *d)
 	if (err)
 		return err;
 	snprintf(path, sizeof(path), "/sys/class/scsi_host/%s/scan", host);
-	err = put(path, "- - -");
+	/* this one alone: others were not there before */
+	err = put(path, "0 0 0");
 	return err ? err : scsi_debug_find(d);
 }

@@ -279,8 +279,8 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 		ASSERT_EQ(0, vol_find(&self->v, at, bs, 10 + i, &map));
 		ASSERT_EQ(0, ftruncate(fd, 0));
 		close(fd);
+		/* what is left there is of another generation than what is looked for */
 		ASSERT_EQ(0, unlink(vol_path("f")));
-		ASSERT_EQ(0, vol_poison_free(&self->v));
 
 		fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);

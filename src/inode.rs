@@ -21,10 +21,10 @@ use kernel::sync::{new_mutex, Mutex, SetOnce};
 use kfs::address_space::AddressSpaceOps;
 use kfs::buffer_head::BufferHead;
 use kfs::file::FileOps;
-use kfs::inode::{Attributes, CreatedInode, Iget, InodeInit, NewInode};
 use kfs::inode_lock::Exclusive;
 use kfs::inode_operations::InodeOps;
 use kfs::misc::{random_u32, real_seconds};
+use kfs::new_inode::{self, Attributes, CreatedInode, Iget, InodeInit, NewInode};
 use kfs::nofs::nofs;
 
 pub(crate) use crate::ext2::geometry::ROOT_INO;
@@ -205,8 +205,8 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
 }
 
 /// The flags that the VFS honours.
-fn vfs_flags(flags: InodeFlags) -> kfs::inode::InodeFlags {
-    kfs::inode::InodeFlags {
+fn vfs_flags(flags: InodeFlags) -> new_inode::InodeFlags {
+    new_inode::InodeFlags {
         sync: flags.has(InodeFlags::SYNC),
         append: flags.has(InodeFlags::APPEND),
         immutable: flags.has(InodeFlags::IMMUTABLE),

@@ -12,9 +12,9 @@ use crate::{Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kfs::file::{DirContext, DirectoryOperations};
-use kfs::inode::CreatedInode;
 use kfs::inode_lock::{Exclusive, Shared};
 use kfs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
+use kfs::new_inode::CreatedInode;
 
 /// The operations of directories.
 pub(crate) struct Directory;

@@ -13,8 +13,9 @@
 
 use crate::bindings;
 use crate::file_system::FileSystem;
-use crate::inode::{CreatedInode, Inode};
+use crate::inode::Inode;
 use crate::inode_lock::{Exclusive, InodeLocked, Shared};
+use crate::new_inode::CreatedInode;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;

@@ -61,6 +61,7 @@ pub mod inode_operations;
 pub mod iov_iter;
 pub mod kiocb;
 pub mod misc;
+pub mod new_inode;
 pub mod nofs;
 mod page_cache;
 pub mod plug;

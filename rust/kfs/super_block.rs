@@ -13,6 +13,7 @@ use crate::bindings;
 use crate::buffer_head::BufferHead;
 use crate::file_system::FileSystem;
 use crate::inode::{self, Inode};
+use crate::new_inode;
 use crate::seq_file::SeqFile;
 use core::marker::PhantomData;
 use core::ptr;
@@ -137,13 +138,13 @@ impl<F: FileSystem> SuperBlock<F> {
     }
 
     /// Looks up the inode `ino` in memory, or makes a new one to be read from the device.
-    pub fn iget_locked(&self, ino: u64) -> Result<inode::Iget<F>> {
-        inode::iget_locked(self, ino)
+    pub fn iget_locked(&self, ino: u64) -> Result<new_inode::Iget<F>> {
+        new_inode::iget_locked(self, ino)
     }
 
     /// Makes a new inode without a number.
-    pub fn new_inode(&self) -> Result<inode::Unhashed<F>> {
-        inode::new_inode(self)
+    pub fn new_inode(&self) -> Result<new_inode::Unhashed<F>> {
+        new_inode::new_inode(self)
     }
 }
 

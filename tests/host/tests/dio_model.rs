@@ -5,7 +5,8 @@
 //!
 //! `src/dio/state.rs` is what the module is built from. Only its platform is another one: loom's
 //! mutex is the lock with interrupts off, and what the kernel's workqueue and completion do is in
-//! `Dio`. The memory of the dio is an `Arc`, as in the module.
+//! `Dio`. The memory of the dio is an `Arc`; in the module it is counted in the same way, but is one
+//! piece with the first bio, which is counted as well until it is reaped.
 //!
 //! Each run checks that every bio is reaped once, that the request is completed once, by one side,
 //! with nothing in flight, and that nobody is woken twice or never: a lost wake-up is a deadlock,

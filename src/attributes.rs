@@ -6,9 +6,9 @@ use crate::ext2::inode::InodeFlags;
 use crate::file::zero_rest_of_block;
 use crate::{file_map, Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
-use kfs::bdev::BlockDevice;
-use kfs::inode_lock::Exclusive;
-use kfs::inode_operations::{
+use kfs::block::bdev::BlockDevice;
+use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode_operations::{
     InodeOperations, Kstat, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
 };
 

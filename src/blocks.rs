@@ -10,7 +10,7 @@ use crate::volume::{Allocation, Volume};
 use crate::SuperBlock;
 use kernel::prelude::*;
 use kfs::cred;
-use kfs::nofs::nofs;
+use kfs::mm::nofs::nofs;
 
 /// Blocks that follow each other on the volume.
 #[derive(Clone, Copy)]

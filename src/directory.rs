@@ -15,9 +15,9 @@ use crate::inode::{ino32, mark_buffer_dirty};
 use crate::{file_map, Inode, InodeLocked};
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::buffer_head::BufferHead;
-use kfs::file::DirContext;
-use kfs::inode_lock::{Exclusive, Mode, Shared};
+use kfs::block::buffer_head::BufferHead;
+use kfs::fs::file::DirContext;
+use kfs::fs::inode_lock::{Exclusive, Mode, Shared};
 use kfs::misc::{cond_resched, fatal_signal_pending};
 
 /// A copy of a block of a directory.

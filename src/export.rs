@@ -9,8 +9,8 @@ use crate::inode::{iget, iget_by_handle, ino32};
 use crate::{Inode, InodeLocked, RetryFs, SuperBlock};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
-use kfs::export::ExportOperations;
-use kfs::inode_lock::Shared;
+use kfs::fs::export::ExportOperations;
+use kfs::fs::inode_lock::Shared;
 
 impl ExportOperations for RetryFs {
     fn get_inode(sb: &SuperBlock, ino: u64, generation: u32) -> Result<ARef<Inode>> {

@@ -8,13 +8,15 @@ use crate::file_map::Unfreed;
 use crate::{dio, fallocate, file_map, Inode, InodeLocked, RetryFs, SuperBlock};
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::address_space::{AddressSpaceOperations, Mapped};
-use kfs::bio_arc::BioArc;
-use kfs::file::{File, FileOperations};
-use kfs::generic_io::{__generic_file_write_iter, generic_file_read_iter, generic_write_checks};
-use kfs::inode_lock::{Exclusive, Mode};
-use kfs::iov_iter::IovIter;
-use kfs::kiocb::{Io, Kiocb, KiocbOwner};
+use kfs::block::bio_arc::BioArc;
+use kfs::fs::address_space::{AddressSpaceOperations, Mapped};
+use kfs::fs::file::{File, FileOperations};
+use kfs::fs::generic_io::{
+    __generic_file_write_iter, generic_file_read_iter, generic_write_checks,
+};
+use kfs::fs::inode_lock::{Exclusive, Mode};
+use kfs::fs::kiocb::{Io, Kiocb, KiocbOwner};
+use kfs::iov::IovIter;
 
 /// The operations of open regular files.
 pub(crate) struct RegularFile;

@@ -18,9 +18,9 @@ use crate::inode::{ino32, mark_buffer_dirty, Map};
 use crate::{Inode, InodeLocked};
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::buffer_head::BufferHead;
-use kfs::inode_lock::Exclusive;
-use kfs::nofs::nofs;
+use kfs::block::buffer_head::BufferHead;
+use kfs::fs::inode_lock::Exclusive;
+use kfs::mm::nofs::nofs;
 
 /// A run of blocks of a file that lie on the volume in one piece.
 #[derive(Clone, Copy)]

@@ -18,14 +18,14 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, Mutex, SetOnce};
-use kfs::address_space::AddressSpaceOps;
-use kfs::buffer_head::BufferHead;
-use kfs::file::FileOps;
-use kfs::inode_lock::Exclusive;
-use kfs::inode_operations::InodeOps;
+use kfs::block::buffer_head::BufferHead;
+use kfs::fs::address_space::AddressSpaceOps;
+use kfs::fs::file::FileOps;
+use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode_operations::InodeOps;
+use kfs::fs::new_inode::{self, Attributes, CreatedInode, Iget, InodeInit, NewInode};
 use kfs::misc::{random_u32, real_seconds};
-use kfs::new_inode::{self, Attributes, CreatedInode, Iget, InodeInit, NewInode};
-use kfs::nofs::nofs;
+use kfs::mm::nofs::nofs;
 
 pub(crate) use crate::ext2::geometry::ROOT_INO;
 

@@ -12,7 +12,7 @@ use crate::volume::Allocation;
 use crate::{Inode, SuperBlock};
 use kernel::prelude::*;
 use kfs::misc::random_u32;
-use kfs::nofs::nofs;
+use kfs::mm::nofs::nofs;
 
 /// Allocates a number for a new inode of type `file_type` in the directory `dir`.
 ///

@@ -14,11 +14,11 @@ use crate::volume::Volume;
 use crate::{Inode, InodeLocked, RetryFs, SuperBlock};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
-use kfs::file_system::FileSystem;
-use kfs::fs_context::{Parameter, ParameterSpec};
-use kfs::inode_lock::Exclusive;
+use kfs::fs::file_system::FileSystem;
+use kfs::fs::fs_context::{Parameter, ParameterSpec};
+use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::super_block::{NewSuperBlock, Statfs};
 use kfs::seq_file::SeqFile;
-use kfs::super_block::{NewSuperBlock, Statfs};
 
 /// Reports a fault that no user waits for.
 fn log(inode: &Inode, doing: &str, result: fault::Result) {

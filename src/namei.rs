@@ -11,10 +11,10 @@ use crate::inode::{self, file_type, iget, ino32};
 use crate::{Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
-use kfs::file::{DirContext, DirectoryOperations};
-use kfs::inode_lock::{Exclusive, Shared};
-use kfs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
-use kfs::new_inode::CreatedInode;
+use kfs::fs::file::{DirContext, DirectoryOperations};
+use kfs::fs::inode_lock::{Exclusive, Shared};
+use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
+use kfs::fs::new_inode::CreatedInode;
 
 /// The operations of directories.
 pub(crate) struct Directory;

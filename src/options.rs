@@ -5,7 +5,7 @@
 use crate::ext2::superblock::{OnError, Superblock};
 use crate::SuperBlock;
 use kernel::prelude::*;
-use kfs::fs_context::{Parameter, ParameterSpec};
+use kfs::fs::fs_context::{Parameter, ParameterSpec};
 use kfs::seq_file::{seq_print, SeqFile};
 
 const ERRORS: u8 = 0;

@@ -40,17 +40,17 @@ mod volume;
 
 use kernel::prelude::*;
 use kernel::InPlaceModule;
-use kfs::file_system::Registration;
+use kfs::fs::file_system::Registration;
 
 /// The filesystem type.
 pub(crate) struct RetryFs;
 
 /// An inode of retryfs.
-type Inode = kfs::inode::Inode<RetryFs>;
+type Inode = kfs::fs::inode::Inode<RetryFs>;
 /// A mounted retryfs.
-type SuperBlock = kfs::super_block::SuperBlock<RetryFs>;
+type SuperBlock = kfs::fs::super_block::SuperBlock<RetryFs>;
 /// An inode of retryfs whose lock is held in mode `M`.
-type InodeLocked<M> = kfs::inode_lock::InodeLocked<RetryFs, M>;
+type InodeLocked<M> = kfs::fs::inode_lock::InodeLocked<RetryFs, M>;
 
 module! {
     type: Module,

@@ -11,8 +11,8 @@ use crate::blocks::Blocks;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::{new_mutex, Mutex};
-use kfs::buffer_head::BufferHead;
-use kfs::nofs::nofs;
+use kfs::block::buffer_head::BufferHead;
+use kfs::mm::nofs::nofs;
 
 /// How many buffers may be held before it is looked which of them are written.
 const SWEEP_AT: usize = 256;

@@ -16,11 +16,11 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SetOnce, SpinLock};
-use kfs::bdev::{BlockDevice, WriteErrors};
-use kfs::buffer_head::BufferHead;
+use kfs::block::bdev::{BlockDevice, WriteErrors};
+use kfs::block::buffer_head::BufferHead;
+use kfs::fs::super_block::NewSuperBlock;
 use kfs::misc::real_seconds;
-use kfs::nofs::nofs;
-use kfs::super_block::NewSuperBlock;
+use kfs::mm::nofs::nofs;
 use kfs::sysfs::{Attribute, Attributes, Directory};
 
 /// The state of a mounted volume: `s_fs_info`.

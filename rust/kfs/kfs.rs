@@ -41,33 +41,14 @@ pub mod bindings {
 /// The prefix of what this crate writes to the kernel log.
 const __LOG_PREFIX: &[u8] = b"retryfs\0";
 
-pub mod address_space;
-pub mod bdev;
-pub mod bio;
-pub mod bio_arc;
-pub mod bio_set;
-pub mod buffer_head;
-pub mod completion;
+pub mod block;
 pub mod cred;
-pub mod export;
-pub mod file;
-pub mod file_system;
-pub mod fs_context;
-mod fserror;
-pub mod generic_io;
-pub mod inode;
-pub mod inode_lock;
-pub mod inode_operations;
-pub mod iov_iter;
-pub mod kiocb;
+pub mod fs;
+pub mod iov;
 pub mod misc;
-pub mod new_inode;
-pub mod nofs;
-mod page_cache;
-pub mod plug;
+pub mod mm;
 pub mod seq_file;
-pub mod super_block;
+pub mod sync;
 pub mod sysfs;
 pub mod trace;
 pub mod workqueue;
-mod writeback_errors;

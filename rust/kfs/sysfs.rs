@@ -6,8 +6,8 @@
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
 use crate::bindings;
-use crate::file_system::{FileSystem, Registration};
-use crate::super_block::SuperBlock;
+use crate::fs::file_system::{FileSystem, Registration};
+use crate::fs::super_block::SuperBlock;
 use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::NonNull;

@@ -8,8 +8,8 @@
 //! C headers: `rust/helpers/retryfs_trace.h`,
 //! [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 
-use crate::file_system::FileSystem;
-use crate::inode::Inode;
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::Inode;
 
 macro_rules! trace_points {
     ($(

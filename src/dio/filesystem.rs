@@ -5,12 +5,12 @@
 use super::counters::Counters;
 use super::request::Dio;
 use kernel::prelude::*;
-use kfs::bio_arc::BioArc;
-use kfs::bio_set::{BioArcSet, BioSet};
-use kfs::inode::Inode;
-use kfs::inode_lock::{Exclusive, InodeLocked, Mode};
-use kfs::kiocb::KiocbOwner;
-use kfs::super_block::SuperBlock;
+use kfs::block::bio_arc::BioArc;
+use kfs::block::bio_set::{BioArcSet, BioSet};
+use kfs::fs::inode::Inode;
+use kfs::fs::inode_lock::{Exclusive, InodeLocked, Mode};
+use kfs::fs::kiocb::KiocbOwner;
+use kfs::fs::super_block::SuperBlock;
 use kfs::workqueue::Workqueue;
 
 /// Bios that are kept in reserve for when memory is short.

@@ -26,14 +26,14 @@ use super::state;
 use super::worker::dio_bio_reap;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::bdev::BlockDevice;
-use kfs::bio::{self, Bio, Op, SECTOR_SIZE};
-use kfs::bio_arc::BioArc;
-use kfs::bio_set::BIO_MAX_VECS;
-use kfs::inode_lock::{Exclusive, InodeLocked, Shared};
-use kfs::iov_iter::IovIter;
-use kfs::kiocb::Iocb;
-use kfs::plug::plugged;
+use kfs::block::bdev::BlockDevice;
+use kfs::block::bio::{self, Bio, Op, SECTOR_SIZE};
+use kfs::block::bio_arc::BioArc;
+use kfs::block::bio_set::BIO_MAX_VECS;
+use kfs::block::plug::plugged;
+use kfs::fs::inode_lock::{Exclusive, InodeLocked, Shared};
+use kfs::fs::kiocb::Iocb;
+use kfs::iov::IovIter;
 use kfs::trace;
 
 /// The inode lock, which block look-ups need.

@@ -15,12 +15,12 @@ use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::worker::{Entry, Step};
 use kernel::prelude::*;
-use kfs::bdev::BlockDevice;
-use kfs::bio::Op;
-use kfs::bio_set::BIO_MAX_VECS;
-use kfs::inode_lock::{InodeLocked, Mode};
-use kfs::iov_iter::IovIter;
-use kfs::kiocb::Kiocb;
+use kfs::block::bdev::BlockDevice;
+use kfs::block::bio::Op;
+use kfs::block::bio_set::BIO_MAX_VECS;
+use kfs::fs::inode_lock::{InodeLocked, Mode};
+use kfs::fs::kiocb::Kiocb;
+use kfs::iov::IovIter;
 
 /// Whether a request to do `op` at the position of `iocb` can be made without waiting: `EAGAIN` if
 /// not. `EINVAL` if it makes no sense. Does not sleep.

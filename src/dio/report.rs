@@ -14,7 +14,7 @@ use super::filesystem::Filesystem;
 use super::outcome::{Failure, Outcome};
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::kiocb::Iocb;
+use kfs::fs::kiocb::Iocb;
 
 /// Whether to tell of it. What a bio ends with is what the device says; what stopped the worker, or
 /// the page cache, may be many things, of which this is the one that comes from a device.

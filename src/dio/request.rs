@@ -24,10 +24,10 @@ use super::worker;
 use kernel::prelude::*;
 use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
-use kfs::bio::{BioList, BioOwner, EndedBio, Op};
-use kfs::bio_arc::BioArc;
-use kfs::completion::Completion;
-use kfs::kiocb::AsyncKiocb;
+use kfs::block::bio::{BioList, BioOwner, EndedBio, Op};
+use kfs::block::bio_arc::BioArc;
+use kfs::fs::kiocb::AsyncKiocb;
+use kfs::sync::completion::Completion;
 
 /// What is known about a request. It belongs to whoever works on the request: the submitter, then
 /// the retry.

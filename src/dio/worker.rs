@@ -18,13 +18,13 @@ use super::state::{self, BioList};
 use core::convert::Infallible;
 use core::ops::Deref;
 use kernel::prelude::*;
-use kfs::bdev::BlockDevice;
-use kfs::bio::{Bio, EndedBio, Op};
-use kfs::bio_arc::BioArc;
-use kfs::bio_set::BIO_MAX_VECS;
-use kfs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
-use kfs::iov_iter::IovIter;
-use kfs::kiocb::{AsyncKiocb, Io, Iocb, IocbMut, Kiocb, Queued};
+use kfs::block::bdev::BlockDevice;
+use kfs::block::bio::{Bio, EndedBio, Op};
+use kfs::block::bio_arc::BioArc;
+use kfs::block::bio_set::BIO_MAX_VECS;
+use kfs::fs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
+use kfs::fs::kiocb::{AsyncKiocb, Io, Iocb, IocbMut, Kiocb, Queued};
+use kfs::iov::IovIter;
 use kfs::trace;
 
 /// How the worker leaves.

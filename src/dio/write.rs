@@ -9,14 +9,14 @@ use super::outcome::Failure;
 use super::report;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::bdev::BlockDevice;
-use kfs::bio::Op;
-use kfs::generic_io::{
+use kfs::block::bdev::BlockDevice;
+use kfs::block::bio::Op;
+use kfs::fs::generic_io::{
     direct_write_fallback, generic_file_direct_write, kiocb_modified, FallbackError,
 };
-use kfs::inode_lock::{Exclusive, InodeLocked};
-use kfs::iov_iter::IovIter;
-use kfs::kiocb::{Io, Kiocb};
+use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::kiocb::{Io, Kiocb};
+use kfs::iov::IovIter;
 use kfs::trace;
 
 /// A direct write that has passed its checks: the worker's part, and what it leaves through the page

@@ -8,8 +8,8 @@
 //! [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::super_block::{self, SuperBlock};
+use crate::fs::file_system::FileSystem;
+use crate::fs::super_block::{self, SuperBlock};
 use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;

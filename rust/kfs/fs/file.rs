@@ -5,11 +5,11 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode::Inode;
-use crate::inode_lock::{Exclusive, InodeLocked, Shared};
-use crate::iov_iter::IovIter;
-use crate::kiocb::{Call, Io, Kiocb, KiocbOwner};
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::Inode;
+use crate::fs::inode_lock::{Exclusive, InodeLocked, Shared};
+use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
+use crate::iov::IovIter;
 use core::marker::PhantomData;
 use core::ops::Range;
 use kernel::error::to_result;
@@ -77,7 +77,7 @@ impl<F: FileSystem> File<F> {
 
 /// The operations on an open regular file. They may sleep, and no inode lock is held.
 pub trait FileOperations<F: KiocbOwner> {
-    /// Whether reads and writes heed [`Iocb::is_nowait`](crate::kiocb::Iocb::is_nowait). If not,
+    /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If not,
     /// the VFS refuses such requests.
     const NOWAIT: bool;
 

@@ -3,15 +3,15 @@
 //! Where bios come from: sets with a reserve, so that allocating one waits but does not fail.
 //!
 //! A [`BioSet`] is for bios alone, a [`BioArcSet`] for bios with an object in front of each, see
-//! [`crate::bio_arc`].
+//! [`crate::block::bio_arc`].
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
-use crate::bdev::BlockDevice;
 use crate::bindings;
-use crate::bio::{BioOwner, Front};
-use crate::bio_arc::WithOwner;
-use crate::completion::Completion;
+use crate::block::bdev::BlockDevice;
+use crate::block::bio::{BioOwner, Front};
+use crate::block::bio_arc::WithOwner;
+use crate::sync::completion::Completion;
 use core::marker::PhantomData;
 use core::mem::{align_of, offset_of};
 use core::ptr::NonNull;

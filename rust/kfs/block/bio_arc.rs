@@ -10,10 +10,10 @@
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
-use crate::bdev::BlockDevice;
 use crate::bindings;
-use crate::bio::{Bio, BioOwner, Front, Op};
-use crate::bio_set::{self, BioArcSet};
+use crate::block::bdev::BlockDevice;
+use crate::block::bio::{Bio, BioOwner, Front, Op};
+use crate::block::bio_set::{self, BioArcSet};
 use core::mem::{align_of, offset_of, ManuallyDrop};
 use core::ops::Deref;
 use core::ptr::NonNull;

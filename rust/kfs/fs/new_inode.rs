@@ -9,14 +9,14 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use crate::address_space::AddressSpaceOps;
 use crate::bindings;
-use crate::file::{Directory, FileOps, Regular};
-use crate::file_system::FileSystem;
-use crate::inode::{file_type, loff, Inode};
-use crate::inode_lock::{Exclusive, InodeLocked};
-use crate::inode_operations::{FastSymlink, InodeOps, PageSymlink};
-use crate::super_block::SuperBlock;
+use crate::fs::address_space::AddressSpaceOps;
+use crate::fs::file::{Directory, FileOps, Regular};
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::{file_type, loff, Inode};
+use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::inode_operations::{FastSymlink, InodeOps, PageSymlink};
+use crate::fs::super_block::SuperBlock;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::prelude::*;

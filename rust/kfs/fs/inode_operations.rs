@@ -12,10 +12,10 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode::Inode;
-use crate::inode_lock::{Exclusive, InodeLocked, Shared};
-use crate::new_inode::CreatedInode;
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::Inode;
+use crate::fs::inode_lock::{Exclusive, InodeLocked, Shared};
+use crate::fs::new_inode::CreatedInode;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;

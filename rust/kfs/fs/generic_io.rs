@@ -5,10 +5,10 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::inode_lock::{Exclusive, InodeLocked};
-use crate::iov_iter::IovIter;
-use crate::kiocb::{Io, Kiocb, KiocbOwner};
-use crate::writeback_errors::WritebackErrors;
+use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
+use crate::fs::writeback_errors::WritebackErrors;
+use crate::iov::IovIter;
 use kernel::error::to_result;
 use kernel::prelude::*;
 

@@ -8,8 +8,8 @@
 //! [`InodeLocked::as_shared`].
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode::{loff, Inode};
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::{loff, Inode};
 use core::marker::PhantomData;
 use core::ops::Deref;
 use kernel::types::NotThreadSafe;

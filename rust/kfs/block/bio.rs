@@ -12,23 +12,23 @@
 //!
 //! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes. Pages that are
 //! not, those of a kvec or bvec iterator, are lent by the kiocb of the request, which is not over
-//! until they are given back (see [`crate::kiocb`]).
+//! until they are given back (see [`crate::fs::kiocb`]).
 //!
 //! Bios come from a [`BioSet`], which has a few in reserve: allocating waits, but does not fail. A
 //! small piece of data of the owner, [`BioOwner::Data`], lies in front of each bio. In front of the
-//! first bio of an owner lies the owner itself, see [`crate::bio_arc`].
+//! first bio of an owner lies the owner itself, see [`crate::block::bio_arc`].
 //!
 //! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h),
 //! [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h)
 
-use crate::bdev::BlockDevice;
 use crate::bindings;
-use crate::bio_arc::BioArc;
-use crate::bio_set::{self, BioSet};
-use crate::file_system::FileSystem;
-use crate::inode::Inode;
-use crate::iov_iter::IovIter;
-use crate::kiocb::{Iocb, KiocbOwner};
+use crate::block::bdev::BlockDevice;
+use crate::block::bio_arc::BioArc;
+use crate::block::bio_set::{self, BioSet};
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::Inode;
+use crate::fs::kiocb::{Iocb, KiocbOwner};
+use crate::iov::IovIter;
 use core::marker::PhantomData;
 use core::mem::{self, offset_of, MaybeUninit};
 use core::ptr::{self, NonNull};

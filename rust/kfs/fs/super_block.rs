@@ -8,12 +8,12 @@
 //! C headers: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h),
 //! [`include/linux/statfs.h`](srctree/include/linux/statfs.h)
 
-use crate::bdev::BlockDevice;
 use crate::bindings;
-use crate::buffer_head::BufferHead;
-use crate::file_system::FileSystem;
-use crate::inode::{self, Inode};
-use crate::new_inode;
+use crate::block::bdev::BlockDevice;
+use crate::block::buffer_head::BufferHead;
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::{self, Inode};
+use crate::fs::new_inode;
 use crate::seq_file::SeqFile;
 use core::marker::PhantomData;
 use core::ptr;
@@ -25,7 +25,7 @@ use kernel::types::{ForeignOwnable, Opaque};
 ///
 /// # Invariants
 ///
-/// The type of the super block was registered by a [`crate::file_system::Registration`] of `F`, and
+/// The type of the super block was registered by a [`crate::fs::file_system::Registration`] of `F`, and
 /// `s_fs_info` owns the `Pin<KBox<F::SuperData>>` that [`FileSystem::fill_super`] returned.
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystem>(Opaque<bindings::super_block>, PhantomData<F>);

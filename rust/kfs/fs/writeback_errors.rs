@@ -5,8 +5,8 @@
 //! C header: [`include/linux/errseq.h`](srctree/include/linux/errseq.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode_lock::{Exclusive, InodeLocked};
 use core::ffi::c_int;
 use kernel::error::to_result;
 use kernel::prelude::*;

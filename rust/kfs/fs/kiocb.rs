@@ -30,11 +30,11 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::fserror;
-use crate::inode::Inode;
-use crate::inode_lock::{Exclusive, InodeLocked, Mode};
-use crate::page_cache::PageCache;
+use crate::fs::file_system::FileSystem;
+use crate::fs::fserror;
+use crate::fs::inode::Inode;
+use crate::fs::inode_lock::{Exclusive, InodeLocked, Mode};
+use crate::mm::page_cache::PageCache;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;

@@ -10,12 +10,12 @@
 //! [`include/linux/mpage.h`](srctree/include/linux/mpage.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode::{loff, Inode};
-use crate::inode_lock::{Exclusive, InodeLocked};
-use crate::iov_iter::IovIter;
-use crate::kiocb::{Call, Io, Kiocb, KiocbOwner};
-use crate::page_cache::PageCache;
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::{loff, Inode};
+use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
+use crate::iov::IovIter;
+use crate::mm::page_cache::PageCache;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;

@@ -5,8 +5,8 @@
 //! C header: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode::Inode;
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::Inode;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{self, NonNull};

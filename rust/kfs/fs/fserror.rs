@@ -10,9 +10,9 @@
 //! C header: [`include/linux/fserror.h`](srctree/include/linux/fserror.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode::Inode;
-use crate::super_block::SuperBlock;
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::Inode;
+use crate::fs::super_block::SuperBlock;
 use core::ops::Range;
 use core::ptr;
 use kernel::prelude::*;

@@ -5,8 +5,8 @@
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::super_block::SuperBlock;
+use crate::fs::file_system::FileSystem;
+use crate::fs::super_block::SuperBlock;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};

@@ -6,7 +6,7 @@
 //! type. The VFS calls back through [`FileSystem`]:
 //!
 //! 1. `mount(2)` or `fsopen(2)` creates a context with `F::Options::default()`; every option is
-//!    given to [`FileSystem::parse_param`] (see [`crate::fs_context`]).
+//!    given to [`FileSystem::parse_param`] (see [`crate::fs::fs_context`]).
 //! 2. [`FileSystem::fill_super`] reads the superblock through a [`NewSuperBlock`] and returns the
 //!    data of the mount. From then on the super block is a [`SuperBlock`] and
 //!    [`SuperBlock::data`] may be used.
@@ -18,11 +18,11 @@
 //! [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use crate::bindings;
-use crate::fs_context::{self, Parameter, ParameterSpec};
-use crate::inode::{self, Inode};
-use crate::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::fs_context::{self, Parameter, ParameterSpec};
+use crate::fs::inode::{self, Inode};
+use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use crate::seq_file::SeqFile;
-use crate::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use crate::sysfs::TypeDirectory;
 use core::marker::PhantomData;
 use core::ptr;

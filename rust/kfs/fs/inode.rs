@@ -5,11 +5,11 @@
 //! An inode in memory is an object of the slab cache of its [`Registration`] that holds the data
 //! of the filesystem beside the `struct inode`. Its life, and the types that stand for it:
 //!
-//! * [`Iget::New`](crate::new_inode::Iget::New) / [`NewInode`](crate::new_inode::NewInode): found
+//! * [`Iget::New`](crate::fs::new_inode::Iget::New) / [`NewInode`](crate::fs::new_inode::NewInode): found
 //!   nowhere in memory and hashed, to be read from the device by the one who asked first; everybody
 //!   else waits. Dropping it makes the look-up fail.
-//! * [`Unhashed`](crate::new_inode::Unhashed): a new inode without a number, then
-//!   [`CreatedInode`](crate::new_inode::CreatedInode): hashed and about to be linked into a
+//! * [`Unhashed`](crate::fs::new_inode::Unhashed): a new inode without a number, then
+//!   [`CreatedInode`](crate::fs::new_inode::CreatedInode): hashed and about to be linked into a
 //!   directory. Dropping it takes the inode back, with its number and its blocks.
 //! * [`Inode`], referenced by [`ARef`](kernel::sync::aref::ARef): complete, may be used by everybody.
 //! * Evicted: after the last reference, when there is no link left or memory is needed. See
@@ -18,12 +18,12 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::buffer_head::BufferHead;
-use crate::file_system::{FileSystem, Registration};
-use crate::inode_lock::{Exclusive, InodeLocked};
-use crate::page_cache::PageCache;
-use crate::super_block::{self, SuperBlock};
-use crate::writeback_errors::WritebackErrors;
+use crate::block::buffer_head::BufferHead;
+use crate::fs::file_system::{FileSystem, Registration};
+use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::super_block::{self, SuperBlock};
+use crate::fs::writeback_errors::WritebackErrors;
+use crate::mm::page_cache::PageCache;
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
 use core::ops::Range;

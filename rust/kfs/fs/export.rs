@@ -10,10 +10,10 @@
 //! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
 
 use crate::bindings;
-use crate::file_system::FileSystem;
-use crate::inode::Inode;
-use crate::inode_lock::{InodeLocked, Shared};
-use crate::super_block::{NewSuperBlock, SuperBlock};
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::Inode;
+use crate::fs::inode_lock::{InodeLocked, Shared};
+use crate::fs::super_block::{NewSuperBlock, SuperBlock};
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use kernel::prelude::*;

@@ -12,7 +12,7 @@
 //! *mapped*, and belongs to no device. The memory of buffer and block stays until the reference is
 //! given back. It can still be read, written and marked dirty, to no effect; writing it to the device
 //! fails with `EIO`. Only what reads a buffer from the device needs a mapped one, and does so with a
-//! mount at hand ([`crate::super_block::SuperBlock::bread`]).
+//! mount at hand ([`crate::fs::super_block::SuperBlock::bread`]).
 //!
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
 

@@ -20,37 +20,17 @@
 #[macro_use]
 mod mutant;
 
-mod attributes;
-mod blocks;
 mod dio;
-mod directory;
-mod export;
 mod ext2;
-mod fallocate;
-mod fault;
-mod file;
-mod file_map;
 mod inode;
-mod inodes;
-mod mount;
-mod namei;
-mod options;
-mod unwritten;
+mod types;
+mod vfs;
 mod volume;
 
+use crate::types::RetryFs;
 use kernel::prelude::*;
 use kernel::InPlaceModule;
 use kfs::fs::file_system::Registration;
-
-/// The filesystem type.
-pub(crate) struct RetryFs;
-
-/// An inode of retryfs.
-type Inode = kfs::fs::inode::Inode<RetryFs>;
-/// A mounted retryfs.
-type SuperBlock = kfs::fs::super_block::SuperBlock<RetryFs>;
-/// An inode of retryfs whose lock is held in mode `M`.
-type InodeLocked<M> = kfs::fs::inode_lock::InodeLocked<RetryFs, M>;
 
 module! {
     type: Module,

@@ -8,7 +8,7 @@
 //!
 //! What the caller has brought about is no business of theirs: no space, no memory at that address.
 //! Nor is no memory at all, of which the kernel's log is full by then, or what is corrupt, of which
-//! [`crate::volume::Volume::corrupt`] tells.
+//! [`crate::volume`] tells.
 
 use super::filesystem::Filesystem;
 use super::outcome::{Failure, Outcome};

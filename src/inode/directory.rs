@@ -7,12 +7,13 @@
 //! directory keeps readers and writers apart.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::directory::{grown, DirBlock, Insert, Name};
-use crate::ext2::error::{Corrupt, Place};
+use crate::ext2::directory::{grown, DirBlock, Insert, Name, NAME_MAX};
 use crate::ext2::inode::FileType;
-use crate::fault::Result;
-use crate::inode::{ino32, mark_buffer_dirty};
-use crate::{file_map, Inode, InodeLocked};
+use crate::ext2::{Corrupt, Place};
+use crate::inode::block_map;
+use crate::inode::data::{ino32, mark_buffer_dirty};
+use crate::types::{Inode, InodeLocked};
+use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
@@ -35,7 +36,7 @@ impl Block {
             ino: ino32(dir),
             offset: u64::from(index) << dir.blkbits(),
         };
-        let Mapping::Mapped { start, .. } = file_map::lookup(dir, index.into(), 1)? else {
+        let Mapping::Mapped { start, .. } = block_map::lookup(dir, index.into(), 1)? else {
             return Err(Corrupt::new(place, "a hole").into());
         };
         let buffer = sb.bread(start.into())?;
@@ -102,7 +103,7 @@ fn look_for<T>(
 }
 
 fn checked(name: &[u8]) -> Result<Name<'_>> {
-    if name.len() > crate::ext2::directory::NAME_MAX {
+    if name.len() > NAME_MAX {
         return Err(ENAMETOOLONG.into());
     }
     Ok(Name::new(name).ok_or(EINVAL)?)
@@ -166,11 +167,11 @@ fn append(
         &DirBlock::new(sb.data().geometry(), ino32(dir), index),
         &mut bytes,
     )?;
-    let run = file_map::allocate(dir, index.into(), 1)?;
+    let run = block_map::allocate(dir, index.into(), 1)?;
     let buffer = match sb.getblk(run.blocks.start.into()) {
         Ok(buffer) => buffer,
         Err(error) => {
-            file_map::truncate(dir, size)?;
+            block_map::truncate(dir, size)?;
             return Err(error.into());
         }
     };

@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can go wrong inside the filesystem.
+//! What can go wrong below the operations tables.
 
 use crate::ext2::features::Named;
 use crate::ext2::inode::InodeError;
 use crate::ext2::superblock::MountError;
 use crate::ext2::Corrupt;
-use crate::SuperBlock;
 use kernel::alloc::AllocError;
 use kernel::prelude::*;
 
 /// An error that has not been reported yet.
 ///
-/// Functions below the operations tables return this; [`Fault::report`] turns it into an error for
+/// Functions below the operations tables return this; `Fault::report` turns it into an error for
 /// the user where the operation ends, so that corruption is logged once, with what and where.
 pub(crate) enum Fault {
     /// The volume breaks the rules of the format.
@@ -45,20 +44,6 @@ impl From<InodeError> for Fault {
 impl From<AllocError> for Fault {
     fn from(error: AllocError) -> Self {
         Fault::Error(error.into())
-    }
-}
-
-impl Fault {
-    /// Returns the error for the user. Corruption is written to the log and dealt with as the
-    /// option `errors=` says, and is `EUCLEAN` to the user.
-    pub(crate) fn report(self, sb: &SuperBlock) -> Error {
-        match self {
-            Fault::Corrupt(corrupt) => {
-                sb.data().corrupt(sb, &corrupt);
-                EUCLEAN
-            }
-            Fault::Error(error) => error,
-        }
     }
 }
 

@@ -2,13 +2,16 @@
 
 //! Operations on names: `inode_operations` and `file_operations` of directories.
 
-use crate::attributes::FileAttributes;
-use crate::directory;
-use crate::ext2::error::{Corrupt, Place};
 use crate::ext2::inode::{Content, Device, FastSymlink, FileType};
-use crate::fault::{self, Fault};
-use crate::inode::{self, file_type, iget, ino32};
-use crate::{Inode, InodeLocked, RetryFs};
+use crate::ext2::{Corrupt, Place};
+use crate::inode::create;
+use crate::inode::data::{file_type, ino32};
+use crate::inode::directory;
+use crate::inode::errors;
+use crate::inode::read::iget;
+use crate::types::{Inode, InodeLocked, RetryFs};
+use crate::vfs::attributes::FileAttributes;
+use crate::volume::fault::{self, Fault};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kfs::fs::file::{DirContext, DirectoryOperations};
@@ -21,7 +24,7 @@ pub(crate) struct Directory;
 
 /// Runs `f` and reports its fault, if there is one, as one of the volume of `inode`.
 fn reported<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T> {
-    f().map_err(|fault| fault.report(inode.sb()))
+    errors::reported(inode, f())
 }
 
 /// The same for what changes something: `EROFS` when that is over.
@@ -76,7 +79,9 @@ impl InodeOperations<RetryFs> for Directory {
         name: &[u8],
         mode: u16,
     ) -> Result<CreatedInode<RetryFs>> {
-        changing(dir, || add(dir, name, inode::create(dir, mode, NO_BLOCKS)?))
+        changing(dir, || {
+            add(dir, name, create::create(dir, mode, NO_BLOCKS)?)
+        })
     }
 
     fn mknod(
@@ -94,7 +99,7 @@ impl InodeOperations<RetryFs> for Directory {
                 Some(FileType::Regular) => NO_BLOCKS,
                 _ => Content::Nothing,
             };
-            add(dir, name, inode::create(dir, mode, content)?)
+            add(dir, name, create::create(dir, mode, content)?)
         })
     }
 
@@ -110,13 +115,13 @@ impl InodeOperations<RetryFs> for Directory {
             }
             let made = match FastSymlink::new(target.to_bytes()) {
                 Some(link) => {
-                    let made = inode::create(dir, SYMLINK, Content::FastSymlink(link))?;
+                    let made = create::create(dir, SYMLINK, Content::FastSymlink(link))?;
                     made.as_locked()
                         .i_size_write(target.to_bytes().len() as u64);
                     made
                 }
                 None => {
-                    let made = inode::create(dir, SYMLINK, NO_BLOCKS)?;
+                    let made = create::create(dir, SYMLINK, NO_BLOCKS)?;
                     made.page_symlink(target)?;
                     made
                 }
@@ -132,7 +137,7 @@ impl InodeOperations<RetryFs> for Directory {
         mode: u16,
     ) -> Result<CreatedInode<RetryFs>> {
         changing(dir, || {
-            let made = inode::create(dir, mode, NO_BLOCKS)?;
+            let made = create::create(dir, mode, NO_BLOCKS)?;
             directory::make_empty(made.as_locked(), dir)?;
             // The link from its own `.`.
             made.inc_link_count();
@@ -144,7 +149,7 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn tmpfile(dir: &Inode, mode: u16) -> Result<CreatedInode<RetryFs>> {
-        changing(dir, || inode::create(dir, mode, NO_BLOCKS))
+        changing(dir, || create::create(dir, mode, NO_BLOCKS))
     }
 
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {

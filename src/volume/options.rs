@@ -3,7 +3,6 @@
 //! Mount options.
 
 use crate::ext2::superblock::{OnError, Superblock};
-use crate::SuperBlock;
 use kernel::prelude::*;
 use kfs::fs::fs_context::{Parameter, ParameterSpec};
 use kfs::seq_file::{seq_print, SeqFile};
@@ -107,28 +106,26 @@ impl Options {
             inherit_group: given.inherit_group.unwrap_or(self.inherit_group),
         }
     }
-}
 
-/// Writes the options that are not those of the superblock.
-pub(crate) fn show(sb: &SuperBlock, seq: &SeqFile) {
-    let volume = sb.data();
-    let (options, default) = (volume.options(), Options::default_of(&volume.superblock));
-    if options.on_error != default.on_error {
-        let name = match options.on_error {
-            OnError::Continue => "continue",
-            OnError::RemountReadOnly => "remount-ro",
-            OnError::Panic => "panic",
-        };
-        seq_print!(seq, ",errors={}", name);
-    }
-    if options.reserved_uid != default.reserved_uid {
-        seq_print!(seq, ",resuid={}", options.reserved_uid);
-    }
-    if options.reserved_gid != default.reserved_gid {
-        seq_print!(seq, ",resgid={}", options.reserved_gid);
-    }
-    if options.inherit_group != default.inherit_group {
-        let no = if options.inherit_group { "" } else { "no" };
-        seq_print!(seq, ",{}grpid", no);
+    /// Writes the options in which these differ from `default`, as in `/proc/mounts`.
+    pub(crate) fn show(&self, default: &Options, seq: &SeqFile) {
+        if self.on_error != default.on_error {
+            let name = match self.on_error {
+                OnError::Continue => "continue",
+                OnError::RemountReadOnly => "remount-ro",
+                OnError::Panic => "panic",
+            };
+            seq_print!(seq, ",errors={}", name);
+        }
+        if self.reserved_uid != default.reserved_uid {
+            seq_print!(seq, ",resuid={}", self.reserved_uid);
+        }
+        if self.reserved_gid != default.reserved_gid {
+            seq_print!(seq, ",resgid={}", self.reserved_gid);
+        }
+        if self.inherit_group != default.inherit_group {
+            let no = if self.inherit_group { "" } else { "no" };
+            seq_print!(seq, ",{}grpid", no);
+        }
     }
 }

@@ -2,11 +2,14 @@
 
 //! Inodes by their handles: `export_operations`.
 
-use crate::directory;
-use crate::ext2::error::{Corrupt, Place};
-use crate::fault::{Fault, Result as FaultResult};
-use crate::inode::{iget, iget_by_handle, ino32};
-use crate::{Inode, InodeLocked, RetryFs, SuperBlock};
+use crate::ext2::{Corrupt, Place};
+use crate::inode::data::ino32;
+use crate::inode::directory;
+use crate::inode::errors;
+use crate::inode::read::{iget, iget_by_handle};
+use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
+use crate::volume::errors::reported;
+use crate::volume::fault::{Fault, Result as FaultResult};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kfs::fs::export::ExportOperations;
@@ -15,7 +18,7 @@ use kfs::fs::inode_lock::Shared;
 impl ExportOperations for RetryFs {
     fn get_inode(sb: &SuperBlock, ino: u64, generation: u32) -> Result<ARef<Inode>> {
         let ino = u32::try_from(ino).map_err(|_| ESTALE)?;
-        let inode = iget_by_handle(sb, ino).map_err(|fault| fault.report(sb))?;
+        let inode = reported(sb, iget_by_handle(sb, ino))?;
         // There is no generation that stands for any: a handle without one is of nothing.
         if inode.generation() != generation && !mutant!("stale-handle") {
             return Err(ESTALE);
@@ -24,7 +27,7 @@ impl ExportOperations for RetryFs {
     }
 
     fn get_parent(dir: &InodeLocked<Shared>) -> Result<ARef<Inode>> {
-        parent(dir).map_err(|fault| fault.report(dir.sb()))
+        errors::reported(dir, parent(dir))
     }
 }
 

@@ -2,46 +2,54 @@
 
 //! Mounting and everything that concerns a mount as a whole: `super_operations`.
 
+use crate::dio;
 use crate::ext2::block_map::max_file_size;
 use crate::ext2::directory::NAME_MAX;
-use crate::ext2::error::{Corrupt, Place};
+use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::LINKS_MAX;
 use crate::ext2::superblock::MAGIC;
-use crate::fault;
-use crate::inode::{self, InodeData, ROOT_INO};
-use crate::options::{self, Given, Options};
-use crate::volume::Volume;
-use crate::{Inode, InodeLocked, RetryFs, SuperBlock};
+use crate::ext2::{Corrupt, Place};
+use crate::inode::data::InodeData;
+use crate::inode::errors::log;
+use crate::inode::{delete, read, table, write};
+use crate::types::{Inode, InodeLocked, NewSuperBlock, RetryFs, SuperBlock};
+use crate::volume::errors::reported;
+use crate::volume::fault::Fault;
+use crate::volume::options::{self, Given, Options};
+use crate::volume::state::Volume;
+use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
+use kernel::sync::{Arc, SetOnce};
 use kfs::fs::file_system::FileSystem;
 use kfs::fs::fs_context::{Parameter, ParameterSpec};
 use kfs::fs::inode_lock::Exclusive;
-use kfs::fs::super_block::{NewSuperBlock, Statfs};
+use kfs::fs::super_block::Statfs;
 use kfs::seq_file::SeqFile;
+use kfs::sysfs::Directory;
 
-/// Reports a fault that no user waits for.
-fn log(inode: &Inode, doing: &str, result: fault::Result) {
-    if let Err(fault) = result {
-        let error = fault.report(inode.sb());
-        pr_err!(
-            "{}: inode {}: {}: error {}\n",
-            inode.sb().id(),
-            inode.ino(),
-            doing,
-            error.to_errno()
-        );
-    }
+/// What a mount has in memory: `s_fs_info`. It can be used as the [`Volume`].
+#[pin_data]
+pub(crate) struct SbInfo {
+    /// What the direct I/O worker keeps for the mount.
+    pub(super) dio: Arc<dio::Mount<RetryFs>>,
+    sysfs: SetOnce<Directory<dio::Mount<RetryFs>>>,
+    #[pin]
+    volume: Volume,
 }
 
-fn reported<T>(sb: &SuperBlock, result: fault::Result<T>) -> Result<T> {
-    result.map_err(|fault| fault.report(sb))
+impl Deref for SbInfo {
+    type Target = Volume;
+
+    fn deref(&self) -> &Volume {
+        &self.volume
+    }
 }
 
 impl FileSystem for RetryFs {
     const NAME: &'static CStr = c"retryfs";
     const PARAMETERS: &'static [ParameterSpec] = options::PARAMETERS;
-    type SuperData = Volume;
+    type SuperData = SbInfo;
     type InodeData = InodeData;
     type Options = Given;
 
@@ -53,8 +61,14 @@ impl FileSystem for RetryFs {
         given.parse(param)
     }
 
-    fn fill_super(sb: &mut NewSuperBlock<'_, Self>, given: &Given) -> Result<Pin<KBox<Volume>>> {
-        let volume = KBox::try_pin_init(Volume::read(sb)?, GFP_KERNEL)?;
+    fn fill_super(sb: &mut NewSuperBlock<'_>, given: &Given) -> Result<Pin<KBox<SbInfo>>> {
+        let volume = Volume::read(sb)?;
+        let info = try_pin_init!(SbInfo {
+            dio: Arc::new(dio::Mount::new()?, GFP_KERNEL)?,
+            sysfs: SetOnce::new(),
+            volume <- volume,
+        });
+        let volume = KBox::try_pin_init(info, GFP_KERNEL)?;
         volume.set_options(Options::default_of(&volume.superblock).with(given));
         sb.set_magic(MAGIC.into());
         sb.set_export_operations();
@@ -65,17 +79,18 @@ impl FileSystem for RetryFs {
     }
 
     fn root(sb: &SuperBlock) -> Result<ARef<Inode>> {
-        let root = reported(sb, inode::iget(sb, ROOT_INO))
+        let root = reported(sb, read::iget(sb, ROOT_INO))
             .inspect_err(|_| pr_err!("{}: cannot read the root inode\n", sb.id()))?;
         if !root.is_dir() || root.i_size_read() == 0 {
             let what = "the root is not a directory";
-            return Err(fault::Fault::from(Corrupt::new(Place::Inode(ROOT_INO), what)).report(sb));
+            return Err(Fault::from(Corrupt::new(Place::Inode(ROOT_INO), what)).report(sb));
         }
         Ok(root)
     }
 
     fn mounted(sb: &SuperBlock) -> Result {
-        reported(sb, sb.data().show_in_sysfs(sb))?;
+        let info = sb.data();
+        info.sysfs.populate(Directory::new(sb, info.dio.clone())?);
         if sb.rdonly() {
             return Ok(());
         }
@@ -107,7 +122,9 @@ impl FileSystem for RetryFs {
     }
 
     fn show_options(sb: &SuperBlock, seq: &SeqFile) {
-        options::show(sb, seq);
+        let volume = sb.data();
+        let default = Options::default_of(&volume.superblock);
+        volume.options().show(&default, seq);
     }
 
     fn statfs(sb: &SuperBlock, statfs: &mut Statfs<'_>) -> Result {
@@ -176,22 +193,22 @@ impl FileSystem for RetryFs {
     }
 
     fn write_inode(inode: &Inode) -> Result {
-        reported(inode.sb(), inode::store(inode))
+        reported(inode.sb(), write::store(inode))
     }
 
     fn sync_inode_metadata(inode: &Inode) -> Result {
-        reported(inode.sb(), inode::sync(inode))
+        reported(inode.sb(), table::sync(inode))
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
-        log(inode, "cannot be deleted", inode::delete(inode));
+        log(inode, "cannot be deleted", delete::delete(inode));
     }
 
     fn free_inode(inode: &Inode) {
         log(
             inode,
             "its number cannot be freed",
-            inode::free_number(inode),
+            delete::free_number(inode),
         );
     }
 }

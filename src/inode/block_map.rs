@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The blocks of a file: look-up, allocation, truncation.
+//! The block map of a file: look-up, allocation, truncation.
 //!
 //! The rules of the block map are in [`crate::ext2::block_map`] and [`crate::ext2::truncate`]; here
 //! they meet the buffers of the device and the allocator.
 
-use crate::blocks::{self, Blocks};
 use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping, Path};
 use crate::ext2::block_map::{PointerBlocks, Slot, DIRECT};
 use crate::ext2::inode::Pointers;
@@ -13,9 +12,10 @@ use crate::ext2::run_cache::RunCache;
 pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::truncate::{self, FreeBlocks};
 use crate::ext2::Place;
-use crate::fault::{Fault, Result};
-use crate::inode::{ino32, mark_buffer_dirty, Map};
-use crate::{Inode, InodeLocked};
+use crate::inode::data::{ino32, mark_buffer_dirty, Map};
+use crate::types::{Inode, InodeLocked};
+use crate::volume::blocks::{self, Blocks};
+use crate::volume::fault::{Fault, Result};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;

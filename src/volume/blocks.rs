@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocation of blocks.
+//! Groups of blocks.
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::groups_from;
-use crate::ext2::error::Place;
-use crate::fault::{Fault, Result};
-use crate::volume::{Allocation, Volume};
-use crate::SuperBlock;
+use crate::ext2::Place;
+use crate::types::SuperBlock;
+use crate::volume::fault::{Fault, Result};
+use crate::volume::groups::Groups;
+use crate::volume::state::Volume;
 use kernel::prelude::*;
 use kfs::cred;
 use kfs::mm::nofs::nofs;
@@ -30,14 +31,14 @@ pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Resul
     let geometry = volume.geometry();
     let (goal_group, goal_index) = geometry.locate_block(goal).unwrap_or((0, 0));
     nofs(|| {
-        let mut allocation = volume.allocation.lock();
-        let want = want.min(usable(volume, &allocation)?);
+        let mut groups = volume.groups.lock();
+        let want = want.min(usable(volume, &groups)?);
         for group in groups_from(goal_group, geometry.groups()) {
-            if allocation.counts(group).free_blocks == 0 {
+            if groups.counts(group).free_blocks == 0 {
                 continue;
             }
             let goal_index = if group == goal_group { goal_index } else { 0 };
-            match allocate_in(sb, &mut allocation, group, goal_index, want) {
+            match allocate_in(sb, &mut groups, group, goal_index, want) {
                 Ok(Some(blocks)) => {
                     volume
                         .layout()
@@ -64,9 +65,9 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
     let layout = volume.layout();
-    volume.unwritten.forget(blocks);
+    volume.unwritten.forget(blocks.start, blocks.len);
     nofs(|| {
-        let mut allocation = volume.allocation.lock();
+        let mut groups = volume.groups.lock();
         let mut rest = blocks;
         while rest.len > 0 {
             let Some((group, index)) = geometry.locate_block(rest.start) else {
@@ -75,21 +76,16 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
             let len = rest.len.min(geometry.group_blocks(group) - index);
             let run = Run { start: index, len };
             let block = layout.group(group)?.block_bitmap();
-            let buffer = allocation.read_bitmap(sb, block)?;
+            let buffer = groups.read_bitmap(sb, block)?;
             let end = geometry.group_blocks(group);
-            let changed = bitmap::clear_run(
-                &mut allocation.bitmap,
-                end,
-                run,
-                group,
-                bitmap::Kind::Blocks,
-            )?;
-            if let Some(counts) = allocation.counts.get_mut(group as usize) {
+            let changed =
+                bitmap::clear_run(&mut groups.bitmap, end, run, group, bitmap::Kind::Blocks)?;
+            if let Some(counts) = groups.counts.get_mut(group as usize) {
                 counts.give_blocks(geometry, group, len)?;
             }
-            allocation.totals.free_blocks = allocation.totals.free_blocks.saturating_add(len);
-            allocation.write_bitmap(volume, &buffer, changed)?;
-            allocation.store_counts(volume, group)?;
+            groups.totals.free_blocks = groups.totals.free_blocks.saturating_add(len);
+            groups.write_bitmap(volume, &buffer, changed)?;
+            groups.store_counts(volume, group)?;
             rest = Blocks {
                 start: rest.start.saturating_add(len),
                 len: rest.len - len,
@@ -100,8 +96,8 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
 }
 
 /// How many blocks the current task may take. `ENOSPC` when there are none.
-fn usable(volume: &Volume, allocation: &Allocation) -> Result<u32> {
-    let free = allocation.totals.free_blocks;
+fn usable(volume: &Volume, groups: &Groups) -> Result<u32> {
+    let free = groups.totals.free_blocks;
     let open = free.saturating_sub(volume.reserved_blocks());
     if open > 0 {
         return Ok(open);
@@ -121,7 +117,7 @@ fn usable(volume: &Volume, allocation: &Allocation) -> Result<u32> {
 /// Allocates blocks in one group. `None` when none is free, whatever the counter says.
 fn allocate_in(
     sb: &SuperBlock,
-    allocation: &mut Allocation,
+    groups: &mut Groups,
     group: u32,
     goal: u32,
     want: u32,
@@ -130,19 +126,19 @@ fn allocate_in(
     let layout = sb.data().layout();
     let end = geometry.group_blocks(group);
     let block = layout.group(group)?.block_bitmap();
-    let buffer = allocation.read_bitmap(sb, block)?;
-    bitmap::check_block_bitmap(&sb.data().layout(), group, &allocation.bitmap)?;
-    let want = want.min(allocation.counts(group).free_blocks.into());
-    let Some(run) = bitmap::find_run(&allocation.bitmap, end, goal, want) else {
+    let buffer = groups.read_bitmap(sb, block)?;
+    bitmap::check_block_bitmap(&sb.data().layout(), group, &groups.bitmap)?;
+    let want = want.min(groups.counts(group).free_blocks.into());
+    let Some(run) = bitmap::find_run(&groups.bitmap, end, goal, want) else {
         return Ok(None);
     };
-    let changed = bitmap::set_run(&mut allocation.bitmap, end, run).map_err(|_| EINVAL)?;
-    if let Some(counts) = allocation.counts.get_mut(group as usize) {
+    let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;
+    if let Some(counts) = groups.counts.get_mut(group as usize) {
         counts.take_blocks(group, run.len)?;
     }
-    allocation.totals.free_blocks = allocation.totals.free_blocks.saturating_sub(run.len);
-    allocation.write_bitmap(sb.data(), &buffer, changed)?;
-    allocation.store_counts(sb.data(), group)?;
+    groups.totals.free_blocks = groups.totals.free_blocks.saturating_sub(run.len);
+    groups.write_bitmap(sb.data(), &buffer, changed)?;
+    groups.store_counts(sb.data(), group)?;
     Ok(Some(Blocks {
         start: geometry.group_first_block(group).saturating_add(run.start),
         len: run.len,

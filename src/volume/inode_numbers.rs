@@ -1,38 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Allocation of inode numbers.
+//! Groups of inode numbers.
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::{self, groups_from, Spread};
-use crate::ext2::error::{Corrupt, Place};
-use crate::ext2::inode::{FileType, InodeFlags};
-use crate::fault::{Fault, Result};
-use crate::inode::ino32;
-use crate::volume::Allocation;
-use crate::{Inode, SuperBlock};
+use crate::ext2::{Corrupt, Place};
+use crate::types::SuperBlock;
+use crate::volume::fault::{Fault, Result};
+use crate::volume::groups::Groups;
 use kernel::prelude::*;
 use kfs::misc::random_u32;
 use kfs::mm::nofs::nofs;
 
-/// Allocates a number for a new inode of type `file_type` in the directory `dir`.
+/// Allocates a number for a new inode, a directory or not, in the directory with the number
+/// `parent`. Directories in a `top` directory are spread over the volume.
 ///
 /// `ENOSPC` when none is left. May sleep.
-pub(crate) fn allocate(sb: &SuperBlock, dir: &Inode, file_type: FileType) -> Result<u32> {
+pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool) -> Result<u32> {
     let geometry = sb.data().geometry();
-    let directory = file_type == FileType::Directory;
-    let parent = ino32(dir);
     let parent_group = geometry.inode_slot(parent)?.group;
-    let top = dir.ino() == u64::from(crate::inode::ROOT_INO)
-        || dir.data().flags().has(InodeFlags::TOPDIR);
     nofs(|| {
-        let mut allocation = sb.data().allocation.lock();
-        let counts = |group: u32| allocation.counts(group);
+        let mut groups = sb.data().groups.lock();
+        let counts = |group: u32| groups.counts(group);
         let first = if directory {
             let spread = Spread {
                 groups: geometry.groups(),
                 inodes_per_group: geometry.inodes_per_group(),
                 blocks_per_group: geometry.blocks_per_group(),
-                totals: allocation.totals,
+                totals: groups.totals,
             };
             choose_group::for_directory(&spread, counts, top, parent_group, random_u32())
         } else {
@@ -42,7 +37,7 @@ pub(crate) fn allocate(sb: &SuperBlock, dir: &Inode, file_type: FileType) -> Res
             return Err(ENOSPC.into());
         };
         for group in groups_from(first, geometry.groups()) {
-            match allocate_in(sb, &mut allocation, group, directory) {
+            match allocate_in(sb, &mut groups, group, directory) {
                 Ok(Some(ino)) => return Ok(ino),
                 Ok(None) => {}
                 // Another group may be sound.
@@ -69,28 +64,28 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
         return Err(Corrupt::new(Place::Inode(ino), what).into());
     }
     nofs(|| {
-        let mut allocation = sb.data().allocation.lock();
+        let mut groups = sb.data().groups.lock();
         let block = layout.group(slot.group)?.inode_bitmap();
-        let buffer = allocation.read_bitmap(sb, block)?;
+        let buffer = groups.read_bitmap(sb, block)?;
         let run = Run {
             start: slot.index,
             len: 1,
         };
         let changed = bitmap::clear_run(
-            &mut allocation.bitmap,
+            &mut groups.bitmap,
             geometry.inodes_per_group(),
             run,
             slot.group,
             bitmap::Kind::Inodes,
         )?;
-        if let Some(counts) = allocation.counts.get_mut(slot.group as usize) {
+        if let Some(counts) = groups.counts.get_mut(slot.group as usize) {
             counts.give_inode(geometry, slot.group, directory)?;
         }
-        let totals = &mut allocation.totals;
+        let totals = &mut groups.totals;
         totals.free_inodes = totals.free_inodes.saturating_add(1);
         totals.used_dirs = totals.used_dirs.saturating_sub(directory.into());
-        allocation.write_bitmap(sb.data(), &buffer, changed)?;
-        allocation.store_counts(sb.data(), slot.group)
+        groups.write_bitmap(sb.data(), &buffer, changed)?;
+        groups.store_counts(sb.data(), slot.group)
     })
 }
 
@@ -99,29 +94,29 @@ pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     let geometry = sb.data().geometry();
     let slot = geometry.inode_slot(ino)?;
     nofs(|| {
-        let mut allocation = sb.data().allocation.lock();
+        let mut groups = sb.data().groups.lock();
         let block = sb.data().layout().group(slot.group)?.inode_bitmap();
-        allocation.read_bitmap(sb, block)?;
-        Ok(bitmap::is_set(&allocation.bitmap, slot.index))
+        groups.read_bitmap(sb, block)?;
+        Ok(bitmap::is_set(&groups.bitmap, slot.index))
     })
 }
 
 /// Allocates a number in one group. `None` when none is free.
 fn allocate_in(
     sb: &SuperBlock,
-    allocation: &mut Allocation,
+    groups: &mut Groups,
     group: u32,
     directory: bool,
 ) -> Result<Option<u32>> {
     let geometry = sb.data().geometry();
     let layout = sb.data().layout();
-    if allocation.counts(group).free_inodes == 0 {
+    if groups.counts(group).free_inodes == 0 {
         return Ok(None);
     }
     let end = geometry.inodes_per_group();
     let block = layout.group(group)?.inode_bitmap();
-    let buffer = allocation.read_bitmap(sb, block)?;
-    let Some(index) = bitmap::next_free(&allocation.bitmap, 0, end) else {
+    let buffer = groups.read_bitmap(sb, block)?;
+    let Some(index) = bitmap::next_free(&groups.bitmap, 0, end) else {
         let what = "free inodes counted, but the bitmap has none";
         return Err(Corrupt::new(Place::Group(group), what).into());
     };
@@ -136,14 +131,14 @@ fn allocate_in(
         start: index,
         len: 1,
     };
-    let changed = bitmap::set_run(&mut allocation.bitmap, end, run).map_err(|_| EINVAL)?;
-    if let Some(counts) = allocation.counts.get_mut(group as usize) {
+    let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;
+    if let Some(counts) = groups.counts.get_mut(group as usize) {
         counts.take_inode(group, directory)?;
     }
-    let totals = &mut allocation.totals;
+    let totals = &mut groups.totals;
     totals.free_inodes = totals.free_inodes.saturating_sub(1);
     totals.used_dirs = totals.used_dirs.saturating_add(directory.into());
-    allocation.write_bitmap(sb.data(), &buffer, changed)?;
-    allocation.store_counts(sb.data(), group)?;
+    groups.write_bitmap(sb.data(), &buffer, changed)?;
+    groups.store_counts(sb.data(), group)?;
     Ok(Some(ino))
 }

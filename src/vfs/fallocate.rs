@@ -2,9 +2,10 @@
 
 //! `fallocate(2)`: making holes.
 
-use crate::file::FileAddressSpace;
-use crate::file_map::{self, Unfreed};
-use crate::{InodeLocked, RetryFs};
+use crate::inode::block_map::{self, Unfreed};
+use crate::inode::errors::reported;
+use crate::types::{InodeLocked, RetryFs};
+use crate::vfs::address_space::FileAddressSpace;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::File;
@@ -66,10 +67,10 @@ fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, block: u64) -> Resul
         return Ok(());
     }
     let blocks = whole.start / block..whole.end / block;
-    let free = || file_map::punch(inode, blocks, unfreed);
+    let free = || block_map::punch(inode, blocks, unfreed);
     let result = match mutant!("punch-keeps-pages") {
         true => free(),
         false => inode.truncate_pagecache_range(whole.start, whole.end, free),
     };
-    result.map_err(|fault| fault.report(inode.sb()))
+    reported(inode, result)
 }

@@ -7,7 +7,6 @@
 //! be given out twice. So each buffer is held from when it is changed until it has been written,
 //! and what could not be written is tried again with the next sync.
 
-use crate::blocks::Blocks;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::{new_mutex, Mutex};
@@ -43,6 +42,12 @@ impl Unwritten {
         })
     }
 
+    /// Marks a buffer dirty, and holds it until it has been written. May sleep.
+    pub(crate) fn mark_buffer_dirty(&self, buffer: &BufferHead) {
+        buffer.mark_dirty();
+        self.hold(buffer);
+    }
+
     /// Holds a buffer that has just been marked dirty. May sleep.
     ///
     /// Without memory it is not held: then an error in writing it is noticed, and no more.
@@ -68,11 +73,11 @@ impl Unwritten {
         });
     }
 
-    /// Lets go of blocks that are about to be freed: they must not be written over what comes
-    /// there.
-    pub(crate) fn forget(&self, blocks: Blocks) {
-        let start = u64::from(blocks.start);
-        let end = start + u64::from(blocks.len);
+    /// Lets go of the `len` blocks from `start` on, which are about to be freed: they must not be
+    /// written over what comes there. May sleep.
+    pub(crate) fn forget(&self, start: u32, len: u32) {
+        let start = u64::from(start);
+        let end = start + u64::from(len);
         nofs(|| {
             let held = &mut *self.held.lock();
             while let Some(cursor) = held.buffers.cursor_lower_bound_mut(&start) {

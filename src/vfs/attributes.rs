@@ -3,8 +3,10 @@
 //! Attributes of inodes: `chmod(2)`, `chown(2)`, `truncate(2)`, `statx(2)`.
 
 use crate::ext2::inode::InodeFlags;
-use crate::file::zero_rest_of_block;
-use crate::{file_map, Inode, InodeLocked, RetryFs};
+use crate::inode::block_map;
+use crate::inode::errors::reported;
+use crate::types::{Inode, InodeLocked, RetryFs};
+use crate::vfs::address_space::zero_rest_of_block;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::fs::inode_lock::Exclusive;
@@ -65,9 +67,7 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     }
     // What lies in the last block behind the old or the new end must not come into sight later.
     zero_rest_of_block(inode, size.min(inode.i_size_read()))?;
-    inode.truncate_setsize(size, || {
-        file_map::truncate(inode, size).map_err(|fault| fault.report(inode.sb()))
-    })?;
+    inode.truncate_setsize(size, || reported(inode, block_map::truncate(inode, size)))?;
     inode.touch_cmtime();
     inode.mark_inode_dirty();
     if inode.needs_sync() {

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes whose last link and last reference are gone.
+
+use crate::ext2::xattr;
+use crate::inode::block_map;
+use crate::inode::data::ino32;
+use crate::inode::write::store;
+use crate::types::{Inode, InodeLocked};
+use crate::volume::fault::Result;
+use crate::volume::{blocks, inode_numbers};
+use kernel::prelude::*;
+use kernel::sync::atomic::ordering;
+use kfs::fs::inode_lock::Exclusive;
+use kfs::misc::real_seconds;
+use kfs::mm::nofs::nofs;
+
+/// Frees the blocks of an inode without links, and writes it as deleted.
+pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
+    if inode.sb().data().is_stopped() {
+        // An error has made the volume read-only: e2fsck will free the inode.
+        return Err(EROFS.into());
+    }
+    let data = inode.data();
+    // The format has room for 32 bits.
+    data.dtime.store(real_seconds() as u32, ordering::Relaxed);
+    let mut result = Ok(());
+    if data.symlink.as_ref().is_none() && (inode.is_reg() || inode.is_dir() || inode.is_lnk()) {
+        inode.i_size_write(0);
+        result = block_map::truncate(inode, 0);
+    }
+    result.and(release_attributes(inode)).and(store(inode))
+}
+
+/// Lets go of the block with the extended attributes of an inode.
+fn release_attributes(inode: &Inode) -> Result {
+    let sb = inode.sb();
+    let data = inode.data();
+    let block = data.file_acl();
+    if block == 0 {
+        return Ok(());
+    }
+    data.file_acl.store(0, ordering::Relaxed);
+    inode.sub_bytes(sb.blocksize() as u64);
+    nofs(|| {
+        // Inodes share such blocks: what is read is written before anybody else reads it.
+        let _locked = sb.data().attribute_blocks.lock();
+        let buffer = sb.bread(block.into())?;
+        let mut header = [0; 32];
+        buffer.read(0, &mut header)?;
+        match xattr::release(ino32(inode), block, &mut header)? {
+            xattr::Release::Free => {
+                buffer.forget();
+                blocks::free(
+                    sb,
+                    blocks::Blocks {
+                        start: block,
+                        len: 1,
+                    },
+                )
+            }
+            xattr::Release::Keep(changed) => {
+                let start = changed.start;
+                buffer.write(start, header.get(changed).unwrap_or_default())?;
+                sb.data().mark_buffer_dirty(&buffer);
+                Ok(())
+            }
+        }
+    })
+}
+
+/// Frees the number of a deleted inode.
+pub(crate) fn free_number(inode: &Inode) -> Result {
+    if inode.sb().data().is_stopped() {
+        return Err(EROFS.into());
+    }
+    inode_numbers::free(inode.sb(), ino32(inode), inode.is_dir())
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes that are read from the volume.
+
+use crate::ext2::inode::{has_no_link, Inode as DiskInode};
+use crate::ext2::{Corrupt, Place};
+use crate::inode::data::vfs_flags;
+use crate::inode::operations::SetOperations;
+use crate::inode::table::read_raw;
+use crate::types::{Inode, RetryFs, SuperBlock};
+use crate::volume::fault::Result;
+use crate::volume::inode_numbers;
+use kernel::prelude::*;
+use kernel::sync::aref::ARef;
+use kernel::sync::atomic::ordering;
+use kfs::fs::new_inode::{Attributes, Iget, InodeInit, NewInode};
+
+/// Returns the inode `ino`, from memory or from the volume. May sleep.
+pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
+    if !sb.data().geometry().is_file_ino(ino) {
+        let what = "a directory leads to a reserved inode";
+        return Err(Corrupt::new(Place::Inode(ino), what).into());
+    }
+    match sb.iget_locked(ino.into())? {
+        Iget::Found(inode) => Ok(inode),
+        Iget::New(new) => read_new(sb, ino, new),
+    }
+}
+
+/// Returns the inode `ino`, of which it is not known that there is one: from a handle. May sleep.
+///
+/// `ESTALE` if no file can have that number, if the number is free, or if the inode has no link.
+/// What is in the inode table then is not looked at any further: it may be anything.
+pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
+    if !sb.data().geometry().is_file_ino(ino) {
+        return Err(ESTALE.into());
+    }
+    match sb.iget_locked(ino.into())? {
+        Iget::Found(inode) => Ok(inode),
+        Iget::New(new) => {
+            let is_free = !inode_numbers::is_allocated(sb, ino)? && !mutant!("free-handle");
+            if is_free || has_no_link(&read_raw(sb, ino)?) {
+                return Err(ESTALE.into());
+            }
+            read_new(sb, ino, new)
+        }
+    }
+}
+
+fn read_new(sb: &SuperBlock, ino: u32, new: NewInode<RetryFs>) -> Result<ARef<Inode>> {
+    let bytes = read_raw(sb, ino)?;
+    let from = DiskInode::parse(&sb.data().layout(), ino, &bytes)?;
+    fill(&new, &from)?;
+    Ok(new.unlock_new_inode())
+}
+
+/// Completes an inode with what was read from the volume.
+fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
+    let data = inode.data();
+    data.set_flags(from.flags);
+    data.file_acl.store(from.file_acl, ordering::Relaxed);
+    if let Some(pointers) = from.pointers() {
+        data.map.lock().pointers = *pointers;
+    }
+    inode.set_attributes(&Attributes {
+        mode: from.mode,
+        uid: from.uid,
+        gid: from.gid,
+        nlink: from.links.into(),
+        size: from.size,
+        blocks: from.sectors.into(),
+        times: (from.atime.into(), from.mtime.into(), from.ctime.into()),
+        generation: from.generation,
+    })?;
+    inode.set_flags(vfs_flags(from.flags));
+    Ok(RetryFs::set_operations(
+        inode,
+        from.file_type,
+        &from.content,
+    )?)
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inodes that are written to their place on the volume.
+
+use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode};
+use crate::ext2::superblock;
+use crate::inode::data::{file_type, ino32};
+use crate::inode::table::read_table;
+use crate::types::{Inode, SuperBlock};
+use crate::volume::fault::Result;
+use kernel::sync::atomic::ordering;
+use kfs::mm::nofs::nofs;
+
+/// Copies an inode to its place in the buffer of the inode table, and marks that dirty.
+pub(crate) fn store(inode: &Inode) -> Result {
+    let sb = inode.sb();
+    let ino = ino32(inode);
+    let data = inode.data();
+    let size = inode.i_size_read();
+    if inode.is_reg() && superblock::needs_large_file(size) {
+        require_large_file(sb)?;
+    }
+    let (atime, mtime, ctime) = inode.times();
+    let file_type = file_type(inode)?;
+    let content = match file_type {
+        FileType::CharDevice | FileType::BlockDevice => Content::Device(Device {
+            major: inode.rdev() >> 20,
+            minor: inode.rdev() & 0xf_ffff,
+        }),
+        FileType::Fifo | FileType::Socket => Content::Nothing,
+        _ => match data.symlink.as_ref() {
+            Some(link) => Content::FastSymlink(*link),
+            None => Content::Blocks(nofs(|| data.map.lock().pointers)),
+        },
+    };
+    // The format has 32 bits for times and sectors, and 16 for links; the VFS keeps to that.
+    let stored = DiskInode {
+        mode: inode.mode(),
+        file_type,
+        uid: inode.uid(),
+        gid: inode.gid(),
+        size,
+        links: inode.nlink() as u16,
+        sectors: inode.blocks() as u32,
+        atime: atime as i32,
+        ctime: ctime as i32,
+        mtime: mtime as i32,
+        dtime: data.dtime.load(ordering::Relaxed),
+        flags: data.flags(),
+        generation: inode.generation(),
+        file_acl: data.file_acl(),
+        content,
+    };
+    let (buffer, offset) = read_table(sb, ino)?;
+    let inode_size = sb.data().geometry().inode_size() as usize;
+    // No memory is asked for here: an inode has to be written, or its deletion is lost. All fields
+    // are in the first bytes of even the largest inode.
+    let mut bytes = [0; 256];
+    let known = inode_size.min(bytes.len());
+    let bytes = bytes.get_mut(..known).unwrap_or_default();
+    buffer.read(offset, bytes)?;
+    let new = data.new.load(ordering::Relaxed);
+    let changed = stored.store(ino, bytes, new)?;
+    let start = changed.start;
+    buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+    if new && !mutant!("inode-rest-kept") {
+        let mut done = known;
+        while done < inode_size {
+            const ZEROES: [u8; 256] = [0; 256];
+            let zeroes = ZEROES.get(..inode_size - done).unwrap_or(&ZEROES);
+            buffer.write(offset + done, zeroes)?;
+            done += zeroes.len();
+        }
+    }
+    sb.data().mark_buffer_dirty(&buffer);
+    data.new.store(false, ordering::Relaxed);
+    Ok(())
+}
+
+/// Marks the volume as one with large files, once.
+fn require_large_file(sb: &SuperBlock) -> Result {
+    let volume = sb.data();
+    if volume.superblock.features.has_large_file() || volume.large_file_is_set() {
+        return Ok(());
+    }
+    volume.update_superblock(true, |bytes, _| superblock::set_large_file(bytes))?;
+    volume.set_large_file();
+    Ok(())
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pages of regular files and long symbolic links: `address_space_operations`.
+
+use crate::dio;
+use crate::ext2::block_map::Mapping;
+use crate::inode::block_map;
+use crate::inode::errors::{log, reported};
+use crate::types::{Inode, InodeLocked, RetryFs};
+use kernel::prelude::*;
+use kfs::fs::address_space::{AddressSpaceOperations, Mapped};
+use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::kiocb::{Io, Kiocb};
+use kfs::iov::IovIter;
+
+/// The operations on the pages of regular files and long symbolic links.
+pub(crate) struct FileAddressSpace;
+
+impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
+    fn get_block(
+        inode: &Inode,
+        iblock: u64,
+        max_blocks: u32,
+        create: bool,
+    ) -> Result<Option<Mapped>> {
+        let found = if create {
+            block_map::allocate(inode, iblock, max_blocks).map(|run| {
+                Some(Mapped {
+                    block: run.blocks.start.into(),
+                    len: run.blocks.len,
+                    new: run.new,
+                })
+            })
+        } else {
+            block_map::lookup(inode, iblock, max_blocks).map(|mapping| match mapping {
+                Mapping::Mapped { start, len } => Some(Mapped {
+                    block: start.into(),
+                    len,
+                    new: false,
+                }),
+                Mapping::Hole { .. } => None,
+            })
+        };
+        reported(inode, found)
+    }
+
+    fn write_failed(inode: &InodeLocked<Exclusive>, to: u64) {
+        let size = inode.i_size_read();
+        if to > size {
+            inode.truncate_pagecache(size);
+            // The caller has another error to return.
+            let truncated = block_map::truncate(inode, size);
+            log(inode, "blocks beyond EOF are not freed", truncated);
+        }
+    }
+
+    fn direct_io<'a>(
+        iocb: Kiocb<'a, RetryFs>,
+        iter: &mut IovIter<'_>,
+        lock: Option<&InodeLocked<Exclusive>>,
+    ) -> Result<Io<'a, RetryFs>> {
+        dio::direct_io(iocb, iter, lock)
+    }
+}
+
+/// Zeroes what follows byte `from` in its block, in the page cache. Nothing happens when `from` is
+/// the begin of a block, and nothing is allocated for a hole. May sleep.
+pub(crate) fn zero_rest_of_block(inode: &InodeLocked<Exclusive>, from: u64) -> Result {
+    let end = from.next_multiple_of(inode.sb().blocksize() as u64);
+    inode.zero_part_of_block::<FileAddressSpace>(from..end)
+}

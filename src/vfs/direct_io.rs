@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the direct I/O worker needs of the filesystem.
+
+use crate::dio;
+use crate::ext2::block_map::Mapping;
+use crate::inode::block_map::{self, Unfreed};
+use crate::inode::data::direct_writes_wait;
+use crate::inode::errors::{log, reported};
+use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
+use crate::vfs::address_space::FileAddressSpace;
+use kernel::prelude::*;
+use kfs::block::bio_arc::BioArc;
+use kfs::fs::inode_lock::{Exclusive, Mode};
+use kfs::fs::kiocb::KiocbOwner;
+
+impl KiocbOwner for RetryFs {
+    type Private = BioArc<dio::Dio<RetryFs>>;
+}
+
+impl dio::Filesystem for RetryFs {
+    fn dio(sb: &SuperBlock) -> &dio::Mount<RetryFs> {
+        &sb.data().dio
+    }
+
+    fn map<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
+        reported(inode, block_map::lookup(inode, block, max)).map(looked_up)
+    }
+
+    fn map_nowait<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
+        match block_map::lookup_nowait(inode, block, max) {
+            Ok(mapping) => Ok(looked_up(mapping)),
+            // To report it takes time; who waits for the answer will meet it again.
+            Err(_) => Err(EAGAIN),
+        }
+    }
+
+    fn allocate(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<dio::Mapping> {
+        let run = reported(inode, block_map::allocate(inode, block, max))?;
+        Ok(dio::Mapping::Mapped {
+            physical: run.blocks.start.into(),
+            len: run.blocks.len,
+            new: run.new,
+        })
+    }
+
+    fn fill_hole(inode: &InodeLocked<Exclusive>, pos: u64) -> Result {
+        inode.fill_hole::<FileAddressSpace>(pos)
+    }
+
+    fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
+        let truncated = block_map::truncate(inode, size);
+        log(inode, "blocks beyond EOF are not freed", truncated);
+    }
+
+    fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) {
+        let blocks = block..block + u64::from(len);
+        // What is in them must not be seen.
+        let punched = block_map::punch(inode, blocks, Unfreed::Lose);
+        log(
+            inode,
+            "blocks that could not be written are not freed",
+            punched,
+        );
+    }
+
+    fn direct_write_begin(inode: &InodeLocked<Exclusive>) {
+        inode.data().direct_write_begin();
+    }
+
+    fn direct_write_end(inode: &Inode) {
+        inode.data().direct_write_end();
+    }
+
+    fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
+        direct_writes_wait(inode);
+    }
+}
+
+fn looked_up(mapping: Mapping) -> dio::Mapping {
+    match mapping {
+        Mapping::Mapped { start, len } => dio::Mapping::Mapped {
+            physical: start.into(),
+            len,
+            new: false,
+        },
+        Mapping::Hole { len } => dio::Mapping::Hole { len },
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Regular files: `file_operations`.
+
+use crate::dio;
+use crate::inode::data::direct_writes_wait;
+use crate::types::RetryFs;
+use crate::vfs::address_space::zero_rest_of_block;
+use crate::vfs::fallocate;
+use core::ops::Range;
+use kernel::prelude::*;
+use kfs::fs::file::{File, FileOperations};
+use kfs::fs::generic_io::{
+    __generic_file_write_iter, generic_file_read_iter, generic_write_checks,
+};
+use kfs::fs::kiocb::{Io, Kiocb};
+use kfs::iov::IovIter;
+
+/// The operations of open regular files.
+pub(crate) struct RegularFile;
+
+impl FileOperations<RetryFs> for RegularFile {
+    const NOWAIT: bool = true;
+
+    fn read_iter<'a>(iocb: Kiocb<'a, RetryFs>, to: &mut IovIter<'_>) -> Result<Io<'a, RetryFs>> {
+        generic_file_read_iter(iocb, to)
+    }
+
+    fn write_iter<'a>(
+        mut iocb: Kiocb<'a, RetryFs>,
+        from: &mut IovIter<'_>,
+    ) -> Result<Io<'a, RetryFs>> {
+        let inode = iocb.inode();
+        let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
+            inode.lock()
+        } else if !iocb.is_direct() {
+            return Err(EOPNOTSUPP);
+        } else {
+            inode.try_lock().ok_or(EAGAIN)?
+        };
+        lock.sb().data().check_writable()?;
+        if generic_write_checks(&mut iocb, from, &lock)? == 0 {
+            return Ok(Io::Done(iocb, 0));
+        }
+        // The file is about to grow over the rest of its last block, which may hold what was
+        // stored through a memory mapping.
+        let size = lock.i_size_read();
+        let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
+        let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
+        if start > size && in_block(size) && !mutant!("old-tail-kept") {
+            if iocb.is_nowait() {
+                return Err(EAGAIN);
+            }
+            direct_writes_wait(&lock);
+            zero_rest_of_block(&lock, size)?;
+        }
+        if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
+            direct_writes_wait(&lock);
+        }
+        let written = if iocb.is_direct() {
+            dio::direct_write(iocb, from, &lock)?
+        } else {
+            __generic_file_write_iter(iocb, from, &lock)?
+        };
+        drop(lock);
+        match written {
+            Io::Done(iocb, bytes) if bytes > 0 && !mutant!("submitter-no-sync") => {
+                let bytes = iocb.generic_write_sync(bytes)?;
+                Ok(Io::Done(iocb, bytes))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
+        fallocate::punch_hole(file, range)
+    }
+}

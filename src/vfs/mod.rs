@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the VFS calls: one file for each operations table.
+//!
+//! An operation begins here and ends here: this is where it is asked whether the volume may be
+//! changed, and where a [`Fault`](crate::volume::fault::Fault) becomes an errno and a line in the log.
+//!
+//! * [`super_block`]: mounting, `super_operations`; [`sysfs`]: the counters of a mount.
+//! * [`directory`]: names, `inode_operations` and `file_operations` of directories.
+//! * [`attributes`]: `inode_operations` of everything else.
+//! * [`file`] and [`fallocate`]: `file_operations` of regular files.
+//! * [`address_space`]: `address_space_operations`; [`direct_io`]: what the direct I/O worker needs.
+//! * [`export`]: `export_operations`.
+//! * [`tables`]: which of these an inode gets.
+
+pub(crate) mod address_space;
+pub(crate) mod attributes;
+pub(crate) mod direct_io;
+pub(crate) mod directory;
+pub(crate) mod export;
+pub(crate) mod fallocate;
+pub(crate) mod file;
+pub(crate) mod super_block;
+pub(crate) mod sysfs;
+pub(crate) mod tables;

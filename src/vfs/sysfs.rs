@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The counters of a mount: `/sys/fs/retryfs/DEVICE/`.
+
+use crate::dio;
+use crate::types::RetryFs;
+use kfs::sysfs::{Attribute, Attributes};
+
+impl Attributes for dio::Mount<RetryFs> {
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        Attribute::new(c"requests_read", |dio| dio.counters.requests_read.read()),
+        Attribute::new(c"requests_write", |dio| dio.counters.requests_write.read()),
+        Attribute::new(c"async", |dio| dio.counters.async_requests.read()),
+        Attribute::new(c"sync_extend", |dio| dio.counters.sync_extend.read()),
+        Attribute::new(c"sync_hole", |dio| dio.counters.sync_hole.read()),
+        Attribute::new(c"sync_error", |dio| dio.counters.sync_error.read()),
+        Attribute::new(c"retries", |dio| dio.counters.retries.read()),
+        Attribute::new(c"buffered_fallback", |dio| {
+            dio.counters.buffered_fallback.read()
+        }),
+    ];
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bitmaps and group descriptors in their buffers.
+
+use crate::ext2::group::GROUP_DESCRIPTOR_SIZE;
+use crate::ext2::{Corrupt, Place};
+use crate::types::SuperBlock;
+use crate::volume::fault::Result;
+use crate::volume::groups::Groups;
+use crate::volume::state::Volume;
+use core::ops::Range;
+use kfs::block::buffer_head::BufferHead;
+
+impl Groups {
+    /// Copies the bitmap in `block` to [`Groups::bitmap`].
+    pub(super) fn read_bitmap(&mut self, sb: &SuperBlock, block: u32) -> Result<BufferHead> {
+        sb.data().check_device(sb);
+        let buffer = sb.bread(block.into())?;
+        buffer.read(0, &mut self.bitmap)?;
+        Ok(buffer)
+    }
+
+    /// Copies the range `changed` of [`Groups::bitmap`] back to its buffer.
+    pub(super) fn write_bitmap(
+        &self,
+        volume: &Volume,
+        buffer: &BufferHead,
+        changed: Range<usize>,
+    ) -> Result {
+        let start = changed.start;
+        buffer.write(start, self.bitmap.get(changed).unwrap_or_default())?;
+        volume.mark_buffer_dirty(buffer);
+        Ok(())
+    }
+
+    /// Copies the counters of `group` to its descriptor.
+    pub(super) fn store_counts(&mut self, volume: &Volume, group: u32) -> Result {
+        let no_group = || Corrupt::new(Place::Group(group), "no such group");
+        let counts = self.counts.get(group as usize).ok_or_else(no_group)?;
+        let (buffer, offset) = self
+            .descriptor(volume.geometry(), group)
+            .ok_or_else(no_group)?;
+        let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
+        buffer.read(offset, &mut bytes)?;
+        let changed = counts.store(group, &mut bytes)?;
+        let start = changed.start;
+        buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+        volume.mark_buffer_dirty(buffer);
+        Ok(())
+    }
+}

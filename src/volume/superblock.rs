@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The superblock in its buffer.
+
+use crate::ext2::superblock::{MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
+use crate::ext2::Corrupt;
+use crate::types::NewSuperBlock;
+use crate::volume::fault::Result;
+use core::ops::Range;
+use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
+use kfs::misc::real_seconds;
+
+/// The block with the superblock, and the byte offset in it, when blocks have `block_size` bytes.
+fn place(block_size: usize) -> (u64, usize) {
+    if block_size > SUPERBLOCK_OFFSET as usize {
+        (0, SUPERBLOCK_OFFSET as usize)
+    } else {
+        (1, 0)
+    }
+}
+
+/// Reads the block with the superblock when blocks have `block_size` bytes.
+pub(super) fn read(sb: &mut NewSuperBlock<'_>, block_size: usize) -> Result<BufferHead, Error> {
+    sb.bread(place(block_size).0)
+        .inspect_err(|_| pr_err!("{}: cannot read the superblock\n", sb.id()))
+}
+
+/// Reads and checks the superblock when the device has blocks of `block_size` bytes, and
+/// `device_size` bytes in all. Writes to the log why a volume cannot be mounted.
+pub(super) fn parse(
+    sb: &mut NewSuperBlock<'_>,
+    block_size: usize,
+    device_size: u64,
+) -> Result<Superblock, Error> {
+    let mut bytes = [0; SUPERBLOCK_SIZE];
+    let (_, offset) = place(block_size);
+    read(sb, block_size)?.read(offset, &mut bytes)?;
+    Superblock::parse(&bytes, device_size).map_err(|error| {
+        pr_err!("{}: cannot mount: {}\n", sb.id(), error);
+        match error {
+            MountError::Corrupt(_) => EUCLEAN,
+            _ => EINVAL,
+        }
+    })
+}
+
+/// Changes the superblock in its buffer with `change`, which gets its bytes and the time in seconds
+/// since 1970, and returns which bytes it changed. The buffer is not marked dirty.
+pub(super) fn change(
+    buffer: &BufferHead,
+    change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
+) -> Result {
+    let (_, offset) = place(buffer.size());
+    let mut bytes = [0; SUPERBLOCK_SIZE];
+    buffer.read(offset, &mut bytes)?;
+    // The format has room for 32 bits.
+    let changed = change(&mut bytes, real_seconds() as u32)?;
+    let start = changed.start;
+    buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+    Ok(())
+}

@@ -2,19 +2,12 @@
 
 //! What the worker needs from the filesystem.
 
-use super::counters::Counters;
-use super::request::Dio;
+use super::dio::Retry;
+use super::mount::Mount;
 use kernel::prelude::*;
-use kfs::block::bio_arc::BioArc;
-use kfs::block::bio_set::{BioArcSet, BioSet};
 use kfs::fs::inode::Inode;
 use kfs::fs::inode_lock::{Exclusive, InodeLocked, Mode};
-use kfs::fs::kiocb::KiocbOwner;
 use kfs::fs::super_block::SuperBlock;
-use kfs::workqueue::Workqueue;
-
-/// Bios that are kept in reserve for when memory is short.
-const BIO_RESERVE: u32 = 4;
 
 /// A run of blocks of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +29,7 @@ pub(crate) enum Mapping {
 }
 
 /// A filesystem whose files can be read and written directly.
-pub(crate) trait Filesystem: KiocbOwner<Private = BioArc<Dio<Self>>> {
+pub(crate) trait Filesystem: Retry {
     /// What the worker keeps for a mount.
     fn dio(sb: &SuperBlock<Self>) -> &Mount<Self>;
 
@@ -71,31 +64,4 @@ pub(crate) trait Filesystem: KiocbOwner<Private = BioArc<Dio<Self>>> {
     /// Waits until no direct write is under way. What the caller writes next goes to the page
     /// cache, and may be a part of a block of which another part is being written.
     fn direct_writes_wait(inode: &InodeLocked<Self, Exclusive>);
-}
-
-/// What the worker keeps for a mount.
-pub(crate) struct Mount<F: Filesystem> {
-    /// Where retries run. It has to make progress when memory is short, since memory may be short
-    /// because of pages that are pinned for, or were written by, requests that wait here (R15).
-    pub(super) queue: Workqueue,
-    /// Where requests come from, each with its first bio. A submitter that waits for one waits
-    /// for another request to be completed, and has none itself.
-    pub(super) dios: BioArcSet<Dio<F>>,
-    /// Where further bios come from. A submitter that waits for a bio waits for one that another
-    /// request has reaped, and reaping needs no bio.
-    pub(super) bios: BioSet<u64>,
-    /// What has been done.
-    pub(crate) counters: Counters,
-}
-
-impl<F: Filesystem> Mount<F> {
-    /// Sets up the worker for a mount.
-    pub(crate) fn new() -> Result<Self> {
-        Ok(Mount {
-            queue: Workqueue::new(c"retryfs-dio")?,
-            dios: BioArcSet::new(BIO_RESERVE)?,
-            bios: BioSet::new(BIO_RESERVE)?,
-            counters: Counters::new(),
-        })
-    }
 }

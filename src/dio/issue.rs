@@ -18,12 +18,14 @@
 //! previous owner left, and all of that has to go before the block can be seen. So have blocks that
 //! are found behind the end of the file, where no write of ours can have put them.
 
+use super::complete::dio_bio_reap;
+use super::dio::Dio;
 use super::extent::{self, BlockBits};
-use super::filesystem::{Filesystem, Mapping, Mount};
+use super::filesystem::{Filesystem, Mapping};
+use super::mount::Mount;
 use super::policy::Stop;
-use super::request::{Dio, Request};
+use super::request::Request;
 use super::state;
-use super::worker::dio_bio_reap;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;

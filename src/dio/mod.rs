@@ -86,20 +86,28 @@
 //! * A retry may wait for page locks and for writeback, and with O_DSYNC for the device. None of
 //!   these depends on another retry.
 
+mod complete;
 mod counters;
+mod dio;
 mod extent;
 mod filesystem;
 mod issue;
+mod kick;
+mod mount;
 mod nowait;
 mod outcome;
 mod policy;
 mod report;
 mod request;
+mod retry;
 mod state;
+mod step;
+mod submit;
 mod worker;
 mod write;
 
-pub(crate) use filesystem::{Filesystem, Mapping, Mount};
-pub(crate) use request::Dio;
-pub(crate) use worker::direct_io;
+pub(crate) use dio::Dio;
+pub(crate) use filesystem::{Filesystem, Mapping};
+pub(crate) use mount::Mount;
+pub(crate) use submit::direct_io;
 pub(crate) use write::direct_write;

@@ -13,7 +13,7 @@
 use super::counters::Counters;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
-use super::worker::{Entry, Step};
+use super::step::{Entry, Step};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::Op;

@@ -10,11 +10,10 @@
 //! Nor is no memory at all, of which the kernel's log is full by then, or what is corrupt, of which
 //! [`crate::volume`] tells.
 
-use super::filesystem::Filesystem;
 use super::outcome::{Failure, Outcome};
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::fs::kiocb::Iocb;
+use kfs::fs::kiocb::{Iocb, KiocbOwner};
 
 /// Whether to tell of it. What a bio ends with is what the device says; what stopped the worker, or
 /// the page cache, may be many things, of which this is the one that comes from a device.
@@ -27,7 +26,7 @@ fn is_told(failure: &Failure<Error>) -> bool {
 
 /// Tells of what has failed in a request whose last byte is before `end`. `is_cut_short` says that
 /// the caller is told of the bytes before it, and so not of the error.
-pub(super) fn outcome<F: Filesystem>(
+pub(super) fn outcome<F: KiocbOwner>(
     iocb: &Iocb<F>,
     is_write: bool,
     outcome: &Outcome<Error>,
@@ -40,7 +39,7 @@ pub(super) fn outcome<F: Filesystem>(
 }
 
 /// Tells of what has failed in the bytes `range` of the file.
-pub(super) fn tell<F: Filesystem>(
+pub(super) fn tell<F: KiocbOwner>(
     iocb: &Iocb<F>,
     is_write: bool,
     range: Range<u64>,
@@ -60,7 +59,7 @@ pub(super) fn tell<F: Filesystem>(
 }
 
 /// Writes to the log what has failed at byte `pos` of the file, if that is to be told.
-pub(super) fn log<F: Filesystem>(
+pub(super) fn log<F: KiocbOwner>(
     iocb: &Iocb<F>,
     is_write: bool,
     pos: u64,

@@ -1,33 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The objects of a request.
-//!
-//! Who holds what while a request is on its way:
-//!
-//! * the kiocb holds the file, which holds the inode and the mount; its private pointer holds the
-//!   [`Dio`] (R1);
-//! * the dio lies in front of its first bio, in one piece of memory, so that this bio holds the dio
-//!   until it is reaped, or given up;
-//! * each bio in flight holds the dio, and the memory it transfers: user pages are pinned, other
-//!   pages are held by whoever made the iterator until the request completes;
-//! * the dio holds the ended bios, and, while *Armed* or *Kicked*, the kiocb with the [`Request`];
-//! * the queued retry holds the dio.
-//!
-//! That is a circle (kiocb, dio, kiocb), which the retry breaks; it always comes, because it is
-//! queued when the last bio ends, and the block layer ends every bio.
+//! What is known about a request.
 
 use super::extent::BlockBits;
-use super::filesystem::Filesystem;
 use super::outcome::Outcome;
-use super::state::{self, Platform, State};
-use super::worker;
 use kernel::prelude::*;
-use kernel::sync::{new_spinlock_irq, SpinLockIrq};
-use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
-use kfs::block::bio::{BioList, BioOwner, EndedBio, Op};
-use kfs::block::bio_arc::BioArc;
-use kfs::fs::kiocb::AsyncKiocb;
-use kfs::sync::completion::Completion;
+use kfs::block::bio::Op;
+use kfs::fs::kiocb::{AsyncKiocb, KiocbOwner};
 
 /// What is known about a request. It belongs to whoever works on the request: the submitter, then
 /// the retry.
@@ -74,104 +53,7 @@ impl Request {
 }
 
 /// An asynchronous request whose submitter has left.
-pub(crate) struct Armed<F: Filesystem> {
+pub(crate) struct Armed<F: KiocbOwner> {
     pub(super) iocb: AsyncKiocb<F>,
     pub(super) request: Request,
-}
-
-/// The part of a request that bios, the submitter and the retry meet in.
-#[pin_data]
-pub(crate) struct Dio<F: Filesystem> {
-    #[pin]
-    state: SpinLockIrq<State<Armed<F>, Bios<F>>>,
-    /// Where the submitter of a synchronous request sleeps.
-    #[pin]
-    done: Completion,
-    #[pin]
-    retry: Work<Dio<F>>,
-}
-
-/// A list of the bios of a request.
-pub(crate) struct Bios<F: Filesystem>(BioList<Dio<F>>);
-
-impl<F: Filesystem> Default for Bios<F> {
-    fn default() -> Self {
-        Bios(BioList::new())
-    }
-}
-
-impl<F: Filesystem> state::BioList for Bios<F> {
-    type Bio = EndedBio<Dio<F>>;
-
-    fn push(&mut self, bio: Self::Bio) {
-        self.0.push(bio);
-    }
-
-    fn pop(&mut self) -> Option<Self::Bio> {
-        self.0.pop()
-    }
-}
-
-impl<F: Filesystem> Dio<F> {
-    /// A dio for a request whose bios are about to be issued.
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(Dio {
-            state <- new_spinlock_irq!(State::new(), "Dio::state"),
-            done <- Completion::new(),
-            retry <- new_work!("Dio::retry"),
-        })
-    }
-}
-
-impl<F: Filesystem> Platform for BioArc<Dio<F>> {
-    type Iocb = Armed<F>;
-    type Bios = Bios<F>;
-
-    fn with_state<R>(&self, f: impl FnOnce(&mut State<Armed<F>, Bios<F>>) -> R) -> R {
-        f(&mut self.state.lock())
-    }
-
-    fn kick(&self, armed: &Armed<F>) {
-        // The state machine kicks a request once, so that it cannot be queued already.
-        let _ = F::dio(armed.iocb.inode().sb()).queue.enqueue(self.clone());
-    }
-
-    fn wake(&self) {
-        self.done.complete();
-    }
-
-    fn sleep(&self) {
-        self.done.wait_for_completion_io();
-    }
-}
-
-impl<F: Filesystem> BioOwner for Dio<F> {
-    /// The position in the file of the first byte of the bio.
-    type Data = u64;
-
-    fn end_io(this: BioArc<Self>, bio: EndedBio<Self>) {
-        dio_bio_end_io(&this, bio);
-    }
-}
-
-/// The end of a bio, in whatever context the device ends it.
-///
-/// There is one such function for reads and writes, synchronous and asynchronous (R3).
-fn dio_bio_end_io<F: Filesystem>(dio: &BioArc<Dio<F>>, bio: EndedBio<Dio<F>>) {
-    state::bio_end(dio, bio);
-}
-
-impl_has_work! {
-    impl{F: Filesystem} HasWork<Dio<F>> for Dio<F> { self.retry }
-}
-
-impl<F: Filesystem> WorkItem for Dio<F> {
-    type Pointer = BioArc<Self>;
-
-    /// The retry: all bios of an asynchronous request have ended.
-    fn run(this: BioArc<Self>) {
-        if let Some(armed) = state::retry(&this) {
-            worker::retry(this, armed);
-        }
-    }
 }

@@ -6,97 +6,25 @@
 //! through [`retry`], with the same kiocb. It issues only if the kiocb has no dio, and leaves with
 //! a [`Step`].
 
-use super::extent::{self, BlockBits};
+use super::complete::{dio_bio_reap, dio_complete};
+use super::dio::{Bios, Dio};
+use super::extent;
 use super::filesystem::Filesystem;
 use super::issue::{Issue, Locked};
-use super::nowait;
-use super::outcome::{Outcome, LEN_MAX};
 use super::policy::{self, Reason, Stop, Wait};
-use super::report;
-use super::request::{Armed, Bios, Dio, Request};
-use super::state::{self, BioList};
-use core::convert::Infallible;
-use core::ops::Deref;
-use kernel::prelude::*;
+use super::request::{Armed, Request};
+use super::state;
+use super::step::{Entry, Step};
 use kfs::block::bdev::BlockDevice;
-use kfs::block::bio::{Bio, EndedBio, Op};
+use kfs::block::bio::{Bio, Op};
 use kfs::block::bio_arc::BioArc;
-use kfs::block::bio_set::BIO_MAX_VECS;
 use kfs::fs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
-use kfs::fs::kiocb::{AsyncKiocb, Io, Iocb, IocbMut, Kiocb, Queued};
+use kfs::fs::kiocb::IocbMut;
 use kfs::iov::IovIter;
 use kfs::trace;
 
-/// How the worker leaves.
-///
-/// This never crosses into C. The caller of a system call sees `Retry` as `-EIOCBQUEUED`, and the
-/// type says that the kiocb has been given away when it does.
-pub(super) enum Step<E: Entry<F>, F: Filesystem> {
-    /// The retry will go on with the request.
-    Retry(E::Queued),
-    /// The request is done; its dio is gone.
-    Done(E, Result<usize>),
-}
-
-/// A kiocb that the worker is entered with.
-pub(super) trait Entry<F: Filesystem>: Deref<Target = Iocb<F>> + Sized {
-    /// Shows that the kiocb has been left to the retry.
-    type Queued;
-
-    /// To change it.
-    fn as_mut(&mut self) -> IocbMut<'_, F>;
-
-    /// Whether the request has to be waited for in any case.
-    fn is_sync(&self) -> bool;
-
-    /// Leaves the kiocb to the retry, if `f` takes it.
-    fn queue(
-        self,
-        f: impl FnOnce(AsyncKiocb<F>) -> Result<(), AsyncKiocb<F>>,
-    ) -> Result<Self::Queued, Self>;
-}
-
-impl<'a, F: Filesystem> Entry<F> for Kiocb<'a, F> {
-    type Queued = Queued<'a>;
-
-    fn as_mut(&mut self) -> IocbMut<'_, F> {
-        Kiocb::as_mut(self)
-    }
-
-    fn is_sync(&self) -> bool {
-        Kiocb::is_sync(self)
-    }
-
-    fn queue(
-        self,
-        f: impl FnOnce(AsyncKiocb<F>) -> Result<(), AsyncKiocb<F>>,
-    ) -> Result<Queued<'a>, Self> {
-        Kiocb::queue(self, f)
-    }
-}
-
-impl<F: Filesystem> Entry<F> for AsyncKiocb<F> {
-    /// There is one retry of a request: all its bios have ended.
-    type Queued = Infallible;
-
-    fn as_mut(&mut self) -> IocbMut<'_, F> {
-        AsyncKiocb::as_mut(self)
-    }
-
-    fn is_sync(&self) -> bool {
-        true
-    }
-
-    fn queue(
-        self,
-        _: impl FnOnce(AsyncKiocb<F>) -> Result<(), AsyncKiocb<F>>,
-    ) -> Result<Infallible, Self> {
-        Err(self)
-    }
-}
-
 /// The inode lock of a submitter.
-enum Lock<'a, F: Filesystem> {
+pub(super) enum Lock<'a, F: Filesystem> {
     /// Of a read, which gives it back when it has issued its bios (R12).
     Read(InodeGuard<'a, F, Shared>),
     /// Of the caller of a write, who holds it for the whole call (R8, R11).
@@ -104,99 +32,18 @@ enum Lock<'a, F: Filesystem> {
 }
 
 /// What a submitter enters the worker with.
-struct Submission<'a, 'data, F: Filesystem> {
-    iter: &'a mut IovIter<'data>,
-    lock: Lock<'a, F>,
+pub(super) struct Submission<'a, 'data, F: Filesystem> {
+    pub(super) iter: &'a mut IovIter<'data>,
+    pub(super) lock: Lock<'a, F>,
     /// The bio that lies behind the dio.
-    first: Bio<Dio<F>>,
-}
-
-/// The `direct_IO` operation of a filesystem.
-///
-/// A write needs the inode lock, exclusively; a read must not be called with the lock held.
-pub(crate) fn direct_io<'a, F: Filesystem>(
-    iocb: Kiocb<'a, F>,
-    iter: &mut IovIter<'_>,
-    locked: Option<&InodeLocked<F, Exclusive>>,
-) -> Result<Io<'a, F>> {
-    let inode = iocb.inode();
-    let bdev = BlockDevice::of(inode.sb());
-    let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
-    let len = iter.count();
-    let op = match (iter.is_dest(), locked) {
-        (true, None) => Op::Read,
-        (false, Some(locked)) if locked.is(inode) => Op::Write,
-        _ => return Err(EINVAL),
-    };
-    let mount = F::dio(inode.sb());
-    // A write may come here twice; who calls counts it.
-    if op == Op::Read && !iocb.is_nowait() {
-        mount.counters.requests_read.inc();
-    }
-    if len == 0 || (op == Op::Read && start >= inode.i_size_read()) {
-        return Ok(Io::Done(iocb, 0));
-    }
-    let misaligned = (start | len as u64) & u64::from(bdev.logical_block_size() - 1) != 0
-        || iter.alignment() & bdev.dma_alignment() as usize != 0;
-    if misaligned && !mutant!("unaligned") {
-        return Err(EINVAL);
-    }
-
-    let vecs = iter.npages(BIO_MAX_VECS, len);
-    let (dio, first) = BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new());
-    let lock = match locked {
-        Some(locked) => Lock::Write(locked),
-        None if !iocb.is_nowait() || mutant!("nowait-locks") => Lock::Read(inode.lock_shared()),
-        None => {
-            let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
-            nowait::check(&iocb, iter, &locked, op)?;
-            Lock::Read(locked)
-        }
-    };
-
-    let request = Request {
-        op,
-        bits: BlockBits::new(inode.sb().blocksize_bits()),
-        len: u32::try_from(len)
-            .ok()
-            .filter(|&len| len <= LEN_MAX)
-            .ok_or(EINVAL)?,
-        i_size: 0,
-        allocated_to: 0,
-        outcome: Outcome::new(start),
-    };
-    let submission = Submission { iter, lock, first };
-    let nowait = iocb.is_nowait().then_some(iocb.is_sync());
-    let step = direct_io_worker(iocb, dio, request, Some(submission));
-    if let Some(is_sync) = nowait {
-        nowait::count(&mount.counters, op, is_sync, &step);
-    }
-    match step {
-        Step::Retry(queued) => Ok(Io::Queued(queued)),
-        Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
-    }
-}
-
-/// The retry of an asynchronous request whose bios have all ended.
-///
-/// It touches neither the iterator nor user memory, and takes no lock that a submitter holds while
-/// it waits.
-pub(super) fn retry<F: Filesystem>(dio: BioArc<Dio<F>>, armed: Armed<F>) {
-    let Armed { iocb, request } = armed;
-    F::dio(iocb.inode().sb()).counters.retries.inc();
-    trace::dio_retry(iocb.inode(), request.start(), request.len.into());
-    match direct_io_worker(iocb, dio, request, None) {
-        Step::Retry(never) => match never {},
-        // Nothing may be touched after this: the kiocb, the file and the mount may be gone.
-        Step::Done(iocb, result) => iocb.complete(result),
-    }
+    pub(super) first: Bio<Dio<F>>,
 }
 
 /// The worker.
 ///
 /// A kiocb without a dio is new: the request is issued. Then, or at once if there is a dio (R2), it
 /// is waited for.
-fn direct_io_worker<F: Filesystem, E: Entry<F>>(
+pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     mut iocb: E,
     dio: BioArc<Dio<F>>,
     mut request: Request,
@@ -333,29 +180,6 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
     }
 }
 
-/// Reaps a bio: process context, as marking pages dirty sleeps (R5).
-fn dio_bio_complete<F: Filesystem>(
-    bio: EndedBio<Dio<F>>,
-    iocb: &Iocb<F>,
-    outcome: &mut Outcome<Error>,
-) {
-    let (pos, result) = bio.complete(iocb);
-    if let (Err(error), false) = (result, mutant!("bio-error-lost")) {
-        outcome.fail(pos, error);
-    }
-}
-
-/// Reaps bios.
-pub(super) fn dio_bio_reap<F: Filesystem>(
-    mut bios: Bios<F>,
-    iocb: &Iocb<F>,
-    outcome: &mut Outcome<Error>,
-) {
-    while let (Some(bio), false) = (bios.pop(), mutant!("not-reaped")) {
-        dio_bio_complete(bio, iocb, outcome);
-    }
-}
-
 /// Waits for all bios, reaps them, and completes and frees the dio (R6).
 ///
 /// `wait` says how a submitter waits for how many bios; the retry does not wait.
@@ -387,58 +211,4 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     }
     drop(dio);
     Step::Done(iocb, result)
-}
-
-/// Does what has to follow the i/o before anybody hears of the request.
-///
-/// For a submitter, the caller does the rest: it drops what the page cache has of the range, moves
-/// the position, writes to the page cache what was left to that, and syncs if asked to. For the
-/// retry there is nobody else to do so.
-fn dio_complete<F: Filesystem>(
-    mut iocb: IocbMut<'_, F>,
-    request: &Request,
-    locked: Option<&InodeLocked<F, Exclusive>>,
-    is_retry: bool,
-) -> Result<usize> {
-    let mut result = request.count();
-    let count = result.unwrap_or(0);
-    let is_write = request.op == Op::Write;
-
-    report::outcome(&iocb, is_write, &request.outcome, request.end(), count > 0);
-    if let (true, Some(locked)) = (is_write, locked) {
-        let end = match count {
-            0 => request.i_size,
-            _ => request.i_size.max(request.start() + count as u64),
-        };
-        if request.allocated_to > request.bits.round_up(end) && !mutant!("blocks-kept") {
-            F::truncate_blocks(locked, end);
-        }
-        // The data is on the device: now it may be seen (R8).
-        let written = if mutant!("size-of-failed") {
-            request.len as usize
-        } else {
-            count
-        };
-        iocb.extend_post_direct_write(locked, written);
-    }
-
-    if is_retry && is_write && count > 0 && !mutant!("retry-no-invalidate") {
-        iocb.invalidate_post_direct_write(count);
-    }
-    trace::dio_complete(
-        iocb.inode(),
-        request.start(),
-        result.map_or_else(|error| error.to_errno().into(), |count| count as i64),
-    );
-    if is_write {
-        F::direct_write_end(iocb.inode());
-    }
-    iocb.inode_dio_end();
-    if is_retry && count > 0 {
-        iocb.advance(count);
-        if is_write && !mutant!("retry-no-sync") {
-            result = iocb.generic_write_sync(count);
-        }
-    }
-    result
 }

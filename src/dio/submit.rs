@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `direct_IO` operation: a request is checked, and enters the worker.
+
+use super::dio::Dio;
+use super::extent::BlockBits;
+use super::filesystem::Filesystem;
+use super::nowait;
+use super::outcome::{Outcome, LEN_MAX};
+use super::request::Request;
+use super::step::Step;
+use super::worker::{direct_io_worker, Lock, Submission};
+use kernel::prelude::*;
+use kfs::block::bdev::BlockDevice;
+use kfs::block::bio::Op;
+use kfs::block::bio_arc::BioArc;
+use kfs::block::bio_set::BIO_MAX_VECS;
+use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::kiocb::{Io, Kiocb};
+use kfs::iov::IovIter;
+
+/// The `direct_IO` operation of a filesystem.
+///
+/// A write needs the inode lock, exclusively; a read must not be called with the lock held.
+pub(crate) fn direct_io<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    iter: &mut IovIter<'_>,
+    locked: Option<&InodeLocked<F, Exclusive>>,
+) -> Result<Io<'a, F>> {
+    let inode = iocb.inode();
+    let bdev = BlockDevice::of(inode.sb());
+    let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
+    let len = iter.count();
+    let op = match (iter.is_dest(), locked) {
+        (true, None) => Op::Read,
+        (false, Some(locked)) if locked.is(inode) => Op::Write,
+        _ => return Err(EINVAL),
+    };
+    let mount = F::dio(inode.sb());
+    // A write may come here twice; who calls counts it.
+    if op == Op::Read && !iocb.is_nowait() {
+        mount.counters.requests_read.inc();
+    }
+    if len == 0 || (op == Op::Read && start >= inode.i_size_read()) {
+        return Ok(Io::Done(iocb, 0));
+    }
+    let misaligned = (start | len as u64) & u64::from(bdev.logical_block_size() - 1) != 0
+        || iter.alignment() & bdev.dma_alignment() as usize != 0;
+    if misaligned && !mutant!("unaligned") {
+        return Err(EINVAL);
+    }
+
+    let vecs = iter.npages(BIO_MAX_VECS, len);
+    let (dio, first) = BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new());
+    let lock = match locked {
+        Some(locked) => Lock::Write(locked),
+        None if !iocb.is_nowait() || mutant!("nowait-locks") => Lock::Read(inode.lock_shared()),
+        None => {
+            let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
+            nowait::check(&iocb, iter, &locked, op)?;
+            Lock::Read(locked)
+        }
+    };
+
+    let request = Request {
+        op,
+        bits: BlockBits::new(inode.sb().blocksize_bits()),
+        len: u32::try_from(len)
+            .ok()
+            .filter(|&len| len <= LEN_MAX)
+            .ok_or(EINVAL)?,
+        i_size: 0,
+        allocated_to: 0,
+        outcome: Outcome::new(start),
+    };
+    let submission = Submission { iter, lock, first };
+    let nowait = iocb.is_nowait().then_some(iocb.is_sync());
+    let step = direct_io_worker(iocb, dio, request, Some(submission));
+    if let Some(is_sync) = nowait {
+        nowait::count(&mount.counters, op, is_sync, &step);
+    }
+    match step {
+        Step::Retry(queued) => Ok(Io::Queued(queued)),
+        Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
+    }
+}

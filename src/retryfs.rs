@@ -2,18 +2,48 @@
 
 //! retryfs: an ext2 whose direct I/O is done by a retry-based worker.
 //!
-//! * [`ext2`] is the on-disk format, without any of the kernel.
-//! * [`dio`] is the direct I/O worker.
-//! * [`volume`], [`blocks`], [`inodes`] keep the state of a mount: superblock, group descriptors,
-//!   and the allocators on the bitmaps; [`unwritten`] what is not on the device yet.
-//! * [`file_map`], [`inode`], [`directory`] tie an inode in memory to its blocks on the device.
-//! * [`mount`], [`file`], [`namei`], [`attributes`], [`export`] implement the operations tables of the VFS.
+//! # Floors
 //!
-//! Locks are taken in this order: the inode lock (`i_rwsem`), a folio lock, the lock of the
-//! inode's block map ([`inode::InodeData`]) or that of blocks of extended attributes, the lock of the
-//! allocators ([`volume::Volume`]), that of the superblock's buffer, that of [`unwritten`]. The block
-//! map's and what is behind it are held with memory allocation confined to `GFP_NOFS`, as evicting
-//! an inode takes them too.
+//! ```text
+//!   VFS, block layer            vfs              one file for each operations table
+//!         |                    /   \
+//!         |                 dio     inode        the worker; an inode in memory
+//!         |                           |
+//!        kfs                       volume        what is mounted
+//!         |                           |
+//!   page and buffer cache           ext2         the on-disk format
+//! ```
+//!
+//! A file imports files of lower floors and of its own, and never in a circle. `scripts/check-floors`,
+//! which reads this table, holds the imports against it in `make test`:
+//!
+//! | floor | imports | what |
+//! | --- | --- | --- |
+//! | `vfs` | `dio`, `inode`, `volume`, `ext2`, `types` | What the VFS calls: the operations tables. |
+//! | `dio` | | The direct I/O worker. It knows the filesystem by a trait ([`dio::Filesystem`]). |
+//! | `inode` | `volume`, `ext2`, `types` | An inode in memory, and its way to the disk. |
+//! | `volume` | `ext2`, `types` | What is mounted: superblock, groups, allocators. |
+//! | `ext2` | | The on-disk format, without any of the kernel. |
+//! | `types` | | The filesystem type, which all but `dio` and `ext2` have to name. |
+//! | `mutant` | | A macro: builds that lack one protection. |
+//!
+//! What a lower floor needs of a higher one it asks for in a trait, which that implements:
+//! [`inode::operations::SetOperations`], [`dio::Filesystem`], and those of `kfs`.
+//!
+//! # Locks
+//!
+//! In the order in which they are taken:
+//!
+//! 1. the inode lock (`i_rwsem`), and the `invalidate_lock` of the mapping;
+//! 2. a folio lock;
+//! 3. the lock of an inode's block map ([`inode::data::InodeData::map`]), or that of blocks of
+//!    extended attributes ([`volume::state::Volume::attribute_blocks`]);
+//! 4. the lock of the groups ([`volume::groups::Groups`]);
+//! 5. that of the superblock's buffer;
+//! 6. that of the metadata that is not on the device ([`volume::unwritten`]).
+//!
+//! From 3 on they are held with memory allocation confined to `GFP_NOFS`: evicting an inode takes
+//! them too. The lock of a dio ([`dio`]) is taken last, with interrupts off.
 
 #![forbid(unsafe_code)]
 

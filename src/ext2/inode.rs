@@ -14,13 +14,10 @@ use zerocopy::{
 };
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{block_map, Corrupt, Geometry, Layout, Place};
-
-/// Block pointers in an inode: 12 direct ones, then the single, double and triple indirect one.
-pub(crate) const POINTERS: usize = 15;
-
-/// The block pointers of an inode.
-pub(crate) type Pointers = [u32; POINTERS];
+use super::{
+    pointers::{tree_blocks, Pointers, POINTERS},
+    Corrupt, Geometry, Layout, Place,
+};
 
 /// Bytes in the place of the block pointers; a symbolic link shorter than this is kept there.
 pub(crate) const FAST_SYMLINK_BYTES: usize = POINTERS * 4;
@@ -469,7 +466,7 @@ fn parse_content(
     let pointers = Content::Blocks(raw.block.map(U32::get));
     match file_type {
         FileType::Regular => {
-            if size > block_map::tree_blocks(geometry.block_bits()) << geometry.block_bits() {
+            if size > tree_blocks(geometry.block_bits()) << geometry.block_bits() {
                 return bad_size("size beyond what block pointers can reach");
             }
             Ok(pointers)

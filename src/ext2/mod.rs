@@ -41,6 +41,7 @@ pub(crate) mod geometry;
 pub(crate) mod group;
 pub(crate) mod inode;
 pub(crate) mod layout;
+pub(crate) mod pointers;
 pub(crate) mod run_cache;
 pub(crate) mod superblock;
 pub(crate) mod truncate;

@@ -10,7 +10,8 @@
 //! What is cached stays true until blocks of the file are freed. Holes are not cached: blocks can
 //! be added without a word to the cache.
 
-use super::block_map::{pointer_bits, Mapping, DIRECT};
+use super::block_map::Mapping;
+use super::pointers::{pointer_bits, DIRECT};
 
 /// Runs that are kept. With blocks of 4 KiB, enough for files of 256 MiB in one piece.
 const SLOTS: usize = 64;

@@ -15,8 +15,8 @@ use core::ops::Range;
 use zerocopy::{little_endian::U32, FromZeros, IntoBytes};
 
 use super::{
-    block_map::{pointer_bits, store_root, PointerBlocks, Window, DIRECT, WINDOW},
-    inode::Pointers,
+    block_map::{store_root, PointerBlocks, Window, WINDOW},
+    pointers::{pointer_bits, Pointers, DIRECT},
     Corrupt, Layout, Place,
 };
 

@@ -5,9 +5,9 @@
 //! The rules of the block map are in [`crate::ext2::block_map`] and [`crate::ext2::truncate`]; here
 //! they meet the buffers of the device and the allocator.
 
-use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping, Path};
-use crate::ext2::block_map::{PointerBlocks, Slot, DIRECT};
-use crate::ext2::inode::Pointers;
+use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping};
+use crate::ext2::block_map::{PointerBlocks, Slot};
+use crate::ext2::pointers::{Path, Pointers, DIRECT};
 use crate::ext2::run_cache::RunCache;
 pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::truncate::{self, FreeBlocks};

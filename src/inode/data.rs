@@ -2,7 +2,8 @@
 
 //! What an inode has in memory beside what the VFS keeps.
 
-use crate::ext2::inode::{FastSymlink, FileType, InodeFlags, Pointers};
+use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
+use crate::ext2::pointers::Pointers;
 use crate::ext2::run_cache::RunCache;
 use crate::ext2::{Corrupt, Place};
 use crate::types::{Inode, InodeLocked};

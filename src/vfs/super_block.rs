@@ -3,10 +3,10 @@
 //! Mounting and everything that concerns a mount as a whole: `super_operations`.
 
 use crate::dio;
-use crate::ext2::block_map::max_file_size;
 use crate::ext2::directory::NAME_MAX;
 use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::LINKS_MAX;
+use crate::ext2::pointers::max_file_size;
 use crate::ext2::superblock::MAGIC;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;

@@ -8,10 +8,8 @@ use proptest::prelude::*;
 
 use super::support::{put32, with_layout, DeviceError, MemDevice, Spec};
 use crate::ext2::{
-    block_map::{
-        max_file_size, store_pointers, store_root, tree_blocks, Branch, Growth, Mapping, Path, Slot,
-    },
-    inode::Pointers,
+    block_map::{store_pointers, store_root, Branch, Growth, Mapping, Slot},
+    pointers::{max_file_size, tree_blocks, Path, Pointers},
     Layout,
 };
 

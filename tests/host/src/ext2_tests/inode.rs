@@ -6,8 +6,8 @@ use proptest::prelude::*;
 
 use super::support::{get16, get32, put16, put32, target, with_layout, Spec};
 use crate::ext2::{
-    block_map::tree_blocks,
     inode::{Content, Device, FastSymlink, FileType, Inode, InodeError, InodeFlags, LINKS_MAX},
+    pointers::tree_blocks,
 };
 
 /// A block of the default volume that may hold data.

@@ -8,8 +8,7 @@ use proptest::prelude::*;
 
 use super::support::{get32, put32, with_layout, DeviceError, MemDevice, Spec};
 use crate::ext2::{
-    block_map::Path,
-    inode::Pointers,
+    pointers::{Path, Pointers},
     truncate::{free_range, FreeBlocks, Unfreed},
     Layout, Place,
 };

@@ -8,12 +8,13 @@ use std::rc::Rc;
 use super::support::{put32, target};
 use crate::ext2::{
     bitmap::{self, Kind, Run},
-    block_map::{store_pointers, store_root, Branch, Mapping, Path, PointerBlocks, Slot},
+    block_map::{store_pointers, store_root, Branch, Mapping, PointerBlocks, Slot},
     choose_group::{for_directory, for_file, groups_from, Spread, Totals},
     directory::{DirBlock, Insert, Name},
     geometry::ROOT_INO,
     group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE},
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
+    pointers::Path,
     superblock::{self, MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},
     truncate::{free_range, FreeBlocks, Unfreed},
     xattr::{self, Release},

@@ -8,7 +8,7 @@ use crate::file_map::Unfreed;
 use crate::{dio, fallocate, file_map, Inode, InodeLocked, RetryFs, SuperBlock};
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::block::bio_arc::BioArc;
+use kfs::block::bio::BioArc;
 use kfs::fs::address_space::{AddressSpaceOperations, Mapped};
 use kfs::fs::file::{File, FileOperations};
 use kfs::fs::generic_io::{

@@ -24,8 +24,9 @@ use kfs::fs::file::FileOps;
 use kfs::fs::inode_lock::Exclusive;
 use kfs::fs::inode_operations::InodeOps;
 use kfs::fs::new_inode::{self, Attributes, CreatedInode, Iget, InodeInit, NewInode};
-use kfs::misc::{random_u32, real_seconds};
 use kfs::mm::nofs::nofs;
+use kfs::random::random_u32;
+use kfs::time::real_seconds;
 
 pub(crate) use crate::ext2::geometry::ROOT_INO;
 

@@ -11,8 +11,8 @@ use crate::inode::ino32;
 use crate::volume::Allocation;
 use crate::{Inode, SuperBlock};
 use kernel::prelude::*;
-use kfs::misc::random_u32;
 use kfs::mm::nofs::nofs;
+use kfs::random::random_u32;
 
 /// Allocates a number for a new inode of type `file_type` in the directory `dir`.
 ///

@@ -13,12 +13,12 @@ use crate::options::{self, Given, Options};
 use crate::volume::Volume;
 use crate::{Inode, InodeLocked, RetryFs, SuperBlock};
 use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use kfs::fs::file_system::FileSystem;
 use kfs::fs::fs_context::{Parameter, ParameterSpec};
 use kfs::fs::inode_lock::Exclusive;
 use kfs::fs::super_block::{NewSuperBlock, Statfs};
-use kfs::seq_file::SeqFile;
 
 /// Reports a fault that no user waits for.
 fn log(inode: &Inode, doing: &str, result: fault::Result) {

@@ -19,9 +19,9 @@ use kernel::sync::{new_mutex, new_spinlock, Arc, Mutex, SetOnce, SpinLock};
 use kfs::block::bdev::{BlockDevice, WriteErrors};
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::super_block::NewSuperBlock;
-use kfs::misc::real_seconds;
 use kfs::mm::nofs::nofs;
 use kfs::sysfs::{Attribute, Attributes, Directory};
+use kfs::time::real_seconds;
 
 /// The state of a mounted volume: `s_fs_info`.
 #[pin_data]
@@ -332,7 +332,7 @@ impl Volume {
                 );
                 self.stopped.store(true, ordering::Relaxed);
             }
-            OnError::Panic => kfs::misc::panic(c"the volume is corrupt and errors=panic is set"),
+            OnError::Panic => kfs::panic::panic(c"the volume is corrupt and errors=panic is set"),
         }
     }
 }

@@ -5,8 +5,7 @@
 use super::counters::Counters;
 use super::request::Dio;
 use kernel::prelude::*;
-use kfs::block::bio_arc::BioArc;
-use kfs::block::bio_set::{BioArcSet, BioSet};
+use kfs::block::bio::{BioArc, BioArcSet, BioSet};
 use kfs::fs::inode::Inode;
 use kfs::fs::inode_lock::{Exclusive, InodeLocked, Mode};
 use kfs::fs::kiocb::KiocbOwner;

@@ -24,8 +24,7 @@ use super::worker;
 use kernel::prelude::*;
 use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use kernel::workqueue::{impl_has_work, new_work, Work, WorkItem};
-use kfs::block::bio::{BioList, BioOwner, EndedBio, Op};
-use kfs::block::bio_arc::BioArc;
+use kfs::block::bio::{BioArc, BioData, BioList, BioOwner, EndedBio, Op};
 use kfs::fs::kiocb::AsyncKiocb;
 use kfs::sync::completion::Completion;
 
@@ -145,10 +144,12 @@ impl<F: Filesystem> Platform for BioArc<Dio<F>> {
     }
 }
 
-impl<F: Filesystem> BioOwner for Dio<F> {
+impl<F: Filesystem> BioData for Dio<F> {
     /// The position in the file of the first byte of the bio.
     type Data = u64;
+}
 
+impl<F: Filesystem> BioOwner for Dio<F> {
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>) {
         dio_bio_end_io(&this, bio);
     }

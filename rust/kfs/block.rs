@@ -4,7 +4,5 @@
 
 pub mod bdev;
 pub mod bio;
-pub mod bio_arc;
-pub mod bio_set;
 pub mod buffer_head;
 pub mod plug;

@@ -29,13 +29,12 @@ use super::state;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
-use kfs::block::bio::{self, Bio, Op, SECTOR_SIZE};
-use kfs::block::bio_arc::BioArc;
-use kfs::block::bio_set::BIO_MAX_VECS;
+use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
 use kfs::fs::inode_lock::{Exclusive, InodeLocked, Shared};
 use kfs::fs::kiocb::Iocb;
 use kfs::iov::IovIter;
+use kfs::task::task_io_account_write;
 use kfs::trace;
 
 /// The inode lock, which block look-ups need.
@@ -227,7 +226,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
             bio.set_hints(self.iocb);
             let added = bio.add_iter(self.iter, len, mem_mask, len_mask)?;
             if self.request.op == Op::Write {
-                bio::task_io_account_write(added);
+                task_io_account_write(added);
             }
             self.dio_bio_submit(bio);
             self.request.outcome.issued_to(pos + added as u64);

@@ -8,8 +8,7 @@ use super::dio::{Bios, Dio, Retry};
 use super::request::Armed;
 use super::state::{self, Platform, State};
 use kernel::workqueue::{impl_has_work, WorkItem};
-use kfs::block::bio::{BioOwner, EndedBio};
-use kfs::block::bio_arc::BioArc;
+use kfs::block::bio::{BioArc, BioData, BioOwner, EndedBio};
 
 impl<F: Retry> Platform for BioArc<Dio<F>> {
     type Iocb = Armed<F>;
@@ -33,10 +32,12 @@ impl<F: Retry> Platform for BioArc<Dio<F>> {
     }
 }
 
-impl<F: Retry> BioOwner for Dio<F> {
+impl<F: Retry> BioData for Dio<F> {
     /// The position in the file of the first byte of the bio.
     type Data = u64;
+}
 
+impl<F: Retry> BioOwner for Dio<F> {
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>) {
         dio_bio_end_io(&this, bio);
     }

@@ -5,7 +5,7 @@
 use super::counters::Counters;
 use super::dio::{Dio, Retry};
 use kernel::prelude::*;
-use kfs::block::bio_set::{BioArcSet, BioSet};
+use kfs::block::bio::{BioArcSet, BioSet};
 use kfs::workqueue::Workqueue;
 
 /// Bios that are kept in reserve for when memory is short.

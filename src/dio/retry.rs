@@ -7,7 +7,7 @@ use super::filesystem::Filesystem;
 use super::request::Armed;
 use super::step::Step;
 use super::worker::direct_io_worker;
-use kfs::block::bio_arc::BioArc;
+use kfs::block::bio::BioArc;
 use kfs::fs::super_block::SuperBlock;
 use kfs::trace;
 use kfs::workqueue::Workqueue;

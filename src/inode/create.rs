@@ -13,7 +13,7 @@ use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::fs::new_inode::CreatedInode;
-use kfs::misc::random_u32;
+use kfs::random::random_u32;
 
 /// Makes an inode in the directory `dir`, with one link; `content` is what it is to hold.
 ///

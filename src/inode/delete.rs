@@ -12,8 +12,8 @@ use crate::volume::{blocks, inode_numbers};
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode_lock::Exclusive;
-use kfs::misc::real_seconds;
 use kfs::mm::nofs::nofs;
+use kfs::time::real_seconds;
 
 /// Frees the blocks of an inode without links, and writes it as deleted.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {

@@ -19,7 +19,7 @@ use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::file::DirContext;
 use kfs::fs::inode_lock::{Exclusive, Mode, Shared};
-use kfs::misc::{cond_resched, fatal_signal_pending};
+use kfs::task::{cond_resched, fatal_signal_pending};
 
 /// A copy of a block of a directory.
 struct Block {

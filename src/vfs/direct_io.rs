@@ -10,7 +10,7 @@ use crate::inode::errors::{log, reported};
 use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
 use kernel::prelude::*;
-use kfs::block::bio_arc::BioArc;
+use kfs::block::bio::BioArc;
 use kfs::fs::inode_lock::{Exclusive, Mode};
 use kfs::fs::kiocb::KiocbOwner;
 

@@ -19,13 +19,13 @@ use crate::volume::options::{self, Given, Options};
 use crate::volume::state::Volume;
 use core::ops::Deref;
 use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, SetOnce};
 use kfs::fs::file_system::FileSystem;
 use kfs::fs::fs_context::{Parameter, ParameterSpec};
 use kfs::fs::inode_lock::Exclusive;
 use kfs::fs::super_block::Statfs;
-use kfs::seq_file::SeqFile;
 use kfs::sysfs::Directory;
 
 /// What a mount has in memory: `s_fs_info`. It can be used as the [`Volume`].

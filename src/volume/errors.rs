@@ -61,7 +61,7 @@ impl Volume {
                 );
                 self.stopped.store(true, ordering::Relaxed);
             }
-            OnError::Panic => kfs::misc::panic(c"the volume is corrupt and errors=panic is set"),
+            OnError::Panic => kfs::panic::panic(c"the volume is corrupt and errors=panic is set"),
         }
     }
 }

@@ -9,8 +9,8 @@ use crate::types::SuperBlock;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use kernel::prelude::*;
-use kfs::misc::random_u32;
 use kfs::mm::nofs::nofs;
+use kfs::random::random_u32;
 
 /// Allocates a number for a new inode, a directory or not, in the directory with the number
 /// `parent`. Directories in a `top` directory are spread over the volume.

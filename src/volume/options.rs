@@ -4,8 +4,9 @@
 
 use crate::ext2::superblock::{OnError, Superblock};
 use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::seq_print;
 use kfs::fs::fs_context::{Parameter, ParameterSpec};
-use kfs::seq_file::{seq_print, SeqFile};
 
 const ERRORS: u8 = 0;
 const RESUID: u8 = 1;

@@ -9,7 +9,7 @@ use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
-use kfs::misc::real_seconds;
+use kfs::time::real_seconds;
 
 /// The block with the superblock, and the byte offset in it, when blocks have `block_size` bytes.
 fn place(block_size: usize) -> (u64, usize) {

@@ -5,8 +5,6 @@
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
-use crate::fs::super_block::SuperBlock;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
@@ -25,13 +23,13 @@ pub struct BlockDevice(Opaque<bindings::block_device>);
 pub struct WriteErrors(Atomic<u32>);
 
 impl BlockDevice {
-    /// The device that a filesystem is mounted from.
+    /// # Safety
+    ///
+    /// `bdev` must satisfy the type invariants for `'a`.
     #[inline]
-    pub fn of<F: FileSystem>(sb: &SuperBlock<F>) -> &BlockDevice {
-        // SAFETY: `s_bdev` of a filesystem on a block device is set before the super block is
-        // filled, and the device stays open until after the last use of the super block. The type
-        // is transparent.
-        unsafe { &*(*sb.as_ptr()).s_bdev.cast() }
+    pub(crate) unsafe fn from_raw<'a>(bdev: *mut bindings::block_device) -> &'a Self {
+        // SAFETY: By the requirement; the type is transparent.
+        unsafe { &*bdev.cast() }
     }
 
     /// The C block device.

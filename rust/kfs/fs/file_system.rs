@@ -22,12 +22,12 @@ use crate::fs::fs_context::{self, Parameter, ParameterSpec};
 use crate::fs::inode::{self, Inode};
 use crate::fs::inode_lock::{Exclusive, InodeLocked};
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
-use crate::seq_file::SeqFile;
 use crate::sysfs::TypeDirectory;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use kernel::types::Opaque;
 

@@ -30,12 +30,14 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
+use crate::block::bio::{Hints, Lender};
 use crate::fs::file_system::FileSystem;
 use crate::fs::fserror;
 use crate::fs::inode::Inode;
 use crate::fs::inode_lock::{Exclusive, InodeLocked, Mode};
 use crate::mm::page_cache::PageCache;
 use core::cell::Cell;
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, Range};
@@ -242,22 +244,6 @@ impl<F: KiocbOwner> Iocb<F> {
         usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
     }
 
-    /// Counts a bio with memory of the request that is about to be submitted. Returns the lender.
-    #[inline]
-    pub(crate) fn lend(&self) -> *const bindings::kiocb {
-        // There is no room for so many bios.
-        self.lent.set(self.lent.get() + 1);
-        self.kiocb.as_ptr()
-    }
-
-    /// A bio that `lender` was returned for has ended.
-    #[inline]
-    pub(crate) fn give_back(&self, lender: *const bindings::kiocb) {
-        if ptr::eq(lender, self.kiocb.as_ptr()) {
-            self.lent.set(self.lent.get() - 1);
-        }
-    }
-
     /// Ends everything that hangs on the kiocb.
     #[inline]
     fn end(&mut self) {
@@ -267,6 +253,35 @@ impl<F: KiocbOwner> Iocb<F> {
             drop(this.take_private());
         }
         this.inode_dio_end();
+    }
+}
+
+// SAFETY: Pages that an iterator lends are there until its request is completed, as C has it. The
+// kiocb cannot be completed or given back while `lent` counts a bio: `end` stops the kernel then.
+unsafe impl<F: KiocbOwner> Lender for Iocb<F> {
+    #[inline]
+    fn hints(&self) -> Hints {
+        // SAFETY: The inode is valid. The field may change at any time; it is only a hint.
+        let hint = unsafe { ptr::read_volatile(&raw const (*self.inode().as_ptr()).i_write_hint) };
+        Hints {
+            ioprio: self.ioprio(),
+            write_hint: hint as bindings::rw_hint,
+            nowait: self.is_nowait(),
+        }
+    }
+
+    #[inline]
+    fn lend(&self) -> *const c_void {
+        // There is no room for so many bios.
+        self.lent.set(self.lent.get() + 1);
+        self.kiocb.as_ptr().cast()
+    }
+
+    #[inline]
+    unsafe fn give_back(&self, lender: *const c_void) {
+        if ptr::eq(lender, self.kiocb.as_ptr().cast()) {
+            self.lent.set(self.lent.get() - 1);
+        }
     }
 }
 

@@ -14,10 +14,10 @@ use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system::FileSystem;
 use crate::fs::inode::{self, Inode};
 use crate::fs::new_inode;
-use crate::seq_file::SeqFile;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use kernel::types::{ForeignOwnable, Opaque};
 
@@ -148,6 +148,16 @@ impl<F: FileSystem> SuperBlock<F> {
     }
 }
 
+impl BlockDevice {
+    /// The device that a filesystem is mounted from.
+    #[inline]
+    pub fn of<F: FileSystem>(sb: &SuperBlock<F>) -> &BlockDevice {
+        // SAFETY: `s_bdev` of a filesystem on a block device is set before the super block is
+        // filled, and the device stays open until after the last use of the super block.
+        unsafe { BlockDevice::from_raw((*sb.as_ptr()).s_bdev) }
+    }
+}
+
 /// A super block of type `F` that is being filled: nobody else uses it.
 pub struct NewSuperBlock<'a, F: FileSystem> {
     sb: &'a mut bindings::super_block,
@@ -158,8 +168,8 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
     /// The device, which is open.
     pub fn device(&self) -> &BlockDevice {
         // SAFETY: The device of a super block that is being filled is open, and stays so until
-        // after the last use of the super block. The type is transparent.
-        unsafe { &*self.sb.s_bdev.cast() }
+        // after the last use of the super block.
+        unsafe { BlockDevice::from_raw(self.sb.s_bdev) }
     }
 
     /// The name of the device, as the kernel log shows it.

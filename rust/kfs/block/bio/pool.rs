@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where bios come from: sets with a reserve, so that allocating one waits but does not fail.
-//!
-//! A [`BioSet`] is for bios alone, a [`BioArcSet`] for bios with an object in front of each, see
-//! [`crate::block::bio_arc`].
+//! Where bios come from: a `struct bio_set` that counts its bios.
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
-use crate::block::bio::{BioOwner, Front};
-use crate::block::bio_arc::WithOwner;
 use crate::sync::completion::Completion;
-use core::marker::PhantomData;
-use core::mem::{align_of, offset_of};
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -43,7 +36,7 @@ struct Pool {
 ///
 /// `set` is an initialised bio set. `live` is at least the number of its bios that are not freed,
 /// and one more.
-struct RawSet(Pin<KBox<Pool>>);
+pub(super) struct RawSet(Pin<KBox<Pool>>);
 
 // SAFETY: A bio set may be used and destroyed by any thread.
 unsafe impl Send for RawSet {}
@@ -53,7 +46,7 @@ unsafe impl Sync for RawSet {}
 impl RawSet {
     /// Makes a set that keeps `reserve` bios for when memory is short, with `front_pad` bytes in
     /// front of each.
-    fn new(reserve: u32, front_pad: usize, has_owner: bool) -> Result<Self> {
+    pub(super) fn new(reserve: u32, front_pad: usize, has_owner: bool) -> Result<Self> {
         let pool = KBox::pin_init(
             pin_init!(Pool {
                 set: Opaque::zeroed(),
@@ -79,7 +72,7 @@ impl RawSet {
 
     /// Allocates a bio and counts it. `None` if memory is short and `gfp` does not allow to wait.
     #[inline]
-    fn alloc(
+    pub(super) fn alloc(
         &self,
         bdev: &BlockDevice,
         nr_vecs: u16,
@@ -132,9 +125,9 @@ unsafe fn pool_of(bio: NonNull<bindings::bio>) -> *const Pool {
 ///
 /// # Safety
 ///
-/// `bio` must be a bio from a [`BioSet`] or a [`BioArcSet`] that has not been freed.
+/// `bio` must be from a [`RawSet`] that has not been freed.
 #[inline]
-pub(crate) unsafe fn has_owner(bio: NonNull<bindings::bio>) -> bool {
+pub(super) unsafe fn has_owner(bio: NonNull<bindings::bio>) -> bool {
     // SAFETY: By the requirement; a set exists until its last bio is freed.
     unsafe { (*pool_of(bio)).has_owner }
 }
@@ -143,9 +136,9 @@ pub(crate) unsafe fn has_owner(bio: NonNull<bindings::bio>) -> bool {
 ///
 /// # Safety
 ///
-/// `bio` must be a bio from a [`BioSet`] or a [`BioArcSet`] that nobody uses any more.
+/// `bio` must be from a [`RawSet`] that nobody uses any more.
 #[inline]
-pub(crate) unsafe fn put(bio: NonNull<bindings::bio>) {
+pub(super) unsafe fn put(bio: NonNull<bindings::bio>) {
     // SAFETY: By the requirement. The pool exists until `live` has become zero, and if it is this
     // call that does that, until `complete` has let the waiter go, which it does last.
     unsafe {
@@ -153,91 +146,6 @@ pub(crate) unsafe fn put(bio: NonNull<bindings::bio>) {
         bindings::bio_put(bio.as_ptr());
         if (*pool).live.fetch_sub(1, ordering::Full) == 1 {
             (*pool).empty.complete();
-        }
-    }
-}
-
-/// A source of bios with a reserve.
-///
-/// # Invariants
-///
-/// There is room for a `Front<D>` in front of the end of each bio.
-pub struct BioSet<D> {
-    raw: RawSet,
-    _data: PhantomData<fn(D) -> D>,
-}
-
-impl<D: Copy> BioSet<D> {
-    /// Makes a bio set with `reserve` bios that are kept for when memory is short.
-    pub fn new(reserve: u32) -> Result<Self> {
-        // The slab of the set aligns the whole object only as a bio needs it.
-        const {
-            assert!(align_of::<Front<D>>() <= 8);
-        }
-        // INVARIANT: The front pad makes the bio the field of a `Front<D>`.
-        Ok(BioSet {
-            raw: RawSet::new(reserve, offset_of!(Front<D>, bio), false)?,
-            _data: PhantomData,
-        })
-    }
-
-    /// Allocates a bio and puts `data` in front of it. `None` if memory is short and `gfp` does not
-    /// allow to wait.
-    #[inline]
-    pub(crate) fn alloc(
-        &self,
-        bdev: &BlockDevice,
-        nr_vecs: u16,
-        opf: bindings::blk_opf_t,
-        data: D,
-        gfp: bindings::gfp_t,
-    ) -> Option<NonNull<bindings::bio>> {
-        let bio = self.raw.alloc(bdev, nr_vecs, opf, gfp)?;
-        // SAFETY: By the type invariants the bio is the field of a `Front<D>`, and that is not used
-        // by anybody else.
-        unsafe { Front::init(Front::<D>::of(bio), data) };
-        Some(bio)
-    }
-}
-
-/// A source of bios with an object in front of each.
-///
-/// # Invariants
-///
-/// There is room for a `WithOwner<T>` in front of the end of each bio.
-pub struct BioArcSet<T: BioOwner> {
-    raw: RawSet,
-    _owner: PhantomData<fn(T) -> T>,
-}
-
-impl<T: BioOwner> BioArcSet<T> {
-    /// Makes a set with `reserve` bios that are kept for when memory is short.
-    pub fn new(reserve: u32) -> Result<Self> {
-        // The slab of the set aligns the whole object only as a bio needs it.
-        const {
-            assert!(align_of::<WithOwner<T>>() <= 8);
-        }
-        // INVARIANT: The front pad makes the bio the field of a `WithOwner<T>`.
-        Ok(BioArcSet {
-            raw: RawSet::new(reserve, WithOwner::<T>::BIO, true)?,
-            _owner: PhantomData,
-        })
-    }
-
-    /// Allocates a bio with room for an object in front of it, which is not initialised. Waits if
-    /// memory is short.
-    #[inline]
-    pub(crate) fn alloc(
-        &self,
-        bdev: &BlockDevice,
-        nr_vecs: u16,
-        opf: bindings::blk_opf_t,
-    ) -> NonNull<bindings::bio> {
-        loop {
-            // With flags that allow to wait it takes from the reserve, and succeeds.
-            if let Some(bio) = self.raw.alloc(bdev, nr_vecs, opf, bindings::GFP_KERNEL) {
-                return bio;
-            }
         }
     }
 }

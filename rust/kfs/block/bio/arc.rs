@@ -4,16 +4,17 @@
 //!
 //! A request has bios, and needs memory of its own for as long as these are on their way. If it
 //! has one bio, as most have, one allocation can do for both; and it is one that the block layer
-//! keeps at hand. So [`BioArc::alloc`] makes the request and its first bio together. The memory is
+//! keeps at hand. So `BioArc::alloc` makes the request and its first bio together. The memory is
 //! freed when nobody refers to the request any more, *and* the bio is used up: a bio from here
 //! refers to the object that it lies behind.
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
+use super::front::{BioData, Front};
+use super::pool::{self, RawSet};
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
-use crate::block::bio::{Bio, BioOwner, Front, Op};
-use crate::block::bio_set::{self, BioArcSet};
+use core::marker::PhantomData;
 use core::mem::{align_of, offset_of, ManuallyDrop};
 use core::ops::Deref;
 use core::ptr::NonNull;
@@ -24,15 +25,57 @@ use kernel::workqueue::{HasWork, RawWorkItem, Work, WorkItem, WorkItemPointer};
 
 /// An object, and the bio behind it.
 #[repr(C)]
-pub(crate) struct WithOwner<T: BioOwner> {
+pub(super) struct WithOwner<T: BioData> {
     refs: Refcount,
     owner: T,
     front: Front<T::Data>,
 }
 
-impl<T: BioOwner> WithOwner<T> {
+impl<T: BioData> WithOwner<T> {
     /// Where in it the bio is, in bytes.
-    pub(crate) const BIO: usize = offset_of!(WithOwner<T>, front) + offset_of!(Front<T::Data>, bio);
+    pub(super) const BIO: usize = offset_of!(WithOwner<T>, front) + offset_of!(Front<T::Data>, bio);
+}
+
+/// A source of bios with an object in front of each.
+///
+/// # Invariants
+///
+/// There is room for a `WithOwner<T>` in front of the end of each bio.
+pub struct BioArcSet<T: BioData> {
+    raw: RawSet,
+    _owner: PhantomData<fn(T) -> T>,
+}
+
+impl<T: BioData> BioArcSet<T> {
+    /// Makes a set with `reserve` bios that are kept for when memory is short.
+    pub fn new(reserve: u32) -> Result<Self> {
+        // The slab of the set aligns the whole object only as a bio needs it.
+        const {
+            assert!(align_of::<WithOwner<T>>() <= 8);
+        }
+        // INVARIANT: The front pad makes the bio the field of a `WithOwner<T>`.
+        Ok(BioArcSet {
+            raw: RawSet::new(reserve, WithOwner::<T>::BIO, true)?,
+            _owner: PhantomData,
+        })
+    }
+
+    /// Allocates a bio with room for an object in front of it, which is not initialised. Waits if
+    /// memory is short.
+    #[inline]
+    pub(super) fn alloc(
+        &self,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        opf: bindings::blk_opf_t,
+    ) -> NonNull<bindings::bio> {
+        loop {
+            // With flags that allow to wait it takes from the reserve, and succeeds.
+            if let Some(bio) = self.raw.alloc(bdev, nr_vecs, opf, bindings::GFP_KERNEL) {
+                return bio;
+            }
+        }
+    }
 }
 
 /// A reference to an object in front of a bio.
@@ -41,30 +84,27 @@ impl<T: BioOwner> WithOwner<T> {
 ///
 /// The pointer is a `WithOwner<T>` from a `BioArcSet<T>`, whose `owner` is initialised, is not
 /// moved, and is counted in `refs` for this value.
-pub struct BioArc<T: BioOwner>(NonNull<WithOwner<T>>);
+pub struct BioArc<T: BioData>(NonNull<WithOwner<T>>);
 
 // SAFETY: As for `Arc`: the object may be used by several threads, and dropped by any of them,
-// since `BioOwner` asks for `Send` and `Sync`. A bio may be freed by any thread.
-unsafe impl<T: BioOwner> Send for BioArc<T> {}
+// since `BioData` asks for `Send` and `Sync`. A bio may be freed by any thread.
+unsafe impl<T: BioData> Send for BioArc<T> {}
 // SAFETY: As above.
-unsafe impl<T: BioOwner> Sync for BioArc<T> {}
+unsafe impl<T: BioData> Sync for BioArc<T> {}
 
-impl<T: BioOwner> BioArc<T> {
-    /// Allocates an object, which `init` makes, and a bio with room for `nr_vecs` segments, one at
-    /// least, to do `op`. The bio has `data` in front of it, until told otherwise.
+impl<T: BioData> BioArc<T> {
+    /// Makes an object with `init` in front of a bio, which gets `data` and one of the first two
+    /// references to it; the other one is returned.
     ///
-    /// May sleep, until another one of the set is freed if memory is short, but does not fail. So
-    /// the caller must not own one: it might wait for itself.
+    /// # Safety
+    ///
+    /// `bio` must be from a [`BioArcSet<T>`], and new: not used by anybody else.
     #[inline]
-    pub fn alloc(
-        set: &BioArcSet<T>,
-        bdev: &BlockDevice,
-        nr_vecs: u16,
-        op: Op,
+    pub(super) unsafe fn in_front_of(
+        bio: NonNull<bindings::bio>,
         data: T::Data,
         init: impl PinInit<T>,
-    ) -> (Self, Bio<T>) {
-        let bio = set.alloc(bdev, nr_vecs, op.opf());
+    ) -> Self {
         // SAFETY: By the invariants of the set the bio is the field of such a structure, which is
         // not used by anybody else.
         let front = unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast::<WithOwner<T>>() };
@@ -76,9 +116,7 @@ impl<T: BioOwner> BioArc<T> {
         }
         // INVARIANT: The object is initialised; of the two references one is for this value, and
         // one is for the bio.
-        // SAFETY: The bio was just made and has its data, nothing is pinned, and it owns the other
-        // reference.
-        (BioArc(front), unsafe { Bio::from_raw(bio) })
+        BioArc(front)
     }
 
     /// Takes the reference that a bio owns to the object in front of it.
@@ -87,7 +125,7 @@ impl<T: BioOwner> BioArc<T> {
     ///
     /// `bio` must be from a [`BioArcSet<T>`], and give the reference up.
     #[inline]
-    pub(crate) unsafe fn of_bio(bio: NonNull<bindings::bio>) -> Self {
+    pub(super) unsafe fn of_bio(bio: NonNull<bindings::bio>) -> Self {
         // INVARIANT: The bio has owned a reference since `alloc`.
         // SAFETY: By the invariants of the set the bio is the field of such a structure.
         BioArc(unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast() })
@@ -115,7 +153,7 @@ impl<T: BioOwner> BioArc<T> {
     }
 }
 
-impl<T: BioOwner> Deref for BioArc<T> {
+impl<T: BioData> Deref for BioArc<T> {
     type Target = T;
 
     #[inline]
@@ -125,7 +163,7 @@ impl<T: BioOwner> Deref for BioArc<T> {
     }
 }
 
-impl<T: BioOwner> Clone for BioArc<T> {
+impl<T: BioData> Clone for BioArc<T> {
     #[inline]
     fn clone(&self) -> Self {
         // SAFETY: By the type invariants the structure exists.
@@ -135,7 +173,7 @@ impl<T: BioOwner> Clone for BioArc<T> {
     }
 }
 
-impl<T: BioOwner> Drop for BioArc<T> {
+impl<T: BioData> Drop for BioArc<T> {
     #[inline]
     fn drop(&mut self) {
         let front = self.0.as_ptr();
@@ -147,14 +185,14 @@ impl<T: BioOwner> Drop for BioArc<T> {
         // a reference, nobody uses the bio, which is from a `BioArcSet`.
         unsafe {
             (&raw mut (*front).owner).drop_in_place();
-            bio_set::put(NonNull::from(&mut (*front).front.bio));
+            pool::put(NonNull::from(&mut (*front).front.bio));
         }
     }
 }
 
 // SAFETY: `into_foreign` returns a pointer that is aligned as `FOREIGN_ALIGN` says and not null, and
 // the references are those that `BioArc` counts.
-unsafe impl<T: BioOwner> ForeignOwnable for BioArc<T> {
+unsafe impl<T: BioData> ForeignOwnable for BioArc<T> {
     const FOREIGN_ALIGN: usize = align_of::<T>();
 
     type Borrowed<'a> = &'a T;
@@ -189,7 +227,7 @@ unsafe impl<T: BioOwner> ForeignOwnable for BioArc<T> {
 // `HasWork` names, and `run` finds the object by the same trait.
 unsafe impl<T, const ID: u64> WorkItemPointer<ID> for BioArc<T>
 where
-    T: BioOwner + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
+    T: BioData + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
 {
     unsafe extern "C" fn run(ptr: *mut kernel::bindings::work_struct) {
         // SAFETY: By the requirements the pointer is that of `__enqueue`: a field of an object
@@ -204,7 +242,7 @@ where
 // otherwise in `WorkItemPointer::run`.
 unsafe impl<T, const ID: u64> RawWorkItem<ID> for BioArc<T>
 where
-    T: BioOwner + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
+    T: BioData + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
 {
     type EnqueueOutput = Result<(), Self>;
 

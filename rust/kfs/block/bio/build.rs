@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bios that are being built.
+
+use super::arc::{BioArc, BioArcSet};
+use super::ended::{BioOwner, EndedBio};
+use super::front::BioData;
+use super::lender::Lender;
+use super::op::Op;
+use super::owned::Owned;
+use super::set::BioSet;
+use crate::bindings;
+use crate::block::bdev::BlockDevice;
+use crate::iov::IovIter;
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::types::ForeignOwnable;
+
+/// The most bytes that [`Bio::add_iter`] adds to a bio: the size field has 32 bits.
+const BIO_MAX_SIZE: usize = 1 << 30;
+
+/// A bio that is being built.
+pub struct Bio<T: BioData>(Owned<T>);
+
+impl<T: BioData> Bio<T> {
+    /// Allocates a bio with room for `nr_vecs` segments, one at least.
+    ///
+    /// May sleep, until another bio of the set is freed if memory is short, but does not fail. So
+    /// the caller must not own such bios: it might wait for itself.
+    #[inline]
+    pub fn alloc(
+        set: &BioSet<T::Data>,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        op: Op,
+        data: T::Data,
+    ) -> Self {
+        loop {
+            // With flags that allow to wait it takes from the reserve, and succeeds.
+            let gfp = bindings::GFP_KERNEL;
+            if let Some(bio) = Self::alloc_gfp(set, bdev, nr_vecs, op, data, gfp) {
+                return bio;
+            }
+        }
+    }
+
+    /// Like [`Bio::alloc`], but does not sleep; fails if memory is short.
+    #[inline]
+    pub fn try_alloc(
+        set: &BioSet<T::Data>,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        op: Op,
+        data: T::Data,
+    ) -> Option<Self> {
+        Self::alloc_gfp(set, bdev, nr_vecs, op, data, bindings::GFP_NOWAIT)
+    }
+
+    #[inline]
+    fn alloc_gfp(
+        set: &BioSet<T::Data>,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        op: Op,
+        data: T::Data,
+        gfp: bindings::gfp_t,
+    ) -> Option<Self> {
+        let bio = set.alloc(bdev, nr_vecs, op.opf(), data, gfp)?;
+        // SAFETY: The bio was just made and has its data, and nothing is pinned.
+        Some(unsafe { Self::from_raw(bio) })
+    }
+
+    /// # Safety
+    ///
+    /// `bio` must satisfy the invariants of [`Owned`].
+    #[inline]
+    unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
+        // SAFETY: By the requirement.
+        Bio(unsafe { Owned::from_raw(bio) })
+    }
+
+    /// Puts other data in front of the bio.
+    #[inline]
+    pub fn set_data(&mut self, data: T::Data) {
+        // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+        unsafe { (*self.0.front()).data.write(data) };
+    }
+
+    /// Sets where on the device the bio starts.
+    #[inline]
+    pub fn set_sector(&mut self, sector: u64) {
+        self.0.as_mut().bi_iter.bi_sector = sector;
+    }
+
+    /// Where on the device the bio starts.
+    #[inline]
+    pub fn sector(&self) -> u64 {
+        self.0.as_ref().bi_iter.bi_sector
+    }
+
+    /// Takes over what the caller of read(2) or write(2) wants the device to know.
+    #[inline]
+    pub fn set_hints(&mut self, of: &impl Lender) {
+        let hints = of.hints();
+        let bio = self.0.as_mut();
+        bio.bi_ioprio = hints.ioprio;
+        bio.bi_write_hint = hints.write_hint;
+        if hints.nowait {
+            bio.bi_opf |= 1 << bindings::req_flag_bits___REQ_NOWAIT;
+        }
+    }
+
+    /// How many bytes the bio has.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.0.as_ref().bi_iter.bi_size as usize
+    }
+
+    /// The data that was given to [`Bio::alloc`].
+    #[inline]
+    pub fn data(&self) -> T::Data {
+        self.0.data()
+    }
+
+    /// Adds memory from `iter`, and advances that by as much: `max` bytes at most, and only so much
+    /// that the bio gets a multiple of `len_mask + 1` bytes. Returns how much.
+    ///
+    /// It is less than `max` when the bio is full. User pages are pinned. Fails if nothing can be
+    /// added: `EFAULT` if there is no such memory, `EINVAL` if it is not aligned to
+    /// `mem_mask + 1`, or is in so many small pieces that a full bio is too short for `len_mask`.
+    /// `EINVAL` also for a bio that reads if the memory is not to be written to, the other way
+    /// round, and if the bio has memory of another kind already.
+    pub fn add_iter(
+        &mut self,
+        iter: &mut IovIter<'_>,
+        max: usize,
+        mem_mask: u32,
+        len_mask: u32,
+    ) -> Result<usize> {
+        let before = self.size();
+        let max = max.min(BIO_MAX_SIZE.saturating_sub(before));
+        if iter.is_dest() != self.0.is_read() {
+            return Err(EINVAL);
+        }
+        let pin = iter.extract_will_pin();
+        // INVARIANT: Either all segments are pinned or none is, those of zero pages included, see
+        // `add_zeroes`, which excludes the flag.
+        if before != 0 && self.0.is_pinned() != pin {
+            return Err(EINVAL);
+        }
+        if pin {
+            self.0.as_mut().bi_flags |= 1 << bindings::BIO_PAGE_PINNED;
+        } else {
+            self.0.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+            // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+            unsafe { (*self.0.front()).borrows = true };
+        }
+
+        let mut stopped = Ok(());
+        loop {
+            let bio = self.0.as_mut();
+            let left = max - (bio.bi_iter.bi_size as usize - before);
+            if left == 0 || iter.count() == 0 || bio.bi_vcnt >= bio.bi_max_vecs {
+                break;
+            }
+            // SAFETY: The bio is ours and has a table of `bi_max_vecs` segments, of which
+            // `bi_vcnt` are in use. The iterator is valid.
+            let ret = unsafe {
+                bindings::iov_iter_extract_bvecs(
+                    iter.as_ptr(),
+                    bio.bi_io_vec,
+                    left,
+                    &raw mut bio.bi_vcnt,
+                    bio.bi_max_vecs,
+                    mem_mask,
+                    0,
+                )
+            };
+            if ret <= 0 {
+                stopped = to_result(ret as i32);
+                break;
+            }
+            bio.bi_iter.bi_size += ret as u32;
+        }
+
+        let excess = self.size() & len_mask as usize;
+        self.trim(iter, excess.min(self.size() - before));
+        match self.size() - before {
+            0 => Err(stopped.err().unwrap_or(EINVAL)),
+            added => Ok(added),
+        }
+    }
+
+    /// Gives the last `bytes` bytes, which came from `iter`, back to it.
+    fn trim(&mut self, iter: &mut IovIter<'_>, bytes: usize) {
+        if bytes == 0 {
+            return;
+        }
+        // SAFETY: The iterator was advanced by at least `bytes` while these were added to the bio.
+        unsafe { bindings::iov_iter_revert(iter.as_ptr(), bytes) };
+
+        let pinned = self.0.is_pinned();
+        let bio = self.0.as_mut();
+        bio.bi_iter.bi_size -= bytes as u32;
+        let mut bytes = bytes as u32;
+        while bytes != 0 && bio.bi_vcnt != 0 {
+            // SAFETY: The table has more than `bi_vcnt - 1` segments, and the bio is ours.
+            let bv = unsafe { &mut *bio.bi_io_vec.add(usize::from(bio.bi_vcnt) - 1) };
+            let pages = pages(bv);
+            let cut = bytes.min(bv.bv_len);
+            bv.bv_len -= cut;
+            bytes -= cut;
+            let gone = pages - self::pages(bv);
+            if pinned && gone != 0 && !cfg!(mutant = "kfs-trim-leak") {
+                // SAFETY: A segment lies in one folio, every page of it was pinned once, and the
+                // last `gone` of them are not part of the bio any more.
+                unsafe {
+                    bindings::unpin_user_folio(bindings::page_folio(bv.bv_page), gone as usize)
+                };
+            }
+            if bv.bv_len == 0 {
+                bio.bi_vcnt -= 1;
+            }
+        }
+    }
+
+    /// Adds `len` bytes of zeroes to a bio that has nothing but zeroes; returns how many fit. None
+    /// do in a bio that reads.
+    pub fn add_zeroes(&mut self, len: usize) -> usize {
+        let before = self.size();
+        if self.0.is_read() {
+            return 0;
+        }
+        while self.size() - before < len && !self.0.is_pinned() {
+            let chunk = (len - (self.size() - before)).min(kernel::page::PAGE_SIZE);
+            // SAFETY: The bio is ours. The zero page is never freed, so it needs no pin.
+            let added = unsafe {
+                bindings::bio_add_page(self.0.as_ptr(), bindings::zero_page(), chunk as u32, 0)
+            };
+            if added == 0 {
+                break;
+            }
+        }
+        self.size() - before
+    }
+}
+
+impl<T: BioOwner> Bio<T> {
+    /// Hands the bio to the block layer. `owner` gets it back in [`BioOwner::end_io`].
+    ///
+    /// `lender` is the request that the memory comes from. It cannot end before
+    /// [`EndedBio::complete`], if the memory is no longer there then.
+    #[inline]
+    pub fn submit<L: Lender>(self, owner: BioArc<T>, lender: &L) {
+        // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+        unsafe {
+            let front = self.0.front();
+            if (*front).borrows {
+                (*front).lender = lender.lend();
+            }
+        }
+        #[cfg(mutant = "kfs-retry-issues")]
+        // SAFETY: As in `issue_again`.
+        unsafe {
+            (*self.0.front()).iter = (*self.0.as_ptr()).bi_iter
+        };
+        // The block layer owns it from here.
+        let bio = self.0.into_raw();
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        unsafe {
+            (*bio.as_ptr()).bi_private = owner.into_foreign();
+            (*bio.as_ptr()).bi_end_io = Some(end_io::<T>);
+            if (*bio.as_ptr()).bi_iter.bi_size == 0 {
+                // Nothing to do: the device is not bothered.
+                bindings::bio_endio(bio.as_ptr());
+            } else {
+                bindings::submit_bio(bio.as_ptr());
+            }
+        }
+    }
+}
+
+/// How many pages a segment touches.
+fn pages(bv: &bindings::bio_vec) -> u32 {
+    let page = kernel::page::PAGE_SIZE as u32;
+    let end = u64::from(bv.bv_offset) + u64::from(bv.bv_len);
+    if bv.bv_len == 0 {
+        0
+    } else {
+        (end.div_ceil(page.into()) as u32) - bv.bv_offset / page
+    }
+}
+
+/// The end of every bio that [`Bio::submit`] submitted.
+///
+/// # Safety
+///
+/// Called by the block layer as `bi_end_io` of a bio that `Bio::<T>::submit` submitted, once.
+unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
+    // SAFETY: `submit` stored a reference to the owner there, and this is called once.
+    let owner = unsafe { BioArc::<T>::from_foreign((*bio).bi_private) };
+    // SAFETY: The block layer passes a valid bio and gives it up.
+    let bio = unsafe { NonNull::new_unchecked(bio) };
+    // INVARIANT: As they held when `submit` gave the bio away: the block layer does not change the
+    // table of segments, nor the flag.
+    // SAFETY: As said.
+    let bio = unsafe { EndedBio::from_raw(bio) };
+    T::end_io(owner, bio);
+}
+
+impl<T: BioData> BioArc<T> {
+    /// Allocates an object, which `init` makes, and a bio with room for `nr_vecs` segments, one at
+    /// least, to do `op`. The bio has `data` in front of it, until told otherwise.
+    ///
+    /// May sleep, until another one of the set is freed if memory is short, but does not fail. So
+    /// the caller must not own one: it might wait for itself.
+    #[inline]
+    pub fn alloc(
+        set: &BioArcSet<T>,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        op: Op,
+        data: T::Data,
+        init: impl PinInit<T>,
+    ) -> (Self, Bio<T>) {
+        let bio = set.alloc(bdev, nr_vecs, op.opf());
+        // SAFETY: The bio was just allocated from a set of this type.
+        let this = unsafe { BioArc::in_front_of(bio, data, init) };
+        // SAFETY: The bio is new and has its data, nothing is pinned, and it owns a reference to the
+        // object in front of it.
+        (this, unsafe { Bio::from_raw(bio) })
+    }
+}

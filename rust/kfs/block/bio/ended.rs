@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bios that have ended.
+
+use super::arc::BioArc;
+use super::front::BioData;
+use super::lender::Lender;
+use super::owned::Owned;
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// What bios belong to: a request that issues some and wants to know when each has ended.
+pub trait BioOwner: BioData {
+    /// A bio has ended, well or badly.
+    ///
+    /// May be called in interrupt context and from within [`Bio::submit`]. The last reference to
+    /// the owner may be dropped here, so its destructor must not sleep either.
+    fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
+}
+
+/// A bio that has ended.
+///
+/// If it is dropped, the pages of a read are not marked dirty, and memory that was lent does not
+/// count as given back: use [`EndedBio::complete`].
+pub struct EndedBio<T: BioData>(Owned<T>);
+
+impl<T: BioData> EndedBio<T> {
+    /// # Safety
+    ///
+    /// `bio` must satisfy the invariants of [`Owned`], and have ended.
+    #[inline]
+    pub(super) unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
+        // SAFETY: By the requirement.
+        EndedBio(unsafe { Owned::from_raw(bio) })
+    }
+
+    /// Gives the bio to whoever gets the pointer.
+    #[inline]
+    pub(super) fn into_raw(self) -> NonNull<bindings::bio> {
+        self.0.into_raw()
+    }
+
+    /// Gives the memory back and says how it went. Pages of user memory that were read into are
+    /// marked dirty, which may sleep. `lender` is that of `Bio::submit`.
+    #[inline]
+    pub fn complete<L: Lender>(mut self, lender: &L) -> (T::Data, Result) {
+        #[cfg(mutant = "kfs-retry-issues")]
+        self.0.issue_again();
+        let bio = self.0.as_ref();
+        let is_read = self.0.is_read();
+        let result = if bio.bi_status == 0 {
+            Ok(())
+        } else {
+            // SAFETY: The function takes any status.
+            to_result(unsafe { bindings::blk_status_to_errno(bio.bi_status) })
+        };
+        self.0
+            .release_pages(is_read && !cfg!(mutant = "kfs-read-clean"));
+        // SAFETY: By the invariants of `Owned` the structure is valid.
+        let lent_by = unsafe { (*self.0.front()).lender };
+        if !lent_by.is_null() {
+            // SAFETY: It is what `Bio::submit` got for this bio, which has ended, and which is
+            // consumed here.
+            unsafe { lender.give_back(lent_by) };
+        }
+        (self.0.data(), result)
+    }
+}

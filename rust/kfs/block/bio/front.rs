@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What lies in front of a bio.
+//!
+//! The front pad of a set makes each of its bios the last field of a [`Front`].
+
+use crate::bindings;
+use core::ffi::c_void;
+use core::mem::{offset_of, MaybeUninit};
+use core::ptr::{self, NonNull};
+
+/// An owner of bios (see [`BioOwner`](crate::block::bio::BioOwner)), as far as its bios in memory go.
+pub trait BioData: Send + Sync + Sized + 'static {
+    /// What the owner keeps with each bio.
+    type Data: Copy + Send;
+}
+
+/// What a bio set allocates for a bio, but for the inline bvecs behind it.
+#[repr(C)]
+pub(super) struct Front<D> {
+    pub(super) data: MaybeUninit<D>,
+    /// The bio has memory that is neither pinned nor there for ever.
+    pub(super) borrows: bool,
+    /// Who has lent it, once the bio is submitted (see [`Lender`](super::lender::Lender)); or null.
+    pub(super) lender: *const c_void,
+    /// What the bio was to do, before the block layer worked it off.
+    #[cfg(mutant = "kfs-retry-issues")]
+    pub(super) iter: bindings::bvec_iter,
+    pub(super) bio: bindings::bio,
+}
+
+impl<D> Front<D> {
+    /// What is in front of a bio.
+    ///
+    /// # Safety
+    ///
+    /// `bio` must be the field of a `Front<D>`.
+    #[inline]
+    pub(super) unsafe fn of(bio: NonNull<bindings::bio>) -> NonNull<Self> {
+        // SAFETY: By the requirement.
+        unsafe { bio.byte_sub(offset_of!(Front<D>, bio)).cast() }
+    }
+
+    /// Fills in what is in front of a new bio.
+    ///
+    /// # Safety
+    ///
+    /// `front` must be valid for writes, and not be used by anybody else.
+    #[inline]
+    pub(super) unsafe fn init(front: NonNull<Self>, data: D) {
+        let front = front.as_ptr();
+        // SAFETY: By the requirement.
+        unsafe {
+            (*front).data.write(data);
+            (*front).borrows = false;
+            (*front).lender = ptr::null();
+        }
+    }
+}

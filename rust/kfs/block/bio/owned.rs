@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A bio that is ours: what [`Bio`](super::Bio) and [`EndedBio`](super::EndedBio) have in common.
+
+use super::arc::BioArc;
+use super::front::{BioData, Front};
+use super::op::REQ_OP_MASK;
+use super::pool;
+use crate::bindings;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+
+/// A bio that belongs to us. What `Bio` and `EndedBio` have in common.
+///
+/// # Invariants
+///
+/// - The pointer is a bio from a `BioSet<T::Data>` or a `BioArcSet<T>`, field of a `Front<T::Data>`
+///   whose data is initialised, and nobody else uses it. If it is from a `BioArcSet<T>`, it owns a
+///   reference to the object in front of it.
+/// - If the flag `BIO_PAGE_PINNED` is set, the pages of all segments are pinned once for the bio.
+pub(super) struct Owned<T: BioData>(NonNull<bindings::bio>, PhantomData<T>);
+
+// SAFETY: By the type invariants nobody else uses the bio, and bios may be freed by any thread;
+// so may the data, and the reference to an owner that a bio may have.
+unsafe impl<T: BioData> Send for Owned<T> {}
+
+impl<T: BioData> Owned<T> {
+    /// # Safety
+    ///
+    /// `bio` must satisfy the type invariants.
+    #[inline]
+    pub(super) unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
+        // INVARIANT: By the requirement.
+        Owned(bio, PhantomData)
+    }
+
+    /// The C bio.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *mut bindings::bio {
+        self.0.as_ptr()
+    }
+
+    /// Gives the bio to whoever gets the pointer.
+    #[inline]
+    pub(super) fn into_raw(self) -> NonNull<bindings::bio> {
+        ManuallyDrop::new(self).0
+    }
+
+    #[inline]
+    pub(super) fn as_ref(&self) -> &bindings::bio {
+        // SAFETY: By the type invariants the bio is valid and ours.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline]
+    pub(super) fn as_mut(&mut self) -> &mut bindings::bio {
+        // SAFETY: By the type invariants the bio is valid and nobody else uses it.
+        unsafe { self.0.as_mut() }
+    }
+
+    #[inline]
+    pub(super) fn front(&self) -> *mut Front<T::Data> {
+        // SAFETY: By the type invariants the bio is the field of such a structure.
+        unsafe { Front::of(self.0) }.as_ptr()
+    }
+
+    #[inline]
+    pub(super) fn data(&self) -> T::Data {
+        // SAFETY: By the type invariants the structure is valid and the data is initialised.
+        unsafe { (*self.front()).data.assume_init() }
+    }
+
+    /// What no code may do, for a mutant to do: has the device do once more what a bio that has
+    /// ended did, and waits for it.
+    #[cfg(mutant = "kfs-retry-issues")]
+    pub(super) fn issue_again(&mut self) {
+        let bio = self.0.as_ptr();
+        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there. The
+        // clone is gone before.
+        unsafe {
+            (*bio).bi_iter = (*self.front()).iter;
+            let gfp = bindings::GFP_KERNEL;
+            let clone = bindings::bio_alloc_clone((*bio).bi_bdev, bio, gfp, (*bio).bi_pool);
+            bindings::submit_bio_wait(clone);
+            bindings::bio_put(clone);
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_read(&self) -> bool {
+        self.as_ref().bi_opf & REQ_OP_MASK == bindings::req_op_REQ_OP_READ
+    }
+
+    #[inline]
+    pub(super) fn is_pinned(&self) -> bool {
+        self.as_ref().bi_flags & (1 << bindings::BIO_PAGE_PINNED) != 0
+    }
+
+    /// Unpins the pages, if they are, after marking them dirty, if asked to, which may sleep.
+    #[inline]
+    pub(super) fn release_pages(&mut self, mark_dirty: bool) {
+        if self.is_pinned() {
+            if cfg!(mutant = "kfs-pin-leak") {
+                self.as_mut().bi_vcnt -= 1;
+            }
+            // SAFETY: By the type invariants every page of every segment is pinned for us.
+            unsafe { bindings::__bio_release_pages(self.0.as_ptr(), mark_dirty) };
+            // INVARIANT: Nothing is pinned any more.
+            self.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+        }
+    }
+}
+
+impl<T: BioData> Drop for Owned<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.release_pages(false);
+        // SAFETY: By the type invariants the bio is from one of the two kinds of sets, and nobody
+        // else uses it; if it owns a reference, that ends here, and frees it when it is the last.
+        unsafe {
+            if pool::has_owner(self.0) {
+                drop(BioArc::<T>::of_bio(self.0));
+            } else {
+                pool::put(self.0);
+            }
+        }
+    }
+}

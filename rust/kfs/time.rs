@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Time of day.
+//!
+//! The kernel crate has clocks ([`kernel::time::Instant`]), but gives out differences alone.
+//!
+//! C header: [`include/linux/timekeeping.h`](srctree/include/linux/timekeeping.h)
+
+use crate::bindings;
+
+/// Seconds since 1970.
+pub fn real_seconds() -> i64 {
+    // SAFETY: The function may be called in any context.
+    unsafe { bindings::ktime_get_real_seconds() }
+}

@@ -222,6 +222,16 @@ int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned i
 	return err ? err : poison(d->node, mib);
 }
 
+int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf)
+{
+	int err;
+
+	*v = (struct vol){ .bs = conf->bs, .isize = conf->isize };
+	snprintf(v->dev, sizeof(v->dev), "%s", d->node);
+	err = vol_mkfs(v, conf);
+	return err ? err : vol_mount(v, env_fstype(), 0, NULL);
+}
+
 int disk_down(struct disk *d)
 {
 	return clear(d->kind);

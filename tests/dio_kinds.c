@@ -91,18 +91,6 @@ static bool may_return(enum way how, int rwf, ssize_t n, ssize_t len)
 	return n == len;
 }
 
-/* What is on the device, for a reader who knows nothing of the mounted filesystem. */
-static const char *device_differs(struct vol *v, const char *want, size_t size, char *buf)
-{
-	FILE *out = vol_cat(v, "f");
-	size_t n;
-
-	if (!out)
-		return "no debugfs";
-	n = fread(buf, 1, size + 1, out);
-	return pclose(out) || n != size ? "not of this size" : same_diff(buf, want, size, 0);
-}
-
 TEST_F(dio_kinds, flags)
 {
 	static const int flags[] = { RWF_SYNC, RWF_APPEND | RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT };
@@ -151,7 +139,7 @@ TEST_F(dio_kinds, flags)
 			size = size > pos + ret ? size : pos + ret;
 		}
 		if (rwf & (RWF_DSYNC | RWF_SYNC)) {
-			wrong = device_differs(&self->v, want, size, back);
+			wrong = vol_differs(&self->v, "f", want, size, back);
 			ASSERT_EQ(NULL, wrong)
 				TH_LOG("how %d, flags %#x, at %zd: %s", how, rwf, pos, wrong);
 		}

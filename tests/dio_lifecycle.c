@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "blocks.h"
 #include "harness.h"
 #include "queue.h"
 
@@ -21,23 +22,6 @@ VOL_FIXTURE(dio_lifecycle);
 FIXTURE_VARIANT_ADD(dio_lifecycle, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
 FIXTURE_VARIANT_ADD(dio_lifecycle, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
 
-enum { ALL, READS };
-
-/* "f" of @len bytes, generation 1, of which [0, @routed) can be held, or what reads that. */
-static void make_file(struct __test_metadata *_metadata, struct vol *v, size_t len,
-		      size_t routed, int what)
-{
-	struct vol_map map;
-	int i;
-
-	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	sync();
-	ASSERT_EQ(0, vol_find(v, 0, routed, 1, &map));
-	for (i = 0; i < map.nr; i++)
-		map.e[i].reads = what == READS;
-	ASSERT_EQ(0, vol_route(v, &map));
-}
-
 enum { BY_IOCTL, BY_DEVICE };
 
 struct freezer {
@@ -46,13 +30,13 @@ struct freezer {
 	int how;
 };
 
-static long op_freeze(void *arg)
+static long freeze(void *arg)
 {
 	struct freezer *f = arg;
 
 	if (f->how == BY_DEVICE)
 		return vol_freeze(f->v);
-	return ioctl(f->dir, FIFREEZE, 0) ? -errno : 0;
+	return op_freeze(&f->dir);
 }
 
 static int thaw(struct freezer *f)
@@ -72,27 +56,27 @@ static void freeze_and_thaw(struct __test_metadata *_metadata, struct vol *v, in
 	struct freezer f = { .v = v, .how = how };
 	char *buf = buf_alloc(5 * LEN), *back = buf_alloc(6 * LEN);
 	struct iocb held, late, *one = &late;
-	struct task freeze, writer, extender;
+	struct task freezing, writer, extender;
 	struct submit_op sub = { .nr = 1, .iocbs = &one };
 	struct io_event ev[2];
 	struct io_op ext;
 	int fd;
 
-	make_file(_metadata, v, 4 * LEN, LEN, ALL);
+	ASSERT_EQ(0, make_held(v, "f", 4 * LEN, LEN, HELD_ALL));
 	f.dir = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ASSERT_LE(0, f.dir);
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, aio_setup(2, &sub.ctx));
-	ASSERT_EQ(0, op_freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
+	ASSERT_EQ(0, freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
 	ASSERT_EQ(0, thaw(&f));
 
 	pattern_fill(buf, LEN, 0, 2);
 	aio_prep_write(&held, fd, buf, LEN, 0);
 	ASSERT_EQ(0, vol_hold_routed(v));
 	ASSERT_EQ(0, aio_submit_one(sub.ctx, &held));
-	ASSERT_EQ(0, task_start(&freeze, op_freeze, &f));
-	EXPECT_TRUE(task_settles(&freeze, TASK_BLOCKED));
+	ASSERT_EQ(0, task_start(&freezing, freeze, &f));
+	EXPECT_TRUE(task_settles(&freezing, TASK_BLOCKED));
 	/* asynchronous, and not to what is held: nothing but the freeze can block it */
 	pattern_fill(buf + 2 * LEN, LEN, 2 * LEN, 2);
 	aio_prep_write(&late, fd, buf + 2 * LEN, LEN, 2 * LEN);
@@ -100,7 +84,7 @@ static void freeze_and_thaw(struct __test_metadata *_metadata, struct vol *v, in
 	EXPECT_TRUE(task_settles(&writer, TASK_BLOCKED));
 	EXPECT_EQ(0, aio_events(sub.ctx, 0, 2, ev, 0));
 	EXPECT_EQ(0, vol_release_routed(v));
-	EXPECT_EQ(0, task_join(&freeze, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&freezing, JOIN_SECONDS));
 	/* the request ended before the freeze did, so that its event is there */
 	EXPECT_EQ(1, aio_events(sub.ctx, 0, 2, ev, 0));
 	EXPECT_EQ(&held, (void *)(uintptr_t)ev[0].obj);
@@ -151,25 +135,25 @@ TEST_F(dio_lifecycle, freeze_passes_a_read)
 {
 	struct freezer f = { .v = &self->v, .how = BY_IOCTL };
 	char *buf = buf_alloc(LEN);
-	struct task freeze;
+	struct task freezing;
 	struct io_event ev;
 	aio_context_t ctx;
 	struct iocb cb;
 	int fd;
 
-	make_file(_metadata, &self->v, LEN, LEN, READS);
+	ASSERT_EQ(0, make_held(&self->v, "f", LEN, LEN, HELD_READS));
 	f.dir = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ASSERT_LE(0, f.dir);
 	fd = vol_open("f", O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, aio_setup(1, &ctx));
-	ASSERT_EQ(0, op_freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
+	ASSERT_EQ(0, freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
 	ASSERT_EQ(0, thaw(&f));
 	aio_prep_read(&cb, fd, buf, LEN, 0);
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
-	ASSERT_EQ(0, task_start(&freeze, op_freeze, &f));
-	EXPECT_EQ(0, task_join(&freeze, JOIN_SECONDS));
+	ASSERT_EQ(0, task_start(&freezing, freeze, &f));
+	EXPECT_EQ(0, task_join(&freezing, JOIN_SECONDS));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
 	/* and it ends while that is frozen */
 	EXPECT_EQ(0, vol_release_routed(&self->v));
@@ -201,11 +185,11 @@ TEST_F(dio_lifecycle, frozen_without_a_name)
 	fd = vol_open("f", O_RDWR);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, unlinkat(f.dir, "f", 0));
-	ASSERT_EQ(0, op_freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
+	ASSERT_EQ(0, freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
 	with = looks_clean(&self->v);
 	EXPECT_EQ(0, thaw(&f));
 	close(fd);
-	ASSERT_EQ(0, op_freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
+	ASSERT_EQ(0, freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
 	without = looks_clean(&self->v);
 	EXPECT_EQ(0, thaw(&f));
 	EXPECT_EQ(0, with);
@@ -213,22 +197,16 @@ TEST_F(dio_lifecycle, frozen_without_a_name)
 	EXPECT_EQ(0, looks_clean(&self->v));
 }
 
-static int remount(unsigned long flags)
-{
-	return mount(NULL, env_dir(), NULL, MS_REMOUNT | flags, NULL) ? -errno : 0;
-}
-
 /* The descriptor is closed: it is the request that still writes to the file. */
 TEST_F(dio_lifecycle, read_only_with_a_write)
 {
 	char *buf = buf_alloc(LEN), *back = buf_alloc(2 * LEN);
-	struct timespec ms10 = { .tv_nsec = 10000000 };
 	struct io_event ev;
 	aio_context_t ctx;
 	struct iocb cb;
-	int fd, i, err;
+	int fd;
 
-	make_file(_metadata, &self->v, 2 * LEN, LEN, ALL);
+	ASSERT_EQ(0, make_held(&self->v, "f", 2 * LEN, LEN, HELD_ALL));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, aio_setup(1, &ctx));
@@ -236,9 +214,9 @@ TEST_F(dio_lifecycle, read_only_with_a_write)
 	aio_prep_write(&cb, fd, buf, LEN, 0);
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
-	EXPECT_EQ(-EBUSY, remount(MS_RDONLY));
+	EXPECT_EQ(-EBUSY, vol_read_only());
 	close(fd);
-	EXPECT_EQ(-EBUSY, remount(MS_RDONLY));
+	EXPECT_EQ(-EBUSY, vol_read_only());
 	/* what was refused has left no trace */
 	fd = vol_open("g", O_CREAT | O_RDWR);
 	EXPECT_EQ(LEN, write(fd, back, LEN));
@@ -247,14 +225,8 @@ TEST_F(dio_lifecycle, read_only_with_a_write)
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	EXPECT_EQ(LEN, ev.res);
-	/* the event has come, the file is still being let go of: not for long */
-	for (i = 0; i < 1000; i++) {
-		err = remount(MS_RDONLY);
-		if (err != -EBUSY)
-			break;
-		nanosleep(&ms10, NULL);
-	}
-	ASSERT_EQ(0, err);
+	/* the event has come, the last reference to the file is still being dropped */
+	ASSERT_EQ(0, vol_read_only_soon());
 	EXPECT_EQ(0, vol_fsck(&self->v));
 	EXPECT_EQ(-EROFS, vol_open("f", O_RDWR | O_DIRECT));
 	fd = vol_open("f", O_RDONLY | O_DIRECT);
@@ -262,7 +234,7 @@ TEST_F(dio_lifecycle, read_only_with_a_write)
 	ASSERT_EQ(2 * LEN, pread(fd, back, 2 * LEN, 0));
 	EXPECT_PATTERN(back, LEN, 0, 2);
 	EXPECT_PATTERN(back + LEN, LEN, LEN, 1);
-	ASSERT_EQ(0, remount(0));
+	ASSERT_EQ(0, vol_read_write());
 }
 
 TEST_F(dio_lifecycle, read_only_with_a_read)
@@ -273,19 +245,19 @@ TEST_F(dio_lifecycle, read_only_with_a_read)
 	aio_context_t ctx;
 	int fd;
 
-	make_file(_metadata, &self->v, 2 * LEN, LEN, READS);
+	ASSERT_EQ(0, make_held(&self->v, "f", 2 * LEN, LEN, HELD_READS));
 	fd = vol_open("f", O_RDONLY | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, aio_setup(1, &ctx));
 	aio_prep_read(&rd, fd, back, LEN, 0);
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	ASSERT_EQ(0, aio_submit_one(ctx, &rd));
-	ASSERT_EQ(0, remount(MS_RDONLY));
+	ASSERT_EQ(0, vol_read_only());
 	EXPECT_EQ(-EROFS, vol_open("f", O_RDWR | O_DIRECT));
 	ASSERT_EQ(LEN, pread(fd, buf, LEN, LEN));
 	EXPECT_PATTERN(buf, LEN, LEN, 1);
 	/* and back, with the same read still in flight, and writes beside it */
-	ASSERT_EQ(0, remount(0));
+	ASSERT_EQ(0, vol_read_write());
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	pattern_fill(buf, 2 * LEN, LEN, 2);
@@ -311,7 +283,7 @@ static void last_close(struct __test_metadata *_metadata, struct vol *v, enum wa
 	struct queue q;
 	int fd;
 
-	make_file(_metadata, v, 2 * LEN, 2 * LEN, ALL);
+	ASSERT_EQ(0, make_held(v, "f", 2 * LEN, 2 * LEN, HELD_ALL));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, queue_setup(&q, how));
@@ -348,13 +320,6 @@ TEST_F(dio_lifecycle, last_close_io_uring)
 	if (!queue_possible(URING))
 		SKIP(return, "a kernel without io_uring");
 	last_close(_metadata, &self->v, URING);
-}
-
-static long free_blocks(void)
-{
-	struct statfs st;
-
-	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
 }
 
 struct grower {
@@ -395,7 +360,7 @@ static void unlinked(struct __test_metadata *_metadata, struct vol *v, enum way 
 	g.fd = vol_open("g", O_CREAT | O_RDWR | O_DIRECT);
 	ASSERT_LE(0, g.fd);
 	none = free_blocks();
-	make_file(_metadata, v, LEN, LEN, ALL);
+	ASSERT_EQ(0, make_held(v, "f", LEN, LEN, HELD_ALL));
 	with = free_blocks();
 	ASSERT_LE(LEN / v->bs, none - with);
 	fd = vol_open("f", O_RDWR | O_DIRECT);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "blocks.h"
 #include "harness.h"
 #include "uring.h"
 
@@ -128,13 +129,6 @@ TEST_F(dio_nowait, pointers_not_in_memory)
 		EXPECT_EQ(bs, nowait_write(way, fd, buf, bs, at));
 		close(fd);
 	}
-}
-
-static long free_blocks(void)
-{
-	struct statfs st;
-
-	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
 }
 
 /* What the submitter would wait for: nothing of it is begun. */

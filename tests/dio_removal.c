@@ -35,11 +35,7 @@ FIXTURE_SETUP(dio_removal)
 	if (err == -ENOENT)
 		SKIP(return, "no such disks here");
 	ASSERT_EQ(0, err);
-	self->v.bs = variant->conf.bs;
-	self->v.isize = variant->conf.isize;
-	snprintf(self->v.dev, sizeof(self->v.dev), "%s", self->disk.node);
-	ASSERT_EQ(0, vol_mkfs(&self->v, &variant->conf));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, disk_vol_up(&self->disk, &self->v, &variant->conf));
 }
 
 FIXTURE_TEARDOWN(dio_removal)

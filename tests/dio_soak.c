@@ -21,34 +21,20 @@ FIXTURE_VARIANT_ADD(soak, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 
 FIXTURE_VARIANT_ADD(soak, bs2k) { .conf = { .bs = 2048, .isize = 256, .mib = 16 } };
 FIXTURE_VARIANT_ADD(soak, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
 
-static bool on_debug(void)
-{
-	const char *kind = getenv("RIG_KERNEL");
-
-	return kind && !strcmp(kind, "debug");
-}
-
-static uint64_t number(const char *name, uint64_t other)
-{
-	const char *v = getenv(name);
-
-	return v && *v ? strtoull(v, NULL, 0) : other;
-}
-
 static struct soak setup(struct vol *v, int seconds)
 {
 	struct soak s = { .v = v };
 
 	if (getrandom(&s.seed, sizeof(s.seed), 0) != sizeof(s.seed))
 		s.seed = time(NULL);
-	s.seed = number("SOAK_SEED", s.seed);
-	s.threads = number("SOAK_THREADS", 8);
+	s.seed = env_number("SOAK_SEED", s.seed);
+	s.threads = env_number("SOAK_THREADS", 8);
 	if (s.threads > THREADS_MAX)
 		s.threads = THREADS_MAX;
-	s.ops = number("SOAK_OPS", on_debug() ? 60 : 250);
-	s.rounds = number("SOAK_ROUNDS", 0);
-	s.seconds = number("SOAK_SECONDS", seconds);
-	s.hang_seconds = on_debug() ? 180 : 60;
+	s.ops = env_number("SOAK_OPS", env_on_debug() ? 60 : 250);
+	s.rounds = env_number("SOAK_ROUNDS", 0);
+	s.seconds = env_number("SOAK_SECONDS", seconds);
+	s.hang_seconds = env_on_debug() ? 180 : 60;
 	if (!env_is_retryfs()) {
 		/* They have large folios, and a buffered reader can meet the end early. */
 		model_page_shift = 20;

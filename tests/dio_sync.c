@@ -50,18 +50,6 @@ static long op_request(void *arg)
 	return way_rw(r->how, true, r->fd, &r->iov, 1, r->pos, r->rwf);
 }
 
-/* The file on the device, for a reader who knows nothing of the mounted filesystem. */
-static const char *device_differs(struct vol *v, const char *want, size_t size, char *buf)
-{
-	FILE *out = vol_cat(v, "f");
-	size_t n;
-
-	if (!out)
-		return "no debugfs";
-	n = fread(buf, 1, size + 1, out);
-	return pclose(out) || n != size ? "not of this size" : same_diff(buf, want, size, 0);
-}
-
 /* The time of modification in the inode on the device, in seconds. */
 static long device_mtime(void)
 {
@@ -125,7 +113,7 @@ static void one_request(struct __test_metadata *_metadata, struct vol *v, enum w
 		ASSERT_EQ(len, task_join(&writer, JOIN_SECONDS));
 	}
 	if (p->data) {
-		wrong = device_differs(v, want, size, mem + ROOM * bs);
+		wrong = vol_differs(v, "f", want, size, mem + ROOM * bs);
 		ASSERT_EQ(NULL, wrong) TH_LOG("on the device: %s", wrong);
 	}
 	if (p->inode)

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "blocks.h"
 #include "harness.h"
 #include "queue.h"
 
@@ -40,16 +41,12 @@ FIXTURE_TEARDOWN(dio_uring)
 	EXPECT_EQ(0, vol_down(&self->v));
 }
 
-/* "f" of @len bytes, generation 1; what is in the first @routed of them can be held. */
+/* "f" of @len bytes, generation 1; all bios for the first @routed of them can be held. */
 static int make_file(struct __test_metadata *_metadata, struct vol *v, size_t len, size_t routed)
 {
-	struct vol_map map;
 	int fd;
 
-	ASSERT_EQ(0, vol_prefill("f", 0, len, 1)) return -1;
-	sync();
-	ASSERT_EQ(0, vol_find(v, 0, routed, 1, &map)) return -1;
-	ASSERT_EQ(0, vol_route(v, &map)) return -1;
+	ASSERT_EQ(0, make_held(v, "f", len, routed, HELD_ALL)) return -1;
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd) return -1;
 	return fd;
@@ -61,11 +58,6 @@ static struct counters counters(struct vol *v)
 
 	vol_counters(v, &c);
 	return c;
-}
-
-static long op_freeze(void *arg)
-{
-	return ioctl(*(int *)arg, FIFREEZE, 0) ? -errno : 0;
 }
 
 /*
@@ -124,17 +116,11 @@ TEST_F(dio_uring, freeze)
 	EXPECT_PATTERN(back + 4 * LEN, LEN, 4 * LEN, 2);
 }
 
-static int remount(unsigned long flags)
-{
-	return mount(NULL, env_dir(), NULL, MS_REMOUNT | flags, NULL) ? -errno : 0;
-}
-
 /* The descriptor is closed: it is the request, or the ring's table, that has the file. */
 static void read_only(struct __test_metadata *_metadata, struct vol *v, bool registered)
 {
-	int fd = make_file(_metadata, v, 2 * LEN, LEN), i, err;
+	int fd = make_file(_metadata, v, 2 * LEN, LEN), i;
 	char *buf = buf_alloc(LEN), *back = buf_alloc(2 * LEN);
-	struct timespec ms10 = { .tv_nsec = 10000000 };
 	struct counters c = counters(v);
 	unsigned int which;
 	struct queue q;
@@ -147,7 +133,7 @@ static void read_only(struct __test_metadata *_metadata, struct vol *v, bool reg
 	ASSERT_EQ(0, queue_submit(&q, 0, true, fd, buf, LEN, 0));
 	ASSERT_TRUE(queue_issued(v, &c, 1));
 	close(fd);
-	EXPECT_EQ(-EBUSY, remount(MS_RDONLY));
+	EXPECT_EQ(-EBUSY, vol_read_only());
 	EXPECT_EQ(-EBUSY, vol_umount(v));
 	EXPECT_EQ(-EAGAIN, queue_reap(&q, false, &which));
 	ASSERT_EQ(0, vol_release_routed(v));
@@ -155,19 +141,13 @@ static void read_only(struct __test_metadata *_metadata, struct vol *v, bool reg
 	if (registered) {
 		/* nothing in flight, and the ring still has the file open for writing */
 		for (i = 0; i < 3; i++) {
-			EXPECT_EQ(-EBUSY, remount(MS_RDONLY));
+			EXPECT_EQ(-EBUSY, vol_read_only());
 			EXPECT_EQ(-EBUSY, vol_umount(v));
 		}
 		ASSERT_EQ(0, syscall(SYS_io_uring_register, q.u.fd, IORING_UNREGISTER_FILES, 0, 0));
 	}
-	/* the file is still being let go of: not for long */
-	for (i = 0; i < 1000; i++) {
-		err = remount(MS_RDONLY);
-		if (err != -EBUSY)
-			break;
-		nanosleep(&ms10, NULL);
-	}
-	ASSERT_EQ(0, err);
+	/* the last reference to the file is still being dropped */
+	ASSERT_EQ(0, vol_read_only_soon());
 	EXPECT_EQ(0, vol_fsck(v));
 	EXPECT_EQ(-EROFS, vol_open("f", O_RDWR | O_DIRECT));
 	fd = vol_open("f", O_RDONLY | O_DIRECT);
@@ -179,7 +159,7 @@ static void read_only(struct __test_metadata *_metadata, struct vol *v, bool reg
 	EXPECT_PATTERN(back, LEN, 0, 2);
 	EXPECT_PATTERN(back + LEN, LEN, LEN, 1);
 	close(fd);
-	ASSERT_EQ(0, remount(0));
+	ASSERT_EQ(0, vol_read_write());
 }
 
 TEST_F(dio_uring, read_only)

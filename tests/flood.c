@@ -225,20 +225,6 @@ static long churn(void *arg)
 	return 0;
 }
 
-static bool on_debug(void)
-{
-	const char *kind = getenv("RIG_KERNEL");
-
-	return kind && !strcmp(kind, "debug");
-}
-
-static unsigned int number(const char *name, unsigned int other)
-{
-	const char *v = getenv(name);
-
-	return v && *v ? strtoul(v, NULL, 0) : other;
-}
-
 static int start(struct flooder *f, unsigned int id)
 {
 	char name[16];
@@ -313,8 +299,8 @@ static int hung_task_seconds(int seconds)
 
 TEST_F_TIMEOUT(flood, writes, 7 * 24 * 3600)
 {
-	unsigned int nr = number("FLOOD_THREADS", on_debug() ? 12 : THREADS_MAX);
-	unsigned int seconds = number("FLOOD_SECONDS", (on_debug() ? 12 : 30) * env_scale());
+	unsigned int nr = env_number("FLOOD_THREADS", env_on_debug() ? 12 : THREADS_MAX);
+	unsigned int seconds = env_number("FLOOD_SECONDS", (env_on_debug() ? 12 : 30) * env_scale());
 	static const char *const hung[] = { "blocked for more than", NULL };
 	int kmsg = kmsg_open();
 	unsigned long n = 0;
@@ -325,13 +311,13 @@ TEST_F_TIMEOUT(flood, writes, 7 * 24 * 3600)
 	ASSERT_LE(0, kmsg);
 	if (nr > THREADS_MAX)
 		nr = THREADS_MAX;
-	ASSERT_EQ(0, hung_task_seconds(on_debug() ? 90 : 40));
+	ASSERT_EQ(0, hung_task_seconds(env_on_debug() ? 90 : 40));
 	for (i = 0; i < nr; i++)
 		ASSERT_EQ(0, start(&flooders[i], i));
 	fd = vol_open("churn", O_CREAT | O_RDWR);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, lay_out(flooders[0].shared));
-	ASSERT_EQ(0, hog_start(&hog, on_debug() ? 160 : 40));
+	ASSERT_EQ(0, hog_start(&hog, env_on_debug() ? 160 : 40));
 
 	ASSERT_EQ(0, task_start(&churner, churn, &fd));
 	for (i = 0; i < nr; i++)

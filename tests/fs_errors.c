@@ -52,24 +52,6 @@ static int state(struct vol *v)
 	return err ?: s;
 }
 
-/* Flushes that the disk has done: the 16th number. */
-static long flushes(void)
-{
-	const char *dev = strrchr(env_dev(), '/') + 1;
-	char path[64];
-	long n = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/sys/block/%s/stat", dev);
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	if (fscanf(f, "%*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %ld", &n) != 1)
-		n = -1;
-	fclose(f);
-	return n;
-}
-
 /*
  * Bitmaps and inodes could not be written for a while, and then the cache of the
  * device is emptied: if what the device has came back, blocks and inode numbers
@@ -209,11 +191,6 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 
 #define SUPER_DEVICE	"rfs-super"
 
-static long op_freeze(void *arg)
-{
-	return ioctl(*(int *)arg, FIFREEZE, 0) ? -errno : 0;
-}
-
 /* The table of the device of its own that the superblock is on. */
 static int super_table(uint64_t len, bool fails)
 {
@@ -254,7 +231,7 @@ TEST_F(fs_errors, freeze_that_cannot_mark_the_volume)
 	snprintf(top[0].params, sizeof(top[0].params), "%s 0", node);
 	top[1] = (struct dm_seg){ .start = len, .len = map.e[0].sector - len, .type = "linear" };
 	snprintf(top[1].params, sizeof(top[1].params), "%s %lu", env_dev(), len);
-	ASSERT_EQ(0, vol_route_behind(&self->v, &map, top, 2));
+	ASSERT_EQ(0, vol_route_after(&self->v, &map, top, 2));
 	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
 	ASSERT_LE(0, dir);
 
@@ -283,14 +260,14 @@ TEST_F(fs_errors, sync_flushes_the_disk)
 	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
 	ASSERT_LE(0, dir);
 	close(vol_open("f", O_CREAT | O_RDWR));
-	before = flushes();
+	before = disk_flushes();
 	ASSERT_LT(0, before) TH_LOG("a disk that is never flushed shows nothing");
 	ASSERT_EQ(0, syncfs(dir));
-	EXPECT_LT(before, flushes());
+	EXPECT_LT(before, disk_flushes());
 	close(vol_open("g", O_CREAT | O_RDWR));
-	before = flushes();
+	before = disk_flushes();
 	sync();
-	EXPECT_LT(before, flushes());
+	EXPECT_LT(before, disk_flushes());
 }
 
 TEST_HARNESS_MAIN

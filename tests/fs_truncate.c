@@ -5,19 +5,13 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "blocks.h"
 #include "harness.h"
 
 VOL_FIXTURE(fs_truncate);
 FIXTURE_VARIANT_ADD(fs_truncate, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(fs_truncate, bs2k) { .conf = VOL_2K };
 FIXTURE_VARIANT_ADD(fs_truncate, bs4k) { .conf = VOL_4K };
-
-static long free_blocks(void)
-{
-	struct statfs st;
-
-	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
-}
 
 TEST_F(fs_truncate, down_and_up)
 {

@@ -230,33 +230,24 @@ static void check_changed(struct __test_metadata *_metadata, struct vol *v, uint
 		EXPECT_EQ(0, access(vol_path(entry(i)), F_OK)) TH_LOG("entry %d", i);
 }
 
-static int switch_to(struct vol *v, const char *fstype)
-{
-	int err = vol_umount(v);
-
-	if (!err)
-		err = vol_fsck(v);
-	return err ? err : vol_mount(v, fstype, 0, NULL);
-}
-
 TEST_F(interop, ours_read_by_ext4)
 {
 	make_tree(_metadata, &self->v, 1);
-	ASSERT_EQ(0, switch_to(&self->v, "ext4"));
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
 	check_tree(_metadata, &self->v, 1);
 	change_tree(_metadata, &self->v, 2);
-	ASSERT_EQ(0, switch_to(&self->v, env_fstype()));
+	ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
 	check_changed(_metadata, &self->v, 2);
 }
 
 TEST_F(interop, ext4_read_by_us)
 {
-	ASSERT_EQ(0, switch_to(&self->v, "ext4"));
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
 	make_tree(_metadata, &self->v, 1);
-	ASSERT_EQ(0, switch_to(&self->v, env_fstype()));
+	ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
 	check_tree(_metadata, &self->v, 1);
 	change_tree(_metadata, &self->v, 2);
-	ASSERT_EQ(0, switch_to(&self->v, "ext4"));
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
 	check_changed(_metadata, &self->v, 2);
 }
 
@@ -268,7 +259,7 @@ TEST_F(interop, free_counts)
 	make_tree(_metadata, &self->v, 1);
 	sync();
 	ASSERT_EQ(0, statfs(env_dir(), &ours));
-	ASSERT_EQ(0, switch_to(&self->v, "ext4"));
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
 	ASSERT_EQ(0, statfs(env_dir(), &theirs));
 	EXPECT_EQ(ours.f_bfree, theirs.f_bfree);
 	EXPECT_EQ(ours.f_ffree, theirs.f_ffree);

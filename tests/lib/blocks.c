@@ -94,6 +94,23 @@ int make_pieces(struct vol *v, const char *name, size_t piece, int nr)
 	return err ? err : fd;
 }
 
+int make_held(struct vol *v, const char *name, size_t len, size_t routed, enum held what)
+{
+	struct vol_map map;
+	int err, i;
+
+	err = vol_prefill(name, 0, len, 1);
+	if (err)
+		return err;
+	sync();
+	err = vol_find(v, 0, routed, 1, &map);
+	if (err)
+		return err;
+	for (i = 0; i < map.nr; i++)
+		map.e[i].reads = what == HELD_READS;
+	return vol_route(v, &map);
+}
+
 void route_and_fail(struct vol_map *a, const struct vol_map *b)
 {
 	int i, at;

@@ -21,6 +21,13 @@ int fill_up(struct vol *v, long left);
  */
 int make_pieces(struct vol *v, const char *name, size_t piece, int nr);
 
+/*
+ * A file of @len bytes, generation 1, of which the first @routed are routed: all bios
+ * for them can be held, or those of reads alone. 0 or -errno.
+ */
+enum held { HELD_ALL, HELD_READS };
+int make_held(struct vol *v, const char *name, size_t len, size_t routed, enum held what);
+
 /* Add the sectors of @b to @a, in their order on the device; they are to fail. */
 void route_and_fail(struct vol_map *a, const struct vol_map *b);
 

@@ -95,17 +95,31 @@ static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 	return err;
 }
 
+/* sysfs and the node have a disk before it is live, and until then it cannot be opened: ENXIO. */
+static int wait_live(const char *node)
+{
+	int fd, i;
+
+	for (i = 0; i < 500; i++) {
+		fd = open(node, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0) {
+			close(fd);
+			return 0;
+		}
+		if (errno != ENXIO && errno != ENOENT)
+			return -errno;
+		nanosleep(&ms20, NULL);
+	}
+	return -ENXIO;
+}
+
 /* The disk that is there, or is about to be. */
 static int scsi_debug_find(struct disk *d)
 {
-	struct stat st;
-	int err, i;
+	int err = find(SCSI "adapter*/host*/target*/*:*/block/*", d->name, sizeof(d->name));
 
-	err = find(SCSI "adapter*/host*/target*/*:*/block/*", d->name, sizeof(d->name));
 	snprintf(d->node, sizeof(d->node), "/dev/%s", d->name);
-	for (i = 0; !err && i < 500 && stat(d->node, &st); i++)
-		nanosleep(&ms20, NULL);
-	return err;
+	return err ? err : wait_live(d->node);
 }
 
 static int scsi_debug_up(struct disk *d, unsigned int sector, unsigned int mib)
@@ -206,6 +220,16 @@ int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned i
 	else
 		err = null_blk_up(d, sector, mib);
 	return err ? err : poison(d->node, mib);
+}
+
+int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf)
+{
+	int err;
+
+	*v = (struct vol){ .bs = conf->bs, .isize = conf->isize };
+	snprintf(v->dev, sizeof(v->dev), "%s", d->node);
+	err = vol_mkfs(v, conf);
+	return err ? err : vol_mount(v, env_fstype(), 0, NULL);
 }
 
 int disk_down(struct disk *d)

@@ -6,6 +6,8 @@
 #ifndef RFS_DISK_H
 #define RFS_DISK_H
 
+#include "vol.h"
+
 enum disk_kind {
 	NULL_BLK,	/* sectors of 512 bytes; memory aligned to 2 */
 	NULL_BLK_PAGES,	/* the same, and each transfer in whole pages but for its ends */
@@ -25,6 +27,9 @@ struct disk {
 int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned int mib);
 /* Nobody may use it any more. 0 or -errno. */
 int disk_down(struct disk *d);
+
+/* A volume on this disk, without device-mapper: made and mounted. 0, -errno or an exit status. */
+int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf);
 
 /* A number that sysfs has of its queue, as "dma_alignment"; -errno. */
 long disk_queue(const struct disk *d, const char *limit);

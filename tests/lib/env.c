@@ -43,9 +43,21 @@ bool env_is_retryfs(void)
 	return !strcmp(env_fstype(), "retryfs");
 }
 
+bool env_on_debug(void)
+{
+	return !strcmp(env_or("RIG_KERNEL", ""), "debug");
+}
+
+uint64_t env_number(const char *name, uint64_t other)
+{
+	const char *v = env_or(name, NULL);
+
+	return v ? strtoull(v, NULL, 0) : other;
+}
+
 unsigned int env_scale(void)
 {
-	unsigned int n = strtoul(env_or("TEST_SCALE", "1"), NULL, 10);
+	unsigned int n = env_number("TEST_SCALE", 1);
 
 	return n ? n : 1;
 }

@@ -4,12 +4,17 @@
 #define RFS_ENV_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 const char *env_fstype(void);	/* FSTYPE, "retryfs" */
 const char *env_dev(void);	/* TEST_DEV, "/dev/vda": is overwritten */
 const char *env_dir(void);	/* TEST_DIR, "/mnt/retryfs": the mount point */
 const char *env_module(void);	/* RETRYFS_KO, the module's file, or NULL */
 bool env_is_retryfs(void);
+/* RIG_KERNEL is "debug": everything takes ten times as long. */
+bool env_on_debug(void);
+/* A number that the environment may set; else @other. */
+uint64_t env_number(const char *name, uint64_t other);
 /* TEST_SCALE multiplies the bounds of the tests that run for a time (1). */
 unsigned int env_scale(void);
 

@@ -24,6 +24,10 @@
 #define MIB		(1024UL * KIB)
 #define JOIN_SECONDS	120
 
+#define ASSERT_BLOCKED(t)	ASSERT_TRUE(task_settles(t, TASK_BLOCKED))
+#define EXPECT_BLOCKED(t)	EXPECT_TRUE(task_settles(t, TASK_BLOCKED))
+#define ASSERT_DONE(t)		ASSERT_TRUE(task_settles(t, TASK_DONE))
+
 #define VOL_FIXTURE(name) \
 FIXTURE(name) { \
 	struct vol v; \

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -200,6 +202,11 @@ long op_fsync(void *arg)
 long op_aio_do(void *arg)
 {
 	return aio_do(arg);
+}
+
+long op_freeze(void *arg)
+{
+	return ioctl(*(int *)arg, FIFREEZE, 0) ? -errno : 0;
 }
 
 long op_submit(void *arg)

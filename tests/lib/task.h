@@ -45,6 +45,8 @@ long op_pread(void *io_op);
 long op_ftruncate(void *io_op);	/* to off */
 long op_fsync(void *io_op);
 long op_aio_do(void *iocb);
+/* FIFREEZE of the mount of an open directory. */
+long op_freeze(void *fd);
 
 struct submit_op {
 	unsigned long ctx;

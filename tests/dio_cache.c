@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Direct I/O beside the page cache of the file, and beside the cache of the device: what
+ * either has is neither stale nor lost.
+ */
+#include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "harness.h"
+
+VOL_FIXTURE(dio_cache);
+FIXTURE_VARIANT_ADD(dio_cache, bs1k) { .conf = VOL_1K };
+FIXTURE_VARIANT_ADD(dio_cache, bs4k) { .conf = VOL_4K };
+
+/*
+ * The page cache is invalidated after a direct write too: a reader fills it
+ * with what the device still holds while the write is under way.
+ */
+TEST_F(dio_cache, invalidate_after_the_write)
+{
+	const off_t bs = self->v.bs, len = 16 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len), *map;
+	struct task write;
+	struct io_op wr;
+	struct iocb cb;
+	int gen, fd, bfd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	sync();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	map = mmap(NULL, len, PROT_READ, MAP_SHARED, bfd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	for (gen = 2; gen <= 3; gen++) {
+		pattern_fill(buf, len, 0, gen);
+		wr = (struct io_op){ fd, buf, len, 0 };
+		aio_prep_write(&cb, fd, buf, len, 0);
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		/* both wait for the end; the second one submits asynchronously */
+		ASSERT_EQ(0, gen == 2 ? task_start(&write, op_pwrite, &wr) :
+					task_start(&write, op_aio_do, &cb));
+		ASSERT_BLOCKED(&write);
+		ASSERT_EQ(len, pread(bfd, back, len, 0));
+		EXPECT_PATTERN(back, len, 0, gen - 1);
+		EXPECT_PATTERN(map, len, 0, gen - 1);
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		ASSERT_EQ(len, task_join(&write, JOIN_SECONDS));
+		ASSERT_EQ(len, pread(bfd, back, len, 0));
+		EXPECT_PATTERN(back, len, 0, gen);
+		EXPECT_PATTERN(map, len, 0, gen);
+	}
+	munmap(map, len);
+}
+
+/*
+ * Somebody stores through a mapping what a direct write that is under way writes
+ * too. That cannot be dropped, and one of both gets lost: the next fsync says so.
+ * A store to another page is no such thing.
+ */
+TEST_F(dio_cache, collision_is_told)
+{
+	static const char *const told[] = { "Page cache invalidation failure on direct I/O", NULL };
+	const off_t bs = self->v.bs, page = 4096;
+	char *buf = buf_alloc(page), *map;
+	struct io_event event;
+	aio_context_t ctx = 0;
+	struct iocb cb;
+	int i, fd, bfd, kmsg;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 4 * page, 1));
+	sync();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	map = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	/* the first time into another page, then into that of the write */
+	for (i = 0; i < 2; i++) {
+		const off_t pos = page, store = pos + (1 - i) * page + bs / 2;
+
+		kmsg = kmsg_open();
+		ASSERT_LE(0, kmsg);
+		pattern_fill(buf, page, pos, 2 + i);
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		aio_prep_write(&cb, fd, buf, page, pos);
+		ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+		map[store] = 'x';
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		ASSERT_EQ(1, aio_events(ctx, 1, 1, &event, JOIN_SECONDS * 1000));
+		EXPECT_EQ(page, event.res);
+		EXPECT_EQ(i, kmsg_has(kmsg, told));
+		close(kmsg);
+		errno = 0;
+		EXPECT_EQ(i ? -1 : 0, fsync(bfd));
+		EXPECT_EQ(i ? EIO : 0, errno);
+		EXPECT_EQ(0, fsync(bfd));
+		EXPECT_EQ('x', map[store]);
+	}
+	aio_destroy(ctx);
+	munmap(map, 4 * page);
+}
+
+/*
+ * A direct write of one part of a block is under way, a buffered write of another
+ * part comes: it needs the whole block in the page cache, and must not write the
+ * first part back as it was before.
+ */
+TEST_F(dio_cache, two_parts_of_a_block)
+{
+	const off_t bs = self->v.bs, len = 16 * bs, at = 8 * bs;
+	char *buf = buf_alloc(512), *part = buf_alloc(512), *back = buf_alloc(len);
+	struct io_event ev;
+	struct task writer;
+	struct iocb cb;
+	aio_context_t ctx;
+	struct io_op wr;
+	int fd, bfd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, bfd);
+	/* the pointers are in memory afterwards, the page is not */
+	ASSERT_EQ(512, pread(fd, back, 512, at));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, 512, at, 2);
+	aio_prep_write(&cb, fd, buf, 512, at);
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	pattern_fill(part, 512, at + 512, 3);
+	wr = (struct io_op){ bfd, part, 512, at + 512 };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	EXPECT_TRUE(task_settles(&writer, TASK_BLOCKED));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(512, ev.res);
+	EXPECT_EQ(512, task_join(&writer, JOIN_SECONDS));
+	ASSERT_EQ(0, fsync(bfd));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, at, 0, 1);
+	EXPECT_PATTERN(back + at, 512, at, 2);
+	EXPECT_PATTERN(back + at + 512, 512, at + 512, 3);
+	EXPECT_PATTERN(back + at + 1024, len - at - 1024, at + 1024, 1);
+}
+
+/* A page that whoever touches it waits for, until it is filled. */
+static int unfilled_page(void **page)
+{
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_api api = { .api = UFFD_API };
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
+		return -errno;
+	*page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (uintptr_t)*page;
+	reg.range.len = 4096;
+	if (*page == MAP_FAILED || ioctl(uffd, UFFDIO_REGISTER, &reg))
+		return -errno;
+	return uffd;
+}
+
+static int fill_page(int uffd, void *page, const void *from)
+{
+	struct uffdio_copy copy = {
+		.dst = (uintptr_t)page, .src = (uintptr_t)from, .len = 4096,
+	};
+
+	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
+}
+
+/*
+ * A direct read flushes the page cache, and then waits for the inode lock to look
+ * up its blocks. Meanwhile a hole becomes a block, whose data is still on its way
+ * to the device: the read must wait for that, and not read what was there before.
+ */
+TEST_F(dio_cache, block_that_comes_before_its_data)
+{
+	const off_t page = 4096, size = 3 * page;
+	char *back = buf_alloc(page), *fill = buf_alloc(page), *map;
+	struct task writer, reader, syncer;
+	struct io_op wr, rd, sy;
+	int fd, bfd, uffd;
+	void *late = NULL;
+
+	uffd = unfilled_page(&late);
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd");
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, bfd);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+
+	/* has the inode lock, and cannot get at its memory */
+	wr = (struct io_op){ bfd, late, 512, 2 * page };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	ASSERT_TRUE(task_settles(&writer, TASK_BLOCKED));
+	/* has flushed, as there is nothing, and waits for the lock */
+	rd = (struct io_op){ fd, back, page, 0 };
+	ASSERT_EQ(0, task_start(&reader, op_pread, &rd));
+	ASSERT_TRUE(task_settles(&reader, TASK_BLOCKED));
+	/* allocates, and cannot write */
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(map, page, 0, 1);
+	sy = (struct io_op){ .fd = bfd };
+	ASSERT_EQ(0, task_start(&syncer, op_fsync, &sy));
+	ASSERT_TRUE(task_settles(&syncer, TASK_BLOCKED));
+
+	pattern_fill(fill, page, 2 * page, 2);
+	ASSERT_EQ(0, fill_page(uffd, late, fill));
+	ASSERT_EQ(512, task_join(&writer, JOIN_SECONDS));
+	EXPECT_TRUE(task_settles(&reader, TASK_BLOCKED));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(page, task_join(&reader, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&syncer, JOIN_SECONDS));
+	EXPECT_PATTERN(back, page, 0, 1);
+	munmap(map, page);
+}
+
+/* What the cache of the device has of a block must not come back over a new owner. */
+TEST_F(dio_cache, alias_in_the_cache_of_the_device)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(bs), *junk = buf_alloc(bs);
+	struct vol_map map;
+	int fd, dev;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, bs, 0, 1);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 0));
+	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	sync();
+	/* dirty there, and free in the filesystem */
+	dev = open(self->v.dev, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	memset(junk, 0x66, bs);
+	ASSERT_EQ(bs, pwrite(dev, junk, bs, map.e[0].sector * 512));
+	pattern_fill(buf, bs, 0, 2);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 0));
+	ASSERT_EQ(0, fsync(dev));
+	ASSERT_EQ(bs, pread(fd, buf, bs, 0));
+	EXPECT_PATTERN(buf, bs, 0, 2);
+	close(dev);
+	/* it was the same block, or this was no test */
+	ASSERT_EQ(0, vol_read_sector(&self->v, map.e[0].sector, buf));
+	EXPECT_TRUE(pattern_stamped(buf, 0, 2));
+}
+
+TEST_HARNESS_MAIN

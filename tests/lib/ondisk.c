@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "env.h"
+#include "pattern.h"
+#include "vol.h"
+
+#define CHUNK	(1UL << 20)
+
+static int map_add(struct vol_map *map, uint64_t sector)
+{
+	struct vol_extent *last = &map->e[map->nr - 1];
+
+	if (map->nr && last->sector + last->len == sector) {
+		last->len++;
+		return 0;
+	}
+	if (map->nr == VOL_EXTENTS)
+		return -E2BIG;
+	map->e[map->nr++] = (struct vol_extent){ .sector = sector, .len = 1 };
+	return 0;
+}
+
+int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
+	     struct vol_map *map)
+{
+	char *buf = buf_alloc(CHUNK);
+	uint64_t found = 0;
+	uint64_t off;
+	int err = 0;
+	int fd;
+
+	memset(map, 0, sizeof(*map));
+	fd = open(env_dev(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	for (off = 0; off < v->sectors * 512 && !err; off += CHUNK) {
+		size_t i;
+
+		if (pread(fd, buf, CHUNK, off) != CHUNK) {
+			err = -EIO;
+			break;
+		}
+		for (i = 0; i < CHUNK && !err; i += 512) {
+			uint64_t at;
+
+			memcpy(&at, buf + i + 8, sizeof(at));
+			if (at < pos || at >= pos + len ||
+			    !pattern_stamped(buf + i, at, gen))
+				continue;
+			err = map_add(map, (off + i) / 512);
+			found += 512;
+		}
+	}
+	close(fd);
+	if (!err && found != len)
+		err = -ENODATA;
+	return vol_report("looking for the file on the device", err);
+}
+
+int vol_read_sector(struct vol *v, uint64_t sector, void *buf)
+{
+	char *page = buf_alloc(512);
+	int err = 0;
+	int fd;
+
+	fd = open(env_dev(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, page, 512, sector * 512) != 512)
+		err = -EIO;
+	memcpy(buf, page, 512);
+	close(fd);
+	return err;
+}
+
+/* -D: not through the page cache of the device, which knows nothing of us. */
+FILE *vol_cat(struct vol *v, const char *name)
+{
+	char cmd[256];
+
+	snprintf(cmd, sizeof(cmd), "debugfs -D -R 'cat %s' %s 2>/dev/null", name,
+		 env_dev());
+	return popen(cmd, "r");
+}
+
+const char *vol_differs(struct vol *v, const char *name, const char *want, size_t size, char *buf)
+{
+	FILE *out = vol_cat(v, name);
+	size_t n;
+
+	if (!out)
+		return "no debugfs";
+	n = fread(buf, 1, size + 1, out);
+	return pclose(out) || n != size ? "not of this size" : same_diff(buf, want, size, 0);
+}
+
+/* The 16th number. */
+long disk_flushes(void)
+{
+	const char *dev = strrchr(env_dev(), '/') + 1;
+	char path[64];
+	long n = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/stat", dev);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	if (fscanf(f, "%*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %*d %ld", &n) != 1)
+		n = -EIO;
+	fclose(f);
+	return n;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What is on the disk below, whatever the filesystem and the caches have. */
+#ifndef RFS_ONDISK_H
+#define RFS_ONDISK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct vol;
+
+#define VOL_EXTENTS	64
+
+struct vol_extent {
+	uint64_t sector;
+	uint64_t len;
+	bool fails;	/* for vol_route() */
+	bool reads;	/* the same: only these go there, no writes and no flushes */
+};
+
+struct vol_map {
+	struct vol_extent e[VOL_EXTENTS];
+	int nr;
+};
+
+/*
+ * The sectors that hold generation @gen of the file range, found by looking for
+ * the stamps on the device itself.
+ */
+int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
+	     struct vol_map *map);
+int vol_read_sector(struct vol *v, uint64_t sector, void *buf);
+
+/* The file as debugfs(8) finds it; for pclose(3). */
+FILE *vol_cat(struct vol *v, const char *name);
+/* NULL if that is @want, of @size bytes, else what is wrong. @buf has room for a byte more. */
+const char *vol_differs(struct vol *v, const char *name, const char *want, size_t size,
+			char *buf);
+
+/* How often the disk has been flushed; -errno. */
+long disk_flushes(void);
+
+#endif

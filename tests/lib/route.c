@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dm.h"
+#include "env.h"
+#include "vol.h"
+
+#define TOP	"rfs-top"
+#define HOLD	"rfs-hold"
+
+static struct dm_seg linear(uint64_t start, uint64_t len, const char *dev)
+{
+	struct dm_seg s = { .start = start, .len = len, .type = "linear" };
+
+	snprintf(s.params, sizeof(s.params), "%s %llu", dev,
+		 (unsigned long long)start);
+	return s;
+}
+
+static struct dm_seg failing(uint64_t start, uint64_t len)
+{
+	return (struct dm_seg){ .start = start, .len = len, .type = "error" };
+}
+
+/* A delay of nothing: the target is used to part reads from writes, and from flushes. */
+static struct dm_seg parted(uint64_t start, uint64_t len, const char *reads, const char *writes)
+{
+	struct dm_seg s = { .start = start, .len = len, .type = "delay" };
+	unsigned long long at = start;
+
+	snprintf(s.params, sizeof(s.params), "%s %llu 0 %s %llu 0", reads, at, writes, at);
+	return s;
+}
+
+/* Exchange the table of rfs-top, with the filesystem mounted on it. */
+static int load_table(const struct dm_seg *segs, int nr)
+{
+	int err = dm_load(TOP, segs, nr);
+
+	if (!err)
+		err = dm_hold(TOP);
+	if (!err)
+		err = dm_resume(TOP);
+	return vol_report("device-mapper table", err);
+}
+
+/*
+ * The sectors of @map go to @via, or fail, which all do if that is NULL; others straight. What
+ * is before the first of them is as in the @nr segments of @first, if there are any.
+ */
+static int set_table_after(struct vol *v, const struct vol_map *map, const char *via,
+			    const struct dm_seg *first, int nr_first)
+{
+	struct dm_seg segs[2 * VOL_EXTENTS + 1];
+	uint64_t at = 0;
+	int nr = 0;
+	int i;
+
+	for (; nr < nr_first; nr++) {
+		segs[nr] = first[nr];
+		at += first[nr].len;
+	}
+	for (i = 0; map && i < map->nr; i++) {
+		const struct vol_extent *e = &map->e[i];
+
+		if (e->sector > at)
+			segs[nr++] = linear(at, e->sector - at, env_dev());
+		if (!via || e->fails)
+			segs[nr++] = failing(e->sector, e->len);
+		else if (e->reads)
+			segs[nr++] = parted(e->sector, e->len, via, env_dev());
+		else
+			segs[nr++] = linear(e->sector, e->len, via);
+		at = e->sector + e->len;
+	}
+	if (at < v->sectors)
+		segs[nr++] = linear(at, v->sectors - at, env_dev());
+	return load_table(segs, nr);
+}
+
+static int set_table(struct vol *v, const struct vol_map *map, const char *via)
+{
+	return set_table_after(v, map, via, NULL, 0);
+}
+
+int route_create(struct vol *v)
+{
+	struct dm_seg seg = linear(0, v->sectors, env_dev());
+	int err;
+
+	err = dm_create(TOP, v->dev, sizeof(v->dev));
+	if (!err)
+		err = dm_load(TOP, &seg, 1);
+	if (!err)
+		err = dm_resume(TOP);
+	return vol_report("device-mapper", err);
+}
+
+void route_release(void)
+{
+	dm_resume(HOLD);
+	dm_resume(TOP);
+}
+
+int route_remove(void)
+{
+	int err = vol_retry_busy(dm_remove, TOP);
+
+	vol_retry_busy(dm_remove, HOLD);
+	return err;
+}
+
+int vol_hold(struct vol *v)
+{
+	return vol_report("hold", dm_hold(TOP));
+}
+
+int vol_freeze(struct vol *v)
+{
+	return vol_report("freeze", dm_freeze(TOP));
+}
+
+int vol_release(struct vol *v)
+{
+	return vol_report("release", dm_resume(TOP));
+}
+
+/* Make rfs-hold, a second way to the same device. */
+static int hold_device(struct vol *v, char *node, int nodelen)
+{
+	struct dm_seg seg = linear(0, v->sectors, env_dev());
+	int err;
+
+	err = dm_create(HOLD, node, nodelen);
+	if (!err)
+		err = dm_load(HOLD, &seg, 1);
+	if (!err)
+		err = dm_resume(HOLD);
+	return vol_report("device-mapper", err);
+}
+
+int vol_route_after(struct vol *v, const struct vol_map *map, const struct dm_seg *first,
+		     int nr)
+{
+	char node[32];
+	int err = hold_device(v, node, sizeof(node));
+
+	return err ? err : set_table_after(v, map, node, first, nr);
+}
+
+int vol_route(struct vol *v, const struct vol_map *map)
+{
+	return vol_route_after(v, map, NULL, 0);
+}
+
+int vol_route_writes(struct vol *v)
+{
+	struct dm_seg seg;
+	char node[32];
+	int err;
+
+	err = hold_device(v, node, sizeof(node));
+	if (err)
+		return err;
+	seg = parted(0, v->sectors, env_dev(), node);
+	return load_table(&seg, 1);
+}
+
+int vol_route_flushes(struct vol *v)
+{
+	struct dm_seg seg = { .len = v->sectors, .type = "delay" };
+	char node[32];
+	int err;
+
+	err = hold_device(v, node, sizeof(node));
+	if (err)
+		return err;
+	snprintf(seg.params, sizeof(seg.params), "%s 0 0 %s 0 0 %s 0 0", env_dev(), env_dev(),
+		 node);
+	return load_table(&seg, 1);
+}
+
+int vol_hold_routed(struct vol *v)
+{
+	return vol_report("hold", dm_hold(HOLD));
+}
+
+int vol_release_routed(struct vol *v)
+{
+	return vol_report("release", dm_resume(HOLD));
+}
+
+int vol_fail(struct vol *v, const struct vol_map *map)
+{
+	struct vol_map all = { .e[0] = { 0, v->sectors }, .nr = 1 };
+
+	return set_table(v, map ? map : &all, NULL);
+}
+
+int vol_unroute(struct vol *v)
+{
+	return set_table(v, NULL, NULL);
+}
+
+int vol_cut(struct vol *v, uint64_t sectors)
+{
+	struct dm_seg seg = linear(0, sectors, env_dev());
+
+	return load_table(&seg, 1);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The way from the filesystem to the disk: the bios of all or of some sectors can be
+ * held or failed.
+ *
+ *	filesystem -> rfs-top -+-> TEST_DEV
+ *	                       +-> rfs-hold -> TEST_DEV   (what is to be held)
+ *	                       +-> error                  (what is to fail)
+ */
+#ifndef RFS_ROUTE_H
+#define RFS_ROUTE_H
+
+#include <stdint.h>
+
+#include "ondisk.h"
+
+struct dm_seg;
+struct vol;
+
+/* For vol_up() and vol_down(). */
+int route_create(struct vol *v);
+void route_release(void);
+int route_remove(void);
+
+/* Everything. */
+int vol_hold(struct vol *v);
+/* Freeze the filesystem by way of its device, then hold everything: as snapshots do. */
+int vol_freeze(struct vol *v);
+int vol_release(struct vol *v);
+
+/*
+ * Send these sectors over rfs-hold, reads and writes; they are not held yet.
+ * Those with @fails set fail instead. A flush goes everywhere, and is held too,
+ * unless all have @reads set.
+ */
+int vol_route(struct vol *v, const struct vol_map *map);
+/* The same, with @nr segments of one's own in the place of what is before the first of them. */
+int vol_route_after(struct vol *v, const struct vol_map *map, const struct dm_seg *first,
+		    int nr);
+/* The same for all writes and no reads: what is on the device can be seen. */
+int vol_route_writes(struct vol *v);
+/* The same for flushes alone: data and metadata go straight to the device. */
+int vol_route_flushes(struct vol *v);
+int vol_hold_routed(struct vol *v);
+int vol_release_routed(struct vol *v);
+/* Make these sectors fail; all of the device when @map is NULL. */
+int vol_fail(struct vol *v, const struct vol_map *map);
+/* Straight to the device again. */
+int vol_unroute(struct vol *v);
+/* Let the device end after so many sectors; vol_unroute() gives the rest back. */
+int vol_cut(struct vol *v, uint64_t sectors);
+
+#endif

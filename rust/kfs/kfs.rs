@@ -10,7 +10,9 @@
 //!
 //! All the unsafe Rust of the project is in this crate.
 
-/// Bindings: those of the kernel crate, and what `rust/bindings` adds to them.
+/// The prefix of what this crate writes to the kernel log.
+const __LOG_PREFIX: &[u8] = b"retryfs\0";
+
 #[allow(
     clippy::all,
     clippy::as_underscore,
@@ -27,20 +29,7 @@
     unreachable_pub,
     unsafe_op_in_unsafe_fn
 )]
-pub mod bindings {
-    pub use kernel::bindings::*;
-    include!(concat!(env!("KFS_OUT"), "/bindings_generated.rs"));
-
-    mod helpers {
-        use super::*;
-        include!(concat!(env!("KFS_OUT"), "/helpers_generated.rs"));
-    }
-    pub use helpers::*;
-}
-
-/// The prefix of what this crate writes to the kernel log.
-const __LOG_PREFIX: &[u8] = b"retryfs\0";
-
+pub mod bindings;
 pub mod block;
 pub mod cred;
 pub mod fs;

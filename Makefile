@@ -33,11 +33,17 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test bench soak mutants shell buildroot kernels update prune
+.PHONY: run test quick cases times bench soak mutants shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
 	@scripts/test
+quick:
+	@scripts/test quick
+cases:
+	@scripts/cases
+times:
+	@scripts/times
 bench:
 	@scripts/bench
 mutants:
@@ -70,6 +76,9 @@ help:
 	@echo 'The test rig, which gets and builds all it needs in RETRYFS_CACHE (~/.cache/retryfs):'
 	@echo '  run             - build the module, boot a stock kernel with it, run fio on a retryfs'
 	@echo '  test            - all checks and tests, on the stock and on the debug kernel'
+	@echo '  quick           - what tells most of that in three minutes (tests/vm/quick)'
+	@echo '  cases           - list all cases of test, for each kernel'
+	@echo '  times           - the slowest cases and programs of the last run of test'
 	@echo '  mutants         - show that the tests can fail: take out one protection after the other (MUTANTS=NAMES)'
 	@echo '  bench           - instructions, allocations and concurrency of a request, beside ext2, ext4, xfs'
 	@echo '  soak            - the random test and the flood for long (SECONDS=600 SEED= KERNEL=stock|debug)'

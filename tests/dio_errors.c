@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "blocks.h"
+#include "ext2.h"
 #include "harness.h"
 #include "uring.h"
 
@@ -226,7 +227,7 @@ TEST_F(dio_errors, extend_on_a_failing_device)
 	/* so that the pointers and bitmaps that are needed are in memory */
 	ASSERT_EQ(0, vol_prefill("g", 0, old + len, 9));
 	ASSERT_EQ(0, unlink(vol_path("g")));
-	ASSERT_EQ(0, vol_poison_free(&self->v));
+	ASSERT_EQ(0, ext2_poison_free(&self->v));
 	before = free_blocks();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "ext2.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_extend);
@@ -189,7 +190,7 @@ TEST_F(dio_extend, loophole2_behind_the_end_in_a_hole)
 	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
-	ASSERT_EQ(0, vol_poison_free(&self->v));
+	ASSERT_EQ(0, ext2_poison_free(&self->v));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	pattern_fill(buf, len, at, 2);
 	wr = (struct io_op){ fd, buf, len, at };

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "ext2.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_rw);
@@ -124,7 +125,7 @@ TEST_F(dio_rw, sub_block_new)
 		struct stat st;
 
 		/* extend: the last sector of the first block of an empty file */
-		ASSERT_EQ(0, vol_poison_free(&self->v));
+		ASSERT_EQ(0, ext2_poison_free(&self->v));
 		fd = vol_open("x", O_CREAT | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
 		pattern_fill(buf, 512, pos, 1);
@@ -270,7 +271,7 @@ TEST_F(dio_rw, write_holes)
 		int fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
 
 		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, vol_poison_free(&self->v));
+		ASSERT_EQ(0, ext2_poison_free(&self->v));
 		ASSERT_EQ(0, ftruncate(fd, size));
 		/* hole; data and hole; hole, data and hole; then it is all data */
 		pattern_fill(buf, size, 0, 1);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "blocks.h"
+#include "ext2.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_space);
@@ -162,7 +163,7 @@ TEST_F(dio_space, bad_memory_in_an_extend)
 		ASSERT_EQ(size + bs, do_read(way, fd, back, MIB, 0));
 		EXPECT_ZERO(back + size, bs, size);
 		ASSERT_EQ(0, ftruncate(fd, old));
-		ASSERT_EQ(0, vol_poison_free(&self->v));
+		ASSERT_EQ(0, ext2_poison_free(&self->v));
 	}
 }
 

@@ -50,7 +50,7 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
             inode.truncate_pagecache(size);
             // The caller returns the error of the write.
             let truncated = block_map::truncate(inode, size);
-            log(inode, "blocks beyond EOF are not freed", truncated);
+            log(inode, "cannot free blocks beyond EOF", truncated);
         }
     }
 

@@ -50,7 +50,7 @@ impl dio::Filesystem for RetryFs {
 
     fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
         let truncated = block_map::truncate(inode, size);
-        log(inode, "blocks beyond EOF are not freed", truncated);
+        log(inode, "cannot free blocks beyond EOF", truncated);
     }
 
     fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) {
@@ -59,7 +59,7 @@ impl dio::Filesystem for RetryFs {
         let punched = block_map::punch(inode, blocks, Unfreed::Lose);
         log(
             inode,
-            "blocks that could not be written are not freed",
+            "cannot free blocks that could not be written",
             punched,
         );
     }

@@ -191,13 +191,10 @@ fn append(
 /// Removes the entry `name`. `ENOENT` when there is none.
 pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
     let name = checked(name)?;
-    find_block(dir, |block| {
-        match block.at.remove(&mut block.bytes, name)? {
-            Some(removed) => block.write(dir, removed.changed).map(Some),
-            None => Ok(None),
-        }
-    })?
-    .ok_or(ENOENT)?;
+    change_entry(dir, |block| {
+        let removed = block.at.remove(&mut block.bytes, name)?;
+        Ok(removed.map(|removed| removed.changed))
+    })?;
     changed(dir);
     Ok(())
 }
@@ -226,12 +223,20 @@ pub(crate) fn set_parent(dir: &Inode, parent: &Inode) -> Result {
 }
 
 fn replace_entry(dir: &Inode, name: Name<'_>, ino: u32, file_type: FileType) -> Result {
-    let done = find_block(dir, |block| {
-        let changed = block.at.set_inode(&mut block.bytes, name, ino, file_type)?;
-        match changed {
-            Some(changed) => block.write(dir, changed).map(Some),
-            None => Ok(None),
-        }
+    change_entry(dir, |block| {
+        Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
+    })
+}
+
+/// Runs `change` on the blocks of a directory until it has changed one, and writes the range of
+/// bytes that it returns back. `ENOENT` when it changed none.
+fn change_entry(
+    dir: &Inode,
+    mut change: impl FnMut(&mut Block) -> Result<Option<Range<usize>>>,
+) -> Result {
+    let done = find_block(dir, |block| match change(block)? {
+        Some(changed) => block.write(dir, changed).map(Some),
+        None => Ok(None),
     })?;
     Ok(done.ok_or(ENOENT)?)
 }

@@ -50,7 +50,8 @@ pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
             let (before, after) = branch.around(&mut device)?;
             let first = start.saturating_sub(before);
             let whole = before + len.max(after + 1);
-            // The caller did not ask for the neighbours: corrupt pointers to them are no error here.
+            // The caller did not ask for the neighbours: corrupt pointers to them are no error
+            // here.
             if layout
                 .check_data(Place::Inode(ino32(inode)), first, whole)
                 .is_ok()
@@ -167,8 +168,8 @@ pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
 /// Frees the blocks of the file in `range`, in blocks: punches a hole.
 ///
 /// The caller has dropped the range from the page cache and waited for direct I/O in flight. Takes
-/// the lock of the block map, then that of the groups; may sleep. The first error ends it; `unfreed`
-/// says what becomes of blocks that could not be freed.
+/// the lock of the block map, then that of the groups; may sleep. The first error ends it;
+/// `unfreed` says what becomes of blocks that could not be freed.
 pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: Unfreed) -> Result {
     let layout = inode.sb().data().layout();
     let mut device = PointerBuffers::new(inode);

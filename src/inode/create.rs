@@ -18,8 +18,9 @@ use kfs::misc::random_u32;
 /// Creates an inode with one link for an entry in the directory `dir`.
 ///
 /// `mode` includes the file type; `content` is what the inode holds in place of block pointers, or
-/// no pointers yet. The caller adds the entry; dropping the inode instead deletes it. Takes the lock
-/// of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free inode.
+/// no pointers yet. The caller adds the entry; dropping the inode instead deletes it. Takes the
+/// lock of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
+/// inode.
 pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<CreatedInode<RetryFs>> {
     let sb = dir.sb();
     let file_type = FileType::from_mode(mode).ok_or(EINVAL)?;

@@ -66,8 +66,8 @@ impl InodeData {
         self.flags.store(flags.0, ordering::Relaxed);
     }
 
-    /// Clears the flag of a directory with a hash index: it is about to be changed, and the index is
-    /// not maintained.
+    /// Clears the flag of a directory with a hash index: it is about to be changed, and the index
+    /// is not maintained.
     pub(crate) fn drop_index(&self) {
         let flags = self.flags();
         if flags.has(InodeFlags::INDEX) {

@@ -122,7 +122,8 @@ pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<
     })
 }
 
-/// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no room.
+/// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
+/// room.
 ///
 /// `EEXIST` when there is such an entry, `ENOSPC` without space for a new block.
 pub(crate) fn insert(
@@ -301,8 +302,8 @@ fn dt(file_type: FileType) -> u8 {
     }
 }
 
-/// Updates the inode after a change of its entries. For a `dirsync` directory, the VFS wrapper syncs
-/// it when the operation is done.
+/// Updates the inode after a change of its entries. For a `dirsync` directory, the VFS wrapper
+/// syncs it when the operation is done.
 fn changed(dir: &InodeLocked<Exclusive>) {
     dir.data().drop_index();
     dir.touch_cmtime();

@@ -2,7 +2,8 @@
 
 //! An inode in memory, and its way to the disk and back.
 //!
-//! * [`data`] is the filesystem's part of an inode in memory, [`table`] its slot in the inode table.
+//! * [`data`] is the filesystem's part of an inode in memory, [`table`] its slot in the inode
+//!   table.
 //! * [`read`], [`create`], [`write`], [`delete`] are its life cycle; in [`operations`] the floor
 //!   above gives it its operations tables.
 //! * [`errors`] reports what fails.

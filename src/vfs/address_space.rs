@@ -64,7 +64,8 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
 }
 
 /// Zeroes the tail of the block with byte `from`, from there on, in the page cache, and marks it
-/// dirty. Does nothing when `from` is block-aligned. A hole stays one: only a cached page is zeroed.
+/// dirty. Does nothing when `from` is block-aligned. A hole stays one: only a cached page is
+/// zeroed.
 ///
 /// Process context; may sleep. Takes a folio lock. Fails with the error of reading the block.
 pub(crate) fn zero_tail_of_block(inode: &InodeLocked<Exclusive>, from: u64) -> Result {

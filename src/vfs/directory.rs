@@ -44,8 +44,8 @@ fn add(
 }
 
 /// Checks the link count of `dir`, from which a subdirectory is about to be removed: its name, its
-/// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an inode
-/// that still has a name count as deleted.
+/// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an
+/// inode that still has a name count as deleted.
 fn check_links(dir: &Inode) -> fault::Result {
     let links = dir.nlink();
     if links < 3 {

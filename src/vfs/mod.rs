@@ -3,8 +3,8 @@
 //! What the VFS calls: one file for each operations table.
 //!
 //! Operations enter and leave the filesystem here. So it is here that those that change the volume
-//! check that it is writable, and that a [`Fault`](crate::volume::fault::Fault) becomes an errno and
-//! a line in the log.
+//! check that it is writable, and that a [`Fault`](crate::volume::fault::Fault) becomes an errno
+//! and a line in the log.
 //!
 //! * [`super_block`]: mounting, `super_operations`; [`sysfs`]: the counters of a mount.
 //! * [`directory`]: `inode_operations` and `file_operations` of directories.

@@ -158,7 +158,8 @@ impl FileSystem for RetryFs {
         reported(sb, volume.store_free_counts(false))?;
         match wait {
             true => reported(sb, volume.sync(sb)),
-            // Redirty buffers that could not be written, so that sync(2) submits them before it waits.
+            // Redirty buffers that could not be written, so that sync(2) submits them before it
+            // waits.
             false => {
                 volume.unwritten.try_again();
                 Ok(())

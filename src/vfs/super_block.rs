@@ -161,7 +161,7 @@ impl FileSystem for RetryFs {
             // Redirty buffers that could not be written, so that sync(2) submits them before it
             // waits.
             false => {
-                volume.unwritten.try_again();
+                volume.unwritten.redirty_failed();
                 Ok(())
             }
         }

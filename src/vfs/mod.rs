@@ -6,13 +6,13 @@
 //! check that it is writable, and that a [`Fault`](crate::volume::fault::Fault) becomes an errno
 //! and a line in the log.
 //!
-//! * [`super_block`]: mounting, `super_operations`; [`sysfs`]: the counters of a mount.
-//! * [`directory`]: `inode_operations` and `file_operations` of directories.
-//! * [`attributes`]: `inode_operations` of everything else.
-//! * [`file`] and [`fallocate`]: `file_operations` of regular files.
-//! * [`address_space`]: `address_space_operations`; [`direct_io`]: the filesystem under the worker.
-//! * [`export`]: `export_operations`.
-//! * [`tables`]: which of these an inode gets.
+//! * [`super_block`] has mounting and `super_operations`, [`sysfs`] the counters of a mount.
+//! * [`directory`] has `inode_operations` and `file_operations` of directories, [`attributes`]
+//!   `inode_operations` of everything else.
+//! * [`file`] and [`fallocate`] have `file_operations` of regular files.
+//! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
+//! * [`export`] has `export_operations`.
+//! * [`tables`] says which of these an inode gets.
 
 pub(crate) mod address_space;
 pub(crate) mod attributes;

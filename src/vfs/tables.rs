@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which operations tables an inode of a type gets.
+//! Which operations tables an inode gets, by its file type.
 
 use crate::ext2::inode::{Content, FileType};
 use crate::inode::operations::SetOperations;

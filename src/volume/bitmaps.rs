@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bitmaps and group descriptors in their buffers.
+//! Reading and writing bitmaps and group descriptors through the buffer cache.
 
 use crate::ext2::group::GROUP_DESCRIPTOR_SIZE;
 use crate::ext2::{Corrupt, Place};
@@ -12,7 +12,7 @@ use core::ops::Range;
 use kfs::block::buffer_head::BufferHead;
 
 impl Groups {
-    /// Copies the bitmap in `block` to [`Groups::bitmap`].
+    /// Reads the bitmap in `block` into [`Groups::bitmap`], and returns its buffer. May sleep.
     pub(super) fn read_bitmap(&mut self, sb: &SuperBlock, block: u32) -> Result<BufferHead> {
         sb.data().check_device(sb);
         let buffer = sb.bread(block.into())?;
@@ -20,7 +20,7 @@ impl Groups {
         Ok(buffer)
     }
 
-    /// Copies the range `changed` of [`Groups::bitmap`] back to its buffer.
+    /// Copies the bytes `changed` of [`Groups::bitmap`] back to its buffer, and marks that dirty.
     pub(super) fn write_bitmap(
         &self,
         volume: &Volume,
@@ -33,7 +33,7 @@ impl Groups {
         Ok(())
     }
 
-    /// Copies the counters of `group` to its descriptor.
+    /// Copies the counters of `group` to the buffer of its descriptor, and marks that dirty.
     pub(super) fn store_counts(&mut self, volume: &Volume, group: u32) -> Result {
         let no_group = || Corrupt::new(Place::Group(group), "no such group");
         let counts = self.counts.get(group as usize).ok_or_else(no_group)?;

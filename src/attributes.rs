@@ -7,7 +7,7 @@ use crate::file::zero_rest_of_block;
 use crate::{file_map, Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::{
     InodeOperations, Kstat, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
 };

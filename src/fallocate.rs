@@ -8,7 +8,7 @@ use crate::{InodeLocked, RetryFs};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::File;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 
 /// Makes a hole of the bytes in `range`, which is not empty, as far as the file has them. May sleep.
 ///

@@ -14,7 +14,7 @@ use kfs::fs::file::{File, FileOperations};
 use kfs::fs::generic_io::{
     __generic_file_write_iter, generic_file_read_iter, generic_write_checks,
 };
-use kfs::fs::inode_lock::{Exclusive, Mode};
+use kfs::fs::inode::lock::{Exclusive, Mode};
 use kfs::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use kfs::iov::IovIter;
 

@@ -19,7 +19,7 @@ use crate::{Inode, InodeLocked};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 
 /// A run of blocks of a file that lie on the volume in one piece.

@@ -21,9 +21,10 @@ use kernel::sync::{new_mutex, Mutex, SetOnce};
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::address_space::AddressSpaceOps;
 use kfs::fs::file::FileOps;
-use kfs::fs::inode_lock::Exclusive;
-use kfs::fs::inode_operations::InodeOps;
-use kfs::fs::new_inode::{self, Attributes, CreatedInode, Iget, InodeInit, NewInode};
+use kfs::fs::inode::init::{self, Attributes, InodeInit};
+use kfs::fs::inode::lock::Exclusive;
+use kfs::fs::inode::new::{CreatedInode, Iget, NewInode};
+use kfs::fs::inode_operations::table::InodeOps;
 use kfs::mm::nofs::nofs;
 use kfs::random::random_u32;
 use kfs::time::real_seconds;
@@ -206,8 +207,8 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
 }
 
 /// The flags that the VFS honours.
-fn vfs_flags(flags: InodeFlags) -> new_inode::InodeFlags {
-    new_inode::InodeFlags {
+fn vfs_flags(flags: InodeFlags) -> init::InodeFlags {
+    init::InodeFlags {
         sync: flags.has(InodeFlags::SYNC),
         append: flags.has(InodeFlags::APPEND),
         immutable: flags.has(InodeFlags::IMMUTABLE),

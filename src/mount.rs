@@ -16,8 +16,9 @@ use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use kfs::fs::file_system::FileSystem;
-use kfs::fs::fs_context::{Parameter, ParameterSpec};
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::file_system_data::FileSystemData;
+use kfs::fs::fs_parser::{Parameter, ParameterSpec};
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::super_block::{NewSuperBlock, Statfs};
 
 /// Reports a fault that no user waits for.
@@ -38,11 +39,14 @@ fn reported<T>(sb: &SuperBlock, result: fault::Result<T>) -> Result<T> {
     result.map_err(|fault| fault.report(sb))
 }
 
+impl FileSystemData for RetryFs {
+    type SuperData = Volume;
+    type InodeData = InodeData;
+}
+
 impl FileSystem for RetryFs {
     const NAME: &'static CStr = c"retryfs";
     const PARAMETERS: &'static [ParameterSpec] = options::PARAMETERS;
-    type SuperData = Volume;
-    type InodeData = InodeData;
     type Options = Given;
 
     fn inode_data() -> impl PinInit<InodeData, Error> {

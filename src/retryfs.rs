@@ -40,7 +40,7 @@ mod volume;
 
 use kernel::prelude::*;
 use kernel::InPlaceModule;
-use kfs::fs::file_system::Registration;
+use kfs::fs::registration::Registration;
 
 /// The filesystem type.
 pub(crate) struct RetryFs;
@@ -50,7 +50,7 @@ type Inode = kfs::fs::inode::Inode<RetryFs>;
 /// A mounted retryfs.
 type SuperBlock = kfs::fs::super_block::SuperBlock<RetryFs>;
 /// An inode of retryfs whose lock is held in mode `M`.
-type InodeLocked<M> = kfs::fs::inode_lock::InodeLocked<RetryFs, M>;
+type InodeLocked<M> = kfs::fs::inode::lock::InodeLocked<RetryFs, M>;
 
 module! {
     type: Module,

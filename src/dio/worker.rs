@@ -20,7 +20,7 @@ use core::ops::Deref;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, EndedBio, Op, BIO_MAX_VECS};
-use kfs::fs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
+use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::fs::kiocb::{AsyncKiocb, Io, Iocb, IocbMut, Kiocb, Queued};
 use kfs::iov::IovIter;
 use kfs::trace;

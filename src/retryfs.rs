@@ -63,7 +63,7 @@ mod volume;
 use crate::types::RetryFs;
 use kernel::prelude::*;
 use kernel::InPlaceModule;
-use kfs::fs::file_system::Registration;
+use kfs::fs::registration::Registration;
 
 module! {
     type: Module,

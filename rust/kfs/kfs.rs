@@ -34,6 +34,7 @@ pub mod block;
 pub mod cred;
 pub mod fs;
 pub mod iov;
+pub(crate) mod kobject;
 pub mod mm;
 pub mod panic;
 pub mod random;

@@ -11,7 +11,7 @@ use super::request::Request;
 use super::state::BioList;
 use kernel::prelude::*;
 use kfs::block::bio::{EndedBio, Op};
-use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Iocb, IocbMut};
 use kfs::trace;
 

@@ -5,8 +5,8 @@
 use super::dio::Retry;
 use super::mount::Mount;
 use kernel::prelude::*;
+use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode};
 use kfs::fs::inode::Inode;
-use kfs::fs::inode_lock::{Exclusive, InodeLocked, Mode};
 use kfs::fs::super_block::SuperBlock;
 
 /// The result of a look-up in the block map: a run of blocks of a file.

@@ -31,7 +31,7 @@ use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
-use kfs::fs::inode_lock::{Exclusive, InodeLocked, Shared};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use kfs::fs::kiocb::Iocb;
 use kfs::iov::IovIter;
 use kfs::task::task_io_account_write;

@@ -17,7 +17,7 @@ use super::step::{Entry, Step};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Op, BIO_MAX_VECS};
-use kfs::fs::inode_lock::{InodeLocked, Mode};
+use kfs::fs::inode::lock::{InodeLocked, Mode};
 use kfs::fs::kiocb::Kiocb;
 use kfs::iov::IovIter;
 

@@ -13,7 +13,7 @@ use super::worker::{direct_io_worker, Lock, Submission};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{BioArc, Op, BIO_MAX_VECS};
-use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::IovIter;
 

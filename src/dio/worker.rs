@@ -20,7 +20,7 @@ use super::state;
 use super::step::{Entry, Step};
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
-use kfs::fs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
+use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::fs::kiocb::IocbMut;
 use kfs::iov::IovIter;
 use kfs::trace;

@@ -14,7 +14,7 @@ use kfs::block::bio::Op;
 use kfs::fs::generic_io::{
     direct_write_fallback, generic_file_direct_write, kiocb_modified, FallbackError,
 };
-use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::IovIter;
 use kfs::trace;

@@ -19,7 +19,7 @@ use crate::volume::fault::{Fault, Result};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 
 /// A run of blocks of a file that are contiguous on the volume.

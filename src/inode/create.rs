@@ -12,7 +12,7 @@ use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
-use kfs::fs::new_inode::CreatedInode;
+use kfs::fs::inode::new::CreatedInode;
 use kfs::random::random_u32;
 
 /// Creates an inode with one link for an entry in the directory `dir`.

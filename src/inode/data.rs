@@ -12,8 +12,8 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, Mutex, SetOnce};
 use kfs::block::buffer_head::BufferHead;
-use kfs::fs::inode_lock::Exclusive;
-use kfs::fs::new_inode;
+use kfs::fs::inode::init;
+use kfs::fs::inode::lock::Exclusive;
 
 /// The filesystem's part of an inode in memory, beside `struct inode`.
 #[pin_data]
@@ -121,8 +121,8 @@ pub(crate) fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
 }
 
 /// The flags that the VFS acts on, as `S_*` flags.
-pub(super) fn vfs_flags(flags: InodeFlags) -> new_inode::InodeFlags {
-    new_inode::InodeFlags {
+pub(super) fn vfs_flags(flags: InodeFlags) -> init::InodeFlags {
+    init::InodeFlags {
         sync: flags.has(InodeFlags::SYNC),
         append: flags.has(InodeFlags::APPEND),
         immutable: flags.has(InodeFlags::IMMUTABLE),

@@ -11,7 +11,7 @@ use crate::volume::fault::Result;
 use crate::volume::{blocks, inode_numbers};
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 use kfs::time::real_seconds;
 

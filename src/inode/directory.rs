@@ -21,7 +21,7 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::file::DirContext;
-use kfs::fs::inode_lock::{Exclusive, Mode, Shared};
+use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
 use kfs::task::{cond_resched, fatal_signal_pending};
 
 /// A copy of a directory block.

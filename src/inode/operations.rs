@@ -5,7 +5,7 @@
 use crate::ext2::inode::{Content, FileType};
 use crate::types::RetryFs;
 use kernel::prelude::*;
-use kfs::fs::new_inode::InodeInit;
+use kfs::fs::inode::init::InodeInit;
 
 /// Sets operations tables. Implemented for [`RetryFs`] in [`crate::vfs`]: the operations call into
 /// this floor, which therefore cannot name them.

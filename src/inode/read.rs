@@ -13,7 +13,8 @@ use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::ordering;
-use kfs::fs::new_inode::{Attributes, Iget, InodeInit, NewInode};
+use kfs::fs::inode::init::{Attributes, InodeInit};
+use kfs::fs::inode::new::{Iget, NewInode};
 
 /// Returns the inode `ino`, to which a directory entry refers, from the inode cache or the volume.
 ///

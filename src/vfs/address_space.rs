@@ -9,7 +9,7 @@ use crate::inode::errors::{log, reported};
 use crate::types::{Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
 use kfs::fs::address_space::{AddressSpaceOperations, Mapped};
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::IovIter;
 

@@ -9,7 +9,7 @@ use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::vfs::address_space::zero_tail_of_block;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::{
     InodeOperations, Kstat, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
 };

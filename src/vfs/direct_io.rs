@@ -11,7 +11,7 @@ use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
 use kernel::prelude::*;
 use kfs::block::bio::BioArc;
-use kfs::fs::inode_lock::{Exclusive, Mode};
+use kfs::fs::inode::lock::{Exclusive, Mode};
 use kfs::fs::kiocb::KiocbOwner;
 
 impl KiocbOwner for RetryFs {

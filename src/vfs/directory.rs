@@ -15,9 +15,9 @@ use crate::volume::fault::{self, Fault};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kfs::fs::file::{DirContext, DirectoryOperations};
-use kfs::fs::inode_lock::{Exclusive, Shared};
+use kfs::fs::inode::lock::{Exclusive, Shared};
+use kfs::fs::inode::new::CreatedInode;
 use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
-use kfs::fs::new_inode::CreatedInode;
 
 /// The `inode_operations` and `file_operations` of directories.
 pub(crate) struct Directory;

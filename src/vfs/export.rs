@@ -13,7 +13,7 @@ use crate::volume::fault::{Fault, Result as FaultResult};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kfs::fs::export::ExportOperations;
-use kfs::fs::inode_lock::Shared;
+use kfs::fs::inode::lock::Shared;
 
 impl ExportOperations for RetryFs {
     fn get_inode(sb: &SuperBlock, ino: u64, generation: u32) -> Result<ARef<Inode>> {

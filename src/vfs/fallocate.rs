@@ -9,7 +9,7 @@ use crate::vfs::address_space::FileAddressSpace;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::File;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 
 /// Punches a hole: `range` is in bytes and not empty; what is beyond EOF is ignored.
 ///

@@ -23,8 +23,9 @@ use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, SetOnce};
 use kfs::fs::file_system::FileSystem;
-use kfs::fs::fs_context::{Parameter, ParameterSpec};
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::file_system_data::FileSystemData;
+use kfs::fs::fs_parser::{Parameter, ParameterSpec};
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::super_block::Statfs;
 use kfs::sysfs::Directory;
 
@@ -46,11 +47,14 @@ impl Deref for SbInfo {
     }
 }
 
+impl FileSystemData for RetryFs {
+    type SuperData = SbInfo;
+    type InodeData = InodeData;
+}
+
 impl FileSystem for RetryFs {
     const NAME: &'static CStr = c"retryfs";
     const PARAMETERS: &'static [ParameterSpec] = options::PARAMETERS;
-    type SuperData = SbInfo;
-    type InodeData = InodeData;
     type Options = ParsedOptions;
 
     fn inode_data() -> impl PinInit<InodeData, Error> {

@@ -12,8 +12,8 @@ use crate::vfs::file::RegularFile;
 use kernel::prelude::*;
 use kfs::fs::address_space::AddressSpaceOps;
 use kfs::fs::file::FileOps;
-use kfs::fs::inode_operations::InodeOps;
-use kfs::fs::new_inode::InodeInit;
+use kfs::fs::inode::init::InodeInit;
+use kfs::fs::inode_operations::table::InodeOps;
 
 impl SetOperations for RetryFs {
     fn set_operations(

@@ -6,7 +6,7 @@ use crate::ext2::superblock::{OnError, Superblock};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
-use kfs::fs::fs_context::{Parameter, ParameterSpec};
+use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 
 const ERRORS: u8 = 0;
 const RESUID: u8 = 1;

@@ -10,12 +10,11 @@
 //! [`include/linux/mpage.h`](srctree/include/linux/mpage.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::{loff, Inode};
-use crate::fs::inode_lock::{Exclusive, InodeLocked};
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::iov::IovIter;
-use crate::mm::page_cache::PageCache;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
@@ -59,20 +58,20 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
 }
 
 /// An address space operations table for inodes of `F`.
-pub struct AddressSpaceOps<F: FileSystem>(
+pub struct AddressSpaceOps<F: FileSystemData>(
     &'static bindings::address_space_operations,
     PhantomData<F>,
 );
 
-impl<F: FileSystem> Clone for AddressSpaceOps<F> {
+impl<F: FileSystemData> Clone for AddressSpaceOps<F> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F: FileSystem> Copy for AddressSpaceOps<F> {}
+impl<F: FileSystemData> Copy for AddressSpaceOps<F> {}
 
-impl<F: FileSystem> AddressSpaceOps<F> {
+impl<F: FileSystemData> AddressSpaceOps<F> {
     /// The table of the operations `T`.
     pub const fn new<T: AddressSpaceOperations<F>>() -> Self
     where
@@ -103,7 +102,7 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         }
         // With the lock held nobody frees the block; somebody may add it, in writing back its page.
         if T::get_block(self, block, 1, false)?.is_none() {
-            let folio = PageCache::of(self).lock_folio(bytes.start);
+            let folio = self.page_cache().lock_folio(bytes.start);
             if let (Some(folio), false) = (folio, cfg!(mutant = "kfs-hole-page-kept")) {
                 folio.zero(&bytes);
             }

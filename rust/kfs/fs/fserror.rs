@@ -10,7 +10,7 @@
 //! C header: [`include/linux/fserror.h`](srctree/include/linux/fserror.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
 use crate::fs::super_block::SuperBlock;
 use core::ops::Range;
@@ -19,7 +19,7 @@ use kernel::prelude::*;
 use kernel::sync::rcu;
 
 /// Reports an error of the kind `what` in the bytes `range` of a file. Does not sleep.
-pub(crate) fn report_inode<F: FileSystem>(
+pub(crate) fn report_inode<F: FileSystemData>(
     inode: &Inode<F>,
     what: bindings::fserror_type,
     range: Range<u64>,
@@ -39,7 +39,7 @@ pub(crate) fn report_inode<F: FileSystem>(
     };
 }
 
-impl<F: FileSystem> SuperBlock<F> {
+impl<F: FileSystemData> SuperBlock<F> {
     /// Tells who listens (fanotify) of an error in metadata: in those of the inode `ino`, or else in
     /// those of the whole filesystem. An inode that is not in memory, or is being made, read or
     /// freed, may not be named in the report. Does not sleep, and may be called with any lock held.

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use crate::fs::writeback_errors::WritebackErrors;
 use crate::iov::IovIter;

@@ -2,40 +2,43 @@
 
 //! Inodes.
 //!
-//! An inode in memory is an object of the slab cache of its [`Registration`] that holds the data
+//! An inode in memory is an object of the slab cache of its [`Registration`](crate::fs::registration::Registration) that holds the data
 //! of the filesystem beside the `struct inode`. Its life, and the types that stand for it:
 //!
-//! * [`Iget::New`](crate::fs::new_inode::Iget::New) / [`NewInode`](crate::fs::new_inode::NewInode): found
+//! * [`Iget::New`](new::Iget::New) / [`NewInode`](new::NewInode): found
 //!   nowhere in memory and hashed, to be read from the device by the one who asked first; everybody
 //!   else waits. Dropping it makes the look-up fail.
-//! * [`Unhashed`](crate::fs::new_inode::Unhashed): a new inode without a number, then
-//!   [`CreatedInode`](crate::fs::new_inode::CreatedInode): hashed and about to be linked into a
+//! * [`Unhashed`](new::Unhashed): a new inode without a number, then
+//!   [`CreatedInode`](new::CreatedInode): hashed and about to be linked into a
 //!   directory. Dropping it takes the inode back, with its number and its blocks.
 //! * [`Inode`], referenced by [`ARef`](kernel::sync::aref::ARef): complete, may be used by everybody.
 //! * Evicted: after the last reference, when there is no link left or memory is needed. See
-//!   [`evict_inode`].
+//!   [`life::evict_inode`].
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+pub mod init;
+pub(crate) mod life;
+pub mod lock;
+pub mod new;
+pub mod tables;
+mod truncate;
+
 use crate::bindings;
 use crate::block::buffer_head::BufferHead;
-use crate::fs::file_system::{FileSystem, Registration};
-use crate::fs::inode_lock::{Exclusive, InodeLocked};
-use crate::fs::super_block::{self, SuperBlock};
-use crate::fs::writeback_errors::WritebackErrors;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::super_block::SuperBlock;
 use crate::mm::page_cache::PageCache;
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
-use core::ops::Range;
 use core::ptr::{self, NonNull};
-use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::sync::aref::AlwaysRefCounted;
 use kernel::types::Opaque;
 
 /// What the slab cache holds.
 #[repr(C)]
-struct InodeObject<F: FileSystem> {
+struct InodeObject<F: FileSystemData> {
     data: MaybeUninit<F::InodeData>,
     /// Dirty buffers of the block map, to be written by fsync.
     metadata_bhs: Opaque<bindings::mapping_metadata_bhs>,
@@ -49,16 +52,16 @@ struct InodeObject<F: FileSystem> {
 /// The inode is the field `inode` of an `InodeObject<F>` whose other fields are initialised, and
 /// its super block is a [`SuperBlock`] of `F`.
 #[repr(transparent)]
-pub struct Inode<F: FileSystem>(Opaque<bindings::inode>, PhantomData<F>);
+pub struct Inode<F: FileSystemData>(Opaque<bindings::inode>, PhantomData<F>);
 
 // SAFETY: An inode may be used and released by any thread.
-unsafe impl<F: FileSystem> Send for Inode<F> {}
+unsafe impl<F: FileSystemData> Send for Inode<F> {}
 // SAFETY: The methods only read fields that are constant or tolerate races, or call functions
 // that lock for themselves; what needs a lock is in `InodeLocked` or `InodeInit`.
-unsafe impl<F: FileSystem> Sync for Inode<F> {}
+unsafe impl<F: FileSystemData> Sync for Inode<F> {}
 
 // SAFETY: `ihold` and `iput` count references, and the inode exists while there is one.
-unsafe impl<F: FileSystem> AlwaysRefCounted for Inode<F> {
+unsafe impl<F: FileSystemData> AlwaysRefCounted for Inode<F> {
     fn inc_ref(&self) {
         // SAFETY: A shared reference shows that there is a reference already.
         unsafe { bindings::ihold(self.as_ptr()) };
@@ -89,7 +92,7 @@ macro_rules! mode_is {
     };
 }
 
-impl<F: FileSystem> Inode<F> {
+impl<F: FileSystemData> Inode<F> {
     /// # Safety
     ///
     /// `inode` must satisfy the type invariants and stay valid for `'a`.
@@ -125,7 +128,15 @@ impl<F: FileSystem> Inode<F> {
 
     /// The super block that the inode belongs to.
     pub fn sb(&self) -> &SuperBlock<F> {
-        super_block::of_inode(self)
+        // SAFETY: By the type invariant the super block is one of `F`; the inode keeps it.
+        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+    }
+
+    /// The page cache of the file.
+    pub(crate) fn page_cache(&self) -> PageCache<'_> {
+        // SAFETY: The mapping of an inode is valid as long as the inode. The address space operations
+        // of `F` are those of buffer heads.
+        unsafe { PageCache::from_raw((*self.as_ptr()).i_mapping) }
     }
 
     /// The number of the inode.
@@ -243,7 +254,7 @@ impl<F: FileSystem> Inode<F> {
         unsafe { bindings::inode_sub_bytes(self.as_ptr(), bytes as i64) };
     }
 
-    /// Marks the inode dirty: [`FileSystem::write_inode`] will be called for it.
+    /// Marks the inode dirty: `FileSystem::write_inode` will be called for it.
     pub fn mark_inode_dirty(&self) {
         // SAFETY: The inode is valid.
         unsafe { bindings::mark_inode_dirty(self.as_ptr()) };
@@ -299,244 +310,5 @@ impl<F: FileSystem> Inode<F> {
     /// Whether both are the same inode.
     pub fn is(&self, other: &Self) -> bool {
         ptr::eq(self, other)
-    }
-}
-
-impl<F: FileSystem> InodeLocked<F, Exclusive> {
-    /// Waits until no direct I/O on the file is in flight. With the lock held, none can begin.
-    pub fn dio_wait(&self) {
-        // SAFETY: The inode is valid.
-        unsafe { bindings::inode_dio_wait(self.as_ptr()) };
-    }
-
-    /// Sets the size of the file to `size` bytes and drops the pages behind it from the page
-    /// cache; then runs `free`, which frees the blocks behind `size`.
-    ///
-    /// No page can be brought in until `free` has returned.
-    pub fn truncate_setsize(&self, size: u64, free: impl FnOnce() -> Result) -> Result {
-        // SAFETY: The inode is valid; the invalidate lock is taken and given back here.
-        unsafe {
-            let mapping = (*self.as_ptr()).i_mapping;
-            bindings::filemap_invalidate_lock(mapping);
-            bindings::truncate_setsize(self.as_ptr(), loff(size));
-            let result = free();
-            bindings::filemap_invalidate_unlock(mapping);
-            result
-        }
-    }
-
-    /// Drops what the page cache has of the bytes from `start` to `end` of the file, written or not,
-    /// which are whole blocks; then runs `free`, which frees the blocks with them, and returns what
-    /// that does.
-    ///
-    /// No page can be brought in until `free` has returned, and no page that has other blocks beside
-    /// can be written back: `free` runs with the locks of these held.
-    pub fn truncate_pagecache_range<R>(&self, start: u64, end: u64, free: impl FnOnce() -> R) -> R {
-        let range = loff(start)..loff(end);
-        let cache = PageCache::of(self);
-        // SAFETY: The inode is valid; the invalidate lock is taken here. The end is inclusive.
-        unsafe {
-            bindings::filemap_invalidate_lock((*self.as_ptr()).i_mapping);
-            if !range.is_empty() {
-                bindings::truncate_pagecache_range(self.as_ptr(), range.start, range.end - 1);
-            }
-        }
-        // A store through a mapping makes all blocks of a page dirty, and writing it back looks up
-        // where they are: not between now and then.
-        let is_edge = |pos: i64| pos & (PAGE_SIZE as i64 - 1) != 0 && !range.is_empty();
-        let first = is_edge(range.start)
-            .then(|| cache.lock_folio(range.start))
-            .flatten();
-        let is_first = |pos| first.as_ref().is_some_and(|f| f.range().contains(&pos));
-        let last = (is_edge(range.end) && !is_first(range.end))
-            .then(|| cache.lock_folio(range.end))
-            .flatten();
-        for folio in [&first, &last].into_iter().flatten() {
-            folio.drop_blocks(&range);
-        }
-        let result = free();
-        drop((first, last));
-        // SAFETY: The lock was taken above.
-        unsafe { bindings::filemap_invalidate_unlock((*self.as_ptr()).i_mapping) };
-        result
-    }
-
-    /// Writes what the page cache has of the bytes in `range` to the device, and waits for it. Fails
-    /// too if something else of the file could not be written meanwhile. May sleep.
-    pub fn write_and_wait_range(&self, range: Range<u64>) -> Result {
-        let errors = WritebackErrors::watch(self);
-        let bytes = loff(range.start)..loff(range.end);
-        PageCache::of(self)
-            .write_and_wait(&bytes)
-            .and(errors.check())
-    }
-
-    /// Drops pages of the page cache from `size` bytes on. The size of the file does not change.
-    pub fn truncate_pagecache(&self, size: u64) {
-        // SAFETY: The inode is valid.
-        unsafe { bindings::truncate_pagecache(self.as_ptr(), loff(size)) };
-    }
-}
-
-/// Makes the slab cache for the inodes of `F`.
-pub(crate) fn create_cache<F: FileSystem>() -> Result<*mut bindings::kmem_cache> {
-    let mut args = bindings::kmem_cache_args {
-        align: core::mem::align_of::<InodeObject<F>>() as c_uint,
-        // The target of a fast symbolic link is in there, and readlink(2) copies it to the user.
-        useroffset: offset_of!(InodeObject<F>, data) as c_uint,
-        usersize: size_of::<F::InodeData>() as c_uint,
-        ctor: Some(init_once::<F>),
-        // SAFETY: All zeroes is a valid value: integers and an optional function pointer.
-        ..unsafe { core::mem::zeroed() }
-    };
-    // SAFETY: The name is static; `args` is only used during the call.
-    let cache = unsafe {
-        bindings::__kmem_cache_create_args(
-            F::NAME.as_char_ptr(),
-            size_of::<InodeObject<F>>() as c_uint,
-            &mut args,
-            (bindings::SLAB_RECLAIM_ACCOUNT | bindings::SLAB_ACCOUNT) as bindings::slab_flags_t,
-        )
-    };
-    if cache.is_null() {
-        return Err(ENOMEM);
-    }
-    Ok(cache)
-}
-
-/// # Safety
-///
-/// Called by the slab allocator for a new object of the cache of `F`.
-unsafe extern "C" fn init_once<F: FileSystem>(object: *mut c_void) {
-    // SAFETY: `object` has room for an `InodeObject<F>`, and is not shared yet.
-    unsafe {
-        let object = object.cast::<InodeObject<F>>();
-        bindings::inode_init_once(Opaque::cast_into(&raw const (*object).inode));
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `alloc_inode` of a super block of `F`.
-pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
-    sb: *mut bindings::super_block,
-) -> *mut bindings::inode {
-    // SAFETY: The super block is of a type registered for `F`.
-    let object = unsafe {
-        bindings::kmem_cache_alloc_lru_noprof(
-            Registration::<F>::inode_cache(sb),
-            &raw mut (*sb).s_inode_lru,
-            bindings::GFP_KERNEL,
-        )
-    };
-    let object = object.cast::<InodeObject<F>>();
-    if object.is_null() {
-        return ptr::null_mut();
-    }
-    // SAFETY: The object is new and does not move until it is freed.
-    unsafe {
-        let data = (&raw mut (*object).data).cast::<F::InodeData>();
-        if pin_init::raw_try_init(data, F::inode_data()).is_err() {
-            bindings::kfree(object.cast());
-            return ptr::null_mut();
-        }
-        let inode: *mut bindings::inode = Opaque::cast_into(&raw const (*object).inode);
-        bindings::mmb_init(
-            Opaque::cast_into(&raw const (*object).metadata_bhs),
-            &raw mut (*inode).i_data,
-        );
-        inode
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `free_inode`, an RCU grace period after the inode was evicted.
-pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::inode) {
-    // SAFETY: The inode came from `alloc_inode`, and nobody uses it any more. The super block may
-    // be gone, and with it the way to the cache: `kfree` finds that by itself.
-    unsafe {
-        let object = Inode::<F>::from_raw(inode).object();
-        (*object).data.assume_init_drop();
-        bindings::kfree(object.cast());
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `write_inode`.
-///
-/// The VFS takes the inode for clean from here on, whatever is returned, and only a sync that calls
-/// this itself tells of an error. So the error is kept with the mapping for the next fsync, and the
-/// inode is dirty again: want of memory passes, and a device that fails may be well again.
-pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
-    inode: *mut bindings::inode,
-    _wbc: *mut bindings::writeback_control,
-) -> c_int {
-    // SAFETY: The VFS passes a valid inode of this filesystem.
-    let this = unsafe { Inode::<F>::from_raw(inode) };
-    match F::write_inode(this) {
-        Ok(()) => {
-            // SAFETY: The operations have `sync_inode_metadata`, which this flag asks for.
-            unsafe { bindings::set_inode_metadata_writeback(inode) };
-            0
-        }
-        Err(error) => {
-            if !cfg!(mutant = "kfs-inode-error-lost") {
-                PageCache::of(this).set_error(error);
-            }
-            let may_pass = error == ENOMEM || error == EIO;
-            if may_pass && !cfg!(mutant = "kfs-inode-not-retried") {
-                this.mark_inode_dirty();
-            }
-            error.to_errno()
-        }
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `sync_inode_metadata`.
-pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
-    inode: *mut bindings::inode,
-    _wbc: *mut bindings::writeback_control,
-) -> c_int {
-    // SAFETY: The VFS passes a valid inode of this filesystem.
-    let inode = unsafe { Inode::<F>::from_raw(inode) };
-    match inode
-        .sync_buffers()
-        .and_then(|()| F::sync_inode_metadata(inode))
-    {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
-/// Takes an inode out of memory; without links also from the device.
-///
-/// # Safety
-///
-/// Called by the VFS as `evict_inode`: nobody else can reach the inode.
-pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings::inode) {
-    // SAFETY: The inode is valid, and nobody else uses it. The order is that of the VFS: pages,
-    // then the blocks, the buffers of the block map, `clear_inode`, and only then the number,
-    // which somebody else can have at once.
-    unsafe {
-        let this = InodeLocked::<F, Exclusive>::from_raw(inode);
-        let delete = this.nlink() == 0 && !bindings::is_bad_inode(inode);
-        bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
-        if delete {
-            bindings::sb_start_intwrite((*inode).i_sb);
-            F::delete_inode(this);
-        } else {
-            // An error is kept in the address space, and in the log.
-            let _ = this.sync_buffers();
-        }
-        bindings::mmb_invalidate(this.metadata_bhs());
-        bindings::clear_inode(inode);
-        if delete {
-            F::free_inode(this);
-            bindings::sb_end_intwrite((*inode).i_sb);
-        }
     }
 }

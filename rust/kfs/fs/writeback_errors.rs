@@ -5,8 +5,8 @@
 //! C header: [`include/linux/errseq.h`](srctree/include/linux/errseq.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
-use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use core::ffi::c_int;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -17,14 +17,14 @@ use kernel::prelude::*;
 /// that may be anybody who reads or syncs another part of the file meanwhile. The error sequence of
 /// the mapping is not cleared. While it is watched it is marked as seen, as an error that nobody
 /// has seen would hide the next one; in the end that is undone.
-pub(crate) struct WritebackErrors<'a, F: FileSystem> {
+pub(crate) struct WritebackErrors<'a, F: FileSystemData> {
     locked: &'a InodeLocked<F, Exclusive>,
     since: bindings::errseq_t,
     /// The error that nobody had seen before, negative, or 0.
     unseen: c_int,
 }
 
-impl<'a, F: FileSystem> WritebackErrors<'a, F> {
+impl<'a, F: FileSystemData> WritebackErrors<'a, F> {
     /// Watches from now on. The lock is there because two who watch at a time could each take
     /// back the mark of the other.
     pub(crate) fn watch(locked: &'a InodeLocked<F, Exclusive>) -> Self {
@@ -53,7 +53,7 @@ impl<'a, F: FileSystem> WritebackErrors<'a, F> {
     }
 }
 
-impl<F: FileSystem> Drop for WritebackErrors<'_, F> {
+impl<F: FileSystemData> Drop for WritebackErrors<'_, F> {
     fn drop(&mut self) {
         let kept = self.unseen != 0 && self.check().is_ok();
         if kept && !cfg!(mutant = "kfs-error-forgotten") {

@@ -5,8 +5,6 @@
 //! C header: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
-use crate::fs::inode::Inode;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
@@ -15,18 +13,25 @@ use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
 
 /// The page cache of a file.
-pub(crate) struct PageCache<'a, F: FileSystem> {
-    inode: &'a Inode<F>,
-}
+///
+/// # Invariants
+///
+/// The mapping is that of an inode, and valid for `'a`; the private data of its folios, if they have
+/// any, are buffers.
+pub(crate) struct PageCache<'a>(NonNull<bindings::address_space>, PhantomData<&'a ()>);
 
-impl<'a, F: FileSystem> PageCache<'a, F> {
-    pub(crate) fn of(inode: &'a Inode<F>) -> Self {
-        PageCache { inode }
+impl<'a> PageCache<'a> {
+    /// # Safety
+    ///
+    /// `mapping` must satisfy the type invariants.
+    pub(crate) unsafe fn from_raw(mapping: *mut bindings::address_space) -> Self {
+        // INVARIANT: By the requirement.
+        // SAFETY: What is valid is not null.
+        PageCache(unsafe { NonNull::new_unchecked(mapping) }, PhantomData)
     }
 
     fn mapping(&self) -> *mut bindings::address_space {
-        // SAFETY: The inode is valid.
-        unsafe { (*self.inode.as_ptr()).i_mapping }
+        self.0.as_ptr()
     }
 
     /// Whether there is no page. That may change at any time.
@@ -48,7 +53,7 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
     }
 
     /// Locks the page with the byte at `pos`, if it is there. May sleep.
-    pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a, F>> {
+    pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
         // SAFETY: The mapping of an inode is valid.
         let folio =
             unsafe { bindings::filemap_lock_folio(self.mapping(), (pos >> PAGE_SHIFT) as usize) };
@@ -103,14 +108,11 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
 ///
 /// # Invariants
 ///
-/// The folio is in the page cache of a file of `F`, whose private data are buffers; the value owns a
-/// reference to it and its lock.
-pub(crate) struct LockedFolio<'a, F: FileSystem>(
-    NonNull<bindings::folio>,
-    PhantomData<&'a Inode<F>>,
-);
+/// The folio is in a [`PageCache`] that satisfies the invariants; the value owns a reference to it
+/// and its lock.
+pub(crate) struct LockedFolio<'a>(NonNull<bindings::folio>, PhantomData<PageCache<'a>>);
 
-impl<F: FileSystem> LockedFolio<'_, F> {
+impl LockedFolio<'_> {
     /// The bytes of the file that are in it.
     pub(crate) fn range(&self) -> Range<i64> {
         let folio = self.0.as_ptr();
@@ -152,7 +154,7 @@ impl<F: FileSystem> LockedFolio<'_, F> {
     }
 }
 
-impl<F: FileSystem> Drop for LockedFolio<'_, F> {
+impl Drop for LockedFolio<'_> {
     fn drop(&mut self) {
         let folio = self.0.as_ptr();
         // SAFETY: By the type invariant; this is the end of the lock and of the reference.

@@ -74,7 +74,7 @@ unpack() {
 	say "with: $*"
 }
 
-# inside ROOT COMMAND...: a program of these packages, with their libraries.
+# inside ROOT COMMAND...: a program of these packages, with their libraries, for 15 minutes at most.
 inside() {
 	local root=$tmp/$1
 	shift
@@ -83,7 +83,7 @@ inside() {
 		shift
 		mount --bind /dev "$root/dev"
 		mount -t proc proc "$root/proc"
-		exec env -i PATH=/usr/sbin:/usr/bin LC_ALL=C TMPDIR=/tmp chroot "$root" "$@"' sh "$root" "$@"
+		exec env -i PATH=/usr/sbin:/usr/bin LC_ALL=C TMPDIR=/tmp timeout -k 5 900 chroot "$root" "$@"' sh "$root" "$@"
 }
 
 # unpack_guest PACKAGE[=VERSION]...: QEMU in $tmp/qemu; Debian's kernel and these packages in $tmp/guest.
@@ -91,17 +91,17 @@ unpack_guest() {
 	local applet
 	unpack qemu "qemu-system-x86=$qemu_version"
 	unpack guest "linux-binary-$kernel_release=$kernel_version" "linux-modules-$kernel_release=$kernel_version" \
-		busybox-static dash kmod "$@"
-	inside guest depmod $kernel_release
+		busybox-static dash kmod liblzma5 "$@"
+	inside guest depmod $kernel_release || die "depmod failed"
 	for applet in $("$tmp/guest/usr/bin/busybox" --list); do
 		[ -e "$tmp/guest/usr/bin/$applet" ] || [ -e "$tmp/guest/usr/sbin/$applet" ] ||
 			ln -s busybox "$tmp/guest/usr/bin/$applet"
 	done
 }
 
-# guest MODULE...: boot that with these modules and a disk /dev/vda of 400 MiB, run the script on
-# standard input (as dash does, in which programs of packages come before busybox), and print what it
-# prints. The first command that fails ends it.
+# guest MODULE...: boot that with these modules and a disk /dev/vda of 400 MiB, and run the script on
+# standard input, which ends with the first command that fails. What it prints is left in $tmp/said.
+# (By dash, as the shell of busybox takes its own programs before those of packages.)
 guest() {
 	local guest=$tmp/guest io=$tmp/qemu/tmp m
 	rm -rf "$guest/modules"
@@ -119,8 +119,7 @@ guest() {
 		mount -t devtmpfs dev /dev
 		mount -t proc proc /proc
 		mount -t sysfs sys /sys
-		dash -e /load
-		dash -eu /script < /dev/null > /dev/hvc0 2>&1
+		dash -e /load && dash -eu /script < /dev/null > /dev/hvc0 2>&1
 		echo "status $?" > /dev/hvc0
 		poweroff -f
 	END
@@ -142,5 +141,16 @@ guest() {
 		tail "$io/console" >&2
 		die "the guest did not come to its end"
 	fi
-	sed '$d' "$tmp/said"
+	sed -i '$d' "$tmp/said"
+}
+
+# expect_said: the same as expect for what the guest printed, with what was seen on standard input.
+expect_said() {
+	local wanted said
+	exec 3< "$tmp/said"
+	while read -r wanted; do
+		IFS= read -r said <&3 || said=
+		expect "${wanted%%: *}" "${wanted#*: }" "${said#"${wanted%%: *}: "}"
+	done
+	! IFS= read -r said <&3 || die "CHANGED: more was said: $said"
 }

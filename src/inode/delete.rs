@@ -18,8 +18,8 @@ use kfs::mm::nofs::nofs;
 /// Frees the blocks of an inode without links, and marks it deleted in the inode table.
 ///
 /// Called at eviction. Takes the lock of the block map, that of the blocks of extended attributes
-/// and that of the groups; may sleep. The first error is returned; the inode is then an orphan,
-/// which e2fsck frees.
+/// and that of the groups; may sleep. Returns the first error, after the rest has been tried: what
+/// could not be freed leaks until e2fsck.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     if inode.sb().data().is_stopped() {
         // e2fsck, which has to run anyway, frees the orphan.

@@ -7,6 +7,7 @@ use crate::inode::block_map;
 use crate::inode::data::ino32;
 use crate::inode::write::store;
 use crate::types::{Inode, InodeLocked};
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::{blocks, inode_numbers};
 use kernel::prelude::*;
@@ -64,8 +65,7 @@ fn release_attributes(inode: &Inode) -> Result {
                 )
             }
             xattr::Release::Keep(changed) => {
-                let start = changed.start;
-                buffer.write(start, header.get(changed).unwrap_or_default())?;
+                copy_back(&buffer, 0, &header, changed)?;
                 sb.data().mark_buffer_dirty(&buffer);
                 Ok(())
             }

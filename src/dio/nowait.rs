@@ -6,9 +6,10 @@
 //! it would complete as a short read or write, which its caller need not expect. On `EAGAIN` the
 //! caller makes the request again where it may block (io_uring: in a worker thread).
 //!
-//! It would block on: a contended lock; a block of pointers that is not in memory; dirty pages to be
-//! written back first; and all that makes a submitter wait: a hole, an extend, `O_DSYNC`. A range of
-//! several extents takes several bios, of which the device may refuse one when others are in flight.
+//! It would block on: a contended lock; a block of pointers that is not in memory; dirty pages to
+//! be written back first; and all that makes a submitter wait: a hole, an extend, `O_DSYNC`. A
+//! range of several extents takes several bios, of which the device may refuse one when others are
+//! in flight.
 
 use super::counters::Counters;
 use super::extent::{self, BlockBits};

@@ -7,6 +7,7 @@ use crate::inode::block_map;
 use crate::inode::data::ino32;
 use crate::inode::write::store;
 use crate::types::{Inode, InodeLocked};
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::{blocks, inode_numbers};
 use kernel::prelude::*;
@@ -18,8 +19,8 @@ use kfs::time::real_seconds;
 /// Frees the blocks of an inode without links, and marks it deleted in the inode table.
 ///
 /// Called at eviction. Takes the lock of the block map, that of the blocks of extended attributes
-/// and that of the groups; may sleep. The first error is returned; the inode is then an orphan,
-/// which e2fsck frees.
+/// and that of the groups; may sleep. Returns the first error, after the rest has been tried: what
+/// could not be freed leaks until e2fsck.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     if inode.sb().data().is_stopped() {
         // e2fsck, which has to run anyway, frees the orphan.
@@ -64,8 +65,7 @@ fn release_attributes(inode: &Inode) -> Result {
                 )
             }
             xattr::Release::Keep(changed) => {
-                let start = changed.start;
-                buffer.write(start, header.get(changed).unwrap_or_default())?;
+                copy_back(&buffer, 0, &header, changed)?;
                 sb.data().mark_buffer_dirty(&buffer);
                 Ok(())
             }

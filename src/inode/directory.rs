@@ -16,6 +16,7 @@ use crate::ext2::{Corrupt, Place};
 use crate::inode::block_map;
 use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::types::{Inode, InodeLocked};
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -54,9 +55,7 @@ impl Block {
 
     /// Copies the range of bytes that was changed back, and marks the buffer dirty.
     fn write(&self, dir: &Inode, changed: Range<usize>) -> Result {
-        let start = changed.start;
-        let bytes = self.bytes.get(changed).unwrap_or_default();
-        self.buffer.write(start, bytes)?;
+        copy_back(&self.buffer, 0, &self.bytes, changed)?;
         mark_buffer_dirty(dir, &self.buffer);
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::ext2::superblock;
 use crate::inode::data::{file_type, ino32};
 use crate::inode::table::read_table;
 use crate::types::{Inode, SuperBlock};
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use kernel::sync::atomic::ordering;
 use kfs::mm::nofs::nofs;
@@ -64,8 +65,7 @@ pub(crate) fn store(inode: &Inode) -> Result {
     buffer.read(offset, bytes)?;
     let new = data.new.load(ordering::Relaxed);
     let changed = stored.store(ino, bytes, new)?;
-    let start = changed.start;
-    buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+    copy_back(&buffer, offset, bytes, changed)?;
     if new && !mutant!("inode-rest-kept") {
         let mut done = known;
         while done < inode_size {

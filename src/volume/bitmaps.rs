@@ -5,6 +5,7 @@
 use crate::ext2::group::GROUP_DESCRIPTOR_SIZE;
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use crate::volume::state::Volume;
@@ -27,8 +28,7 @@ impl Groups {
         buffer: &BufferHead,
         changed: Range<usize>,
     ) -> Result {
-        let start = changed.start;
-        buffer.write(start, self.bitmap.get(changed).unwrap_or_default())?;
+        copy_back(buffer, 0, &self.bitmap, changed)?;
         volume.mark_buffer_dirty(buffer);
         Ok(())
     }
@@ -43,8 +43,7 @@ impl Groups {
         let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
         buffer.read(offset, &mut bytes)?;
         let changed = counts.store(group, &mut bytes)?;
-        let start = changed.start;
-        buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+        copy_back(buffer, offset, &bytes, changed)?;
         volume.mark_buffer_dirty(buffer);
         Ok(())
     }

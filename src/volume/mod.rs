@@ -7,6 +7,7 @@
 //!   volume clean.
 //! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
+//! * [`copy_back`] puts what was changed in a copy back into its buffer.
 //! * [`options`] are the mount options.
 //!
 //! Nothing here knows an inode in memory: the allocators work on numbers.
@@ -14,6 +15,7 @@
 pub(crate) mod bitmaps;
 pub(crate) mod blocks;
 pub(crate) mod clean;
+pub(crate) mod copy_back;
 pub(crate) mod errors;
 pub(crate) mod fault;
 pub(crate) mod groups;

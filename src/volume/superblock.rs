@@ -5,6 +5,7 @@
 use crate::ext2::superblock::{MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
 use crate::ext2::Corrupt;
 use crate::types::NewSuperBlock;
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -57,7 +58,5 @@ pub(super) fn change(
     buffer.read(offset, &mut bytes)?;
     // The format has 32 bits.
     let changed = change(&mut bytes, real_seconds() as u32)?;
-    let start = changed.start;
-    buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
-    Ok(())
+    copy_back(buffer, offset, &bytes, changed)
 }

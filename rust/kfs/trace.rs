@@ -30,7 +30,8 @@ macro_rules! trace_points {
                     )
                 };
                 if on {
-                    // SAFETY: The inode is valid; the other arguments are numbers.
+                    // SAFETY: By the invariants of `Inode` it is valid; the other arguments are
+                    // numbers.
                     unsafe { crate::bindings::$call(inode.as_ptr(), $($arg),*) };
                 }
             }

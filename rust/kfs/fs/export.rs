@@ -2,10 +2,10 @@
 
 //! `struct export_operations`: inodes by their handles.
 //!
-//! A handle is the number and the generation of an inode, and perhaps those of its parent directory.
-//! It is for name_to_handle_at(2) and open_by_handle_at(2), for NFS, and for fanotify(7), which names
-//! inodes by their handles. What comes back in one may have been made up, or be of an inode that is
-//! long gone.
+//! A handle is the number and the generation of an inode, and perhaps those of its parent
+//! directory. It is for name_to_handle_at(2) and open_by_handle_at(2), for NFS, and for
+//! fanotify(7), which names inodes by their handles. What comes back in one may have been made up,
+//! or be of an inode that is long gone.
 //!
 //! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
 

@@ -77,8 +77,8 @@ impl<F: FileSystemData> File<F> {
 
 /// The operations on an open regular file. They may sleep, and no inode lock is held.
 pub trait FileOperations<F: KiocbOwner> {
-    /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If not,
-    /// the VFS refuses such requests.
+    /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If
+    /// not, the VFS refuses such requests.
     const NOWAIT: bool;
 
     /// Reads from the file.
@@ -90,10 +90,10 @@ pub trait FileOperations<F: KiocbOwner> {
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
     ///
-    /// This is `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`. All its other modes
-    /// are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to, can be
-    /// changed in the middle, and its volume is not frozen meanwhile; the range ends within the
-    /// largest file there can be.
+    /// This is `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`. All its other
+    /// modes are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to,
+    /// can be changed in the middle, and its volume is not frozen meanwhile; the range ends within
+    /// the largest file there can be.
     fn punch_hole(file: &File<F>, range: Range<u64>) -> Result;
 }
 

@@ -2,8 +2,8 @@
 
 //! File system types: what a filesystem module registers.
 //!
-//! A [`Registration`](crate::fs::registration::Registration) owns a `struct file_system_type` and the slab cache of the inodes of that
-//! type. The VFS calls back through [`FileSystem`]:
+//! A [`Registration`](crate::fs::registration::Registration) owns a `struct file_system_type` and
+//! the slab cache of the inodes of that type. The VFS calls back through [`FileSystem`]:
 //!
 //! 1. `mount(2)` or `fsopen(2)` creates a context with `F::Options::default()`; every option is
 //!    given to [`FileSystem::parse_param`] (see [`crate::fs::fs_context`]).
@@ -75,12 +75,12 @@ pub trait FileSystem: FileSystemData {
     /// these to be on the device when `wait` is set.
     fn sync_fs(sb: &SuperBlock<Self>, wait: bool) -> Result;
 
-    /// Makes the device look as after an umount: somebody will copy it. Nobody writes to the mount,
-    /// which is writable, and everything dirty has been written before. May sleep. After an error the
+    /// Makes the device look as after an umount, for a snapshot. The mount is writable, but writers
+    /// are blocked, and everything dirty has been written back. May sleep. After an error the
     /// mount is not frozen.
     fn freeze_fs(sb: &SuperBlock<Self>) -> Result;
 
-    /// Takes [`FileSystem::freeze_fs`] back, before anybody writes to the mount again. May sleep.
+    /// Takes [`FileSystem::freeze_fs`] back, before writers are let in again. May sleep.
     /// After an error the mount stays frozen.
     fn unfreeze_fs(sb: &SuperBlock<Self>) -> Result;
 

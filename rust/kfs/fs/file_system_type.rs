@@ -67,8 +67,8 @@ impl FileSystemType {
     /// `sb` must point to a super block that is valid for `'a` and whose type was registered by a
     /// [`Registration`](crate::fs::registration::Registration).
     pub(crate) unsafe fn of<'a>(sb: *mut bindings::super_block) -> &'a Self {
-        // SAFETY: By the requirement, `s_type` is the field `fs_type` of such a value, which outlives
-        // its super blocks because each of them holds a reference to the module.
+        // SAFETY: By the requirement, `s_type` is the field `fs_type` of such a value, which
+        // outlives its super blocks because each of them holds a reference to the module.
         unsafe { &*kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs_type) }
     }
 

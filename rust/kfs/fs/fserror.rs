@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors of a filesystem, for who watches it: `FAN_FS_ERROR` of fanotify(7).
+//! Reports of filesystem errors to fanotify(7): `FAN_FS_ERROR`.
 //!
-//! Nothing here sleeps or waits for memory. The kernel has a reserve for reports, which is filled up
-//! again by a work item that drops references to inodes, and so may free blocks; who reports may
+//! Nothing here sleeps or waits for memory. The kernel has a reserve for reports, which is filled
+//! up again by a work item that drops references to inodes, and so may free blocks; the caller may
 //! hold the locks that this takes, and must make progress when memory is short. A report for which
 //! there is no memory is lost, and the kernel says so in its log.
 //!
@@ -25,7 +25,8 @@ pub(crate) fn report_inode<F: FileSystemData>(
     range: Range<u64>,
     error: Error,
 ) {
-    // SAFETY: The inode is valid, and belongs to that super block. The error is negative.
+    // SAFETY: By the invariants of `Inode` it is valid, and belongs to that super block. The error
+    // is negative.
     unsafe {
         bindings::fserror_report(
             inode.sb().as_ptr(),
@@ -40,9 +41,9 @@ pub(crate) fn report_inode<F: FileSystemData>(
 }
 
 impl<F: FileSystemData> SuperBlock<F> {
-    /// Tells who listens (fanotify) of an error in metadata: in those of the inode `ino`, or else in
-    /// those of the whole filesystem. An inode that is not in memory, or is being made, read or
-    /// freed, may not be named in the report. Does not sleep, and may be called with any lock held.
+    /// Reports an error in metadata to fanotify: in those of the inode `ino`, or else in those of
+    /// the whole filesystem. An inode that is not in memory, or is being made, read or freed, may
+    /// not be named in the report. Does not sleep, and may be called with any lock held.
     ///
     /// While the filesystem is being mounted or unmounted nobody listens.
     pub fn report_metadata_error(&self, ino: Option<u64>, error: Error) {

@@ -2,18 +2,19 @@
 
 //! Inodes.
 //!
-//! An inode in memory is an object of the slab cache of its [`Registration`](crate::fs::registration::Registration) that holds the data
-//! of the filesystem beside the `struct inode`. Its life, and the types that stand for it:
+//! An inode in memory is an object of the slab cache of its
+//! [`Registration`](crate::fs::registration::Registration) that holds the data of the filesystem
+//! beside the `struct inode`. Its life, and the types that stand for it:
 //!
-//! * [`Iget::New`](new::Iget::New) / [`NewInode`](new::NewInode): found
-//!   nowhere in memory and hashed, to be read from the device by the one who asked first; everybody
-//!   else waits. Dropping it makes the look-up fail.
+//! * [`Iget::New`](new::Iget::New) / [`NewInode`](new::NewInode): not
+//!   in the inode cache, and hashed now, to be read from the device by the first look-up; others
+//!   wait. Dropping it makes them fail.
 //! * [`Unhashed`](new::Unhashed): a new inode without a number, then
 //!   [`CreatedInode`](new::CreatedInode): hashed and about to be linked into a
 //!   directory. Dropping it takes the inode back, with its number and its blocks.
-//! * [`Inode`], referenced by [`ARef`](kernel::sync::aref::ARef): complete, may be used by everybody.
-//! * Evicted: after the last reference, when there is no link left or memory is needed. See
-//!   [`life::evict_inode`].
+//! * [`Inode`], referenced by [`ARef`](kernel::sync::aref::ARef): complete.
+//! * Evicted: after the last reference was dropped, if there is no link left or by memory reclaim.
+//!   See [`life::evict_inode`].
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -63,7 +64,8 @@ unsafe impl<F: FileSystemData> Sync for Inode<F> {}
 // SAFETY: `ihold` and `iput` count references, and the inode exists while there is one.
 unsafe impl<F: FileSystemData> AlwaysRefCounted for Inode<F> {
     fn inc_ref(&self) {
-        // SAFETY: A shared reference shows that there is a reference already.
+        // SAFETY: By the type invariant the inode is valid; a shared reference shows that there is
+        // a reference already.
         unsafe { bindings::ihold(self.as_ptr()) };
     }
 
@@ -134,8 +136,8 @@ impl<F: FileSystemData> Inode<F> {
 
     /// The page cache of the file.
     pub(crate) fn page_cache(&self) -> PageCache<'_> {
-        // SAFETY: The mapping of an inode is valid as long as the inode. The address space operations
-        // of `F` are those of buffer heads.
+        // SAFETY: The mapping of an inode is valid as long as the inode. The address space
+        // operations of `F` are those of buffer heads.
         unsafe { PageCache::from_raw((*self.as_ptr()).i_mapping) }
     }
 
@@ -160,7 +162,7 @@ impl<F: FileSystemData> Inode<F> {
         is_lnk = S_IFLNK;
     }
 
-    /// Whether nothing may be written to the file but at its end, or nothing at all.
+    /// Whether the file is append-only or immutable.
     pub fn is_append_or_immutable(&self) -> bool {
         // SAFETY: May change at any time; a volatile read takes one of the values.
         let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_flags) };
@@ -169,13 +171,13 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Owner, as a number of the initial user namespace.
     pub fn uid(&self) -> u32 {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::i_uid_read(self.as_ptr()) }
     }
 
     /// Group, as a number of the initial user namespace.
     pub fn gid(&self) -> u32 {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::i_gid_read(self.as_ptr()) }
     }
 
@@ -185,9 +187,10 @@ impl<F: FileSystemData> Inode<F> {
         unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).__bindgen_anon_1.i_nlink) }
     }
 
-    /// Size of the file in bytes, as it is at the moment.
+    /// i_size in bytes. May change at any time, unless the inode lock is held.
     pub fn i_size_read(&self) -> u64 {
-        // SAFETY: The inode is valid; the function tolerates concurrent writers.
+        // SAFETY: By the type invariant the inode is valid; the function tolerates concurrent
+        // writers.
         unsafe { bindings::i_size_read(self.as_ptr()) as u64 }
     }
 
@@ -217,7 +220,8 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Access, modification and change time, in seconds since 1970.
     pub fn times(&self) -> (i64, i64, i64) {
-        // SAFETY: The inode is valid. Times may be torn, as they may be for C code.
+        // SAFETY: By the type invariant the inode is valid. Times may be torn, as they may be for C
+        // code.
         unsafe {
             (
                 bindings::inode_get_atime_sec(self.as_ptr()),
@@ -229,13 +233,13 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Sets the change time to now.
     pub fn touch_ctime(&self) {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_set_ctime_current(self.as_ptr()) };
     }
 
     /// Sets the modification and the change time to now.
     pub fn touch_cmtime(&self) {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe {
             let now = bindings::inode_set_ctime_current(self.as_ptr());
             bindings::inode_set_mtime_to_ts(self.as_ptr(), now);
@@ -244,26 +248,27 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Adds `bytes` to the space that the file occupies.
     pub fn add_bytes(&self, bytes: u64) {
-        // SAFETY: The inode is valid; the function takes `i_lock`.
+        // SAFETY: By the type invariant the inode is valid; the function takes `i_lock`.
         unsafe { bindings::inode_add_bytes(self.as_ptr(), bytes as i64) };
     }
 
     /// Takes `bytes` from the space that the file occupies.
     pub fn sub_bytes(&self, bytes: u64) {
-        // SAFETY: The inode is valid; the function takes `i_lock`.
+        // SAFETY: By the type invariant the inode is valid; the function takes `i_lock`.
         unsafe { bindings::inode_sub_bytes(self.as_ptr(), bytes as i64) };
     }
 
     /// Marks the inode dirty: `FileSystem::write_inode` will be called for it.
     pub fn mark_inode_dirty(&self) {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::mark_inode_dirty(self.as_ptr()) };
     }
 
     /// Adds a link and marks the inode dirty. The lock of the directory that gets the link has to
     /// be held, or the inode is still new.
     pub fn inc_link_count(&self) {
-        // SAFETY: The inode is valid; the count is only ever wrong, not unsound, without a lock.
+        // SAFETY: By the type invariant the inode is valid; the count is only ever wrong, not
+        // unsound, without a lock.
         unsafe { bindings::inode_inc_link_count(self.as_ptr()) };
     }
 
@@ -274,21 +279,21 @@ impl<F: FileSystemData> Inode<F> {
         if self.nlink() == 0 {
             return;
         }
-        // SAFETY: The inode is valid, and the count is not zero.
+        // SAFETY: By the type invariant the inode is valid, and the count is not zero.
         unsafe { bindings::inode_dec_link_count(self.as_ptr()) };
     }
 
     /// Whether changes of the inode have to be on the device before the operation returns
     /// (`O_SYNC`-like mount option or attribute; for a directory also `dirsync`).
     pub fn needs_sync(&self) -> bool {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_needs_sync(self.as_ptr()) != 0 }
     }
 
     /// Writes the inode and the buffers marked by [`Inode::mark_buffer_dirty`] to the device and
-    /// waits for them.
+    /// waits for them. May sleep.
     pub fn sync_metadata(&self) -> Result {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         kernel::error::to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
     }
 
@@ -296,14 +301,16 @@ impl<F: FileSystemData> Inode<F> {
     /// inode will write it. May sleep.
     pub fn mark_buffer_dirty(&self, bh: &BufferHead) {
         bh.mark_dirty_by(|bh| {
-            // SAFETY: Both are valid; the list in the inode is emptied before the inode is freed.
+            // SAFETY: By the invariants of both types they are valid; the list in the inode is
+            // emptied before the inode is freed.
             unsafe { bindings::mmb_mark_buffer_dirty(bh, self.metadata_bhs()) }
         });
     }
 
-    /// Writes the buffers of [`Inode::mark_buffer_dirty`] to the device and waits for them.
+    /// Writes the buffers of [`Inode::mark_buffer_dirty`] to the device and waits for them. May
+    /// sleep.
     pub fn sync_buffers(&self) -> Result {
-        // SAFETY: The list is valid as long as the inode.
+        // SAFETY: By the type invariant the list is initialised, and valid as long as the inode.
         kernel::error::to_result(unsafe { bindings::mmb_sync(self.metadata_bhs()) })
     }
 

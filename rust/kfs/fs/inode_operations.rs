@@ -6,8 +6,8 @@
 //! the names of its dentries stable; so the methods get the locked directory and the name, and no
 //! dentry. What an operation made is tied to the dentry here, after the method has returned.
 //!
-//! Here, too, the directories are brought to the device if that is asked for (`dirsync`). When the
-//! device fails then, the caller is told, but what was done stays done: the name and the inode agree.
+//! Here, too, the directories are brought to the device if that is asked for (`dirsync`). When
+//! that fails, the operation returns the error, but is not undone: the name and the inode agree.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 

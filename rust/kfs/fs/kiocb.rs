@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! I/O control blocks: one read or write request on its way through the kernel.
+//! I/O control blocks: one read or write request in flight.
 //!
 //! A kiocb belongs to the code that works on it, and there is a type for each way to own one:
 //!
 //! * [`Kiocb`]: the request is being handled by a call of `read_iter`, `write_iter` or `direct_IO`.
 //!   The call ends with a result, and with that the caller gets the kiocb back.
-//! * [`AsyncKiocb`]: the call has ended, or is about to end, with `-EIOCBQUEUED`. Whoever owns the
-//!   value owes the caller a call of `ki_complete` and makes it with [`AsyncKiocb::complete`].
+//! * [`AsyncKiocb`]: the call has ended, or is about to end, with `-EIOCBQUEUED`. The owner of
+//!   the value owes the caller a call of `ki_complete` and makes it with [`AsyncKiocb::complete`].
 //!   Dropping the value completes the request with `EIO`, so that no request is ever lost.
 //!
 //! A call can only end with `-EIOCBQUEUED` by returning a [`Queued`], and the only way to get one
@@ -23,9 +23,9 @@
 //!
 //! The kiocb holds the file, and that holds the inode and the mount. And it lends memory: pages of
 //! an iterator that are not pinned are there until the request is answered, and no longer. A bio
-//! with such memory is counted as lent by the kiocb until it has come back; a request that is answered
-//! before, or a kiocb that is forgotten, stops the kernel: the memory would be used after it is
-//! gone.
+//! with such memory is counted as lent by the kiocb until it has come back; a request that is
+//! answered before, or a kiocb that is forgotten, stops the kernel: the memory would be used after
+//! it is gone.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 

@@ -23,8 +23,9 @@ use kernel::types::Opaque;
 ///
 /// # Invariants
 ///
-/// The type of the super block was registered by a [`Registration`](crate::fs::registration::Registration) of `F`, and
-/// `s_fs_info` owns the `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned.
+/// The type of the super block was registered by a
+/// [`Registration`](crate::fs::registration::Registration) of `F`, and `s_fs_info` owns the
+/// `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned.
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystemData>(Opaque<bindings::super_block>, PhantomData<F>);
 
@@ -67,8 +68,8 @@ impl<F: FileSystemData> SuperBlock<F> {
         flags & bindings::SB_RDONLY != 0
     }
 
-    /// Whether there are inodes without a name that somebody still uses: when the device is copied
-    /// now, nobody will free them in the copy.
+    /// Whether there are inodes that are unlinked but open: in a snapshot of the device they would
+    /// never be freed. May change at any time, unless the mount is frozen.
     pub fn has_unlinked_inodes(&self) -> bool {
         // SAFETY: The super block is valid. The count may change at any time; a volatile read takes
         // one of the values.
@@ -89,7 +90,7 @@ impl<F: FileSystemData> SuperBlock<F> {
 
     /// The device number, which stands for the mount in `fsid`.
     pub fn dev_id(&self) -> u64 {
-        // SAFETY: The device of a block filesystem is open while it is mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         u64::from(unsafe { (*(*self.as_ptr()).s_bdev).bd_dev })
     }
 
@@ -98,16 +99,17 @@ impl<F: FileSystemData> SuperBlock<F> {
         device_size(self.as_ptr())
     }
 
-    /// Reads the block with the number `block`.
+    /// Returns the buffer of `block` (in units of the block size) with its content, read from the
+    /// device if it is not cached.
     ///
     /// May sleep. `EIO` when the device fails or has no such block.
     pub fn bread(&self, block: u64) -> Result<BufferHead> {
         bread(self.as_ptr(), block)
     }
 
-    /// Returns the buffer of `block` if it has been read, and is still in memory. Does not wait.
+    /// Returns the buffer of `block` if it is cached and uptodate. Does not sleep.
     pub fn find_get_block(&self, block: u64) -> Option<BufferHead> {
-        // SAFETY: The super block and its device are valid while mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block)) }
             .filter(BufferHead::is_uptodate)
     }
@@ -116,20 +118,21 @@ impl<F: FileSystemData> SuperBlock<F> {
     ///
     /// May sleep. `ENOMEM` when there is no memory, or no such block.
     pub fn getblk(&self, block: u64) -> Result<BufferHead> {
-        // SAFETY: The super block and its device are valid while mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_ptr(), block)) }.ok_or(ENOMEM)
     }
 
-    /// Drops what the buffer cache knows about `count` blocks from `block` on.
+    /// Cleans the buffers that the buffer cache has of `count` blocks from `block` on, and waits
+    /// for those under writeback. May sleep.
     ///
     /// Called for blocks that become file data: otherwise an old dirty buffer of theirs could be
     /// written over the new data.
     pub fn clean_bdev_aliases(&self, block: u64, count: u64) {
-        // SAFETY: The device of a block filesystem is open while it is mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { bindings::clean_bdev_aliases((*self.as_ptr()).s_bdev, block, count) };
     }
 
-    /// Has `syncfs(2)` fail with `error` once for each who has a file of the mount open.
+    /// Records `error`: `syncfs(2)` fails with it once for each open file of the mount.
     pub fn set_wb_err(&self, error: Error) {
         // SAFETY: The super block is valid; the function takes a negative error number.
         unsafe { bindings::errseq_set(&raw mut (*self.as_ptr()).s_wb_err, error.to_errno()) };
@@ -179,7 +182,7 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// Sets the block size to the smallest that the device can do, but at least `size` bytes, and
     /// returns it. `EINVAL` when there is none.
     pub fn min_blocksize(&mut self, size: u32) -> Result<u32> {
-        // SAFETY: The super block is valid and its device is open.
+        // SAFETY: A super block that is being filled is valid, and its device is open.
         match unsafe { bindings::sb_min_blocksize(self.sb, size as c_int) } {
             0 => Err(EINVAL),
             size => Ok(size as u32),
@@ -190,7 +193,7 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     ///
     /// Buffers read before must be gone: the buffer cache is emptied.
     pub fn set_blocksize(&mut self, size: u32) -> Result {
-        // SAFETY: The super block is valid and its device is open.
+        // SAFETY: A super block that is being filled is valid, and its device is open.
         match unsafe { bindings::sb_set_blocksize(self.sb, size as c_int) } {
             0 => Err(EINVAL),
             _ => Ok(()),
@@ -232,12 +235,12 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
 }
 
 fn device_size(sb: *mut bindings::super_block) -> u64 {
-    // SAFETY: Callers have a valid super block whose device is open.
+    // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
     unsafe { bindings::bdev_nr_bytes((*sb).s_bdev) as u64 }
 }
 
 fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
-    // SAFETY: Callers have a valid super block whose device is open.
+    // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
     let buffer = unsafe { BufferHead::from_owned(bindings::sb_getblk(sb, block)) }.ok_or(EIO)?;
     buffer.fill()?;
     Ok(buffer)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether writing back pages of a file has failed, whoever else is told.
+//! Errors of writeback of a file, without taking them from `fsync` or from other observers.
 //!
 //! C header: [`include/linux/errseq.h`](srctree/include/linux/errseq.h)
 
@@ -13,10 +13,10 @@ use kernel::prelude::*;
 
 /// Watches the writeback errors of a file, from [`WritebackErrors::watch`] until dropped.
 ///
-/// `filemap_write_and_wait_range` looks at flags of the mapping, which the first who looks clears:
-/// that may be anybody who reads or syncs another part of the file meanwhile. The error sequence of
-/// the mapping is not cleared. While it is watched it is marked as seen, as an error that nobody
-/// has seen would hide the next one; in the end that is undone.
+/// `filemap_write_and_wait_range` looks at flags of the mapping (`AS_EIO`), which the first to look
+/// clears: that may be a read or a sync of another part of the file meanwhile. The error sequence
+/// of the mapping is not cleared. While it is watched it is marked as seen, as an unseen error
+/// would hide the next one; in the end that is undone.
 pub(crate) struct WritebackErrors<'a, F: FileSystemData> {
     locked: &'a InodeLocked<F, Exclusive>,
     since: bindings::errseq_t,
@@ -25,8 +25,8 @@ pub(crate) struct WritebackErrors<'a, F: FileSystemData> {
 }
 
 impl<'a, F: FileSystemData> WritebackErrors<'a, F> {
-    /// Watches from now on. The lock is there because two who watch at a time could each take
-    /// back the mark of the other.
+    /// Watches from now on. The inode lock has to be held because two observers at a time could
+    /// each undo the mark of the other. Does not sleep.
     pub(crate) fn watch(locked: &'a InodeLocked<F, Exclusive>) -> Self {
         let mut errors = WritebackErrors {
             locked,
@@ -48,7 +48,7 @@ impl<'a, F: FileSystemData> WritebackErrors<'a, F> {
     }
 
     fn wb_err(&self) -> *mut bindings::errseq_t {
-        // SAFETY: The inode is valid, and so is its mapping as long.
+        // SAFETY: By the invariants of `Inode` it is valid, and so is its mapping as long.
         unsafe { &raw mut (*(*self.locked.as_ptr()).i_mapping).wb_err }
     }
 }

@@ -74,8 +74,8 @@ impl<F: FileSystemData> InodeInit<F> {
         self.as_ptr()
     }
 
-    /// Whether the inode has no type yet, or that of `mode`. It gets one once: what the VFS keeps in
-    /// the inode, and how it frees that, depends on it.
+    /// Whether the inode has no type yet, or that of `mode`. It gets one once: what the VFS keeps
+    /// in the inode, and how it frees that, depends on it.
     fn check_type(&self, mode: u16) -> Result {
         let (old, new) = (file_type(self.mode()), file_type(mode));
         if old != 0 && old != new {

@@ -56,7 +56,7 @@ unsafe extern "C" fn init_once<F: FileSystem>(object: *mut c_void) {
 pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
     sb: *mut bindings::super_block,
 ) -> *mut bindings::inode {
-    // SAFETY: The super block is of a type registered for `F`.
+    // SAFETY: By the requirement the super block is of a type registered for `F`.
     let object = unsafe {
         bindings::kmem_cache_alloc_lru_noprof(
             FileSystemType::of(sb).inode_cache(),
@@ -86,7 +86,8 @@ pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
 
 /// # Safety
 ///
-/// Called by the VFS as `free_inode`, an RCU grace period after the inode was evicted.
+/// Called by the VFS as `free_inode` of an inode of `F`, an RCU grace period after the inode was
+/// evicted.
 pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::inode) {
     // SAFETY: The inode came from `alloc_inode`, and nobody uses it any more. The super block may
     // be gone, and with it the way to the cache: `kfree` finds that by itself.
@@ -99,16 +100,16 @@ pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::
 
 /// # Safety
 ///
-/// Called by the VFS as `write_inode`.
+/// Called by the VFS as `write_inode` of an inode of `F`.
 ///
 /// The VFS takes the inode for clean from here on, whatever is returned, and only a sync that calls
-/// this itself tells of an error. So the error is kept with the mapping for the next fsync, and the
-/// inode is dirty again: want of memory passes, and a device that fails may be well again.
+/// this itself returns the error. So the error is recorded in the mapping for the next fsync, and
+/// the inode is marked dirty again if the error may be transient (`ENOMEM`, `EIO`).
 pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
     inode: *mut bindings::inode,
     _wbc: *mut bindings::writeback_control,
 ) -> c_int {
-    // SAFETY: The VFS passes a valid inode of this filesystem.
+    // SAFETY: By the requirement the inode is valid and of `F`.
     let this = unsafe { Inode::<F>::from_raw(inode) };
     match F::write_inode(this) {
         Ok(()) => {
@@ -131,12 +132,12 @@ pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
 
 /// # Safety
 ///
-/// Called by the VFS as `sync_inode_metadata`.
+/// Called by the VFS as `sync_inode_metadata` of an inode of `F`.
 pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
     inode: *mut bindings::inode,
     _wbc: *mut bindings::writeback_control,
 ) -> c_int {
-    // SAFETY: The VFS passes a valid inode of this filesystem.
+    // SAFETY: By the requirement the inode is valid and of `F`.
     let inode = unsafe { Inode::<F>::from_raw(inode) };
     match inode
         .sync_buffers()
@@ -147,15 +148,15 @@ pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
     }
 }
 
-/// Takes an inode out of memory; without links also from the device.
+/// Evicts an inode from memory; without links it is deleted from the device too.
 ///
 /// # Safety
 ///
-/// Called by the VFS as `evict_inode`: nobody else can reach the inode.
+/// Called by the VFS as `evict_inode` of an inode of `F`: nobody else can reach the inode.
 pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings::inode) {
-    // SAFETY: The inode is valid, and nobody else uses it. The order is that of the VFS: pages,
-    // then the blocks, the buffers of the block map, `clear_inode`, and only then the number,
-    // which somebody else can have at once.
+    // SAFETY: By the requirement the inode is valid, and nobody else uses it. The order is that of
+    // the VFS: pages, then the blocks, the buffers of the block map, `clear_inode`, and only then
+    // the number, which can be allocated again at once.
     unsafe {
         let this = InodeLocked::<F, Exclusive>::from_raw(inode);
         let delete = this.nlink() == 0 && !bindings::is_bad_inode(inode);

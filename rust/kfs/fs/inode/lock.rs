@@ -81,7 +81,7 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         // SAFETY: The lock is held, and is held again when this returns.
         unsafe { bindings::inode_unlock(self.as_ptr()) };
         let result = f();
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_lock(self.as_ptr()) };
         result
     }
@@ -117,7 +117,7 @@ pub struct InodeGuard<'a, F: FileSystemData, M: Mode> {
 impl<F: FileSystemData> Inode<F> {
     /// Takes the inode lock for writing. May sleep.
     pub fn lock(&self) -> InodeGuard<'_, F, Exclusive> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_lock(self.as_ptr()) };
         // INVARIANT: Just taken.
         InodeGuard {
@@ -129,7 +129,7 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Takes the inode lock for writing if that does not need waiting.
     pub fn try_lock(&self) -> Option<InodeGuard<'_, F, Exclusive>> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         if unsafe { bindings::inode_trylock(self.as_ptr()) } == 0 {
             return None;
         }
@@ -143,7 +143,7 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Takes the inode lock for reading if that does not need waiting.
     pub fn try_lock_shared(&self) -> Option<InodeGuard<'_, F, Shared>> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         if unsafe { bindings::inode_trylock_shared(self.as_ptr()) } == 0 {
             return None;
         }
@@ -157,7 +157,7 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Takes the inode lock for reading. May sleep.
     pub fn lock_shared(&self) -> InodeGuard<'_, F, Shared> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_lock_shared(self.as_ptr()) };
         // INVARIANT: Just taken.
         InodeGuard {

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes that are being made: read from the device, or new there.
+//! Inodes that are `I_NEW`: being read from the device, or being created.
 //!
-//! While an inode is new (`I_NEW`), only its maker uses it, and others wait for it. There is a type
+//! While an inode is `I_NEW`, only its maker uses it, and look-ups wait. There is a type
 //! for each way to own one: [`NewInode`] to be read, [`Unhashed`] without a number yet,
-//! [`CreatedInode`] with one and without a name. What has to be set before anybody sees the inode is
-//! set through [`InodeInit`], which they all give out.
+//! [`CreatedInode`] with one and without a name. What has to be set before the inode can be
+//! seen is set through [`InodeInit`], to which they all dereference:
+//!
+//! ```ignore
+//! match sb.iget_locked(ino)? {
+//!     Iget::Found(inode) => Ok(inode),
+//!     Iget::New(inode) => {
+//!         // An error from here on drops `inode`, and fails the look-ups that wait for it.
+//!         inode.set_attributes(&read(sb, ino)?)?;
+//!         inode.set_directory(IOPS, FOPS)?;
+//!         Ok(inode.unlock_new_inode())
+//!     }
+//! }
+//! ```
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -28,18 +40,19 @@ pub enum Iget<F: FileSystemData> {
 }
 
 impl<F: FileSystemData> SuperBlock<F> {
-    /// Looks up the inode `ino` in memory, or makes a new one to be read from the device.
+    /// Looks up the inode `ino` in the inode cache, or makes a new one to be read from the device.
+    /// May sleep, also for another task that reads the inode. `ENOMEM`.
     pub fn iget_locked(&self, ino: u64) -> Result<Iget<F>> {
         iget_locked(self, ino)
     }
 
-    /// Makes a new inode without a number.
+    /// Makes a new inode without a number. May sleep. `ENOMEM`.
     pub fn new_inode(&self) -> Result<Unhashed<F>> {
         new_inode(self)
     }
 }
 
-/// A hashed inode to be read from the device. When dropped, whoever waits for it gets an error.
+/// A hashed inode to be read from the device. When dropped, tasks that wait for it get an error.
 ///
 /// # Invariants
 ///
@@ -47,7 +60,7 @@ impl<F: FileSystemData> SuperBlock<F> {
 pub struct NewInode<F: FileSystemData>(NonNull<InodeInit<F>>);
 
 impl<F: FileSystemData> NewInode<F> {
-    /// The inode is complete: everybody may use it.
+    /// The inode is complete: clears `I_NEW` and wakes tasks that wait for it.
     pub fn unlock_new_inode(self) -> ARef<Inode<F>> {
         let inode = self.0;
         core::mem::forget(self);
@@ -156,7 +169,7 @@ impl<F: FileSystemData> Drop for Unhashed<F> {
 pub struct CreatedInode<F: FileSystemData>(NonNull<InodeInit<F>>);
 
 impl<F: FileSystemData> CreatedInode<F> {
-    /// Ties the inode to `dentry` and lets everybody use it.
+    /// Ties the inode to `dentry` and clears `I_NEW`.
     ///
     /// # Safety
     ///

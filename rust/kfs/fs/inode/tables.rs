@@ -45,8 +45,8 @@ impl<F: FileSystemData> InodeInit<F> {
         Ok(())
     }
 
-    /// Sets the operations of a symbolic link whose target is in the page cache. `EINVAL` when it is
-    /// none.
+    /// Sets the operations of a symbolic link whose target is in the page cache. `EINVAL` when it
+    /// is none.
     pub fn set_page_symlink(
         &self,
         iop: InodeOps<F, PageSymlink>,
@@ -75,10 +75,11 @@ impl<F: FileSystemData> InodeInit<F> {
         self.has_type(bindings::S_IFLNK)?;
         let target = target(self.data().get_ref()).ok_or(EINVAL)?;
         let inode = self.raw();
-        // SAFETY: By the type invariant nobody else uses the inode, whose type is and stays that for
-        // which this field of the union is meant. A reference that lives as long as any that the
-        // data is borrowed for, which ends when the data is dropped in `free_inode`, an RCU grace
-        // period after the last user of `i_link`, is to memory that does not change until then.
+        // SAFETY: By the type invariant nobody else uses the inode, whose type is and stays that
+        // for which this field of the union is meant. A reference that lives as long as any that
+        // the data is borrowed for, which ends when the data is dropped in `free_inode`, an RCU
+        // grace period after the last user of `i_link`, is to memory that does not change until
+        // then.
         unsafe {
             (*inode).i_op = iop.as_ptr();
             (*inode).__bindgen_anon_5.i_link = target.as_char_ptr().cast_mut();

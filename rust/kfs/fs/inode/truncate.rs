@@ -16,17 +16,19 @@ use kernel::prelude::*;
 
 impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// Waits until no direct I/O on the file is in flight. With the lock held, none can begin.
+    /// Sleeps.
     pub fn dio_wait(&self) {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the invariants of `Inode` it is valid.
         unsafe { bindings::inode_dio_wait(self.as_ptr()) };
     }
 
-    /// Sets the size of the file to `size` bytes and drops the pages behind it from the page
-    /// cache; then runs `free`, which frees the blocks behind `size`.
+    /// Sets i_size to `size` bytes and drops the pages beyond it from the page cache; then runs
+    /// `free`, which frees the blocks beyond `size`, and returns what that does. May sleep.
     ///
-    /// No page can be brought in until `free` has returned.
+    /// `invalidate_lock` is held throughout: no page can be brought in until `free` has returned.
     pub fn truncate_setsize(&self, size: u64, free: impl FnOnce() -> Result) -> Result {
-        // SAFETY: The inode is valid; the invalidate lock is taken and given back here.
+        // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
+        // back here.
         unsafe {
             let mapping = (*self.as_ptr()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
@@ -37,16 +39,18 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         }
     }
 
-    /// Drops what the page cache has of the bytes from `start` to `end` of the file, written or not,
-    /// which are whole blocks; then runs `free`, which frees the blocks with them, and returns what
-    /// that does.
+    /// Drops the bytes from `start` to `end` (exclusive) of the file, which are whole blocks, from
+    /// the page cache, dirty or not; then runs `free`, which frees the blocks, and returns what
+    /// that does. May sleep.
     ///
-    /// No page can be brought in until `free` has returned, and no page that has other blocks beside
-    /// can be written back: `free` runs with the locks of these held.
+    /// `invalidate_lock` is held throughout: no page can be brought in until `free` has returned.
+    /// The pages at both ends that have other blocks too are locked: they cannot be written back
+    /// meanwhile.
     pub fn truncate_pagecache_range<R>(&self, start: u64, end: u64, free: impl FnOnce() -> R) -> R {
         let range = loff(start)..loff(end);
         let cache = self.page_cache();
-        // SAFETY: The inode is valid; the invalidate lock is taken here. The end is inclusive.
+        // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken here. The
+        // end is inclusive.
         unsafe {
             bindings::filemap_invalidate_lock((*self.as_ptr()).i_mapping);
             if !range.is_empty() {
@@ -73,17 +77,17 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         result
     }
 
-    /// Writes what the page cache has of the bytes in `range` to the device, and waits for it. Fails
-    /// too if something else of the file could not be written meanwhile. May sleep.
+    /// Writes dirty pages with bytes in `range` back, and waits for writeback. Fails too if
+    /// writeback of another part of the file failed meanwhile. May sleep.
     pub fn write_and_wait_range(&self, range: Range<u64>) -> Result {
         let errors = WritebackErrors::watch(self);
         let bytes = loff(range.start)..loff(range.end);
         self.page_cache().write_and_wait(&bytes).and(errors.check())
     }
 
-    /// Drops pages of the page cache from `size` bytes on. The size of the file does not change.
+    /// Drops the pages beyond `size` bytes from the page cache. i_size does not change. May sleep.
     pub fn truncate_pagecache(&self, size: u64) {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the invariants of `Inode` it is valid.
         unsafe { bindings::truncate_pagecache(self.as_ptr(), loff(size)) };
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tables that the VFS calls: one for each implementation of [`InodeOperations`] and each kind of
-//! symbolic link.
+//! The tables that the VFS calls: one for each implementation of [`InodeOperations`] and each kind
+//! of symbolic link.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 

@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kiocb of a call, and how the call ends.
+//! The kiocb of a call of `read_iter`, `write_iter` or `direct_IO`, and how the call ends.
+//!
+//! The entry point of a table makes a [`Call`] on its stack, wraps the kiocb with it, and turns
+//! what the method returns into what C expects:
+//!
+//! ```ignore
+//! unsafe extern "C" fn read_iter(iocb: *mut kiocb, to: *mut iov_iter) -> isize {
+//!     let call = Call::new();
+//!     let (iocb, to) = unsafe { (Kiocb::enter(iocb, &call), ...) };
+//!     call.ret(T::read_iter(iocb, to))
+//! }
+//! ```
 
 use super::async_kiocb::AsyncKiocb;
 use super::iocb::{Iocb, IocbMut, KiocbOwner};
@@ -50,7 +61,7 @@ impl Call {
 pub struct Kiocb<'a, F: KiocbOwner> {
     iocb: Iocb<F>,
     call: &'a Call,
-    // Invariant, so that the life times of two calls are never taken for each other.
+    // Invariant, so that the lifetimes of two calls are never taken for each other.
     _call: PhantomData<fn(&'a ()) -> &'a ()>,
     _not_send: NotThreadSafe,
 }
@@ -82,8 +93,8 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     #[inline]
     pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb, call: &'a Call) -> Self {
         Kiocb {
-            // SAFETY: By the requirements the kiocb is valid and ours, and `private` is null as set by
-            // `enter`, or as left by its user: `Iocb::end` has been called whenever that gave it
+            // SAFETY: By the requirements the kiocb is valid and ours, and `private` is null as set
+            // by `enter`, or as left by its user: `Iocb::end` has been called whenever that gave it
             // back, which ends the count of direct I/O and finds nothing lent.
             iocb: unsafe { Iocb::from_raw(kiocb) },
             call,

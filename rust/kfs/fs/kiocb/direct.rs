@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What direct I/O does to the page cache and the size of the file, and whom it tells of errors.
+//! What direct I/O does to the page cache and to i_size, and how it reports errors.
 
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
@@ -10,8 +10,8 @@ use core::ops::Range;
 use kernel::prelude::*;
 
 impl<F: KiocbOwner> Iocb<F> {
-    /// Writes what the page cache has of the bytes from `start` to `end` of the file to the device,
-    /// and waits for it. Does nothing if there is nothing in the page cache. May sleep.
+    /// Writes dirty pages with the bytes from `start` to `end` (exclusive) of the file back, and
+    /// waits for writeback. Does nothing if the page cache has nothing of the file. May sleep.
     pub fn write_and_wait_range(&self, start: i64, end: i64) -> Result {
         self.inode().page_cache().write_and_wait(&(start..end))
     }
@@ -21,16 +21,17 @@ impl<F: KiocbOwner> Iocb<F> {
         if start >= end {
             return false;
         }
-        // SAFETY: The mapping of an open file is valid. The end is inclusive.
+        // SAFETY: By the type invariants the file is open, so that its mapping is valid. The end is
+        // inclusive.
         unsafe { bindings::filemap_range_needs_writeback(self.mapping(), start, end - 1) }
     }
 
-    /// Drops what the page cache has of the `count` bytes that were written at the position,
-    /// because it is older than what is on the device. May sleep.
+    /// Invalidates the page cache for the `count` bytes that were written at the position: what it
+    /// has of them is stale. May sleep; takes folio locks.
     ///
-    /// What others wrote to other blocks meanwhile is not dropped but written to the device: pages
-    /// can be larger than blocks. If that does not help, or if they wrote to the same blocks, the
-    /// next fsync of the file fails with `EIO`, and the kernel log says why.
+    /// A page that was dirtied in other blocks meanwhile is written back and then invalidated:
+    /// pages can be larger than blocks. If that fails, or the same blocks were dirtied, the next
+    /// fsync of the file fails with `EIO`, and the kernel log says why.
     pub fn invalidate_post_direct_write(&self, count: usize) {
         let end = self.pos() + count as i64;
         self.invalidate(self.pos()..end, self.pos()..end);
@@ -50,7 +51,7 @@ impl<F: KiocbOwner> Iocb<F> {
             return;
         }
         cache.set_error(EIO);
-        // SAFETY: The argument is a string.
+        // SAFETY: The argument is a terminated string, and static.
         if unsafe { bindings::__printk_ratelimit(c"dio_complete".as_char_ptr()) } != 0 {
             pr_crit!(
                 "{}: inode {}: Page cache invalidation failure on direct I/O.  Possible data corruption due to collision with buffered I/O!\n",
@@ -60,8 +61,8 @@ impl<F: KiocbOwner> Iocb<F> {
         }
     }
 
-    /// Tells who listens (fanotify) that the device failed in the bytes `range` of the file, which
-    /// was read or written directly. Does not sleep.
+    /// Reports to fanotify (`FAN_FS_ERROR`) that direct I/O on the bytes `range` of the file
+    /// failed. Does not sleep; the report is lost when memory is short.
     pub fn report_dio_error(&self, is_write: bool, range: Range<u64>, error: Error) {
         let what = if is_write {
             bindings::fserror_type_FSERR_DIRECTIO_WRITE
@@ -71,11 +72,10 @@ impl<F: KiocbOwner> Iocb<F> {
         fserror::report_inode(self.inode(), what, range, error);
     }
 
-    /// Writes to the log that the device failed at byte `pos` of the file, which was read or written
-    /// directly: for when the caller is told of the bytes before alone. Not more often than the
-    /// kernel's limit for messages.
+    /// Logs that direct I/O failed at byte `pos` of the file: for a request that is cut short
+    /// there, whose caller gets the number of bytes before `pos` and not the error. Rate limited.
     pub fn log_dio_error(&self, is_write: bool, pos: u64, error: Error) {
-        // SAFETY: The argument is a string.
+        // SAFETY: The argument is a terminated string, and static.
         if unsafe { bindings::__printk_ratelimit(c"log_dio_error".as_char_ptr()) } != 0 {
             pr_err!(
                 "{}: inode {}: direct {} cut short at byte {}: error {}\n",
@@ -88,10 +88,12 @@ impl<F: KiocbOwner> Iocb<F> {
         }
     }
 
-    /// Moves the end of the file behind the `count` bytes that are on the device at the position.
+    /// Extends i_size to the end of the `count` bytes at the position, which are on the device.
+    /// Does nothing if they end within i_size. May sleep.
     ///
-    /// In between, no page can get into the page cache, and those that hold the old end of the file
-    /// are dropped: a page that was read in before has zeroes where the new bytes are.
+    /// `invalidate_lock` of the mapping is held meanwhile, so that no page can be brought in, and
+    /// pages with the old EOF are invalidated: one that was read in before has zeroes beyond it,
+    /// where the new bytes are.
     pub fn extend_post_direct_write(&self, locked: &InodeLocked<F, Exclusive>, count: usize) {
         let (start, end) = (self.pos(), self.pos() + count as i64);
         let i_size = locked.i_size_read() as i64;
@@ -99,8 +101,8 @@ impl<F: KiocbOwner> Iocb<F> {
             return;
         }
         let mapping = self.mapping();
-        // SAFETY: The mapping of an open file is valid. The lock nests inside the inode lock, as it
-        // does for truncate.
+        // SAFETY: By the type invariants the file is open, so that its mapping is valid. The lock
+        // nests inside the inode lock, as it does for truncate.
         unsafe { bindings::filemap_invalidate_lock(mapping) };
         self.invalidate(start.min(i_size)..end, start..end);
         locked.i_size_write(end as u64);
@@ -113,7 +115,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// bytes before the position, and what is needed to find them again, to stable storage. Returns
     /// `count`. May sleep.
     pub fn generic_write_sync(&self, count: usize) -> Result<usize> {
-        // SAFETY: The kiocb is valid and ours, and its file is open.
+        // SAFETY: By the type invariants the kiocb is valid, ours, and of an open file.
         let ret = unsafe { bindings::generic_write_sync(self.as_ptr(), count as isize) };
         usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
     }

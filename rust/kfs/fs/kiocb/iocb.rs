@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be done with a kiocb, whoever owns it.
+//! What can be done with a kiocb, by each of its owners.
+//!
+//! The kernel crate's `kernel::fs::Kiocb<'_, T>` is no base for it: that ties `T` to
+//! `file->private_data`, and knows of neither completion nor `ki_flags`.
 
 use crate::bindings;
 use crate::block::bio::{Hints, Lender};
@@ -20,7 +23,7 @@ pub trait KiocbOwner: FileSystemData {
     type Private: ForeignOwnable + Send + Sync + 'static;
 }
 
-/// What can be done with a kiocb, whoever owns it.
+/// What can be done with a kiocb, in a call or after it.
 ///
 /// # Invariants
 ///
@@ -114,7 +117,7 @@ impl<F: KiocbOwner> Iocb<F> {
         unsafe { Inode::from_raw((*self.as_ref().ki_filp).f_inode) }
     }
 
-    /// The object that is outstanding for the request.
+    /// The object that is outstanding for the request, or `None`.
     #[inline]
     pub fn private(&self) -> Option<<F::Private as ForeignOwnable>::Borrowed<'_>> {
         let private = self.as_ref().private;
@@ -122,11 +125,11 @@ impl<F: KiocbOwner> Iocb<F> {
             return None;
         }
         // SAFETY: By the type invariants it comes from `into_foreign` and is owned; taking it out
-        // needs `&mut self`, so that it stays for the life time of `&self`.
+        // needs `&mut self`, so that it stays for the lifetime of `&self`.
         Some(unsafe { F::Private::borrow(private) })
     }
 
-    /// Ends everything that hangs on the kiocb.
+    /// Ends everything that hangs on the kiocb. Stops the kernel if memory of it is still lent.
     #[inline]
     pub(super) fn end(&mut self) {
         assert!(self.lent.get() == 0, "bios use the memory of the request");
@@ -181,7 +184,7 @@ impl<F: KiocbOwner> Deref for IocbMut<'_, F> {
 }
 
 impl<F: KiocbOwner> IocbMut<'_, F> {
-    /// Moves the position behind the bytes that were read or written.
+    /// Moves the position by the `count` bytes that were read or written.
     #[inline]
     pub fn advance(&mut self, count: usize) {
         self.set_pos(self.pos().saturating_add(count as i64));
@@ -210,12 +213,12 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
         unsafe { F::Private::try_from_foreign(private) }
     }
 
-    /// Makes truncate, and whoever else changes blocks, wait for this request until
-    /// [`IocbMut::inode_dio_end`].
+    /// Counts a direct I/O request on the inode, until [`IocbMut::inode_dio_end`]: truncate, and
+    /// everything else that frees blocks, waits until the count is zero.
     ///
-    /// Needs the inode lock, exclusive or shared: who has taken it exclusively and waited for the
-    /// requests, must not get a new one before releasing it. `locked` is the evidence, and has to
-    /// be of the inode of this kiocb.
+    /// Needs the inode lock, exclusive or shared: a task that holds it exclusively and has waited
+    /// for the requests must not see a new one. `locked` is the evidence; if it is not of the inode
+    /// of this kiocb nothing is counted.
     #[inline]
     pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
         if !self.dio && locked.is(self.inode()) {
@@ -226,7 +229,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
         }
     }
 
-    /// Ends what [`IocbMut::inode_dio_begin`] began, if that has not been done.
+    /// Ends what [`IocbMut::inode_dio_begin`] began, if that has not been done. Any context.
     #[inline]
     pub fn inode_dio_end(&mut self) {
         if core::mem::replace(&mut self.0.dio, false) {

@@ -22,6 +22,16 @@ pub(crate) struct Blocks {
     pub(crate) len: u32,
 }
 
+impl Blocks {
+    /// A single block.
+    pub(crate) const fn one(block: u32) -> Self {
+        Blocks {
+            start: block,
+            len: 1,
+        }
+    }
+}
+
 /// Allocates up to `want` contiguous blocks near the block `goal` for inode `ino`.
 ///
 /// What the blocks hold is stale. Takes the lock of the groups; may sleep. `ENOSPC` when no free

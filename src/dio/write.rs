@@ -43,7 +43,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
         counters.requests_write.inc();
     }
     kiocb_modified(&mut iocb, locked)?;
-    let (mut iocb, written) = match generic_file_direct_write(iocb, from, locked) {
+    let (iocb, written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         Ok(queued) => return Ok(queued),
         Err((_, error)) => return Err(error),
@@ -57,7 +57,17 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     counters.buffered_fallback.inc();
     trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);
     F::direct_writes_wait(locked);
+    write_rest(iocb, from, locked, written)
+}
 
+/// Writes the rest of a direct write after the worker has written `written` bytes: what is inside
+/// i_size by buffered I/O, and what is past it by the worker. Returns the number of bytes of both.
+fn write_rest<'a, F: Filesystem>(
+    mut iocb: Kiocb<'a, F>,
+    from: &mut IovIter<'_>,
+    locked: &InodeLocked<F, Exclusive>,
+    written: usize,
+) -> Result<Io<'a, F>> {
     if is_in_hole_at_eof(&iocb, locked) && !mutant!("fallback-extends") {
         return extend_hole(iocb, from, locked);
     }

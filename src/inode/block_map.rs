@@ -259,10 +259,7 @@ impl<'a> NewBlocks<'a> {
             let buffer = sb.getblk(block.into())?;
             buffer.init_zeroed();
             store(self.inode, &buffer, index, below)?;
-            below = Blocks {
-                start: block,
-                len: 1,
-            };
+            below = Blocks::one(block);
         }
         match growth.slot {
             Slot::Inode(index) => {
@@ -285,12 +282,8 @@ impl<'a> NewBlocks<'a> {
             if let Ok(buffer) = self.inode.sb().getblk(block.into()) {
                 buffer.forget();
             }
-            let one = Blocks {
-                start: block,
-                len: 1,
-            };
             // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
-            let _ = blocks::free(self.inode.sb(), one);
+            let _ = blocks::free(self.inode.sb(), Blocks::one(block));
         }
         self.len = 0;
     }

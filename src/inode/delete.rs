@@ -56,13 +56,7 @@ fn release_attributes(inode: &Inode) -> Result {
         match xattr::release(ino32(inode), block, &mut header)? {
             xattr::Release::Free => {
                 buffer.forget();
-                blocks::free(
-                    sb,
-                    blocks::Blocks {
-                        start: block,
-                        len: 1,
-                    },
-                )
+                blocks::free(sb, blocks::Blocks::one(block))
             }
             xattr::Release::Keep(changed) => {
                 copy_back(&buffer, 0, &header, changed)?;

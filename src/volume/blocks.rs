@@ -6,7 +6,7 @@ use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::groups_from;
 use crate::ext2::Place;
 use crate::types::SuperBlock;
-use crate::volume::fault::{Fault, Result};
+use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use crate::volume::state::Volume;
 use kernel::prelude::*;
@@ -20,6 +20,16 @@ pub(crate) struct Blocks {
     pub(crate) start: u32,
     /// The number of blocks, at least one.
     pub(crate) len: u32,
+}
+
+impl Blocks {
+    /// A single block.
+    pub(crate) const fn one(block: u32) -> Self {
+        Blocks {
+            start: block,
+            len: 1,
+        }
+    }
 }
 
 /// Allocates up to `want` contiguous blocks near the block `goal` for inode `ino`.
@@ -47,14 +57,7 @@ pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Resul
                     return Ok(blocks);
                 }
                 Ok(None) => {}
-                // Reported; another group may be sound.
-                Err(Fault::Corrupt(corrupt)) => {
-                    volume.corrupt(sb, &corrupt);
-                    if sb.data().is_stopped() {
-                        return Err(EROFS.into());
-                    }
-                }
-                Err(fault) => return Err(fault),
+                Err(fault) => fault.skip_group(sb)?,
             }
         }
         Err(ENOSPC.into())

@@ -80,6 +80,20 @@ impl Fault {
             Fault::Error(error) => error,
         }
     }
+
+    /// For an allocator that met this fault in a group: reports corruption, after which it may try
+    /// the next group. Fails with any other fault, and with `EROFS` when the corruption stops changes
+    /// to the volume. May sleep.
+    pub(super) fn skip_group(self, sb: &SuperBlock) -> fault::Result {
+        let Fault::Corrupt(corrupt) = self else {
+            return Err(self);
+        };
+        sb.data().corrupt(sb, &corrupt);
+        if sb.data().is_stopped() {
+            return Err(EROFS.into());
+        }
+        Ok(())
+    }
 }
 
 /// Turns a fault in `result` into an errno: see [`Fault::report`].

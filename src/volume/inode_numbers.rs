@@ -6,7 +6,7 @@ use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::{self, groups_from, Spread};
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
-use crate::volume::fault::{Fault, Result};
+use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use kernel::prelude::*;
 use kfs::mm::nofs::nofs;
@@ -41,14 +41,7 @@ pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool)
             match allocate_in(sb, &mut groups, group, directory) {
                 Ok(Some(ino)) => return Ok(ino),
                 Ok(None) => {}
-                // Reported; another group may be sound.
-                Err(Fault::Corrupt(corrupt)) => {
-                    sb.data().corrupt(sb, &corrupt);
-                    if sb.data().is_stopped() {
-                        return Err(EROFS.into());
-                    }
-                }
-                Err(fault) => return Err(fault),
+                Err(fault) => fault.skip_group(sb)?,
             }
         }
         Err(ENOSPC.into())

@@ -6,18 +6,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "blocks.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_holes);
 FIXTURE_VARIANT_ADD(dio_holes, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(dio_holes, bs4k) { .conf = VOL_4K };
-
-static blkcnt_t blocks_of(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) ? -errno : st.st_blocks;
-}
 
 /* Loophole 3 and R9: the event of a write into a hole comes after its data. */
 TEST_F(dio_holes, loophole3_async_write_to_hole)

@@ -7,18 +7,12 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "blocks.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_locks);
 FIXTURE_VARIANT_ADD(dio_locks, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(dio_locks, bs4k) { .conf = VOL_4K };
-
-static blkcnt_t blocks_of(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) ? -errno : st.st_blocks;
-}
 
 /*
  * R4 and R10: async overwrites return from io_submit with their bios held, one

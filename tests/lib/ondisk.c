@@ -36,12 +36,15 @@ static int map_add(struct vol_map *map, uint64_t sector)
 int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
 	     struct vol_map *map)
 {
-	char *buf = buf_alloc(CHUNK);
+	/* kept: to have so much memory anew each time takes longer than to search it */
+	static __thread char *buf;
 	uint64_t found = 0;
 	uint64_t off;
 	int err = 0;
 	int fd;
 
+	if (!buf)
+		buf = buf_alloc(CHUNK);
 	memset(map, 0, sizeof(*map));
 	fd = open_disk(O_RDONLY);
 	if (fd < 0)

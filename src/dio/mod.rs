@@ -104,6 +104,7 @@
 
 mod complete;
 mod counters;
+#[allow(clippy::module_inception)] // It is the dio.
 mod dio;
 mod extent;
 mod filesystem;

@@ -133,7 +133,7 @@ TEST_F(dio_holes, loophole4_allocated_then_hole)
 	}
 }
 
-/* The same by a synchronous write, with allocated blocks behind the hole too. */
+/* The same by a synchronous write, with allocated blocks after the hole too. */
 TEST_F(dio_holes, loophole4_sync_with_hole_inside)
 {
 	/* in whole pages: a reader of the hole must not need what is held */

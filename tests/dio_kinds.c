@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Kinds of direct requests: 64 MiB in one call, flags together with memory in
- * many pieces, and data, holes and the end of the file in every order within one
+ * many pieces, and data, holes and EOF in every order within one
  * request.
  */
 #include <fcntl.h>

@@ -201,7 +201,7 @@ TEST_F(dio_locks, freed_blocks_are_forgotten)
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back, kept, 0, 1);
 	EXPECT_ZERO(back + kept, len - kept, kept);
-	/* and what is written there now is nobody else's */
+	/* and what is written there now is of no other file */
 	pattern_fill(buf, len, 0, 3);
 	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
 	ASSERT_EQ(len, pread(gd, back, len, 0));

@@ -55,7 +55,7 @@ FIXTURE_SETUP(dio_memory)
 
 FIXTURE_TEARDOWN(dio_memory)
 {
-	/* a failed test leaves files open; those of io_uring are let go of a moment later */
+	/* a failed test leaves files open; io_uring drops its references a moment later */
 	close_range(3, ~0U, 0);
 	EXPECT_EQ(0, vol_umount_soon(&self->v));
 	EXPECT_EQ(0, vol_fsck(&self->v));
@@ -98,7 +98,7 @@ TEST_F(dio_memory, one_piece)
 	const size_t s = variant->sector, a = variant->align, bs = self->v.bs;
 	const size_t at[] = { a, 3 * a, 512 - a, 512 + a, 2048 + 5 * a, 4096 - a, 4096 - 511 * a };
 	const size_t lens[] = { s, 3 * s, 8 * bs + s, 80 * KIB };
-	/* of a file with data, a hole of 80 KiB, and an end in a sector */
+	/* of a file with data, a hole of 80 KiB, and EOF in a sector */
 	const size_t data = 100 * KIB, size = 280 * KIB + 301, room = 512 * KIB;
 	const size_t after = data + 80 * KIB, all = 320 * KIB;
 	const off_t place[] = { bs + s, data + 4 * KIB, size - 301 };
@@ -126,7 +126,7 @@ TEST_F(dio_memory, one_piece)
 		ASSERT_EQ(data, pwrite(fd, first, data, 0));
 		ASSERT_EQ(all - after, pwrite(fd, first + after, all - after, after));
 		ASSERT_EQ(0, ftruncate(fd, size));
-		/* over the hole, and over the end */
+		/* over the hole, and over EOF */
 		memset(mem, UNTOUCHED, at[5] + all + 4096);
 		ASSERT_EQ(size, do_read(how, fd, p, all, 0));
 		EXPECT_SAME(p, want, size, 0);

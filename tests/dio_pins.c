@@ -15,7 +15,7 @@ FIXTURE_VARIANT_ADD(dio_pins, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib =
 
 #define LEN	(256 * KIB)
 
-/* Data, a hole, data, and the end; and requests over all of these. */
+/* Data, a hole, data, and EOF; and requests over all of these. */
 static int make_file(struct vol *v, uint64_t gen)
 {
 	int fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);

@@ -2,7 +2,7 @@
 /*
  * The disk is taken out of the machine with requests in flight. What a failing device
  * does is in dio_errors and dio_load: this one is not there any more, the block layer
- * has taken it away from under the filesystem, and told that so.
+ * has taken it away from under the filesystem, and reported that.
  */
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -52,7 +52,7 @@ static void bring_back(struct __test_metadata *_metadata, struct vol *v, struct 
 {
 	int status;
 
-	/* there is no device, and nobody to say so to: it works all the same */
+	/* the device is gone, and umount has no way to report that: it succeeds */
 	ASSERT_EQ(0, vol_umount_soon(v));
 	ASSERT_EQ(0, disk_rescan(d));
 	snprintf(v->dev, sizeof(v->dev), "%s", d->node);
@@ -389,7 +389,7 @@ TEST_F_TIMEOUT(dio_removal, under_load, 600)
 			ASSERT_EQ(LEN, vol_read("f", O_DIRECT, back, LEN, w->base + i * LEN));
 			check_slot(_metadata, w, i, back);
 		}
-		/* how far that grew in the inode on the disk was for nobody to wait for */
+		/* the extended i_size was never synced, so that the disk may have an older one */
 		snprintf(name, sizeof(name), "own%u", id);
 		ASSERT_EQ(LEN, vol_read(name, O_DIRECT, back, LEN, 0));
 		EXPECT_PATTERN(back, LEN, 0, 1);

@@ -134,7 +134,7 @@ TEST_F(dio_rw, sub_block_new)
 		EXPECT_ZERO(back, pos, 0);
 		EXPECT_PATTERN(back + pos, 512, pos, 1);
 
-		/* the first sector of a block far behind: a hole between */
+		/* the first sector of a block far beyond EOF: a hole between */
 		pos = 8 * bs;
 		pattern_fill(buf, 512, pos, 2);
 		ASSERT_EQ(512, do_write(way, fd, buf, 512, pos));
@@ -189,7 +189,7 @@ TEST_F(dio_rw, extend_over_old_tail)
 	EXPECT_ZERO(back + tail, 6 * bs - tail, tail);
 }
 
-/* R13: what is read ends at the end of the file, wherever in a block that is. */
+/* R13: what is read ends at EOF, wherever in a block that is. */
 TEST_F(dio_rw, read_at_eof)
 {
 	static const off_t tails[] = { 1, 100, 511, 512, 513, 700 };
@@ -216,7 +216,7 @@ TEST_F(dio_rw, read_at_eof)
 			EXPECT_PATTERN(back, size - pos, pos, 1);
 			EXPECT_EQ(0, do_read(way, fd, back, 4096, pos + 512));
 			EXPECT_EQ(0, do_read(way, fd, back, 4096, pos + 64 * KIB));
-			/* up to a sector before the end: all of it */
+			/* up to a sector before EOF: all of it */
 			ASSERT_EQ(2 * bs, do_read(way, fd, back, 2 * bs, bs));
 			EXPECT_PATTERN(back, 2 * bs, bs, 1);
 		}

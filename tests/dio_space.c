@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Requests for which there is not enough space, or of which a part of the memory is
- * not there. What could be written counts, to the byte; no block stays behind the
+ * not there. What could be written counts, to the byte; no block stays beyond the
  * end, and the volume is clean afterwards.
  */
 #include <fcntl.h>
@@ -158,7 +158,7 @@ TEST_F(dio_space, bad_memory_in_an_extend)
 		EXPECT_EQ(-EFAULT, do_write(way, fd, buf + good, len - good, size));
 		EXPECT_EQ(-EFAULT, do_read(way, fd, buf + good, 4096, 0));
 		EXPECT_SIZE_AND_BLOCKS(fd, size, blocks_needed(bs, size), bs);
-		/* the rest of the last block has no old data */
+		/* the tail of the last block has no stale data */
 		ASSERT_EQ(0, ftruncate(fd, size + bs));
 		ASSERT_EQ(size + bs, do_read(way, fd, back, MIB, 0));
 		EXPECT_ZERO(back + size, bs, size);

@@ -28,7 +28,7 @@ static const struct kind {
 	{ "extend", SIZE, 4 },
 	{ "data, hole and extend", 14, 22 },
 	/* through a double indirect block, with blocks of 1 KiB */
-	{ "extend far behind the end", 400, 3 },
+	{ "extend far beyond EOF", 400, 3 },
 };
 
 struct promise {

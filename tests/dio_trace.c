@@ -345,7 +345,7 @@ TEST_F(dio_trace, refused)
 	/* and one of nothing to the VFS */
 	EXPECT_EQ(0, pread(fd, buf, 0, 0));
 	EXPECT_EQ(0, pwrite(fd, buf, 0, 0));
-	/* one behind the end is a request, of which there is nothing to do */
+	/* one beyond EOF is a request, of which there is nothing to do */
 	EXPECT_EQ(0, pread(fd, buf, bs, size));
 	ASSERT_EQ(0, trace_stop(&is));
 	want_end(_metadata, &w, &is, &(struct counters){

@@ -199,7 +199,7 @@ static void check_two(struct __test_metadata *_metadata, struct vol *v)
 	EXPECT_PATTERN(back + LEN, LEN, LEN, 1);
 }
 
-/* Nobody will hear of them; they have the file, the memory and the mount until they end. */
+/* Their completions are not reaped; they have the file, the memory and the mount until they end. */
 TEST_F(dio_uring, ring_closed)
 {
 	int fd = make_file(_metadata, &self->v, 2 * LEN, 2 * LEN);

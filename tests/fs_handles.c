@@ -101,7 +101,7 @@ TEST_F(fs_handles, stale)
 	ASSERT_EQ(0, handle_of(vol_path("d"), &dir));
 	log = kmsg_open();
 	ASSERT_LE(0, log);
-	/* as long as somebody has it open, it is there */
+	/* unlinked but open, it is there */
 	kept = vol_open("f", O_RDONLY);
 	ASSERT_LE(0, kept);
 	ASSERT_EQ(0, unlink(vol_path("f")));

@@ -55,7 +55,7 @@ TEST_F(fs_punch_wait, waits_for_a_write_in_flight)
 	ASSERT_EQ(0, fstat(fd, &st));
 	EXPECT_NULL_DIFF(blocks_diff(&st, bs, sparse_blocks(&m)));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
-	/* so nobody else can have them */
+	/* so they cannot be allocated again */
 	pattern_fill(buf + len, size - len, 0, 9);
 	ASSERT_EQ(size - len, pwrite(gfd, buf + len, size - len, 0));
 

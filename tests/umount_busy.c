@@ -101,7 +101,7 @@ TEST_F(umount_busy, lazily)
 	ASSERT_EQ(0, vol_release(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	EXPECT_EQ(LEN, ev.res);
-	/* exclusively ours again when the filesystem has let go of the device */
+	/* exclusively ours again when the filesystem has closed the device */
 	do {
 		fd = open(self->v.dev, O_RDONLY | O_EXCL);
 	} while (fd < 0 && errno == EBUSY);

@@ -64,7 +64,7 @@ int fill_up(struct vol *v, long left)
 	return err;
 }
 
-/* Does each piece lie in one piece, and none behind the one before it? */
+/* Does each piece lie in one piece, and none right after the one before it? */
 static int check_pieces(struct vol *v, int fd, size_t piece, int nr)
 {
 	int blocks = piece / v->bs, last = 0, block, i;

@@ -145,7 +145,7 @@ static int remove_module(const char *name)
 	int i;
 
 	snprintf(path, sizeof(path), "/sys/module/%s", name);
-	/* whoever has just looked at the disk lets go of it in a moment */
+	/* a reader of the disk, as of its partitions, closes it in a moment */
 	for (i = 0; i < 500; i++) {
 		if (access(path, F_OK) || !run(1, argv))
 			return 0;

@@ -25,7 +25,7 @@ struct disk {
  * what a killed test has left. 0, or -errno; -ENOENT where there is no such driver.
  */
 int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned int mib);
-/* Nobody may use it any more. 0 or -errno. */
+/* It must not be in use. 0 or -errno. */
 int disk_down(struct disk *d);
 
 /* A volume on this disk, without device-mapper: made and mounted. 0, -errno or an exit status. */

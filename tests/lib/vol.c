@@ -26,7 +26,7 @@ int vol_report(const char *what, int err)
 	return err;
 }
 
-/* What still uses the device lets go of it soon, not at once: try for a while. */
+/* The last reference may be dropped a moment later: try for a while. */
 int vol_retry_busy(int (*fn)(const char *arg), const char *arg)
 {
 	struct timespec ms20 = { .tv_nsec = 20000000 };

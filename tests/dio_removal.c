@@ -233,7 +233,7 @@ TEST_F(dio_removal, in_the_middle)
 	ASSERT_EQ(0, vol_remount(&self->v));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
-	/* the blocks of pointers are to be in memory */
+	/* so that the indirect blocks are cached */
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	ASSERT_EQ(0, queue_setup(&q, ASYNC));
 	/* the bios would take a quarter of a minute, one after the other */

@@ -39,6 +39,10 @@ long disk_queue(const struct disk *d, const char *limit);
  * commands in flight, with -EBUSY.
  */
 int disk_delay(const struct disk *d, unsigned int ns);
+/* Each bio is a request of its own. */
+int disk_no_merges(const struct disk *d);
+/* SCSI_DEBUG: it is given one command at a time, in the order in which they come. */
+int disk_serialize(const struct disk *d);
 /* SCSI_DEBUG: take it out of the machine. Returns when the kernel has forgotten it. */
 int disk_delete(const struct disk *d);
 /* SCSI_DEBUG: find it again, with all that was written to it. It may have another name. */

@@ -12,8 +12,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_cache);
-FIXTURE_VARIANT_ADD(dio_cache, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_cache, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_cache, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_cache, bs4k) { .conf = SMALL_4K };
 
 /*
  * The page cache is invalidated after a direct write too: a reader fills it

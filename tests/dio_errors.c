@@ -14,8 +14,8 @@
 #include "uring.h"
 
 VOL_FIXTURE(dio_errors);
-FIXTURE_VARIANT_ADD(dio_errors, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_errors, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_errors, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_errors, bs4k) { .conf = SMALL_4K };
 
 /* Some sectors of a file in one piece fail: requests of one bio say EIO. */
 TEST_F(dio_errors, device_error_in_the_middle)

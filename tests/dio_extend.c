@@ -14,8 +14,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_extend);
-FIXTURE_VARIANT_ADD(dio_extend, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_extend, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_extend, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_extend, bs4k) { .conf = SMALL_4K };
 
 /*
  * Loophole 1 and R8: while a direct write extends the file, a buffered write

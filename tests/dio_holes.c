@@ -10,8 +10,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_holes);
-FIXTURE_VARIANT_ADD(dio_holes, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_holes, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_holes, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_holes, bs4k) { .conf = SMALL_4K };
 
 /* Loophole 3 and R9: the event of a write into a hole comes after its data. */
 TEST_F(dio_holes, loophole3_async_write_to_hole)

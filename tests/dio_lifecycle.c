@@ -19,8 +19,8 @@
 #define LEN	(32 * KIB)
 
 VOL_FIXTURE(dio_lifecycle);
-FIXTURE_VARIANT_ADD(dio_lifecycle, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_lifecycle, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_lifecycle, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_lifecycle, bs4k) { .conf = SMALL_4K };
 
 enum { BY_IOCTL, BY_DEVICE };
 

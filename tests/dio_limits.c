@@ -23,8 +23,8 @@
 #endif
 
 VOL_FIXTURE(dio_limits);
-FIXTURE_VARIANT_ADD(dio_limits, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_limits, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_limits, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_limits, bs4k) { .conf = SMALL_4K };
 
 static int signals;
 

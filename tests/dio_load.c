@@ -22,8 +22,8 @@
 #define MANY		(256 * env_scale())
 
 VOL_FIXTURE(dio_load);
-FIXTURE_VARIANT_ADD(dio_load, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_load, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_load, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_load, bs4k) { .conf = SMALL_4K };
 
 enum kind { READ, OVERWRITE, EXTEND };
 

@@ -11,8 +11,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_locks);
-FIXTURE_VARIANT_ADD(dio_locks, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_locks, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_locks, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_locks, bs4k) { .conf = SMALL_4K };
 
 /*
  * R4 and R10: async overwrites return from io_submit with their bios held, one

@@ -13,8 +13,8 @@
 #include "uring.h"
 
 VOL_FIXTURE(dio_nowait);
-FIXTURE_VARIANT_ADD(dio_nowait, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_nowait, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_nowait, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_nowait, bs4k) { .conf = SMALL_4K };
 
 static ssize_t nowait(enum way way, bool write, int fd, void *buf, size_t len, off_t off,
 		      int rwf)

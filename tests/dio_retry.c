@@ -13,8 +13,8 @@
 #include "trace.h"
 
 VOL_FIXTURE(dio_retry);
-FIXTURE_VARIANT_ADD(dio_retry, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_retry, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_retry, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_retry, bs4k) { .conf = SMALL_4K };
 
 #define PIECES	16
 

@@ -13,8 +13,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_space);
-FIXTURE_VARIANT_ADD(dio_space, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_space, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_space, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_space, bs4k) { .conf = SMALL_4K };
 
 /* How large a file of @old bytes can become with @left more blocks. */
 static off_t largest(unsigned int bs, off_t old, long left)

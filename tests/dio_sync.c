@@ -11,8 +11,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_sync);
-FIXTURE_VARIANT_ADD(dio_sync, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_sync, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_sync, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_sync, bs4k) { .conf = SMALL_4K };
 
 /* In blocks: a file of DATA with data, and a hole of the same length. */
 enum { DATA = 16, SIZE = 32, ROOM = 512 };

@@ -11,8 +11,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_tail);
-FIXTURE_VARIANT_ADD(dio_tail, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_tail, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_tail, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_tail, bs4k) { .conf = SMALL_4K };
 
 /* What was stored beyond EOF through a mapping is not in the file later. */
 TEST_F(dio_tail, stores_behind_the_end)

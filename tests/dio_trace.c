@@ -20,8 +20,8 @@ FIXTURE_VARIANT(dio_trace) {
 	struct vol_conf conf;
 };
 
-FIXTURE_VARIANT_ADD(dio_trace, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_trace, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_trace, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_trace, bs4k) { .conf = SMALL_4K };
 
 FIXTURE_SETUP(dio_trace)
 {

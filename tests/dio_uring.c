@@ -26,8 +26,8 @@ FIXTURE_VARIANT(dio_uring) {
 	struct vol_conf conf;
 };
 
-FIXTURE_VARIANT_ADD(dio_uring, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_uring, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_uring, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_uring, bs4k) { .conf = SMALL_4K };
 
 FIXTURE_SETUP(dio_uring)
 {

@@ -18,8 +18,8 @@
 #define STATE_ERROR	2
 
 VOL_FIXTURE(fs_errors);
-FIXTURE_VARIANT_ADD(fs_errors, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_errors, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_errors, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_errors, bs4k) { .conf = SMALL_4K };
 
 /* The cache of the device, which is where metadata is, loses what is clean. */
 static int empty_caches(void)

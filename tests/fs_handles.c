@@ -12,8 +12,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(fs_handles);
-FIXTURE_VARIANT_ADD(fs_handles, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_handles, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_handles, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_handles, bs4k) { .conf = SMALL_4K };
 
 static int forget(void)
 {

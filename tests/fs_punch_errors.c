@@ -10,9 +10,9 @@
 #include "punch.h"
 
 VOL_FIXTURE(fs_punch_errors);
-FIXTURE_VARIANT_ADD(fs_punch_errors, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_punch_errors, bs2k) { .conf = VOL_2K };
-FIXTURE_VARIANT_ADD(fs_punch_errors, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_punch_errors, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_punch_errors, bs2k) { .conf = SMALL_2K };
+FIXTURE_VARIANT_ADD(fs_punch_errors, bs4k) { .conf = SMALL_4K };
 
 /* The n-th block of pointers of a file, of those that lead to data, as debugfs(8) tells. */
 static long pointer_block(struct vol *v, const char *name, int n)

@@ -13,9 +13,9 @@
 #include "punch.h"
 
 VOL_FIXTURE(fs_punch_wait);
-FIXTURE_VARIANT_ADD(fs_punch_wait, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_punch_wait, bs2k) { .conf = VOL_2K };
-FIXTURE_VARIANT_ADD(fs_punch_wait, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_punch_wait, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_punch_wait, bs2k) { .conf = SMALL_2K };
+FIXTURE_VARIANT_ADD(fs_punch_wait, bs4k) { .conf = SMALL_4K };
 
 /* R10: blocks that a direct write goes to are not freed before it has ended. */
 TEST_F(fs_punch_wait, waits_for_a_write_in_flight)

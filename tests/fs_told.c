@@ -25,8 +25,8 @@ struct info_error {
 };
 
 VOL_FIXTURE(fs_told);
-FIXTURE_VARIANT_ADD(fs_told, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_told, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_told, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_told, bs4k) { .conf = SMALL_4K };
 
 /* What there is to read of all errors since the last time. */
 struct told {

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! retryfs: an ext2 whose direct I/O is done by a retry-based worker.
+//! retryfs: a filesystem with the on-disk format of ext2, whose direct I/O is done by a retry-based
+//! worker.
+//!
+//! `Documentation/filesystems/retryfs-walk.rst` follows two requests through the files.
 //!
 //! # Floors
 //!
@@ -14,8 +17,8 @@
 //!   page and buffer cache           ext2         the on-disk format
 //! ```
 //!
-//! A file imports files of lower floors and of its own, and never in a circle. `scripts/check-floors`,
-//! which reads this table, holds the imports against it in `make test`:
+//! A file imports files of its own floor and of those that the table names, and no files import each
+//! other in a circle. `scripts/check-floors` reads this table and checks the imports, in `make test`:
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
@@ -27,7 +30,7 @@
 //! | `types` | | The filesystem type, which all but `dio` and `ext2` have to name. |
 //! | `mutant` | | A macro: builds that lack one protection. |
 //!
-//! What a lower floor needs of a higher one it asks for in a trait, which that implements:
+//! What a lower floor needs from a higher one is a trait that the higher one implements:
 //! [`inode::operations::SetOperations`], [`dio::Filesystem`], and those of `kfs`.
 //!
 //! # Locks
@@ -36,14 +39,14 @@
 //!
 //! 1. the inode lock (`i_rwsem`), and the `invalidate_lock` of the mapping;
 //! 2. a folio lock;
-//! 3. the lock of an inode's block map ([`inode::data::InodeData::map`]), or that of blocks of
-//!    extended attributes ([`volume::state::Volume::attribute_blocks`]);
-//! 4. the lock of the groups ([`volume::groups::Groups`]);
-//! 5. that of the superblock's buffer;
-//! 6. that of the metadata that is not on the device ([`volume::unwritten`]).
+//! 3. the block map of an inode ([`inode::data::InodeData::map`]), or the blocks of extended
+//!    attributes ([`volume::state::Volume::attribute_blocks`]);
+//! 4. the groups ([`volume::groups::Groups`]), and with them the allocators;
+//! 5. the buffer of the superblock;
+//! 6. the metadata that is not on the device yet ([`volume::unwritten`]).
 //!
-//! From 3 on they are held with memory allocation confined to `GFP_NOFS`: evicting an inode takes
-//! them too. The lock of a dio ([`dio`]) is taken last, with interrupts off.
+//! From 3 on, memory is allocated with `GFP_NOFS` only, as evicting an inode takes these locks, too.
+//! The lock of a dio ([`dio`]) is taken last, with interrupts off.
 
 #![forbid(unsafe_code)]
 
@@ -60,7 +63,7 @@ mod volume;
 use crate::types::RetryFs;
 use kernel::prelude::*;
 use kernel::InPlaceModule;
-use kfs::fs::file_system::Registration;
+use kfs::fs::registration::Registration;
 
 module! {
     type: Module,

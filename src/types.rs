@@ -18,4 +18,4 @@ pub(crate) type SuperBlock = kfs::fs::super_block::SuperBlock<RetryFs>;
 pub(crate) type NewSuperBlock<'a> = kfs::fs::super_block::NewSuperBlock<'a, RetryFs>;
 
 /// An inode of retryfs whose lock is held in mode `M`.
-pub(crate) type InodeLocked<M> = kfs::fs::inode_lock::InodeLocked<RetryFs, M>;
+pub(crate) type InodeLocked<M> = kfs::fs::inode::lock::InodeLocked<RetryFs, M>;

@@ -121,7 +121,7 @@ static void appends(struct __test_metadata *_metadata, int flags, int rwf)
 	for (data = back; data < back + all; data += len) {
 		pos = stamp(data);
 		id = pos >> 32;
-		ASSERT_GT(THREADS, id) TH_LOG("at %zu: nobody's", data - back);
+		ASSERT_GT(THREADS, id) TH_LOG("at %zu: of no thread", data - back);
 		ASSERT_EQ(STREAM(id) + next[id], pos);
 		len = record_len(id, record[id]++);
 		diff = pattern_diff(data, len, pos, 1);

@@ -12,8 +12,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_cache);
-FIXTURE_VARIANT_ADD(dio_cache, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_cache, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_cache, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_cache, bs4k) { .conf = SMALL_4K };
 
 /*
  * The page cache is invalidated after a direct write too: a reader fills it
@@ -57,7 +57,7 @@ TEST_F(dio_cache, invalidate_after_the_write)
 }
 
 /*
- * Somebody stores through a mapping what a direct write that is under way writes
+ * A store through a mapping hits a page that a direct write in flight writes
  * too. That cannot be dropped, and one of both gets lost: the next fsync says so.
  * A store to another page is no such thing.
  */
@@ -151,7 +151,7 @@ TEST_F(dio_cache, two_parts_of_a_block)
 	EXPECT_PATTERN(back + at + 1024, len - at - 1024, at + 1024, 1);
 }
 
-/* A page that whoever touches it waits for, until it is filled. */
+/* A page whose fault blocks until it is filled. */
 static int unfilled_page(void **page)
 {
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };

@@ -6,9 +6,9 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_coherent);
-FIXTURE_VARIANT_ADD(dio_coherent, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_coherent, bs2k) { .conf = VOL_2K };
-FIXTURE_VARIANT_ADD(dio_coherent, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_coherent, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_coherent, bs2k) { .conf = SMALL_2K };
+FIXTURE_VARIANT_ADD(dio_coherent, bs4k) { .conf = SMALL_4K };
 
 TEST_F(dio_coherent, coherent_with_buffered)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Requests that fail on the device. Whatever is returned, i_size never covers a
- * byte that was not written, no block stays behind the end, and the volume is
+ * byte that was not written, no block stays beyond EOF, and the volume is
  * clean afterwards. What is returned is what counts, to the byte: up to the lowest
  * bio that failed.
  */
@@ -9,12 +9,13 @@
 #include <sys/stat.h>
 
 #include "blocks.h"
+#include "ext2.h"
 #include "harness.h"
 #include "uring.h"
 
 VOL_FIXTURE(dio_errors);
-FIXTURE_VARIANT_ADD(dio_errors, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_errors, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_errors, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_errors, bs4k) { .conf = SMALL_4K };
 
 /* Some sectors of a file in one piece fail: requests of one bio say EIO. */
 TEST_F(dio_errors, device_error_in_the_middle)
@@ -96,7 +97,7 @@ TEST_F(dio_errors, counts_up_to_the_lowest_bio)
 			EXPECT_EQ(count_of(ok ?: -EIO, n), n) TH_LOG("way %d of case %d", way, i);
 			EXPECT_EQ(ok, do_read(way, fd, back, ok, 0));
 			EXPECT_PATTERN(back, ok, 0, 2 + way);
-			/* from behind the failure it goes on, and to before it */
+			/* past the failing sectors, and up to them, it succeeds */
 			EXPECT_EQ(-EIO, do_write(way, fd, buf + ok, piece, ok));
 			EXPECT_EQ(-EIO, do_read(way, fd, back + ok, piece, ok));
 		}
@@ -226,7 +227,7 @@ TEST_F(dio_errors, extend_on_a_failing_device)
 	/* so that the pointers and bitmaps that are needed are in memory */
 	ASSERT_EQ(0, vol_prefill("g", 0, old + len, 9));
 	ASSERT_EQ(0, unlink(vol_path("g")));
-	ASSERT_EQ(0, vol_poison_free(&self->v));
+	ASSERT_EQ(0, ext2_poison_free(&self->v));
 	before = free_blocks();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
@@ -255,7 +256,7 @@ TEST_F(dio_errors, extend_on_a_failing_device)
 /*
  * An extend of which the first part reaches the device and the second does not.
  * Where the blocks will be is learnt by letting it happen once before. There are
- * two pieces: up to the blocks in the inode, and what is behind them.
+ * two pieces: the direct blocks, and those after them.
  */
 TEST_F(dio_errors, extend_that_fails_in_the_middle)
 {
@@ -343,7 +344,7 @@ TEST_F(dio_errors, hole_on_a_failing_device)
 }
 
 /*
- * What is behind a hole goes through the page cache as well, to blocks of which
+ * What follows a hole goes through the page cache as well, to blocks of which
  * one fails and one is held. Whoever syncs another part of the file meanwhile is
  * told of the failure, and the kernel's flag of it is cleared: the write must not
  * count that data as written all the same.
@@ -390,7 +391,7 @@ TEST_F(dio_errors, hole_then_error_that_another_is_told)
 	if (n > 0)
 		EXPECT_PATTERN(back, n, 0, 2);
 
-	/* an error that nobody has been told of is still to be told, and no other */
+	/* an error that was not reported yet is still to be reported, and no other */
 	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back, len, 0, 2);
@@ -399,7 +400,7 @@ TEST_F(dio_errors, hole_then_error_that_another_is_told)
 	EXPECT_EQ(0, fsync(other));
 }
 
-/* Nobody has been told of an error yet: the fallback, which looks for one, keeps it so. */
+/* An error of writeback is not reported yet: the fallback, which looks for one, keeps it so. */
 TEST_F(dio_errors, error_is_told_after_a_fallback)
 {
 	const size_t page = 4096;
@@ -420,7 +421,7 @@ TEST_F(dio_errors, error_is_told_after_a_fallback)
 	ASSERT_EQ(page, pwrite(cached, buf, page, 0));
 	sync();
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	/* the flags of the mapping fail whoever comes first: not the write, please */
+	/* AS_EIO fails the first caller that looks at it: that must not be the write */
 	pread(fd, back, page, 3 * page);
 
 	pattern_fill(buf, page, 2 * page, 3);
@@ -459,7 +460,7 @@ TEST_F(dio_errors, metadata_that_could_not_be_written)
 	close(fd);
 	fd = vol_open("c", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
-	/* told once, and then it is over */
+	/* reported once */
 	syncfs(fd);
 	EXPECT_EQ(0, syncfs(fd));
 	ASSERT_EQ(len, pread(fd, back, len, 0));

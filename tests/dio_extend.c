@@ -10,11 +10,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "ext2.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_extend);
-FIXTURE_VARIANT_ADD(dio_extend, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_extend, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_extend, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_extend, bs4k) { .conf = SMALL_4K };
 
 /*
  * Loophole 1 and R8: while a direct write extends the file, a buffered write
@@ -48,7 +49,7 @@ TEST_F(dio_extend, loophole1_buffered_write_during_extend)
 	EXPECT_BLOCKED(&append);
 	EXPECT_EQ(old, file_size(bfd));
 
-	/* at the moving end: nothing yet, by either kind of read */
+	/* at the old EOF: nothing yet, by either kind of read */
 	rd = (struct io_op){ bfd, back, 64 * KIB, old };
 	ASSERT_EQ(0, task_start(&reader, op_pread, &rd));
 	ASSERT_DONE(&reader);
@@ -84,7 +85,7 @@ TEST_F(dio_extend, loophole1_buffered_write_during_extend)
 TEST_F(dio_extend, loophole2_async_extend)
 {
 	const off_t bs = self->v.bs, old = 5 * bs;
-	/* from inside the file, over its end: an overwrite and an extend in one */
+	/* from inside the file, over EOF: an overwrite and an extend in one */
 	const off_t from = 3 * bs, len = 30 * bs;
 	char *buf = buf_alloc(len), *back = buf_alloc(MIB);
 	struct counters c0 = {}, c1 = {};
@@ -176,7 +177,7 @@ TEST_F(dio_extend, loophole2_from_a_hole)
 	EXPECT_PATTERN(back + old, len, old, 2);
 }
 
-/* The same for one that begins behind the end, in the hole that the end is in. */
+/* The same for one that begins past i_size, in the hole that EOF is in. */
 TEST_F(dio_extend, loophole2_behind_the_end_in_a_hole)
 {
 	const off_t bs = self->v.bs, old = 5 * bs, at = 9 * bs + 512, len = 20 * bs;
@@ -189,7 +190,7 @@ TEST_F(dio_extend, loophole2_behind_the_end_in_a_hole)
 	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
-	ASSERT_EQ(0, vol_poison_free(&self->v));
+	ASSERT_EQ(0, ext2_poison_free(&self->v));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	pattern_fill(buf, len, at, 2);
 	wr = (struct io_op){ fd, buf, len, at };
@@ -204,7 +205,7 @@ TEST_F(dio_extend, loophole2_behind_the_end_in_a_hole)
 		ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
 		EXPECT_BLOCKED(&writer);
 		EXPECT_EQ(size, file_size(bfd));
-		/* what is stored in the hole meanwhile, before the end, is kept */
+		/* what is stored in the hole meanwhile, below i_size, is kept */
 		map[9 * bs % 4096 + 10] = 'x';
 		ASSERT_EQ(0, vol_release_routed(&self->v));
 		EXPECT_EQ(len, task_join(&writer, JOIN_SECONDS));
@@ -232,8 +233,8 @@ TEST_F(dio_extend, loophole2_behind_the_end_in_a_hole)
 }
 
 /*
- * A reader that looks at the page of the old end while the extend is under way
- * caches zeros behind that end. They must not stay when the size moves.
+ * A reader that reads the page of the old EOF while the extend is under way
+ * caches zeros beyond EOF. They must not stay when i_size moves.
  */
 TEST_F(dio_extend, extend_and_the_cached_end)
 {
@@ -262,13 +263,13 @@ TEST_F(dio_extend, extend_and_the_cached_end)
 		old += len;
 		ASSERT_EQ(old, pread(bfd, back, MIB, 0));
 		ASSERT_PATTERN(back, old, 0, 1);
-		/* an end in the middle of a page, the next time */
+		/* EOF in the middle of a page, the next time */
 		ASSERT_EQ(0, posix_fadvise(bfd, 0, 0, POSIX_FADV_DONTNEED));
 	}
 }
 
 /*
- * R13 while the end moves: a read over the end is under way, somebody appends.
+ * R13 while EOF moves: a read over EOF is in flight during an append.
  * It may say the old size or the new; what it returns must be the file's bytes.
  */
 TEST_F(dio_extend, r13_read_over_a_moving_end)
@@ -306,7 +307,7 @@ TEST_F(dio_extend, r13_read_over_a_moving_end)
 }
 
 /*
- * A reader that sits at the moving end: whatever size it sees, and whatever a
+ * A reader at the moving EOF: whatever size it sees, and whatever a
  * read there returns, the bytes are those that were written.
  */
 struct watch {

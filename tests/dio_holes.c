@@ -6,18 +6,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "blocks.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_holes);
-FIXTURE_VARIANT_ADD(dio_holes, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_holes, bs4k) { .conf = VOL_4K };
-
-static blkcnt_t blocks_of(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) ? -errno : st.st_blocks;
-}
+FIXTURE_VARIANT_ADD(dio_holes, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_holes, bs4k) { .conf = SMALL_4K };
 
 /* Loophole 3 and R9: the event of a write into a hole comes after its data. */
 TEST_F(dio_holes, loophole3_async_write_to_hole)
@@ -139,7 +133,7 @@ TEST_F(dio_holes, loophole4_allocated_then_hole)
 	}
 }
 
-/* The same by a synchronous write, with allocated blocks behind the hole too. */
+/* The same by a synchronous write, with allocated blocks after the hole too. */
 TEST_F(dio_holes, loophole4_sync_with_hole_inside)
 {
 	/* in whole pages: a reader of the hole must not need what is held */

@@ -19,8 +19,8 @@
 #define LEN	(32 * KIB)
 
 VOL_FIXTURE(dio_lifecycle);
-FIXTURE_VARIANT_ADD(dio_lifecycle, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_lifecycle, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_lifecycle, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_lifecycle, bs4k) { .conf = SMALL_4K };
 
 enum { BY_IOCTL, BY_DEVICE };
 
@@ -163,7 +163,7 @@ TEST_F(dio_lifecycle, freeze_passes_a_read)
 	EXPECT_EQ(0, thaw(&f));
 }
 
-/* Is the volume clean for who copies the device now? */
+/* Would a copy of the device be a clean volume? */
 static int looks_clean(struct vol *v)
 {
 	unsigned char sector[512];
@@ -173,7 +173,7 @@ static int looks_clean(struct vol *v)
 	return err ? err : sector[0x3a] & 1;
 }
 
-/* Somebody has to free the file in a copy: that is not clean, and without it, it is. */
+/* An inode that is unlinked but open would have to be freed in a copy: not clean. */
 TEST_F(dio_lifecycle, frozen_without_a_name)
 {
 	struct freezer f = { .v = &self->v, .how = BY_IOCTL };
@@ -274,7 +274,7 @@ TEST_F(dio_lifecycle, read_only_with_a_read)
 	EXPECT_PATTERN(back, 2 * LEN, LEN, 2);
 }
 
-/* Nobody has the file open any more, but for the two requests. */
+/* The last descriptor is closed: only the two requests have the file. */
 static void last_close(struct __test_metadata *_metadata, struct vol *v, enum way how)
 {
 	char *buf = buf_alloc(2 * LEN);
@@ -343,7 +343,7 @@ static long op_grow(void *arg)
 	return -errno;
 }
 
-/* Without name and descriptor, its blocks are still the request's, and nobody else's. */
+/* Unlinked and closed, its blocks are still those of the request, and not reused. */
 static void unlinked(struct __test_metadata *_metadata, struct vol *v, enum way how)
 {
 	char *buf = buf_alloc(2 * LEN), *back = buf_alloc(MIB);

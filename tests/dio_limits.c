@@ -23,8 +23,8 @@
 #endif
 
 VOL_FIXTURE(dio_limits);
-FIXTURE_VARIANT_ADD(dio_limits, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_limits, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_limits, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_limits, bs4k) { .conf = SMALL_4K };
 
 static int signals;
 
@@ -63,7 +63,7 @@ TEST_F(dio_limits, rlimit)
 		ASSERT_EQ(limit, do_write(how, fd, mem, limit, 0));
 		ASSERT_EQ(512, do_write(how, fd, mem + 8 * bs, 2 * bs, 8 * bs));
 		ASSERT_EQ(old, xfsz());
-		/* at it and behind it; threads of a ring have no use for a signal */
+		/* at it and past it; threads of a ring have no use for a signal */
 		ASSERT_EQ(-EFBIG, do_write(how, fd, mem, 512, limit));
 		ASSERT_EQ(-EFBIG, do_write(how, fd, mem, bs, 64 * bs));
 		if (how < URING)
@@ -143,7 +143,7 @@ TEST_F(dio_limits, largest_file)
 					 RWF_APPEND));
 		ASSERT_EQ(max, file_size(fd));
 		memset(back, UNTOUCHED, 16 * bs);
-		/* ext4 looks for blocks behind the last one that there can be, and fails */
+		/* ext4 looks for blocks past the largest possible one, and fails */
 		ASSERT_EQ(3 * bs, do_read(SYNC, fd, back, env_is_retryfs() ? 16 * bs : 3 * bs,
 					  max - 3 * bs));
 		EXPECT_ZERO(back, 512, max - 3 * bs);
@@ -212,7 +212,7 @@ TEST_F(dio_limits, append_only_and_immutable)
 	EXPECT_PATTERN(back, size, 0, 1);
 }
 
-/* What the filesystem does not say that it can, and what nobody knows. */
+/* Flags that the filesystem does not support, and unknown ones. */
 TEST_F(dio_limits, flags)
 {
 	const size_t bs = self->v.bs, len = 4 * bs;

@@ -22,8 +22,8 @@
 #define MANY		(256 * env_scale())
 
 VOL_FIXTURE(dio_load);
-FIXTURE_VARIANT_ADD(dio_load, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_load, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_load, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_load, bs4k) { .conf = SMALL_4K };
 
 enum kind { READ, OVERWRITE, EXTEND };
 
@@ -484,7 +484,7 @@ TEST_F_TIMEOUT(dio_load, device_gone, 900)
 	load_stop(_metadata, l);
 	EXPECT_LT(MANY / 2, failed(l));
 	check_counters(_metadata, &self->v, true);
-	/* there is no device, and nobody to say so to: it works all the same */
+	/* the device is gone, and umount has no way to report that: it succeeds */
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	status = run(1, repair);
@@ -549,7 +549,7 @@ TEST_F_TIMEOUT(dio_load, contexts_destroyed, 900)
 	check_ends(_metadata, l);
 }
 
-/* SIGKILL. Requests that nobody will hear of end, and let go of what they hold. */
+/* SIGKILL. Requests whose events are not reaped end, and drop their references. */
 TEST_F_TIMEOUT(dio_load, processes_killed, 900)
 {
 	struct load *l = load_new(_metadata);

@@ -7,18 +7,12 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "blocks.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_locks);
-FIXTURE_VARIANT_ADD(dio_locks, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_locks, bs4k) { .conf = VOL_4K };
-
-static blkcnt_t blocks_of(int fd)
-{
-	struct stat st;
-
-	return fstat(fd, &st) ? -errno : st.st_blocks;
-}
+FIXTURE_VARIANT_ADD(dio_locks, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_locks, bs4k) { .conf = SMALL_4K };
 
 /*
  * R4 and R10: async overwrites return from io_submit with their bios held, one
@@ -207,7 +201,7 @@ TEST_F(dio_locks, freed_blocks_are_forgotten)
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back, kept, 0, 1);
 	EXPECT_ZERO(back + kept, len - kept, kept);
-	/* and what is written there now is nobody else's */
+	/* and what is written there now is of no other file */
 	pattern_fill(buf, len, 0, 3);
 	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
 	ASSERT_EQ(len, pread(gd, back, len, 0));

@@ -26,7 +26,7 @@ FIXTURE_VARIANT_ADD(dio_nomem, bs4k) { .conf = VOL_4K };
 struct shape {
 	bool write;
 	int old;	/* blocks of the file, without holes */
-	int size;	/* and with a hole behind that */
+	int size;	/* and with a hole after that */
 	int start, len;
 	int piece;	/* the file is in pieces of so many blocks; 0 for one */
 	int rwf;
@@ -212,7 +212,7 @@ TEST_F_TIMEOUT(dio_nomem, extend_and_sync, 900)
 	try_all(_metadata, &self->v, &(struct shape){ true, 4, 4, 4, 12, 0, RWF_DSYNC });
 }
 
-/* over the end of the blocks in the inode, and with 1 KiB of those behind one block of pointers */
+/* past the direct blocks, and with 1 KiB past those of one indirect block */
 TEST_F_TIMEOUT(dio_nomem, extend_over_levels, 900)
 {
 	try_all(_metadata, &self->v, &(struct shape){ true, 10, 10, 10, 270 });

@@ -10,12 +10,12 @@
 #include "pins.h"
 
 VOL_FIXTURE(dio_pins);
-FIXTURE_VARIANT_ADD(dio_pins, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_pins, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_pins, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_pins, bs4k) { .conf = SMALL_4K };
 
 #define LEN	(256 * KIB)
 
-/* Data, a hole, data, and the end; and requests over all of these. */
+/* Data, a hole, data, and EOF; and requests over all of these. */
 static int make_file(struct vol *v, uint64_t gen)
 {
 	int fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);

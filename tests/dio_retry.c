@@ -13,8 +13,8 @@
 #include "trace.h"
 
 VOL_FIXTURE(dio_retry);
-FIXTURE_VARIANT_ADD(dio_retry, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_retry, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_retry, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_retry, bs4k) { .conf = SMALL_4K };
 
 #define PIECES	16
 
@@ -66,7 +66,7 @@ TEST_F(dio_retry, r3_one_retry_for_many_bios)
 }
 
 /*
- * R3 and R6: many bios, of which all but one end while somebody waits for them.
+ * R3 and R6: many bios, of which all but one end while a submitter waits for them.
  * The submitter of a synchronous request sleeps on, and an asynchronous one has
  * no event, until the last one is there as well.
  */
@@ -116,7 +116,7 @@ TEST_F(dio_retry, all_bios_but_one)
 	}
 }
 
-/* A request without a single bio: nobody will kick it. */
+/* A request without a single bio: no bio will kick it. */
 TEST_F(dio_retry, async_without_bios)
 {
 	const size_t len = 64 * KIB;
@@ -421,7 +421,7 @@ TEST_F(dio_retry, counters)
 	EXPECT_EQ(c0.sync_extend, c.sync_extend);
 	EXPECT_EQ(c0.sync_error, c.sync_error);
 
-	/* buffered I/O is nobody's request here */
+	/* buffered I/O counts nowhere here */
 	c0 = c;
 	ASSERT_EQ(0, vol_prefill("g", 0, len, 1));
 	ASSERT_EQ(len, vol_read("g", 0, buf, len, 0));

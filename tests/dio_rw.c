@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "ext2.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_rw);
@@ -124,7 +125,7 @@ TEST_F(dio_rw, sub_block_new)
 		struct stat st;
 
 		/* extend: the last sector of the first block of an empty file */
-		ASSERT_EQ(0, vol_poison_free(&self->v));
+		ASSERT_EQ(0, ext2_poison_free(&self->v));
 		fd = vol_open("x", O_CREAT | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
 		pattern_fill(buf, 512, pos, 1);
@@ -133,7 +134,7 @@ TEST_F(dio_rw, sub_block_new)
 		EXPECT_ZERO(back, pos, 0);
 		EXPECT_PATTERN(back + pos, 512, pos, 1);
 
-		/* the first sector of a block far behind: a hole between */
+		/* the first sector of a block far beyond EOF: a hole between */
 		pos = 8 * bs;
 		pattern_fill(buf, 512, pos, 2);
 		ASSERT_EQ(512, do_write(way, fd, buf, 512, pos));
@@ -188,7 +189,7 @@ TEST_F(dio_rw, extend_over_old_tail)
 	EXPECT_ZERO(back + tail, 6 * bs - tail, tail);
 }
 
-/* R13: what is read ends at the end of the file, wherever in a block that is. */
+/* R13: what is read ends at EOF, wherever in a block that is. */
 TEST_F(dio_rw, read_at_eof)
 {
 	static const off_t tails[] = { 1, 100, 511, 512, 513, 700 };
@@ -215,7 +216,7 @@ TEST_F(dio_rw, read_at_eof)
 			EXPECT_PATTERN(back, size - pos, pos, 1);
 			EXPECT_EQ(0, do_read(way, fd, back, 4096, pos + 512));
 			EXPECT_EQ(0, do_read(way, fd, back, 4096, pos + 64 * KIB));
-			/* up to a sector before the end: all of it */
+			/* up to a sector before EOF: all of it */
 			ASSERT_EQ(2 * bs, do_read(way, fd, back, 2 * bs, bs));
 			EXPECT_PATTERN(back, 2 * bs, bs, 1);
 		}
@@ -270,7 +271,7 @@ TEST_F(dio_rw, write_holes)
 		int fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
 
 		ASSERT_LE(0, fd);
-		ASSERT_EQ(0, vol_poison_free(&self->v));
+		ASSERT_EQ(0, ext2_poison_free(&self->v));
 		ASSERT_EQ(0, ftruncate(fd, size));
 		/* hole; data and hole; hole, data and hole; then it is all data */
 		pattern_fill(buf, size, 0, 1);

@@ -44,7 +44,7 @@ static int image_make(void)
 	return fd;
 }
 
-/* The device is gone when nobody has it open or mounted: nothing is to be cleared away. */
+/* The device goes with its last reference: nothing is to be cleared away. */
 static int loop_open(int image, unsigned int sector, struct vol *v)
 {
 	struct loop_config config = {
@@ -84,7 +84,7 @@ FIXTURE_SETUP(dio_sectors)
 
 FIXTURE_TEARDOWN(dio_sectors)
 {
-	/* a failed test leaves files open; those of io_uring are let go of a moment later */
+	/* a failed test leaves files open; io_uring drops its references a moment later */
 	close_range(self->loop + 1, ~0U, 0);
 	EXPECT_EQ(0, vol_umount_soon(&self->v));
 	EXPECT_EQ(0, vol_fsck(&self->v));
@@ -173,7 +173,7 @@ TEST_F(dio_sectors, end_of_file)
 		ASSERT_PATTERN(buf, size - pos, pos, 1);
 		EXPECT_EQ(0, do_read(how, fd, buf, s, pos + s));
 		EXPECT_EQ(0, do_read(how, fd, buf, len, 4 * len));
-		/* the sector with the end, and with what is behind it */
+		/* the sector that EOF is in, and with what is beyond */
 		pattern_fill(want, pos, 0, 1);
 		pattern_fill(want + pos, 2 * s, pos, 2);
 		memcpy(buf, want + pos, 2 * s);
@@ -181,7 +181,7 @@ TEST_F(dio_sectors, end_of_file)
 		ASSERT_EQ(pos + 2 * s, file_size(fd));
 		ASSERT_EQ(pos + 2 * s, do_read(how, fd, buf, len, 0));
 		EXPECT_SAME(buf, want, pos + 2 * s, 0);
-		/* another end in a sector, and a request behind it: zeros between */
+		/* another EOF in a sector, and a request beyond it: zeros between */
 		ASSERT_EQ(0, ftruncate(fd, size));
 		memset(want + size, 0, len - size);
 		pattern_fill(want + 7 * bs, s, 7 * bs, 3);

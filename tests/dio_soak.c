@@ -17,9 +17,9 @@
 #include "soak/soak.h"
 
 VOL_FIXTURE(soak);
-FIXTURE_VARIANT_ADD(soak, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(soak, bs2k) { .conf = { .bs = 2048, .isize = 256, .mib = 16 } };
-FIXTURE_VARIANT_ADD(soak, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(soak, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(soak, bs2k) { .conf = SMALL_2K };
+FIXTURE_VARIANT_ADD(soak, bs4k) { .conf = SMALL_4K };
 
 static struct soak setup(struct vol *v, int seconds)
 {

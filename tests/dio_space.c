@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Requests for which there is not enough space, or of which a part of the memory is
- * not there. What could be written counts, to the byte; no block stays behind the
+ * not there. What could be written counts, to the byte; no block stays beyond the
  * end, and the volume is clean afterwards.
  */
 #include <fcntl.h>
@@ -9,11 +9,12 @@
 #include <sys/stat.h>
 
 #include "blocks.h"
+#include "ext2.h"
 #include "harness.h"
 
 VOL_FIXTURE(dio_space);
-FIXTURE_VARIANT_ADD(dio_space, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_space, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_space, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_space, bs4k) { .conf = SMALL_4K };
 
 /* How large a file of @old bytes can become with @left more blocks. */
 static off_t largest(unsigned int bs, off_t old, long left)
@@ -157,12 +158,12 @@ TEST_F(dio_space, bad_memory_in_an_extend)
 		EXPECT_EQ(-EFAULT, do_write(way, fd, buf + good, len - good, size));
 		EXPECT_EQ(-EFAULT, do_read(way, fd, buf + good, 4096, 0));
 		EXPECT_SIZE_AND_BLOCKS(fd, size, blocks_needed(bs, size), bs);
-		/* the rest of the last block has no old data */
+		/* the tail of the last block has no stale data */
 		ASSERT_EQ(0, ftruncate(fd, size + bs));
 		ASSERT_EQ(size + bs, do_read(way, fd, back, MIB, 0));
 		EXPECT_ZERO(back + size, bs, size);
 		ASSERT_EQ(0, ftruncate(fd, old));
-		ASSERT_EQ(0, vol_poison_free(&self->v));
+		ASSERT_EQ(0, ext2_poison_free(&self->v));
 	}
 }
 

@@ -11,10 +11,10 @@
 #include "harness.h"
 
 VOL_FIXTURE(dio_tail);
-FIXTURE_VARIANT_ADD(dio_tail, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(dio_tail, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_tail, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_tail, bs4k) { .conf = SMALL_4K };
 
-/* What was stored behind the end through a mapping is not in the file later. */
+/* What was stored beyond EOF through a mapping is not in the file later. */
 TEST_F(dio_tail, stores_behind_the_end)
 {
 	const off_t bs = self->v.bs, end = 2 * bs + 100, at = 4 * bs;
@@ -41,9 +41,8 @@ TEST_F(dio_tail, stores_behind_the_end)
 }
 
 /*
- * The last block of the file has something behind its end on the disk: zeros as a
- * rule, but whoever wrote the volume may have left anything there. It must not
- * come into sight when the file grows.
+ * The tail of the last block on the disk has zeros as a rule, but another driver may
+ * have left anything there. It must not be exposed when the file grows.
  */
 TEST_F(dio_tail, old_tail_on_the_device)
 {
@@ -75,8 +74,8 @@ TEST_F(dio_tail, old_tail_on_the_device)
 }
 
 /*
- * A new block is written in part. What is behind the end of the file then has to
- * be zeros on the disk too: a mapping shows it, as far as its page goes.
+ * A new block is written in part. Its tail beyond EOF has to be zeros on the disk
+ * too: a mapping shows it, as far as its page goes.
  */
 TEST_F(dio_tail, new_tail_in_a_mapping)
 {
@@ -100,7 +99,7 @@ TEST_F(dio_tail, new_tail_in_a_mapping)
 
 /*
  * R7: memory ends in the middle of an asynchronous extend, with bios in flight.
- * Nobody but the submitter can move i_size and give back what was allocated for
+ * Only the submitter can move i_size and give back what was allocated for
  * the rest: it waits.
  */
 TEST_F(dio_tail, error_is_waited_for)

@@ -20,8 +20,8 @@ FIXTURE_VARIANT(dio_trace) {
 	struct vol_conf conf;
 };
 
-FIXTURE_VARIANT_ADD(dio_trace, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_trace, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_trace, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_trace, bs4k) { .conf = SMALL_4K };
 
 FIXTURE_SETUP(dio_trace)
 {
@@ -202,23 +202,31 @@ TEST_F(dio_trace, sync)
 	});
 }
 
-/* Beyond the end, of a part of a block: the rest of that is another bio. */
+/* An asynchronous write, of generation 2, that has its event. */
+static void traced_write(struct __test_metadata *_metadata, struct want *w, struct trace *is,
+			 int fd, size_t pos, size_t len, size_t size)
+{
+	char *buf = buf_alloc(len);
+	struct iocb cb;
+
+	pattern_fill(buf, len, pos, 2);
+	aio_prep_write(&cb, fd, buf, len, pos);
+	ASSERT_EQ(len, aio_do(&cb));
+	ASSERT_EQ(0, trace_stop(is));
+	want(w, "submit", "pos %zu len %zu i_size %zu write async", pos, len, size);
+}
+
+/* Past i_size, of a part of a block: the rest of that is another bio. */
 TEST_F(dio_trace, switch_extend)
 {
 	const size_t bs = self->v.bs, size = 8 * bs;
 	int fd = make_file(_metadata, &self->v, 8, size);
-	char *buf = buf_alloc(512);
 	struct trace is;
 	struct vol_map map;
 	struct want w;
-	struct iocb cb;
 
 	want_begin(_metadata, &w, &self->v, fd);
-	pattern_fill(buf, 512, size, 2);
-	aio_prep_write(&cb, fd, buf, 512, size);
-	ASSERT_EQ(512, aio_do(&cb));
-	ASSERT_EQ(0, trace_stop(&is));
-	want(&w, "submit", "pos %zu len 512 i_size %zu write async", size, size);
+	traced_write(_metadata, &w, &is, fd, size, 512, size);
 	want_bio(_metadata, &w, size, 512, 2);
 	ASSERT_EQ(0, vol_find(&self->v, size, 512, 2, &map));
 	want(&w, "bio", "pos %zu len %zu sector %llu", size + 512, bs - 512,
@@ -230,22 +238,16 @@ TEST_F(dio_trace, switch_extend)
 	});
 }
 
-/* Data and then a hole: what is behind the data is for the page cache. */
+/* Data and then a hole: the page cache takes what comes after the data. */
 TEST_F(dio_trace, switch_hole)
 {
 	const size_t bs = self->v.bs, size = 16 * bs, len = 4 * bs, pos = 6 * bs;
 	int fd = make_file(_metadata, &self->v, 8, size);
-	char *buf = buf_alloc(len);
 	struct trace is;
 	struct want w;
-	struct iocb cb;
 
 	want_begin(_metadata, &w, &self->v, fd);
-	pattern_fill(buf, len, pos, 2);
-	aio_prep_write(&cb, fd, buf, len, pos);
-	ASSERT_EQ(len, aio_do(&cb));
-	ASSERT_EQ(0, trace_stop(&is));
-	want(&w, "submit", "pos %zu len %zu i_size %zu write async", pos, len, size);
+	traced_write(_metadata, &w, &is, fd, pos, len, size);
 	want_bio(_metadata, &w, pos, 2 * bs, 2);
 	want(&w, "switch", "pos %zu reason hole", pos);
 	want(&w, "complete", "pos %zu result %zu", pos, 2 * bs);
@@ -255,22 +257,16 @@ TEST_F(dio_trace, switch_hole)
 	});
 }
 
-/* The rest of a hole and what is behind the end: one request, that is waited for twice. */
+/* The rest of a hole and an extend: one request, that is waited for twice. */
 TEST_F(dio_trace, switch_hole_and_extend)
 {
 	const size_t bs = self->v.bs, size = 10 * bs, len = 4 * bs, pos = 8 * bs;
 	int fd = make_file(_metadata, &self->v, 8, size);
-	char *buf = buf_alloc(len);
 	struct trace is;
 	struct want w;
-	struct iocb cb;
 
 	want_begin(_metadata, &w, &self->v, fd);
-	pattern_fill(buf, len, pos, 2);
-	aio_prep_write(&cb, fd, buf, len, pos);
-	ASSERT_EQ(len, aio_do(&cb));
-	ASSERT_EQ(0, trace_stop(&is));
-	want(&w, "submit", "pos %zu len %zu i_size %zu write async", pos, len, size);
+	traced_write(_metadata, &w, &is, fd, pos, len, size);
 	want(&w, "switch", "pos %zu reason hole", pos);
 	want(&w, "complete", "pos %zu result 0", pos);
 	want(&w, "fallback", "pos %zu len %zu", pos, len);
@@ -349,7 +345,7 @@ TEST_F(dio_trace, refused)
 	/* and one of nothing to the VFS */
 	EXPECT_EQ(0, pread(fd, buf, 0, 0));
 	EXPECT_EQ(0, pwrite(fd, buf, 0, 0));
-	/* one behind the end is a request, of which there is nothing to do */
+	/* one beyond EOF is a request, of which there is nothing to do */
 	EXPECT_EQ(0, pread(fd, buf, bs, size));
 	ASSERT_EQ(0, trace_stop(&is));
 	want_end(_metadata, &w, &is, &(struct counters){

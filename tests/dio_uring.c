@@ -26,8 +26,8 @@ FIXTURE_VARIANT(dio_uring) {
 	struct vol_conf conf;
 };
 
-FIXTURE_VARIANT_ADD(dio_uring, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 16 } };
-FIXTURE_VARIANT_ADD(dio_uring, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 16 } };
+FIXTURE_VARIANT_ADD(dio_uring, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_uring, bs4k) { .conf = SMALL_4K };
 
 FIXTURE_SETUP(dio_uring)
 {
@@ -199,7 +199,7 @@ static void check_two(struct __test_metadata *_metadata, struct vol *v)
 	EXPECT_PATTERN(back + LEN, LEN, LEN, 1);
 }
 
-/* Nobody will hear of them; they have the file, the memory and the mount until they end. */
+/* Their completions are not reaped; they have the file, the memory and the mount until they end. */
 TEST_F(dio_uring, ring_closed)
 {
 	int fd = make_file(_metadata, &self->v, 2 * LEN, 2 * LEN);

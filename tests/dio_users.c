@@ -172,7 +172,7 @@ TEST_F(dio_users, io_uring)
 	for (way = URING; way < WAYS; way++) {
 		fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
-		/* extend, overwrite, into a hole, over the end of a hole */
+		/* extend, overwrite, into a hole, over the border of a hole */
 		pattern_fill(buf, len, 0, 1);
 		EXPECT_EQ(len, do_write(way, fd, buf, len, 0));
 		pattern_fill(buf, len, 8 * bs, 2);
@@ -391,7 +391,7 @@ TEST_F(dio_users, swapfile)
 	EXPECT_PATTERN(mem, used, 0, 2);
 	EXPECT_EQ(4096, pwrite(fd, buf, 4096, len / 2));
 
-	/* there is no device behind a hole */
+	/* a hole has no blocks on the device */
 	ASSERT_EQ(0, ftruncate(fd, len / 2));
 	ASSERT_EQ(0, ftruncate(fd, len));
 	ASSERT_EQ(0, run(0, mkswap));

@@ -2,7 +2,7 @@
 /*
  * R15, the flood: many threads, each with a deep queue of small asynchronous
  * direct writes. They overwrite, fill holes (neighbours in one block are of
- * different requests) and extend, while memory is scarce, somebody keeps the page
+ * different requests) and extend, while memory is scarce, a writer keeps the page
  * cache busy, and the kernel looks for tasks that hang. Nothing may hang, every
  * event arrives once, and what was written is there.
  *
@@ -257,7 +257,7 @@ static int check_slots(struct flooder *f)
 			return -EIO;
 		diff = r->gen ? pattern_diff(r->buf, len, pos, r->gen) :
 				zero_diff(r->buf, len, pos);
-		/* Nobody writes to the rest of the slot, and it began as a hole. */
+		/* The rest of the slot is never written to, and began as a hole. */
 		if (!diff)
 			diff = zero_diff(r->buf + len, SLOT - len, pos + len);
 		if (diff) {

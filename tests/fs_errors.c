@@ -18,8 +18,8 @@
 #define STATE_ERROR	2
 
 VOL_FIXTURE(fs_errors);
-FIXTURE_VARIANT_ADD(fs_errors, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_errors, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_errors, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_errors, bs4k) { .conf = SMALL_4K };
 
 /* The cache of the device, which is where metadata is, loses what is clean. */
 static int empty_caches(void)
@@ -87,14 +87,14 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 	for (i = 0; i < 2; i++)
 		fsync(fd);
 	EXPECT_EQ(0, fsync(fd));
-	/* each who has a descriptor is told once */
+	/* each open file reports it once */
 	EXPECT_EQ(-1, syncfs(dir));
 	EXPECT_EQ(EIO, errno);
 	EXPECT_EQ(0, syncfs(dir));
 	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "metadata", "e2fsck", NULL }));
 	close(fd);
 
-	/* and what was not told of then is in doubt */
+	/* and what was not reported then is in doubt */
 	EXPECT_EQ(0, ioctl(dir, FIFREEZE, 0));
 	i = state(&self->v);
 	EXPECT_EQ(0, ioctl(dir, FITHAW, 0));
@@ -110,7 +110,7 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 }
 
 /*
- * Names change with dirsync on a device that fails. The caller is told; the name
+ * Names change with dirsync on a device that fails. The caller gets the error; the name
  * and the inode are both there, or both not.
  */
 TEST_F(fs_errors, dirsync_on_a_failing_device)

@@ -12,8 +12,8 @@
 #include "harness.h"
 
 VOL_FIXTURE(fs_handles);
-FIXTURE_VARIANT_ADD(fs_handles, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_handles, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_handles, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_handles, bs4k) { .conf = SMALL_4K };
 
 static int forget(void)
 {
@@ -101,7 +101,7 @@ TEST_F(fs_handles, stale)
 	ASSERT_EQ(0, handle_of(vol_path("d"), &dir));
 	log = kmsg_open();
 	ASSERT_LE(0, log);
-	/* as long as somebody has it open, it is there */
+	/* unlinked but open, it is there */
 	kept = vol_open("f", O_RDONLY);
 	ASSERT_LE(0, kept);
 	ASSERT_EQ(0, unlink(vol_path("f")));

@@ -14,7 +14,7 @@ FIXTURE_VARIANT_ADD(fs_punch, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(fs_punch, bs2k) { .conf = VOL_2K };
 FIXTURE_VARIANT_ADD(fs_punch, bs4k) { .conf = VOL_4K };
 
-/* Within a block, over its borders, over that of the direct blocks, over the end. */
+/* Within a block, over its borders, over that of the direct blocks, over EOF. */
 TEST_F(fs_punch, every_alignment)
 {
 	const off_t bs = self->v.bs, size = 20 * bs - 300;
@@ -186,11 +186,11 @@ TEST_F(fs_punch, holes_and_beyond)
 	ASSERT_EQ(0, punch(fd, 19 * bs + 5, bs));
 	sparse_punch(&m, 19 * bs + 5, bs);
 	EXPECT_SPARSE(&m, fd, dfd, 1);
-	/* behind the end there is nothing; and it does not move */
+	/* beyond EOF there is nothing, and EOF does not move */
 	ASSERT_EQ(0, punch(fd, size, bs));
 	ASSERT_EQ(0, punch(fd, size + 10 * bs, bs));
 	EXPECT_SPARSE(&m, fd, dfd, 2);
-	/* the last block, which the end is in, is in the range as far as there is one */
+	/* the last block, which EOF is in, is punched if the range reaches EOF */
 	ASSERT_EQ(0, punch(fd, 64 * bs, 100));
 	sparse_punch(&m, 64 * bs, 100);
 	EXPECT_SPARSE(&m, fd, dfd, 0);
@@ -278,7 +278,7 @@ TEST_F(fs_punch, store_without_space)
 	munmap(map, size);
 }
 
-/* Times, and the bits that must go when somebody changes a file. */
+/* Times, and the set-id bits that a modification clears. */
 TEST_F(fs_punch, is_a_modification)
 {
 	const struct timespec old[2] = { { 1000000000, 0 }, { 1000000000, 0 } };

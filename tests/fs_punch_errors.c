@@ -10,9 +10,9 @@
 #include "punch.h"
 
 VOL_FIXTURE(fs_punch_errors);
-FIXTURE_VARIANT_ADD(fs_punch_errors, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_punch_errors, bs2k) { .conf = VOL_2K };
-FIXTURE_VARIANT_ADD(fs_punch_errors, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_punch_errors, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_punch_errors, bs2k) { .conf = SMALL_2K };
+FIXTURE_VARIANT_ADD(fs_punch_errors, bs4k) { .conf = SMALL_4K };
 
 /* The n-th block of pointers of a file, of those that lead to data, as debugfs(8) tells. */
 static long pointer_block(struct vol *v, const char *name, int n)
@@ -90,7 +90,7 @@ TEST_F(fs_punch_errors, pointers_that_cannot_be_read)
 
 /*
  * The same when new blocks cannot be written either: they hold what was there
- * before, and that must not be seen when nobody has them in the page cache any more.
+ * before, stale data, which must not be exposed when the page cache has dropped them.
  */
 TEST_F(fs_punch_errors, new_blocks_that_could_not_be_written)
 {
@@ -127,7 +127,7 @@ TEST_F(fs_punch_errors, new_blocks_that_could_not_be_written)
 	EXPECT_EQ(-1, fsync(fd));
 	EXPECT_EQ(EIO, errno);
 	close(fd);
-	/* what the file has lost nobody has */
+	/* blocks that the file has lost are in no file */
 	ASSERT_EQ(0, vol_umount(&self->v));
 	EXPECT_EQ(1, run(1, mend));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));

@@ -13,9 +13,9 @@
 #include "punch.h"
 
 VOL_FIXTURE(fs_punch_wait);
-FIXTURE_VARIANT_ADD(fs_punch_wait, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_punch_wait, bs2k) { .conf = VOL_2K };
-FIXTURE_VARIANT_ADD(fs_punch_wait, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_punch_wait, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_punch_wait, bs2k) { .conf = SMALL_2K };
+FIXTURE_VARIANT_ADD(fs_punch_wait, bs4k) { .conf = SMALL_4K };
 
 /* R10: blocks that a direct write goes to are not freed before it has ended. */
 TEST_F(fs_punch_wait, waits_for_a_write_in_flight)
@@ -55,7 +55,7 @@ TEST_F(fs_punch_wait, waits_for_a_write_in_flight)
 	ASSERT_EQ(0, fstat(fd, &st));
 	EXPECT_NULL_DIFF(blocks_diff(&st, bs, sparse_blocks(&m)));
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
-	/* so nobody else can have them */
+	/* so they cannot be allocated again */
 	pattern_fill(buf + len, size - len, 0, 9);
 	ASSERT_EQ(size - len, pwrite(gfd, buf + len, size - len, 0));
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who is told when the device fails or the volume is corrupt: who watches the
+ * What is reported when the device fails or the volume is corrupt: to who watches the
  * filesystem by fanotify (FAN_FS_ERROR), each time, with the error and the inode;
  * and the log, when the caller of a request is told of a part alone.
  */
@@ -25,8 +25,8 @@ struct info_error {
 };
 
 VOL_FIXTURE(fs_told);
-FIXTURE_VARIANT_ADD(fs_told, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_told, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_told, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_told, bs4k) { .conf = SMALL_4K };
 
 /* What there is to read of all errors since the last time. */
 struct told {
@@ -119,7 +119,7 @@ static bool is_logged(int log, const char *what, uint32_t ino, size_t pos)
 	return kmsg_has(log, words);
 }
 
-/* Requests that fail as a whole: the caller is told too, and the log is left alone. */
+/* Requests that fail as a whole: the caller gets the error too, and nothing is logged. */
 TEST_F(fs_told, all_of_a_request)
 {
 	static const char *const short_words[] = { "cut short", NULL };
@@ -151,7 +151,7 @@ TEST_F(fs_told, all_of_a_request)
 	EXPECT_EQ(-EIO, do_write(SYNC, fd, buf, len, 0));
 	EXPECT_TOLD(fan, EIO, st.st_ino);
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	/* what users bring about is nobody else's business */
+	/* errors that the caller has caused are not reported */
 	EXPECT_EQ(-EFAULT, do_write(SYNC, fd, NULL, len, 0));
 	EXPECT_EQ(-EFAULT, do_read(ASYNC, fd, NULL, len, 0));
 	EXPECT_EQ(-EINVAL, do_write(SYNC, fd, buf + 1, len, 0));
@@ -185,7 +185,7 @@ TEST_F(fs_told, part_of_a_request)
 	ASSERT_LE(0, log);
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
 	pattern_fill(buf, len, 0, 2);
-	/* io_uring may go on with the rest, and be told of the error then */
+	/* io_uring may go on with the rest, and get the error then */
 	for (way = SYNC; way <= ASYNC; way++) {
 		EXPECT_EQ(ok, do_write(way, fd, buf, len, 0));
 		EXPECT_TOLD(fan, EIO, st.st_ino);
@@ -199,7 +199,7 @@ TEST_F(fs_told, part_of_a_request)
 }
 
 /*
- * A write into a hole and over what is behind it, which the page cache takes in two
+ * A write into a hole and over what follows it, which the page cache takes in two
  * parts. The device refuses the second.
  */
 TEST_F(fs_told, part_of_a_fallback)

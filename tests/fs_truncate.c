@@ -155,7 +155,7 @@ TEST_F(fs_truncate, sparse)
 	EXPECT_GT(span / 4, st.st_blocks * 512);
 }
 
-/* Bytes beyond the end that a mapping has written must not come to light. */
+/* Bytes beyond EOF that were stored through a mapping must not be exposed. */
 TEST_F(fs_truncate, tail_of_a_mapping)
 {
 	char *map, buf[4096];
@@ -246,7 +246,7 @@ TEST_F(fs_truncate, mmap_shared)
 }
 
 /*
- * A mapping of a hole on a full volume: the writer is told, at the fault by
+ * A mapping of a hole on a full volume: the error is reported, at the fault by
  * SIGBUS or, as ext2 does, when it asks for its data to be written.
  */
 enum { GOT_SIGBUS = 42, GOT_ENOSPC, GOT_NOTHING };

@@ -64,6 +64,24 @@ TEST_F(umount_busy, requests_in_flight)
 	EXPECT_PATTERN(buf, LEN, 0, 2);
 }
 
+/* An overwrite with generation 2 of all of "f", held; the open file. */
+static int write_in_flight(struct __test_metadata *_metadata, struct vol *v, aio_context_t *ctx,
+			   struct iocb *cb, char *buf)
+{
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1)) return -1;
+	sync();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd) return -1;
+	ASSERT_EQ(0, aio_setup(1, ctx)) return -1;
+	pattern_fill(buf, LEN, 0, 2);
+	aio_prep_write(cb, fd, buf, LEN, 0);
+	ASSERT_EQ(0, vol_hold(v)) return -1;
+	ASSERT_EQ(0, aio_submit_one(*ctx, cb)) return -1;
+	return fd;
+}
+
 /* Unmounted lazily: the volume goes when the last request does, and cleanly. */
 TEST_F(umount_busy, lazily)
 {
@@ -73,15 +91,7 @@ TEST_F(umount_busy, lazily)
 	struct iocb cb;
 	int fd;
 
-	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
-	sync();
-	fd = vol_open("f", O_RDWR | O_DIRECT);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, aio_setup(1, &ctx));
-	pattern_fill(buf, LEN, 0, 2);
-	aio_prep_write(&cb, fd, buf, LEN, 0);
-	ASSERT_EQ(0, vol_hold(&self->v));
-	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	fd = write_in_flight(_metadata, &self->v, &ctx, &cb, buf);
 	close(fd);
 	ASSERT_EQ(0, umount2(env_dir(), MNT_DETACH));
 	self->v.mounted = false;
@@ -91,7 +101,7 @@ TEST_F(umount_busy, lazily)
 	ASSERT_EQ(0, vol_release(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	EXPECT_EQ(LEN, ev.res);
-	/* exclusively ours again when the filesystem has let go of the device */
+	/* exclusively ours again when the filesystem has closed the device */
 	do {
 		fd = open(self->v.dev, O_RDONLY | O_EXCL);
 	} while (fd < 0 && errno == EBUSY);
@@ -161,15 +171,7 @@ TEST_F(umount_busy, context_destroyed)
 	struct iocb cb;
 	int fd;
 
-	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
-	sync();
-	fd = vol_open("f", O_RDWR | O_DIRECT);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, aio_setup(1, &ctx));
-	pattern_fill(buf, LEN, 0, 2);
-	aio_prep_write(&cb, fd, buf, LEN, 0);
-	ASSERT_EQ(0, vol_hold(&self->v));
-	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	fd = write_in_flight(_metadata, &self->v, &ctx, &cb, buf);
 	ASSERT_EQ(0, task_start(&destroy, op_destroy, &ctx));
 	EXPECT_EQ(TASK_BLOCKED, task_settle(&destroy));
 	ASSERT_EQ(0, vol_release(&self->v));

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rights of the current task.
+//! Credentials of the current task.
+//!
+//! [`kernel::cred::Credential`] gives out the effective user alone: not the one for file access
+//! (`fsuid`), groups, or capabilities.
 //!
 //! C headers: [`include/linux/capability.h`](srctree/include/linux/capability.h),
 //! [`include/linux/cred.h`](srctree/include/linux/cred.h)
@@ -10,7 +13,8 @@ use kernel::prelude::*;
 
 /// Whether the current task may exceed limits on resources (`CAP_SYS_RESOURCE`).
 ///
-/// Using the right is recorded, so ask last.
+/// A check that succeeds marks the task as having used the privilege (`PF_SUPERPRIV`), and is
+/// audited: check other limits first. Does not sleep.
 pub fn capable_sys_resource() -> bool {
     // SAFETY: The function looks at the current task only.
     unsafe { bindings::capable(bindings::CAP_SYS_RESOURCE as c_int) }

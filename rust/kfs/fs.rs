@@ -1,18 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Filesystems: what `include/linux/fs.h` declares, and what lies near it.
+//!
+//! No file imports another in a circle, though C's structures all point to each other. From bottom
+//! to top:
+//!
+//! * `file_system_data`: the types that a filesystem keeps with the kernel's objects, for which the
+//!   objects are generic. `file_system_type` and `fs_parser` are not generic at all.
+//! * `super_block`, then `inode`, its lock, and what an inode does that is new or is truncated.
+//! * `kiocb`, with `fserror` and `writeback_errors`; `generic_io`.
+//! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`.
+//!   They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
+//! * `file_system`: the operations of a filesystem, [`FileSystem`](file_system::FileSystem).
+//! * What calls these: `inode::life`, `super_block::operations`, `fs_context`, `registration`.
+//!
+//! An item that needs something of a higher file is there, as an `impl` block of its own: a super
+//! block looks up inodes in `inode::new`.
 
 pub mod address_space;
 pub mod export;
 pub mod file;
 pub mod file_system;
-pub mod fs_context;
+pub mod file_system_data;
+pub(crate) mod file_system_type;
+pub(crate) mod fs_context;
+pub mod fs_parser;
 pub(crate) mod fserror;
 pub mod generic_io;
 pub mod inode;
-pub mod inode_lock;
 pub mod inode_operations;
 pub mod kiocb;
-pub mod new_inode;
+pub mod registration;
 pub mod super_block;
 pub(crate) mod writeback_errors;

@@ -9,6 +9,29 @@
 //! lock is held, what has been initialised.
 //!
 //! All the unsafe Rust of the project is in this crate.
+//!
+//! # Floors
+//!
+//! A module is where the `kernel` crate has it, or would have it. What imports what is checked as in
+//! the filesystem's crate (`scripts/check-floors`), and no files import each other in a circle:
+//!
+//! | floor | imports | what |
+//! | --- | --- | --- |
+//! | `fs` | `block`, `mm`, `iov`, `kobject`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
+//! | `trace` | `fs`, `bindings` | Trace points. |
+//! | `block` | `iov`, `sync`, `bindings` | Bios, block devices, the buffer cache. |
+//! | `mm` | `bindings` | The page cache, and scopes of allocation. |
+//! | `iov` | `bindings` | Iterators over memory. |
+//! | `sync` | `bindings` | Completions. |
+//! | `workqueue` | `bindings` | Workqueues of one's own. |
+//! | `cred` | `bindings` | Rights of the current task. |
+//! | `kobject` | `bindings` | Kernel objects. |
+//! | `task` | `bindings` | The current task. |
+//! | `time` | `bindings` | Time of day. |
+//! | `random` | `bindings` | Random numbers. |
+//! | `panic` | `bindings` | The end of everything. |
+//! | `bindings` | | The C API. |
 
 /// The prefix of what this crate writes to the kernel log.
 const __LOG_PREFIX: &[u8] = b"retryfs\0";
@@ -34,6 +57,7 @@ pub mod block;
 pub mod cred;
 pub mod fs;
 pub mod iov;
+pub(crate) mod kobject;
 pub mod mm;
 pub mod panic;
 pub mod random;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of everything.
+//! Stopping the machine.
 //!
 //! C header: [`include/linux/panic.h`](srctree/include/linux/panic.h)
 

@@ -6,7 +6,8 @@
 //! [`include/linux/sysfs.h`](srctree/include/linux/sysfs.h)
 
 use crate::bindings;
-use crate::fs::file_system::{FileSystem, Registration};
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::file_system_type::FileSystemType;
 use crate::fs::super_block::SuperBlock;
 use core::marker::PhantomData;
 use core::mem::offset_of;
@@ -88,7 +89,7 @@ impl<T: Attributes> Directory<T> {
     };
 
     /// Makes the directory for the mount `sb`, with the files of `data`. May sleep.
-    pub fn new<F: FileSystem>(sb: &SuperBlock<F>, data: Arc<T>) -> Result<Self> {
+    pub fn new<F: FileSystemData>(sb: &SuperBlock<F>, data: Arc<T>) -> Result<Self> {
         let released = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let object = KBox::new(
             Object {
@@ -112,7 +113,7 @@ impl<T: Attributes> Directory<T> {
             let error = bindings::kobject_init_and_add(
                 this.kobj(),
                 &Self::KTYPE,
-                Registration::<F>::sysfs(sb.as_ptr()),
+                FileSystemType::of(sb.as_ptr()).sysfs(),
                 c"%s".as_char_ptr(),
                 sb.id().as_char_ptr(),
             );
@@ -182,40 +183,5 @@ impl<T: Attributes> Drop for Directory<T> {
         }
         // The core may put the release off, but the code for it is gone with the module.
         self.released.wait_for_completion();
-    }
-}
-
-/// The directory of a filesystem type, `/sys/fs/TYPE`. Removed when dropped.
-///
-/// # Invariants
-///
-/// The pointer owns a reference to an object that was added.
-pub(crate) struct TypeDirectory(NonNull<bindings::kobject>);
-
-// SAFETY: Kobjects may be used and released by any thread.
-unsafe impl Send for TypeDirectory {}
-// SAFETY: As above.
-unsafe impl Sync for TypeDirectory {}
-
-impl TypeDirectory {
-    /// Makes the directory `name`.
-    pub(crate) fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: `fs_kobj` exists from boot on; the name is copied.
-        let kobj = unsafe {
-            bindings::kobject_create_and_add(as_char_ptr_in_const_context(name), bindings::fs_kobj)
-        };
-        // INVARIANT: The function returns a reference.
-        Ok(Self(NonNull::new(kobj).ok_or(ENOMEM)?))
-    }
-
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kobject {
-        self.0.as_ptr()
-    }
-}
-
-impl Drop for TypeDirectory {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; the last reference removes the directory.
-        unsafe { bindings::kobject_put(self.as_ptr()) };
     }
 }

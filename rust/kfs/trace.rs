@@ -8,7 +8,7 @@
 //! C headers: `rust/helpers/retryfs_trace.h`,
 //! [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h)
 
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
 
 macro_rules! trace_points {
@@ -18,7 +18,7 @@ macro_rules! trace_points {
     )*) => {$(
         $(#[$doc])*
         #[inline(always)]
-        pub fn $name<F: FileSystem>(inode: &Inode<F>, $($arg: $type),*) {
+        pub fn $name<F: FileSystemData>(inode: &Inode<F>, $($arg: $type),*) {
             #[cfg(CONFIG_TRACEPOINTS)]
             {
                 // SAFETY: The key is one that C has defined.
@@ -30,7 +30,8 @@ macro_rules! trace_points {
                     )
                 };
                 if on {
-                    // SAFETY: The inode is valid; the other arguments are numbers.
+                    // SAFETY: By the invariants of `Inode` it is valid; the other arguments are
+                    // numbers.
                     unsafe { crate::bindings::$call(inode.as_ptr(), $($arg),*) };
                 }
             }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Workqueues of one's own.
+//! Workqueues of a filesystem.
+//!
+//! [`kernel::workqueue::Queue`] is used as it is; the kernel crate has no constructor for one
+//! beside those of the system, so [`Workqueue`] owns what `alloc_workqueue` returns.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -13,7 +16,12 @@ use kernel::workqueue::Queue;
 /// A workqueue that makes progress when memory is short, because a thread of its own takes over
 /// when no worker can be created (`WQ_MEM_RECLAIM`). Work runs on the CPU that queued it.
 ///
-/// Use it as a [`Queue`]. Dropping it waits for all work that was queued.
+/// Use it as a [`Queue`]. Dropping it waits for all work that was queued, and sleeps:
+///
+/// ```ignore
+/// let queue = Workqueue::new(c"retryfs-dio")?;
+/// queue.enqueue(item);
+/// ```
 ///
 /// # Invariants
 ///
@@ -26,7 +34,7 @@ unsafe impl Send for Workqueue {}
 unsafe impl Sync for Workqueue {}
 
 impl Workqueue {
-    /// Makes a workqueue whose rescuer thread is called `name`.
+    /// Makes a workqueue whose rescuer thread is called `name`. May sleep. `ENOMEM`.
     pub fn new(name: &CStr) -> Result<Self> {
         // SAFETY: The format takes one string, and the arguments are valid for the call. The flags
         // say per-CPU xor unbound, as they must.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of a request: its bios are reaped, and what it counts for is settled.
+//! The end of a request: reaping its bios, its result, and what depends on it.
 
 use super::dio::Bios;
 use super::dio::Dio;
@@ -11,11 +11,12 @@ use super::request::Request;
 use super::state::BioList;
 use kernel::prelude::*;
 use kfs::block::bio::{EndedBio, Op};
-use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Iocb, IocbMut};
 use kfs::trace;
 
-/// Reaps a bio: process context, as marking pages dirty sleeps (R5).
+/// Reaps one ended bio: unpins its pages and records its status. Process context: marking the pages
+/// of a read dirty sleeps (R5).
 fn dio_bio_complete<F: Filesystem>(
     bio: EndedBio<Dio<F>>,
     iocb: &Iocb<F>,
@@ -27,7 +28,7 @@ fn dio_bio_complete<F: Filesystem>(
     }
 }
 
-/// Reaps bios.
+/// Reaps ended bios; their errors go to `outcome`. Process context; may sleep.
 pub(super) fn dio_bio_reap<F: Filesystem>(
     mut bios: Bios<F>,
     iocb: &Iocb<F>,
@@ -38,11 +39,13 @@ pub(super) fn dio_bio_reap<F: Filesystem>(
     }
 }
 
-/// Does what has to follow the i/o before anybody hears of the request.
+/// Does what has to be done after the I/O and before the request completes, and returns its result:
+/// bytes, or an errno. May sleep.
 ///
-/// For a submitter, the caller does the rest: it drops what the page cache has of the range, moves
-/// the position, writes to the page cache what was left to that, and syncs if asked to. For the
-/// retry there is nobody else to do so.
+/// `locked` is the inode lock of a write whose submitter has waited: then i_size moves, and blocks
+/// that were allocated beyond what was written are freed, under the lock (R8). The callers of a
+/// submitter invalidate the page cache, advance the position, fall back to buffered I/O and sync
+/// for `O_DSYNC`; for a retry that is done here, but for the fallback, which none needs.
 pub(super) fn dio_complete<F: Filesystem>(
     mut iocb: IocbMut<'_, F>,
     request: &Request,
@@ -62,7 +65,7 @@ pub(super) fn dio_complete<F: Filesystem>(
         if request.allocated_to > request.bits.round_up(end) && !mutant!("blocks-kept") {
             F::truncate_blocks(locked, end);
         }
-        // The data is on the device: now it may be seen (R8).
+        // The data is on the device: i_size may move (R8).
         let written = if mutant!("size-of-failed") {
             request.len as usize
         } else {

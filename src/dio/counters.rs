@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the worker has done since the mount, for users and tests to see.
+//! The statistics of a mount, in sysfs.
 
 use kernel::sync::atomic::{ordering, Atomic};
 
 use super::policy::Reason;
 
-/// An event that is counted.
+/// A counter of events. Needs no lock.
 pub(crate) struct Counter(Atomic<u64>);
 
 impl Counter {
@@ -20,7 +20,7 @@ impl Counter {
         self.0.add(1, ordering::Relaxed);
     }
 
-    /// How many events there were.
+    /// The number of events so far.
     pub(crate) fn read(&self) -> u64 {
         self.0.load(ordering::Relaxed)
     }
@@ -32,17 +32,17 @@ pub(crate) struct Counters {
     pub(crate) requests_read: Counter,
     /// Direct writes that reached the worker.
     pub(crate) requests_write: Counter,
-    /// Requests that were left to the retry.
+    /// Asynchronous requests, left to the retry by a submitter that did not wait.
     pub(crate) async_requests: Counter,
-    /// Asynchronous requests that were waited for because they ended beyond i_size.
+    /// Asynchronous requests that became synchronous because they ended past i_size.
     pub(crate) sync_extend: Counter,
-    /// Asynchronous requests that were waited for because they came to a hole.
+    /// Asynchronous requests that became synchronous because they came to a hole.
     pub(crate) sync_hole: Counter,
-    /// Asynchronous requests that were waited for because of an error while issuing.
+    /// Asynchronous requests that became synchronous because of an error while issuing.
     pub(crate) sync_error: Counter,
     /// Times that the retry entered the worker.
     pub(crate) retries: Counter,
-    /// Direct writes of which at least a part was left to the page cache.
+    /// Direct writes that fell back to buffered I/O, wholly or in part.
     pub(crate) buffered_fallback: Counter,
 }
 

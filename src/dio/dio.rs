@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The dio: what the bios of a request, its submitter and its retry meet in.
+//! The dio: the state that the bios of a request, its submitter and its retry share.
 //!
-//! Who holds what while a request is on its way:
+//! References while a request is in flight:
 //!
 //! * the kiocb holds the file, which holds the inode and the mount; its private pointer holds the
 //!   [`Dio`] (R1);
-//! * the dio lies in front of its first bio, in one piece of memory, so that this bio holds the dio
-//!   until it is reaped, or given up;
+//! * the dio is the front pad of its first bio, so that this bio holds the dio until it is reaped,
+//!   or freed unused;
 //! * each bio in flight holds the dio, and the memory it transfers: user pages are pinned, other
-//!   pages are held by whoever made the iterator until the request completes;
+//!   pages are held by the maker of the iterator until the request completes;
 //! * the dio holds the ended bios, and, while *Armed* or *Kicked*, the kiocb with the [`Request`];
 //! * the queued retry holds the dio.
 //!
-//! That is a circle (kiocb, dio, kiocb), which the retry breaks; it always comes, because it is
-//! queued when the last bio ends, and the block layer ends every bio.
+//! The reference cycle of kiocb and dio is broken by the retry, which always runs: it is queued
+//! when the last bio ends, and the block layer ends every bio.
+//!
+//! [`Request`]: super::request::Request
 
 use super::request::Armed;
 use super::state::{self, State};
@@ -27,29 +29,29 @@ use kfs::fs::super_block::SuperBlock;
 use kfs::sync::completion::Completion;
 use kfs::workqueue::Workqueue;
 
-/// A filesystem whose requests are retried. What a retry does lies over the objects of a request,
-/// which only have to start it: see [`super::retry`].
+/// A filesystem whose requests are retried. The objects of a request only start the retry; what it
+/// does is in [`super::retry`], above them.
 pub(crate) trait Retry: KiocbOwner<Private = BioArc<Dio<Self>>> {
-    /// Where the retries of a mount run.
+    /// The workqueue of a mount, for its retries.
     fn queue(sb: &SuperBlock<Self>) -> &Workqueue;
 
-    /// Goes on with a request whose bios have all ended. Process context; may sleep.
+    /// Continues a request whose bios have all ended. Process context; may sleep.
     fn retry(dio: BioArc<Dio<Self>>, armed: Armed<Self>);
 }
 
-/// The part of a request that bios, the submitter and the retry meet in.
+/// The part of a request that its bios, its submitter and its retry share.
 #[pin_data]
 pub(crate) struct Dio<F: Retry> {
     #[pin]
     pub(super) state: SpinLockIrq<State<Armed<F>, Bios<F>>>,
-    /// Where the submitter of a synchronous request sleeps.
+    /// Completed by the last bio when the submitter waits.
     #[pin]
     pub(super) done: Completion,
     #[pin]
     pub(super) retry: Work<Dio<F>>,
 }
 
-/// A list of the bios of a request.
+/// The ended bios of a request.
 pub(crate) struct Bios<F: Retry>(BioList<Dio<F>>);
 
 impl<F: Retry> Default for Bios<F> {
@@ -71,7 +73,7 @@ impl<F: Retry> state::BioList for Bios<F> {
 }
 
 impl<F: Retry> Dio<F> {
-    /// A dio for a request whose bios are about to be issued.
+    /// An initialiser for the dio of a request of which no bio is issued yet.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Dio {
             state <- new_spinlock_irq!(State::new(), "Dio::state"),

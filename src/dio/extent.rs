@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arithmetic on the bytes and blocks of a request.
+//! Arithmetic on byte ranges and blocks of a request. Positions are in bytes of the file.
 
 use core::ops::Range;
 
-/// Size of a filesystem block, as its binary logarithm.
+/// The base-2 logarithm of the block size of the filesystem in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BlockBits(u8);
 
@@ -24,7 +24,7 @@ impl BlockBits {
         pos >> self.0
     }
 
-    /// How far `pos` is into its block.
+    /// The offset of `pos` in its block, in bytes.
     pub(crate) const fn offset(self, pos: u64) -> u64 {
         pos & (self.size() - 1)
     }
@@ -34,7 +34,7 @@ impl BlockBits {
         pos - self.offset(pos)
     }
 
-    /// The first block that starts at or after `pos`: the number of blocks that `pos` bytes need.
+    /// The number of blocks that `pos` bytes take: the first block that starts at or after `pos`.
     pub(crate) const fn blocks(self, pos: u64) -> u64 {
         self.block(pos) + (self.offset(pos) != 0) as u64
     }
@@ -50,27 +50,28 @@ pub(crate) const fn round_up(pos: u64, align: u64) -> u64 {
     (pos + align - 1) & !(align - 1)
 }
 
-/// Where one run of blocks starts and ends, in bytes of the file, cut to the request.
+/// The bytes of a run of `blocks` blocks that belong to a request.
 ///
-/// `pos` is the next byte of the request, in the first block of the run; the request ends at `end`;
-/// the run has `blocks` blocks.
+/// `pos` is the next byte of the request, in the first block of the run; `end` is where the request
+/// ends.
 pub(crate) fn run(pos: u64, end: u64, blocks: u32, bits: BlockBits) -> Range<u64> {
     let run_end = bits.round_down(pos) + u64::from(blocks) * bits.size();
     pos..run_end.min(end)
 }
 
-/// How many blocks to ask the block map for, to cover `pos..end`.
+/// The number of blocks that cover `pos..end`, for a look-up in the block map.
 pub(crate) fn blocks_wanted(pos: u64, end: u64, bits: BlockBits) -> u32 {
     let blocks = bits.blocks(end) - bits.block(pos);
     blocks.min(u64::from(u32::MAX)) as u32
 }
 
-/// The bytes before `data` in the first block of a new run: nobody wrote them.
+/// The bytes before `data` in its first block, a new one: stale, as the request does not write
+/// them.
 pub(crate) fn unwritten_head(data: &Range<u64>, bits: BlockBits) -> Range<u64> {
     bits.round_down(data.start)..data.start
 }
 
-/// The bytes behind `data` in the last block of a new run: nobody wrote them.
+/// The tail of the last block of `data`, a new one: stale, as the request does not write it.
 pub(crate) fn unwritten_tail(data: &Range<u64>, bits: BlockBits) -> Range<u64> {
     data.end..bits.round_up(data.end)
 }

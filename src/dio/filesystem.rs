@@ -1,67 +1,70 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the worker needs from the filesystem.
+//! What the worker needs of the filesystem.
 
 use super::dio::Retry;
 use super::mount::Mount;
 use kernel::prelude::*;
+use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode};
 use kfs::fs::inode::Inode;
-use kfs::fs::inode_lock::{Exclusive, InodeLocked, Mode};
 use kfs::fs::super_block::SuperBlock;
 
-/// A run of blocks of a file.
+/// The result of a look-up in the block map: a run of blocks of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mapping {
-    /// The blocks lie on the device in one piece.
+    /// The blocks are contiguous on the device.
     Mapped {
         /// Number of the first block on the device.
         physical: u64,
-        /// How many blocks, one at least.
+        /// The number of blocks, at least one.
         len: u32,
-        /// The blocks were allocated by this look-up: what they hold belonged to somebody else.
+        /// The blocks were allocated by this look-up, and hold stale data.
         new: bool,
     },
-    /// There are no such blocks.
+    /// No blocks are allocated.
     Hole {
-        /// How many blocks, one at least.
+        /// The number of blocks, at least one.
         len: u32,
     },
 }
 
-/// A filesystem whose files can be read and written directly.
+/// A filesystem whose files can be read and written directly. Blocks are numbered from the start of
+/// the file. All functions may sleep unless they say otherwise.
 pub(crate) trait Filesystem: Retry {
-    /// What the worker keeps for a mount.
+    /// The state of the worker for a mount. Does not sleep.
     fn dio(sb: &SuperBlock<Self>) -> &Mount<Self>;
 
-    /// Looks up the blocks of a file from `block` on, `max` at most. Nothing is changed.
+    /// Looks up at most `max` blocks of a file from `block` on. Allocates nothing.
     fn map<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
 
     /// As [`Filesystem::map`], but does not sleep: `EAGAIN` if it would have to.
     fn map_nowait<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
 
-    /// Looks up the blocks of a file from `block` on, `max` at most; allocates what is missing.
+    /// Looks up at most `max` blocks of a file from `block` on, and allocates them if the first is
+    /// in a hole. `ENOSPC` without a free block.
     ///
-    /// Buffers of the device that new blocks had in an earlier life are gone when this returns.
+    /// On return, the cache of the device has no buffers that alias new blocks.
     fn allocate(inode: &InodeLocked<Self, Exclusive>, block: u64, max: u32) -> Result<Mapping>;
 
-    /// Gives a file the block with byte `pos`, in the midst of it, which is in a hole: the page cache
-    /// has what is to be written to it.
+    /// Allocates the block with byte `pos`, which is in a hole and not block-aligned, through the
+    /// page cache, as zeroes that are dirty. i_size does not change.
     fn fill_hole(inode: &InodeLocked<Self, Exclusive>, pos: u64) -> Result;
 
-    /// Frees all blocks of a file that lie wholly behind its first `size` bytes. That may be more
-    /// than i_size, which does not change.
+    /// Frees all blocks of a file that are wholly beyond byte `size`, which may be past i_size.
+    /// i_size does not change. Errors are logged.
     fn truncate_blocks(inode: &InodeLocked<Self, Exclusive>, size: u64);
 
-    /// Frees `len` blocks of a file from its block `block` on, which nobody uses: makes a hole.
+    /// Frees `len` blocks of a file from `block` on: punches a hole. No page and no direct I/O in
+    /// flight uses them. Errors are logged.
     fn punch(inode: &InodeLocked<Self, Exclusive>, block: u64, len: u32);
 
-    /// A direct write begins: its bios are about to be issued.
+    /// Counts a direct write in, before its first bio is issued. Does not sleep.
     fn direct_write_begin(inode: &InodeLocked<Self, Exclusive>);
 
-    /// A direct write has ended: its bios are reaped.
+    /// Counts a direct write out, after its bios are reaped. Does not sleep.
     fn direct_write_end(inode: &Inode<Self>);
 
-    /// Waits until no direct write is under way. What the caller writes next goes to the page
-    /// cache, and may be a part of a block of which another part is being written.
+    /// Waits for direct writes in flight, before a buffered write to a part of a block: a direct
+    /// write to the rest of the block would race with its writeback.
     fn direct_writes_wait(inode: &InodeLocked<Self, Exclusive>);
 }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Issuing the i/o of a request.
+//! Issuing the I/O of a request.
 //!
-//! Everything that needs the iterator happens here, in the task that made the request: user memory
-//! is pinned and all bios are built and submitted. The iterator is dead afterwards.
+//! All that needs the iterator is done here, in the task of the submitter: user memory is pinned
+//! and all bios are built and submitted. The iterator is not used afterwards.
 //!
-//! What happens to a run of blocks:
+//! By the kind of a run of blocks:
 //!
 //! | run | read | write |
 //! | --- | --- | --- |
 //! | allocated, inside i_size | bios | bios |
 //! | hole, inside i_size | memory is zeroed | stop: the page cache fills it (R9) |
-//! | at or behind the end of the file | - | allocated; bios, and zeroes for the part of the first and last block that is not written |
+//! | at or beyond EOF | - | allocated; bios, and zeroes for the parts of the first and last block that are not written |
 //!
-//! A request need not be aligned to the blocks of the filesystem. Overwriting a part of a block is
-//! no problem, as the device can do that. But a block that was just allocated holds what its
-//! previous owner left, and all of that has to go before the block can be seen. So have blocks that
-//! are found behind the end of the file, where no write of ours can have put them.
+//! A request is aligned to sectors of the device, not to blocks of the filesystem. A partial
+//! overwrite of a block needs no more than that. But a new block holds stale data, all of which is
+//! overwritten before i_size exposes it. So is a block that was already allocated beyond EOF: what
+//! it holds is not known either.
 
 use super::complete::dio_bio_reap;
 use super::dio::Dio;
@@ -31,46 +31,46 @@ use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
-use kfs::fs::inode_lock::{Exclusive, InodeLocked, Shared};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use kfs::fs::kiocb::Iocb;
 use kfs::iov::IovIter;
 use kfs::task::task_io_account_write;
 use kfs::trace;
 
-/// The inode lock, which block look-ups need.
+/// The inode lock, held for block look-ups.
 pub(super) enum Locked<'a, F: Filesystem> {
-    /// For a read: no blocks come or go.
+    /// For a read: the block map does not change.
     Read(&'a InodeLocked<F, Shared>),
-    /// For a write: nobody else looks up blocks.
+    /// For a write: blocks may be allocated.
     Write(&'a InodeLocked<F, Exclusive>),
 }
 
-/// A run of blocks on the device that is read or written.
+/// A run of contiguous blocks on the device that is read or written.
 struct Run {
     /// The bytes of the file, cut to the request.
     bytes: Range<u64>,
-    /// Where the block with the first of them starts on the device.
+    /// The number of the block with the first of them, on the device.
     physical: u64,
-    /// The old contents of the blocks must not be seen.
+    /// The blocks hold stale data.
     fresh: bool,
 }
 
-/// The submitter at work.
+/// The state of a submitter while it issues a request.
 pub(super) struct Issue<'a, 'data, F: Filesystem> {
     dio: &'a BioArc<Dio<F>>,
-    /// The bio behind the dio, until it is issued.
+    /// The bio that was allocated with the dio, until it is issued.
     first: Option<Bio<Dio<F>>>,
     iocb: &'a Iocb<F>,
     mount: &'a Mount<F>,
     bdev: &'a BlockDevice,
     request: &'a mut Request,
     iter: &'a mut IovIter<'data>,
-    /// Bios issued and not waited for.
+    /// The number of bios issued and not waited for.
     issued: u32,
 }
 
 impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
-    /// Nothing is issued yet.
+    /// A submitter that has issued nothing. `first` is the bio that was allocated with `dio`.
     pub(super) fn new(
         dio: &'a BioArc<Dio<F>>,
         first: Bio<Dio<F>>,
@@ -91,12 +91,13 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         }
     }
 
-    /// How many bios there are to wait for.
+    /// The number of bios to wait for.
     pub(super) fn issued(&self) -> u32 {
         self.issued
     }
 
-    /// Issues the request up to byte `end` of the file, as far as that goes.
+    /// Issues the request up to byte `end` of the file; returns why it stopped. An error is
+    /// recorded in the outcome. May sleep.
     pub(super) fn do_direct_io(&mut self, locked: &Locked<'_, F>, end: u64) -> Stop {
         plugged(|| {
             while self.pos() < end {
@@ -126,17 +127,16 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         self.request.bits
     }
 
-    /// Finds the next run to read. Holes on the way are read, and may be the end of it: then the
-    /// run is empty.
+    /// Finds the next run to read. A hole is read at once, and returned as an empty run.
     fn read_run(&mut self, locked: &InodeLocked<F, Shared>, end: u64) -> Result<Option<Run>> {
         let (pos, bits) = (self.pos(), self.bits());
         let wanted = extent::blocks_wanted(pos, end, bits);
         match F::map(locked, bits.block(pos), wanted)? {
             Mapping::Mapped { physical, len, .. } => {
                 let bytes = extent::run(pos, end, len, bits);
-                // The caller has flushed the range, but that was before the lock. Blocks that came
-                // since have their data in the page cache only. (In this order: what is flushed
-                // after the look-up includes the data of every block that the look-up found.)
+                // The caller wrote the range back, but without the inode lock. A block allocated
+                // since holds stale data until its page is written back. After the look-up, so that
+                // this covers every block that it found.
                 if !mutant!("read-no-flush") {
                     self.iocb
                         .write_and_wait_range(bytes.start as i64, bytes.end as i64)?;
@@ -169,7 +169,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         }
     }
 
-    /// Finds or allocates the next run to write. There is none if there is a hole inside i_size.
+    /// Finds or allocates the next run to write; `None` at a hole inside i_size.
     fn write_run(&mut self, locked: &InodeLocked<F, Exclusive>, end: u64) -> Result<Option<Run>> {
         let (pos, bits) = (self.pos(), self.bits());
         let block = bits.block(pos);
@@ -201,7 +201,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         }
     }
 
-    /// Issues the bios for a run.
+    /// Issues the bios of a run, with zeroes around the data in fresh blocks.
     fn issue_run(&mut self, run: &Run) -> Result {
         let bits = self.bits();
         if run.fresh && !mutant!("new-head") {
@@ -215,7 +215,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         issued
     }
 
-    /// Issues the part of the request that lies in a run.
+    /// Issues the data of a run.
     fn issue_data(&mut self, run: &Run) -> Result {
         let mem_mask = self.bdev.dma_alignment();
         let len_mask = self.bdev.logical_block_size() - 1;
@@ -234,7 +234,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         Ok(())
     }
 
-    /// Writes zeroes to a part of the blocks of a run.
+    /// Issues zeroes for `bytes`, a part of the blocks of a run that the request does not write.
     fn issue_zeroes(&mut self, run: &Run, bytes: Range<u64>) {
         let mut pos = bytes.start;
         while pos < bytes.end {
@@ -247,12 +247,12 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         }
     }
 
-    /// Gets a bio for byte `pos` of the file, which lies in a run. `vecs` says how much room it
-    /// needs.
+    /// Allocates a bio for byte `pos` of the file, which is in a run. `vecs` returns the number of
+    /// pages it has room for.
     ///
-    /// The first one came with the dio. A request that has others must not wait for another one to
-    /// be freed, as they all may belong to requests that wait. It waits for its own, frees them,
-    /// and is then entitled to wait for others.
+    /// The first bio came with the dio. A request with bios in flight must not sleep for one from
+    /// the reserve: all of these may belong to requests that do the same. It waits for its own bios
+    /// and reaps them first; then it holds none, and may sleep.
     fn dio_bio_alloc(
         &mut self,
         run: &Run,
@@ -266,11 +266,11 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
             }
             None => {
                 let (set, op, vecs) = (&self.mount.bios, self.request.op, vecs(self.iter));
-                let at_hand = match self.issued {
+                let available = match self.issued {
                     0 => None,
                     _ => Bio::try_alloc(set, self.bdev, vecs, op, pos),
                 };
-                at_hand.unwrap_or_else(|| {
+                available.unwrap_or_else(|| {
                     if self.issued != 0 {
                         self.dio_bio_wait();
                     }
@@ -290,7 +290,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
         bio.submit(self.dio.clone(), self.iocb);
     }
 
-    /// Waits for what was issued so far.
+    /// Waits for the bios that were issued so far, and reaps them. Sleeps.
     pub(super) fn dio_bio_wait(&mut self) {
         let bios = state::await_sync(self.dio, self.issued);
         dio_bio_reap(bios, self.iocb, &mut self.request.outcome);

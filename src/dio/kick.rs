@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kick: what the end of a bio sets going.
-//!
-//! The last bio of a request wakes its submitter, if that waits, or queues the retry.
+//! The kick: the last bio of a request wakes its submitter, if that waits, or queues the retry.
 
 use super::dio::{Bios, Dio, Retry};
 use super::request::Armed;
@@ -19,7 +17,7 @@ impl<F: Retry> Platform for BioArc<Dio<F>> {
     }
 
     fn kick(&self, armed: &Armed<F>) {
-        // The state machine kicks a request once, so that it cannot be queued already.
+        // It cannot be queued already: the state machine kicks a request once.
         let _ = F::queue(armed.iocb.inode().sb()).enqueue(self.clone());
     }
 
@@ -43,9 +41,8 @@ impl<F: Retry> BioOwner for Dio<F> {
     }
 }
 
-/// The end of a bio, in whatever context the device ends it.
-///
-/// There is one such function for reads and writes, synchronous and asynchronous (R3).
+/// The end of a bio: one function for reads and writes, synchronous and asynchronous (R3). Any
+/// context, hard interrupt included.
 fn dio_bio_end_io<F: Retry>(dio: &BioArc<Dio<F>>, bio: EndedBio<Dio<F>>) {
     state::bio_end(dio, bio);
 }
@@ -57,7 +54,7 @@ impl_has_work! {
 impl<F: Retry> WorkItem for Dio<F> {
     type Pointer = BioArc<Self>;
 
-    /// The retry: all bios of an asynchronous request have ended.
+    /// The retry of an asynchronous request whose bios have all ended.
     fn run(this: BioArc<Self>) {
         if let Some(armed) = state::retry(&this) {
             F::retry(this, armed);

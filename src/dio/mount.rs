@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the worker keeps for a mount.
+//! The state of the worker for a mount.
 
 use super::counters::Counters;
 use super::dio::{Dio, Retry};
@@ -8,26 +8,26 @@ use kernel::prelude::*;
 use kfs::block::bio::{BioArcSet, BioSet};
 use kfs::workqueue::Workqueue;
 
-/// Bios that are kept in reserve for when memory is short.
+/// The number of bios in the reserve of a mempool.
 const BIO_RESERVE: u32 = 4;
 
-/// What the worker keeps for a mount.
+/// The state of the worker for a mount.
 pub(crate) struct Mount<F: Retry> {
-    /// Where retries run. It has to make progress when memory is short, since memory may be short
-    /// because of pages that are pinned for, or were written by, requests that wait here (R15).
+    /// The workqueue of the retries. It has a rescuer: memory may be short because of pages that
+    /// are pinned for, or being cleaned by, the very requests that are queued here (R15).
     pub(super) queue: Workqueue,
-    /// Where requests come from, each with its first bio. A submitter that waits for one waits
-    /// for another request to be completed, and has none itself.
+    /// The mempool of dios, each with its first bio. A submitter that sleeps for one holds none,
+    /// and waits for another request to complete.
     pub(super) dios: BioArcSet<Dio<F>>,
-    /// Where further bios come from. A submitter that waits for a bio waits for one that another
-    /// request has reaped, and reaping needs no bio.
+    /// The mempool of further bios. A submitter that sleeps for one has none in flight, and waits
+    /// for another request to reap one, which needs no memory.
     pub(super) bios: BioSet<u64>,
-    /// What has been done.
+    /// The statistics.
     pub(crate) counters: Counters,
 }
 
 impl<F: Retry> Mount<F> {
-    /// Sets up the worker for a mount.
+    /// Sets up the worker for a mount. May sleep; `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         Ok(Mount {
             queue: Workqueue::new(c"retryfs-dio")?,

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that must not wait: `RWF_NOWAIT`, and what io_uring tries first.
+//! Requests that must not block: `RWF_NOWAIT`, and the first attempt of io_uring.
 //!
-//! Such a request is made if nothing is in its way, and else ends with `EAGAIN`, before anything is
-//! issued: half a request would come back as a short one, and there is nobody to make the rest. Who
-//! gets `EAGAIN` asks again, when there is time to wait (io_uring does so from a thread of its own).
+//! Such a request is issued as a whole or fails with `EAGAIN` before anything is issued: a part of
+//! it would complete as a short read or write, which its caller need not expect. On `EAGAIN` the
+//! caller makes the request again where it may block (io_uring: in a worker thread).
 //!
-//! What is in the way: a lock that somebody else holds; blocks of pointers that are not in memory;
-//! pages that would have to be written first; blocks in several places, as they take several bios;
-//! and everything that the submitter waits for: a hole, the end of the file, `O_DSYNC`.
+//! It would block on: a contended lock; a block of pointers that is not in memory; dirty pages to
+//! be written back first; and all that makes a submitter wait: a hole, an extend, `O_DSYNC`. A
+//! range of several extents takes several bios, of which the device may refuse one when others are
+//! in flight.
 
 use super::counters::Counters;
 use super::extent::{self, BlockBits};
@@ -17,12 +18,12 @@ use super::step::{Entry, Step};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Op, BIO_MAX_VECS};
-use kfs::fs::inode_lock::{InodeLocked, Mode};
+use kfs::fs::inode::lock::{InodeLocked, Mode};
 use kfs::fs::kiocb::Kiocb;
 use kfs::iov::IovIter;
 
-/// Whether a request to do `op` at the position of `iocb` can be made without waiting: `EAGAIN` if
-/// not. `EINVAL` if it makes no sense. Does not sleep.
+/// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
+/// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Does not sleep.
 pub(super) fn check<F: Filesystem, M: Mode>(
     iocb: &Kiocb<'_, F>,
     iter: &mut IovIter<'_>,
@@ -38,9 +39,9 @@ pub(super) fn check<F: Filesystem, M: Mode>(
     let end = start.checked_add(len as u64).ok_or(EINVAL)?;
     let i_size = locked.i_size_read();
 
-    let is_behind = end > i_size && (op == Op::Write || !iocb.is_sync());
+    let is_past_eof = end > i_size && (op == Op::Write || !iocb.is_sync());
     let is_several = iter.npages(BIO_MAX_VECS, len) == BIO_MAX_VECS;
-    if is_behind || is_several || !BlockDevice::of(locked.sb()).nowait() {
+    if is_past_eof || is_several || !BlockDevice::of(locked.sb()).nowait() {
         return Err(EAGAIN);
     }
     let end = end.min(i_size);
@@ -52,19 +53,19 @@ pub(super) fn check<F: Filesystem, M: Mode>(
         Mapping::Mapped { len, .. } if len >= wanted => {}
         _ => return Err(EAGAIN),
     }
-    // After the look-up: whatever brought a block of these has dirtied its page before.
-    let is_waited_for = match op {
+    // After the look-up: a block that it found was allocated after its page was dirtied.
+    let would_block = match op {
         Op::Read => iocb.range_needs_writeback(iocb.pos(), end as i64),
         Op::Write => iocb.is_dsync(),
     };
-    if is_waited_for {
+    if would_block {
         return Err(EAGAIN);
     }
     Ok(())
 }
 
-/// Counts a request that has passed [`check`], unless the device had no room: then it did not take
-/// place, and may be made again by one who waits.
+/// Counts a request that has passed [`check`], unless the device had no free tag (`EAGAIN`): then
+/// it was not made, and the blocking attempt counts.
 pub(super) fn count<F: Filesystem, E: Entry<F>>(
     counters: &Counters,
     op: Op,

@@ -1,60 +1,58 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request counts for, when not all of it worked.
+//! The result of a request of which not all may have succeeded.
 //!
 //! A request is a range of the file. The worker issues it front to back and may stop early; bios
-//! end in any order, and each may fail. What is counted is the part at the front of the request
-//! that is known to be on the device (for a read: in memory), up to the first byte that is not:
+//! end in any order, and each may fail. The result is the length of the prefix that is known to be
+//! on the device (for a read: in memory):
 //!
-//! * nothing failed: everything that was issued, which may be less than was asked for if something
-//!   stopped the worker (no memory at that address, no space);
+//! * nothing failed: all that was issued, which is less than the request if something stopped the
+//!   worker (`EFAULT`, `ENOSPC`);
 //! * a bio failed: the bytes before the lowest one that did;
-//! * if that is no byte at all: the error. Otherwise the caller does not hear of it, as when read(2)
-//!   or write(2) are cut short, and meets it again when it goes on from there. Others may have to
-//!   be told: [`super::report`].
+//! * if that is no byte at all: the error. Otherwise the request is a short read(2) or write(2),
+//!   and the caller meets the error when it continues there. It is also reported:
+//!   [`super::report`].
 //!
-//! A block that was allocated for the request has no old contents worth keeping, and what it had on
-//! the device before must not be seen. So in the new part of the file the count never ends inside a
-//! block of which something failed: it is cut back to the start of that block, which is then given
-//! back.
+//! A new block holds stale data. So in the new part of the file, a prefix never ends inside a block
+//! of which something failed: it is cut back to the start of that block, which is freed.
 
 use super::extent::BlockBits;
 
-/// The longest request, in bytes. The VFS lets less through (`MAX_RW_COUNT`).
+/// The longest request, in bytes. The VFS limits requests to less (`MAX_RW_COUNT`).
 pub(crate) const LEN_MAX: u32 = u32::MAX - 1;
 
-/// For [`Outcome::new_from`]: no block is new. No request is so long.
+/// For [`Outcome::new_from`]: no block is new. Greater than any position in a request.
 const NONE: u32 = u32::MAX;
 
-/// What has failed.
+/// What failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure<E> {
-    /// A bio: the device says so.
+    /// A bio, with the error of the device.
     Bio(E),
-    /// What has to be done before there can be a bio.
+    /// Issuing: a look-up, an allocation, or pinning memory.
     Stopped(E),
 }
 
-/// Collects what happened to the parts of one request.
+/// Collects the results of the parts of one request. Positions are in bytes of the file.
 ///
-/// `E` is an error number. It is small, as it is moved about and cleared for each request: positions
-/// are kept relative to where the request starts.
+/// `E` is an errno. Positions are kept relative to the start of the request, as the struct is
+/// copied with each request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Outcome<E> {
     /// First byte of the request.
     start: u64,
-    /// Behind the last byte that was issued.
+    /// The end of what was issued.
     issued: u32,
-    /// The first byte that is in a block that is new.
+    /// The first byte that is in a new block.
     new_from: u32,
-    /// Lowest byte that is known not to have made it, and why.
+    /// The lowest byte that is known to have failed, and the error.
     failed: Option<(u32, E)>,
-    /// Why nothing was issued beyond `issued`, if that was an error.
+    /// The error that stopped the worker at `issued`, if one did.
     stopped: Option<E>,
 }
 
 impl<E: Copy> Outcome<E> {
-    /// A request that starts at `start`, with nothing issued. It has [`LEN_MAX`] bytes at most.
+    /// The outcome of a request of at most [`LEN_MAX`] bytes from `start` on; nothing is issued.
     pub(crate) fn new(start: u64) -> Self {
         Outcome {
             start,
@@ -65,7 +63,7 @@ impl<E: Copy> Outcome<E> {
         }
     }
 
-    /// How far `pos` is into the request; what is before it counts as its first byte.
+    /// `pos` relative to the start of the request; what is before that is 0.
     fn relative(&self, pos: u64) -> u32 {
         pos.saturating_sub(self.start).min(LEN_MAX.into()) as u32
     }
@@ -75,7 +73,7 @@ impl<E: Copy> Outcome<E> {
         self.start
     }
 
-    /// Everything before `pos` has been issued.
+    /// Records that everything before `pos` has been issued.
     pub(crate) fn issued_to(&mut self, pos: u64) {
         self.issued = self.relative(pos);
     }
@@ -85,20 +83,19 @@ impl<E: Copy> Outcome<E> {
         self.start + u64::from(self.issued)
     }
 
-    /// The blocks of the file from byte `pos` on, where a block starts, are new. The first call
-    /// counts.
+    /// Records that the blocks from the block-aligned `pos` on are new. Only the first call counts.
     pub(crate) fn new_from(&mut self, pos: u64) {
         if self.new_from == NONE {
             self.new_from = self.relative(pos);
         }
     }
 
-    /// Nothing more can be issued.
+    /// Records the error that stopped the worker. Only the first counts.
     pub(crate) fn stop(&mut self, error: E) {
         self.stopped.get_or_insert(error);
     }
 
-    /// What should be at `pos` is not there. The lowest position wins.
+    /// Records that a bio failed whose first byte is at `pos`. The lowest position wins.
     pub(crate) fn fail(&mut self, pos: u64, error: E) {
         let pos = self.relative(pos);
         match self.failed {
@@ -107,7 +104,7 @@ impl<E: Copy> Outcome<E> {
         }
     }
 
-    /// Behind the last byte that counts.
+    /// The end of the prefix that succeeded.
     pub(crate) fn end(&self, bits: BlockBits) -> u64 {
         let Some((failed, _)) = self.failed else {
             return self.pos();
@@ -125,7 +122,7 @@ impl<E: Copy> Outcome<E> {
         }
     }
 
-    /// The number of bytes that count, or the error if there are none.
+    /// The result: the length of the prefix that succeeded, or the error if that is empty.
     pub(crate) fn count(&self, bits: BlockBits) -> Result<u64, E> {
         match (self.end(bits) - self.start, self.failed, self.stopped) {
             (0, Some((_, error)), _) | (0, None, Some(error)) => Err(error),
@@ -133,7 +130,7 @@ impl<E: Copy> Outcome<E> {
         }
     }
 
-    /// The lowest failure, whether or not it is what the request returns: its byte, and what.
+    /// The lowest failure and its position, also when the request returns a short count instead.
     pub(crate) fn failure(&self) -> Option<(u64, Failure<E>)> {
         match (self.failed, self.stopped) {
             (Some((pos, error)), _) => Some((self.start + u64::from(pos), Failure::Bio(error))),

@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When a request has to be waited for before its submitter returns (R7).
+//! When a submitter has to wait for its request (R7).
 //!
-//! Decided after the i/o was issued, when it is known where the worker stopped and why. An
-//! asynchronous request is left to the retry unless something other than its own bios depends on
-//! its end:
+//! Decided after the I/O was issued, when it is known where the worker stopped and why. An
+//! asynchronous request is left to the retry unless it has to complete under the inode lock, which
+//! only the task that took it can release:
 //!
-//! * it ends beyond i_size: the inode lock must be held until the data is on the device and i_size
-//!   is updated, and only the task that took the lock can release it;
-//! * it stopped at a hole: the rest goes through the page cache, and must not do so before the
-//!   bios that were issued have landed;
-//! * it stopped at an error: what was allocated for it must be given back, under the lock.
+//! * it ends past i_size: the lock is held until the data is on the device and i_size is updated;
+//! * it stopped at a hole: the rest falls back to buffered I/O, after the bios in flight have
+//!   ended;
+//! * it stopped at an error: blocks that were allocated beyond what was written are freed.
 
 /// Why the worker stopped issuing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
     /// Everything was issued.
     End,
-    /// There is a hole inside i_size: direct writes do not fill it.
+    /// There is a hole inside i_size, which direct writes do not fill.
     Hole,
     /// Looking up blocks, allocating them or pinning memory failed.
     Error,
 }
 
-/// What made an asynchronous request wait. The numbers are those in the trace point.
+/// Why an asynchronous request became synchronous. The numbers are those of the trace point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It ends beyond i_size.
+    /// It ends past i_size.
     Extend = 0,
     /// It stopped at a hole.
     Hole = 1,
@@ -34,20 +33,20 @@ pub(crate) enum Reason {
     Error = 2,
 }
 
-/// How to wait for a request.
+/// How a submitter waits for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Leave it to the retry.
+    /// Not at all: it is left to the retry.
     Async,
-    /// Sleep: the caller asked for it.
+    /// Sleep: the request is synchronous.
     Sync,
-    /// Sleep, although the caller asked for an asynchronous request.
+    /// Sleep, although the request is asynchronous.
     Switch(Reason),
 }
 
-/// Decides how to wait for a request that ends at `end` in a file of `i_size` bytes.
+/// Decides how to wait for a request that ends at byte `end` and stopped for the reason `stop`.
 ///
-/// Both are as of the time when the blocks were looked up, under the inode lock.
+/// `i_size` is that at the look-up of the blocks, under the inode lock.
 pub(crate) fn decide(is_sync: bool, end: u64, i_size: u64, stop: Stop) -> Wait {
     if is_sync {
         return Wait::Sync;

@@ -1,31 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Telling of a device that fails.
+//! Reporting errors of the device to the administrator.
 //!
-//! The caller of a request that is cut short is told of the bytes before alone, and a caller who is
-//! told of an error may be a program that keeps it to itself. So who looks after the filesystem is
-//! told as well: always by fanotify (`FAN_FS_ERROR`), and by the log if nobody else is told.
+//! The caller of a short read or write gets a count and no error, and a caller that gets an error
+//! may not report it. So errors are also reported by fanotify (`FAN_FS_ERROR`), and, when the
+//! caller gets none, by a line in the log.
 //!
-//! What the caller has brought about is no business of theirs: no space, no memory at that address.
-//! Nor is no memory at all, of which the kernel's log is full by then, or what is corrupt, of which
-//! [`crate::volume`] tells.
+//! Not reported are errors that the caller has caused (`ENOSPC`, `EFAULT`), `ENOMEM`, which the
+//! kernel logs itself, and corruption, which [`crate::volume`] reports.
 
 use super::outcome::{Failure, Outcome};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::kiocb::{Iocb, KiocbOwner};
 
-/// Whether to tell of it. What a bio ends with is what the device says; what stopped the worker, or
-/// the page cache, may be many things, of which this is the one that comes from a device.
-fn is_told(failure: &Failure<Error>) -> bool {
+/// Whether a failure is reported: if it comes from the device. A bio has no other; `EIO` is the one
+/// among the errors that stop the worker or a buffered write.
+fn is_reported(failure: &Failure<Error>) -> bool {
     match failure {
         Failure::Bio(error) => *error != EAGAIN,
         Failure::Stopped(error) => *error == EIO,
     }
 }
 
-/// Tells of what has failed in a request whose last byte is before `end`. `is_cut_short` says that
-/// the caller is told of the bytes before it, and so not of the error.
+/// Reports the failure in `outcome`, if there is one, for a request that ends at byte `end`.
+/// `is_cut_short`: the caller gets a short count, and so no error. Does not sleep.
 pub(super) fn outcome<F: KiocbOwner>(
     iocb: &Iocb<F>,
     is_write: bool,
@@ -34,19 +33,19 @@ pub(super) fn outcome<F: KiocbOwner>(
     is_cut_short: bool,
 ) {
     if let Some((pos, failure)) = outcome.failure() {
-        tell(iocb, is_write, pos..end, failure, is_cut_short);
+        report(iocb, is_write, pos..end, failure, is_cut_short);
     }
 }
 
-/// Tells of what has failed in the bytes `range` of the file.
-pub(super) fn tell<F: KiocbOwner>(
+/// Reports a failure in the bytes `range` of the file. `is_cut_short` as for [`outcome`].
+pub(super) fn report<F: KiocbOwner>(
     iocb: &Iocb<F>,
     is_write: bool,
     range: Range<u64>,
     failure: Failure<Error>,
     is_cut_short: bool,
 ) {
-    if !is_told(&failure) {
+    if !is_reported(&failure) {
         return;
     }
     if is_cut_short {
@@ -58,7 +57,7 @@ pub(super) fn tell<F: KiocbOwner>(
     }
 }
 
-/// Writes to the log what has failed at byte `pos` of the file, if that is to be told.
+/// Logs a failure at byte `pos` of the file, if it is one to report.
 pub(super) fn log<F: KiocbOwner>(
     iocb: &Iocb<F>,
     is_write: bool,
@@ -66,7 +65,7 @@ pub(super) fn log<F: KiocbOwner>(
     failure: Failure<Error>,
 ) {
     let (Failure::Bio(error) | Failure::Stopped(error)) = failure;
-    if is_told(&failure) && !mutant!("short-unlogged") {
+    if is_reported(&failure) && !mutant!("short-unlogged") {
         iocb.log_dio_error(is_write, pos, error);
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is known about a request.
+//! The state of a request.
 
 use super::extent::BlockBits;
 use super::outcome::Outcome;
@@ -8,21 +8,20 @@ use kernel::prelude::*;
 use kfs::block::bio::Op;
 use kfs::fs::kiocb::{AsyncKiocb, KiocbOwner};
 
-/// What is known about a request. It belongs to whoever works on the request: the submitter, then
-/// the retry.
+/// The state of a request. Owned by the submitter, and then by the retry, if there is one.
 #[derive(Clone, Copy)]
 pub(super) struct Request {
     /// Read or write.
     pub(super) op: Op,
     /// Block size of the filesystem.
     pub(super) bits: BlockBits,
-    /// How many bytes were asked for.
+    /// Its length in bytes.
     pub(super) len: u32,
-    /// Size of the file when the blocks were looked up.
+    /// i_size at the look-up of the blocks.
     pub(super) i_size: u64,
-    /// Behind the last byte for which a block was allocated.
+    /// The end of the blocks that were allocated for it, in bytes of the file.
     pub(super) allocated_to: u64,
-    /// Where it starts, and what has become of it.
+    /// Its start, and the results of its parts.
     pub(super) outcome: Outcome<Error>,
 }
 
@@ -32,15 +31,15 @@ impl Request {
         self.outcome.start()
     }
 
-    /// Behind the last byte that was asked for.
+    /// The position in the file where the request ends.
     pub(super) fn end(&self) -> u64 {
         self.start() + u64::from(self.len)
     }
 
-    /// How many bytes count.
+    /// The result of the request in bytes, or its error.
     ///
-    /// A read that crosses the end of the file counts up to there only, although the device reads
-    /// whole sectors (R13). The end is the one under which the blocks were looked up.
+    /// A read across EOF returns the bytes up to it, although the device transfers whole sectors
+    /// (R13). EOF is that at the look-up of the blocks.
     pub(super) fn count(&self) -> Result<usize> {
         let count = self.outcome.count(self.bits)?;
         Ok(match self.op {
@@ -52,7 +51,7 @@ impl Request {
     }
 }
 
-/// An asynchronous request whose submitter has left.
+/// An asynchronous request whose submitter has returned.
 pub(crate) struct Armed<F: KiocbOwner> {
     pub(super) iocb: AsyncKiocb<F>,
     pub(super) request: Request,

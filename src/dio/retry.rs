@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The retry: it enters the worker again with a request whose bios have all ended.
+//! The retry: enters the worker again with a request whose bios have all ended.
 
 use super::dio::{Dio, Retry};
 use super::filesystem::Filesystem;
@@ -24,15 +24,15 @@ impl<F: Filesystem> Retry for F {
 
 /// The retry of an asynchronous request whose bios have all ended.
 ///
-/// It touches neither the iterator nor user memory, and takes no lock that a submitter holds while
-/// it waits.
+/// Uses neither the iterator nor the mm of the submitter, and takes no lock that a submitter holds
+/// while it waits.
 fn retry<F: Filesystem>(dio: BioArc<Dio<F>>, armed: Armed<F>) {
     let Armed { iocb, request } = armed;
     F::dio(iocb.inode().sb()).counters.retries.inc();
     trace::dio_retry(iocb.inode(), request.start(), request.len.into());
     match direct_io_worker(iocb, dio, request, None) {
         Step::Retry(never) => match never {},
-        // Nothing may be touched after this: the kiocb, the file and the mount may be gone.
+        // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
         Step::Done(iocb, result) => iocb.complete(result),
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a dio, as one small state machine behind one lock.
+//! The life cycle of a dio, as a state machine under one lock.
 //!
-//! A dio is one direct I/O request on its way: some bios that the submitter issued, and somebody
-//! who wants to know when the last of them is done. Who that is, is only known after the last bio
-//! was issued, and by then all of them may have ended. So the bios, the submitter and the retry
-//! meet in [`State`], and each of them makes one transition under the lock:
+//! A dio stands for one direct I/O request: bios in flight, and a submitter or a retry that
+//! continues when the last of them has ended. Which of the two it is, is decided only after the
+//! last bio was issued, when all of them may have ended already. So bios, submitter and retry share
+//! a [`State`], and each makes its transition under the lock:
 //!
 //! ```text
 //!                    bio_end: counts                     bio_end, not the last: counts
@@ -18,44 +18,45 @@
 //!                        |  |                    |    ^          Kicked ---- retry() ----+
 //!     arm() or wait()    |  |   bio_end, the     |    | bio_end,                         |
 //!     finds all bios     |  |   last: wake,      |    | not the last:                    |
-//!     ended: nobody      |  |   exactly once     |    +- counts                          |
-//!     is woken           v  v                    v                                       v
+//!     ended: there is    |  |   exactly once     |    +- counts                          |
+//!     no wake-up         v  v                    v                                       v
 //!                       Done <-------------------+---------------------------------- Done
 //! ```
 //!
-//! * *Submitting*: the submitter still issues bios. How many there will be is not known yet, so no
-//!   bio can be the last one: `in_flight` counts down from zero, and the number of issued bios is
-//!   added when the submitter arms or waits. Submitting a bio therefore takes no lock.
-//! * *Armed*: the request is asynchronous and its submitter has left. The dio owns the I/O control
-//!   block; the last bio hands both to the retry.
-//! * *Kicked*: nothing is in flight and the retry is queued. It takes the control block out.
+//! * *Submitting*: the submitter issues bios. Their number is not known yet, so none can be the
+//!   last one: `in_flight` counts down from zero, and the number of issued bios is added when the
+//!   submitter arms or waits. So submitting a bio takes no lock.
+//! * *Armed*: the request is asynchronous and its submitter has returned. The dio owns the I/O
+//!   control block; the last bio passes both to the retry.
+//! * *Kicked*: nothing is in flight and the retry is queued, which takes the control block.
 //! * *Waiting*: the submitter sleeps until the last bio wakes it.
-//! * *Done*: nothing is in flight, nobody is to be woken any more. The ended bios are taken from
-//!   here and reaped in process context.
+//! * *Done*: nothing is in flight, and no wake-up is due. The ended bios are taken from here and
+//!   reaped in process context.
 //!
-//! The transition to *Done* or *Kicked* happens once, so exactly one side goes on with the request:
-//! the last bio's wake-up, or the submitter who found everything done already. (A submitter who
-//! runs out of memory waits for its own bios and then issues more: from *Done* back to
-//! *Submitting*, which only the submitter can do and only if it has not armed.)
+//! The transition to *Done* or *Kicked* happens once, so that either the one woken by the last bio
+//! continues the request, or the submitter that found all bios ended. (A submitter that gets no bio
+//! waits for its own and then issues more: from *Done* back to *Submitting*, which it can do only
+//! if it has not armed.)
 //!
-//! This file needs no kernel: the lock, the bios and the ways to wake come from a [`Platform`]. The
-//! module's platform is the dio itself; `tests/host` runs the same source under loom.
+//! This file does not depend on the kernel: the lock, the bios and the wake-ups come from a
+//! [`Platform`]. In the module that is a reference to the dio; `tests/host` runs the same source
+//! under loom.
 
 use core::mem;
 
 /// A first-in, first-out list of ended bios that needs no memory of its own.
 pub(crate) trait BioList: Default {
-    /// What the list is made of.
+    /// A bio that has ended.
     type Bio;
 
     /// Appends `bio`.
     fn push(&mut self, bio: Self::Bio);
 
-    /// Takes the first bio.
+    /// Takes the oldest bio.
     fn pop(&mut self) -> Option<Self::Bio>;
 }
 
-/// Where a dio is in its life. The module documentation draws the transitions.
+/// The phase of a dio; see the module documentation for the transitions.
 enum Phase<K> {
     Submitting,
     Waiting,
@@ -67,25 +68,24 @@ enum Phase<K> {
 /// The state of one dio: `K` is the I/O control block of an asynchronous request.
 pub(crate) struct State<K, L> {
     phase: Phase<K>,
-    /// Bios issued minus bios ended; what was issued is added when submission is over.
+    /// Bios issued minus bios ended; the former are added at the end of submission.
     ///
-    /// While submitting, this is zero or less and means nothing; afterwards it is zero or more and
-    /// is the number of bios that are in flight.
+    /// While submitting it is at most zero, and afterwards the number of bios in flight.
     in_flight: i32,
-    /// Bios that ended and are not reaped.
+    /// Bios that have ended and are not reaped.
     ended: L,
 }
 
-// Nothing in here is pinned in place, whatever `K` and `L` are: they are moved in and out.
+// Nothing in it is structurally pinned: `K` and `L` are moved in and out.
 impl<K, L> Unpin for State<K, L> {}
 
-/// Whom the end of a bio wakes.
+/// The wake-up that is due at the end of a bio.
 pub(crate) enum Wake<'a, K> {
-    /// Nobody: other bios are in flight, or are still being issued.
-    Nobody,
-    /// The submitter, who sleeps.
-    Waiter,
-    /// The retry of the request that this control block belongs to.
+    /// None: other bios are in flight, or are still being issued.
+    None,
+    /// That of the submitter, which sleeps.
+    Submitter,
+    /// That of the retry of the request with this control block.
     Retry(&'a K),
 }
 
@@ -99,7 +99,7 @@ impl<K, L: BioList> State<K, L> {
         }
     }
 
-    /// Queues a bio that has ended, and says whom to wake.
+    /// Queues a bio that has ended, and returns the wake-up that is due.
     pub(crate) fn bio_end(&mut self, bio: L::Bio) -> Wake<'_, K> {
         self.ended.push(bio);
         self.in_flight -= 1;
@@ -109,36 +109,36 @@ impl<K, L: BioList> State<K, L> {
             _ => false,
         };
         if self.in_flight != 0 && !early {
-            return Wake::Nobody;
+            return Wake::None;
         }
         match mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Waiting => Wake::Waiter,
+            Phase::Waiting => Wake::Submitter,
             Phase::Armed(iocb) if !mutant!("no-kick") => {
                 self.phase = Phase::Kicked(iocb);
                 match &self.phase {
                     Phase::Kicked(iocb) => Wake::Retry(iocb),
-                    _ => Wake::Nobody,
+                    _ => Wake::None,
                 }
             }
             // Submitting never counts down to zero. In Kicked and Done nothing is in flight.
             other => {
                 self.phase = other;
-                Wake::Nobody
+                Wake::None
             }
         }
     }
 
-    /// Ends the submission of `issued` bios: true if all of them have ended.
+    /// Ends the submission of `issued` bios; whether all of them have ended.
     fn submitted(&mut self, issued: u32) -> bool {
         self.in_flight += issued as i32;
         self.phase = Phase::Done;
         self.in_flight == 0
     }
 
-    /// Ends the submission of `issued` bios by leaving `iocb` to the retry.
+    /// Ends the submission of `issued` bios and leaves `iocb` to the retry.
     ///
-    /// If all bios have ended, there is nothing to retry for: the control block comes back, and the
-    /// caller reaps.
+    /// If all bios have ended, there is no retry: the control block is returned, and the caller
+    /// reaps.
     pub(crate) fn arm(&mut self, issued: u32, iocb: K) -> Result<(), K> {
         if self.submitted(issued) && !mutant!("arm-late") {
             return Err(iocb);
@@ -147,7 +147,7 @@ impl<K, L: BioList> State<K, L> {
         Ok(())
     }
 
-    /// Ends the submission of `issued` bios by a caller who will wait: true if it has to sleep.
+    /// Ends the submission of `issued` bios by a submitter that waits; whether it has to sleep.
     pub(crate) fn wait(&mut self, issued: u32) -> bool {
         if self.submitted(issued) {
             return false;
@@ -156,9 +156,8 @@ impl<K, L: BioList> State<K, L> {
         true
     }
 
-    /// Takes the control block that the last bio left to the retry.
-    ///
-    /// It is there once per kick, so there can be no second retry of one request.
+    /// Takes the control block that the last bio left to the retry: once per kick, so that a
+    /// request has no second retry.
     pub(crate) fn retry(&mut self) -> Option<K> {
         match mem::replace(&mut self.phase, Phase::Done) {
             Phase::Kicked(iocb) => Some(iocb),
@@ -169,14 +168,14 @@ impl<K, L: BioList> State<K, L> {
         }
     }
 
-    /// Begins another round of submission, after a wait: from *Done* back to *Submitting*.
+    /// Starts another round of submission after a wait: from *Done* back to *Submitting*.
     pub(crate) fn resume(&mut self) {
         if let Phase::Done = self.phase {
             self.phase = Phase::Submitting;
         }
     }
 
-    /// Takes all ended bios, if none is in flight.
+    /// Takes the ended bios; `None` in any phase but *Done*.
     pub(crate) fn ended(&mut self) -> Option<L> {
         match self.phase {
             Phase::Done => Some(mem::take(&mut self.ended)),
@@ -185,7 +184,7 @@ impl<K, L: BioList> State<K, L> {
     }
 }
 
-/// What the state machine needs from its surroundings: implemented by a reference to the dio.
+/// What the state machine needs of its surroundings; implemented by a reference to the dio.
 pub(crate) trait Platform {
     /// The I/O control block of an asynchronous request.
     type Iocb;
@@ -205,22 +204,23 @@ pub(crate) trait Platform {
     fn sleep(&self);
 }
 
-/// The end of a bio: queues it and wakes whoever waits, if it was the last one.
+/// The end of a bio: queues it and, if it was the last one, wakes the submitter or queues the
+/// retry.
 ///
-/// This is all that happens in interrupt context (R3). The wake-up is done with the lock held, so
-/// that whoever is woken cannot finish the request before this function is done with it.
+/// Any context; takes the lock. This is all that is done in interrupt context (R3). The wake-up is
+/// done with the lock held, so that the dio cannot be freed before this function has released it.
 pub(crate) fn bio_end<P: Platform>(dio: &P, bio: <P::Bios as BioList>::Bio) {
     dio.with_state(|state| match state.bio_end(bio) {
-        Wake::Nobody => {}
-        Wake::Waiter => dio.wake(),
+        Wake::None => {}
+        Wake::Submitter => dio.wake(),
         Wake::Retry(iocb) => dio.kick(iocb),
     })
 }
 
-/// Waits for `issued` bios without sleeping, by leaving `iocb` to the retry (R4).
+/// Waits for `issued` bios without sleeping: leaves `iocb` to the retry (R4).
 ///
-/// After `Ok` neither the dio nor the control block are ours any more. Otherwise all bios have
-/// ended meanwhile, no retry will come, and here is everything back.
+/// After `Ok` the retry owns the control block and may have freed it. Otherwise all bios have ended
+/// and there is no retry: the control block and the bios are returned.
 pub(crate) fn await_async<P: Platform>(
     dio: &P,
     issued: u32,
@@ -240,17 +240,17 @@ pub(crate) fn await_sync<P: Platform>(dio: &P, issued: u32) -> P::Bios {
     ended(dio)
 }
 
-/// The ended bios of a dio that has none in flight.
+/// Takes the ended bios of a dio that has none in flight.
 pub(crate) fn ended<P: Platform>(dio: &P) -> P::Bios {
     dio.with_state(|state| state.ended().unwrap_or_default())
 }
 
-/// For a submitter who has waited for what was issued so far, and goes on issuing.
+/// For a submitter that has waited for the bios issued so far, and issues more.
 pub(crate) fn resume<P: Platform>(dio: &P) {
     dio.with_state(State::resume);
 }
 
-/// For the retry: the control block, once.
+/// Takes the control block for the retry, once.
 pub(crate) fn retry<P: Platform>(dio: &P) -> Option<P::Iocb> {
     dio.with_state(State::retry)
 }

@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How the worker is entered, and how it leaves.
+//! How the worker is entered, and how it returns.
 
 use core::convert::Infallible;
 use core::ops::Deref;
 use kernel::prelude::*;
 use kfs::fs::kiocb::{AsyncKiocb, Iocb, IocbMut, Kiocb, KiocbOwner, Queued};
 
-/// How the worker leaves.
+/// How the worker returns.
 ///
-/// This never crosses into C. The caller of a system call sees `Retry` as `-EIOCBQUEUED`, and the
-/// type says that the kiocb has been given away when it does.
+/// `Retry` becomes `-EIOCBQUEUED` where the submitter returns to C; its type proves that the kiocb
+/// has been passed on.
 pub(super) enum Step<E: Entry<F>, F: KiocbOwner> {
-    /// The retry will go on with the request.
+    /// The retry continues the request.
     Retry(E::Queued),
-    /// The request is done; its dio is gone.
+    /// The request is complete, with this result, and its dio freed.
     Done(E, Result<usize>),
 }
 
 /// A kiocb that the worker is entered with.
 pub(super) trait Entry<F: KiocbOwner>: Deref<Target = Iocb<F>> + Sized {
-    /// Shows that the kiocb has been left to the retry.
+    /// Proof that the kiocb has been left to the retry.
     type Queued;
 
-    /// To change it.
+    /// The kiocb, to change it.
     fn as_mut(&mut self) -> IocbMut<'_, F>;
 
-    /// Whether the request has to be waited for in any case.
+    /// Whether the request is synchronous.
     fn is_sync(&self) -> bool;
 
-    /// Leaves the kiocb to the retry, if `f` takes it.
+    /// Leaves the kiocb to the retry, unless `f` returns it.
     fn queue(
         self,
         f: impl FnOnce(AsyncKiocb<F>) -> Result<(), AsyncKiocb<F>>,
@@ -56,7 +56,7 @@ impl<'a, F: KiocbOwner> Entry<F> for Kiocb<'a, F> {
 }
 
 impl<F: KiocbOwner> Entry<F> for AsyncKiocb<F> {
-    /// There is one retry of a request: all its bios have ended.
+    /// A retry is not left to another one: all bios have ended.
     type Queued = Infallible;
 
     fn as_mut(&mut self) -> IocbMut<'_, F> {

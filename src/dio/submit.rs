@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The `direct_IO` operation: a request is checked, and enters the worker.
+//! The `direct_IO` operation: checks a request, and enters the worker with it.
 
 use super::dio::Dio;
 use super::extent::BlockBits;
@@ -13,13 +13,18 @@ use super::worker::{direct_io_worker, Lock, Submission};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{BioArc, Op, BIO_MAX_VECS};
-use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::IovIter;
 
-/// The `direct_IO` operation of a filesystem.
+/// The `direct_IO` operation of a filesystem: reads or writes at the position of `iocb`.
 ///
-/// A write needs the inode lock, exclusively; a read must not be called with the lock held.
+/// `locked` is the inode lock of a write, held exclusively by the caller for the whole call; a read
+/// takes the lock shared, and must be called without. May sleep, unless the kiocb is `IOCB_NOWAIT`.
+///
+/// `EINVAL` when position, length or memory are not aligned to the logical blocks and the DMA
+/// alignment of the device; `EAGAIN` for an `IOCB_NOWAIT` request that would block; or the error of
+/// the request when none of it succeeded.
 pub(crate) fn direct_io<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIter<'_>,
@@ -35,7 +40,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         _ => return Err(EINVAL),
     };
     let mount = F::dio(inode.sb());
-    // A write may come here twice; who calls counts it.
+    // A write may enter twice, around a fallback: `direct_write` counts it.
     if op == Op::Read && !iocb.is_nowait() {
         mount.counters.requests_read.inc();
     }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The worker: issues a request, or waits for it, and completes it.
+//! The worker: issues a request, waits for it or leaves it to the retry, and completes it.
 //!
 //! [`direct_io_worker`] is entered by the submitter, through [`direct_io`], and again by the retry,
-//! through [`retry`], with the same kiocb. It issues only if the kiocb has no dio, and leaves with
-//! a [`Step`].
+//! through [`retry`], with the same kiocb. It issues only if the kiocb has no dio, and returns a
+//! [`Step`].
+//!
+//! [`direct_io`]: super::submit::direct_io
+//! [`retry`]: super::retry
 
 use super::complete::{dio_bio_reap, dio_complete};
 use super::dio::{Bios, Dio};
@@ -17,31 +20,31 @@ use super::state;
 use super::step::{Entry, Step};
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
-use kfs::fs::inode_lock::{Exclusive, InodeGuard, InodeLocked, Shared};
+use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::fs::kiocb::IocbMut;
 use kfs::iov::IovIter;
 use kfs::trace;
 
 /// The inode lock of a submitter.
 pub(super) enum Lock<'a, F: Filesystem> {
-    /// Of a read, which gives it back when it has issued its bios (R12).
+    /// That of a read, released when its bios are issued (R12).
     Read(InodeGuard<'a, F, Shared>),
-    /// Of the caller of a write, who holds it for the whole call (R8, R11).
+    /// That of a write, held by the caller for the whole call (R8, R11).
     Write(&'a InodeLocked<F, Exclusive>),
 }
 
-/// What a submitter enters the worker with.
+/// What only a submitter enters the worker with.
 pub(super) struct Submission<'a, 'data, F: Filesystem> {
     pub(super) iter: &'a mut IovIter<'data>,
     pub(super) lock: Lock<'a, F>,
-    /// The bio that lies behind the dio.
+    /// The bio that was allocated with the dio.
     pub(super) first: Bio<Dio<F>>,
 }
 
-/// The worker.
+/// The worker. Process context; sleeps if the request is waited for.
 ///
-/// A kiocb without a dio is new: the request is issued. Then, or at once if there is a dio (R2), it
-/// is waited for.
+/// If the kiocb has no dio yet, it issues the request; a retry comes with a dio, and issues nothing
+/// (R2). Then it waits for the request, and completes it.
 pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     mut iocb: E,
     dio: BioArc<Dio<F>>,
@@ -90,7 +93,7 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     dio_await_completion(iocb, dio, request, wait, locked)
 }
 
-/// Issues a request. Returns how many bios there are to wait for, and why there are not more.
+/// Issues a request. Returns the number of bios to wait for, and why it stopped. May sleep.
 fn direct_io_issue<F: Filesystem>(
     mut iocb: IocbMut<'_, F>,
     dio: &BioArc<Dio<F>>,
@@ -112,9 +115,9 @@ fn direct_io_issue<F: Filesystem>(
             (issue.issued(), stop)
         }
         Lock::Read(locked) => {
-            // The lock is held for the look-ups only (R12). From then on the count of direct I/O
-            // requests keeps the blocks in place. It is taken with the lock held: a truncate that
-            // has the lock and waits for the count would wait for ever otherwise.
+            // The lock is released after the look-ups (R12); then `i_dio_count` keeps the blocks
+            // from being freed. It is raised with the lock held, as truncate holds the lock and
+            // waits for the count: raised before, the two would deadlock.
             let bdev = BlockDevice::of(locked.sb());
             if !mutant!("read-no-begin") {
                 iocb.inode_dio_begin(&locked);
@@ -131,18 +134,18 @@ fn direct_io_issue<F: Filesystem>(
     }
 }
 
-/// How [`dio_await_one`] ends.
+/// The result of [`dio_await_one`].
 enum Await<E: Entry<F>, F: Filesystem> {
     /// The request was left to the retry.
     Retry(E::Queued),
-    /// Nothing is in flight any more.
+    /// Nothing is in flight: these bios have ended.
     Ended(E, Bios<F>),
 }
 
-/// Waits for bios.
+/// Waits for the bios of a request. `wait` as for [`dio_await_completion`].
 ///
-/// An asynchronous wait arms the kick and does not sleep (R4). A synchronous one sleeps. In both
-/// cases there is one wake-up, for the last bio. The retry has nothing to wait for.
+/// An asynchronous wait arms the kick and does not sleep (R4); a synchronous one sleeps. Either way
+/// there is one wake-up, by the last bio.
 fn dio_await_one<F: Filesystem, E: Entry<F>>(
     iocb: E,
     dio: &BioArc<Dio<F>>,
@@ -179,9 +182,10 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
     }
 }
 
-/// Waits for all bios, reaps them, and completes and frees the dio (R6).
+/// Waits for all bios, reaps them, completes the request and frees the dio (R6).
 ///
-/// `wait` says how a submitter waits for how many bios; the retry does not wait.
+/// `wait` is how a submitter waits, and for how many bios; `None` for a retry, of which all have
+/// ended.
 fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     iocb: E,
     dio: BioArc<Dio<F>>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Direct writes and their fallback to the page cache.
+//! Direct writes, and their fallback to buffered I/O.
 
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
@@ -14,20 +14,22 @@ use kfs::block::bio::Op;
 use kfs::fs::generic_io::{
     direct_write_fallback, generic_file_direct_write, kiocb_modified, FallbackError,
 };
-use kfs::fs::inode_lock::{Exclusive, InodeLocked};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::IovIter;
 use kfs::trace;
 
-/// A direct write that has passed its checks: the worker's part, and what it leaves through the page
-/// cache if it stopped at a hole (R9).
+/// Writes `from` at the position of `iocb`, after `generic_write_checks`: by the worker, and where
+/// that stopped at a hole, by buffered I/O (R9). Returns the number of bytes, or `Queued`.
 ///
-/// If the worker stopped for another reason, the write is short. It does not go on through the page
-/// cache: that would move i_size before it is known whether the device takes the data, and what
-/// stopped the worker (no space, no memory at that address, a broken device) stops that as well.
+/// If the worker stopped for another reason, the write is short. There is no fallback then: it
+/// would move i_size before the data is on the device, and what stopped the worker (`ENOSPC`,
+/// `EFAULT`, a device that fails) would stop it too. Likewise only the part inside i_size falls
+/// back, and what is past i_size is for the worker again, which moves i_size when the data is on
+/// the device (R8).
 ///
-/// For the same reason the page cache is given only what is inside i_size, and what is behind that
-/// is for the worker again: it moves i_size when the data is on the device (R8).
+/// `locked` is the inode lock, which the caller holds for the whole call. May sleep, unless the
+/// kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: &mut IovIter<'_>,
@@ -41,12 +43,12 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
         counters.requests_write.inc();
     }
     kiocb_modified(&mut iocb, locked)?;
-    let (mut iocb, written) = match generic_file_direct_write(iocb, from, locked) {
+    let (iocb, written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         Ok(queued) => return Ok(queued),
         Err((_, error)) => return Err(error),
     };
-    if written == len || !is_for_page_cache(&iocb, locked, written) {
+    if written == len || !needs_fallback(&iocb, locked, written) {
         return Ok(Io::Done(iocb, written));
     }
     if iocb.is_nowait() {
@@ -55,8 +57,18 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     counters.buffered_fallback.inc();
     trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);
     F::direct_writes_wait(locked);
+    write_rest(iocb, from, locked, written)
+}
 
-    if is_hole_with_end(&iocb, locked) && !mutant!("fallback-extends") {
+/// Writes the rest of a direct write after the worker has written `written` bytes: what is inside
+/// i_size by buffered I/O, and what is past it by the worker. Returns the number of bytes of both.
+fn write_rest<'a, F: Filesystem>(
+    mut iocb: Kiocb<'a, F>,
+    from: &mut IovIter<'_>,
+    locked: &InodeLocked<F, Exclusive>,
+    written: usize,
+) -> Result<Io<'a, F>> {
+    if is_in_hole_at_eof(&iocb, locked) && !mutant!("fallback-extends") {
         return extend_hole(iocb, from, locked);
     }
     let inside = locked.i_size_read().saturating_sub(iocb.pos() as u64);
@@ -67,12 +79,12 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
             (_, more) => Ok(Io::Done(iocb, written + more.unwrap_or(0))),
         };
     }
-    let mut behind = from.duplicate();
+    let mut past_eof = from.duplicate();
     let filled = from.limited(inside, |from| fall_back(&mut iocb, from, locked, written));
     match (written, filled) {
         (0, Err(error)) => Err(error),
         (_, Ok(filled)) if filled == inside => {
-            match extend_behind(iocb, from, &mut behind, inside, locked) {
+            match extend(iocb, from, &mut past_eof, inside, locked) {
                 Io::Done(iocb, more) => Ok(Io::Done(iocb, written + filled + more)),
                 queued => Ok(queued),
             }
@@ -81,8 +93,8 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     }
 }
 
-/// Whether the position is behind i_size, but in the hole that i_size is in.
-fn is_hole_with_end<F: Filesystem>(
+/// Whether the position is at or past i_size, and in the same block as EOF, which is a hole.
+fn is_in_hole_at_eof<F: Filesystem>(
     iocb: &Kiocb<'_, F>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> bool {
@@ -94,8 +106,8 @@ fn is_hole_with_end<F: Filesystem>(
         && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
 }
 
-/// A write that begins behind i_size, in the hole that i_size is in: the page cache fills that, as
-/// a part of it is inside i_size, but without moving i_size; then it is for the worker.
+/// Writes past i_size, in a block that is a hole and has EOF in it: a part of it is inside i_size,
+/// so the page cache fills the hole with zeroes, without moving i_size; the rest is for the worker.
 fn extend_hole<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
     from: &mut IovIter<'_>,
@@ -106,8 +118,8 @@ fn extend_hole<'a, F: Filesystem>(
     let part = bits.round_down(i_size)..i_size;
     F::fill_hole(locked, i_size)?;
     if let Err(error) = locked.write_and_wait_range(part.clone()) {
-        report::tell(&iocb, true, part.clone(), Failure::Bio(error), false);
-        undo(locked, part, true, i_size, bits);
+        report::report(&iocb, true, part.clone(), Failure::Bio(error), false);
+        roll_back(locked, part, true, i_size, bits);
         return Err(error);
     }
     match generic_file_direct_write(iocb, from, locked) {
@@ -120,32 +132,32 @@ fn extend_hole<'a, F: Filesystem>(
     }
 }
 
-/// The rest of a write of which the page cache has taken what is inside i_size: the position is at
-/// i_size, and so is `from`. Returns how many bytes it was behind that.
+/// Writes the part past i_size, after a fallback for the part inside it: position and `from` are at
+/// i_size. Returns the number of bytes past i_size.
 ///
-/// `behind` is where `from` was `filled` bytes ago. The worker begins with the sector that i_size is
-/// in, and so writes some of these bytes once more.
+/// `past_eof` is `from` as it was `filled` bytes before. The worker has to start at a sector, that
+/// with i_size in it, and so writes some of these bytes again.
 ///
-/// If the page cache does not let go of the page with i_size, it has to take the rest as well.
-fn extend_behind<'a, F: Filesystem>(
+/// If the page with i_size cannot be invalidated, the rest falls back as well.
+fn extend<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: &mut IovIter<'_>,
-    behind: &mut IovIter<'_>,
+    past_eof: &mut IovIter<'_>,
     filled: usize,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Io<'a, F> {
     let i_size = iocb.pos();
     let sector = i64::from(BlockDevice::of(locked.sb()).logical_block_size());
     let again = (i_size & (sector - 1)) as usize;
-    behind.advance(filled - again);
+    past_eof.advance(filled - again);
     iocb.as_mut().set_pos(i_size - again as i64);
 
-    let (mut iocb, written) = match generic_file_direct_write(iocb, behind, locked) {
+    let (mut iocb, written) = match generic_file_direct_write(iocb, past_eof, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         // An extend is not left to the retry.
         Ok(queued) => return queued,
         Err((mut iocb, error)) => {
-            // The worker takes it that the caller is told of the error.
+            // The worker did not log the error, as it returned it; the caller gets a short write.
             report::log(&iocb, true, i_size as u64, Failure::Stopped(error));
             iocb.as_mut().set_pos(i_size);
             return Io::Done(iocb, 0);
@@ -161,10 +173,10 @@ fn extend_behind<'a, F: Filesystem>(
     Io::Done(iocb, more)
 }
 
-/// Whether a short write is short because the rest is for the page cache: what comes next is a hole
-/// inside i_size, or nothing has been written, without an error. (So it is, too, when the page
-/// cache would not let go of the range, and the worker was not even called.)
-fn is_for_page_cache<F: Filesystem>(
+/// Whether the rest of a short write falls back: it starts at a hole inside i_size, or nothing has
+/// been written, without an error. (The latter also if the page cache of the range could not be
+/// invalidated, and the worker was not called.)
+fn needs_fallback<F: Filesystem>(
     iocb: &Kiocb<'_, F>,
     locked: &InodeLocked<F, Exclusive>,
     written: usize,
@@ -176,18 +188,16 @@ fn is_for_page_cache<F: Filesystem>(
             && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
 }
 
-/// Writes the rest of a direct write through the page cache: what is a hole and what is not, one
-/// after the other.
+/// Writes the rest of a direct write by buffered I/O: hole by hole, and what is between them.
 ///
-/// The data of one part is on the device before the next one begins. If the device does not take
-/// it, a block that was allocated for it still holds what its previous owner left, and the page
-/// cache will forget what should be there: then what was a hole becomes one again, and i_size goes
-/// back. What the page cache did not even take needs none of that: the blocks that it may have
-/// allocated are dirty zeroes in it, as after any buffered write, and perhaps what somebody stored
-/// there through a mapping.
+/// Each part is on the device before the next is written. If its writeback fails, a block that was
+/// allocated for it holds stale data, and the page with the new data is no longer dirty and may be
+/// reclaimed: so the hole is punched again, and i_size moved back. A part that did not get into the
+/// page cache is left alone: blocks that were allocated for it have dirty pages of zeroes, as after
+/// any short buffered write, or of what was stored there through a mapping.
 ///
-/// `before` is how many bytes of the request have been written already: after these, the caller is
-/// not told of an error.
+/// `before` is the number of bytes of the request that have been written already: if there are
+/// some, an error makes the write short, and the caller does not get it.
 fn fall_back<F: Filesystem>(
     iocb: &mut Kiocb<'_, F>,
     from: &mut IovIter<'_>,
@@ -204,7 +214,7 @@ fn fall_back<F: Filesystem>(
             Ok(part) => part,
             Err(error) => {
                 let is_cut_short = before + written > 0;
-                report::tell(iocb, true, pos..end, Failure::Stopped(error), is_cut_short);
+                report::report(iocb, true, pos..end, Failure::Stopped(error), is_cut_short);
                 match written {
                     0 => return Err(error),
                     _ => break,
@@ -218,9 +228,9 @@ fn fall_back<F: Filesystem>(
             Ok(count) => written += count,
             Err(error) => {
                 let is_cut_short = before + written > 0;
-                report::tell(iocb, true, part.clone(), error.into(), is_cut_short);
+                report::report(iocb, true, part.clone(), error.into(), is_cut_short);
                 if matches!(error, FallbackError::NotOnDevice(_)) && !mutant!("fallback-kept") {
-                    undo(locked, part, is_hole, i_size, bits);
+                    roll_back(locked, part, is_hole, i_size, bits);
                 }
             }
         }
@@ -242,7 +252,7 @@ impl From<FallbackError> for Failure<Error> {
     }
 }
 
-/// The bytes from `pos` on, up to `end`, that are all in a hole, or all not. Says which.
+/// The longest part of `pos..end` from `pos` on that is all hole or all allocated; true for a hole.
 fn next_part<F: Filesystem>(
     locked: &InodeLocked<F, Exclusive>,
     pos: u64,
@@ -265,8 +275,9 @@ fn next_part<F: Filesystem>(
     Ok((part, is_hole.unwrap_or(false)))
 }
 
-/// Takes back a part that the device did not take from the page cache.
-fn undo<F: Filesystem>(
+/// Rolls back a part of a fallback whose writeback failed: moves i_size back to `i_size`, and
+/// punches the part if it was a hole.
+fn roll_back<F: Filesystem>(
     locked: &InodeLocked<F, Exclusive>,
     part: Range<u64>,
     is_hole: bool,
@@ -279,7 +290,7 @@ fn undo<F: Filesystem>(
         locked.truncate_pagecache(i_size);
     }
     if is_hole {
-        // Direct reads may have looked the blocks up.
+        // Direct reads in flight may use the blocks.
         locked.dio_wait();
         let (start, end) = (bits.round_down(part.start), bits.round_up(part.end));
         locked.truncate_pagecache_range(start, end, || {

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bitmaps of blocks and of inodes: one bit each, the lowest bit of the first byte first; a bit
-//! that is set stands for one in use.
+//! Block and inode bitmaps: one bit for each block or inode of a group, little-endian, set when in
+//! use.
 //!
-//! A bitmap fills a block, but a group may have fewer blocks or inodes than the block has bits.
-//! All functions take the number of bits that count; what is beyond (set, when `mke2fs` made it)
-//! is neither looked at nor changed.
+//! A bitmap fills a block, but a group may have fewer blocks or inodes than that has bits. All
+//! functions take the number of bits that belong to the group, `end`; the padding beyond, which
+//! `mke2fs` sets, is neither read nor changed.
 
 use core::ops::Range;
 
 use super::{Corrupt, Layout, Place};
 
-/// Some bits that follow one another.
+/// A run of consecutive bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     /// The first bit.
@@ -20,7 +20,7 @@ pub(crate) struct Run {
     pub(crate) len: u32,
 }
 
-/// What the bits of a bitmap are of; for messages.
+/// The kind of a bitmap, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The block bitmap of a group.
@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     Inodes,
 }
 
-/// The 64 bits from bit 64 * `word` on; bits that do not exist are set.
+/// The 64 bits from bit 64 * `word` on; bits past the end of `bits` read as set.
 fn word(bits: &[u8], word: usize) -> u64 {
     let rest = bits.get(word.saturating_mul(8)..).unwrap_or_default();
     match rest.first_chunk::<8>() {
@@ -44,7 +44,7 @@ fn word(bits: &[u8], word: usize) -> u64 {
     }
 }
 
-/// The first bit from `from` on, and below `end`, that is set or not, as `set` says; else `end`.
+/// The first bit in `from..end` that is set, or clear if `set` is false; `end` when there is none.
 fn next(bits: &[u8], from: u32, end: u32, set: bool) -> u32 {
     let mut at = from;
     while at < end {
@@ -62,19 +62,18 @@ fn next(bits: &[u8], from: u32, end: u32, set: bool) -> u32 {
     end
 }
 
-/// The first bit from `from` on, and below `end`, that is not set.
+/// The first clear bit in `from..end`.
 pub(crate) fn next_free(bits: &[u8], from: u32, end: u32) -> Option<u32> {
     let bit = next(bits, from, end, false);
     (bit < end).then_some(bit)
 }
 
-/// Whether bit `bit` is set. Bits that do not exist are.
+/// Whether bit `bit` is set. Bits past the end of `bits` are.
 pub(crate) fn is_set(bits: &[u8], bit: u32) -> bool {
     word(bits, bit as usize / 64) & (1 << (bit % 64)) != 0
 }
 
-/// The run of free bits that begins with the first one from `from` on, cut off at `end` and at
-/// `max` bits.
+/// The first run of free bits in `from..end`, cut off at `max` bits.
 fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run> {
     let start = next_free(bits, from, end)?;
     let stop = end.min(start.saturating_add(max.max(1)));
@@ -82,12 +81,11 @@ fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run> {
     Some(Run { start, len })
 }
 
-/// Looks for up to `want` free bits below `end`, near `goal`.
+/// Finds a run of up to `want` free bits below `end`, near `goal`; `None` when no bit is free.
 ///
-/// If `goal` itself is free, the run that begins there is taken, be it ever so short: a file that
-/// grows gets the blocks after its last one. Else the first run of `want` bits after `goal` is
-/// taken or, from the start, before it; if there is none, the longest run. A `goal` that is not
-/// below `end` is no goal. `None` when no bit is free.
+/// If `goal` itself is free, the run that starts there is taken, however short: so a file that is
+/// extended stays contiguous. Otherwise it is the first run of `want` bits after `goal`, or else
+/// before it; if there is none, the longest run. A `goal` at or above `end` is ignored.
 pub(crate) fn find_run(bits: &[u8], end: u32, goal: u32, want: u32) -> Option<Run> {
     let want = want.max(1);
     if goal < end && !is_set(bits, goal) {
@@ -111,7 +109,8 @@ pub(crate) fn find_run(bits: &[u8], end: u32, goal: u32, want: u32) -> Option<Ru
     best
 }
 
-/// Sets or clears all bits of `run` if all are different; else returns the first that is not.
+/// Sets or clears all bits of `run`. If one already is, returns it as the error and changes
+/// nothing.
 fn change(bits: &mut [u8], end: u32, run: Run, set: bool) -> Result<Range<usize>, u32> {
     let stop = match run.start.checked_add(run.len) {
         Some(stop) if stop <= end && stop as usize <= bits.len().saturating_mul(8) => stop,
@@ -141,20 +140,22 @@ fn change(bits: &mut [u8], end: u32, run: Run, set: bool) -> Result<Range<usize>
     Ok(range)
 }
 
-/// Marks the bits of `run`, all below `end`, as used. Returns the range of bytes changed.
+/// Sets the bits of `run`, all below `end`. Returns the range of bytes changed.
 ///
 /// # Errors
 ///
-/// One of them is used already, or not below `end`: its number. Nothing is changed.
+/// The first bit that is set already, or the first of a run that is not below `end`. Nothing is
+/// changed.
 pub(crate) fn set_run(bits: &mut [u8], end: u32, run: Run) -> Result<Range<usize>, u32> {
     change(bits, end, run, true)
 }
 
-/// Marks the bits of `run`, all below `end`, as free. Returns the range of bytes changed.
+/// Clears the bits of `run`, all below `end`, in the bitmap of `group`. Returns the range of bytes
+/// changed.
 ///
 /// # Errors
 ///
-/// One of them is free already, or not below `end`: something is freed twice. Nothing is changed.
+/// One of them is clear already, a double free, or not below `end`. Nothing is changed.
 pub(crate) fn clear_run(
     bits: &mut [u8],
     end: u32,
@@ -171,12 +172,12 @@ pub(crate) fn clear_run(
     })
 }
 
-/// Checks that the block bitmap of `group` marks the metadata of the group as used, so that no
-/// file gets it.
+/// Checks that the block bitmap of `group` has the metadata of the group as in use, so that it is
+/// never allocated to a file.
 ///
 /// # Errors
 ///
-/// It does not, or there is no such group.
+/// A metadata block is free, or there is no such group.
 pub(crate) fn check_block_bitmap(
     layout: &Layout<'_>,
     group: u32,

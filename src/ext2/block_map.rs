@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The map from blocks of a file to blocks of the volume.
+//! The block map: from blocks of a file to blocks of the volume.
 //!
-//! An inode has 12 pointers to the first blocks of its file, then one pointer to a block of
-//! pointers (single indirect), one to a block of pointers to blocks of pointers (double), and one
-//! with three levels (triple). A pointer that is 0 stands for a hole: of one block, or of all the
-//! blocks that the missing block of pointers would reach.
+//! An inode has 12 direct pointers to the first blocks of its file, and one pointer each to a tree
+//! of blocks of pointers of one level (single indirect), of two (double) and of three (triple). A
+//! pointer that is 0 is a hole: of one block, or of all blocks that the missing block of pointers
+//! would map.
 //!
-//! The way from the inode to a pointer is a [`Path`]. Walking it with [`Branch::walk`] tells how
-//! far it exists; from there, [`Branch::lookup`] finds the run of blocks, or the hole, that begins
-//! there, and [`Branch::growth`] what is missing for a block to exist.
+//! The indexes from the inode to a pointer are a [`Path`]. [`Branch::walk`] follows it as far as it
+//! exists; from there, [`Branch::lookup`] finds the run of blocks or the hole that starts at the
+//! block, and [`Branch::growth`] what has to be allocated for it.
 
 use core::ops::Range;
 
@@ -20,10 +20,10 @@ use super::{
     Corrupt, Layout, Place,
 };
 
-/// Pointers that are looked at together; they are on the stack.
+/// The number of pointers that are read at once; they are on the stack.
 pub(super) const WINDOW: usize = 64;
 
-/// Pointers next to one that was followed that are looked at with it, see [`Branch::around`].
+/// The number of pointers that [`Branch::around`] reads, in one aligned piece.
 const NEAR: usize = 32;
 
 /// A piece of a block of pointers.
@@ -31,16 +31,17 @@ pub(super) type Window = [U32; WINDOW];
 
 /// Access to blocks of pointers.
 pub(crate) trait PointerBlocks {
-    /// The errors of the device, which can also tell of corruption.
+    /// Errors of the device, and corruption.
     type Error: From<Corrupt>;
 
     /// Copies `out.len()` bytes from byte `offset` on of block `block` into `out`.
     ///
-    /// `block` may hold data, as far as the layout is concerned, and the bytes are within it.
+    /// The caller has checked that `block` is no metadata of a group, and that the bytes are within
+    /// a block.
     fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
 }
 
-/// Where a pointer is.
+/// The location of a pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// In the inode, with this index.
@@ -54,63 +55,63 @@ pub(crate) enum Slot {
     },
 }
 
-/// What a file has from some block on.
+/// The result of a look-up: what a file has from some block on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mapping {
-    /// Blocks that follow one another on the volume. They are blocks that may hold data.
+    /// Contiguous blocks of the volume, none of which is metadata of a group.
     Mapped {
         /// The first block.
         start: u32,
         /// The number of blocks, at least 1.
         len: u32,
     },
-    /// No blocks.
+    /// No blocks are allocated.
     Hole {
-        /// At least so many blocks of the file are missing; at least 1.
+        /// A lower bound of the length of the hole, in blocks; at least 1.
         len: u32,
     },
 }
 
-/// What is missing for a block of a file to exist.
+/// What has to be allocated for a block of a file that is in a hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Growth {
-    /// The pointer that is 0. It has to get the first new block: the first new block of pointers,
-    /// or the first block of data if no block of pointers is missing.
+    /// The pointer that is 0. It is set to the first new block: that of pointers, or of data if no
+    /// block of pointers is missing.
     pub(crate) slot: Slot,
-    /// The indexes to be filled in the missing blocks of pointers, the one next to the inode
-    /// first: in each the pointer to the next, in the last the pointer to the data.
+    /// The index to set in each missing block of pointers, the one next to the inode first: to the
+    /// next block of pointers, and in the last to the data.
     indexes: [u32; DEPTH_MAX - 1],
     missing: usize,
-    /// Blocks of data, from the wanted one on, that have their (missing) pointers in one place:
-    /// as many can be added with this growth. At least 1.
+    /// The number of blocks of data, from the wanted one on, of which the pointers are in the same
+    /// place: at most as many can be added at once. At least 1.
     pub(crate) data_blocks: u32,
 }
 
 impl Growth {
-    /// The indexes to be filled in the missing blocks of pointers, of which there are as many.
+    /// The index to set in each missing block of pointers, of which there are as many.
     pub(crate) fn indexes(&self) -> &[u32] {
         self.indexes.get(..self.missing).unwrap_or_default()
     }
 }
 
-/// A path, walked as far as it exists.
+/// A path, followed as far as it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Branch {
     path: Path,
     ino: u32,
-    /// What the pointers along the path say. The first `found` are not 0 and lead to blocks that
-    /// may hold data.
+    /// The pointers along the path. The first `found` are not 0, and none leads to metadata of a
+    /// group.
     blocks: [u32; DEPTH_MAX],
     found: usize,
 }
 
 impl Branch {
-    /// Walks `path` from the pointers `root` of inode `ino`.
+    /// Follows `path` from the pointers `root` of inode `ino`.
     ///
     /// # Errors
     ///
-    /// A pointer on the way, or the one to the data, does not lead to a block that may hold data;
-    /// a block of pointers cannot be read.
+    /// A pointer leads outside the volume or to metadata of a group; a block of pointers cannot be
+    /// read.
     pub(crate) fn walk<P: PointerBlocks>(
         layout: &Layout<'_>,
         ino: u32,
@@ -153,21 +154,21 @@ impl Branch {
         }
     }
 
-    /// The pointers that exist, the one in the inode first.
+    /// The pointers that are not 0, the one in the inode first.
     fn found(&self) -> &[u32] {
         self.blocks.get(..self.found).unwrap_or_default()
     }
 
-    /// The block of pointers with the last pointer that was looked at; `None` for the inode.
+    /// The block with the last pointer that was followed or found to be 0; `None` for the inode.
     fn parent(&self) -> Option<u32> {
         let blocks_of_pointers = self.found.min(self.path.depth.saturating_sub(1));
         let last = blocks_of_pointers.checked_sub(1)?;
         self.blocks.get(last).copied()
     }
 
-    /// Counts the pointers from the last one on for which `matches` (index relative to the last
-    /// one, pointer) holds, up to the first for which it does not, and up to `max`. The path has
-    /// to exist but for its last pointer.
+    /// The number of consecutive pointers, from the last one of the path on and up to `max`, for
+    /// which `matches` (index relative to the last one, pointer) holds. All but the last pointer of
+    /// the path exist.
     fn count_matching<P: PointerBlocks>(
         &self,
         root: &Pointers,
@@ -199,14 +200,14 @@ impl Branch {
         Ok(count)
     }
 
-    /// The run of blocks, or the hole, that begins here: up to `max` blocks, and not beyond the
-    /// block of pointers that the path ends in.
+    /// The run of blocks or the hole that starts here: up to `max` blocks, and not beyond the block
+    /// of pointers that the path ends in.
     ///
-    /// `root` are the pointers that the path was walked from; `max` is taken as at least 1.
+    /// `root` are the pointers of the inode; a `max` of 0 is taken as 1.
     ///
     /// # Errors
     ///
-    /// A block of the run may not hold data; a block of pointers cannot be read.
+    /// A block of the run is metadata of a group; a block of pointers cannot be read.
     pub(crate) fn lookup<P: PointerBlocks>(
         &self,
         layout: &Layout<'_>,
@@ -228,10 +229,10 @@ impl Branch {
         Ok(Mapping::Hole { len })
     }
 
-    /// How many blocks that the same block of pointers leads to follow one another on the volume
-    /// right before and right after the one that the path leads to. It looks only near it.
+    /// The numbers of blocks right before and right after the one that the path leads to that are
+    /// contiguous with it on the volume. Reads only a few pointers, of the same block of pointers.
     ///
-    /// Nothing is checked. 0 and 0 if the path ends in a hole, or has no block of pointers.
+    /// The blocks are not checked. 0 and 0 for a hole and for direct pointers.
     ///
     /// # Errors
     ///
@@ -240,7 +241,7 @@ impl Branch {
         let (Some(start), Some(parent)) = (self.data(), self.parent()) else {
             return Ok((0, 0));
         };
-        // Blocks of pointers are a multiple of it.
+        // A block of pointers is a multiple of NEAR.
         let index = self.path.last() as usize;
         let at = index % NEAR;
         let mut near: [U32; NEAR] = FromZeros::new_zeroed();
@@ -257,7 +258,7 @@ impl Branch {
         Ok((before.count() as u32, after.count() as u32))
     }
 
-    /// Blocks missing from this one on, at least 1, if the path ends in a hole.
+    /// The length of the hole that the path ends in, in blocks: at least 1 and at most `max`.
     fn hole<P: PointerBlocks>(
         &self,
         root: &Pointers,
@@ -272,10 +273,10 @@ impl Branch {
         Ok(len.min(max).max(1))
     }
 
-    /// What is missing for the block, and up to `max` blocks in all, to exist; `None` when the
+    /// What has to be allocated for the block, and for up to `max` blocks in all; `None` when the
     /// block exists.
     ///
-    /// `root` are the pointers that the path was walked from.
+    /// `root` are the pointers of the inode.
     ///
     /// # Errors
     ///
@@ -308,11 +309,11 @@ impl Branch {
         }))
     }
 
-    /// A good place for the first block that is missing: after the block that the pointer before
-    /// leads to, counting the holes between, or else near the block of pointers. `None` when
-    /// there is neither; the group of the inode is good then.
+    /// The goal for allocating the first missing block: as far after the block of the nearest
+    /// pointer before as the pointer is, or else after the block of pointers. `None` when there is
+    /// neither; the caller then takes one in the group of the inode.
     ///
-    /// It is a hint: the number may be of any block, or of none.
+    /// The goal is a hint and not checked.
     ///
     /// # Errors
     ///

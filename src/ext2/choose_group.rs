@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! In which group a new inode or new blocks go.
+//! The choice of a group for a new inode.
 //!
-//! The aim is the one of Linux' ext2: what is used together is near, what is not is spread. The
-//! inode of a file goes into the group of its directory, the blocks of a file into the group of
-//! its inode, and directories are spread over the groups (after Grigory Orlov): those in the
-//! root directory widely, others only when the group of their parent is worse off than most.
-//! Linux' ext2 also remembers recent choices in a "debt" for each group; that is left out, as the
-//! limits on directories and on free inodes have the same effect a little later.
+//! The policy is that of Linux' ext2 (`fs/ext2/ialloc.c`). The inode of a file goes into the group
+//! of its directory, and its blocks into the group of the inode. Directories are spread over the
+//! groups by the allocator of Grigory Orlov for the FFS of BSD: those in the root directory always,
+//! others only when the group of their parent is fuller than average. The "debt" that Linux' ext2
+//! keeps for each group is left out: the limits on directories and free inodes have the same effect
+//! a little later.
 
 use super::group::GroupCounts;
 
@@ -22,7 +22,7 @@ pub(crate) struct Totals {
     pub(crate) used_dirs: u32,
 }
 
-/// All `groups` groups, from `first` on and round the end.
+/// All `groups` groups, from `first` on, wrapping around.
 pub(crate) fn groups_from(first: u32, groups: u32) -> impl Iterator<Item = u32> {
     let first = if first < groups { first } else { 0 };
     (first..groups).chain(0..first)
@@ -30,9 +30,9 @@ pub(crate) fn groups_from(first: u32, groups: u32) -> impl Iterator<Item = u32> 
 
 /// The group for the inode of a file that is not a directory; `None` when no inode is free.
 ///
-/// It is the group of the parent directory, `parent_group`, if that has a free inode and a free
-/// block. If not, it is one found by a hash of `parent_ino`, so that files of one directory meet
-/// again elsewhere; and if that fails, the first one with a free inode.
+/// The group of the parent directory, `parent_group`, if that has a free inode and a free block.
+/// Otherwise a group that has, by a quadratic hash of `parent_ino`, so that files of one directory
+/// stay together; or else the first with a free inode.
 pub(crate) fn for_file(
     groups: u32,
     counts: impl Fn(u32) -> GroupCounts,
@@ -65,7 +65,7 @@ pub(crate) fn for_file(
         .or_else(|| groups_from(parent_group, groups).find(|&group| counts(group).free_inodes > 0))
 }
 
-/// What [`for_directory`] has to know about the volume.
+/// The numbers of a volume that [`for_directory`] needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spread {
     /// Number of groups.
@@ -82,11 +82,11 @@ pub(crate) struct Spread {
 ///
 /// With `top`, for a directory in the root directory or in one with the flag
 /// [`TOPDIR`](super::inode::InodeFlags::TOPDIR): the group with the fewest directories among those
-/// with no less than average free inodes and blocks; `start`, any number, decides between equals.
+/// with at least average free inodes and blocks; `start`, a random number, breaks ties.
 ///
-/// Without, the first group, from `parent_group` on, that has neither far more directories nor
-/// far fewer free inodes or blocks than the average. If there is none, the first with no less than
-/// average free inodes; and at last, as the sums may be out of date, any with a free inode.
+/// Without, the first group from `parent_group` on that has neither far more directories nor far
+/// fewer free inodes or blocks than average. If there is none, the first with at least average free
+/// inodes; and as a last resort, any with a free inode.
 pub(crate) fn for_directory(
     spread: &Spread,
     counts: impl Fn(u32) -> GroupCounts,

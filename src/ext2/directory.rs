@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Blocks of directories.
+//! Directory blocks.
 //!
-//! Each block of a directory is a chain of entries that fills it exactly: an inode number (0 for
-//! an entry that is not in use), the length of the entry, the length of the name, the type of the
-//! file, the name. All functions here check each entry before they use it, with the rules of
-//! Linux' ext2 and one more: a name that is in use is not empty and holds neither `/` nor a 0 byte.
+//! A directory block is a chain of entries that fills it exactly: an inode number (0 for an unused
+//! entry), the length of the entry, the length of the name, the file type, the name. All functions
+//! validate each entry before they use it, by the rules of Linux' ext2 and one more: the name of an
+//! entry in use is not empty, and has neither `/` nor NUL.
 //!
-//! A directory with a hash index is, block by block, also a chain of entries, in which the blocks
-//! of the index appear as entries not in use; so it can be read. Who changes it clears
-//! [`InodeFlags::INDEX`](super::inode::InodeFlags::INDEX), as the index is not kept up to date.
+//! A directory with a hash index can be read likewise: blocks of the index look like unused
+//! entries. The index is not maintained: a change of such a directory clears
+//! [`InodeFlags::INDEX`](super::inode::InodeFlags::INDEX).
 
 use core::ops::Range;
 
@@ -24,8 +24,8 @@ use super::{inode::FileType, Corrupt, Geometry, Place};
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
 
-/// The size in bytes of a directory of `size` bytes with one more block of `block` bytes. `None` when
-/// it would not fit into the 32 bits that the inode has for it.
+/// The size in bytes of a directory of `size` bytes with one more block of `block` bytes. `None`
+/// when it would not fit into the 32 bits that the inode has for it.
 pub(crate) fn grown(size: u64, block: usize) -> Option<u64> {
     let size = size.checked_add(block as u64)?;
     (size <= u32::MAX.into()).then_some(size)
@@ -38,8 +38,8 @@ struct RawEntry {
     ino: U32,
     rec_len: U16,
     name_len: u8,
-    /// The type of the file; without the feature `filetype`, the always unused upper half of
-    /// the length of the name.
+    /// The file type; without the feature `filetype`, the upper half of the length of the name,
+    /// which is always 0.
     file_type: u8,
 }
 
@@ -57,7 +57,7 @@ const fn needed(name_len: u8) -> usize {
     (HEADER + name_len as usize).next_multiple_of(4)
 }
 
-/// A name that can be put into a directory.
+/// A valid name for an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Name<'a> {
     bytes: &'a [u8],
@@ -76,7 +76,7 @@ impl<'a> Name<'a> {
     }
 }
 
-/// The number that stands for a file type in an entry.
+/// The number of a file type in an entry.
 pub(crate) const fn type_code(file_type: FileType) -> u8 {
     match file_type {
         FileType::Regular => 1,
@@ -89,7 +89,7 @@ pub(crate) const fn type_code(file_type: FileType) -> u8 {
     }
 }
 
-/// The file type for which a number in an entry stands; `None` for "unknown".
+/// The file type with a number in an entry; `None` for "unknown".
 pub(crate) const fn type_from_code(code: u8) -> Option<FileType> {
     match code {
         1 => Some(FileType::Regular),
@@ -103,7 +103,7 @@ pub(crate) const fn type_from_code(code: u8) -> Option<FileType> {
     }
 }
 
-/// Which block of which directory: what the functions must know besides the bytes.
+/// The identity of a directory block, and what validating it needs besides its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DirBlock {
     ino: u32,
@@ -113,7 +113,7 @@ pub(crate) struct DirBlock {
     filetype: bool,
 }
 
-/// An entry of a directory, checked.
+/// A validated directory entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry<'a> {
     /// Byte offset in the block.
@@ -122,7 +122,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) rec_len: usize,
     /// Inode number; 0 for an entry that is not in use.
     pub(crate) ino: u32,
-    /// The type of the file; `None` when the directory does not tell.
+    /// The file type; `None` when the entry has none.
     pub(crate) file_type: Option<FileType>,
     /// The name. Not empty when the entry is in use.
     pub(crate) name: &'a [u8],
@@ -134,7 +134,7 @@ impl Entry<'_> {
         self.offset + self.rec_len
     }
 
-    /// Bytes that the entry needs: none when it is not in use.
+    /// The number of bytes that the entry needs; 0 when it is unused.
     const fn used(&self) -> usize {
         if self.ino == 0 {
             0
@@ -148,7 +148,7 @@ impl Entry<'_> {
 /// The result of [`DirBlock::insert`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Insert {
-    /// The entry is in; the bytes that changed.
+    /// The entry was inserted; the bytes that changed.
     Done(Range<usize>),
     /// There is already an entry with the name; nothing changed.
     Exists,
@@ -159,7 +159,7 @@ pub(crate) enum Insert {
 /// The result of [`DirBlock::remove`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Removed {
-    /// The inode that the entry led to.
+    /// The inode of the entry.
     pub(crate) ino: u32,
     /// The bytes that changed.
     pub(crate) changed: Range<usize>,
@@ -220,7 +220,7 @@ impl DirBlock {
         }
     }
 
-    /// Reads and checks the entry at `offset`.
+    /// Reads and validates the entry at `offset`.
     fn parse_entry<'a>(&self, block: &'a [u8], offset: usize) -> Result<Entry<'a>, Corrupt> {
         let rest = block.get(offset..).unwrap_or_default();
         let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
@@ -265,10 +265,11 @@ impl DirBlock {
         })
     }
 
-    /// The entries of `block`, those not in use among them.
+    /// The entries of `block`, including unused ones.
     ///
-    /// To go on at an offset seen before, after the block may have changed, take the entries from
-    /// the start and skip those at lower offsets: an entry may begin there no more.
+    /// To continue at an offset seen before, when the block may have changed since, take the
+    /// entries from the start and skip those at lower offsets: the offset may be inside an entry
+    /// now.
     pub(crate) const fn entries<'a>(&self, block: &'a [u8]) -> Entries<'a> {
         Entries {
             at: *self,
@@ -297,7 +298,7 @@ impl DirBlock {
         Ok(None)
     }
 
-    /// Whether `block` has no entries but `.`, which must lead to the directory itself, and `..`.
+    /// Whether `block` has no entries but `.`, with the inode of the directory itself, and `..`.
     ///
     /// # Errors
     ///
@@ -318,8 +319,7 @@ impl DirBlock {
         Ok(true)
     }
 
-    /// Puts an entry into `block`, where there is room: in an entry not in use, or after an entry
-    /// that is longer than it needs to be.
+    /// Inserts an entry into `block`: in place of an unused entry, or in the slack after an entry.
     ///
     /// # Errors
     ///
@@ -334,7 +334,7 @@ impl DirBlock {
         self.check_len(block)?;
         let want = needed(name.len);
         let mut room: Option<(usize, usize, usize)> = None;
-        // All of the block is looked at, to find the same name after the room.
+        // To the end of the block, as the name may exist after the room.
         for entry in self.entries(block) {
             let entry = entry?;
             if entry.ino != 0 && entry.name == name.bytes {
@@ -356,8 +356,8 @@ impl DirBlock {
         Ok(Insert::Done(offset..end))
     }
 
-    /// Takes the entry with `name` out of `block`; `None` if there is none. Its room goes to the
-    /// entry before it.
+    /// Removes the entry `name` from `block`, by merging it with the one before it; `None` if there
+    /// is none.
     ///
     /// # Errors
     ///
@@ -385,15 +385,15 @@ impl DirBlock {
         if before.is_some() {
             self.set_rec_len(block, start, end - start)?;
         }
-        // The first entry of a block has none before it, and stays as one not in use. One that
-        // was merged is marked too, as a help to who looks for lost files.
+        // The first entry of a block is not merged, and becomes unused. A merged one gets inode 0
+        // too, so that what remains of it in the slack does not look like an entry in use.
         self.raw_mut(block, offset)?.ino.set(0);
         let changed = start..offset + HEADER;
         Ok(Some(Removed { ino, changed }))
     }
 
-    /// Lets the entry with `name` lead to inode `ino`, a file of type `file_type`; `None` if
-    /// there is none. Returns the bytes that changed.
+    /// Points the entry `name` to inode `ino` of type `file_type`; `None` if there is none. Returns
+    /// the bytes that changed.
     ///
     /// # Errors
     ///
@@ -415,7 +415,7 @@ impl DirBlock {
         Ok(Some(offset..offset + HEADER))
     }
 
-    /// Makes `block` the first block of this, new, directory: `.` and `..`.
+    /// Initialises `block` as the first block of a new directory, with `.` and `..`.
     ///
     /// # Errors
     ///
@@ -437,7 +437,7 @@ impl DirBlock {
         Ok(())
     }
 
-    /// Makes `block` a block without entries in use, to be appended to the directory.
+    /// Initialises `block` as a block of one unused entry, to be appended to the directory.
     ///
     /// # Errors
     ///

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The error of everything that reads the disk: what is wrong, and where.
+//! Corruption: what is wrong on the disk, and where.
 
 use core::fmt;
 
-/// The structure in which something wrong was found.
+/// The on-disk structure that is corrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The superblock.
@@ -41,7 +41,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something on the disk that breaks the rules of the format.
+/// Something on the disk violates the format.
 ///
 /// The kernel side turns this into `EUCLEAN` and one line in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub(crate) struct Corrupt {
 }
 
 impl Corrupt {
-    /// An error about `place`. `what` is a phrase that can follow a colon.
+    /// `place` is corrupt. `what` says how, in words that can follow a colon.
     pub(crate) const fn new(place: Place, what: &'static str) -> Self {
         Corrupt {
             place,
@@ -61,7 +61,7 @@ impl Corrupt {
         }
     }
 
-    /// The number of the inode in which it was found; `None` if that is no matter of one inode.
+    /// The number of the inode that is corrupt; `None` for structures of the volume.
     pub(crate) const fn ino(&self) -> Option<u32> {
         match self.place {
             Place::Inode(ino) | Place::Directory { ino, .. } | Place::Xattr { ino, .. } => {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The three feature sets of a superblock, and the names of bits that can stand in the way.
+//! The three feature sets of a superblock, and the names of those that can prevent a mount.
 //!
-//! The names are those that `dumpe2fs` prints, so that a refused mount tells its user a word that
-//! can be given to `mke2fs -O` or `tune2fs -O`.
+//! The names are those of e2fsprogs, so that the message of a refused mount has the argument for
+//! `tune2fs -O`.
 
 use core::fmt;
 
-/// Compatible feature: blocks after the group descriptors are kept for growing the volume.
+/// Compatible feature: blocks after the group descriptors are reserved for growing the volume.
 pub(crate) const COMPAT_RESIZE_INODE: u32 = 0x10;
 /// Compatible feature: only two groups, named in the superblock, hold backups.
 pub(crate) const COMPAT_SPARSE_SUPER2: u32 = 0x200;
@@ -67,17 +67,16 @@ const RO_COMPAT_NAMES: &[(u32, &str)] = &[
     (0x10000, "orphan_present"),
 ];
 
-/// Which set a bit belongs to. Compatible features are not among them: whether a driver knows them
-/// or not, it can use the volume.
+/// A feature set. Compatible features are left out: they prevent nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Set {
-    /// A driver that does not know a bit of this set must not mount the volume.
+    /// An unknown feature of this set prevents mounting.
     Incompat,
-    /// A driver that does not know a bit of this set may read the volume only.
+    /// An unknown feature of this set prevents mounting read-write.
     RoCompat,
 }
 
-/// Some bits of one feature set; prints as their names.
+/// Features of one set; printed by their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Named {
     /// The set.
@@ -94,7 +93,7 @@ impl Named {
 }
 
 impl fmt::Display for Named {
-    /// Prints the names with commas between them, then the bits without a name as one number:
+    /// Prints the names separated by commas, then the bits without a name as one number:
     /// `extent, 64bit, unknown 0x80000000`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = match self.set {
@@ -150,7 +149,7 @@ impl Features {
         self.ro_compat & bits == bits
     }
 
-    /// Incompatible features that forbid mounting the volume at all.
+    /// The incompatible features that prevent mounting the volume.
     pub(crate) const fn forbid_mount(&self) -> Named {
         Named {
             set: Set::Incompat,
@@ -158,7 +157,7 @@ impl Features {
         }
     }
 
-    /// Read-only compatible features that forbid writing to the volume.
+    /// The read-only compatible features that prevent mounting the volume read-write.
     pub(crate) const fn forbid_write(&self) -> Named {
         Named {
             set: Set::RoCompat,

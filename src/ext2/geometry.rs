@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The arithmetic of a volume: sizes of blocks and groups, and what lies where.
+//! The geometry of a volume: the sizes of blocks, inodes and groups.
 //!
-//! A volume is `first_data_block` blocks that belong to no group, then groups of
-//! `blocks_per_group` blocks, the last of which may be shorter. Some groups begin with a copy of
-//! the superblock and of all group descriptors, and with blocks reserved for more descriptors;
-//! every group has a block bitmap, an inode bitmap and a table of inodes. Everything else is data.
+//! A volume has `first_data_block` blocks outside of all groups, and then groups of
+//! `blocks_per_group` blocks, of which the last may be shorter. Some groups start with a backup of
+//! the superblock and of all group descriptors, and with blocks that are reserved for more of
+//! these; every group has a block bitmap, an inode bitmap and an inode table. All other blocks hold
+//! data.
 
 use core::num::NonZeroU32;
 
@@ -14,7 +15,7 @@ use super::{Corrupt, Place};
 /// Inode number of the root directory.
 pub(crate) const ROOT_INO: u32 = 2;
 
-/// Which groups hold a backup of the superblock and of the group descriptors.
+/// Which groups have a backup of the superblock and of the group descriptors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backups {
     /// Every group (revision 0).
@@ -51,14 +52,14 @@ pub(crate) struct Geometry {
     pub(super) filetype: bool,
 }
 
-/// Where an inode is, up to the start of its group's inode table.
+/// The location of an inode relative to the inode table of its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InodeSlot {
     /// The block group.
     pub(crate) group: u32,
     /// Index of the inode in its group: its bit in the inode bitmap.
     pub(crate) index: u32,
-    /// Block, counted from the start of the group's inode table.
+    /// Block, relative to the start of the inode table.
     pub(crate) table_block: u32,
     /// Byte offset in that block.
     pub(crate) offset: u32,
@@ -75,17 +76,17 @@ impl Geometry {
         1 << self.block_bits
     }
 
-    /// 512-byte sectors in a block: the unit of an inode's block count.
+    /// 512-byte sectors in a block; `i_blocks` counts these.
     pub(crate) const fn sectors_per_block(&self) -> u32 {
         1 << (self.block_bits - 9)
     }
 
-    /// Blocks of the volume, all kinds.
+    /// Blocks of the volume.
     pub(crate) const fn blocks_count(&self) -> u32 {
         self.blocks_count
     }
 
-    /// Blocks of every group but perhaps the last.
+    /// Blocks of a group; the last may have fewer.
     pub(crate) const fn blocks_per_group(&self) -> u32 {
         self.blocks_per_group.get()
     }
@@ -120,7 +121,7 @@ impl Geometry {
         block_bits - 5
     }
 
-    /// Blocks that hold all group descriptors.
+    /// Blocks that all group descriptors take.
     pub(crate) const fn descriptor_blocks(&self) -> u32 {
         1 + ((self.groups - 1) >> Self::descriptor_bits(self.block_bits))
     }
@@ -173,7 +174,7 @@ impl Geometry {
         Some((block, (group & ((1 << bits) - 1)) << 5))
     }
 
-    /// Whether `group` begins with a superblock (the primary one or a backup) and descriptors.
+    /// Whether `group` starts with a superblock, primary or backup, and descriptors.
     pub(crate) const fn has_super(&self, group: u32) -> bool {
         match self.backups {
             Backups::All => true,
@@ -187,8 +188,8 @@ impl Geometry {
         }
     }
 
-    /// Blocks at the start of `group` taken by a superblock, by group descriptors and by the
-    /// room that is reserved for more descriptors.
+    /// Blocks at the start of `group` that a superblock, group descriptors and the blocks reserved
+    /// for more descriptors take.
     pub(crate) const fn base_metadata(&self, group: u32) -> u32 {
         if self.has_super(group) {
             self.super_blocks()
@@ -197,16 +198,16 @@ impl Geometry {
         }
     }
 
-    /// Blocks that a superblock takes together with the descriptors and the reserved room.
+    /// The same for a group with a superblock.
     pub(super) const fn super_blocks(&self) -> u32 {
         (1 + self.descriptor_blocks()).saturating_add(self.reserved_gdt_blocks)
     }
 
-    /// Blocks that can never hold data, as `statfs` subtracts them from the size of the volume:
-    /// superblocks, descriptors, bitmaps and inode tables. The room for more descriptors is not
-    /// among them; it belongs to an inode.
+    /// Metadata blocks, which statfs(2) subtracts from the size of the volume: superblocks,
+    /// descriptors, bitmaps and inode tables. Blocks reserved for more descriptors do not count;
+    /// they belong to the resize inode.
     ///
-    /// Takes time in proportion to the number of groups: compute it once.
+    /// Takes time proportional to the number of groups.
     pub(crate) fn overhead(&self) -> u32 {
         let backups = (0..self.groups).filter(|&g| self.has_super(g)).count() as u64;
         let per_group = 2 + u64::from(self.inode_table_blocks());
@@ -217,12 +218,12 @@ impl Geometry {
         u32::try_from(blocks).map_or(self.blocks_count, |b| b.min(self.blocks_count))
     }
 
-    /// Checks that `ino` can be the inode of a file: the root, or an inode that is not reserved.
+    /// Whether `ino` can be the inode of a file: the root, or one that is not reserved.
     pub(crate) const fn is_file_ino(&self, ino: u32) -> bool {
         ino == ROOT_INO || (ino >= self.first_ino && ino <= self.inodes_count)
     }
 
-    /// Group, and place in the group's inode table, of inode `ino`, reserved inodes included.
+    /// The slot of inode `ino`, which may be a reserved one, in the inode table of its group.
     ///
     /// # Errors
     ///
@@ -251,7 +252,7 @@ impl Geometry {
     }
 }
 
-/// Whether `n` is a power of `base`, the power 1 included.
+/// Whether `n` is a power of `base`; 1 is one.
 const fn is_power_of(mut n: u32, base: u32) -> bool {
     if n == 0 {
         return false;

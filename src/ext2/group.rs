@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Group descriptors: where a group has its bitmaps and inode table, and how much of it is free.
+//! Group descriptors: the locations of bitmaps and inode table, and the counters of a group.
 
 use core::{mem::offset_of, ops::Range};
 
@@ -34,22 +34,22 @@ const _: () = {
     assert!(offset_of!(RawGroup, free_blocks) == 12);
 };
 
-/// Where the metadata of a group is. Never changes while the volume is mounted.
+/// The locations of the metadata of a group. They do not change while the volume is mounted.
 ///
-/// All of it lies in the group, after what a superblock takes, and does not overlap.
+/// All are inside the group, after its superblock and descriptors, and do not overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupLayout {
     pub(super) block_bitmap: u32,
     pub(super) inode_bitmap: u32,
     pub(super) inode_table: u32,
-    /// Behind the last block of metadata: from there to `end` everything is data.
+    /// The end of the metadata: from here to `end`, all blocks hold data.
     pub(super) data: u32,
-    /// Behind the last block of the group.
+    /// The end of the group.
     pub(super) end: u32,
 }
 
 impl GroupLayout {
-    /// Whether the `len` blocks from `start` on are in this group, behind all its metadata.
+    /// Whether the `len` blocks from `start` on are in this group, after all its metadata.
     #[inline]
     pub(super) const fn is_data(&self, start: u32, len: u32) -> bool {
         start >= self.data && start < self.end && len != 0 && len <= self.end - start
@@ -85,9 +85,9 @@ pub(crate) struct GroupCounts {
 /// A validated group descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Group {
-    /// Where its metadata is.
+    /// The locations of its metadata.
     pub(crate) layout: GroupLayout,
-    /// What it counts.
+    /// Its counters.
     pub(crate) counts: GroupCounts,
 }
 
@@ -158,7 +158,7 @@ impl Group {
                 block_bitmap: raw.block_bitmap.get(),
                 inode_bitmap: raw.inode_bitmap.get(),
                 inode_table: raw.inode_table.get(),
-                // All are below the end of the group, and behind what a superblock takes.
+                // All are below the end of the group, which fits.
                 data: (block_bitmap + 1).max(inode_bitmap + 1).max(table.end) as u32,
                 end: end as u32,
             },

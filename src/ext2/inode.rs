@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes: their layout, their validation, and writing them back.
+//! Inodes on the disk: their layout, reading and validating them, and storing them.
 //!
-//! Times are whole seconds, as in Linux' ext2: an inode of 256 bytes may have the extra time
-//! fields of ext4 (nanoseconds, and two bits more of seconds), which are kept while the seconds
-//! do not change and cleared when they do, so that a new second is not shown with old bits.
+//! Times are in whole seconds, as in Linux' ext2. An inode of 256 bytes may have the extra time
+//! fields of ext4 (nanoseconds, and two more bits of seconds). They are kept while the seconds are
+//! unchanged, and cleared with a new time, to which they do not belong.
 
 use core::{mem::offset_of, ops::Range};
 
@@ -19,7 +19,7 @@ use super::{
     Corrupt, Geometry, Layout, Place,
 };
 
-/// Bytes in the place of the block pointers; a symbolic link shorter than this is kept there.
+/// The size of the block pointers in bytes; the target of a shorter symbolic link is kept there.
 pub(crate) const FAST_SYMLINK_BYTES: usize = POINTERS * 4;
 
 /// Links that an inode can have.
@@ -44,7 +44,7 @@ pub(crate) struct RawInode {
     pub(super) block: [U32; POINTERS],
     pub(super) generation: U32,
     pub(super) file_acl: U32,
-    /// Upper half of the size of a regular file; the never used ACL of a directory.
+    /// Upper half of the size of a regular file; for a directory the ACL, which is not used.
     pub(super) size_high: U32,
     pub(super) fragment_address: U32,
     pub(super) fragment: u8,
@@ -55,7 +55,7 @@ pub(crate) struct RawInode {
     pub(super) os2: U32,
 }
 
-/// What ext4 keeps after the first 128 bytes, as far as it concerns times.
+/// The extra fields of ext4 after the first 128 bytes, up to the times.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawExtra {
@@ -194,15 +194,15 @@ impl Device {
     }
 }
 
-/// The target of a symbolic link that is kept in the inode.
+/// The target of a fast symbolic link, which is kept in the inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FastSymlink {
     bytes: [u8; FAST_SYMLINK_BYTES],
 }
 
 impl FastSymlink {
-    /// A link to `target`; `None` when it is empty, holds a 0 byte, or is too long: at most 59
-    /// bytes are kept in an inode, so that a 0 byte follows them.
+    /// A link to `target`; `None` when it is empty, has a NUL, or is longer than the 59 bytes that
+    /// an inode has room for with a terminating NUL.
     pub(crate) fn new(target: &[u8]) -> Option<Self> {
         if target.is_empty() || target.contains(&0) {
             return None;
@@ -216,13 +216,13 @@ impl FastSymlink {
         Some(FastSymlink { bytes })
     }
 
-    /// The target with the 0 bytes after it, of which there is at least one.
+    /// The target, padded with NULs, of which there is at least one.
     pub(crate) const fn zero_terminated(&self) -> &[u8; FAST_SYMLINK_BYTES] {
         &self.bytes
     }
 }
 
-/// What an inode keeps in the place of the block pointers.
+/// The contents of the block pointers of an inode, by its file type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     /// Regular files, directories and long symbolic links: block pointers, not yet checked.
@@ -238,9 +238,9 @@ pub(crate) enum Content {
 /// Why an inode cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InodeError {
-    /// It is not in use: never used, or deleted. `ESTALE` for who comes with an old file handle.
+    /// It is unused: never used, or deleted. `ESTALE`, as for a stale file handle.
     Deleted,
-    /// It is in use and wrong.
+    /// It is in use, and corrupt.
     Corrupt(Corrupt),
 }
 
@@ -263,9 +263,9 @@ pub(crate) struct Inode {
     pub(crate) gid: u32,
     /// Size in bytes.
     pub(crate) size: u64,
-    /// Links to it.
+    /// Link count.
     pub(crate) links: u16,
-    /// 512-byte sectors that it takes: data, indirect blocks and extended attributes.
+    /// 512-byte sectors: data, blocks of pointers and extended attributes.
     pub(crate) sectors: u32,
     /// Time of the last access, in seconds since 1970.
     pub(crate) atime: i32,
@@ -277,11 +277,11 @@ pub(crate) struct Inode {
     pub(crate) dtime: u32,
     /// Flags.
     pub(crate) flags: InodeFlags,
-    /// Tells apart the files that had this inode number one after the other.
+    /// The generation, which differs between files that had the inode number in turn.
     pub(crate) generation: u32,
     /// Block of the extended attributes, 0 for none.
     pub(crate) file_acl: u32,
-    /// Block pointers, or what is in their place.
+    /// Block pointers, or what is kept in place of them.
     pub(crate) content: Content,
 }
 
@@ -290,8 +290,8 @@ impl Inode {
     ///
     /// # Errors
     ///
-    /// The inode is not in use, or it breaks the rules: a type that does not exist, a size that
-    /// the type cannot have, attributes in a block that is not for data.
+    /// The inode is unused, or corrupt: no file type, a size that the type cannot have, attributes
+    /// in a block of metadata.
     pub(crate) fn parse(layout: &Layout<'_>, ino: u32, bytes: &[u8]) -> Result<Self, InodeError> {
         let at = Place::Inode(ino);
         let Ok((raw, _)) = RawInode::ref_from_prefix(bytes) else {
@@ -342,10 +342,10 @@ impl Inode {
         })
     }
 
-    /// Writes the inode into `bytes`, its place on the disk, and returns the range changed.
+    /// Stores the inode in `bytes`, its slot in the inode table, and returns the range changed.
     ///
-    /// With `new`, all bytes are cleared first: the inode is not the one that was there. Without,
-    /// fields that are not understood here keep their value.
+    /// With `new`, the slot is cleared first: it has the stale contents of an earlier inode.
+    /// Without, unknown fields keep their values.
     ///
     /// # Errors
     ///
@@ -379,8 +379,8 @@ impl Inode {
         raw.mode.set(self.mode);
         raw.uid.set(low(self.uid));
         raw.gid.set(low(self.gid));
-        // An inode that was deleted keeps no upper halves: a kernel that knows 16 bits only may
-        // use it next.
+        // As in Linux' ext2: a deleted inode has no upper halves, in case a kernel with 16-bit IDs
+        // reuses it.
         let deleted = self.dtime != 0;
         raw.uid_high.set(if deleted { 0 } else { high(self.uid) });
         raw.gid_high.set(if deleted { 0 } else { high(self.gid) });
@@ -412,7 +412,7 @@ impl Inode {
         Ok(0..whole)
     }
 
-    /// The block pointers, if it has some.
+    /// The block pointers; `None` for a file type without.
     pub(crate) const fn pointers(&self) -> Option<&Pointers> {
         match &self.content {
             Content::Blocks(pointers) => Some(pointers),
@@ -429,8 +429,8 @@ const fn high(id: u32) -> u16 {
     (id >> 16) as u16
 }
 
-/// Clears those of the extra fields for ctime, mtime and atime, in this order, that are marked in
-/// `changed` and in use; `rest` is what follows the first 128 bytes of an inode.
+/// Clears the extra fields of the times that are `changed`, in the order ctime, mtime, atime, as
+/// far as they are in use; `rest` is the inode after its first 128 bytes.
 fn clear_extra_times(rest: &mut [u8], changed: [bool; 3]) {
     let Ok((extra, _)) = RawExtra::mut_from_prefix(rest) else {
         return;
@@ -448,7 +448,7 @@ fn clear_extra_times(rest: &mut [u8], changed: [bool; 3]) {
     }
 }
 
-/// Whether `bytes`, an inode on the disk, has no link: a deleted one, or one that was never used.
+/// Whether `bytes`, a slot of the inode table, has an inode without links: deleted, or never used.
 pub(crate) fn has_no_link(bytes: &[u8]) -> bool {
     RawInode::ref_from_prefix(bytes).is_ok_and(|(raw, _)| raw.links.get() == 0)
 }
@@ -487,7 +487,7 @@ fn parse_content(
                 geometry.sectors_per_block()
             };
             if raw.sectors.get() != xattr_sectors {
-                // The target ends with a 0 byte in its one block.
+                // The target and its NUL are in one block.
                 if size == 0 || size >= block_size {
                     return bad_size("impossible size of a symbolic link");
                 }

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What lies where on a volume: the geometry together with the places from the descriptors.
+//! The layout of a volume: its geometry, and the locations of metadata from the group descriptors.
 //!
-//! This is what decides whether a block pointer from the disk may be followed: a pointer that
-//! leads into an inode table would give the content of a file the power to change inodes.
+//! It decides whether a block pointer from the disk may be followed: through a pointer into an
+//! inode table, writing a file would change inodes.
 
 use super::{geometry::InodeSlot, group::GroupLayout, Corrupt, Geometry, Place};
 
-/// The map of a mounted volume.
+/// The layout of a mounted volume.
 #[derive(Clone, Copy)]
 pub(crate) struct Layout<'a> {
     geometry: &'a Geometry,
     groups: &'a [GroupLayout],
 }
 
-/// The place of an inode on the volume.
+/// The location of an inode on the volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InodeLocation {
     /// The block.
     pub(crate) block: u32,
-    /// Byte offset in the block. The inode does not cross the end of the block.
+    /// Byte offset in the block. The inode does not cross a block boundary.
     pub(crate) offset: u32,
 }
 
@@ -28,7 +28,7 @@ fn overlap(a: u32, a_len: u32, b: u32, b_len: u32) -> bool {
 }
 
 impl<'a> Layout<'a> {
-    /// The map made of `geometry` and of the validated layouts of all groups, in order.
+    /// The layout with `geometry` and the validated layouts of all groups, in order.
     pub(crate) const fn new(geometry: &'a Geometry, groups: &'a [GroupLayout]) -> Self {
         Layout { geometry, groups }
     }
@@ -49,7 +49,7 @@ impl<'a> Layout<'a> {
             .ok_or(Corrupt::new(Place::Group(group), "no such group"))
     }
 
-    /// The place of inode `ino`.
+    /// The location of inode `ino`.
     ///
     /// # Errors
     ///
@@ -61,20 +61,20 @@ impl<'a> Layout<'a> {
             offset,
             ..
         } = self.geometry.inode_slot(ino)?;
-        // The table lies in the volume as a whole.
+        // The whole table is inside the volume.
         let block = self.group(group)?.inode_table().saturating_add(table_block);
         Ok(InodeLocation { block, offset })
     }
 
-    /// Checks that the `len` blocks from `start` on may belong to a file: that they are blocks of
-    /// the volume and not metadata of any group. `at` is who points there.
+    /// Checks that the `len` blocks from `start` on may belong to a file: that they are inside the
+    /// volume, and no metadata of a group. `at` has the pointer to them.
     ///
     /// # Errors
     ///
-    /// They are not, or `len` is 0.
+    /// They may not, or `len` is 0.
     #[inline]
     pub(crate) fn check_data(&self, at: Place, start: u32, len: u32) -> Result<(), Corrupt> {
-        // Nearly all blocks are behind the metadata of their group.
+        // Nearly all blocks are after the metadata of their group.
         let group = self.geometry.locate_block(start).map(|(group, _)| group);
         match group.and_then(|group| self.groups.get(group as usize)) {
             Some(group) if group.is_data(start, len) => Ok(()),

@@ -2,19 +2,19 @@
 
 //! The on-disk format of the second extended filesystem.
 //!
-//! Nothing here knows the kernel: the functions work on byte slices, on plain values and on a few
-//! small traits, so the same files are compiled into the module and, by `tests/host`, into an
-//! ordinary program where unit tests and property tests reach them.
+//! Nothing here depends on the kernel: the functions work on byte slices, plain values and a few
+//! small traits. So the same files are compiled into the module and, by `tests/host`, into a
+//! program for unit tests and property tests.
 //!
-//! What comes from the disk is hostile. Bytes are read through the raw layouts of this module
-//! ([`superblock::RawSuperblock`], [`group::RawGroup`], [`inode::RawInode`], ...), whose every bit
-//! pattern is legal, and turned by a `parse` function into a type that cannot hold a bad value;
-//! what is wrong becomes a [`Corrupt`], which says what and where. No function panics, whatever
-//! the bytes are: slices are taken apart with `get`, and arithmetic on numbers from the disk
-//! happens after their ranges were checked.
+//! Data from the disk is not trusted. Bytes are read through raw layouts
+//! ([`superblock::RawSuperblock`], [`group::RawGroup`], [`inode::RawInode`], ...), for which every
+//! bit pattern is valid, and turned by a `parse` function into a type that has valid values only,
+//! or into a [`Corrupt`], which says what is wrong and where. No function panics, whatever the
+//! bytes are: slices are accessed with `get`, and arithmetic on numbers from the disk is done after
+//! their ranges were checked.
 //!
-//! A function that changes a block does so in a copy the caller made, and returns the range of
-//! bytes it changed; the caller writes those, and only those, back.
+//! A function that changes a block does so in a copy made by the caller, and returns the range of
+//! bytes it changed; the caller copies back these, and only these.
 //!
 //! # References
 //!

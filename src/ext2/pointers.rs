@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tree of block pointers: how far it reaches, and the way to the pointer of a block.
+//! The tree of block pointers: how many blocks it maps, and the path to the pointer of a block.
 
 /// Block pointers in an inode: 12 direct ones, then the single, double and triple indirect one.
 pub(crate) const POINTERS: usize = 15;
@@ -8,10 +8,10 @@ pub(crate) const POINTERS: usize = 15;
 /// The block pointers of an inode.
 pub(crate) type Pointers = [u32; POINTERS];
 
-/// Pointers in the inode that lead to data at once.
+/// The number of direct pointers.
 pub(crate) const DIRECT: usize = 12;
 
-/// The longest path: the inode and three blocks of pointers.
+/// The length of the longest path: a pointer in the inode and three in blocks of pointers.
 pub(super) const DEPTH_MAX: usize = 4;
 
 /// Base-2 logarithm of the pointers in a block.
@@ -19,13 +19,13 @@ pub(super) const fn pointer_bits(block_bits: u32) -> u32 {
     block_bits - 2
 }
 
-/// Blocks of a file that the pointers of an inode can reach, with blocks of 2^`block_bits` bytes.
+/// The number of blocks of a file that an inode can map, with blocks of 2^`block_bits` bytes.
 pub(crate) const fn tree_blocks(block_bits: u32) -> u64 {
     let bits = pointer_bits(block_bits);
     DIRECT as u64 + (1 << bits) + (1 << (2 * bits)) + (1 << (3 * bits))
 }
 
-/// Blocks of pointers of a file without holes of `blocks` blocks.
+/// The number of blocks of pointers of a file of `blocks` blocks without holes.
 const fn pointer_blocks_of(block_bits: u32, blocks: u64) -> u64 {
     let bits = pointer_bits(block_bits);
     let (single, double): (u64, u64) = (1 << bits, 1 << (2 * bits));
@@ -48,9 +48,9 @@ const fn pointer_blocks_of(block_bits: u32, blocks: u64) -> u64 {
 
 /// The size of the largest file, in bytes, with blocks of 2^`block_bits` bytes.
 ///
-/// Two things limit it: what the pointers reach, and that the sectors of a file without holes,
-/// blocks of pointers included, are counted in 32 bits. The second is computed as Linux' ext2 and
-/// ext4 do it, a little lower than possible, so that all of them agree.
+/// It is limited by what the pointers map, and by `i_blocks`, which counts the sectors of data and
+/// blocks of pointers in 32 bits. The latter limit is computed as in Linux' ext2 and ext4, slightly
+/// lower than necessary, so that all agree.
 pub(crate) const fn max_file_size(block_bits: u32) -> u64 {
     let tree = tree_blocks(block_bits);
     let countable = (u32::MAX >> (block_bits - 9)) as u64;

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs of blocks of a file that were looked up lately.
+//! A cache of runs of blocks of a file that were looked up.
 //!
-//! The format maps each block by itself, and the pointers to it are checked whenever they are
-//! followed. Most files lie on the volume in long runs, though, that break only where a block of
-//! pointers lies between them. So one run is kept for each block of pointers, in a table that the
-//! number of the block of pointers indexes; files of more than [`SLOTS`] of them share.
+//! The format maps each block by itself, and pointers are validated whenever they are followed. But
+//! most files have long runs, broken only where a block of pointers lies between them. So one run
+//! is cached for each block of pointers, in a table indexed by its number; with more than [`SLOTS`]
+//! of them, slots are shared.
 //!
-//! What is cached stays true until blocks of the file are freed. Holes are not cached: blocks can
-//! be added without a word to the cache.
+//! A cached run is valid until blocks of the file are freed. Holes are not cached: they may be
+//! filled without updating the cache.
 
 use super::block_map::Mapping;
 use super::pointers::{pointer_bits, DIRECT};
 
-/// Runs that are kept. With blocks of 4 KiB, enough for files of 256 MiB in one piece.
+/// The number of runs. With blocks of 4 KiB, enough for contiguous files of 256 MiB.
 const SLOTS: usize = 64;
 
 /// `len` blocks of a file from its block `block` on are those from `start` on of the volume.
@@ -21,12 +21,12 @@ const SLOTS: usize = 64;
 struct Run {
     block: u32,
     start: u32,
-    /// 0 in a slot that is free.
+    /// 0 in an empty slot.
     len: u32,
 }
 
 impl Run {
-    /// The run that is this one and `other`, if they are parts of one.
+    /// The union of this run and `other`, if that is a run.
     fn joined(self, other: Run) -> Option<Run> {
         let (first, second) = match self.block <= other.block {
             true => (self, other),
@@ -51,7 +51,7 @@ pub(crate) struct RunCache {
 }
 
 impl RunCache {
-    /// Nothing is cached yet, of a file with blocks of 2^`block_bits` bytes.
+    /// An empty cache for a file with blocks of 2^`block_bits` bytes.
     pub(crate) const fn new(block_bits: u32) -> Self {
         const FREE: Run = Run {
             block: 0,
@@ -64,15 +64,15 @@ impl RunCache {
         }
     }
 
-    /// Where the run that block `block` of the file is in is kept.
+    /// The index of the slot for runs with block `block` of the file.
     #[inline]
     fn slot(&self, block: u32) -> usize {
-        // The direct pointers share with the last block of pointers that there can be.
+        // The direct pointers share the slot of the last possible block of pointers.
         (block.wrapping_sub(DIRECT as u32) >> self.pointer_bits) as usize % SLOTS
     }
 
-    /// The blocks from block `block` of the file on, at most `max`, which is taken as at least 1;
-    /// `None` if that is not known.
+    /// Looks up at most `max` blocks from block `block` of the file on; a `max` of 0 is taken as 1.
+    /// `None` if they are not cached.
     #[inline]
     pub(crate) fn get(&self, block: u64, max: u32) -> Option<Mapping> {
         let block = u32::try_from(block).ok()?;
@@ -88,8 +88,8 @@ impl RunCache {
         })
     }
 
-    /// Keeps that the `len` blocks of the file from `block` on are those from `start` on of the
-    /// volume, which have been checked.
+    /// Caches that the `len` blocks of the file from `block` on are the blocks of the volume from
+    /// `start` on, which have been validated.
     pub(crate) fn put(&mut self, block: u64, start: u32, len: u32) {
         let Ok(block) = u32::try_from(block) else {
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The superblock: its layout, its validation, and the few fields that a mount changes.
+//! The superblock: its layout, validating it, and changing the few fields that a mount changes.
 
 use core::{fmt, mem::offset_of, num::NonZeroU32, ops::Range};
 
@@ -90,7 +90,7 @@ pub(crate) struct RawSuperblock {
     pub(super) descriptor_size: U16,
     pub(super) default_mount_options: U32,
     pub(super) first_meta_group: U32,
-    // Fields of ext4, of no use here up to the groups of sparse_super2.
+    // Fields of ext4, of which only the groups of sparse_super2 are used.
     pub(super) unused1: [u8; 0x24c - 0x108],
     pub(super) backup_groups: [U32; 2],
     pub(super) unused2: [u8; 0x400 - 0x254],
@@ -108,7 +108,7 @@ const _: () = {
 /// Why a volume cannot be mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MountError {
-    /// The magic number is not there; what is there instead.
+    /// The magic number is wrong: the one found.
     NotExt2(u16),
     /// A revision above 1.
     Revision(u32),
@@ -160,14 +160,14 @@ impl From<Corrupt> for MountError {
     }
 }
 
-/// What to do when the volume turns out to be corrupt: the default for the `errors=` option.
+/// What to do when the volume is found to be corrupt: the option `errors=`, or its default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnError {
     /// Report it and go on.
     Continue,
-    /// Allow no more writes.
+    /// Refuse further changes to the volume.
     RemountReadOnly,
-    /// Stop the machine.
+    /// Panic.
     Panic,
 }
 
@@ -190,17 +190,17 @@ impl State {
 /// A validated superblock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Superblock {
-    /// Sizes and places.
+    /// The geometry.
     pub(crate) geometry: Geometry,
-    /// The features; those that forbid mounting are not among them.
+    /// The features; none of them prevents mounting.
     pub(crate) features: Features,
-    /// Blocks that only the privileged may take.
+    /// The number of blocks that only privileged tasks may allocate.
     pub(crate) reserved_blocks: u32,
-    /// A user who may take the reserved blocks.
+    /// The user who may allocate reserved blocks.
     pub(crate) reserved_uid: u16,
-    /// A group whose members may take the reserved blocks.
+    /// The group whose members may allocate reserved blocks.
     pub(crate) reserved_gid: u16,
-    /// State before this mount. Give it back with [`mark_unmounted`].
+    /// The state before this mount, which [`mark_unmounted`] restores.
     pub(crate) state: State,
     /// What to do about corruption.
     pub(crate) on_error: OnError,
@@ -210,7 +210,7 @@ pub(crate) struct Superblock {
     pub(crate) max_mount_count: Option<u16>,
     /// Identifier of the volume.
     pub(crate) uuid: [u8; 16],
-    /// Mount options that hold unless others are given, as `EXT2_DEFM_*` bits.
+    /// Default mount options, as `EXT2_DEFM_*` bits.
     pub(crate) default_mount_options: u32,
 }
 
@@ -220,8 +220,8 @@ impl Superblock {
     ///
     /// # Errors
     ///
-    /// [`MountError`] tells why it is no superblock, or none of a volume that can be mounted.
-    /// Read-only compatible features do not count here: see [`Features::forbid_write`].
+    /// It is no superblock, or the volume cannot be mounted: [`MountError`] says why. Read-only
+    /// compatible features are not checked: see [`Features::forbid_write`].
     pub(crate) fn parse(bytes: &[u8], device_bytes: u64) -> Result<Self, MountError> {
         let Ok((raw, _)) = RawSuperblock::ref_from_prefix(bytes) else {
             return Err(bad("shorter than 1024 bytes").into());
@@ -334,7 +334,7 @@ fn parse_geometry(
             device: device_bytes,
         });
     }
-    // At most 2^32 - 1: with groups of one block, and those are refused below.
+    // Fewer than 2^32, even with groups of one block, which are refused below.
     let groups = u64::from(last_relative / group_blocks) + 1;
 
     let inodes_count = raw.inodes_count.get();
@@ -352,7 +352,7 @@ fn parse_geometry(
     }
 
     let reserved_gdt_blocks = if features.compat(COMPAT_RESIZE_INODE) {
-        // The map of the resize inode has one pointer in one block for each of them.
+        // The resize inode has a pointer to each of them in one block.
         match u32::from(raw.reserved_gdt_blocks.get()) {
             blocks if blocks > block_size / 4 => {
                 return Err(found("too many blocks reserved for descriptors", blocks).into());
@@ -384,8 +384,8 @@ fn parse_geometry(
         backups,
         filetype: features.incompat(INCOMPAT_FILETYPE),
     };
-    // Group 0 holds a superblock, all the descriptors, two bitmaps and an inode table. This also
-    // bounds what a mount has to read and remember by the size of one group.
+    // Group 0 has a superblock, all descriptors, two bitmaps and an inode table. This also bounds
+    // what a mount reads and keeps in memory by the size of a group.
     let needed = geometry.super_blocks() + 2 + geometry.inode_table_blocks();
     if needed > geometry.group_blocks(0) {
         return Err(found("group 0 is too small for its metadata", blocks_per_group).into());
@@ -408,10 +408,10 @@ fn update(
     }
 }
 
-/// Records a mount for writing: the volume is no longer clean, one more mount, `now` (seconds
-/// since 1970) as the time of the mount and of the last write.
+/// Records a read-write mount: the volume is not clean, one more mount, and `now`, in seconds since
+/// 1970, as the time of the mount and of the last write.
 ///
-/// `bytes` is the superblock. Like all functions that change it, returns the range of bytes
+/// `bytes` is the superblock. Like all functions that change it, this returns the range of bytes
 /// changed, and fails only if `bytes` is too short.
 pub(crate) fn mark_mounted(bytes: &mut [u8], now: u32) -> Result<Range<usize>, Corrupt> {
     let range = offset_of!(RawSuperblock, mount_time)..offset_of!(RawSuperblock, errors);
@@ -423,7 +423,7 @@ pub(crate) fn mark_mounted(bytes: &mut [u8], now: u32) -> Result<Range<usize>, C
     })
 }
 
-/// Records that a mount for writing goes on, after [`mark_unmounted`].
+/// Records that a read-write mount continues after [`mark_unmounted`]: the volume is not clean.
 pub(crate) fn mark_in_use(bytes: &mut [u8], now: u32) -> Result<Range<usize>, Corrupt> {
     let range = offset_of!(RawSuperblock, write_time)..offset_of!(RawSuperblock, errors);
     update(bytes, range, |raw| {
@@ -432,8 +432,8 @@ pub(crate) fn mark_in_use(bytes: &mut [u8], now: u32) -> Result<Range<usize>, Co
     })
 }
 
-/// Records the end of a mount for writing: the state is what it was `before` the mount, with the
-/// errors found since; `free` is the number of free blocks and inodes.
+/// Records the end of a read-write mount: the state is that `before` the mount, with the errors
+/// found since; `free` is the number of free blocks and of free inodes.
 pub(crate) fn mark_unmounted(
     bytes: &mut [u8],
     before: State,
@@ -449,7 +449,7 @@ pub(crate) fn mark_unmounted(
     })
 }
 
-/// Records that an error was found: `e2fsck` will check the volume.
+/// Records that an error was found, so that `e2fsck` checks the volume.
 pub(crate) fn mark_error(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
     let range = offset_of!(RawSuperblock, state)..offset_of!(RawSuperblock, errors);
     update(bytes, range, |raw| {
@@ -457,7 +457,7 @@ pub(crate) fn mark_error(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
     })
 }
 
-/// Records the free counts, which are sums over all groups, and the time `now` of the write.
+/// Records the free counts, the sums over all groups, and the time `now` of the write.
 pub(crate) fn set_free_counts(
     bytes: &mut [u8],
     free_blocks: u32,

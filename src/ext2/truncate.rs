@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Freeing the blocks of a part of a file: up to its end, or in the middle.
+//! Freeing a range of the blocks of a file, for truncate and hole punching.
 //!
 //! Pointers are cleared before the blocks they lead to are freed, and a block of pointers is freed
-//! when nothing is left in it. The first error ends that. What was in use and could not be freed has
-//! its pointers again then, so that the file has lost what is free, and nothing else is lost. See
-//! [`Unfreed`] for what that is not good enough for.
+//! when it is empty. The first error ends that. The pointers to blocks that could not be freed are
+//! then restored: the file has lost the blocks that are free, and no block leaks. See [`Unfreed`]
+//! for where blocks must leave the file nevertheless.
 //!
-//! That the first error ends it also bounds the time that a crafted image can take: who has the same
-//! blocks in a file a thousand times makes the second attempt to free them fail.
+//! That the first error ends it also bounds the time that a crafted image can take: one with the
+//! same blocks in a file a thousand times fails at the second attempt to free them.
 
 use core::ops::Range;
 
@@ -20,25 +20,25 @@ use super::{
     Corrupt, Layout, Place,
 };
 
-/// What freeing the blocks of a file needs from the device.
+/// What freeing the blocks of a file needs of the device.
 pub(crate) trait FreeBlocks: PointerBlocks {
-    /// Clears `len` bytes from byte `offset` on of block `block`, which holds pointers.
+    /// Clears `len` bytes from byte `offset` on of block `block`, a block of pointers.
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), Self::Error>;
 
-    /// Stores pointers to the `len` blocks from `start` on in block `block`, which holds pointers,
-    /// from `index` on: those that were cleared just before.
+    /// Stores pointers to the `len` blocks from `start` on in block `block`, a block of pointers,
+    /// from `index` on: those that were just cleared.
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), Self::Error>;
 
-    /// Frees the `len` blocks of data from `start` on, which are blocks of one group that may hold
-    /// data. Fails when one of them is free already. Frees all or none.
+    /// Frees the `len` blocks of data from `start` on, which are in one group and no metadata of
+    /// it. Fails when one of them is free already. Frees all or none.
     fn free_data(&mut self, start: u32, len: u32) -> Result<(), Self::Error>;
 
-    /// Frees `block`, which held pointers: what was written to it must not reach the device any
-    /// more. Fails when it is free already.
+    /// Frees `block`, a block of pointers: a dirty buffer of it is dropped, and must not be written
+    /// any more. Fails when it is free already.
     fn free_pointers(&mut self, block: u32) -> Result<(), Self::Error>;
 
-    /// Whether `error` tells of corruption, so that what could not be freed may be free already, or
-    /// somebody else's.
+    /// Whether `error` is corruption: what could not be freed may be free already, or belong to
+    /// another file.
     fn is_corrupt(error: &Self::Error) -> bool;
 }
 
@@ -47,18 +47,18 @@ pub(crate) trait FreeBlocks: PointerBlocks {
 pub(crate) enum Unfreed {
     /// They stay in the file, unless their pointers are corrupt.
     Keep,
-    /// The file loses them all the same, as far as pointers can be cleared, and until the next
-    /// `e2fsck` nobody has them: what is in them must not be seen in the file again.
+    /// They are dropped from the file, as far as pointers can be cleared, and leak until `e2fsck`:
+    /// for blocks with data that must not reappear in the file.
     Lose,
 }
 
 /// Frees the blocks of inode `ino` that are in `range`, in blocks of the file, and the blocks of
-/// pointers that lead to nothing then; `root` are the pointers of the inode.
+/// pointers that become empty; `root` are the pointers of the inode.
 ///
 /// # Errors
 ///
-/// The first error: a pointer that leads to a block that may not hold data, or an error of
-/// `device`. See [`Unfreed`].
+/// The first error: a pointer that leads outside the volume or to metadata of a group, or an error
+/// of `device`. See [`Unfreed`].
 pub(crate) fn free_range<D: FreeBlocks>(
     layout: &Layout<'_>,
     ino: u32,
@@ -80,10 +80,10 @@ pub(crate) fn free_range<D: FreeBlocks>(
     result
 }
 
-/// Where pointers are: in a block of them, or in the inode.
+/// What holds pointers: a block of pointers, or the inode for `None`.
 type Holder = Option<u32>;
 
-/// Pointers that follow one another, in one place, to blocks that follow one another.
+/// Consecutive pointers of one holder to contiguous blocks.
 struct Run {
     index: u32,
     start: u32,
@@ -97,27 +97,27 @@ struct Work<'a, D: FreeBlocks> {
     device: &'a mut D,
 }
 
-/// The part of `range` that is in the `len` blocks from `start` on, as counted from there.
+/// The part of `range` that is in the `len` blocks from `start` on, relative to `start`.
 fn within(range: &Range<u64>, start: u64, len: u64) -> Range<u64> {
     let clip = |at: u64| at.saturating_sub(start).min(len);
     clip(range.start)..clip(range.end)
 }
 
-/// Of the direct pointers, those to blocks in `range`.
+/// The indexes of the direct pointers to blocks in `range`.
 fn direct(range: &Range<u64>) -> Range<u32> {
     let part = within(range, 0, DIRECT as u64);
     part.start as u32..part.end as u32
 }
 
 impl<D: FreeBlocks> Work<'_, D> {
-    /// Base-2 logarithm of the blocks that a pointer stands for with `levels` levels of blocks of
-    /// pointers behind it.
+    /// Base-2 logarithm of the number of blocks that a pointer maps through `levels` levels of
+    /// blocks of pointers.
     fn span_bits(&self, levels: u32) -> u32 {
         pointer_bits(self.layout.geometry().block_bits()) * levels
     }
 
-    /// The trees that have blocks in `range`: the index of the pointer in the inode, the levels of
-    /// blocks of pointers, and the part of the tree.
+    /// The three trees of an inode: the index of the pointer in the inode, the levels of blocks of
+    /// pointers, and the part of the tree that is in `range`.
     fn trees(&self, range: &Range<u64>) -> [(u32, u32, Range<u64>); 3] {
         let mut start = DIRECT as u64;
         [1, 2, 3].map(|levels| {
@@ -128,8 +128,8 @@ impl<D: FreeBlocks> Work<'_, D> {
         })
     }
 
-    /// The pointers of a block of pointers with `levels` levels, itself included, that lead to
-    /// blocks in `part` of its tree, and for each the part of what it leads to.
+    /// The indexes in a block of pointers with `levels` levels, itself included, that lead to
+    /// blocks in `part` of its tree, and the part of the subtree of each.
     fn below(&self, levels: u32, part: &Range<u64>) -> impl Iterator<Item = (u32, Range<u64>)> {
         let bits = self.span_bits(levels - 1);
         let part = part.clone();
@@ -172,7 +172,7 @@ impl<D: FreeBlocks> Work<'_, D> {
         }
     }
 
-    /// Whether `block` and the `len - 1` that follow it are blocks that the file can have.
+    /// Checks that the `len` blocks from `block` on may belong to the file.
     fn check(&self, block: u32, len: u32) -> Result<(), Corrupt> {
         self.layout.check_data(Place::Inode(self.ino), block, len)
     }
@@ -185,8 +185,8 @@ impl<D: FreeBlocks> Work<'_, D> {
         Ok(())
     }
 
-    /// Frees what the pointer `index` in `at` leads to, through `levels` levels of blocks of
-    /// pointers, as far as it is in `part` of its blocks.
+    /// Frees the blocks in `part` of the tree that the pointer `index` in `at` leads to, through
+    /// `levels` levels of blocks of pointers; and the blocks of pointers that become empty.
     fn free_tree(
         &mut self,
         at: Holder,
@@ -269,8 +269,8 @@ impl<D: FreeBlocks> Work<'_, D> {
         })
     }
 
-    /// Clears pointers in `at`, and then frees what they lead to with `free`. If that fails they
-    /// are put back.
+    /// Clears pointers in `at`, and then frees what they lead to with `free`. If that fails, other
+    /// than by corruption, restores them.
     fn free_run(
         &mut self,
         at: Holder,
@@ -284,7 +284,7 @@ impl<D: FreeBlocks> Work<'_, D> {
                 self.device.restore(block, run.index, run.start, run.len)?;
             }
             (Err(error), None) if !D::is_corrupt(error) => {
-                // They were there before, so that they fit.
+                // They fit, as they were there before.
                 let _ = store_root(self.root, run.index as usize, run.start, run.len);
             }
             _ => {}
@@ -319,14 +319,15 @@ impl<D: FreeBlocks> Work<'_, D> {
         }
     }
 
-    /// Clears the pointer `index` in `at` if all that it leads to, through `levels` levels of blocks
-    /// of pointers, is in `part`, and otherwise the pointers behind it that are.
+    /// Clears the pointer `index` in `at` if its whole tree, of `levels` levels of blocks of
+    /// pointers, is in `part`, and otherwise the pointers of the subtrees that are.
     fn clear_tree(&mut self, at: Holder, index: u32, levels: u32, part: Range<u64>) {
         if part.is_empty() {
             return;
         }
         if part == (0..1 << self.span_bits(levels)) {
-            // What cannot be cleared cannot be reached either: nobody can read where it is.
+            // A pointer that cannot be cleared, because its block cannot be read, cannot be
+            // followed.
             let _ = self.clear(at, index, 1);
             return;
         }

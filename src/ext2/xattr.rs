@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The header of a block of extended attributes: as much as deleting an inode needs.
+//! Blocks of extended attributes: the header, as far as deleting an inode needs it.
 //!
-//! Inodes with equal attributes may share a block, which counts them.
+//! Inodes with equal attributes may share a block, which has a reference count.
 
 use core::{mem::offset_of, ops::Range};
 
@@ -27,20 +27,20 @@ struct RawHeader {
 
 const _: () = assert!(size_of::<RawHeader>() == 32);
 
-/// What is to be done with the block after an inode let go of it.
+/// What is to be done with the block after an inode has dropped its reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// Nobody else uses it: free it. Nothing changed.
+    /// It was the last reference: free the block. Nothing changed.
     Free,
-    /// Others use it: write back these bytes, which hold the decremented count.
+    /// There are others: write back these bytes, with the decremented count.
     Keep(Range<usize>),
 }
 
-/// Lets inode `ino` go of its attributes in `bytes`, the content of `block`.
+/// Drops the reference of inode `ino` to its attributes in `bytes`, the contents of `block`.
 ///
 /// # Errors
 ///
-/// It is no block of attributes, or nobody uses it; nothing changed.
+/// It is no block of attributes, or has no references; nothing changed.
 pub(crate) fn release(ino: u32, block: u32, bytes: &mut [u8]) -> Result<Release, Corrupt> {
     let at = Place::Xattr { ino, block };
     let Ok((raw, _)) = RawHeader::mut_from_prefix(bytes) else {
@@ -55,7 +55,7 @@ pub(crate) fn release(ino: u32, block: u32, bytes: &mut [u8]) -> Result<Release,
         return Err(Corrupt::found(at, what, raw.blocks.get().into()));
     }
     match raw.references.get() {
-        0 => Err(Corrupt::new(at, "used by nobody")),
+        0 => Err(Corrupt::new(at, "no references")),
         1 => Ok(Release::Free),
         count => {
             raw.references.set(count - 1);

@@ -2,8 +2,8 @@
 
 //! The block map of a file: look-up, allocation, truncation.
 //!
-//! The rules of the block map are in [`crate::ext2::block_map`] and [`crate::ext2::truncate`]; here
-//! they meet the buffers of the device and the allocator.
+//! The format and its algorithms are in [`crate::ext2::block_map`] and [`crate::ext2::truncate`];
+//! here they are run on the buffer cache, with the allocators of the volume.
 
 use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping};
 use crate::ext2::block_map::{PointerBlocks, Slot};
@@ -19,21 +19,22 @@ use crate::volume::fault::{Fault, Result};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 
-/// A run of blocks of a file that lie on the volume in one piece.
+/// A run of blocks of a file that are contiguous on the volume.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
-    /// Where.
+    /// The blocks of the volume.
     pub(crate) blocks: Blocks,
-    /// They were allocated just now.
+    /// They were allocated by this call, and hold stale data.
     pub(crate) new: bool,
 }
 
-/// Looks up at most `max` blocks of the file from its block `block` on. May sleep.
+/// Looks up at most `max` blocks of the file from its block `block` on.
 ///
-/// A hole is at most as long as said, but may be longer. `EFBIG` beyond the largest file.
+/// The length of a hole is a lower bound: it may continue. Takes the lock of the block map; may
+/// sleep. `EFBIG` beyond the largest file, `EIO` when a block of pointers cannot be read.
 pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
     nofs(|| {
         let map = &mut *inode.data().get_ref().map.lock();
@@ -49,7 +50,8 @@ pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
             let (before, after) = branch.around(&mut device)?;
             let first = start.saturating_sub(before);
             let whole = before + len.max(after + 1);
-            // What is wrong next to the block is none of who asks for the block.
+            // The caller did not ask for the neighbours: corrupt pointers to them are no error
+            // here.
             if layout
                 .check_data(Place::Inode(ino32(inode)), first, whole)
                 .is_ok()
@@ -61,7 +63,8 @@ pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
     })
 }
 
-/// The same by what is in memory. Does not sleep: `EAGAIN` if it would have to.
+/// [`lookup`] with what is in memory. Does not sleep: `EAGAIN` when the lock of the block map is
+/// contended or a block of pointers is not in the buffer cache.
 pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
     let Some(map) = inode.data().get_ref().map.try_lock() else {
         return Err(EAGAIN.into());
@@ -77,19 +80,19 @@ pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mappi
 }
 
 impl Map {
-    /// What is known from an earlier look-up.
+    /// Looks up in the cache of runs.
     fn get(&self, block: u64, max: u32) -> Option<Mapping> {
         self.runs.as_ref()?.get(block, max)
     }
 
-    /// Keeps a run that was looked up or allocated, for the next look-up.
+    /// Caches a run that was looked up or allocated. Called with memory allocation in `nofs`.
     fn remember(&mut self, inode: &Inode, block: u64, start: u32, len: u32) {
         if block < DIRECT as u64 {
-            // Those are found as fast without.
+            // Direct pointers are in memory anyway.
             return;
         }
         if self.runs.is_none() {
-            // Without memory there is no cache. (Callers are in `nofs`.)
+            // Optional: without memory, the next look-up walks the pointers again.
             self.runs = KBox::new(RunCache::new(inode.blkbits().into()), GFP_KERNEL).ok();
         }
         if let Some(runs) = &mut self.runs {
@@ -97,7 +100,7 @@ impl Map {
         }
     }
 
-    /// Forgets what was looked up: blocks are about to be freed.
+    /// Drops the cache of runs before blocks are freed.
     fn forget(&mut self) {
         if !mutant!("runs-kept") {
             self.runs = None;
@@ -105,10 +108,13 @@ impl Map {
     }
 }
 
-/// Looks up at most `max` blocks of the file from its block `block` on, and allocates them when the
-/// first is missing. May sleep.
+/// Looks up at most `max` blocks of the file from its block `block` on, and allocates them if the
+/// first is in a hole.
 ///
-/// `ENOSPC` when there is no space; then nothing is allocated. `EFBIG` beyond the largest file.
+/// Buffers that alias new blocks are gone from the cache of the device on return; what the blocks
+/// hold is stale, and the caller overwrites it. Takes the lock of the block map, then that of the
+/// groups; may sleep. `ENOSPC` without a free block, `EFBIG` beyond the largest file; on error
+/// nothing is allocated.
 pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
     let layout = inode.sb().data().layout();
     let path = path(inode, block)?;
@@ -135,7 +141,7 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
         };
         let goal = match branch.goal(root, &mut device)? {
             Some(goal) => goal,
-            None => home(inode)?,
+            None => first_goal(inode)?,
         };
         let blocks = grow(inode, root, &growth, goal)?;
         map.remember(inode, block, blocks.start, blocks.len);
@@ -151,16 +157,19 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
     Ok(run)
 }
 
-/// Frees the blocks of the file that lie wholly behind its first `size` bytes. The size of the
-/// file does not change. May sleep.
+/// Frees the blocks of the file that are wholly beyond byte `size`. i_size does not change.
+///
+/// As [`punch`], but blocks that cannot be freed are lost to the file.
 pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     let keep = size.div_ceil(1 << inode.blkbits());
     punch(inode, keep..u64::MAX, Unfreed::Lose)
 }
 
-/// Frees the blocks of the file in `range`, which is in blocks: makes a hole. May sleep.
+/// Frees the blocks of the file in `range`, in blocks: punches a hole.
 ///
-/// The caller has seen to it that nobody uses them: not the page cache, and no direct request.
+/// The caller has dropped the range from the page cache and waited for direct I/O in flight. Takes
+/// the lock of the block map, then that of the groups; may sleep. The first error ends it;
+/// `unfreed` says what becomes of blocks that could not be freed.
 pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: Unfreed) -> Result {
     let layout = inode.sb().data().layout();
     let mut device = PointerBuffers::new(inode);
@@ -178,18 +187,20 @@ fn path(inode: &Inode, block: u64) -> Result<Path> {
     Path::new(inode.blkbits().into(), block).ok_or(Fault::Error(EFBIG))
 }
 
-/// Where a file without blocks has its first one: in the group of its inode, at one of several
-/// places, so that files of one directory do not get in each other's way.
-fn home(inode: &Inode) -> Result<u32> {
-    const PLACES: u32 = 16;
+/// The goal for the first block of a file: in the group of its inode, at one of several colours, so
+/// that files of one directory that grow at once do not interleave. After `ext2_find_near()`, which
+/// takes the colour from the process id.
+fn first_goal(inode: &Inode) -> Result<u32> {
+    const COLOURS: u32 = 16;
     let geometry = inode.sb().data().geometry();
     let ino = ino32(inode);
     let group = geometry.inode_slot(ino)?.group;
-    let colour = ino % PLACES * (geometry.blocks_per_group() / PLACES);
+    let colour = ino % COLOURS * (geometry.blocks_per_group() / COLOURS);
     Ok(geometry.group_first_block(group).saturating_add(colour))
 }
 
-/// Adds the blocks that `growth` says are missing: blocks of pointers, and a run of data.
+/// Allocates the blocks that `growth` says are missing, near the block `goal`: blocks of pointers,
+/// and a run of data. Links them into the file last, so that an error leaves it unchanged.
 fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Result<Blocks> {
     let mut pointer_blocks = NewBlocks::new(inode);
     let mut goal = goal;
@@ -199,8 +210,8 @@ fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Resul
     let data = blocks::allocate(inode.sb(), ino32(inode), goal, growth.data_blocks)?;
     let linked = pointer_blocks.link(root, growth, data);
     if let Err(fault) = linked {
-        pointer_blocks.give_back();
-        // What cannot be freed is lost until the next e2fsck; the first error is the cause.
+        pointer_blocks.free();
+        // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
         let _ = blocks::free(inode.sb(), data);
         return Err(fault);
     }
@@ -210,7 +221,7 @@ fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Resul
     Ok(data)
 }
 
-/// New blocks of pointers that are not part of the file yet; given back when dropped.
+/// New blocks of pointers that are not part of the file yet; freed when dropped.
 struct NewBlocks<'a> {
     inode: &'a Inode,
     blocks: [u32; 3],
@@ -230,7 +241,7 @@ impl<'a> NewBlocks<'a> {
         self.blocks.get(..self.len).unwrap_or_default()
     }
 
-    /// Allocates one more near `goal`.
+    /// Allocates one more block near `goal`, and returns its number.
     fn add(&mut self, goal: u32) -> Result<u32> {
         let place = self.blocks.get_mut(self.len).ok_or(EFBIG)?;
         let block = blocks::allocate(self.inode.sb(), ino32(self.inode), goal, 1)?;
@@ -239,8 +250,8 @@ impl<'a> NewBlocks<'a> {
         Ok(block.start)
     }
 
-    /// Fills the blocks of pointers from the last to the first, then makes them, or the data if
-    /// there are none, part of the file.
+    /// Fills the blocks of pointers bottom up, and at last stores the one pointer that makes them,
+    /// or the data if there are none, part of the file.
     fn link(&self, root: &mut Pointers, growth: &Growth, data: Blocks) -> Result {
         let sb = self.inode.sb();
         let mut below = data;
@@ -248,10 +259,7 @@ impl<'a> NewBlocks<'a> {
             let buffer = sb.getblk(block.into())?;
             buffer.init_zeroed();
             store(self.inode, &buffer, index, below)?;
-            below = Blocks {
-                start: block,
-                len: 1,
-            };
+            below = Blocks::one(block);
         }
         match growth.slot {
             Slot::Inode(index) => {
@@ -269,17 +277,13 @@ impl<'a> NewBlocks<'a> {
         self.len = 0;
     }
 
-    fn give_back(&mut self) {
+    fn free(&mut self) {
         for &block in self.blocks() {
             if let Ok(buffer) = self.inode.sb().getblk(block.into()) {
                 buffer.forget();
             }
-            let one = Blocks {
-                start: block,
-                len: 1,
-            };
-            // What cannot be freed is lost until the next e2fsck; the first error is the cause.
-            let _ = blocks::free(self.inode.sb(), one);
+            // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
+            let _ = blocks::free(self.inode.sb(), Blocks::one(block));
         }
         self.len = 0;
     }
@@ -287,11 +291,11 @@ impl<'a> NewBlocks<'a> {
 
 impl Drop for NewBlocks<'_> {
     fn drop(&mut self) {
-        self.give_back();
+        self.free();
     }
 }
 
-/// Writes pointers to `to` into a block of pointers of `inode` from `index` on.
+/// Stores pointers to the blocks `to` in a block of pointers of `inode`, from `index` on.
 fn store(inode: &Inode, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
     const POINTERS: u32 = 32;
     let mut bytes = [0; POINTERS as usize * 4];
@@ -307,7 +311,7 @@ fn store(inode: &Inode, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
     Ok(())
 }
 
-/// The blocks of pointers of a file in the buffer cache. Keeps the one used last.
+/// Reads blocks of pointers of a file through the buffer cache; keeps the buffer used last. Sleeps.
 struct PointerBuffers<'a> {
     inode: &'a Inode,
     last: Option<BufferHead>,
@@ -337,7 +341,7 @@ impl PointerBlocks for PointerBuffers<'_> {
     }
 }
 
-/// The blocks of pointers of a file, as far as they are in the buffer cache.
+/// Reads blocks of pointers of a file that are in the buffer cache: `EAGAIN` for others.
 struct CachedPointers<'a>(&'a Inode);
 
 impl PointerBlocks for CachedPointers<'_> {
@@ -382,7 +386,7 @@ impl FreeBlocks for PointerBuffers<'_> {
         };
         let inode = self.inode;
         let same = inode.sb().getblk(block.into())?;
-        // Before it is free: from then on it is another's, who may have changed it already.
+        // Before it is freed: once free, it may be allocated and dirtied by another task.
         buffer.forget();
         self.free_data(block, 1).inspect_err(|error| {
             if !Self::is_corrupt(error) {

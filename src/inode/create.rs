@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes that are new on the volume.
+//! Creating inodes.
 
 use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::{Content, FileType, InodeFlags};
@@ -12,12 +12,15 @@ use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
-use kfs::fs::new_inode::CreatedInode;
+use kfs::fs::inode::new::CreatedInode;
 use kfs::random::random_u32;
 
-/// Makes an inode in the directory `dir`, with one link; `content` is what it is to hold.
+/// Creates an inode with one link for an entry in the directory `dir`.
 ///
-/// `mode` has the type too. `ENOSPC` when there is no free inode. May sleep.
+/// `mode` includes the file type; `content` is what the inode holds in place of block pointers, or
+/// no pointers yet. The caller adds the entry; dropping the inode instead deletes it. Takes the
+/// lock of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
+/// inode.
 pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<CreatedInode<RetryFs>> {
     let sb = dir.sb();
     let file_type = FileType::from_mode(mode).ok_or(EINVAL)?;
@@ -26,9 +29,9 @@ pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<Created
     let top = parent == ROOT_INO || dir.data().flags().has(InodeFlags::TOPDIR);
     let directory = file_type == FileType::Directory;
     let ino = inode_numbers::allocate(sb, parent, top, directory)?;
-    // Should the number be in memory already, it was not really free: it stays allocated.
+    // An inode in the inode cache is in use, whatever the bitmap said: leave the bit set.
     let inode = unhashed.insert_inode_locked(ino.into()).map_err(|_| {
-        let what = "the bitmap has an inode as free that is in use";
+        let what = "in use, but free in the inode bitmap";
         Fault::from(Corrupt::new(Place::Inode(ino), what))
     })?;
     let data = inode.data();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an inode has in memory beside what the VFS keeps.
+//! The filesystem's part of an inode in memory.
 
 use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::pointers::Pointers;
@@ -12,13 +12,13 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, Mutex, SetOnce};
 use kfs::block::buffer_head::BufferHead;
-use kfs::fs::inode_lock::Exclusive;
-use kfs::fs::new_inode;
+use kfs::fs::inode::init;
+use kfs::fs::inode::lock::Exclusive;
 
-/// What an inode has in memory beside what the VFS keeps.
+/// The filesystem's part of an inode in memory, beside `struct inode`.
 #[pin_data]
 pub(crate) struct InodeData {
-    /// The block map. Whoever looks up, adds or frees blocks of the file holds its lock.
+    /// The block map. Its lock is held while blocks of the file are looked up, added or freed.
     #[pin]
     pub(crate) map: Mutex<Map>,
     flags: Atomic<u32>,
@@ -26,10 +26,11 @@ pub(crate) struct InodeData {
     pub(super) file_acl: Atomic<u32>,
     /// Time of deletion, 0 while the inode is in use.
     pub(super) dtime: Atomic<u32>,
-    /// The place of the inode on the volume holds what an earlier inode left.
+    /// Not written yet since it was created: its slot in the inode table has stale contents.
     pub(super) new: Atomic<bool>,
+    /// The target of a symbolic link that is kept in the inode.
     pub(crate) symlink: SetOnce<FastSymlink>,
-    /// Direct writes that are under way.
+    /// Number of direct writes in flight.
     direct_writes: Atomic<u32>,
 }
 
@@ -38,12 +39,12 @@ pub(crate) struct InodeData {
 pub(crate) struct Map {
     /// The pointers in the inode itself.
     pub(crate) pointers: Pointers,
-    /// What was looked up before; none until there is something worth keeping.
+    /// Runs that were looked up or allocated; allocated when there is the first to keep.
     pub(crate) runs: Option<KBox<RunCache>>,
 }
 
 impl InodeData {
-    /// Initialises the data of an inode of which nothing is known yet.
+    /// An initialiser for an inode that is yet to be read or created.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             map <- new_mutex!(Map::default()),
@@ -65,7 +66,8 @@ impl InodeData {
         self.flags.store(flags.0, ordering::Relaxed);
     }
 
-    /// Takes away the mark of a directory with a hash index, which is not kept up to date here.
+    /// Clears the flag of a directory with a hash index: it is about to be changed, and the index
+    /// is not maintained.
     pub(crate) fn drop_index(&self) {
         let flags = self.flags();
         if flags.has(InodeFlags::INDEX) {
@@ -73,33 +75,33 @@ impl InodeData {
         }
     }
 
-    /// Counts a direct write that begins. Only with the inode lock held exclusively.
+    /// Counts a direct write in. The inode lock is held exclusively.
     pub(crate) fn direct_write_begin(&self) {
         self.direct_writes.add(1, ordering::Relaxed);
     }
 
-    /// Counts a direct write that has ended.
+    /// Counts a direct write out. Needs no lock.
     pub(crate) fn direct_write_end(&self) {
         self.direct_writes.fetch_sub(1, ordering::Release);
     }
 
-    /// Whether a direct write is under way. With the inode lock held exclusively none can begin.
-    pub(crate) fn direct_writes(&self) -> bool {
+    /// Whether a direct write is in flight. With the inode lock held exclusively, none can start.
+    pub(crate) fn has_direct_writes(&self) -> bool {
         self.direct_writes.load(ordering::Acquire) != 0
     }
 
-    /// Whether attributes are kept in a block of their own, which counts as one of the file's.
+    /// The block with the extended attributes, 0 for none. It counts in `i_blocks`.
     pub(super) fn file_acl(&self) -> u32 {
         self.file_acl.load(ordering::Relaxed)
     }
 }
 
-/// The number of `inode`. All numbers of this filesystem have 32 bits.
+/// The inode number of `inode`; the format has 32 bits for it.
 pub(crate) fn ino32(inode: &Inode) -> u32 {
     inode.ino() as u32
 }
 
-/// The type of `inode`.
+/// The file type of `inode`.
 pub(crate) fn file_type(inode: &Inode) -> Result<FileType> {
     let what = "mode of no known file type";
     let found = inode.mode().into();
@@ -107,20 +109,20 @@ pub(crate) fn file_type(inode: &Inode) -> Result<FileType> {
         .ok_or_else(|| Corrupt::found(Place::Inode(ino32(inode)), what, found).into())
 }
 
-/// Waits until no direct write is under way. May sleep.
+/// Waits for direct writes in flight. May sleep.
 ///
-/// A buffered write of a part of a block reads the rest of the block into the page cache, and all
-/// of it is written back later. A direct write to the rest that is in flight meanwhile would be
-/// overtaken by that, and lost.
+/// For a buffered write of a partial block, which reads the rest of the block into the page cache
+/// and writes all of it back: a direct write to the rest, in flight meanwhile, would be overwritten
+/// with stale data.
 pub(crate) fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
-    if inode.data().direct_writes() && !mutant!("part-no-wait") {
+    if inode.data().has_direct_writes() && !mutant!("part-no-wait") {
         inode.dio_wait();
     }
 }
 
-/// The flags that the VFS honours.
-pub(super) fn vfs_flags(flags: InodeFlags) -> new_inode::InodeFlags {
-    new_inode::InodeFlags {
+/// The flags that the VFS acts on, as `S_*` flags.
+pub(super) fn vfs_flags(flags: InodeFlags) -> init::InodeFlags {
+    init::InodeFlags {
         sync: flags.has(InodeFlags::SYNC),
         append: flags.has(InodeFlags::APPEND),
         immutable: flags.has(InodeFlags::IMMUTABLE),
@@ -129,8 +131,8 @@ pub(super) fn vfs_flags(flags: InodeFlags) -> new_inode::InodeFlags {
     }
 }
 
-/// Marks a buffer dirty that belongs to the block map of an inode or to a directory: an fsync of
-/// the inode will write it. May sleep.
+/// Marks a buffer dirty that belongs to the block map or the directory blocks of `inode`, so that
+/// fsync(2) of the inode writes it. May sleep.
 pub(crate) fn mark_buffer_dirty(inode: &Inode, buffer: &BufferHead) {
     inode.mark_buffer_dirty(buffer);
     inode.sb().data().unwritten.hold(buffer);

@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes whose last link and last reference are gone.
+//! Deleting inodes: no link is left, and the last reference is being dropped.
 
 use crate::ext2::xattr;
 use crate::inode::block_map;
 use crate::inode::data::ino32;
 use crate::inode::write::store;
 use crate::types::{Inode, InodeLocked};
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::{blocks, inode_numbers};
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 use kfs::time::real_seconds;
 
-/// Frees the blocks of an inode without links, and writes it as deleted.
+/// Frees the blocks of an inode without links, and marks it deleted in the inode table.
+///
+/// Called at eviction. Takes the lock of the block map, that of the blocks of extended attributes
+/// and that of the groups; may sleep. Returns the first error, after the rest has been tried: what
+/// could not be freed leaks until e2fsck.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     if inode.sb().data().is_stopped() {
-        // An error has made the volume read-only: e2fsck will free the inode.
+        // e2fsck, which has to run anyway, frees the orphan.
         return Err(EROFS.into());
     }
     let data = inode.data();
@@ -32,7 +37,7 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     result.and(release_attributes(inode)).and(store(inode))
 }
 
-/// Lets go of the block with the extended attributes of an inode.
+/// Drops the reference of an inode to its block of extended attributes; frees it with the last one.
 fn release_attributes(inode: &Inode) -> Result {
     let sb = inode.sb();
     let data = inode.data();
@@ -43,7 +48,7 @@ fn release_attributes(inode: &Inode) -> Result {
     data.file_acl.store(0, ordering::Relaxed);
     inode.sub_bytes(sb.blocksize() as u64);
     nofs(|| {
-        // Inodes share such blocks: what is read is written before anybody else reads it.
+        // The block may be shared between inodes: its reference count changes under one lock.
         let _locked = sb.data().attribute_blocks.lock();
         let buffer = sb.bread(block.into())?;
         let mut header = [0; 32];
@@ -51,17 +56,10 @@ fn release_attributes(inode: &Inode) -> Result {
         match xattr::release(ino32(inode), block, &mut header)? {
             xattr::Release::Free => {
                 buffer.forget();
-                blocks::free(
-                    sb,
-                    blocks::Blocks {
-                        start: block,
-                        len: 1,
-                    },
-                )
+                blocks::free(sb, blocks::Blocks::one(block))
             }
             xattr::Release::Keep(changed) => {
-                let start = changed.start;
-                buffer.write(start, header.get(changed).unwrap_or_default())?;
+                copy_back(&buffer, 0, &header, changed)?;
                 sb.data().mark_buffer_dirty(&buffer);
                 Ok(())
             }
@@ -69,7 +67,7 @@ fn release_attributes(inode: &Inode) -> Result {
     })
 }
 
-/// Frees the number of a deleted inode.
+/// Frees the inode number of a deleted inode. Takes the lock of the groups; may sleep.
 pub(crate) fn free_number(inode: &Inode) -> Result {
     if inode.sb().data().is_stopped() {
         return Err(EROFS.into());

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories: names and what they lead to.
+//! Directory entries: look-up, insertion, removal.
 //!
-//! The blocks of a directory are metadata in the buffer cache. A block is copied out, looked at or
-//! changed by [`crate::ext2::directory`], and what changed is copied back. The inode lock of the
-//! directory keeps readers and writers apart.
+//! Directory blocks are metadata in the buffer cache. A block is copied out, searched or changed by
+//! [`crate::ext2::directory`], and the bytes that changed are copied back. The inode lock of the
+//! directory serialises changes against look-ups.
+//!
+//! All functions read directory blocks and may sleep. `EIO` when one cannot be read; an entry that
+//! breaks the rules of the format is a [`Corrupt`].
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::directory::{grown, DirBlock, Insert, Name, NAME_MAX};
@@ -13,15 +16,16 @@ use crate::ext2::{Corrupt, Place};
 use crate::inode::block_map;
 use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::types::{Inode, InodeLocked};
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::file::DirContext;
-use kfs::fs::inode_lock::{Exclusive, Mode, Shared};
+use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
 use kfs::task::{cond_resched, fatal_signal_pending};
 
-/// A copy of a block of a directory.
+/// A copy of a directory block.
 struct Block {
     at: DirBlock,
     bytes: KVec<u8>,
@@ -29,7 +33,7 @@ struct Block {
 }
 
 impl Block {
-    /// Reads the block with index `index`.
+    /// Reads block `index` of the directory into `room`, which has the size of a block.
     fn read(dir: &Inode, index: u32, room: KVec<u8>) -> Result<Self> {
         let sb = dir.sb();
         let place = Place::Directory {
@@ -37,7 +41,7 @@ impl Block {
             offset: u64::from(index) << dir.blkbits(),
         };
         let Mapping::Mapped { start, .. } = block_map::lookup(dir, index.into(), 1)? else {
-            return Err(Corrupt::new(place, "a hole").into());
+            return Err(Corrupt::new(place, "hole in a directory").into());
         };
         let buffer = sb.bread(start.into())?;
         let mut bytes = room;
@@ -49,30 +53,28 @@ impl Block {
         })
     }
 
-    /// Copies the range that was changed back.
+    /// Copies the range of bytes that was changed back, and marks the buffer dirty.
     fn write(&self, dir: &Inode, changed: Range<usize>) -> Result {
-        let start = changed.start;
-        let bytes = self.bytes.get(changed).unwrap_or_default();
-        self.buffer.write(start, bytes)?;
+        copy_back(&self.buffer, 0, &self.bytes, changed)?;
         mark_buffer_dirty(dir, &self.buffer);
         Ok(())
     }
 }
 
-/// Room for a copy of a block.
+/// A buffer for a copy of a directory block.
 fn room(dir: &Inode) -> Result<KVec<u8>> {
     Ok(KVec::from_elem(0, dir.sb().blocksize(), GFP_KERNEL)?)
 }
 
-/// How many blocks a directory has.
+/// The size of a directory in blocks.
 fn block_count(dir: &Inode) -> u32 {
     // The size of a directory has 32 bits.
     (dir.i_size_read() >> dir.blkbits()) as u32
 }
 
-/// Runs `visit` on the blocks of a directory until it returns something.
+/// Runs `visit` on the blocks of a directory, in order, until it returns something.
 ///
-/// A crafted directory can have millions of blocks.
+/// A crafted directory can have millions of blocks, hence the reschedules.
 fn find_block<T>(
     dir: &Inode,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
@@ -89,8 +91,8 @@ fn find_block<T>(
     Ok(None)
 }
 
-/// [`find_block`] where nothing has been changed yet: `EINTR` when the task is to die.
-fn look_for<T>(
+/// [`find_block`] for searches that change nothing: a fatal signal interrupts them with `EINTR`.
+fn search<T>(
     dir: &Inode,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
@@ -102,6 +104,7 @@ fn look_for<T>(
     })
 }
 
+/// Validates a name from the VFS: `ENAMETOOLONG` above 255 bytes.
 fn checked(name: &[u8]) -> Result<Name<'_>> {
     if name.len() > NAME_MAX {
         return Err(ENAMETOOLONG.into());
@@ -109,16 +112,19 @@ fn checked(name: &[u8]) -> Result<Name<'_>> {
     Ok(Name::new(name).ok_or(EINVAL)?)
 }
 
-/// Finds the number of the inode that `name` leads to.
+/// Looks up `name`; returns its inode number, or `None` when there is no such entry.
 pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<u32>> {
     let name = checked(name)?;
-    look_for(dir, |block| {
+    search(dir, |block| {
         let entry = block.at.find(&block.bytes, name)?;
         Ok(entry.map(|entry| entry.ino))
     })
 }
 
-/// Lets `name` lead to the inode `ino` of type `file_type`. `EEXIST` when the name is there.
+/// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
+/// room.
+///
+/// `EEXIST` when there is such an entry, `ENOSPC` without space for a new block.
 pub(crate) fn insert(
     dir: &InodeLocked<Exclusive>,
     name: &[u8],
@@ -146,14 +152,14 @@ pub(crate) fn insert(
     Ok(())
 }
 
-/// Makes the first block of a new directory in the directory `parent`.
+/// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`.
 pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result {
     append(dir, |at, bytes| Ok(at.init_first(bytes, ino32(parent))?))?;
     dir.mark_inode_dirty();
     Ok(())
 }
 
-/// Appends a block that `fill` makes.
+/// Appends a block with the contents that `fill` makes.
 fn append(
     dir: &InodeLocked<Exclusive>,
     fill: impl FnOnce(&DirBlock, &mut [u8]) -> Result,
@@ -182,21 +188,18 @@ fn append(
     Ok(())
 }
 
-/// Removes `name`. `ENOENT` when it is not there.
+/// Removes the entry `name`. `ENOENT` when there is none.
 pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
     let name = checked(name)?;
-    find_block(dir, |block| {
-        match block.at.remove(&mut block.bytes, name)? {
-            Some(removed) => block.write(dir, removed.changed).map(Some),
-            None => Ok(None),
-        }
-    })?
-    .ok_or(ENOENT)?;
+    change_entry(dir, |block| {
+        let removed = block.at.remove(&mut block.bytes, name)?;
+        Ok(removed.map(|removed| removed.changed))
+    })?;
     changed(dir);
     Ok(())
 }
 
-/// Lets `name`, which is there, lead to another inode.
+/// Points the entry `name` to the inode `ino` of type `file_type`. `ENOENT` when there is none.
 pub(crate) fn replace(
     dir: &InodeLocked<Exclusive>,
     name: &[u8],
@@ -208,10 +211,10 @@ pub(crate) fn replace(
     Ok(())
 }
 
-/// Lets `..` of the directory `dir` lead to `parent`.
+/// Points `..` of the directory `dir` to `parent`.
 ///
-/// `dir` is moved by a rename: its lock need not be held, as nobody but a rename, which the VFS
-/// serialises for the whole filesystem, changes the entry `..`.
+/// For a rename that moves `dir` between directories. Its inode lock need not be held: only such a
+/// rename changes `..`, and the VFS serialises these with `s_vfs_rename_mutex`.
 pub(crate) fn set_parent(dir: &Inode, parent: &Inode) -> Result {
     let name = checked(b"..")?;
     replace_entry(dir, name, ino32(parent), FileType::Directory)?;
@@ -220,35 +223,43 @@ pub(crate) fn set_parent(dir: &Inode, parent: &Inode) -> Result {
 }
 
 fn replace_entry(dir: &Inode, name: Name<'_>, ino: u32, file_type: FileType) -> Result {
-    let done = find_block(dir, |block| {
-        let changed = block.at.set_inode(&mut block.bytes, name, ino, file_type)?;
-        match changed {
-            Some(changed) => block.write(dir, changed).map(Some),
-            None => Ok(None),
-        }
+    change_entry(dir, |block| {
+        Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
+    })
+}
+
+/// Runs `change` on the blocks of a directory until it has changed one, and writes the range of
+/// bytes that it returns back. `ENOENT` when it changed none.
+fn change_entry(
+    dir: &Inode,
+    mut change: impl FnMut(&mut Block) -> Result<Option<Range<usize>>>,
+) -> Result {
+    let done = find_block(dir, |block| match change(block)? {
+        Some(changed) => block.write(dir, changed).map(Some),
+        None => Ok(None),
     })?;
     Ok(done.ok_or(ENOENT)?)
 }
 
 /// Whether a directory has no entries but `.` and `..`.
 pub(crate) fn is_empty(dir: &InodeLocked<Exclusive>) -> Result<bool> {
-    let other = look_for(dir, |block| {
+    let other = search(dir, |block| {
         let empty = block.at.is_empty(&block.bytes)?;
         Ok((!empty).then_some(()))
     })?;
     Ok(other.is_none())
 }
 
-/// Emits the entries from the position of `context` on.
+/// Emits the entries from the position of `context` on, which is a byte offset in the directory.
 ///
-/// The position is the byte offset in the directory. An entry that began at a position may have
-/// been merged with the one before since; so a block is always read from its begin.
+/// The entry that was at the position may have been merged with the one before it since, so a block
+/// is always parsed from its start. `EINTR` on a fatal signal.
 pub(crate) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> Result {
     let bits = dir.blkbits();
     let size = u64::from(block_count(dir)) << bits;
     let mut spare = room(dir)?;
     while context.pos() < size {
-        // Below the number of blocks, which has 32 bits.
+        // Less than the number of blocks, which fits 32 bits.
         let index = (context.pos() >> bits) as u32;
         if fatal_signal_pending() {
             return Err(EINTR.into());
@@ -277,7 +288,7 @@ pub(crate) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> R
 
 const DT_UNKNOWN: u8 = 0;
 
-/// The type of an entry as `readdir(3)` tells it: the upper four bits of the mode.
+/// The type of an entry as in `d_type` of `readdir(3)`: the upper four bits of the mode.
 fn dt(file_type: FileType) -> u8 {
     match file_type {
         FileType::Fifo => 1,
@@ -290,8 +301,8 @@ fn dt(file_type: FileType) -> u8 {
     }
 }
 
-/// Does what follows every change of a directory. It is synced, if that is asked for, when the
-/// operation is done.
+/// Updates the inode after a change of its entries. For a `dirsync` directory, the VFS wrapper
+/// syncs it when the operation is done.
 fn changed(dir: &InodeLocked<Exclusive>) {
     dir.data().drop_index();
     dir.touch_cmtime();

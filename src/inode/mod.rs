@@ -2,11 +2,12 @@
 
 //! An inode in memory, and its way to the disk and back.
 //!
-//! * [`data`] is what an inode has beside what the VFS keeps, [`table`] its place on the volume.
-//! * [`read`], [`create`], [`write`], [`delete`] are its life; [`operations`] is what the floor above
-//!   adds to it.
-//! * [`errors`] is what is said when something fails.
-//! * [`block_map`] ties a file to its blocks, and [`directory`] the names of a directory to inodes.
+//! * [`data`] is the filesystem's part of an inode in memory, [`table`] its slot in the inode
+//!   table.
+//! * [`read`], [`create`], [`write`], [`delete`] are its life cycle; in [`operations`] the floor
+//!   above gives it its operations tables.
+//! * [`errors`] reports what fails.
+//! * [`block_map`] maps the blocks of a file, and [`directory`] the names of a directory.
 
 pub(crate) mod block_map;
 pub(crate) mod create;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes that are read from the volume.
+//! Reading inodes.
 
 use crate::ext2::inode::{has_no_link, Inode as DiskInode};
 use crate::ext2::{Corrupt, Place};
@@ -13,12 +13,15 @@ use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kernel::sync::atomic::ordering;
-use kfs::fs::new_inode::{Attributes, Iget, InodeInit, NewInode};
+use kfs::fs::inode::init::{Attributes, InodeInit};
+use kfs::fs::inode::new::{Iget, NewInode};
 
-/// Returns the inode `ino`, from memory or from the volume. May sleep.
+/// Returns the inode `ino`, to which a directory entry refers, from the inode cache or the volume.
+///
+/// May sleep. `ESTALE` when it is deleted, `EIO` when it cannot be read.
 pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
     if !sb.data().geometry().is_file_ino(ino) {
-        let what = "a directory leads to a reserved inode";
+        let what = "directory entry refers to a reserved inode";
         return Err(Corrupt::new(Place::Inode(ino), what).into());
     }
     match sb.iget_locked(ino.into())? {
@@ -27,10 +30,10 @@ pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
     }
 }
 
-/// Returns the inode `ino`, of which it is not known that there is one: from a handle. May sleep.
+/// Returns the inode `ino` of a file handle, which may be stale or forged.
 ///
-/// `ESTALE` if no file can have that number, if the number is free, or if the inode has no link.
-/// What is in the inode table then is not looked at any further: it may be anything.
+/// May sleep. `ESTALE` when no file can have that number, when it is free, or when the inode has no
+/// link. The slot of such an inode is not parsed: anything in it would be reported as corruption.
 pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
     if !sb.data().geometry().is_file_ino(ino) {
         return Err(ESTALE.into());
@@ -47,6 +50,7 @@ pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
     }
 }
 
+/// Reads an inode that was not in the inode cache. On error, `new` is dropped as a bad inode.
 fn read_new(sb: &SuperBlock, ino: u32, new: NewInode<RetryFs>) -> Result<ARef<Inode>> {
     let bytes = read_raw(sb, ino)?;
     let from = DiskInode::parse(&sb.data().layout(), ino, &bytes)?;
@@ -54,7 +58,7 @@ fn read_new(sb: &SuperBlock, ino: u32, new: NewInode<RetryFs>) -> Result<ARef<In
     Ok(new.unlock_new_inode())
 }
 
-/// Completes an inode with what was read from the volume.
+/// Fills an inode from its slot in the inode table.
 fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
     let data = inode.data();
     data.set_flags(from.flags);

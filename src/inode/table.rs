@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes in their place on the volume: the inode table.
+//! The inode table: the slots of inodes on the volume.
 
 use crate::inode::data::ino32;
 use crate::types::{Inode, SuperBlock};
@@ -8,7 +8,7 @@ use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
-/// The part of the inode table that is the inode `ino`.
+/// Reads the first 128 bytes of the slot of inode `ino`. May sleep.
 pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<[u8; 128]> {
     let (buffer, offset) = read_table(sb, ino)?;
     let mut bytes = [0; 128];
@@ -16,25 +16,31 @@ pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<[u8; 128]> {
     Ok(bytes)
 }
 
-/// The buffer with the place of inode `ino` on the volume, and the byte offset in it.
+/// Reads the block with the slot of inode `ino`: its buffer, and the byte offset of the slot in it.
+/// May sleep.
 pub(super) fn read_table(sb: &SuperBlock, ino: u32) -> Result<(BufferHead, usize)> {
     let location = sb.data().layout().locate_inode(ino)?;
     let buffer = sb.bread(location.block.into()).inspect_err(|_| {
         pr_err!(
-            "{}: cannot read block {} with inode {}\n",
+            "{}: inode {}: cannot read its block {} of the inode table\n",
             sb.id(),
-            location.block,
-            ino
+            ino,
+            location.block
         );
     })?;
     Ok((buffer, location.offset as usize))
 }
 
-/// Writes the buffer with the inode to the device and waits.
+/// Writes the block with the slot of `inode` to the device and waits. May sleep. `EIO` when the
+/// device fails.
 pub(crate) fn sync(inode: &Inode) -> Result {
     let (buffer, _) = read_table(inode.sb(), ino32(inode))?;
     buffer.sync_dirty().inspect_err(|_| {
-        pr_err!("{}: cannot write inode {}\n", inode.sb().id(), inode.ino());
+        pr_err!(
+            "{}: inode {}: cannot write it\n",
+            inode.sb().id(),
+            inode.ino()
+        );
     })?;
     Ok(())
 }

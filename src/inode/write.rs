@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes that are written to their place on the volume.
+//! Writing inodes.
 
 use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode};
 use crate::ext2::superblock;
 use crate::inode::data::{file_type, ino32};
 use crate::inode::table::read_table;
 use crate::types::{Inode, SuperBlock};
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use kernel::sync::atomic::ordering;
 use kfs::mm::nofs::nofs;
 
-/// Copies an inode to its place in the buffer of the inode table, and marks that dirty.
+/// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty.
+///
+/// Takes the lock of the block map and reads the block of the inode table; may sleep.
 pub(crate) fn store(inode: &Inode) -> Result {
     let sb = inode.sb();
     let ino = ino32(inode);
@@ -33,7 +36,8 @@ pub(crate) fn store(inode: &Inode) -> Result {
             None => Content::Blocks(nofs(|| data.map.lock().pointers)),
         },
     };
-    // The format has 32 bits for times and sectors, and 16 for links; the VFS keeps to that.
+    // The format has 32 bits for times and sectors, and 16 for links. `s_time_min`, `s_time_max`,
+    // `s_maxbytes` and `s_max_links` keep the VFS within these.
     let stored = DiskInode {
         mode: inode.mode(),
         file_type,
@@ -53,16 +57,15 @@ pub(crate) fn store(inode: &Inode) -> Result {
     };
     let (buffer, offset) = read_table(sb, ino)?;
     let inode_size = sb.data().geometry().inode_size() as usize;
-    // No memory is asked for here: an inode has to be written, or its deletion is lost. All fields
-    // are in the first bytes of even the largest inode.
+    // On the stack, as an allocation could fail, and a deletion that is not written is lost. All
+    // known fields are in the first 256 bytes of a larger slot.
     let mut bytes = [0; 256];
     let known = inode_size.min(bytes.len());
     let bytes = bytes.get_mut(..known).unwrap_or_default();
     buffer.read(offset, bytes)?;
     let new = data.new.load(ordering::Relaxed);
     let changed = stored.store(ino, bytes, new)?;
-    let start = changed.start;
-    buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+    copy_back(&buffer, offset, bytes, changed)?;
     if new && !mutant!("inode-rest-kept") {
         let mut done = known;
         while done < inode_size {
@@ -77,7 +80,7 @@ pub(crate) fn store(inode: &Inode) -> Result {
     Ok(())
 }
 
-/// Marks the volume as one with large files, once.
+/// Sets the feature `large_file` in the superblock, once, and waits until it is on the device.
 fn require_large_file(sb: &SuperBlock) -> Result {
     let volume = sb.data();
     if volume.superblock.features.has_large_file() || volume.large_file_is_set() {

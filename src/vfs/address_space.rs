@@ -9,7 +9,7 @@ use crate::inode::errors::{log, reported};
 use crate::types::{Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
 use kfs::fs::address_space::{AddressSpaceOperations, Mapped};
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::IovIter;
 
@@ -48,9 +48,9 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
         let size = inode.i_size_read();
         if to > size {
             inode.truncate_pagecache(size);
-            // The caller has another error to return.
+            // The caller returns the error of the write.
             let truncated = block_map::truncate(inode, size);
-            log(inode, "blocks beyond EOF are not freed", truncated);
+            log(inode, "cannot free blocks beyond EOF", truncated);
         }
     }
 
@@ -63,9 +63,12 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     }
 }
 
-/// Zeroes what follows byte `from` in its block, in the page cache. Nothing happens when `from` is
-/// the begin of a block, and nothing is allocated for a hole. May sleep.
-pub(crate) fn zero_rest_of_block(inode: &InodeLocked<Exclusive>, from: u64) -> Result {
+/// Zeroes the tail of the block with byte `from`, from there on, in the page cache, and marks it
+/// dirty. Does nothing when `from` is block-aligned. A hole stays one: only a cached page is
+/// zeroed.
+///
+/// Process context; may sleep. Takes a folio lock. Fails with the error of reading the block.
+pub(crate) fn zero_tail_of_block(inode: &InodeLocked<Exclusive>, from: u64) -> Result {
     let end = from.next_multiple_of(inode.sb().blocksize() as u64);
     inode.zero_part_of_block::<FileAddressSpace>(from..end)
 }

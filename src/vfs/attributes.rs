@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Attributes of inodes: `chmod(2)`, `chown(2)`, `truncate(2)`, `statx(2)`.
+//! Inode attributes: `chmod(2)`, `chown(2)`, `truncate(2)`, `statx(2)`.
 
 use crate::ext2::inode::InodeFlags;
 use crate::inode::block_map;
 use crate::inode::errors::reported;
 use crate::types::{Inode, InodeLocked, RetryFs};
-use crate::vfs::address_space::zero_rest_of_block;
+use crate::vfs::address_space::zero_tail_of_block;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::{
     InodeOperations, Kstat, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
 };
 
-/// The operations of inodes that are not directories; attributes of those too.
+/// The `inode_operations` of everything but directories, which use its `setattr` and `getattr`.
 pub(crate) struct FileAttributes;
 
 #[vtable]
@@ -52,8 +52,8 @@ impl InodeOperations<RetryFs> for FileAttributes {
     }
 }
 
-/// Sets the size of a file. Blocks behind the end are freed; a part of a block that comes in is
-/// zero.
+/// Sets i_size to `size` bytes. A shrinking truncate frees the blocks beyond the new EOF; bytes
+/// that an extending one exposes read as zeroes. May sleep.
 fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     if !inode.is_reg() {
         return Err(EINVAL);
@@ -61,12 +61,13 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     if inode.is_append_or_immutable() {
         return Err(EPERM);
     }
-    // Nobody can begin while the lock is held.
+    // With the inode lock held, no new direct I/O can start.
     if !mutant!("truncate-no-wait") {
         inode.dio_wait();
     }
-    // What lies in the last block behind the old or the new end must not come into sight later.
-    zero_rest_of_block(inode, size.min(inode.i_size_read()))?;
+    // The tail of the block at the smaller of old and new EOF may hold stale data (stored past
+    // i_size through a mapping, or cut off by this truncate), which a later extend would expose.
+    zero_tail_of_block(inode, size.min(inode.i_size_read()))?;
     inode.truncate_setsize(size, || reported(inode, block_map::truncate(inode, size)))?;
     inode.touch_cmtime();
     inode.mark_inode_dirty();

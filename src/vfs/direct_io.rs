@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the direct I/O worker needs of the filesystem.
+//! The filesystem's half of direct I/O: what the worker asks of it.
 
 use crate::dio;
 use crate::ext2::block_map::Mapping;
@@ -11,7 +11,7 @@ use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
 use kernel::prelude::*;
 use kfs::block::bio::BioArc;
-use kfs::fs::inode_lock::{Exclusive, Mode};
+use kfs::fs::inode::lock::{Exclusive, Mode};
 use kfs::fs::kiocb::KiocbOwner;
 
 impl KiocbOwner for RetryFs {
@@ -24,13 +24,13 @@ impl dio::Filesystem for RetryFs {
     }
 
     fn map<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
-        reported(inode, block_map::lookup(inode, block, max)).map(looked_up)
+        reported(inode, block_map::lookup(inode, block, max)).map(dio_mapping)
     }
 
     fn map_nowait<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
         match block_map::lookup_nowait(inode, block, max) {
-            Ok(mapping) => Ok(looked_up(mapping)),
-            // To report it takes time; who waits for the answer will meet it again.
+            Ok(mapping) => Ok(dio_mapping(mapping)),
+            // Reporting it may sleep. The blocking retry meets the same error and reports it.
             Err(_) => Err(EAGAIN),
         }
     }
@@ -50,16 +50,16 @@ impl dio::Filesystem for RetryFs {
 
     fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
         let truncated = block_map::truncate(inode, size);
-        log(inode, "blocks beyond EOF are not freed", truncated);
+        log(inode, "cannot free blocks beyond EOF", truncated);
     }
 
     fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) {
         let blocks = block..block + u64::from(len);
-        // What is in them must not be seen.
+        // They hold stale data: rather leak them than leave them in the file.
         let punched = block_map::punch(inode, blocks, Unfreed::Lose);
         log(
             inode,
-            "blocks that could not be written are not freed",
+            "cannot free blocks that could not be written",
             punched,
         );
     }
@@ -77,7 +77,8 @@ impl dio::Filesystem for RetryFs {
     }
 }
 
-fn looked_up(mapping: Mapping) -> dio::Mapping {
+/// A mapping that was looked up, so that none of its blocks is new.
+fn dio_mapping(mapping: Mapping) -> dio::Mapping {
     match mapping {
         Mapping::Mapped { start, len } => dio::Mapping::Mapped {
             physical: start.into(),

@@ -15,25 +15,25 @@ use crate::volume::fault::{self, Fault};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kfs::fs::file::{DirContext, DirectoryOperations};
-use kfs::fs::inode_lock::{Exclusive, Shared};
+use kfs::fs::inode::lock::{Exclusive, Shared};
+use kfs::fs::inode::new::CreatedInode;
 use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
-use kfs::fs::new_inode::CreatedInode;
 
-/// The operations of directories.
+/// The `inode_operations` and `file_operations` of directories.
 pub(crate) struct Directory;
 
-/// Runs `f` and reports its fault, if there is one, as one of the volume of `inode`.
+/// Runs `f`; a fault is reported as one of the volume of `inode`, and becomes an errno.
 fn reported<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T> {
     errors::reported(inode, f())
 }
 
-/// The same for what changes something: `EROFS` when that is over.
+/// The same for an operation that changes the volume: `EROFS` once an error has stopped that.
 fn changing<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T> {
     inode.sb().data().check_writable()?;
     reported(inode, f)
 }
 
-/// Makes an inode and gives it a name. Until the name is there, dropping the inode deletes it.
+/// Adds an entry for the new inode `made` to `dir`. On error, dropping the inode deletes it.
 fn add(
     dir: &InodeLocked<Exclusive>,
     name: &[u8],
@@ -43,8 +43,9 @@ fn add(
     Ok(made)
 }
 
-/// Checks that `dir` has a link from the `..` of a directory in it, which is about to go, beside
-/// that from its name and that from its own `.`. Without these two it would be taken for deleted.
+/// Checks the link count of `dir`, from which a subdirectory is about to be removed: its name, its
+/// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an
+/// inode that still has a name count as deleted.
 fn check_links(dir: &Inode) -> fault::Result {
     let links = dir.nlink();
     if links < 3 {
@@ -62,7 +63,7 @@ impl InodeOperations<RetryFs> for Directory {
             Some(ino) => match iget(dir.sb(), ino) {
                 Err(Fault::Error(error)) if error == ESTALE => {
                     pr_err!(
-                        "{}: directory {} has a name for the deleted inode {}\n",
+                        "{}: directory {}: entry refers to deleted inode {}\n",
                         dir.sb().id(),
                         dir.ino(),
                         ino
@@ -139,10 +140,10 @@ impl InodeOperations<RetryFs> for Directory {
         changing(dir, || {
             let made = create::create(dir, mode, NO_BLOCKS)?;
             directory::make_empty(made.as_locked(), dir)?;
-            // The link from its own `.`.
+            // For its own `.`.
             made.inc_link_count();
             let made = add(dir, name, made)?;
-            // The link from its `..`.
+            // For its `..`.
             dir.inc_link_count();
             Ok(made)
         })
@@ -179,21 +180,21 @@ impl InodeOperations<RetryFs> for Directory {
             directory::remove(dir, name)?;
             inode.touch_ctime();
             inode.i_size_write(0);
-            // The links from the parent and from its own `.`.
+            // For its name and its own `.`.
             inode.dec_link_count();
             inode.dec_link_count();
-            // The link from its `..`.
+            // For its `..`.
             dir.dec_link_count();
             Ok(())
         })
     }
 
     fn rename(rename: &Rename<'_, RetryFs>) -> Result {
-        // With `RENAME_NOREPLACE` the VFS has seen that the new name is free.
+        // The VFS has checked `RENAME_NOREPLACE`: the new name is negative.
         if rename.flags & !RENAME_NOREPLACE != 0 {
             return Err(EINVAL);
         }
-        changing(rename.old_dir, || move_name(rename))
+        changing(rename.old_dir, || move_entry(rename))
     }
 
     fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {
@@ -207,9 +208,9 @@ impl InodeOperations<RetryFs> for Directory {
 
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
 
-/// Moves a name: the new one is there before the old one is gone, so that a crash in between
-/// leaves the file with both rather than without any.
-fn move_name(rename: &Rename<'_, RetryFs>) -> fault::Result {
+/// Moves an entry. The new one is written before the old one is removed, so that a crash in between
+/// leaves the file with both names rather than with none.
+fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     let &Rename {
         old_dir,
         old_name,

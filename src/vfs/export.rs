@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Inodes by their handles: `export_operations`.
+//! File handles, for NFS and `open_by_handle_at(2)`: `export_operations`.
 
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
@@ -13,13 +13,13 @@ use crate::volume::fault::{Fault, Result as FaultResult};
 use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 use kfs::fs::export::ExportOperations;
-use kfs::fs::inode_lock::Shared;
+use kfs::fs::inode::lock::Shared;
 
 impl ExportOperations for RetryFs {
     fn get_inode(sb: &SuperBlock, ino: u64, generation: u32) -> Result<ARef<Inode>> {
         let ino = u32::try_from(ino).map_err(|_| ESTALE)?;
         let inode = reported(sb, iget_by_handle(sb, ino))?;
-        // There is no generation that stands for any: a handle without one is of nothing.
+        // Generation 0 is no wildcard, as in some filesystems: it has to match like any other.
         if inode.generation() != generation && !mutant!("stale-handle") {
             return Err(ESTALE);
         }
@@ -31,13 +31,14 @@ impl ExportOperations for RetryFs {
     }
 }
 
+/// The inode that `..` of `dir` leads to. `ESTALE` when `dir` was removed.
 fn parent(dir: &InodeLocked<Shared>) -> FaultResult<ARef<Inode>> {
     let Some(ino) = directory::find(dir, b"..")? else {
-        // One that was removed has no entries any more.
+        // rmdir(2) has set i_size to 0.
         if dir.nlink() == 0 {
             return Err(ESTALE.into());
         }
-        let what = "a directory without an entry for its parent";
+        let what = "directory without an entry for its parent";
         return Err(Fault::from(Corrupt::new(Place::Inode(ino32(dir)), what)));
     };
     iget(dir.sb(), ino)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `fallocate(2)`: making holes.
+//! `fallocate(2)`: punching holes.
 
 use crate::inode::block_map::{self, Unfreed};
 use crate::inode::errors::reported;
@@ -9,18 +9,22 @@ use crate::vfs::address_space::FileAddressSpace;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::File;
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::inode::lock::Exclusive;
 
-/// Makes a hole of the bytes in `range`, which is not empty, as far as the file has them. May sleep.
+/// Punches a hole: `range` is in bytes and not empty; what is beyond EOF is ignored.
 ///
-/// Blocks that are in the range as a whole are freed; so is the last block when the range has all of
-/// it that is in the file. Of the blocks at both ends, what is in the range is zeroed.
+/// Whole blocks in the range are freed, and so is the last one of the file when the range reaches
+/// from its start to EOF. Partial blocks at both ends are zeroed in the page cache.
+///
+/// Takes the inode lock exclusively, waits for direct I/O in flight and writes the range back; may
+/// sleep. `EROFS` when an error has stopped changes to the volume; errors of writeback are not
+/// returned, as the data is being discarded.
 pub(crate) fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
     let inode = file.inode();
     let lock = inode.lock();
     lock.sb().data().check_writable()?;
-    // Reads and writes that are in flight go to blocks that are about to be freed, or to other parts
-    // of those that are about to be written back as a whole. None can begin while the lock is held.
+    // Direct I/O in flight targets blocks that are about to be freed, or parts of blocks of which
+    // the rest is about to be written back. With the inode lock held, no new one can start.
     if !mutant!("punch-no-wait") {
         lock.dio_wait();
     }
@@ -42,11 +46,11 @@ pub(crate) fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
     file.sync_if_asked(range.start..end)
 }
 
-/// Makes a hole of `range`. Blocks have `block` bytes.
+/// Punches a hole of the bytes in `range`, in a file with blocks of `block` bytes.
 fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, block: u64) -> Result {
     let whole = range.start.next_multiple_of(block)..range.end / block * block;
-    // Then the device has in each block what belongs there, should it stay in the file after all.
-    // What was stored in a hole through a mapping has got its block then, too.
+    // Afterwards no block on the device holds stale data, should freeing it fail and the file keep
+    // it; and pages dirtied through a mapping over a hole have their blocks.
     let pages = range.start / block * block..range.end.next_multiple_of(block);
     let flushed = match mutant!("punch-no-flush") {
         true => Ok(()),

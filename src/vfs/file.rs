@@ -5,7 +5,7 @@
 use crate::dio;
 use crate::inode::data::direct_writes_wait;
 use crate::types::RetryFs;
-use crate::vfs::address_space::zero_rest_of_block;
+use crate::vfs::address_space::zero_tail_of_block;
 use crate::vfs::fallocate;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -16,7 +16,7 @@ use kfs::fs::generic_io::{
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::IovIter;
 
-/// The operations of open regular files.
+/// The `file_operations` of regular files.
 pub(crate) struct RegularFile;
 
 impl FileOperations<RetryFs> for RegularFile {
@@ -42,8 +42,8 @@ impl FileOperations<RetryFs> for RegularFile {
         if generic_write_checks(&mut iocb, from, &lock)? == 0 {
             return Ok(Io::Done(iocb, 0));
         }
-        // The file is about to grow over the rest of its last block, which may hold what was
-        // stored through a memory mapping.
+        // A write that starts past i_size exposes the tail of the last block, which may hold data
+        // that was stored there through a mapping.
         let size = lock.i_size_read();
         let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
         let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
@@ -52,7 +52,7 @@ impl FileOperations<RetryFs> for RegularFile {
                 return Err(EAGAIN);
             }
             direct_writes_wait(&lock);
-            zero_rest_of_block(&lock, size)?;
+            zero_tail_of_block(&lock, size)?;
         }
         if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
             direct_writes_wait(&lock);

@@ -2,16 +2,17 @@
 
 //! What the VFS calls: one file for each operations table.
 //!
-//! An operation begins here and ends here: this is where it is asked whether the volume may be
-//! changed, and where a [`Fault`](crate::volume::fault::Fault) becomes an errno and a line in the log.
+//! Operations enter and leave the filesystem here. So it is here that those that change the volume
+//! check that it is writable, and that a [`Fault`](crate::volume::fault::Fault) becomes an errno
+//! and a line in the log.
 //!
-//! * [`super_block`]: mounting, `super_operations`; [`sysfs`]: the counters of a mount.
-//! * [`directory`]: names, `inode_operations` and `file_operations` of directories.
-//! * [`attributes`]: `inode_operations` of everything else.
-//! * [`file`] and [`fallocate`]: `file_operations` of regular files.
-//! * [`address_space`]: `address_space_operations`; [`direct_io`]: what the direct I/O worker needs.
-//! * [`export`]: `export_operations`.
-//! * [`tables`]: which of these an inode gets.
+//! * [`super_block`] has mounting and `super_operations`, [`sysfs`] the counters of a mount.
+//! * [`directory`] has `inode_operations` and `file_operations` of directories, [`attributes`]
+//!   `inode_operations` of everything else.
+//! * [`file`] and [`fallocate`] have `file_operations` of regular files.
+//! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
+//! * [`export`] has `export_operations`.
+//! * [`tables`] says which of these an inode gets.
 
 pub(crate) mod address_space;
 pub(crate) mod attributes;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mounting and everything that concerns a mount as a whole: `super_operations`.
+//! Mounting, and operations on a mount as a whole: `super_operations`.
 
 use crate::dio;
 use crate::ext2::directory::NAME_MAX;
@@ -15,7 +15,7 @@ use crate::inode::{delete, read, table, write};
 use crate::types::{Inode, InodeLocked, NewSuperBlock, RetryFs, SuperBlock};
 use crate::volume::errors::reported;
 use crate::volume::fault::Fault;
-use crate::volume::options::{self, Given, Options};
+use crate::volume::options::{self, Options, ParsedOptions};
 use crate::volume::state::Volume;
 use core::ops::Deref;
 use kernel::prelude::*;
@@ -23,15 +23,16 @@ use kernel::seq_file::SeqFile;
 use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, SetOnce};
 use kfs::fs::file_system::FileSystem;
-use kfs::fs::fs_context::{Parameter, ParameterSpec};
-use kfs::fs::inode_lock::Exclusive;
+use kfs::fs::file_system_data::FileSystemData;
+use kfs::fs::fs_parser::{Parameter, ParameterSpec};
+use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::super_block::Statfs;
 use kfs::sysfs::Directory;
 
-/// What a mount has in memory: `s_fs_info`. It can be used as the [`Volume`].
+/// The private data of a super block, `s_fs_info`. Dereferences to its [`Volume`].
 #[pin_data]
 pub(crate) struct SbInfo {
-    /// What the direct I/O worker keeps for the mount.
+    /// The state of the direct I/O worker. Shared with sysfs, which may be read during unmount.
     pub(super) dio: Arc<dio::Mount<RetryFs>>,
     sysfs: SetOnce<Directory<dio::Mount<RetryFs>>>,
     #[pin]
@@ -46,22 +47,25 @@ impl Deref for SbInfo {
     }
 }
 
+impl FileSystemData for RetryFs {
+    type SuperData = SbInfo;
+    type InodeData = InodeData;
+}
+
 impl FileSystem for RetryFs {
     const NAME: &'static CStr = c"retryfs";
     const PARAMETERS: &'static [ParameterSpec] = options::PARAMETERS;
-    type SuperData = SbInfo;
-    type InodeData = InodeData;
-    type Options = Given;
+    type Options = ParsedOptions;
 
     fn inode_data() -> impl PinInit<InodeData, Error> {
         InodeData::new()
     }
 
-    fn parse_param(given: &mut Given, param: &Parameter<'_>) -> Result {
-        given.parse(param)
+    fn parse_param(parsed: &mut ParsedOptions, param: &Parameter<'_>) -> Result {
+        parsed.parse(param)
     }
 
-    fn fill_super(sb: &mut NewSuperBlock<'_>, given: &Given) -> Result<Pin<KBox<SbInfo>>> {
+    fn fill_super(sb: &mut NewSuperBlock<'_>, parsed: &ParsedOptions) -> Result<Pin<KBox<SbInfo>>> {
         let volume = Volume::read(sb)?;
         let info = try_pin_init!(SbInfo {
             dio: Arc::new(dio::Mount::new()?, GFP_KERNEL)?,
@@ -69,7 +73,7 @@ impl FileSystem for RetryFs {
             volume <- volume,
         });
         let volume = KBox::try_pin_init(info, GFP_KERNEL)?;
-        volume.set_options(Options::default_of(&volume.superblock).with(given));
+        volume.set_options(Options::default_of(&volume.superblock).with(parsed));
         sb.set_magic(MAGIC.into());
         sb.set_export_operations();
         sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
@@ -82,7 +86,7 @@ impl FileSystem for RetryFs {
         let root = reported(sb, read::iget(sb, ROOT_INO))
             .inspect_err(|_| pr_err!("{}: cannot read the root inode\n", sb.id()))?;
         if !root.is_dir() || root.i_size_read() == 0 {
-            let what = "the root is not a directory";
+            let what = "root is not a directory";
             return Err(Fault::from(Corrupt::new(Place::Inode(ROOT_INO), what)).report(sb));
         }
         Ok(root)
@@ -98,7 +102,7 @@ impl FileSystem for RetryFs {
             .inspect_err(|_| pr_err!("{}: cannot write the superblock\n", sb.id()))
     }
 
-    fn reconfigure(sb: &SuperBlock, given: &Given, read_only: bool) -> Result {
+    fn reconfigure(sb: &SuperBlock, parsed: &ParsedOptions, read_only: bool) -> Result {
         let volume = sb.data();
         match (sb.rdonly(), read_only) {
             (false, true) => reported(sb, volume.mark_unmounted(sb))?,
@@ -107,7 +111,7 @@ impl FileSystem for RetryFs {
                 let forbidden = volume.superblock.features.forbid_write();
                 if !forbidden.is_empty() {
                     pr_err!(
-                        "{}: cannot be made writable: unsupported features: {}\n",
+                        "{}: cannot remount read-write: unsupported features: {}\n",
                         sb.id(),
                         forbidden
                     );
@@ -117,7 +121,7 @@ impl FileSystem for RetryFs {
             }
             _ => {}
         }
-        volume.set_options(volume.options().with(given));
+        volume.set_options(volume.options().with(parsed));
         Ok(())
     }
 
@@ -158,9 +162,10 @@ impl FileSystem for RetryFs {
         reported(sb, volume.store_free_counts(false))?;
         match wait {
             true => reported(sb, volume.sync(sb)),
-            // So that what could not be written is on its way again before it is waited for.
+            // Redirty buffers that could not be written, so that sync(2) submits them before it
+            // waits.
             false => {
-                volume.unwritten.try_again();
+                volume.unwritten.redirty_failed();
                 Ok(())
             }
         }
@@ -171,7 +176,7 @@ impl FileSystem for RetryFs {
         reported(
             sb,
             if sb.has_unlinked_inodes() && !mutant!("freeze-always-clean") {
-                // It is e2fsck that frees them in a copy, if it looks.
+                // In a snapshot they are orphans, which e2fsck frees; it skips a clean volume.
                 volume.store_free_counts(true)
             } else {
                 volume.mark_unmounted(sb)
@@ -188,7 +193,7 @@ impl FileSystem for RetryFs {
             return;
         }
         if reported(sb, sb.data().mark_unmounted(sb)).is_err() {
-            pr_err!("{}: cannot mark the volume as unmounted\n", sb.id());
+            pr_err!("{}: cannot mark the volume clean\n", sb.id());
         }
     }
 
@@ -201,13 +206,13 @@ impl FileSystem for RetryFs {
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
-        log(inode, "cannot be deleted", delete::delete(inode));
+        log(inode, "cannot free a deleted inode", delete::delete(inode));
     }
 
     fn free_inode(inode: &Inode) {
         log(
             inode,
-            "its number cannot be freed",
+            "cannot free its inode number",
             delete::free_number(inode),
         );
     }

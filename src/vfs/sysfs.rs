@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The counters of a mount: `/sys/fs/retryfs/DEVICE/`.
+//! The counters of a mount, in `/sys/fs/retryfs/DEVICE/`.
 
 use crate::dio;
 use crate::types::RetryFs;

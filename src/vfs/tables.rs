@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which operations tables an inode of a type gets.
+//! Which operations tables an inode gets, by its file type.
 
 use crate::ext2::inode::{Content, FileType};
 use crate::inode::operations::SetOperations;
@@ -12,8 +12,8 @@ use crate::vfs::file::RegularFile;
 use kernel::prelude::*;
 use kfs::fs::address_space::AddressSpaceOps;
 use kfs::fs::file::FileOps;
-use kfs::fs::inode_operations::InodeOps;
-use kfs::fs::new_inode::InodeInit;
+use kfs::fs::inode::init::InodeInit;
+use kfs::fs::inode_operations::table::InodeOps;
 
 impl SetOperations for RetryFs {
     fn set_operations(

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bitmaps and group descriptors in their buffers.
+//! Reading and writing bitmaps and group descriptors through the buffer cache.
 
 use crate::ext2::group::GROUP_DESCRIPTOR_SIZE;
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use crate::volume::state::Volume;
@@ -12,7 +13,7 @@ use core::ops::Range;
 use kfs::block::buffer_head::BufferHead;
 
 impl Groups {
-    /// Copies the bitmap in `block` to [`Groups::bitmap`].
+    /// Reads the bitmap in `block` into [`Groups::bitmap`], and returns its buffer. May sleep.
     pub(super) fn read_bitmap(&mut self, sb: &SuperBlock, block: u32) -> Result<BufferHead> {
         sb.data().check_device(sb);
         let buffer = sb.bread(block.into())?;
@@ -20,20 +21,19 @@ impl Groups {
         Ok(buffer)
     }
 
-    /// Copies the range `changed` of [`Groups::bitmap`] back to its buffer.
+    /// Copies the bytes `changed` of [`Groups::bitmap`] back to its buffer, and marks that dirty.
     pub(super) fn write_bitmap(
         &self,
         volume: &Volume,
         buffer: &BufferHead,
         changed: Range<usize>,
     ) -> Result {
-        let start = changed.start;
-        buffer.write(start, self.bitmap.get(changed).unwrap_or_default())?;
+        copy_back(buffer, 0, &self.bitmap, changed)?;
         volume.mark_buffer_dirty(buffer);
         Ok(())
     }
 
-    /// Copies the counters of `group` to its descriptor.
+    /// Copies the counters of `group` to the buffer of its descriptor, and marks that dirty.
     pub(super) fn store_counts(&mut self, volume: &Volume, group: u32) -> Result {
         let no_group = || Corrupt::new(Place::Group(group), "no such group");
         let counts = self.counts.get(group as usize).ok_or_else(no_group)?;
@@ -43,8 +43,7 @@ impl Groups {
         let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
         buffer.read(offset, &mut bytes)?;
         let changed = counts.store(group, &mut bytes)?;
-        let start = changed.start;
-        buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
+        copy_back(buffer, offset, &bytes, changed)?;
         volume.mark_buffer_dirty(buffer);
         Ok(())
     }

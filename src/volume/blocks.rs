@@ -1,31 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Groups of blocks.
+//! The block allocator.
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::groups_from;
 use crate::ext2::Place;
 use crate::types::SuperBlock;
-use crate::volume::fault::{Fault, Result};
+use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use crate::volume::state::Volume;
 use kernel::prelude::*;
 use kfs::cred;
 use kfs::mm::nofs::nofs;
 
-/// Blocks that follow each other on the volume.
+/// Contiguous blocks of the volume.
 #[derive(Clone, Copy)]
 pub(crate) struct Blocks {
     /// The first block.
     pub(crate) start: u32,
-    /// How many, at least one.
+    /// The number of blocks, at least one.
     pub(crate) len: u32,
 }
 
-/// Allocates up to `want` blocks that follow each other, near the block `goal`, for the file with
-/// inode number `ino`.
+impl Blocks {
+    /// A single block.
+    pub(crate) const fn one(block: u32) -> Self {
+        Blocks {
+            start: block,
+            len: 1,
+        }
+    }
+}
+
+/// Allocates up to `want` contiguous blocks near the block `goal` for inode `ino`.
 ///
-/// `ENOSPC` when no block is left that the current task may have. May sleep.
+/// What the blocks hold is stale. Takes the lock of the groups; may sleep. `ENOSPC` when no free
+/// block is left to the current task (see [`usable`]), `EROFS` when corruption in a bitmap stops
+/// changes to the volume, `EIO` when a bitmap cannot be read.
 pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Result<Blocks> {
     let volume = sb.data();
     let geometry = volume.geometry();
@@ -46,21 +57,17 @@ pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Resul
                     return Ok(blocks);
                 }
                 Ok(None) => {}
-                // Another group may be sound.
-                Err(Fault::Corrupt(corrupt)) => {
-                    volume.corrupt(sb, &corrupt);
-                    if sb.data().is_stopped() {
-                        return Err(EROFS.into());
-                    }
-                }
-                Err(fault) => return Err(fault),
+                Err(fault) => fault.skip_group(sb)?,
             }
         }
         Err(ENOSPC.into())
     })
 }
 
-/// Frees blocks. Fails when one of them is free already; then none is freed in its group.
+/// Frees blocks, group by group.
+///
+/// Takes the lock of the groups; may sleep. Freeing a free block is corruption, and then nothing is
+/// freed in its group. The caller has dropped what the blocks have in the page and buffer caches.
 pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
@@ -95,12 +102,13 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
     })
 }
 
-/// How many blocks the current task may take. `ENOSPC` when there are none.
+/// How many blocks the current task may allocate: the reserved ones are for the user and the group
+/// of the mount options and for `CAP_SYS_RESOURCE`. `ENOSPC` when there are none.
 fn usable(volume: &Volume, groups: &Groups) -> Result<u32> {
     let free = groups.totals.free_blocks;
-    let open = free.saturating_sub(volume.reserved_blocks());
-    if open > 0 {
-        return Ok(open);
+    let unreserved = free.saturating_sub(volume.reserved_blocks());
+    if unreserved > 0 {
+        return Ok(unreserved);
     }
     let options = volume.options();
     let privileged = free > 0
@@ -114,7 +122,8 @@ fn usable(volume: &Volume, groups: &Groups) -> Result<u32> {
     }
 }
 
-/// Allocates blocks in one group. `None` when none is free, whatever the counter says.
+/// Allocates blocks in one group. `None` when the bitmap has no free block, whatever the counter of
+/// the group says.
 fn allocate_in(
     sb: &SuperBlock,
     groups: &mut Groups,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! When all metadata is on the device, and whether the volume may be marked clean.
+//! Syncing metadata, and marking the volume clean or in use.
 
 use crate::ext2::superblock;
 use crate::types::SuperBlock;
@@ -11,9 +11,10 @@ use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
 
 impl Volume {
-    /// Brings all metadata to the device, and out of its cache. May sleep.
+    /// Writes all dirty metadata, those buffers included that could not be written before, and
+    /// flushes the cache of the device. May sleep. `EIO` when a buffer cannot be written.
     pub(crate) fn sync(&self, sb: &SuperBlock) -> Result {
-        self.unwritten.try_again();
+        self.unwritten.redirty_failed();
         let device = BlockDevice::of(sb);
         let synced = device.sync();
         self.unwritten.sweep();
@@ -24,12 +25,13 @@ impl Volume {
         Ok(synced?)
     }
 
-    /// Marks the volume as mounted for writing.
+    /// Marks the volume as mounted read-write, not clean, and waits for the superblock.
     pub(crate) fn mark_mounted(&self) -> Result {
         self.update_superblock(true, superblock::mark_mounted)
     }
 
-    /// Marks the volume as in use again, after [`Volume::mark_unmounted`] and within one mount.
+    /// Marks the volume as not clean again after [`Volume::mark_unmounted`], within one mount: at
+    /// the end of a freeze. Waits for the superblock.
     pub(crate) fn mark_in_use(&self) -> Result {
         if self.is_stopped() {
             return Ok(());
@@ -37,8 +39,9 @@ impl Volume {
         self.update_superblock(true, superblock::mark_in_use)
     }
 
-    /// Marks the volume as cleanly unmounted, if it was so before it was mounted, has not turned
-    /// out to be corrupt, and has all its metadata on the device.
+    /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no
+    /// corruption was found, and no metadata was lost to a write error. May sleep. `EIO` when
+    /// something could not be written.
     pub(crate) fn mark_unmounted(&self, sb: &SuperBlock) -> Result {
         self.sync(sb)?;
         let failed = self.write_failed.load(ordering::Relaxed) && !mutant!("failed-marked-clean");
@@ -53,7 +56,8 @@ impl Volume {
         })?;
         self.mark_buffer_dirty(&buffer);
         if let Err(error) = buffer.sync_dirty() {
-            // The mount goes on, and the mark must not reach the device after all.
+            // The mount may go on (remount, freeze): the buffer must not say "clean" when it is
+            // written later.
             if !mutant!("failed-mark-kept") {
                 change(&buffer, superblock::mark_in_use)?;
                 self.mark_buffer_dirty(&buffer);
@@ -63,7 +67,8 @@ impl Volume {
         Ok(BlockDevice::of(sb).issue_flush()?)
     }
 
-    /// Writes the sums over all groups to the superblock.
+    /// Copies the free counts of the volume to the superblock; with `wait`, writes it to the
+    /// device.
     pub(crate) fn store_free_counts(&self, wait: bool) -> Result {
         let totals = self.totals();
         self.update_superblock(wait, |bytes, now| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is done about a volume that is corrupt, or whose metadata cannot be written.
+//! Handling of corruption, and of metadata that could not be written.
 
 use crate::ext2::superblock::{self, OnError};
 use crate::ext2::Corrupt;
@@ -12,11 +12,11 @@ use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
 
 impl Volume {
-    /// Looks whether metadata could not be written, whoever tried: `sync(2)`, or the kernel in the
-    /// background, where nobody is told. May sleep.
+    /// Checks for write errors on metadata, including those of background writeback, which returns
+    /// them to no caller. May sleep.
     ///
-    /// The volume is treated like one that is corrupt: what could not be written may be lost, and
-    /// the rest does not go with it. Whoever has a file open is told by `syncfs(2)`.
+    /// The volume is handled as corrupt: a buffer that could not be written may be lost, and then
+    /// contradicts the others. `syncfs(2)` returns the error for every open file.
     pub(crate) fn check_device(&self, sb: &SuperBlock) {
         if !BlockDevice::of(sb).has_new_write_error(&self.write_errors) {
             return;
@@ -24,15 +24,16 @@ impl Volume {
         sb.set_wb_err(EIO);
         if !self.write_failed.xchg(true, ordering::Relaxed) {
             pr_err!(
-                "{}: metadata could not be written: run e2fsck after unmounting\n",
+                "{}: cannot write metadata: unmount and run e2fsck\n",
                 sb.id()
             );
             self.error(sb);
         }
     }
 
-    /// Deals with a volume that turned out to be corrupt: writes one line to the log, tells who
-    /// listens (fanotify), marks the volume to be checked, and does what the option `errors=` says.
+    /// Reports corruption, by one line in the log and by fanotify (`FAN_FS_ERROR`), marks the
+    /// volume as having errors, and acts on the option `errors=`. May sleep; takes the lock of the
+    /// superblock's buffer.
     pub(crate) fn corrupt(&self, sb: &SuperBlock, corrupt: &Corrupt) {
         pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
         if !mutant!("corruption-untold") {
@@ -41,7 +42,8 @@ impl Volume {
         self.error(sb);
     }
 
-    /// Marks the volume to be checked, and does what the option `errors=` says.
+    /// Marks the volume as having errors, so that e2fsck checks it, and acts on the option
+    /// `errors=`.
     fn error(&self, sb: &SuperBlock) {
         if sb.rdonly() || self.is_stopped() {
             return;
@@ -56,7 +58,7 @@ impl Volume {
             OnError::Continue => {}
             OnError::RemountReadOnly => {
                 pr_crit!(
-                    "{}: the volume is not changed any more from now on: run e2fsck\n",
+                    "{}: refusing further changes to the volume: unmount and run e2fsck\n",
                     sb.id()
                 );
                 self.stopped.store(true, ordering::Relaxed);
@@ -67,8 +69,8 @@ impl Volume {
 }
 
 impl Fault {
-    /// Returns the error for the user. Corruption is written to the log and dealt with as the
-    /// option `errors=` says, and is `EUCLEAN` to the user.
+    /// Turns the fault into an errno. Corruption is `EUCLEAN`, after [`Volume::corrupt`] has
+    /// reported it. May sleep.
     pub(crate) fn report(self, sb: &SuperBlock) -> Error {
         match self {
             Fault::Corrupt(corrupt) => {
@@ -78,9 +80,23 @@ impl Fault {
             Fault::Error(error) => error,
         }
     }
+
+    /// For an allocator that met this fault in a group: reports corruption, after which it may try
+    /// the next group. Fails with any other fault, and with `EROFS` when the corruption stops changes
+    /// to the volume. May sleep.
+    pub(super) fn skip_group(self, sb: &SuperBlock) -> fault::Result {
+        let Fault::Corrupt(corrupt) = self else {
+            return Err(self);
+        };
+        sb.data().corrupt(sb, &corrupt);
+        if sb.data().is_stopped() {
+            return Err(EROFS.into());
+        }
+        Ok(())
+    }
 }
 
-/// The error of `result` for the user: see [`Fault::report`].
+/// Turns a fault in `result` into an errno: see [`Fault::report`].
 pub(crate) fn reported<T>(sb: &SuperBlock, result: fault::Result<T>) -> Result<T> {
     result.map_err(|fault| fault.report(sb))
 }

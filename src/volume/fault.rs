@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can go wrong below the operations tables.
+//! Errors of functions below the operations tables.
 
 use crate::ext2::features::Named;
 use crate::ext2::inode::InodeError;
@@ -11,10 +11,10 @@ use kernel::prelude::*;
 
 /// An error that has not been reported yet.
 ///
-/// Functions below the operations tables return this; `Fault::report` turns it into an error for
-/// the user where the operation ends, so that corruption is logged once, with what and where.
+/// Where an operation ends, `Fault::report` turns it into an errno. So corruption is reported once,
+/// with what and where.
 pub(crate) enum Fault {
-    /// The volume breaks the rules of the format.
+    /// The volume is corrupt.
     Corrupt(Corrupt),
     /// Anything else: no space, no memory, a device that fails.
     Error(Error),
@@ -47,7 +47,7 @@ impl From<AllocError> for Fault {
     }
 }
 
-/// Lets the kernel's log print what the format module knows to print with `core` alone.
+/// Implements the kernel's `Display`, for `pr_err!`, by that of `core`, which [`crate::ext2`] uses.
 macro_rules! display_in_log {
     ($($type:ty),*) => {
         $(impl kernel::fmt::Display for $type {

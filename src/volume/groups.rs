@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The groups: their counters, and the bitmaps that the two allocators change.
+//! Block groups in memory: descriptors, counters, and a buffer for bitmaps.
 
 use crate::ext2::choose_group::Totals;
 use crate::ext2::group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE};
@@ -10,20 +10,20 @@ use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
-/// What the allocators share.
+/// What the block and inode allocators share, under one lock.
 pub(crate) struct Groups {
-    /// The counters of all groups, as in the descriptors.
+    /// The counters of each group, as in its descriptor.
     pub(super) counts: KVVec<GroupCounts>,
     /// Their sums.
     pub(super) totals: Totals,
     /// The buffers of the group descriptors, in order.
     descriptors: KVVec<BufferHead>,
-    /// Room for a copy of a bitmap.
+    /// A copy of the bitmap in use: bitmaps are searched and changed here.
     pub(super) bitmap: KVVec<u8>,
 }
 
 impl Groups {
-    /// Reads and checks all group descriptors.
+    /// Reads and validates all group descriptors. May sleep.
     pub(super) fn read(
         sb: &mut NewSuperBlock<'_>,
         geometry: &Geometry,
@@ -44,7 +44,8 @@ impl Groups {
             let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
             buffer.read(offset, &mut bytes)?;
             let parsed = Group::parse(geometry, group, &bytes)?;
-            // A group has at most 65,528 of anything, and the volume 2^32 in all.
+            // Each counter was checked against its group, and the volume has fewer than 2^32 blocks
+            // and inodes.
             totals.free_blocks += u32::from(parsed.counts.free_blocks);
             totals.free_inodes += u32::from(parsed.counts.free_inodes);
             totals.used_dirs += u32::from(parsed.counts.used_dirs);
@@ -61,7 +62,7 @@ impl Groups {
         Ok((layouts, groups))
     }
 
-    /// The counters of `group`.
+    /// The counters of `group`; zeroes when there is no such group.
     pub(super) fn counts(&self, group: u32) -> GroupCounts {
         let counts = self.counts.get(group as usize);
         counts.copied().unwrap_or_default()

@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Groups of inode numbers.
+//! The inode number allocator.
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::{self, groups_from, Spread};
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
-use crate::volume::fault::{Fault, Result};
+use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use kernel::prelude::*;
 use kfs::mm::nofs::nofs;
 use kfs::random::random_u32;
 
-/// Allocates a number for a new inode, a directory or not, in the directory with the number
-/// `parent`. Directories in a `top` directory are spread over the volume.
+/// Allocates an inode number, for a `directory` or another file, near inode `parent` of the
+/// directory that it is created in. Directories in a `top` directory are spread over the volume.
 ///
-/// `ENOSPC` when none is left. May sleep.
+/// Takes the lock of the groups; may sleep. `ENOSPC` without a free inode, `EROFS` when corruption
+/// in a bitmap stops changes to the volume, `EIO` when a bitmap cannot be read.
 pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool) -> Result<u32> {
     let geometry = sb.data().geometry();
     let parent_group = geometry.inode_slot(parent)?.group;
@@ -40,21 +41,16 @@ pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool)
             match allocate_in(sb, &mut groups, group, directory) {
                 Ok(Some(ino)) => return Ok(ino),
                 Ok(None) => {}
-                // Another group may be sound.
-                Err(Fault::Corrupt(corrupt)) => {
-                    sb.data().corrupt(sb, &corrupt);
-                    if sb.data().is_stopped() {
-                        return Err(EROFS.into());
-                    }
-                }
-                Err(fault) => return Err(fault),
+                Err(fault) => fault.skip_group(sb)?,
             }
         }
         Err(ENOSPC.into())
     })
 }
 
-/// Frees the inode number `ino`, which was that of a directory or of something else.
+/// Frees the inode number `ino`; `directory` says whether it counted as a directory in its group.
+///
+/// Takes the lock of the groups; may sleep. Freeing a free or reserved number is corruption.
 pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     let geometry = sb.data().geometry();
     let layout = sb.data().layout();
@@ -89,7 +85,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     })
 }
 
-/// Whether the number `ino` is that of an inode, as the bitmap says. May sleep.
+/// Whether the inode bitmap has `ino` as in use. Takes the lock of the groups; may sleep.
 pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     let geometry = sb.data().geometry();
     let slot = geometry.inode_slot(ino)?;
@@ -101,7 +97,7 @@ pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     })
 }
 
-/// Allocates a number in one group. `None` when none is free.
+/// Allocates an inode number in one group. `None` when the counter of the group says none is free.
 fn allocate_in(
     sb: &SuperBlock,
     groups: &mut Groups,
@@ -117,7 +113,7 @@ fn allocate_in(
     let block = layout.group(group)?.inode_bitmap();
     let buffer = groups.read_bitmap(sb, block)?;
     let Some(index) = bitmap::next_free(&groups.bitmap, 0, end) else {
-        let what = "free inodes counted, but the bitmap has none";
+        let what = "free inodes counted, but none in the inode bitmap";
         return Err(Corrupt::new(Place::Group(group), what).into());
     };
     let Some(ino) = geometry

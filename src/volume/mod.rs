@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is mounted: the superblock, the groups with their bitmaps, and the two allocators.
+//! A mounted volume: superblock, block groups with their bitmaps, and the two allocators.
 //!
-//! * [`state`] is the mounted volume, [`superblock`] and [`groups`] what it reads when it is mounted.
-//! * [`unwritten`] holds metadata until it is on the device; [`clean`] brings it there, and marks the
+//! * [`state`] is the mounted volume; [`superblock`] and [`groups`] are read at mount.
+//! * [`unwritten`] pins dirty metadata until it is written; [`clean`] syncs it, and marks the
 //!   volume clean.
-//! * [`fault`] is what can go wrong, [`errors`] what is done about it.
-//! * [`blocks`] and [`inode_numbers`] allocate on the [`bitmaps`].
+//! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
+//! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
+//! * [`copy_back`] puts what was changed in a copy back into its buffer.
 //! * [`options`] are the mount options.
 //!
-//! Nothing here knows an inode in memory: allocators are given numbers.
+//! Nothing here knows an inode in memory: the allocators work on numbers.
 
 pub(crate) mod bitmaps;
 pub(crate) mod blocks;
 pub(crate) mod clean;
+pub(crate) mod copy_back;
 pub(crate) mod errors;
 pub(crate) mod fault;
 pub(crate) mod groups;

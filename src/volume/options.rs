@@ -6,7 +6,7 @@ use crate::ext2::superblock::{OnError, Superblock};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
-use kfs::fs::fs_context::{Parameter, ParameterSpec};
+use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 
 const ERRORS: u8 = 0;
 const RESUID: u8 = 1;
@@ -17,7 +17,7 @@ const SYSVGROUPS: u8 = 5;
 const ACL: u8 = 6;
 const USER_XATTR: u8 = 7;
 
-/// The options that are understood.
+/// The mount options, for the parser of the VFS.
 pub(crate) const PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec::string(c"errors", ERRORS),
     ParameterSpec::u32(c"resuid", RESUID),
@@ -30,17 +30,17 @@ pub(crate) const PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec::END,
 ];
 
-/// Options as the user gave them; what was not given is `None`.
+/// The options in a mount or remount request; `None` for those that are not in it.
 #[derive(Default)]
-pub(crate) struct Given {
+pub(crate) struct ParsedOptions {
     on_error: Option<OnError>,
     reserved_uid: Option<u32>,
     reserved_gid: Option<u32>,
     inherit_group: Option<bool>,
 }
 
-impl Given {
-    /// Takes in one option. `EINVAL` when its value makes no sense.
+impl ParsedOptions {
+    /// Parses one option. `EINVAL` when its value is not valid.
     pub(crate) fn parse(&mut self, param: &Parameter<'_>) -> Result {
         match param.opt() {
             ERRORS => {
@@ -50,7 +50,7 @@ impl Given {
                     b"remount-ro" => OnError::RemountReadOnly,
                     b"panic" => OnError::Panic,
                     _ => {
-                        pr_err!("errors= takes continue, remount-ro or panic\n");
+                        pr_err!("option errors=: not one of continue, remount-ro, panic\n");
                         return Err(EINVAL);
                     }
                 });
@@ -62,7 +62,7 @@ impl Given {
             SYSVGROUPS => self.inherit_group = Some(false),
             ACL | USER_XATTR => {
                 if !param.negated() {
-                    pr_info!("options acl and user_xattr have no effect: not supported\n");
+                    pr_info!("options acl and user_xattr are not supported and ignored\n");
                 }
             }
             _ => return Err(EINVAL),
@@ -74,21 +74,21 @@ impl Given {
 /// The options of a mount.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Options {
-    /// What to do when the volume turns out to be corrupt.
+    /// What to do when the volume is found to be corrupt.
     pub(crate) on_error: OnError,
-    /// The user who may use reserved blocks.
+    /// The user who may allocate reserved blocks.
     pub(crate) reserved_uid: u32,
-    /// The group whose members may use reserved blocks.
+    /// The group whose members may allocate reserved blocks.
     pub(crate) reserved_gid: u32,
-    /// New files get the group of their directory rather than that of their maker.
+    /// New files get the group of their directory rather than the fsgid of the task.
     pub(crate) inherit_group: bool,
 }
 
 impl Options {
-    /// Bit of the default mount options in the superblock: as the option `bsdgroups`.
+    /// `EXT2_DEFM_BSDGROUPS` in the default mount options of the superblock.
     const DEFAULT_BSDGROUPS: u32 = 0x2;
 
-    /// The options that the superblock asks for.
+    /// The default options of a volume, as its superblock has them.
     pub(crate) fn default_of(superblock: &Superblock) -> Self {
         Options {
             on_error: superblock.on_error,
@@ -98,17 +98,17 @@ impl Options {
         }
     }
 
-    /// These options with what was given in their place.
-    pub(crate) fn with(self, given: &Given) -> Self {
+    /// These options, overridden by those of a request.
+    pub(crate) fn with(self, parsed: &ParsedOptions) -> Self {
         Options {
-            on_error: given.on_error.unwrap_or(self.on_error),
-            reserved_uid: given.reserved_uid.unwrap_or(self.reserved_uid),
-            reserved_gid: given.reserved_gid.unwrap_or(self.reserved_gid),
-            inherit_group: given.inherit_group.unwrap_or(self.inherit_group),
+            on_error: parsed.on_error.unwrap_or(self.on_error),
+            reserved_uid: parsed.reserved_uid.unwrap_or(self.reserved_uid),
+            reserved_gid: parsed.reserved_gid.unwrap_or(self.reserved_gid),
+            inherit_group: parsed.inherit_group.unwrap_or(self.inherit_group),
         }
     }
 
-    /// Writes the options in which these differ from `default`, as in `/proc/mounts`.
+    /// Shows the options that differ from `default`, as in `/proc/mounts`.
     pub(crate) fn show(&self, default: &Options, seq: &SeqFile) {
         if self.on_error != default.on_error {
             let name = match self.on_error {

@@ -23,48 +23,53 @@ use kfs::mm::nofs::nofs;
 /// The state of a mounted volume.
 #[pin_data]
 pub(crate) struct Volume {
-    /// The superblock as it was when the volume was mounted.
+    /// The superblock as it was read at mount.
     pub(crate) superblock: Superblock,
     layouts: KVVec<GroupLayout>,
-    /// The feature `large_file` was set since the volume was mounted.
+    /// The feature `large_file` was set during this mount.
     large_file: Atomic<bool>,
-    /// The volume turned out to be corrupt, and nobody may change anything any more. The mount does
-    /// not become read-only for the VFS by that: it would not write what is dirty already.
+    /// An error has stopped changes to the volume (`errors=remount-ro`). `SB_RDONLY` is not set for
+    /// that: the VFS would not write back what is dirty already.
     pub(super) stopped: Atomic<bool>,
+    /// The write errors of the device that have been seen.
     pub(super) write_errors: WriteErrors,
-    /// Metadata could not be written since the volume was mounted.
+    /// Metadata could not be written during this mount.
     pub(super) write_failed: Atomic<bool>,
-    /// The metadata that may not be on the device yet.
+    /// Metadata buffers that are dirty, or could not be written.
     #[pin]
     pub(crate) unwritten: Unwritten,
-    /// Held while the count of inodes that share a block of extended attributes is changed.
+    /// Serialises changes to the reference counts of blocks of extended attributes.
     #[pin]
     pub(crate) attribute_blocks: Mutex<()>,
     #[pin]
     options: SpinLock<Options>,
     #[pin]
     pub(super) super_buffer: Mutex<BufferHead>,
-    /// The groups. Whoever changes a bitmap holds the lock.
+    /// The groups. The lock is held while a bitmap or a counter is changed.
     #[pin]
     pub(super) groups: Mutex<Groups>,
 }
 
 impl Volume {
-    /// Reads the superblock and the group descriptors from a device.
+    /// Reads the superblock and the group descriptors at mount. May sleep.
     ///
-    /// Writes to the log why a volume cannot be mounted.
+    /// `EINVAL` for a volume that is no ext2 or not supported, `EUCLEAN` for a corrupt one, `EIO`
+    /// when the device fails; the log says why.
     pub(crate) fn read(sb: &mut NewSuperBlock<'_>) -> Result<impl PinInit<Self, Error>, Error> {
         let device_size = sb.device_size();
         let size = sb
             .min_blocksize(SUPERBLOCK_OFFSET as u32)
             .inspect_err(|_| {
-                pr_err!("{}: the device has blocks that are too large\n", sb.id());
+                pr_err!(
+                    "{}: cannot mount: block size of the device not supported\n",
+                    sb.id()
+                );
             })?;
         let superblock = superblock::parse(sb, size as usize, device_size)?;
         let block_size = superblock.geometry.block_size();
         if block_size < size {
             pr_err!(
-                "{}: block size {} is smaller than the device's {}\n",
+                "{}: cannot mount: block size {} is less than that of the device, {}\n",
                 sb.id(),
                 block_size,
                 size
@@ -77,7 +82,7 @@ impl Volume {
         let forbidden = superblock.features.forbid_write();
         if !forbidden.is_empty() && !sb.rdonly() {
             pr_err!(
-                "{}: only a read-only mount is possible: unsupported features: {}\n",
+                "{}: can only be mounted read-only: unsupported features: {}\n",
                 sb.id(),
                 forbidden
             );
@@ -97,7 +102,7 @@ impl Volume {
             })?;
         if !superblock.state.is_clean() || superblock.state.has_errors() {
             pr_warn!(
-                "{}: mounting a volume that was not unmounted cleanly or has errors: run e2fsck\n",
+                "{}: mounting a volume that is not clean or has errors: run e2fsck\n",
                 sb.id()
             );
         }
@@ -118,17 +123,17 @@ impl Volume {
         }))
     }
 
-    /// Sizes and places on the volume.
+    /// The geometry: sizes of blocks, inodes and groups.
     pub(crate) fn geometry(&self) -> &Geometry {
         &self.superblock.geometry
     }
 
-    /// What lies where on the volume.
+    /// The layout: where the metadata of each group is.
     pub(crate) fn layout(&self) -> Layout<'_> {
         Layout::new(self.geometry(), &self.layouts)
     }
 
-    /// The mount options.
+    /// The mount options in effect. Does not sleep.
     pub(crate) fn options(&self) -> Options {
         *self.options.lock()
     }
@@ -138,7 +143,7 @@ impl Volume {
         *self.options.lock() = options;
     }
 
-    /// Whether the feature `large_file` was set since the volume was mounted.
+    /// Whether the feature `large_file` was set during this mount.
     pub(crate) fn large_file_is_set(&self) -> bool {
         self.large_file.load(ordering::Relaxed)
     }
@@ -148,13 +153,13 @@ impl Volume {
         self.large_file.store(true, ordering::Relaxed);
     }
 
-    /// Whether the volume turned out to be corrupt, and nobody may change anything any more.
+    /// Whether an error has stopped changes to the volume.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(ordering::Relaxed)
     }
 
-    /// Whether somebody may begin to change something: `EROFS` if not. The VFS has asked for what it
-    /// knows of, the mount.
+    /// Checks that an operation may change the volume: `EROFS` when an error has stopped that. The
+    /// VFS has checked the mount.
     pub(crate) fn check_writable(&self) -> kernel::error::Result {
         if self.is_stopped() && !mutant!("write-read-only") {
             return Err(EROFS);
@@ -162,19 +167,21 @@ impl Volume {
         Ok(())
     }
 
-    /// The sums over all groups.
+    /// The sums of the counters of all groups. Takes the lock of the groups; may sleep.
     pub(crate) fn totals(&self) -> Totals {
         nofs(|| self.groups.lock().totals)
     }
 
-    /// Blocks that only the privileged may take.
+    /// The number of blocks that only privileged tasks may allocate.
     pub(crate) fn reserved_blocks(&self) -> u32 {
         self.superblock.reserved_blocks
     }
 
     /// Changes the superblock with `change`, which gets its bytes and the time in seconds since
-    /// 1970, and returns which bytes it changed. The buffer is written when `wait` is set, and
-    /// otherwise in due course.
+    /// 1970, and returns the range of bytes it changed. With `wait`, the buffer is written to the
+    /// device; without, by writeback.
+    ///
+    /// Takes the lock of the superblock's buffer; may sleep.
     pub(crate) fn update_superblock(
         &self,
         wait: bool,
@@ -189,7 +196,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Marks a buffer with metadata dirty. It is written in due course. May sleep.
+    /// Marks a buffer with metadata that belongs to no inode dirty. May sleep.
     pub(crate) fn mark_buffer_dirty(&self, buffer: &BufferHead) {
         self.unwritten.mark_buffer_dirty(buffer);
     }

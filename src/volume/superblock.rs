@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The superblock in its buffer.
+//! Reading and changing the superblock through the buffer cache.
 
 use crate::ext2::superblock::{MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
 use crate::ext2::Corrupt;
 use crate::types::NewSuperBlock;
+use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::time::real_seconds;
 
-/// The block with the superblock, and the byte offset in it, when blocks have `block_size` bytes.
+/// The block with the superblock, and the byte offset in it, for blocks of `block_size` bytes.
 fn place(block_size: usize) -> (u64, usize) {
     if block_size > SUPERBLOCK_OFFSET as usize {
         (0, SUPERBLOCK_OFFSET as usize)
@@ -20,14 +21,15 @@ fn place(block_size: usize) -> (u64, usize) {
     }
 }
 
-/// Reads the block with the superblock when blocks have `block_size` bytes.
+/// Reads the block with the superblock, for blocks of `block_size` bytes. May sleep.
 pub(super) fn read(sb: &mut NewSuperBlock<'_>, block_size: usize) -> Result<BufferHead, Error> {
     sb.bread(place(block_size).0)
         .inspect_err(|_| pr_err!("{}: cannot read the superblock\n", sb.id()))
 }
 
-/// Reads and checks the superblock when the device has blocks of `block_size` bytes, and
-/// `device_size` bytes in all. Writes to the log why a volume cannot be mounted.
+/// Reads and validates the superblock of a device of `device_size` bytes in blocks of `block_size`
+/// bytes. May sleep. `EUCLEAN` when it is corrupt, `EINVAL` when it is none or not supported; the
+/// log says why.
 pub(super) fn parse(
     sb: &mut NewSuperBlock<'_>,
     block_size: usize,
@@ -46,7 +48,7 @@ pub(super) fn parse(
 }
 
 /// Changes the superblock in its buffer with `change`, which gets its bytes and the time in seconds
-/// since 1970, and returns which bytes it changed. The buffer is not marked dirty.
+/// since 1970, and returns the range of bytes it changed. Does not mark the buffer dirty.
 pub(super) fn change(
     buffer: &BufferHead,
     change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
@@ -54,9 +56,7 @@ pub(super) fn change(
     let (_, offset) = place(buffer.size());
     let mut bytes = [0; SUPERBLOCK_SIZE];
     buffer.read(offset, &mut bytes)?;
-    // The format has room for 32 bits.
+    // The format has 32 bits.
     let changed = change(&mut bytes, real_seconds() as u32)?;
-    let start = changed.start;
-    buffer.write(offset + start, bytes.get(changed).unwrap_or_default())?;
-    Ok(())
+    copy_back(buffer, offset, &bytes, changed)
 }

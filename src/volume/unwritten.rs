@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Metadata that is not on the device yet.
+//! Metadata buffers that are not on the device yet.
 //!
-//! A buffer that could not be written is not dirty any more, so that the kernel may drop it when
-//! memory is needed, and read it again: older, as the device has it. Blocks and inodes would then
-//! be given out twice. So each buffer is held from when it is changed until it has been written,
-//! and what could not be written is tried again with the next sync.
+//! A buffer that could not be written is no longer dirty: memory reclaim may drop it, and the next
+//! read gets stale metadata from the device. Blocks and inodes would be allocated twice. So each
+//! buffer is held from when it is dirtied until it has been written, and those that could not be
+//! written are redirtied by the next sync.
 
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
@@ -13,10 +13,10 @@ use kernel::sync::{new_mutex, Mutex};
 use kfs::block::buffer_head::BufferHead;
 use kfs::mm::nofs::nofs;
 
-/// How many buffers may be held before it is looked which of them are written.
+/// The number of held buffers from which on clean ones are swept.
 const SWEEP_AT: usize = 256;
 
-/// The buffers with metadata that may not be on the device.
+/// The metadata buffers that are dirty, or could not be written.
 #[pin_data]
 pub(crate) struct Unwritten {
     #[pin]
@@ -31,7 +31,7 @@ struct Held {
 }
 
 impl Unwritten {
-    /// Nothing is held.
+    /// An initialiser; no buffer is held.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             held <- new_mutex!(Held {
@@ -50,7 +50,7 @@ impl Unwritten {
 
     /// Holds a buffer that has just been marked dirty. May sleep.
     ///
-    /// Without memory it is not held: then an error in writing it is noticed, and no more.
+    /// Without memory it is not held: an error in writing it is then reported, but not retried.
     pub(crate) fn hold(&self, buffer: &BufferHead) {
         if mutant!("unwritten-dropped") {
             return;
@@ -73,8 +73,8 @@ impl Unwritten {
         });
     }
 
-    /// Lets go of the `len` blocks from `start` on, which are about to be freed: they must not be
-    /// written over what comes there. May sleep.
+    /// Drops the buffers of the `len` blocks from `start` on, which are about to be freed:
+    /// redirtied later, they would overwrite what the blocks are allocated for next. May sleep.
     pub(crate) fn forget(&self, start: u32, len: u32) {
         let start = u64::from(start);
         let end = start + u64::from(len);
@@ -90,8 +90,8 @@ impl Unwritten {
         });
     }
 
-    /// Marks what could not be written dirty again. May sleep.
-    pub(crate) fn try_again(&self) {
+    /// Redirties buffers that could not be written. May sleep.
+    pub(crate) fn redirty_failed(&self) {
         nofs(|| {
             let held = self.held.lock();
             for buffer in held.buffers.values() {
@@ -102,14 +102,14 @@ impl Unwritten {
         });
     }
 
-    /// Lets go of what is written. May sleep.
+    /// Drops buffers that have been written. May sleep.
     pub(crate) fn sweep(&self) {
         nofs(|| self.held.lock().sweep());
     }
 }
 
 impl Held {
-    /// Lets go of what is written.
+    /// Drops buffers that have been written.
     fn sweep(&mut self) {
         let mut next = self.buffers.cursor_front_mut();
         while let Some(cursor) = next {

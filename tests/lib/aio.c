@@ -84,19 +84,16 @@ void aio_prep_readv(struct iocb *cb, int fd, const struct iovec *iov, int nr, of
 
 ssize_t aio_do(struct iocb *cb)
 {
+	/* To destroy one takes an RCU grace period. */
+	static __thread aio_context_t ctx;
 	struct io_event ev;
-	aio_context_t ctx;
-	ssize_t ret;
+	ssize_t ret = 0;
 
-	ret = aio_setup(1, &ctx);
-	if (ret)
-		return ret;
-	ret = aio_submit_one(ctx, cb);
-	if (!ret) {
+	if (!ctx)
+		ret = aio_setup(1, &ctx);
+	if (!ret)
+		ret = aio_submit_one(ctx, cb);
+	if (!ret)
 		ret = aio_events(ctx, 1, 1, &ev, -1);
-		if (ret == 1)
-			ret = ev.res;
-	}
-	aio_destroy(ctx);
-	return ret;
+	return ret == 1 ? ev.res : ret;
 }

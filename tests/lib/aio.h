@@ -23,7 +23,10 @@ void aio_prep_read(struct iocb *cb, int fd, void *buf, size_t len, off_t off);
 void aio_prep_writev(struct iocb *cb, int fd, const struct iovec *iov, int nr, off_t off);
 void aio_prep_readv(struct iocb *cb, int fd, const struct iovec *iov, int nr, off_t off);
 
-/* Submit one request, wait for it, give its result back. */
+/*
+ * Submit one request, wait for it, give its result back. The last reference to the file
+ * may be dropped a moment after that.
+ */
 ssize_t aio_do(struct iocb *cb);
 
 #endif

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
@@ -17,6 +18,13 @@ long free_blocks(void)
 	struct statfs st;
 
 	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
+}
+
+blkcnt_t blocks_of(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? -errno : st.st_blocks;
 }
 
 long blocks_needed(unsigned int bs, off_t size)
@@ -56,7 +64,7 @@ int fill_up(struct vol *v, long left)
 	return err;
 }
 
-/* Does each piece lie in one piece, and none behind the one before it? */
+/* Does each piece lie in one piece, and none right after the one before it? */
 static int check_pieces(struct vol *v, int fd, size_t piece, int nr)
 {
 	int blocks = piece / v->bs, last = 0, block, i;

@@ -9,6 +9,8 @@
 
 /* Of the mounted volume; -errno. */
 long free_blocks(void);
+/* Of an open file, in sectors; -errno. */
+blkcnt_t blocks_of(int fd);
 /* Blocks of a file without holes of this size, those of pointers included. */
 long blocks_needed(unsigned int bs, off_t size);
 /* Leave room for @left blocks only, in a file "fill". 0 or -errno. */

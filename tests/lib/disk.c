@@ -145,7 +145,7 @@ static int remove_module(const char *name)
 	int i;
 
 	snprintf(path, sizeof(path), "/sys/module/%s", name);
-	/* whoever has just looked at the disk lets go of it in a moment */
+	/* a reader of the disk, as of its partitions, closes it in a moment */
 	for (i = 0; i < 500; i++) {
 		if (access(path, F_OK) || !run(1, argv))
 			return 0;
@@ -257,6 +257,30 @@ int disk_delay(const struct disk *d, unsigned int ns)
 {
 	/* 0 in the one is no delay at all; 0 in the other leaves the first one as it is */
 	return ns ? put_number(SCSI, "ndelay", ns) : put_number(SCSI, "delay", 0);
+}
+
+static void queue_path(const struct disk *d, const char *what, char *path, size_t len)
+{
+	snprintf(path, len, "/sys/block/%s/queue/%s", d->name, what);
+}
+
+int disk_no_merges(const struct disk *d)
+{
+	char path[64];
+
+	queue_path(d, "nomerges", path, sizeof(path));
+	return put(path, "2");
+}
+
+int disk_serialize(const struct disk *d)
+{
+	char path[64];
+	int err;
+
+	queue_path(d, "scheduler", path, sizeof(path));
+	err = put(path, "none");
+	snprintf(path, sizeof(path), "/sys/block/%s/device", d->name);
+	return err ? err : put_number(path, "queue_depth", 1);
 }
 
 int disk_delete(const struct disk *d)

@@ -25,7 +25,7 @@ struct disk {
  * what a killed test has left. 0, or -errno; -ENOENT where there is no such driver.
  */
 int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned int mib);
-/* Nobody may use it any more. 0 or -errno. */
+/* It must not be in use. 0 or -errno. */
 int disk_down(struct disk *d);
 
 /* A volume on this disk, without device-mapper: made and mounted. 0, -errno or an exit status. */
@@ -39,6 +39,10 @@ long disk_queue(const struct disk *d, const char *limit);
  * commands in flight, with -EBUSY.
  */
 int disk_delay(const struct disk *d, unsigned int ns);
+/* Each bio is a request of its own. */
+int disk_no_merges(const struct disk *d);
+/* SCSI_DEBUG: it is given one command at a time, in the order in which they come. */
+int disk_serialize(const struct disk *d);
 /* SCSI_DEBUG: take it out of the machine. Returns when the kernel has forgotten it. */
 int disk_delete(const struct disk *d);
 /* SCSI_DEBUG: find it again, with all that was written to it. It may have another name. */

@@ -33,22 +33,37 @@ static void dm_prep(struct dm_ioctl *io, size_t size, const char *name)
 	snprintf(io->name, sizeof(io->name), "%s", name);
 }
 
-int dm_create(const char *name, char *node, int nodelen)
+static int node_of(const struct dm_ioctl *io, char *node, int nodelen)
 {
-	struct dm_ioctl io;
-	dev_t dev;
-	int err;
+	dev_t dev = makedev(major(io->dev), minor(io->dev));
 
-	dm_prep(&io, sizeof(io), name);
-	err = dm_call(DM_DEV_CREATE, &io);
-	if (err)
-		return err;
-	dev = makedev(major(io.dev), minor(io.dev));
 	snprintf(node, nodelen, "/dev/dm-%u", minor(dev));
 	/* devtmpfs has made the node already, where there is one. */
 	if (access(node, F_OK) && mknod(node, S_IFBLK | 0600, dev))
 		return -errno;
 	return 0;
+}
+
+int dm_create(const char *name, char *node, int nodelen)
+{
+	struct dm_ioctl io;
+	int err;
+
+	dm_prep(&io, sizeof(io), name);
+	err = dm_call(DM_DEV_CREATE, &io);
+	return err ? err : node_of(&io, node, nodelen);
+}
+
+int dm_find(const char *name, char *node, int nodelen)
+{
+	struct dm_ioctl io;
+	int err;
+
+	dm_prep(&io, sizeof(io), name);
+	err = dm_call(DM_DEV_STATUS, &io);
+	if (!err)
+		err = node_of(&io, node, nodelen);
+	return err ? err : io.open_count;
 }
 
 int dm_load(const char *name, const struct dm_seg *segs, int nr)

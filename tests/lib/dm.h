@@ -14,6 +14,8 @@ struct dm_seg {
 
 /* All return 0 or -errno. */
 int dm_create(const char *name, char *node, int nodelen);
+/* The node of one that there is already, and how often it is open: -errno if there is none. */
+int dm_find(const char *name, char *node, int nodelen);
 int dm_load(const char *name, const struct dm_seg *segs, int nr);
 int dm_resume(const char *name);
 /*

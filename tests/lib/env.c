@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,23 +81,23 @@ static void print_commented(int fd)
 int run(int quiet, const char *const argv[])
 {
 	int out = memfd_create("out", MFD_CLOEXEC);
-	int status;
+	posix_spawn_file_actions_t actions;
+	int status, err;
 	pid_t pid;
 
 	if (out < 0)
 		return -errno;
 	fflush(stdout);
-	pid = fork();
-	if (pid < 0) {
+	/* not fork(): a test with much memory has many page tables to copy */
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, out, 1);
+	posix_spawn_file_actions_adddup2(&actions, out, 2);
+	err = posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (err) {
+		printf("# %s: %s\n", argv[0], strerror(err));
 		close(out);
-		return -errno;
-	}
-	if (!pid) {
-		dup2(out, 1);
-		dup2(out, 2);
-		execvp(argv[0], (char *const *)argv);
-		perror(argv[0]);
-		_exit(127);
+		return 127;
 	}
 	if (waitpid(pid, &status, 0) < 0) {
 		close(out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a test is told by its environment, and running the tools it needs. */
+/* The settings of a test, and running the tools it needs. */
 #ifndef RFS_ENV_H
 #define RFS_ENV_H
 

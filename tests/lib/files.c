@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -46,6 +47,7 @@ int vol_prefill(const char *name, off_t pos, size_t len, uint64_t gen)
 	if (!err && fsync(fd))
 		err = -errno;
 	close(fd);
+	munmap(buf, len);
 	return vol_report(name, err);
 }
 

@@ -50,5 +50,11 @@ FIXTURE_TEARDOWN(name) \
 #define VOL_1K	VOL_CONF(1024, 128)
 #define VOL_2K	VOL_CONF(2048, 256)
 #define VOL_4K	VOL_CONF(4096, 256)
+/* The same of 16 MiB, for cases that do not need the room: less to poison, search and check. */
+#define SMALL_CONF(block, inode) \
+	((struct vol_conf){ .bs = (block), .isize = (inode), .mib = 16 })
+#define SMALL_1K	SMALL_CONF(1024, 128)
+#define SMALL_2K	SMALL_CONF(2048, 256)
+#define SMALL_4K	SMALL_CONF(4096, 256)
 
 #endif

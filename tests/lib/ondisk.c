@@ -12,6 +12,13 @@
 
 #define CHUNK	(1UL << 20)
 
+static int open_disk(int flags)
+{
+	int fd = open(env_dev(), flags | O_DIRECT | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 static int map_add(struct vol_map *map, uint64_t sector)
 {
 	struct vol_extent *last = &map->e[map->nr - 1];
@@ -29,16 +36,19 @@ static int map_add(struct vol_map *map, uint64_t sector)
 int vol_find(struct vol *v, uint64_t pos, size_t len, uint64_t gen,
 	     struct vol_map *map)
 {
-	char *buf = buf_alloc(CHUNK);
+	/* kept: to have so much memory anew each time takes longer than to search it */
+	static __thread char *buf;
 	uint64_t found = 0;
 	uint64_t off;
 	int err = 0;
 	int fd;
 
+	if (!buf)
+		buf = buf_alloc(CHUNK);
 	memset(map, 0, sizeof(*map));
-	fd = open(env_dev(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+	fd = open_disk(O_RDONLY);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	for (off = 0; off < v->sectors * 512 && !err; off += CHUNK) {
 		size_t i;
 
@@ -69,9 +79,9 @@ int vol_read_sector(struct vol *v, uint64_t sector, void *buf)
 	int err = 0;
 	int fd;
 
-	fd = open(env_dev(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+	fd = open_disk(O_RDONLY);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (pread(fd, page, 512, sector * 512) != 512)
 		err = -EIO;
 	memcpy(buf, page, 512);
@@ -87,17 +97,6 @@ FILE *vol_cat(struct vol *v, const char *name)
 	snprintf(cmd, sizeof(cmd), "debugfs -D -R 'cat %s' %s 2>/dev/null", name,
 		 env_dev());
 	return popen(cmd, "r");
-}
-
-const char *vol_differs(struct vol *v, const char *name, const char *want, size_t size, char *buf)
-{
-	FILE *out = vol_cat(v, name);
-	size_t n;
-
-	if (!out)
-		return "no debugfs";
-	n = fread(buf, 1, size + 1, out);
-	return pclose(out) || n != size ? "not of this size" : same_diff(buf, want, size, 0);
 }
 
 /* The 16th number. */

@@ -33,10 +33,6 @@ int vol_read_sector(struct vol *v, uint64_t sector, void *buf);
 
 /* The file as debugfs(8) finds it; for pclose(3). */
 FILE *vol_cat(struct vol *v, const char *name);
-/* NULL if that is @want, of @size bytes, else what is wrong. @buf has room for a byte more. */
-const char *vol_differs(struct vol *v, const char *name, const char *want, size_t size,
-			char *buf);
-
 /* How often the disk has been flushed; -errno. */
 long disk_flushes(void);
 

@@ -29,7 +29,7 @@ const char *zero_diff(const void *buf, size_t len, uint64_t pos);
 /* Does this sector carry the stamp of (pos, gen)? */
 bool pattern_stamped(const void *sector, uint64_t pos, uint64_t gen);
 
-/* What the device is filled with before mkfs: nobody's data. */
+/* What the device is filled with before mkfs: stale data. */
 void poison_fill(void *buf, size_t len);
 bool has_poison(const void *buf, size_t len);
 

@@ -12,7 +12,7 @@
 #include "task.h"
 #include "vol.h"
 
-#define ARRAY_SIZE(a)	(int)(sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a)	((int)(sizeof(a) / sizeof((a)[0])))
 
 int punch(int fd, off_t off, off_t len)
 {

@@ -39,7 +39,7 @@ long sparse_blocks(const struct sparse *m);
 
 /* NULL, or what is wrong, as seen by a read, a direct read or a mapping (0, 1, 2). */
 const char *sparse_diff(const struct sparse *m, int fd, int dfd, int how);
-/* Who looks first sees another thing than who comes after: each has its turn. */
+/* All three, in an order that depends on @turn: the first one fills the page cache. */
 const char *sparse_diff_all(const struct sparse *m, int fd, int dfd, int turn);
 
 #define EXPECT_SPARSE(m, fd, dfd, turn) EXPECT_NULL_DIFF(sparse_diff_all(m, fd, dfd, turn))

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dm.h"
 #include "env.h"
@@ -85,17 +87,47 @@ static int set_table(struct vol *v, const struct vol_map *map, const char *via)
 	return set_table_after(v, map, via, NULL, 0);
 }
 
-int route_create(struct vol *v)
+/* Is it open no more? */
+static int unused(const char *name)
+{
+	char node[32];
+	int opens = dm_find(name, node, sizeof(node));
+
+	return opens > 0 ? -EBUSY : opens;
+}
+
+/*
+ * Both devices stay from one case to the next, as to remove one takes several RCU grace
+ * periods; the program removes them at its end. What the cache of a device has goes with
+ * the last close.
+ */
+static int straight(struct vol *v, const char *name, char *node, int nodelen)
 {
 	struct dm_seg seg = linear(0, v->sectors, env_dev());
 	int err;
 
-	err = dm_create(TOP, v->dev, sizeof(v->dev));
+	err = dm_find(name, node, nodelen);
+	if (err < 0)
+		err = dm_create(name, node, nodelen);
+	else
+		err = vol_retry_busy(unused, name);
 	if (!err)
-		err = dm_load(TOP, &seg, 1);
+		err = dm_load(name, &seg, 1);
 	if (!err)
-		err = dm_resume(TOP);
-	return vol_report("device-mapper", err);
+		err = dm_hold(name);
+	if (!err)
+		err = dm_resume(name);
+	return vol_report(name, err);
+}
+
+int route_create(struct vol *v)
+{
+	return straight(v, TOP, v->dev, sizeof(v->dev));
+}
+
+int route_unused(void)
+{
+	return vol_retry_busy(unused, TOP);
 }
 
 void route_release(void)
@@ -104,12 +136,22 @@ void route_release(void)
 	dm_resume(TOP);
 }
 
-int route_remove(void)
-{
-	int err = vol_retry_busy(dm_remove, TOP);
+static pid_t program;
 
+/* A case is a process of its own, which must not do this. */
+static void remove_devices(void)
+{
+	if (getpid() != program)
+		return;
+	route_release();
+	vol_retry_busy(dm_remove, TOP);
 	vol_retry_busy(dm_remove, HOLD);
-	return err;
+}
+
+__attribute__((constructor)) static void remove_at_exit(void)
+{
+	program = getpid();
+	atexit(remove_devices);
 }
 
 int vol_hold(struct vol *v)
@@ -127,18 +169,10 @@ int vol_release(struct vol *v)
 	return vol_report("release", dm_resume(TOP));
 }
 
-/* Make rfs-hold, a second way to the same device. */
+/* A second way to the same device. */
 static int hold_device(struct vol *v, char *node, int nodelen)
 {
-	struct dm_seg seg = linear(0, v->sectors, env_dev());
-	int err;
-
-	err = dm_create(HOLD, node, nodelen);
-	if (!err)
-		err = dm_load(HOLD, &seg, 1);
-	if (!err)
-		err = dm_resume(HOLD);
-	return vol_report("device-mapper", err);
+	return straight(v, HOLD, node, nodelen);
 }
 
 int vol_route_after(struct vol *v, const struct vol_map *map, const struct dm_seg *first,

@@ -20,7 +20,8 @@ struct vol;
 /* For vol_up() and vol_down(). */
 int route_create(struct vol *v);
 void route_release(void);
-int route_remove(void);
+/* Has everybody closed the device of the volume? Not 0 if they do not. */
+int route_unused(void);
 
 /* Everything. */
 int vol_hold(struct vol *v);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <linux/fs.h>
+#include <linux/membarrier.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -9,11 +10,13 @@
 #include <unistd.h>
 
 #include "aio.h"
+#include "env.h"
 #include "task.h"
 
 #define SAMPLE_MS	10
 #define SAMPLES		8	/* this many equal samples: it is not moving */
 #define SETTLE_MS	60000
+#define QUIET		2	/* this many in a machine with nothing to do, a grace period apart */
 
 static void *task_main(void *arg)
 {
@@ -110,22 +113,63 @@ static bool wait_done(struct task *t, long ms)
 	return done;
 }
 
+/* Is no task runnable but this one, and no request with the disk? (What is held is above it.) */
+static bool nothing_to_do(void)
+{
+	unsigned int running = 0, reads = 1, writes = 1;
+	char path[64];
+	FILE *f;
+
+	f = fopen("/proc/loadavg", "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%*s %*s %*s %u/", &running) != 1)
+		running = 0;
+	fclose(f);
+	if (running != 1)
+		return false;
+	snprintf(path, sizeof(path), "/sys/block/%s/inflight", strrchr(env_dev(), '/') + 1);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%u %u", &reads, &writes) != 2)
+		reads = 1;
+	fclose(f);
+	return !reads && !writes;
+}
+
+/* Who waits for RCU, as a freeze does, is about to go on. */
+static bool grace_period(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN) > 1 &&
+	       !syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+}
+
+/*
+ * A task is blocked for good when it sleeps on although the disk is idle, nothing else
+ * runs, and an RCU grace period has passed: what could wake it then is what the test
+ * holds, or a timer. In a machine that is never idle it has to sleep for longer.
+ */
 enum task_state task_settle(struct task *t)
 {
+	int same = 0, quiet = 0, ms;
 	long last = -1;
-	int same = 0;
-	int ms;
 
 	for (ms = 0; ms < SETTLE_MS; ms += SAMPLE_MS) {
 		long now;
 
-		if (wait_done(t, SAMPLE_MS))
+		if (wait_done(t, quiet ? 1 : SAMPLE_MS))
 			return TASK_DONE;
 		now = sleeping(t->tid);
 		same = now >= 0 && now == last ? same + 1 : 0;
+		if (!same)
+			quiet = 0;
 		last = now;
-		if (same == SAMPLES)
+		quiet = now >= 0 && nothing_to_do() ? quiet + 1 : 0;
+		if (same == SAMPLES || quiet == QUIET)
 			return TASK_BLOCKED;
+		if (quiet && !grace_period())
+			quiet = 0;
 	}
 	return TASK_UNSETTLED;
 }

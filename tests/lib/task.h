@@ -25,7 +25,7 @@ enum task_state { TASK_DONE, TASK_BLOCKED, TASK_UNSETTLED };
 
 int task_start(struct task *t, long (*fn)(void *arg), void *arg);
 bool task_done(struct task *t);
-/* Wait until the call has returned, or sleeps and is not being woken. */
+/* Wait until the call has returned, or sleeps and nothing is left that would wake it. */
 enum task_state task_settle(struct task *t);
 /* Does it come to that? If not, it is printed where in the kernel it sleeps. */
 bool task_settles(struct task *t, enum task_state want);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -24,7 +26,7 @@ int vol_report(const char *what, int err)
 	return err;
 }
 
-/* What still uses the device lets go of it soon, not at once: try for a while. */
+/* The last reference may be dropped a moment later: try for a while. */
 int vol_retry_busy(int (*fn)(const char *arg), const char *arg)
 {
 	struct timespec ms20 = { .tv_nsec = 20000000 };
@@ -50,31 +52,93 @@ static void clear_leftovers(void)
 	route_release();
 	if (!vol_retry_busy(umount_dir, env_dir()))
 		printf("# cleared: a filesystem left mounted\n");
-	if (!route_remove())
-		printf("# cleared: a device left over\n");
 }
 
-static int poison_device(const char *dev, uint64_t bytes)
+/* The disk as mkfs(8) leaves it, over poison; all processes of a program share it. */
+#define IMAGE_MIB	64
+
+static struct image {
+	bool there;
+	struct vol_conf conf;
+	char features[64];
+	char *bytes;
+} *image;
+
+__attribute__((constructor)) static void image_alloc(void)
 {
-	char *buf = buf_alloc(CHUNK);
+	const size_t page = 4096;
+	char *mem = mmap(NULL, page + IMAGE_MIB * CHUNK, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (mem == MAP_FAILED)
+		return;
+	image = (struct image *)mem;
+	image->bytes = mem + page;
+}
+
+static bool image_fits(const struct vol_conf *conf)
+{
+	return image && !conf->no_poison && conf->mib <= IMAGE_MIB &&
+	       strlen(conf->features ? conf->features : "") < sizeof(image->features);
+}
+
+static bool image_is_of(const struct vol_conf *conf)
+{
+	return image_fits(conf) && image->there && image->conf.bs == conf->bs &&
+	       image->conf.isize == conf->isize && image->conf.mib == conf->mib &&
+	       !strcmp(image->features, conf->features ? conf->features : "");
+}
+
+static void image_label(const struct vol_conf *conf)
+{
+	image->conf = *conf;
+	snprintf(image->features, sizeof(image->features), "%s",
+		 conf->features ? conf->features : "");
+	image->there = true;
+}
+
+/* Read or write all of the disk, to or from the image, or write poison if there is none. */
+static int transfer(int flags, unsigned int mib, char *bytes)
+{
+	char *poison = NULL;
 	uint64_t off;
-	int err = 0;
+	ssize_t n;
 	int fd;
 
-	fd = open(dev, O_WRONLY | O_DIRECT | O_CLOEXEC);
+	fd = open(env_dev(), flags | O_DIRECT | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	poison_fill(buf, CHUNK);
-	for (off = 0; off < bytes && !err; off += CHUNK) {
-		ssize_t n = pwrite(fd, buf, CHUNK, off);
+	if (!bytes) {
+		poison = buf_alloc(CHUNK);
+		poison_fill(poison, CHUNK);
+	}
+	for (off = 0, n = CHUNK; off < mib * CHUNK && n == CHUNK; off += CHUNK) {
+		char *buf = bytes ? bytes + off : poison;
 
-		if (n < 0)
-			err = -errno;
-		else if (n != CHUNK)
-			err = -EIO;
+		n = flags == O_RDONLY ? pread(fd, buf, CHUNK, off) : pwrite(fd, buf, CHUNK, off);
 	}
 	close(fd);
-	return err;
+	return n == CHUNK ? 0 : n < 0 ? -errno : -EIO;
+}
+
+/* Poison, and a new filesystem: by mkfs(8), or as that was the last time. */
+static int make(struct vol *v, const struct vol_conf *conf)
+{
+	int err;
+
+	if (image_is_of(conf))
+		return vol_report("image", transfer(O_WRONLY, conf->mib, image->bytes));
+	err = conf->no_poison ? 0 : transfer(O_WRONLY, conf->mib, NULL);
+	if (err)
+		return vol_report("poison", err);
+	err = vol_mkfs(v, conf);
+	if (err || !image_fits(conf))
+		return err;
+	image->there = false;
+	err = transfer(O_RDONLY, conf->mib, image->bytes);
+	if (!err)
+		image_label(conf);
+	return vol_report("image", err);
 }
 
 int vol_mkfs(struct vol *v, const struct vol_conf *conf)
@@ -182,38 +246,39 @@ int vol_fsck(struct vol *v)
 	return run(0, argv);
 }
 
-int vol_up(struct vol *v, const struct vol_conf *conf)
+static int device_mib(void)
 {
-	unsigned int mib = conf->mib ? conf->mib : 64;
+	int fd = open(env_dev(), O_RDONLY | O_CLOEXEC), err;
 	uint64_t bytes;
-	int err;
-	int fd;
 
-	memset(v, 0, sizeof(*v));
-	v->bs = conf->bs;
-	v->isize = conf->isize;
-	v->sectors = (uint64_t)mib << 11;
-	clear_leftovers();
-
-	fd = open(env_dev(), O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return vol_report(env_dev(), -errno);
+		return -errno;
 	err = ioctl(fd, BLKGETSIZE64, &bytes) ? -errno : 0;
 	close(fd);
-	if (err)
-		return vol_report(env_dev(), err);
-	if (bytes < (uint64_t)mib << 20)
-		return vol_report("TEST_DEV is too small", -ENOSPC);
+	return err ? err : bytes >> 20 > INT_MAX ? INT_MAX : bytes >> 20;
+}
 
-	if (!conf->no_poison) {
-		err = poison_device(env_dev(), (uint64_t)mib << 20);
-		if (err)
-			return vol_report("poison", err);
-	}
+int vol_up(struct vol *v, const struct vol_conf *given)
+{
+	struct vol_conf conf = *given;
+	int mib, err;
+
+	if (!conf.mib)
+		conf.mib = 64;
+	memset(v, 0, sizeof(*v));
+	v->bs = conf.bs;
+	v->isize = conf.isize;
+	v->sectors = (uint64_t)conf.mib << 11;
+	clear_leftovers();
+
+	mib = device_mib();
+	if (mib < 0)
+		return vol_report(env_dev(), mib);
+	if (mib < (int)conf.mib)
+		return vol_report("TEST_DEV is too small", -ENOSPC);
 	err = route_create(v);
-	if (err)
-		return err;
-	err = vol_mkfs(v, conf);
+	if (!err)
+		err = make(v, &conf);
 	if (err)
 		return err;
 	return vol_report("mount", vol_mount(v, env_fstype(), 0, NULL));
@@ -238,32 +303,6 @@ int vol_down(struct vol *v)
 	if (!err)
 		err = vol_fsck(v);
 	if (!err)
-		err = vol_report("removal of the device", route_remove());
+		err = vol_report("the device is in use", route_unused());
 	return err;
-}
-
-int vol_poison_free(struct vol *v)
-{
-	const char *path = vol_path("poison");
-	char *buf = buf_alloc(CHUNK);
-	ssize_t n;
-	int err = 0;
-	int fd;
-
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return vol_report(path, -errno);
-	poison_fill(buf, CHUNK);
-	do {
-		n = write(fd, buf, CHUNK);
-	} while (n > 0);
-	if (n < 0 && errno != ENOSPC)
-		err = -errno;
-	if (!err && fsync(fd))
-		err = -errno;
-	close(fd);
-	if (unlink(path) && !err)
-		err = -errno;
-	sync();
-	return vol_report("poisoning the free space", err);
 }

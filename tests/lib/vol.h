@@ -46,9 +46,6 @@ int vol_read_only_soon(void);	/* as vol_umount_soon() */
 int vol_read_write(void);
 int vol_fsck(struct vol *v);
 
-/* Overwrite all free blocks with poison. */
-int vol_poison_free(struct vol *v);
-
 /* For the files of lib/: say what has failed, if @err is not 0, and pass it on. */
 int vol_report(const char *what, int err);
 /* For the same: call @fn until it is not -EBUSY any more, for ten seconds at most. */

@@ -12,7 +12,6 @@
 enum { OP_READV_FIXED = 60, OP_WRITEV_FIXED };
 
 static struct uring ring;
-static aio_context_t kept;
 
 int way_setup(void *mem, size_t len)
 {
@@ -25,24 +24,6 @@ int way_setup(void *mem, size_t len)
 	if (!err)
 		err = uring_register(&ring, &iov, 1);
 	return err ? err : WAYS;
-}
-
-int way_keep_context(void)
-{
-	return aio_setup(1, &kept);
-}
-
-static ssize_t by_aio(struct iocb *cb)
-{
-	struct io_event ev;
-	ssize_t ret;
-
-	if (!kept)
-		return aio_do(cb);
-	ret = aio_submit_one(kept, cb);
-	if (!ret)
-		ret = aio_events(kept, 1, 1, &ev, -1);
-	return ret == 1 ? ev.res : ret;
 }
 
 static ssize_t by_uring(const struct io_uring_sqe *sqe)
@@ -80,7 +61,7 @@ ssize_t way_rw(enum way way, bool write, int fd, const struct iovec *iov, int nr
 		else
 			aio_prep_readv(&cb, fd, iov, nr, off);
 		cb.aio_rw_flags = rwf;
-		return by_aio(&cb);
+		return aio_do(&cb);
 	case FIXED:
 		sqe.opcode = write ? OP_WRITEV_FIXED : OP_READV_FIXED;
 		if (nr == 1) {

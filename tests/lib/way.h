@@ -16,13 +16,6 @@ enum way { SYNC, ASYNC, URING, FIXED, WAYS };
  */
 int way_setup(void *mem, size_t len);
 
-/*
- * Make all requests of ASYNC in one context from now on: to destroy one takes an
- * RCU grace period. But that also waits for the request to let go of its file,
- * which may be a moment after its event. 0 or -errno.
- */
-int way_keep_context(void);
-
 /* One request; what it returns, or -errno. @rwf are RWF_ flags. */
 ssize_t way_rw(enum way way, bool write, int fd, const struct iovec *iov, int nr,
 	       off_t off, int rwf);

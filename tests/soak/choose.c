@@ -87,7 +87,7 @@ static uint64_t choose_len(struct rng *r, const struct file *f)
 	return SECTOR * (1 + rng_below(r, 16));
 }
 
-/* Around the end of the file, where much is going on, or anywhere. */
+/* Around EOF, where much is going on, or anywhere. */
 static uint64_t choose_place(struct worker *w, struct file *f, bool write)
 {
 	uint64_t size = size_of(f);
@@ -197,7 +197,7 @@ static void choose_transfer(struct worker *w, struct req *r)
 	choose_segments(w, r);
 	remember(w, r);
 	if (op->kind == OP_APPEND) {
-		/* It waits until nobody writes: not for ourselves. */
+		/* It waits until there is no other writer. */
 		worker_reap(w, true);
 		if (r->how.way != SYNC && !w->has_uring)
 			r->how.way = ASYNC;

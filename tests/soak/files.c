@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ext2.h"
 #include "soak.h"
 
 /*
@@ -86,7 +87,7 @@ int files_remount(struct soak *s)
 	files_close(s);
 	err = vol_remount(s->v);
 	if (!err)
-		err = vol_poison_free(s->v);
+		err = ext2_poison_free(s->v);
 	return err ? err : files_open(s);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The last operations, in a ring, for whoever has to find out what went wrong. */
+/* The last operations, in a ring, to find out what went wrong. */
 #ifndef SOAK_LOG_H
 #define SOAK_LOG_H
 

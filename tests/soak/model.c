@@ -9,11 +9,11 @@
 enum ver_kind {
 	V_DATA,		/* a generation */
 	V_ANY,		/* some generation up to this one: several that became one */
-	V_GAP,		/* zeros, where ABSENT was and the end of the file went past */
+	V_GAP,		/* zeros, where ABSENT was and EOF went past */
 	V_CUT,		/* zeros, in a part of the sector: the file ended in it */
 	V_HOLE,		/* zeros, by a punch */
 	V_STALE,	/* what the device had: the writeback of a new block may have failed */
-	V_ABSENT,	/* behind the end of the file */
+	V_ABSENT,	/* beyond EOF */
 };
 
 #define MANY	40U	/* versions of a sector that are told apart */
@@ -393,7 +393,7 @@ static void supersede(struct sector *s, const struct op *op, bool only_absent)
 	/*
 	 * A gap is zeroed where there is nothing: whatever the order was in
 	 * which it was made and the data written, the data stays, unless
-	 * somebody may have cut the file off in between.
+	 * the file may have been truncated in between.
 	 */
 	if (op->kind == OP_TRUNCATE || only_absent || cut_meanwhile(s, op))
 		return;
@@ -451,7 +451,7 @@ static void end_punch(struct file *f, struct op *op, bool done)
 	}
 }
 
-/* Has somebody written to the page cache where this direct write went? */
+/* Was the page cache written to where this direct write went? */
 static bool collided(const struct file *f, const struct op *op, uint64_t sector)
 {
 	const struct page_state *p = &f->pages[sector * SECTOR >> model_page_shift];
@@ -459,7 +459,7 @@ static bool collided(const struct file *f, const struct op *op, uint64_t sector)
 	return !op->cached && (p->writers || p->last > op->issue);
 }
 
-/* Was the sector behind the end of the file at some time of the operation? */
+/* Was the sector beyond EOF at some time of the operation? */
 static bool was_absent(const struct sector *s, const struct op *op)
 {
 	uint32_t i;
@@ -470,7 +470,7 @@ static bool was_absent(const struct sector *s, const struct op *op)
 	return false;
 }
 
-/* A direct write went behind the end, where a page that had zeros there was written to. */
+/* A direct write went past EOF, where a page that had zeros there was written to. */
 static bool zeros_may_win(const struct file *f, const struct op *op, uint64_t sector)
 {
 	return collided(f, op, sector) && was_absent(&f->s[sector], op);
@@ -501,7 +501,7 @@ static void end_write(struct file *f, struct op *op, ssize_t res)
 		f->lo = max64(f->lo, min64(op->off + n, op->trunc_min));
 }
 
-/* Nobody writes: the size can be known, and with it what is there. */
+/* No writer is at work: the size can be known, and with it what is there. */
 static const char *settle(struct file *f)
 {
 	static __thread char msg[128];
@@ -522,14 +522,14 @@ static const char *settle(struct file *f)
 	f->clock++;
 	for (i = f->lo / SECTOR; i < sectors_up(f->hi); i++) {
 		struct sector *s = &f->s[i];
-		bool behind = i * SECTOR >= size;
+		bool beyond = i * SECTOR >= size;
 
-		if (!behind && (i + 1) * SECTOR > size)
+		if (!beyond && (i + 1) * SECTOR > size)
 			continue;
 		for (k = 0; k < s->nr; k++)
-			if (live(&s->v[k]) && behind != (s->v[k].kind == V_ABSENT))
+			if (live(&s->v[k]) && beyond != (s->v[k].kind == V_ABSENT))
 				s->v[k].dead = f->clock;
-		if (behind && !has_absent(s)) {
+		if (beyond && !has_absent(s)) {
 			struct op op = { .issue = f->clock, .complete = f->clock };
 
 			push(f, i, &op, V_ABSENT, false);

@@ -8,7 +8,7 @@
  * version that lived at some time between its begin and its end, and when there
  * are several of them any mix of their bytes: nothing makes sectors atomic.
  *
- * A sector behind the end of the file has the version ABSENT, which nobody may
+ * A sector beyond EOF has the version ABSENT, which nobody may
  * see: a reader that is told of a size must find the data that the size stands
  * for. Whoever moves the end of the file over a gap adds zeros to what may be in
  * the gap, but only where ABSENT lives. A punch writes zeros to the sectors that
@@ -31,7 +31,7 @@
  *   (write(2) or a mapping): that page holds an old copy of the sector and is
  *   dirty, so that it can go to the device after the direct write did. Linux
  *   promises nothing here, and says "Page cache invalidation failure on direct
- *   I/O" at best. Behind the end of the file the old copy has zeros. On retryfs a page has 4 KiB; filesystems with large folios
+ *   I/O" at best. Beyond EOF the old copy has zeros. On retryfs a page has 4 KiB; filesystems with large folios
  *   have a larger grain (model_page_shift);
  * - while bios fail: what goes through the page cache, as nobody hears in time
  *   when its writeback has failed. When that was to a new block, nothing can be
@@ -99,7 +99,7 @@ struct file {
 	struct op *ops[MODEL_OPS];
 	int nr_ops;
 	int writers;
-	bool append;		/* somebody appends, or waits for it */
+	bool append;		/* an append is under way, or waits for it */
 	bool failing;		/* bios of this file are being failed */
 	uint32_t features;	/* of this round, see ops.c */
 };
@@ -142,7 +142,7 @@ int model_init(struct file *f, int id, off_t base, uint64_t max, unsigned int bs
 
 /*
  * Begin an operation; the caller has set file, kind, cached, off and len. False
- * when it must not be made now (a load or store that would be behind the end, a
+ * when it must not be made now (a load or store that would be beyond EOF, a
  * write while somebody appends). For OP_APPEND waits until it can be made, and
  * sets off.
  */

@@ -166,7 +166,7 @@ void worker_issue(struct worker *w, struct req *r)
 	fd = op->cached ? op->f->fd_cached : op->f->fd_direct;
 	off = op->f->base + op->off;
 	rwf = r->how.rwf | (op->kind == OP_APPEND ? RWF_APPEND : 0);
-	/* An append is told no position: it must not matter. */
+	/* An append is given no position: it must not matter. */
 	if (op->kind == OP_APPEND)
 		off = 0;
 	switch (r->how.way) {

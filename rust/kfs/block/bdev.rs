@@ -38,30 +38,30 @@ impl BlockDevice {
         self.0.get()
     }
 
-    /// Writes what is dirty in the buffer cache of the device, and waits for it. May sleep.
+    /// Writes the dirty buffers of the device's cache back, and waits for writeback. May sleep.
     ///
-    /// An error, of this or of earlier writes, is returned to one of those who ask.
+    /// An error, of this writeback or of an earlier one, is returned once, to the first caller.
     pub fn sync(&self) -> Result {
         // SAFETY: By the type invariant the device is open.
         to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })
     }
 
-    /// Has the device write what it has in its cache to stable storage. May sleep.
+    /// Has the device flush its write cache to stable storage. May sleep.
     pub fn issue_flush(&self) -> Result {
         // SAFETY: By the type invariant the device is open.
         to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
     }
 
-    /// Begins to watch for buffers of the device's cache that cannot be written.
+    /// Begins to watch for failed writeback of buffers of the device's cache. Any context.
     pub fn watch_write_errors(&self) -> WriteErrors {
         let errors = WriteErrors(Atomic::new(0));
         self.has_new_write_error(&errors);
         errors
     }
 
-    /// Whether a buffer of the device's cache could not be written, whoever tried, since this was
-    /// asked before or since [`BlockDevice::watch_write_errors`]. When several ask at a time, more
-    /// than one may be told.
+    /// Whether writeback of a buffer of the device's cache has failed since the last call with
+    /// these `errors`, or since [`BlockDevice::watch_write_errors`]. Of several callers at a time,
+    /// more than one may get `true`. Any context.
     #[inline]
     pub fn has_new_write_error(&self, errors: &WriteErrors) -> bool {
         let mut since = errors.0.load(ordering::Relaxed);
@@ -72,7 +72,7 @@ impl BlockDevice {
         if unsafe { bindings::errseq_check(wb_err, since) } == 0 {
             return false;
         }
-        // SAFETY: As above; `since` is a variable of ours.
+        // SAFETY: As above; `since` is a local variable.
         let new = unsafe { bindings::errseq_check_and_advance(wb_err, &mut since) } != 0;
         errors.0.store(since, ordering::Relaxed);
         new

@@ -10,9 +10,9 @@
 //! A reference may outlive the mount, and even the device. When the device is closed, the kernel
 //! takes a buffer that is in use out of the cache, under the lock of the buffer: it is no longer
 //! *mapped*, and belongs to no device. The memory of buffer and block stays until the reference is
-//! given back. It can still be read, written and marked dirty, to no effect; writing it to the device
-//! fails with `EIO`. Only what reads a buffer from the device needs a mapped one, and does so with a
-//! mount at hand ([`crate::fs::super_block::SuperBlock::bread`]).
+//! given back. It can still be read, written and marked dirty, to no effect; writing it to the
+//! device fails with `EIO`. Only what reads a buffer from the device needs a mapped one, and does
+//! so with a mount at hand ([`crate::fs::super_block::SuperBlock::bread`]).
 //!
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
 
@@ -39,7 +39,8 @@ unsafe impl Sync for BufferHead {}
 impl BufferHead {
     /// # Safety
     ///
-    /// `bh` must be null or a mapped buffer of a block device with a reference that the caller owns.
+    /// `bh` must be null or a mapped buffer of a block device with a reference that the caller
+    /// owns.
     #[inline]
     pub(crate) unsafe fn from_owned(bh: *mut bindings::buffer_head) -> Option<Self> {
         // INVARIANT: By the requirement.
@@ -66,7 +67,7 @@ impl BufferHead {
         unsafe { (*self.as_ptr()).b_size }
     }
 
-    /// Whether what should be on the device is in memory.
+    /// Whether the content is valid (`BH_Uptodate`).
     #[inline]
     pub fn is_uptodate(&self) -> bool {
         // SAFETY: By the type invariant.
@@ -139,8 +140,8 @@ impl BufferHead {
         self.fill_locked()
     }
 
-    /// [`BufferHead::fill`], with the lock that keeps the flags as they are: whoever reads or
-    /// writes the buffer has it.
+    /// [`BufferHead::fill`], with the buffer locked: the flags do not change, as every read and
+    /// write of the buffer takes the lock.
     fn fill_locked(&self) -> Result {
         let bh = self.as_ptr();
         // SAFETY: By the type invariant; the lock is taken here and given back here, or at the end
@@ -178,11 +179,11 @@ impl BufferHead {
         unsafe { bindings::buffer_write_io_error(self.as_ptr()) != 0 }
     }
 
-    /// Whether what was written to the buffer may not be on the device: it is dirty, on its way
-    /// there, or could not be written.
+    /// Whether what was written to the buffer may not be on the device: it is dirty, under
+    /// writeback, or could not be written.
     pub fn is_unwritten(&self) -> bool {
         let bh = self.as_ptr();
-        // In this order: whoever writes the buffer locks it, then takes the dirty flag away, and
+        // In this order: a writer of the buffer locks it, then clears the dirty flag, and
         // sets that of an error before the lock is given back.
         // SAFETY: By the type invariant.
         if unsafe { bindings::buffer_dirty(bh) } != 0 {
@@ -246,7 +247,8 @@ impl BufferHead {
         Ok(())
     }
 
-    /// Gives the buffer up for good: its content is not written back. For blocks that were freed.
+    /// Drops the reference and clears the dirty flag: the content is not written back. For blocks
+    /// that were freed. Does not sleep.
     pub fn forget(self) {
         // SAFETY: By the type invariant; the reference is consumed.
         unsafe { bindings::bforget(self.as_ptr()) };

@@ -3,19 +3,18 @@
 //! `struct address_space_operations`.
 //!
 //! Buffered I/O is that of the kernel's buffer_head and mpage helpers, around one function of the
-//! filesystem: [`AddressSpaceOperations::get_block`]. Direct I/O is all the filesystem's.
+//! filesystem: [`AddressSpaceOperations::get_block`]. Direct I/O is left to the filesystem.
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
 //! [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h),
 //! [`include/linux/mpage.h`](srctree/include/linux/mpage.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::{loff, Inode};
-use crate::fs::inode_lock::{Exclusive, InodeLocked};
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::iov::IovIter;
-use crate::mm::page_cache::PageCache;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
@@ -29,7 +28,7 @@ pub struct Mapped {
     pub block: u64,
     /// How many blocks the run has, at least one.
     pub len: u32,
-    /// The blocks were allocated just now: the device holds something else in them.
+    /// The blocks were just allocated: on the device they hold stale data.
     pub new: bool,
 }
 
@@ -46,8 +45,8 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
         create: bool,
     ) -> Result<Option<Mapped>>;
 
-    /// A buffered write of bytes from before to `to` has failed or fell short: blocks that were
-    /// allocated behind the end of the file are to be given back.
+    /// A buffered write that would have ended at byte `to` has failed or was short: blocks that
+    /// were allocated beyond EOF are to be freed. May sleep.
     fn write_failed(inode: &InodeLocked<F, Exclusive>, to: u64);
 
     /// Reads or writes past the page cache. `lock` is there for a write.
@@ -59,20 +58,20 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
 }
 
 /// An address space operations table for inodes of `F`.
-pub struct AddressSpaceOps<F: FileSystem>(
+pub struct AddressSpaceOps<F: FileSystemData>(
     &'static bindings::address_space_operations,
     PhantomData<F>,
 );
 
-impl<F: FileSystem> Clone for AddressSpaceOps<F> {
+impl<F: FileSystemData> Clone for AddressSpaceOps<F> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F: FileSystem> Copy for AddressSpaceOps<F> {}
+impl<F: FileSystemData> Copy for AddressSpaceOps<F> {}
 
-impl<F: FileSystem> AddressSpaceOps<F> {
+impl<F: FileSystemData> AddressSpaceOps<F> {
     /// The table of the operations `T`.
     pub const fn new<T: AddressSpaceOperations<F>>() -> Self
     where
@@ -88,8 +87,8 @@ impl<F: FileSystem> AddressSpaceOps<F> {
 
 impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
     /// Zeroes the bytes of `range`, which are in one block of the file, in the page cache: the rest
-    /// of the block is read, and all of it will be written back. Of a hole nothing is allocated, and
-    /// only what the page cache has is zeroed. May sleep.
+    /// of the block is read, and the block is dirty then. In a hole nothing is allocated, and only
+    /// a page that is cached is zeroed. May sleep.
     ///
     /// `EINVAL` if they are not in one block.
     pub fn zero_part_of_block<T: AddressSpaceOperations<F>>(&self, range: Range<u64>) -> Result {
@@ -101,9 +100,9 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         if (range.end - 1) >> self.blkbits() != block {
             return Err(EINVAL);
         }
-        // With the lock held nobody frees the block; somebody may add it, in writing back its page.
+        // With the lock held the block is not freed; writeback of its page may allocate it.
         if T::get_block(self, block, 1, false)?.is_none() {
-            let folio = PageCache::of(self).lock_folio(bytes.start);
+            let folio = self.page_cache().lock_folio(bytes.start);
             if let (Some(folio), false) = (folio, cfg!(mutant = "kfs-hole-page-kept")) {
                 folio.zero(&bytes);
             }
@@ -114,10 +113,10 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         unsafe { self.write_zeroes::<T>(bytes.start, len) }
     }
 
-    /// Gives the file the block with byte `pos`, which is in a hole, by way of the page cache: what
-    /// that has of the block, or else zeroes, will be written to it. May sleep.
+    /// Allocates the block with byte `pos`, which is in a hole, by way of the page cache: the block
+    /// is dirty then, with what is cached of it, or else zeroes. May sleep.
     ///
-    /// `EINVAL` if a block begins at `pos`; `ENOSPC` if there is none.
+    /// `EINVAL` if a block begins at `pos`; `ENOSPC` if no block is free.
     pub fn fill_hole<T: AddressSpaceOperations<F>>(&self, pos: u64) -> Result {
         if pos & ((1u64 << self.blkbits()) - 1) == 0 {
             return Err(EINVAL);
@@ -134,9 +133,9 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
     /// They must be in one block.
     unsafe fn write_zeroes<T: AddressSpaceOperations<F>>(&self, pos: i64, len: usize) -> Result {
         let mut folio = ptr::null_mut();
-        // SAFETY: The inode is valid, and `get_block` is that of its own filesystem. The bytes are
-        // in one block, and so in one folio, which comes back locked, with a reference, and with
-        // the block uptodate but for them; both are given back here.
+        // SAFETY: By the invariants of `Inode` it is valid, and `get_block` is that of its own
+        // filesystem. The bytes are in one block, and so in one folio, which comes back locked,
+        // with a reference, and with the block uptodate but for them; both are given back here.
         unsafe {
             to_result(bindings::block_write_begin(
                 (*self.as_ptr()).i_mapping,

@@ -2,17 +2,17 @@
 
 //! `struct export_operations`: inodes by their handles.
 //!
-//! A handle is the number and the generation of an inode, and perhaps those of its parent directory.
-//! It is for name_to_handle_at(2) and open_by_handle_at(2), for NFS, and for fanotify(7), which names
-//! inodes by their handles. What comes back in one may have been made up, or be of an inode that is
-//! long gone.
+//! A handle is the number and the generation of an inode, and perhaps those of its parent
+//! directory. It is for name_to_handle_at(2) and open_by_handle_at(2), for NFS, and for
+//! fanotify(7), which names inodes by their handles. What comes back in one may have been made up,
+//! or be of an inode that is long gone.
 //!
 //! C header: [`include/linux/exportfs.h`](srctree/include/linux/exportfs.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{InodeLocked, Shared};
 use crate::fs::inode::Inode;
-use crate::fs::inode_lock::{InodeLocked, Shared};
 use crate::fs::super_block::{NewSuperBlock, SuperBlock};
 use core::ffi::c_int;
 use core::marker::PhantomData;
@@ -20,7 +20,7 @@ use kernel::prelude::*;
 use kernel::sync::aref::ARef;
 
 /// A filesystem whose inodes have handles. All methods may sleep; no lock of an inode is held.
-pub trait ExportOperations: FileSystem {
+pub trait ExportOperations: FileSystemData {
     /// Returns the inode with the number `ino`, if that is still the one of this generation.
     ///
     /// `ESTALE` if not: no such inode, a free one, a later one. Both values are to be distrusted.
@@ -51,7 +51,7 @@ impl<F: ExportOperations> Table<F> {
 }
 
 /// Passes the reference on to C.
-fn into_ptr<F: FileSystem>(inode: Result<ARef<Inode<F>>>) -> *mut bindings::inode {
+fn into_ptr<F: FileSystemData>(inode: Result<ARef<Inode<F>>>) -> *mut bindings::inode {
     match inode {
         Ok(inode) => ARef::into_raw(inode).as_ptr().cast(),
         Err(error) => error.to_ptr(),

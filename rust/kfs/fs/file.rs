@@ -5,9 +5,9 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
-use crate::fs::inode_lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::iov::IovIter;
 use core::marker::PhantomData;
@@ -22,9 +22,9 @@ use kernel::types::Opaque;
 ///
 /// The file is open, and its inode is an [`Inode`] of `F`.
 #[repr(transparent)]
-pub struct File<F: FileSystem>(Opaque<bindings::file>, PhantomData<F>);
+pub struct File<F: FileSystemData>(Opaque<bindings::file>, PhantomData<F>);
 
-impl<F: FileSystem> File<F> {
+impl<F: FileSystemData> File<F> {
     /// # Safety
     ///
     /// `file` must satisfy the type invariants for `'a`.
@@ -77,8 +77,8 @@ impl<F: FileSystem> File<F> {
 
 /// The operations on an open regular file. They may sleep, and no inode lock is held.
 pub trait FileOperations<F: KiocbOwner> {
-    /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If not,
-    /// the VFS refuses such requests.
+    /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If
+    /// not, the VFS refuses such requests.
     const NOWAIT: bool;
 
     /// Reads from the file.
@@ -90,15 +90,15 @@ pub trait FileOperations<F: KiocbOwner> {
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
     ///
-    /// This is `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`. All its other modes
-    /// are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to, can be
-    /// changed in the middle, and its volume is not frozen meanwhile; the range ends within the
-    /// largest file there can be.
+    /// This is `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`. All its other
+    /// modes are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to,
+    /// can be changed in the middle, and its volume is not frozen meanwhile; the range ends within
+    /// the largest file there can be.
     fn punch_hole(file: &File<F>, range: Range<u64>) -> Result;
 }
 
 /// The operations on an open directory.
-pub trait DirectoryOperations<F: FileSystem> {
+pub trait DirectoryOperations<F: FileSystemData> {
     /// Emits the entries from the position of `context` on, until it takes no more.
     fn iterate_shared(dir: &InodeLocked<F, Shared>, context: &mut DirContext<'_>) -> Result;
 }
@@ -110,17 +110,17 @@ pub enum Regular {}
 pub enum Directory {}
 
 /// A file operations table for inodes of `F` of the type `K`: [`Regular`] or [`Directory`].
-pub struct FileOps<F: FileSystem, K>(&'static bindings::file_operations, PhantomData<(F, K)>);
+pub struct FileOps<F: FileSystemData, K>(&'static bindings::file_operations, PhantomData<(F, K)>);
 
-impl<F: FileSystem, K> Clone for FileOps<F, K> {
+impl<F: FileSystemData, K> Clone for FileOps<F, K> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<F: FileSystem, K> Copy for FileOps<F, K> {}
+impl<F: FileSystemData, K> Copy for FileOps<F, K> {}
 
-impl<F: FileSystem> FileOps<F, Regular> {
+impl<F: FileSystemData> FileOps<F, Regular> {
     /// The table for regular files.
     pub const fn regular<T: FileOperations<F>>() -> Self
     where
@@ -130,14 +130,14 @@ impl<F: FileSystem> FileOps<F, Regular> {
     }
 }
 
-impl<F: FileSystem> FileOps<F, Directory> {
+impl<F: FileSystemData> FileOps<F, Directory> {
     /// The table for directories.
     pub const fn directory<T: DirectoryOperations<F>>() -> Self {
         Self(&DirectoryTable::<F, T>::OPS, PhantomData)
     }
 }
 
-impl<F: FileSystem, K> FileOps<F, K> {
+impl<F: FileSystemData, K> FileOps<F, K> {
     pub(crate) fn as_ptr(&self) -> *const bindings::file_operations {
         self.0
     }
@@ -224,7 +224,7 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
 
 struct DirectoryTable<F, T>(PhantomData<(F, T)>);
 
-impl<F: FileSystem, T: DirectoryOperations<F>> DirectoryTable<F, T> {
+impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
         llseek: Some(bindings::generic_file_llseek),
         read: Some(bindings::generic_read_dir),

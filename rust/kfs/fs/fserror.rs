@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Errors of a filesystem, for who watches it: `FAN_FS_ERROR` of fanotify(7).
+//! Reports of filesystem errors to fanotify(7): `FAN_FS_ERROR`.
 //!
-//! Nothing here sleeps or waits for memory. The kernel has a reserve for reports, which is filled up
-//! again by a work item that drops references to inodes, and so may free blocks; who reports may
+//! Nothing here sleeps or waits for memory. The kernel has a reserve for reports, which is filled
+//! up again by a work item that drops references to inodes, and so may free blocks; the caller may
 //! hold the locks that this takes, and must make progress when memory is short. A report for which
 //! there is no memory is lost, and the kernel says so in its log.
 //!
 //! C header: [`include/linux/fserror.h`](srctree/include/linux/fserror.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
 use crate::fs::super_block::SuperBlock;
 use core::ops::Range;
@@ -19,13 +19,14 @@ use kernel::prelude::*;
 use kernel::sync::rcu;
 
 /// Reports an error of the kind `what` in the bytes `range` of a file. Does not sleep.
-pub(crate) fn report_inode<F: FileSystem>(
+pub(crate) fn report_inode<F: FileSystemData>(
     inode: &Inode<F>,
     what: bindings::fserror_type,
     range: Range<u64>,
     error: Error,
 ) {
-    // SAFETY: The inode is valid, and belongs to that super block. The error is negative.
+    // SAFETY: By the invariants of `Inode` it is valid, and belongs to that super block. The error
+    // is negative.
     unsafe {
         bindings::fserror_report(
             inode.sb().as_ptr(),
@@ -39,10 +40,10 @@ pub(crate) fn report_inode<F: FileSystem>(
     };
 }
 
-impl<F: FileSystem> SuperBlock<F> {
-    /// Tells who listens (fanotify) of an error in metadata: in those of the inode `ino`, or else in
-    /// those of the whole filesystem. An inode that is not in memory, or is being made, read or
-    /// freed, may not be named in the report. Does not sleep, and may be called with any lock held.
+impl<F: FileSystemData> SuperBlock<F> {
+    /// Reports an error in metadata to fanotify: in those of the inode `ino`, or else in those of
+    /// the whole filesystem. An inode that is not in memory, or is being made, read or freed, may
+    /// not be named in the report. Does not sleep, and may be called with any lock held.
     ///
     /// While the filesystem is being mounted or unmounted nobody listens.
     pub fn report_metadata_error(&self, ino: Option<u64>, error: Error) {

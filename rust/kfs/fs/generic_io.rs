@@ -5,7 +5,7 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use crate::fs::writeback_errors::WritebackErrors;
 use crate::iov::IovIter;
@@ -84,12 +84,12 @@ pub fn kiocb_modified<F: KiocbOwner>(
     to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })
 }
 
-/// Drops what the page cache has of the range, calls `direct_IO`, and drops it again. Writes
-/// nothing if something in the page cache cannot be dropped. The lock is held for the whole call.
+/// Invalidates the page cache for the range, calls `direct_IO`, and invalidates it again. Writes
+/// nothing if a page of the range cannot be invalidated. The lock is held for the whole call.
 ///
-/// The iterator and the position end up behind what was written; after an error they are where they
-/// were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked, or the
-/// memory is not to be read.
+/// The iterator and the position are advanced by what was written; after an error they are where
+/// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked, or
+/// the memory is not to be read.
 #[inline]
 pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,

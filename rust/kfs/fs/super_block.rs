@@ -8,35 +8,34 @@
 //! C headers: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h),
 //! [`include/linux/statfs.h`](srctree/include/linux/statfs.h)
 
+pub(crate) mod operations;
+
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::block::buffer_head::BufferHead;
-use crate::fs::file_system::FileSystem;
-use crate::fs::inode::{self, Inode};
-use crate::fs::new_inode;
+use crate::fs::file_system_data::FileSystemData;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::prelude::*;
-use kernel::seq_file::SeqFile;
-use kernel::sync::aref::ARef;
-use kernel::types::{ForeignOwnable, Opaque};
+use kernel::types::Opaque;
 
 /// A mounted super block of the filesystem type `F`.
 ///
 /// # Invariants
 ///
-/// The type of the super block was registered by a [`crate::fs::file_system::Registration`] of `F`, and
-/// `s_fs_info` owns the `Pin<KBox<F::SuperData>>` that [`FileSystem::fill_super`] returned.
+/// The type of the super block was registered by a
+/// [`Registration`](crate::fs::registration::Registration) of `F`, and `s_fs_info` owns the
+/// `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned.
 #[repr(transparent)]
-pub struct SuperBlock<F: FileSystem>(Opaque<bindings::super_block>, PhantomData<F>);
+pub struct SuperBlock<F: FileSystemData>(Opaque<bindings::super_block>, PhantomData<F>);
 
 // SAFETY: The methods only use fields that are constant while mounted, or functions that lock for
 // themselves.
-unsafe impl<F: FileSystem> Send for SuperBlock<F> {}
+unsafe impl<F: FileSystemData> Send for SuperBlock<F> {}
 // SAFETY: As above.
-unsafe impl<F: FileSystem> Sync for SuperBlock<F> {}
+unsafe impl<F: FileSystemData> Sync for SuperBlock<F> {}
 
-impl<F: FileSystem> SuperBlock<F> {
+impl<F: FileSystemData> SuperBlock<F> {
     /// # Safety
     ///
     /// `sb` must satisfy the type invariants and stay valid for `'a`.
@@ -69,8 +68,8 @@ impl<F: FileSystem> SuperBlock<F> {
         flags & bindings::SB_RDONLY != 0
     }
 
-    /// Whether there are inodes without a name that somebody still uses: when the device is copied
-    /// now, nobody will free them in the copy.
+    /// Whether there are inodes that are unlinked but open: in a snapshot of the device they would
+    /// never be freed. May change at any time, unless the mount is frozen.
     pub fn has_unlinked_inodes(&self) -> bool {
         // SAFETY: The super block is valid. The count may change at any time; a volatile read takes
         // one of the values.
@@ -91,7 +90,7 @@ impl<F: FileSystem> SuperBlock<F> {
 
     /// The device number, which stands for the mount in `fsid`.
     pub fn dev_id(&self) -> u64 {
-        // SAFETY: The device of a block filesystem is open while it is mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         u64::from(unsafe { (*(*self.as_ptr()).s_bdev).bd_dev })
     }
 
@@ -100,16 +99,17 @@ impl<F: FileSystem> SuperBlock<F> {
         device_size(self.as_ptr())
     }
 
-    /// Reads the block with the number `block`.
+    /// Returns the buffer of `block` (in units of the block size) with its content, read from the
+    /// device if it is not cached.
     ///
     /// May sleep. `EIO` when the device fails or has no such block.
     pub fn bread(&self, block: u64) -> Result<BufferHead> {
         bread(self.as_ptr(), block)
     }
 
-    /// Returns the buffer of `block` if it has been read, and is still in memory. Does not wait.
+    /// Returns the buffer of `block` if it is cached and uptodate. Does not sleep.
     pub fn find_get_block(&self, block: u64) -> Option<BufferHead> {
-        // SAFETY: The super block and its device are valid while mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block)) }
             .filter(BufferHead::is_uptodate)
     }
@@ -118,40 +118,31 @@ impl<F: FileSystem> SuperBlock<F> {
     ///
     /// May sleep. `ENOMEM` when there is no memory, or no such block.
     pub fn getblk(&self, block: u64) -> Result<BufferHead> {
-        // SAFETY: The super block and its device are valid while mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_ptr(), block)) }.ok_or(ENOMEM)
     }
 
-    /// Drops what the buffer cache knows about `count` blocks from `block` on.
+    /// Cleans the buffers that the buffer cache has of `count` blocks from `block` on, and waits
+    /// for those under writeback. May sleep.
     ///
     /// Called for blocks that become file data: otherwise an old dirty buffer of theirs could be
     /// written over the new data.
     pub fn clean_bdev_aliases(&self, block: u64, count: u64) {
-        // SAFETY: The device of a block filesystem is open while it is mounted.
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { bindings::clean_bdev_aliases((*self.as_ptr()).s_bdev, block, count) };
     }
 
-    /// Has `syncfs(2)` fail with `error` once for each who has a file of the mount open.
+    /// Records `error`: `syncfs(2)` fails with it once for each open file of the mount.
     pub fn set_wb_err(&self, error: Error) {
         // SAFETY: The super block is valid; the function takes a negative error number.
         unsafe { bindings::errseq_set(&raw mut (*self.as_ptr()).s_wb_err, error.to_errno()) };
-    }
-
-    /// Looks up the inode `ino` in memory, or makes a new one to be read from the device.
-    pub fn iget_locked(&self, ino: u64) -> Result<new_inode::Iget<F>> {
-        new_inode::iget_locked(self, ino)
-    }
-
-    /// Makes a new inode without a number.
-    pub fn new_inode(&self) -> Result<new_inode::Unhashed<F>> {
-        new_inode::new_inode(self)
     }
 }
 
 impl BlockDevice {
     /// The device that a filesystem is mounted from.
     #[inline]
-    pub fn of<F: FileSystem>(sb: &SuperBlock<F>) -> &BlockDevice {
+    pub fn of<F: FileSystemData>(sb: &SuperBlock<F>) -> &BlockDevice {
         // SAFETY: `s_bdev` of a filesystem on a block device is set before the super block is
         // filled, and the device stays open until after the last use of the super block.
         unsafe { BlockDevice::from_raw((*sb.as_ptr()).s_bdev) }
@@ -159,12 +150,12 @@ impl BlockDevice {
 }
 
 /// A super block of type `F` that is being filled: nobody else uses it.
-pub struct NewSuperBlock<'a, F: FileSystem> {
+pub struct NewSuperBlock<'a, F: FileSystemData> {
     sb: &'a mut bindings::super_block,
     _p: PhantomData<F>,
 }
 
-impl<F: FileSystem> NewSuperBlock<'_, F> {
+impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// The device, which is open.
     pub fn device(&self) -> &BlockDevice {
         // SAFETY: The device of a super block that is being filled is open, and stays so until
@@ -191,7 +182,7 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
     /// Sets the block size to the smallest that the device can do, but at least `size` bytes, and
     /// returns it. `EINVAL` when there is none.
     pub fn min_blocksize(&mut self, size: u32) -> Result<u32> {
-        // SAFETY: The super block is valid and its device is open.
+        // SAFETY: A super block that is being filled is valid, and its device is open.
         match unsafe { bindings::sb_min_blocksize(self.sb, size as c_int) } {
             0 => Err(EINVAL),
             size => Ok(size as u32),
@@ -202,7 +193,7 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
     ///
     /// Buffers read before must be gone: the buffer cache is emptied.
     pub fn set_blocksize(&mut self, size: u32) -> Result {
-        // SAFETY: The super block is valid and its device is open.
+        // SAFETY: A super block that is being filled is valid, and its device is open.
         match unsafe { bindings::sb_set_blocksize(self.sb, size as c_int) } {
             0 => Err(EINVAL),
             _ => Ok(()),
@@ -244,171 +235,15 @@ impl<F: FileSystem> NewSuperBlock<'_, F> {
 }
 
 fn device_size(sb: *mut bindings::super_block) -> u64 {
-    // SAFETY: Callers have a valid super block whose device is open.
+    // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
     unsafe { bindings::bdev_nr_bytes((*sb).s_bdev) as u64 }
 }
 
 fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
-    // SAFETY: Callers have a valid super block whose device is open.
+    // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
     let buffer = unsafe { BufferHead::from_owned(bindings::sb_getblk(sb, block)) }.ok_or(EIO)?;
     buffer.fill()?;
     Ok(buffer)
-}
-
-struct Table<F: FileSystem>(PhantomData<F>);
-
-impl<F: FileSystem> Table<F> {
-    const OPS: bindings::super_operations = bindings::super_operations {
-        alloc_inode: Some(inode::alloc_inode::<F>),
-        free_inode: Some(inode::free_inode::<F>),
-        write_inode: Some(inode::write_inode::<F>),
-        sync_inode_metadata: Some(inode::sync_inode_metadata::<F>),
-        evict_inode: Some(inode::evict_inode::<F>),
-        put_super: Some(put_super::<F>),
-        sync_fs: Some(sync_fs::<F>),
-        freeze_fs: Some(freeze_fs::<F>),
-        unfreeze_fs: Some(unfreeze_fs::<F>),
-        statfs: Some(statfs::<F>),
-        show_options: Some(show_options::<F>),
-        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
-        ..unsafe { core::mem::zeroed() }
-    };
-}
-
-/// Fills a new super block.
-///
-/// # Safety
-///
-/// `sb` must be a new super block of a type that was registered for `F`, with its device open and
-/// used by nobody else.
-pub(crate) unsafe fn fill_super<F: FileSystem>(
-    sb: *mut bindings::super_block,
-    options: &F::Options,
-) -> Result {
-    // SAFETY: By the requirement nobody else uses `sb`.
-    let raw = unsafe { &mut *sb };
-    raw.s_op = &Table::<F>::OPS;
-    let data = F::fill_super(
-        &mut NewSuperBlock {
-            sb: raw,
-            _p: PhantomData,
-        },
-        options,
-    )?;
-    // INVARIANT: `s_fs_info` owns the data from here to `drop_data`.
-    // SAFETY: `sb` is valid.
-    unsafe { (*sb).s_fs_info = data.into_foreign().cast() };
-    // SAFETY: The invariants hold now.
-    let this = unsafe { SuperBlock::<F>::from_raw(sb) };
-    let made = F::root(this).and_then(|root| {
-        let root = ARef::into_raw(root).as_ptr().cast::<bindings::inode>();
-        // SAFETY: `d_make_root` takes over the reference, also when it fails.
-        unsafe { (*sb).s_root = bindings::d_make_root(root) };
-        // SAFETY: `sb` is valid.
-        if unsafe { (*sb).s_root.is_null() } {
-            return Err(ENOMEM);
-        }
-        // With a root in place, a failure from here on goes through `put_super`.
-        F::mounted(this)
-    });
-    // SAFETY: Without a root the VFS does not call `put_super`, and no inode is left: an inode
-    // whose last reference goes while the super block is not active is evicted at once.
-    unsafe {
-        if (*sb).s_root.is_null() {
-            drop_data::<F>(sb);
-        }
-    }
-    made
-}
-
-/// # Safety
-///
-/// `s_fs_info` must own the data of the mount, which nobody uses any more.
-unsafe fn drop_data<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: By the requirement; the pointer comes from `into_foreign` in `fill_super`.
-    unsafe {
-        let data = (*sb).s_fs_info;
-        (*sb).s_fs_info = ptr::null_mut();
-        drop(Pin::<KBox<F::SuperData>>::from_foreign(data.cast()));
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `put_super`, after all inodes are gone, with the device still open.
-unsafe extern "C" fn put_super<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: A super block with a root went through `fill_super`, so that the invariants hold.
-    F::put_super(unsafe { SuperBlock::<F>::from_raw(sb) });
-    // SAFETY: No inode and no file is left that could use the data.
-    unsafe { drop_data::<F>(sb) };
-}
-
-/// # Safety
-///
-/// Called by the VFS as `sync_fs` of a mounted super block.
-unsafe extern "C" fn sync_fs<F: FileSystem>(sb: *mut bindings::super_block, wait: c_int) -> c_int {
-    // SAFETY: The super block is mounted.
-    match F::sync_fs(unsafe { SuperBlock::<F>::from_raw(sb) }, wait != 0) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `freeze_fs` of a mounted super block.
-unsafe extern "C" fn freeze_fs<F: FileSystem>(sb: *mut bindings::super_block) -> c_int {
-    // SAFETY: The super block is mounted.
-    match F::freeze_fs(unsafe { SuperBlock::<F>::from_raw(sb) }) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `unfreeze_fs` of a mounted super block.
-unsafe extern "C" fn unfreeze_fs<F: FileSystem>(sb: *mut bindings::super_block) -> c_int {
-    // SAFETY: The super block is mounted.
-    match F::unfreeze_fs(unsafe { SuperBlock::<F>::from_raw(sb) }) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `show_options` of a mounted super block.
-unsafe extern "C" fn show_options<F: FileSystem>(
-    seq: *mut bindings::seq_file,
-    root: *mut bindings::dentry,
-) -> c_int {
-    // SAFETY: `root` is a dentry of a mounted super block and `seq` is valid during the call.
-    unsafe {
-        let sb = SuperBlock::<F>::from_raw((*root).d_sb);
-        F::show_options(sb, SeqFile::from_raw(seq));
-    }
-    0
-}
-
-/// # Safety
-///
-/// Called by the VFS as `statfs` with a dentry of a mounted super block.
-unsafe extern "C" fn statfs<F: FileSystem>(
-    dentry: *mut bindings::dentry,
-    buf: *mut kernel::bindings::kstatfs,
-) -> c_int {
-    // SAFETY: By the requirement; `buf` is valid and used by nobody else.
-    let (sb, buf) = unsafe {
-        (
-            SuperBlock::<F>::from_raw((*dentry).d_sb),
-            &mut *buf.cast::<bindings::kstatfs>(),
-        )
-    };
-    match F::statfs(sb, &mut Statfs(buf)) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
 }
 
 /// The answer to `statfs(2)`.
@@ -439,10 +274,4 @@ impl Statfs<'_> {
     pub fn set_fsid(&mut self, fsid: u64) {
         self.0.f_fsid.val = [fsid as i32, (fsid >> 32) as i32];
     }
-}
-
-/// The super block of an inode.
-pub(crate) fn of_inode<F: FileSystem>(inode: &Inode<F>) -> &SuperBlock<F> {
-    // SAFETY: An `Inode<F>` belongs to a super block that satisfies the invariants, and keeps it.
-    unsafe { SuperBlock::from_raw((*inode.as_ptr()).i_sb) }
 }

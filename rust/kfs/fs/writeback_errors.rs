@@ -1,32 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether writing back pages of a file has failed, whoever else is told.
+//! Errors of writeback of a file, without taking them from `fsync` or from other observers.
 //!
 //! C header: [`include/linux/errseq.h`](srctree/include/linux/errseq.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
-use crate::fs::inode_lock::{Exclusive, InodeLocked};
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use core::ffi::c_int;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// Watches the writeback errors of a file, from [`WritebackErrors::watch`] until dropped.
 ///
-/// `filemap_write_and_wait_range` looks at flags of the mapping, which the first who looks clears:
-/// that may be anybody who reads or syncs another part of the file meanwhile. The error sequence of
-/// the mapping is not cleared. While it is watched it is marked as seen, as an error that nobody
-/// has seen would hide the next one; in the end that is undone.
-pub(crate) struct WritebackErrors<'a, F: FileSystem> {
+/// `filemap_write_and_wait_range` looks at flags of the mapping (`AS_EIO`), which the first to look
+/// clears: that may be a read or a sync of another part of the file meanwhile. The error sequence
+/// of the mapping is not cleared. While it is watched it is marked as seen, as an unseen error
+/// would hide the next one; in the end that is undone.
+pub(crate) struct WritebackErrors<'a, F: FileSystemData> {
     locked: &'a InodeLocked<F, Exclusive>,
     since: bindings::errseq_t,
     /// The error that nobody had seen before, negative, or 0.
     unseen: c_int,
 }
 
-impl<'a, F: FileSystem> WritebackErrors<'a, F> {
-    /// Watches from now on. The lock is there because two who watch at a time could each take
-    /// back the mark of the other.
+impl<'a, F: FileSystemData> WritebackErrors<'a, F> {
+    /// Watches from now on. The inode lock has to be held because two observers at a time could
+    /// each undo the mark of the other. Does not sleep.
     pub(crate) fn watch(locked: &'a InodeLocked<F, Exclusive>) -> Self {
         let mut errors = WritebackErrors {
             locked,
@@ -48,12 +48,12 @@ impl<'a, F: FileSystem> WritebackErrors<'a, F> {
     }
 
     fn wb_err(&self) -> *mut bindings::errseq_t {
-        // SAFETY: The inode is valid, and so is its mapping as long.
+        // SAFETY: By the invariants of `Inode` it is valid, and so is its mapping as long.
         unsafe { &raw mut (*(*self.locked.as_ptr()).i_mapping).wb_err }
     }
 }
 
-impl<F: FileSystem> Drop for WritebackErrors<'_, F> {
+impl<F: FileSystemData> Drop for WritebackErrors<'_, F> {
     fn drop(&mut self) {
         let kept = self.unseen != 0 && self.check().is_ok();
         if kept && !cfg!(mutant = "kfs-error-forgotten") {

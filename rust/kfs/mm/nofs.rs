@@ -34,8 +34,14 @@ impl Drop for NofsScope {
     }
 }
 
-/// Runs `f` such that every allocation of this thread is made as if with `GFP_NOFS`: memory reclaim does
-/// not enter a filesystem. For code that holds a lock that evicting an inode needs.
+/// Runs `f` such that every allocation of this thread is made as if with `GFP_NOFS`: memory reclaim
+/// does not enter a filesystem. For code that holds a lock that evicting an inode needs. Calls
+/// nest.
+///
+/// ```ignore
+/// // Eviction frees blocks, and takes this lock for it.
+/// let freed = nofs(|| groups.lock().free(block));
+/// ```
 pub fn nofs<T>(f: impl FnOnce() -> T) -> T {
     let _scope = NofsScope::enter();
     f()

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the page cache has of a file.
+//! The pages of a file in the page cache: what direct I/O and truncate do to ranges of them.
+//!
+//! Ranges are in bytes of the file. Pages may be larger than blocks, and folios larger than pages:
+//! what is said of a byte is done to the block, or the folio, that it is in.
 //!
 //! C header: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
-use crate::fs::inode::Inode;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
@@ -15,41 +16,51 @@ use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
 
 /// The page cache of a file.
-pub(crate) struct PageCache<'a, F: FileSystem> {
-    inode: &'a Inode<F>,
-}
+///
+/// # Invariants
+///
+/// The mapping is that of an inode, and valid for `'a`; the private data of its folios, if they
+/// have any, are buffers.
+pub(crate) struct PageCache<'a>(NonNull<bindings::address_space>, PhantomData<&'a ()>);
 
-impl<'a, F: FileSystem> PageCache<'a, F> {
-    pub(crate) fn of(inode: &'a Inode<F>) -> Self {
-        PageCache { inode }
+impl<'a> PageCache<'a> {
+    /// # Safety
+    ///
+    /// `mapping` must satisfy the type invariants.
+    pub(crate) unsafe fn from_raw(mapping: *mut bindings::address_space) -> Self {
+        // INVARIANT: By the requirement.
+        // SAFETY: What is valid is not null.
+        PageCache(unsafe { NonNull::new_unchecked(mapping) }, PhantomData)
     }
 
     fn mapping(&self) -> *mut bindings::address_space {
-        // SAFETY: The inode is valid.
-        unsafe { (*self.inode.as_ptr()).i_mapping }
+        self.0.as_ptr()
     }
 
     /// Whether there is no page. That may change at any time.
     fn is_empty(&self) -> bool {
-        // SAFETY: The mapping of an inode is valid; a volatile read takes one of the values.
+        // SAFETY: By the type invariant the mapping is valid; a volatile read takes one of the
+        // values.
         unsafe { ptr::read_volatile(&raw const (*self.mapping()).nrpages) == 0 }
     }
 
-    /// Writes what there is of the bytes in `range` to the device, and waits for it. Does nothing if
+    /// Writes dirty pages with bytes in `range` back, and waits for writeback. Does nothing if
     /// there are no pages. May sleep.
+    ///
+    /// Returns the error of this writeback, or of an earlier one that nobody has been given yet.
     pub(crate) fn write_and_wait(&self, range: &Range<i64>) -> Result {
         if range.is_empty() || self.is_empty() {
             return Ok(());
         }
-        // SAFETY: The mapping is valid. The end is inclusive.
+        // SAFETY: By the type invariant the mapping is valid. The end is inclusive.
         to_result(unsafe {
             bindings::filemap_write_and_wait_range(self.mapping(), range.start, range.end - 1)
         })
     }
 
-    /// Locks the page with the byte at `pos`, if it is there. May sleep.
-    pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a, F>> {
-        // SAFETY: The mapping of an inode is valid.
+    /// Looks up the folio with the byte at `pos` and locks it, if there is one. May sleep.
+    pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
+        // SAFETY: By the type invariant the mapping is valid.
         let folio =
             unsafe { bindings::filemap_lock_folio(self.mapping(), (pos >> PAGE_SHIFT) as usize) };
         let folio = kernel::error::from_err_ptr(folio).ok()?;
@@ -58,14 +69,14 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
     }
 
     /// Drops the pages that have a part of the bytes in `range`. Returns whether none is left: a
-    /// page that is dirty, or that somebody uses, stays. May sleep.
+    /// page that is dirty, or in use, stays. May sleep.
     pub(crate) fn invalidate(&self, range: &Range<i64>) -> bool {
         // Pages that come later are read from the device.
         if range.is_empty() || self.is_empty() {
             return true;
         }
         let mapping = self.mapping();
-        // SAFETY: The mapping is valid. Both indices are inclusive.
+        // SAFETY: By the type invariant the mapping is valid. Both indices are inclusive.
         unsafe {
             bindings::invalidate_inode_pages2_range(
                 mapping,
@@ -75,7 +86,8 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
         }
     }
 
-    /// Whether a block with a part of the bytes in `range` is dirty. May sleep.
+    /// Whether a block with a part of the bytes in `range` is dirty. May sleep, for folio locks:
+    /// none may be held.
     pub(crate) fn is_dirty_in(&self, range: &Range<i64>) -> bool {
         let mut pos = range.start;
         while pos < range.end {
@@ -83,7 +95,8 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
                 pos = ((pos >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
                 continue;
             };
-            // SAFETY: The folio is locked, there is a reference to it, and it is of this mapping.
+            // SAFETY: By the invariant of `LockedFolio` it is locked, and its private data are
+            // buffers.
             if unsafe { is_folio_dirty_in(folio.0.as_ptr(), range) } {
                 return true;
             }
@@ -94,23 +107,21 @@ impl<'a, F: FileSystem> PageCache<'a, F> {
 
     /// Has the next fsync of the file fail with `error`, for each who has the file open.
     pub(crate) fn set_error(&self, error: Error) {
-        // SAFETY: The mapping of an inode is valid; the function takes a negative error number.
+        // SAFETY: By the type invariant the mapping is valid; the function takes a negative error
+        // number.
         unsafe { bindings::errseq_set(&raw mut (*self.mapping()).wb_err, error.to_errno()) };
     }
 }
 
-/// A page of the page cache, locked until dropped.
+/// A folio of the page cache, locked until dropped.
 ///
 /// # Invariants
 ///
-/// The folio is in the page cache of a file of `F`, whose private data are buffers; the value owns a
-/// reference to it and its lock.
-pub(crate) struct LockedFolio<'a, F: FileSystem>(
-    NonNull<bindings::folio>,
-    PhantomData<&'a Inode<F>>,
-);
+/// The folio is in a [`PageCache`] that satisfies the invariants; the value owns a reference to it
+/// and its lock.
+pub(crate) struct LockedFolio<'a>(NonNull<bindings::folio>, PhantomData<PageCache<'a>>);
 
-impl<F: FileSystem> LockedFolio<'_, F> {
+impl LockedFolio<'_> {
     /// The bytes of the file that are in it.
     pub(crate) fn range(&self) -> Range<i64> {
         let folio = self.0.as_ptr();
@@ -152,7 +163,7 @@ impl<F: FileSystem> LockedFolio<'_, F> {
     }
 }
 
-impl<F: FileSystem> Drop for LockedFolio<'_, F> {
+impl Drop for LockedFolio<'_> {
     fn drop(&mut self) {
         let folio = self.0.as_ptr();
         // SAFETY: By the type invariant; this is the end of the lock and of the reference.

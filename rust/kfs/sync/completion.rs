@@ -2,13 +2,16 @@
 
 //! Completions that are waited for as I/O.
 //!
+//! [`kernel::sync::Completion`] cannot be extended to it: its `struct completion` is private, and
+//! it has neither `complete` nor `wait_for_completion_io`.
+//!
 //! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
 
 use crate::bindings;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
-/// Lets one task wait until another context has signalled that some I/O is done.
+/// Lets a task sleep until another context has signalled that some I/O is done.
 ///
 /// Unlike [`kernel::sync::Completion`], the time spent waiting is accounted as I/O wait, and one
 /// signal lets one waiter go.
@@ -24,7 +27,7 @@ unsafe impl Send for Completion {}
 unsafe impl Sync for Completion {}
 
 impl Completion {
-    /// A completion that nobody has signalled.
+    /// A completion that has not been signalled.
     #[inline]
     pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {

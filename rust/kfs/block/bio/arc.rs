@@ -2,11 +2,10 @@
 
 //! Objects that are shared by reference counting, as with `Arc`, and lie in front of a bio.
 //!
-//! A request has bios, and needs memory of its own for as long as these are on their way. If it
+//! A request has bios, and needs memory of its own for as long as these are in flight. If it
 //! has one bio, as most have, one allocation can do for both; and it is one that the block layer
-//! keeps at hand. So `BioArc::alloc` makes the request and its first bio together. The memory is
-//! freed when nobody refers to the request any more, *and* the bio is used up: a bio from here
-//! refers to the object that it lies behind.
+//! caches. So `BioArc::alloc` makes the request and its first bio together. The memory is
+//! freed when the last reference to the request is dropped; its bio owns one of them.
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
@@ -23,7 +22,7 @@ use kernel::sync::Refcount;
 use kernel::types::ForeignOwnable;
 use kernel::workqueue::{HasWork, RawWorkItem, Work, WorkItem, WorkItemPointer};
 
-/// An object, and the bio behind it.
+/// An object, followed by its bio.
 #[repr(C)]
 pub(super) struct WithOwner<T: BioData> {
     refs: Refcount,
@@ -131,7 +130,7 @@ impl<T: BioData> BioArc<T> {
         BioArc(unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast() })
     }
 
-    /// Gives the reference to whoever has the pointer.
+    /// Gives up the reference: the pointer owns it.
     #[inline]
     fn into_raw(self) -> *mut T {
         let this = ManuallyDrop::new(self);
@@ -190,8 +189,8 @@ impl<T: BioData> Drop for BioArc<T> {
     }
 }
 
-// SAFETY: `into_foreign` returns a pointer that is aligned as `FOREIGN_ALIGN` says and not null, and
-// the references are those that `BioArc` counts.
+// SAFETY: `into_foreign` returns a pointer that is aligned as `FOREIGN_ALIGN` says and not null,
+// and the references are those that `BioArc` counts.
 unsafe impl<T: BioData> ForeignOwnable for BioArc<T> {
     const FOREIGN_ALIGN: usize = align_of::<T>();
 

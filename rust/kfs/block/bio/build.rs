@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Bios that are being built.
+//!
+//! ```ignore
+//! let mut bio = Bio::alloc(&set, bdev, iter.npages(BIO_MAX_VECS, len), Op::Read, pos);
+//! bio.set_sector(sector);
+//! bio.set_hints(iocb);
+//! // May be less than `len`: the next bio takes the rest.
+//! let added = bio.add_iter(iter, len, bdev.dma_alignment(), bdev.logical_block_size() - 1)?;
+//! bio.submit(owner.clone(), iocb);
+//! ```
 
 use super::arc::{BioArc, BioArcSet};
 use super::ended::{BioOwner, EndedBio};
@@ -80,26 +89,26 @@ impl<T: BioData> Bio<T> {
         Bio(unsafe { Owned::from_raw(bio) })
     }
 
-    /// Puts other data in front of the bio.
+    /// Replaces the data that was given to [`Bio::alloc`].
     #[inline]
     pub fn set_data(&mut self, data: T::Data) {
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         unsafe { (*self.0.front()).data.write(data) };
     }
 
-    /// Sets where on the device the bio starts.
+    /// Sets where on the device the bio starts, in sectors of [`SECTOR_SIZE`](super::SECTOR_SIZE).
     #[inline]
     pub fn set_sector(&mut self, sector: u64) {
         self.0.as_mut().bi_iter.bi_sector = sector;
     }
 
-    /// Where on the device the bio starts.
+    /// Where on the device the bio starts, in sectors of [`SECTOR_SIZE`](super::SECTOR_SIZE).
     #[inline]
     pub fn sector(&self) -> u64 {
         self.0.as_ref().bi_iter.bi_sector
     }
 
-    /// Takes over what the caller of read(2) or write(2) wants the device to know.
+    /// Takes over what a request says to the block layer: I/O priority, write hint, `REQ_NOWAIT`.
     #[inline]
     pub fn set_hints(&mut self, of: &impl Lender) {
         let hints = of.hints();
@@ -127,7 +136,7 @@ impl<T: BioData> Bio<T> {
     /// that the bio gets a multiple of `len_mask + 1` bytes. Returns how much.
     ///
     /// It is less than `max` when the bio is full. User pages are pinned. Fails if nothing can be
-    /// added: `EFAULT` if there is no such memory, `EINVAL` if it is not aligned to
+    /// added: `EFAULT` if there is no such memory, `EINVAL` if it is misaligned with respect to
     /// `mem_mask + 1`, or is in so many small pieces that a full bio is too short for `len_mask`.
     /// `EINVAL` also for a bio that reads if the memory is not to be written to, the other way
     /// round, and if the bio has memory of another kind already.
@@ -247,10 +256,12 @@ impl<T: BioData> Bio<T> {
 }
 
 impl<T: BioOwner> Bio<T> {
-    /// Hands the bio to the block layer. `owner` gets it back in [`BioOwner::end_io`].
+    /// Hands the bio to the block layer, which passes it to [`BioOwner::end_io`] of `owner` when it
+    /// has ended: in any context, and perhaps before this returns. May sleep, for a request of the
+    /// queue, unless `REQ_NOWAIT` is set.
     ///
-    /// `lender` is the request that the memory comes from. It cannot end before
-    /// [`EndedBio::complete`], if the memory is no longer there then.
+    /// `lender` is the request that the memory comes from. If the memory is not pinned, the request
+    /// must not be completed before [`EndedBio::complete`].
     #[inline]
     pub fn submit<L: Lender>(self, owner: BioArc<T>, lender: &L) {
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
@@ -272,7 +283,7 @@ impl<T: BioOwner> Bio<T> {
             (*bio.as_ptr()).bi_private = owner.into_foreign();
             (*bio.as_ptr()).bi_end_io = Some(end_io::<T>);
             if (*bio.as_ptr()).bi_iter.bi_size == 0 {
-                // Nothing to do: the device is not bothered.
+                // Nothing to do: end it without the device.
                 bindings::bio_endio(bio.as_ptr());
             } else {
                 bindings::submit_bio(bio.as_ptr());
@@ -311,7 +322,7 @@ unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
 
 impl<T: BioData> BioArc<T> {
     /// Allocates an object, which `init` makes, and a bio with room for `nr_vecs` segments, one at
-    /// least, to do `op`. The bio has `data` in front of it, until told otherwise.
+    /// least, to do `op`. The bio has `data` in front of it, until [`Bio::set_data`].
     ///
     /// May sleep, until another one of the set is freed if memory is short, but does not fail. So
     /// the caller must not own one: it might wait for itself.
@@ -327,8 +338,8 @@ impl<T: BioData> BioArc<T> {
         let bio = set.alloc(bdev, nr_vecs, op.opf());
         // SAFETY: The bio was just allocated from a set of this type.
         let this = unsafe { BioArc::in_front_of(bio, data, init) };
-        // SAFETY: The bio is new and has its data, nothing is pinned, and it owns a reference to the
-        // object in front of it.
+        // SAFETY: The bio is new and has its data, nothing is pinned, and it owns a reference to
+        // the object in front of it.
         (this, unsafe { Bio::from_raw(bio) })
     }
 }

@@ -11,7 +11,7 @@ use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
-/// What bios belong to: a request that issues some and wants to know when each has ended.
+/// What bios belong to: a request that issues some, and is called when each has ended.
 pub trait BioOwner: BioData {
     /// A bio has ended, well or badly.
     ///
@@ -36,14 +36,15 @@ impl<T: BioData> EndedBio<T> {
         EndedBio(unsafe { Owned::from_raw(bio) })
     }
 
-    /// Gives the bio to whoever gets the pointer.
+    /// Gives up the bio: the pointer owns it.
     #[inline]
     pub(super) fn into_raw(self) -> NonNull<bindings::bio> {
         self.0.into_raw()
     }
 
-    /// Gives the memory back and says how it went. Pages of user memory that were read into are
-    /// marked dirty, which may sleep. `lender` is that of `Bio::submit`.
+    /// Unpins or gives back the memory, frees the bio, and returns its data and how it ended.
+    /// Process context: pages of user memory that were read into are marked dirty, which may sleep.
+    /// `lender` is that of `Bio::submit`.
     #[inline]
     pub fn complete<L: Lender>(mut self, lender: &L) -> (T::Data, Result) {
         #[cfg(mutant = "kfs-retry-issues")]

@@ -9,21 +9,22 @@ use core::ffi::c_void;
 use core::mem::{offset_of, MaybeUninit};
 use core::ptr::{self, NonNull};
 
-/// An owner of bios (see [`BioOwner`](crate::block::bio::BioOwner)), as far as its bios in memory go.
+/// An owner of bios (see [`BioOwner`](crate::block::bio::BioOwner)), as far as its bios in memory
+/// go.
 pub trait BioData: Send + Sync + Sized + 'static {
     /// What the owner keeps with each bio.
     type Data: Copy + Send;
 }
 
-/// What a bio set allocates for a bio, but for the inline bvecs behind it.
+/// What a bio set allocates for a bio, but for the inline bvecs at its end.
 #[repr(C)]
 pub(super) struct Front<D> {
     pub(super) data: MaybeUninit<D>,
-    /// The bio has memory that is neither pinned nor there for ever.
+    /// The bio has memory that is neither pinned nor static.
     pub(super) borrows: bool,
-    /// Who has lent it, once the bio is submitted (see [`Lender`](super::lender::Lender)); or null.
+    /// The lender, once the bio is submitted (see [`Lender`](super::lender::Lender)); or null.
     pub(super) lender: *const c_void,
-    /// What the bio was to do, before the block layer worked it off.
+    /// What the bio was to do, before the block layer advanced it.
     #[cfg(mutant = "kfs-retry-issues")]
     pub(super) iter: bindings::bvec_iter,
     pub(super) bio: bindings::bio,

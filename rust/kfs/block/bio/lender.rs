@@ -16,7 +16,7 @@ use core::ffi::c_void;
 pub struct Hints {
     /// `ioprio` of the request.
     pub(crate) ioprio: u16,
-    /// What the user said about the life time of the data.
+    /// What the user said about the lifetime of the data (`rw_hint`).
     pub(crate) write_hint: bindings::rw_hint,
     /// The device must not wait for room for the bio, but fail it with `EAGAIN`.
     pub(crate) nowait: bool,
@@ -32,8 +32,8 @@ pub unsafe trait Lender {
     /// What the block layer is to know of the request. May be called in any context.
     fn hints(&self) -> Hints;
 
-    /// Counts a bio that has memory of the request and is about to be submitted. Returns what stands
-    /// for the lender, which is not null.
+    /// Counts a bio that has memory of the request and is about to be submitted. Returns what
+    /// stands for the lender, which is not null.
     fn lend(&self) -> *const c_void;
 
     /// Counts a bio as given back, if it is this lender that `lender` stands for.

@@ -17,7 +17,7 @@ pub(super) const REQ_OP_MASK: bindings::blk_opf_t = (1 << bindings::REQ_OP_BITS)
 pub enum Op {
     /// From the device to memory.
     Read,
-    /// To the device from memory; somebody will wait for it.
+    /// To the device from memory, and a task may wait for it (`REQ_SYNC`, `REQ_IDLE`).
     Write,
 }
 

@@ -41,7 +41,7 @@ impl<T: BioData> Owned<T> {
         self.0.as_ptr()
     }
 
-    /// Gives the bio to whoever gets the pointer.
+    /// Gives up the bio: the pointer owns it.
     #[inline]
     pub(super) fn into_raw(self) -> NonNull<bindings::bio> {
         ManuallyDrop::new(self).0
@@ -76,8 +76,8 @@ impl<T: BioData> Owned<T> {
     #[cfg(mutant = "kfs-retry-issues")]
     pub(super) fn issue_again(&mut self) {
         let bio = self.0.as_ptr();
-        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there. The
-        // clone is gone before.
+        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there.
+        // The clone is gone before.
         unsafe {
             (*bio).bi_iter = (*self.front()).iter;
             let gfp = bindings::GFP_KERNEL;

@@ -23,7 +23,7 @@ struct Pool {
     set: Opaque<bindings::bio_set>,
     /// How many bios of the set exist, and one for the set itself.
     live: Atomic<usize>,
-    /// The last of them is gone.
+    /// The last of them has been freed.
     #[pin]
     empty: Completion,
     /// Whether an object lies in front of each bio.
@@ -79,7 +79,8 @@ impl RawSet {
         opf: bindings::blk_opf_t,
         gfp: bindings::gfp_t,
     ) -> Option<NonNull<bindings::bio>> {
-        // SAFETY: The device is open and the set is initialised.
+        // SAFETY: By the invariants of `BlockDevice` and `RawSet`, the device is open and the set
+        // initialised.
         let bio = NonNull::new(unsafe {
             bindings::bio_alloc_bioset(
                 bdev.as_ptr(),
@@ -95,8 +96,8 @@ impl RawSet {
 }
 
 impl Drop for RawSet {
-    /// Sleeps until the last bio is freed. Who waits for a bio to end may be faster than who ends
-    /// it and then lets go of it.
+    /// Sleeps until the last bio is freed: a task that waits for a bio to end may go on before the
+    /// context that ended the bio has dropped its reference.
     fn drop(&mut self) {
         if self.0.live.fetch_sub(1, ordering::Full) != 1 {
             self.0.empty.wait_for_completion_io();

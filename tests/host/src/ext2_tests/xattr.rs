@@ -35,7 +35,7 @@ fn refuses_what_is_no_block_of_attributes() {
             block(0xea010000, 1, 1),
             "wrong magic number (found 3925934080)",
         ),
-        (block(0xea020000, 0, 1), "used by nobody"),
+        (block(0xea020000, 0, 1), "no references"),
         (block(0xea020000, 1, 2), "not of one block (found 2)"),
         (vec![0; 31], "shorter than its header"),
     ] {

@@ -8,7 +8,7 @@
 //! [`InodeLocked::as_shared`].
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::{loff, Inode};
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -55,9 +55,9 @@ impl Mode for Shared {
 ///
 /// While a reference to such a value exists, the lock is held on behalf of the code that has it.
 #[repr(transparent)]
-pub struct InodeLocked<F: FileSystem, M: Mode>(Inode<F>, PhantomData<M>, NotThreadSafe);
+pub struct InodeLocked<F: FileSystemData, M: Mode>(Inode<F>, PhantomData<M>, NotThreadSafe);
 
-impl<F: FileSystem, M: Mode> InodeLocked<F, M> {
+impl<F: FileSystemData, M: Mode> InodeLocked<F, M> {
     /// # Safety
     ///
     /// `inode` must be a valid inode of `F` whose lock is held in mode `M`, or which nobody else
@@ -68,7 +68,7 @@ impl<F: FileSystem, M: Mode> InodeLocked<F, M> {
     }
 }
 
-impl<F: FileSystem> InodeLocked<F, Exclusive> {
+impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// The same as evidence for code that needs the lock only shared.
     pub fn as_shared(&self) -> &InodeLocked<F, Shared> {
         // SAFETY: The lock is held exclusively while `self` is borrowed, which excludes even more.
@@ -81,7 +81,7 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
         // SAFETY: The lock is held, and is held again when this returns.
         unsafe { bindings::inode_unlock(self.as_ptr()) };
         let result = f();
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_lock(self.as_ptr()) };
         result
     }
@@ -93,7 +93,7 @@ impl<F: FileSystem> InodeLocked<F, Exclusive> {
     }
 }
 
-impl<F: FileSystem, M: Mode> Deref for InodeLocked<F, M> {
+impl<F: FileSystemData, M: Mode> Deref for InodeLocked<F, M> {
     type Target = Inode<F>;
 
     fn deref(&self) -> &Inode<F> {
@@ -107,17 +107,17 @@ impl<F: FileSystem, M: Mode> Deref for InodeLocked<F, M> {
 ///
 /// The current task took the lock in mode `M` and has not given it back.
 #[must_use = "the lock is given back at once when the guard is not used"]
-pub struct InodeGuard<'a, F: FileSystem, M: Mode> {
+pub struct InodeGuard<'a, F: FileSystemData, M: Mode> {
     inode: &'a Inode<F>,
     _p: PhantomData<M>,
     // The lock has to be given back by the task that took it.
     _not_send: NotThreadSafe,
 }
 
-impl<F: FileSystem> Inode<F> {
+impl<F: FileSystemData> Inode<F> {
     /// Takes the inode lock for writing. May sleep.
     pub fn lock(&self) -> InodeGuard<'_, F, Exclusive> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_lock(self.as_ptr()) };
         // INVARIANT: Just taken.
         InodeGuard {
@@ -129,7 +129,7 @@ impl<F: FileSystem> Inode<F> {
 
     /// Takes the inode lock for writing if that does not need waiting.
     pub fn try_lock(&self) -> Option<InodeGuard<'_, F, Exclusive>> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         if unsafe { bindings::inode_trylock(self.as_ptr()) } == 0 {
             return None;
         }
@@ -143,7 +143,7 @@ impl<F: FileSystem> Inode<F> {
 
     /// Takes the inode lock for reading if that does not need waiting.
     pub fn try_lock_shared(&self) -> Option<InodeGuard<'_, F, Shared>> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         if unsafe { bindings::inode_trylock_shared(self.as_ptr()) } == 0 {
             return None;
         }
@@ -157,7 +157,7 @@ impl<F: FileSystem> Inode<F> {
 
     /// Takes the inode lock for reading. May sleep.
     pub fn lock_shared(&self) -> InodeGuard<'_, F, Shared> {
-        // SAFETY: The inode is valid.
+        // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_lock_shared(self.as_ptr()) };
         // INVARIANT: Just taken.
         InodeGuard {
@@ -168,7 +168,7 @@ impl<F: FileSystem> Inode<F> {
     }
 }
 
-impl<F: FileSystem, M: Mode> Deref for InodeGuard<'_, F, M> {
+impl<F: FileSystemData, M: Mode> Deref for InodeGuard<'_, F, M> {
     type Target = InodeLocked<F, M>;
 
     fn deref(&self) -> &InodeLocked<F, M> {
@@ -177,7 +177,7 @@ impl<F: FileSystem, M: Mode> Deref for InodeGuard<'_, F, M> {
     }
 }
 
-impl<F: FileSystem, M: Mode> Drop for InodeGuard<'_, F, M> {
+impl<F: FileSystemData, M: Mode> Drop for InodeGuard<'_, F, M> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; this is the end of it.
         unsafe { M::unlock(self.inode.as_ptr()) };

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What has to be set before an inode is complete.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::bindings;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::{file_type, loff, Inode};
+use core::ops::Deref;
+use kernel::prelude::*;
+
+/// The numbers of an inode as they are on the device.
+pub struct Attributes {
+    /// Type and permissions.
+    pub mode: u16,
+    /// Owner, as a number of the initial user namespace.
+    pub uid: u32,
+    /// Group, as a number of the initial user namespace.
+    pub gid: u32,
+    /// Number of links.
+    pub nlink: u32,
+    /// Size in bytes.
+    pub size: u64,
+    /// Space occupied, in sectors of 512 bytes.
+    pub blocks: u64,
+    /// Access, modification and change time, in seconds since 1970.
+    pub times: (i64, i64, i64),
+    /// Generation of the inode number.
+    pub generation: u32,
+}
+
+/// Attributes that the VFS honours.
+#[derive(Clone, Copy, Default)]
+pub struct InodeFlags {
+    /// Changes reach the device before an operation returns.
+    pub sync: bool,
+    /// The file can only grow.
+    pub append: bool,
+    /// The file cannot change.
+    pub immutable: bool,
+    /// Access times are not kept.
+    pub noatime: bool,
+    /// As `sync`, for changes of the directory only.
+    pub dirsync: bool,
+}
+
+/// An inode that is not complete: only the one who made it uses it.
+///
+/// # Invariants
+///
+/// A reference to such a value exists only while the inode is new (`I_NEW`) and in the hands of
+/// its maker.
+#[repr(transparent)]
+pub struct InodeInit<F: FileSystemData>(Inode<F>);
+
+impl<F: FileSystemData> Deref for InodeInit<F> {
+    type Target = Inode<F>;
+
+    fn deref(&self) -> &Inode<F> {
+        &self.0
+    }
+}
+
+impl<F: FileSystemData> InodeInit<F> {
+    /// The inode as if locked: nobody else can reach it.
+    pub fn as_locked(&self) -> &InodeLocked<F, Exclusive> {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { InodeLocked::from_raw(self.as_ptr()) }
+    }
+
+    pub(super) fn raw(&self) -> *mut bindings::inode {
+        self.as_ptr()
+    }
+
+    /// Whether the inode has no type yet, or that of `mode`. It gets one once: what the VFS keeps
+    /// in the inode, and how it frees that, depends on it.
+    fn check_type(&self, mode: u16) -> Result {
+        let (old, new) = (file_type(self.mode()), file_type(mode));
+        if old != 0 && old != new {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Whether the inode has the type `S_IFMT`.
+    pub(super) fn has_type(&self, s_ifmt: u32) -> Result {
+        if file_type(self.mode()) != s_ifmt {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    /// Sets what was read from the device. `EINVAL` when the inode has another type already.
+    pub fn set_attributes(&self, from: &Attributes) -> Result {
+        self.check_type(from.mode)?;
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe {
+            (*inode).i_mode = from.mode;
+            bindings::i_uid_write(inode, from.uid);
+            bindings::i_gid_write(inode, from.gid);
+            bindings::set_nlink(inode, from.nlink);
+            bindings::i_size_write(inode, loff(from.size));
+            (*inode).i_blocks = from.blocks;
+            bindings::inode_set_atime(inode, from.times.0, 0);
+            bindings::inode_set_mtime(inode, from.times.1, 0);
+            bindings::inode_set_ctime(inode, from.times.2, 0);
+            (*inode).i_generation = from.generation;
+        }
+        Ok(())
+    }
+
+    /// Sets owner, group and mode as for a new file in `dir`, and all times to now.
+    ///
+    /// With `inherit_group` the group is that of the directory. `EINVAL` when the inode has another
+    /// type already.
+    pub fn init_owner(&self, dir: &Inode<F>, mode: u16, inherit_group: bool) -> Result {
+        self.check_type(mode)?;
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses `inode`; `dir` is valid.
+        unsafe {
+            bindings::inode_init_owner(&raw mut bindings::nop_mnt_idmap, inode, dir.as_ptr(), mode);
+            if inherit_group {
+                (*inode).i_gid = (*dir.as_ptr()).i_gid;
+            }
+            bindings::simple_inode_init_ts(inode);
+        }
+        Ok(())
+    }
+
+    /// Sets the generation of the inode number.
+    pub fn set_generation(&self, generation: u32) {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { (*self.raw()).i_generation = generation };
+    }
+
+    /// Sets the number of links.
+    pub fn set_nlink(&self, nlink: u32) {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { bindings::set_nlink(self.raw(), nlink) };
+    }
+
+    /// Sets the attributes that the VFS honours.
+    pub fn set_flags(&self, flags: InodeFlags) {
+        let mut bits = 0;
+        for (set, bit) in [
+            (flags.sync, bindings::S_SYNC),
+            (flags.append, bindings::S_APPEND),
+            (flags.immutable, bindings::S_IMMUTABLE),
+            (flags.noatime, bindings::S_NOATIME),
+            (flags.dirsync, bindings::S_DIRSYNC),
+        ] {
+            if set {
+                bits |= bit;
+            }
+        }
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { (*self.raw()).i_flags |= bits };
+    }
+
+    /// Writes `target` as the content of a symbolic link through the page cache.
+    ///
+    /// The size becomes that of the target. `EINVAL` when the inode has no operations to write
+    /// with: see [`InodeInit::set_page_symlink`].
+    pub fn page_symlink(&self, target: &CStr) -> Result {
+        let len = target.to_bytes_with_nul().len();
+        // SAFETY: The table of a new inode is that which `set_page_symlink` or `set_regular` has
+        // set, or an empty one.
+        if unsafe { (*(*(*self.raw()).i_mapping).a_ops).write_begin.is_none() } {
+            return Err(EINVAL);
+        }
+        // SAFETY: The inode can be written to, and `target` is `len` bytes long.
+        kernel::error::to_result(unsafe {
+            bindings::page_symlink(self.raw(), target.as_char_ptr(), len as c_int)
+        })
+    }
+}

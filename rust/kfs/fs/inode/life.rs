@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The life of an inode in memory: its object in the slab cache, writeback, eviction.
+//!
+//! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
+
+use crate::bindings;
+use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_type::{FileSystemType, InodeCache};
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::{Inode, InodeObject};
+use core::mem::offset_of;
+use core::ptr;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// Makes the slab cache for the inodes of `F`.
+pub(crate) fn create_cache<F: FileSystem>() -> Result<InodeCache> {
+    let mut args = bindings::kmem_cache_args {
+        align: core::mem::align_of::<InodeObject<F>>() as c_uint,
+        // The target of a fast symbolic link is in there, and readlink(2) copies it to the user.
+        useroffset: offset_of!(InodeObject<F>, data) as c_uint,
+        usersize: size_of::<F::InodeData>() as c_uint,
+        ctor: Some(init_once::<F>),
+        // SAFETY: All zeroes is a valid value: integers and an optional function pointer.
+        ..unsafe { core::mem::zeroed() }
+    };
+    // SAFETY: The name is static; `args` is only used during the call.
+    let cache = unsafe {
+        bindings::__kmem_cache_create_args(
+            F::NAME.as_char_ptr(),
+            size_of::<InodeObject<F>>() as c_uint,
+            &mut args,
+            (bindings::SLAB_RECLAIM_ACCOUNT | bindings::SLAB_ACCOUNT) as bindings::slab_flags_t,
+        )
+    };
+    // SAFETY: It was just made. It is dropped with the registration of the type, when there is no
+    // super block any more to allocate from it, and inodes are freed by RCU callbacks.
+    unsafe { InodeCache::from_owned(cache) }.ok_or(ENOMEM)
+}
+
+/// # Safety
+///
+/// Called by the slab allocator for a new object of the cache of `F`.
+unsafe extern "C" fn init_once<F: FileSystem>(object: *mut c_void) {
+    // SAFETY: `object` has room for an `InodeObject<F>`, and is not shared yet.
+    unsafe {
+        let object = object.cast::<InodeObject<F>>();
+        bindings::inode_init_once(Opaque::cast_into(&raw const (*object).inode));
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `alloc_inode` of a super block of `F`.
+pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
+    sb: *mut bindings::super_block,
+) -> *mut bindings::inode {
+    // SAFETY: By the requirement the super block is of a type registered for `F`.
+    let object = unsafe {
+        bindings::kmem_cache_alloc_lru_noprof(
+            FileSystemType::of(sb).inode_cache(),
+            &raw mut (*sb).s_inode_lru,
+            bindings::GFP_KERNEL,
+        )
+    };
+    let object = object.cast::<InodeObject<F>>();
+    if object.is_null() {
+        return ptr::null_mut();
+    }
+    // SAFETY: The object is new and does not move until it is freed.
+    unsafe {
+        let data = (&raw mut (*object).data).cast::<F::InodeData>();
+        if pin_init::raw_try_init(data, F::inode_data()).is_err() {
+            bindings::kfree(object.cast());
+            return ptr::null_mut();
+        }
+        let inode: *mut bindings::inode = Opaque::cast_into(&raw const (*object).inode);
+        bindings::mmb_init(
+            Opaque::cast_into(&raw const (*object).metadata_bhs),
+            &raw mut (*inode).i_data,
+        );
+        inode
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `free_inode` of an inode of `F`, an RCU grace period after the inode was
+/// evicted.
+pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::inode) {
+    // SAFETY: The inode came from `alloc_inode`, and nobody uses it any more. The super block may
+    // be gone, and with it the way to the cache: `kfree` finds that by itself.
+    unsafe {
+        let object = Inode::<F>::from_raw(inode).object();
+        (*object).data.assume_init_drop();
+        bindings::kfree(object.cast());
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `write_inode` of an inode of `F`.
+///
+/// The VFS takes the inode for clean from here on, whatever is returned, and only a sync that calls
+/// this itself returns the error. So the error is recorded in the mapping for the next fsync, and
+/// the inode is marked dirty again if the error may be transient (`ENOMEM`, `EIO`).
+pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
+    inode: *mut bindings::inode,
+    _wbc: *mut bindings::writeback_control,
+) -> c_int {
+    // SAFETY: By the requirement the inode is valid and of `F`.
+    let this = unsafe { Inode::<F>::from_raw(inode) };
+    match F::write_inode(this) {
+        Ok(()) => {
+            // SAFETY: The operations have `sync_inode_metadata`, which this flag asks for.
+            unsafe { bindings::set_inode_metadata_writeback(inode) };
+            0
+        }
+        Err(error) => {
+            if !cfg!(mutant = "kfs-inode-error-lost") {
+                this.page_cache().set_error(error);
+            }
+            let may_pass = error == ENOMEM || error == EIO;
+            if may_pass && !cfg!(mutant = "kfs-inode-not-retried") {
+                this.mark_inode_dirty();
+            }
+            error.to_errno()
+        }
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `sync_inode_metadata` of an inode of `F`.
+pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
+    inode: *mut bindings::inode,
+    _wbc: *mut bindings::writeback_control,
+) -> c_int {
+    // SAFETY: By the requirement the inode is valid and of `F`.
+    let inode = unsafe { Inode::<F>::from_raw(inode) };
+    match inode
+        .sync_buffers()
+        .and_then(|()| F::sync_inode_metadata(inode))
+    {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// Evicts an inode from memory; without links it is deleted from the device too.
+///
+/// # Safety
+///
+/// Called by the VFS as `evict_inode` of an inode of `F`: nobody else can reach the inode.
+pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings::inode) {
+    // SAFETY: By the requirement the inode is valid, and nobody else uses it. The order is that of
+    // the VFS: pages, then the blocks, the buffers of the block map, `clear_inode`, and only then
+    // the number, which can be allocated again at once.
+    unsafe {
+        let this = InodeLocked::<F, Exclusive>::from_raw(inode);
+        let delete = this.nlink() == 0 && !bindings::is_bad_inode(inode);
+        bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
+        if delete {
+            bindings::sb_start_intwrite((*inode).i_sb);
+            F::delete_inode(this);
+        } else {
+            // An error is kept in the address space, and in the log.
+            let _ = this.sync_buffers();
+        }
+        bindings::mmb_invalidate(this.metadata_bhs());
+        bindings::clear_inode(inode);
+        if delete {
+            F::free_inode(this);
+            bindings::sb_end_intwrite((*inode).i_sb);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations tables of an inode, by its type.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::bindings;
+use crate::fs::address_space::AddressSpaceOps;
+use crate::fs::file::{Directory, FileOps, Regular};
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::file_type;
+use crate::fs::inode::init::InodeInit;
+use crate::fs::inode_operations::table::{FastSymlink, InodeOps, PageSymlink};
+use kernel::prelude::*;
+
+impl<F: FileSystemData> InodeInit<F> {
+    /// Sets the operations of a regular file. `EINVAL` when it is none.
+    pub fn set_regular(
+        &self,
+        iop: InodeOps<F>,
+        fop: FileOps<F, Regular>,
+        aops: AddressSpaceOps<F>,
+    ) -> Result {
+        self.has_type(bindings::S_IFREG)?;
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
+            (*(*inode).i_mapping).a_ops = aops.as_ptr();
+        }
+        Ok(())
+    }
+
+    /// Sets the operations of a directory whose blocks are in the buffer cache. `EINVAL` when it is
+    /// none.
+    pub fn set_directory(&self, iop: InodeOps<F>, fop: FileOps<F, Directory>) -> Result {
+        self.has_type(bindings::S_IFDIR)?;
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
+        }
+        Ok(())
+    }
+
+    /// Sets the operations of a symbolic link whose target is in the page cache. `EINVAL` when it
+    /// is none.
+    pub fn set_page_symlink(
+        &self,
+        iop: InodeOps<F, PageSymlink>,
+        aops: AddressSpaceOps<F>,
+    ) -> Result {
+        self.has_type(bindings::S_IFLNK)?;
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            bindings::inode_nohighmem(inode);
+            (*(*inode).i_mapping).a_ops = aops.as_ptr();
+        }
+        Ok(())
+    }
+
+    /// Sets the operations of a symbolic link with its target in the inode.
+    ///
+    /// `target` finds the target in the filesystem's data of the inode. `EINVAL` when there is
+    /// none, or the inode is no symbolic link.
+    pub fn set_fast_symlink(
+        &self,
+        iop: InodeOps<F, FastSymlink>,
+        target: for<'a> fn(&'a F::InodeData) -> Option<&'a CStr>,
+    ) -> Result {
+        self.has_type(bindings::S_IFLNK)?;
+        let target = target(self.data().get_ref()).ok_or(EINVAL)?;
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode, whose type is and stays that
+        // for which this field of the union is meant. A reference that lives as long as any that
+        // the data is borrowed for, which ends when the data is dropped in `free_inode`, an RCU
+        // grace period after the last user of `i_link`, is to memory that does not change until
+        // then.
+        unsafe {
+            (*inode).i_op = iop.as_ptr();
+            (*inode).__bindgen_anon_5.i_link = target.as_char_ptr().cast_mut();
+        }
+        Ok(())
+    }
+
+    /// Sets the operations of a device, FIFO or socket with the device number `rdev`. `EINVAL` when
+    /// it is none of these.
+    pub fn init_special(&self, iop: InodeOps<F>, rdev: u32) -> Result {
+        match file_type(self.mode()) {
+            bindings::S_IFCHR | bindings::S_IFBLK | bindings::S_IFIFO | bindings::S_IFSOCK => {}
+            _ => return Err(EINVAL),
+        }
+        let inode = self.raw();
+        // SAFETY: By the type invariant nobody else uses the inode; the table is static.
+        unsafe {
+            bindings::init_special_inode(inode, (*inode).i_mode, rdev);
+            (*inode).i_op = iop.as_ptr();
+        }
+        Ok(())
+    }
+}

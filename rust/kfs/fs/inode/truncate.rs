@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pages of a file when its size or its blocks change.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
+//! [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
+
+use crate::bindings;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::loff;
+use crate::fs::writeback_errors::WritebackErrors;
+use core::ops::Range;
+use kernel::page::PAGE_SIZE;
+use kernel::prelude::*;
+
+impl<F: FileSystemData> InodeLocked<F, Exclusive> {
+    /// Waits until no direct I/O on the file is in flight. With the lock held, none can begin.
+    /// Sleeps.
+    pub fn dio_wait(&self) {
+        // SAFETY: By the invariants of `Inode` it is valid.
+        unsafe { bindings::inode_dio_wait(self.as_ptr()) };
+    }
+
+    /// Sets i_size to `size` bytes and drops the pages beyond it from the page cache; then runs
+    /// `free`, which frees the blocks beyond `size`, and returns what that does. May sleep.
+    ///
+    /// `invalidate_lock` is held throughout: no page can be brought in until `free` has returned.
+    pub fn truncate_setsize(&self, size: u64, free: impl FnOnce() -> Result) -> Result {
+        // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
+        // back here.
+        unsafe {
+            let mapping = (*self.as_ptr()).i_mapping;
+            bindings::filemap_invalidate_lock(mapping);
+            bindings::truncate_setsize(self.as_ptr(), loff(size));
+            let result = free();
+            bindings::filemap_invalidate_unlock(mapping);
+            result
+        }
+    }
+
+    /// Drops the bytes from `start` to `end` (exclusive) of the file, which are whole blocks, from
+    /// the page cache, dirty or not; then runs `free`, which frees the blocks, and returns what
+    /// that does. May sleep.
+    ///
+    /// `invalidate_lock` is held throughout: no page can be brought in until `free` has returned.
+    /// The pages at both ends that have other blocks too are locked: they cannot be written back
+    /// meanwhile.
+    pub fn truncate_pagecache_range<R>(&self, start: u64, end: u64, free: impl FnOnce() -> R) -> R {
+        let range = loff(start)..loff(end);
+        let cache = self.page_cache();
+        // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken here. The
+        // end is inclusive.
+        unsafe {
+            bindings::filemap_invalidate_lock((*self.as_ptr()).i_mapping);
+            if !range.is_empty() {
+                bindings::truncate_pagecache_range(self.as_ptr(), range.start, range.end - 1);
+            }
+        }
+        // A store through a mapping makes all blocks of a page dirty, and writing it back looks up
+        // where they are: not between now and then.
+        let is_edge = |pos: i64| pos & (PAGE_SIZE as i64 - 1) != 0 && !range.is_empty();
+        let first = is_edge(range.start)
+            .then(|| cache.lock_folio(range.start))
+            .flatten();
+        let is_first = |pos| first.as_ref().is_some_and(|f| f.range().contains(&pos));
+        let last = (is_edge(range.end) && !is_first(range.end))
+            .then(|| cache.lock_folio(range.end))
+            .flatten();
+        for folio in [&first, &last].into_iter().flatten() {
+            folio.drop_blocks(&range);
+        }
+        let result = free();
+        drop((first, last));
+        // SAFETY: The lock was taken above.
+        unsafe { bindings::filemap_invalidate_unlock((*self.as_ptr()).i_mapping) };
+        result
+    }
+
+    /// Writes dirty pages with bytes in `range` back, and waits for writeback. Fails too if
+    /// writeback of another part of the file failed meanwhile. May sleep.
+    pub fn write_and_wait_range(&self, range: Range<u64>) -> Result {
+        let errors = WritebackErrors::watch(self);
+        let bytes = loff(range.start)..loff(range.end);
+        self.page_cache().write_and_wait(&bytes).and(errors.check())
+    }
+
+    /// Drops the pages beyond `size` bytes from the page cache. i_size does not change. May sleep.
+    pub fn truncate_pagecache(&self, size: u64) {
+        // SAFETY: By the invariants of `Inode` it is valid.
+        unsafe { bindings::truncate_pagecache(self.as_ptr(), loff(size)) };
+    }
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The attributes of an inode, as the user sees them.
+//!
+//! C header: [`include/linux/stat.h`](srctree/include/linux/stat.h)
+
+use crate::bindings;
+
+/// `statx(2)`: the file can only be appended to.
+pub const STATX_ATTR_APPEND: u64 = bindings::STATX_ATTR_APPEND as u64;
+/// `statx(2)`: the file cannot be changed.
+pub const STATX_ATTR_IMMUTABLE: u64 = bindings::STATX_ATTR_IMMUTABLE as u64;
+/// `statx(2)`: the file is not for backups.
+pub const STATX_ATTR_NODUMP: u64 = bindings::STATX_ATTR_NODUMP as u64;
+
+/// The answer to `statx(2)`.
+pub struct Kstat<'a> {
+    pub(super) stat: &'a mut bindings::kstat,
+    pub(super) request_mask: u32,
+}
+
+impl Kstat<'_> {
+    /// Whether the caller wants to know how to align direct I/O.
+    pub fn wants_dioalign(&self) -> bool {
+        self.request_mask & (bindings::STATX_DIOALIGN | bindings::STATX_DIO_READ_ALIGN) != 0
+    }
+
+    /// Sets the alignment that direct I/O needs, in bytes: of memory, and of offset and length,
+    /// which are the same for reads and writes.
+    pub fn set_dioalign(&mut self, memory: u32, offset: u32) {
+        self.stat.result_mask |= bindings::STATX_DIOALIGN | bindings::STATX_DIO_READ_ALIGN;
+        self.stat.dio_mem_align = memory;
+        self.stat.dio_offset_align = offset;
+        self.stat.dio_read_offset_align = offset;
+    }
+
+    /// Sets `attributes` (`STATX_ATTR_*`), and which attributes this filesystem knows at all.
+    pub fn set_attributes(&mut self, attributes: u64, mask: u64) {
+        self.stat.attributes |= attributes;
+        self.stat.attributes_mask |= mask;
+    }
+}

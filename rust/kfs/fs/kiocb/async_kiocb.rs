@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kiocbs that are completed after their call has ended.
+
+use super::iocb::{Iocb, IocbMut, KiocbOwner};
+use core::mem::ManuallyDrop;
+use core::ops::Deref;
+use core::ptr;
+use kernel::prelude::*;
+
+/// A kiocb whose call does not wait for it. It is to be completed.
+pub struct AsyncKiocb<F: KiocbOwner>(pub(super) Iocb<F>);
+
+// SAFETY: A kiocb may be completed by any thread, and so may what hangs on it be used and dropped.
+unsafe impl<F: KiocbOwner> Send for AsyncKiocb<F> {}
+
+impl<F: KiocbOwner> AsyncKiocb<F> {
+    /// Completes the request. This is the end of the kiocb, and perhaps of the file.
+    #[inline]
+    pub fn complete(self, result: Result<usize>) {
+        let mut this = ManuallyDrop::new(self);
+        this.complete_once(result);
+    }
+
+    fn complete_once(&mut self, result: Result<usize>) {
+        self.0.end();
+        let ret = match result {
+            Ok(count) => count as isize,
+            Err(error) => error.to_errno() as isize,
+        };
+        if let Some(ki_complete) = self.0.as_ref().ki_complete {
+            // SAFETY: The kiocb is valid and the request has not been completed: this is called by
+            // `complete`, which consumes the value, or else by `drop`.
+            unsafe { ki_complete(self.0.as_ptr(), ret) };
+            #[cfg(mutant = "kfs-complete-twice")]
+            // SAFETY: There is no safety in this.
+            unsafe {
+                ki_complete(self.0.as_ptr(), ret)
+            };
+        }
+    }
+
+    /// The call of the kiocb goes on with it, and answers the request.
+    #[inline]
+    pub(super) fn into_iocb(self) -> Iocb<F> {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
+        unsafe { ptr::read(&this.0) }
+    }
+}
+
+impl<F: KiocbOwner> Deref for AsyncKiocb<F> {
+    type Target = Iocb<F>;
+
+    #[inline]
+    fn deref(&self) -> &Iocb<F> {
+        &self.0
+    }
+}
+
+impl<F: KiocbOwner> AsyncKiocb<F> {
+    /// To change it.
+    #[inline]
+    pub fn as_mut(&mut self) -> IocbMut<'_, F> {
+        IocbMut(&mut self.0)
+    }
+}
+
+impl<F: KiocbOwner> Drop for AsyncKiocb<F> {
+    fn drop(&mut self) {
+        self.complete_once(Err(EIO));
+    }
+}

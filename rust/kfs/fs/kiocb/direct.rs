@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What direct I/O does to the page cache and to i_size, and how it reports errors.
+
+use super::iocb::{Iocb, KiocbOwner};
+use crate::bindings;
+use crate::fs::fserror;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use core::ops::Range;
+use kernel::prelude::*;
+
+impl<F: KiocbOwner> Iocb<F> {
+    /// Writes dirty pages with the bytes from `start` to `end` (exclusive) of the file back, and
+    /// waits for writeback. Does nothing if the page cache has nothing of the file. May sleep.
+    pub fn write_and_wait_range(&self, start: i64, end: i64) -> Result {
+        self.inode().page_cache().write_and_wait(&(start..end))
+    }
+
+    /// Whether [`Iocb::write_and_wait_range`] would have something to do.
+    pub fn range_needs_writeback(&self, start: i64, end: i64) -> bool {
+        if start >= end {
+            return false;
+        }
+        // SAFETY: By the type invariants the file is open, so that its mapping is valid. The end is
+        // inclusive.
+        unsafe { bindings::filemap_range_needs_writeback(self.mapping(), start, end - 1) }
+    }
+
+    /// Invalidates the page cache for the `count` bytes that were written at the position: what it
+    /// has of them is stale. May sleep; takes folio locks.
+    ///
+    /// A page that was dirtied in other blocks meanwhile is written back and then invalidated:
+    /// pages can be larger than blocks. If that fails, or the same blocks were dirtied, the next
+    /// fsync of the file fails with `EIO`, and the kernel log says why.
+    pub fn invalidate_post_direct_write(&self, count: usize) {
+        let end = self.pos() + count as i64;
+        self.invalidate(self.pos()..end, self.pos()..end);
+    }
+
+    /// Drops `range`, in which `written` was written, both in bytes.
+    fn invalidate(&self, range: Range<i64>, written: Range<i64>) {
+        let cache = self.inode().page_cache();
+        if cache.invalidate(&range) {
+            return;
+        }
+        let is_collision = cache.is_dirty_in(&written) && !cfg!(mutant = "kfs-collision-untold");
+        if !is_collision
+            && self.write_and_wait_range(range.start, range.end).is_ok()
+            && cache.invalidate(&range)
+        {
+            return;
+        }
+        cache.set_error(EIO);
+        // SAFETY: The argument is a terminated string, and static.
+        if unsafe { bindings::__printk_ratelimit(c"dio_complete".as_char_ptr()) } != 0 {
+            pr_crit!(
+                "{}: inode {}: Page cache invalidation failure on direct I/O.  Possible data corruption due to collision with buffered I/O!\n",
+                self.inode().sb().id(),
+                self.inode().ino()
+            );
+        }
+    }
+
+    /// Reports to fanotify (`FAN_FS_ERROR`) that direct I/O on the bytes `range` of the file
+    /// failed. Does not sleep; the report is lost when memory is short.
+    pub fn report_dio_error(&self, is_write: bool, range: Range<u64>, error: Error) {
+        let what = if is_write {
+            bindings::fserror_type_FSERR_DIRECTIO_WRITE
+        } else {
+            bindings::fserror_type_FSERR_DIRECTIO_READ
+        };
+        fserror::report_inode(self.inode(), what, range, error);
+    }
+
+    /// Logs that direct I/O failed at byte `pos` of the file: for a request that is cut short
+    /// there, whose caller gets the number of bytes before `pos` and not the error. Rate limited.
+    pub fn log_dio_error(&self, is_write: bool, pos: u64, error: Error) {
+        // SAFETY: The argument is a terminated string, and static.
+        if unsafe { bindings::__printk_ratelimit(c"log_dio_error".as_char_ptr()) } != 0 {
+            pr_err!(
+                "{}: inode {}: direct {} cut short at byte {}: error {}\n",
+                self.inode().sb().id(),
+                self.inode().ino(),
+                if is_write { "write" } else { "read" },
+                pos,
+                error.to_errno()
+            );
+        }
+    }
+
+    /// Extends i_size to the end of the `count` bytes at the position, which are on the device.
+    /// Does nothing if they end within i_size. May sleep.
+    ///
+    /// `invalidate_lock` of the mapping is held meanwhile, so that no page can be brought in, and
+    /// pages with the old EOF are invalidated: one that was read in before has zeroes beyond it,
+    /// where the new bytes are.
+    pub fn extend_post_direct_write(&self, locked: &InodeLocked<F, Exclusive>, count: usize) {
+        let (start, end) = (self.pos(), self.pos() + count as i64);
+        let i_size = locked.i_size_read() as i64;
+        if count == 0 || end <= i_size || !locked.is(self.inode()) {
+            return;
+        }
+        let mapping = self.mapping();
+        // SAFETY: By the type invariants the file is open, so that its mapping is valid. The lock
+        // nests inside the inode lock, as it does for truncate.
+        unsafe { bindings::filemap_invalidate_lock(mapping) };
+        self.invalidate(start.min(i_size)..end, start..end);
+        locked.i_size_write(end as u64);
+        // SAFETY: It was taken above.
+        unsafe { bindings::filemap_invalidate_unlock(mapping) };
+        locked.mark_inode_dirty();
+    }
+
+    /// For a request that asked for it (O_SYNC, O_DSYNC, RWF_SYNC, RWF_DSYNC): writes the `count`
+    /// bytes before the position, and what is needed to find them again, to stable storage. Returns
+    /// `count`. May sleep.
+    pub fn generic_write_sync(&self, count: usize) -> Result<usize> {
+        // SAFETY: By the type invariants the kiocb is valid, ours, and of an open file.
+        let ret = unsafe { bindings::generic_write_sync(self.as_ptr(), count as isize) };
+        usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
+    }
+}

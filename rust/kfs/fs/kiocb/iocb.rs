@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be done with a kiocb, by each of its owners.
+//!
+//! The kernel crate's `kernel::fs::Kiocb<'_, T>` is no base for it: that ties `T` to
+//! `file->private_data`, and knows of neither completion nor `ki_flags`.
+
+use crate::bindings;
+use crate::block::bio::{Hints, Lender};
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{InodeLocked, Mode};
+use crate::fs::inode::Inode;
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr::{self, NonNull};
+use kernel::types::ForeignOwnable;
+
+/// A filesystem that keeps an object of its own with a kiocb.
+pub trait KiocbOwner: FileSystemData {
+    /// What `kiocb->private` owns while it is not null.
+    type Private: ForeignOwnable + Send + Sync + 'static;
+}
+
+/// What can be done with a kiocb, in a call or after it.
+///
+/// # Invariants
+///
+/// - The pointer is a valid kiocb of an open file whose inode is an `Inode<F>`, and nobody else
+///   uses it.
+/// - `private` of the kiocb is null, or comes from `F::Private::into_foreign` and is owned.
+/// - If `dio` is set, the inode counts a direct I/O request for this kiocb.
+/// - `lent` is the number of bios with memory of the request that may be in flight.
+pub struct Iocb<F: KiocbOwner> {
+    kiocb: NonNull<bindings::kiocb>,
+    dio: bool,
+    lent: Cell<u32>,
+    _p: PhantomData<F>,
+}
+
+impl<F: KiocbOwner> Iocb<F> {
+    /// # Safety
+    ///
+    /// The type invariants must hold, with no direct I/O counted for the kiocb and nothing lent.
+    #[inline]
+    pub(super) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
+        Iocb {
+            // SAFETY: What is valid is not null.
+            kiocb: unsafe { NonNull::new_unchecked(kiocb) },
+            // INVARIANT: By the requirement.
+            dio: false,
+            lent: Cell::new(0),
+            _p: PhantomData,
+        }
+    }
+
+    /// The C kiocb.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *mut bindings::kiocb {
+        self.kiocb.as_ptr()
+    }
+
+    #[inline]
+    pub(super) fn as_ref(&self) -> &bindings::kiocb {
+        // SAFETY: By the type invariants the kiocb is valid and nobody else uses it.
+        unsafe { self.kiocb.as_ref() }
+    }
+
+    #[inline]
+    fn as_mut(&mut self) -> &mut bindings::kiocb {
+        // SAFETY: By the type invariants the kiocb is valid and nobody else uses it.
+        unsafe { self.kiocb.as_mut() }
+    }
+
+    #[inline]
+    pub(super) fn mapping(&self) -> *mut bindings::address_space {
+        // SAFETY: By the type invariants the file is open.
+        unsafe { (*self.as_ref().ki_filp).f_mapping }
+    }
+
+    /// Where in the file the request starts, or goes on.
+    #[inline]
+    pub fn pos(&self) -> i64 {
+        self.as_ref().ki_pos
+    }
+
+    /// Whether the page cache is to be bypassed.
+    #[inline]
+    pub fn is_direct(&self) -> bool {
+        self.as_ref().ki_flags & bindings::IOCB_DIRECT as i32 != 0
+    }
+
+    /// Whether the request is to fail with `EAGAIN` where it would have to wait (`RWF_NOWAIT`).
+    #[inline]
+    pub fn is_nowait(&self) -> bool {
+        self.as_ref().ki_flags & bindings::IOCB_NOWAIT != 0
+    }
+
+    /// Whether what was written has to be on stable storage when the request ends.
+    #[inline]
+    pub fn is_dsync(&self) -> bool {
+        // SAFETY: By the type invariants the kiocb is valid and of an open file.
+        unsafe { bindings::iocb_is_dsync(self.kiocb.as_ptr()) }
+    }
+
+    /// The I/O priority of the request.
+    #[inline]
+    pub fn ioprio(&self) -> u16 {
+        self.as_ref().ki_ioprio
+    }
+
+    /// The inode of the file.
+    #[inline]
+    pub fn inode(&self) -> &Inode<F> {
+        // SAFETY: By the type invariants the file is open, so that it holds its inode.
+        unsafe { Inode::from_raw((*self.as_ref().ki_filp).f_inode) }
+    }
+
+    /// The object that is outstanding for the request, or `None`.
+    #[inline]
+    pub fn private(&self) -> Option<<F::Private as ForeignOwnable>::Borrowed<'_>> {
+        let private = self.as_ref().private;
+        if private.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariants it comes from `into_foreign` and is owned; taking it out
+        // needs `&mut self`, so that it stays for the lifetime of `&self`.
+        Some(unsafe { F::Private::borrow(private) })
+    }
+
+    /// Ends everything that hangs on the kiocb. Stops the kernel if memory of it is still lent.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        assert!(self.lent.get() == 0, "bios use the memory of the request");
+        let mut this = IocbMut(self);
+        if !cfg!(mutant = "kfs-private-left") {
+            drop(this.take_private());
+        }
+        this.inode_dio_end();
+    }
+}
+
+// SAFETY: Pages that an iterator lends are there until its request is completed, as C has it. The
+// kiocb cannot be completed or given back while `lent` counts a bio: `end` stops the kernel then.
+unsafe impl<F: KiocbOwner> Lender for Iocb<F> {
+    #[inline]
+    fn hints(&self) -> Hints {
+        // SAFETY: The inode is valid. The field may change at any time; it is only a hint.
+        let hint = unsafe { ptr::read_volatile(&raw const (*self.inode().as_ptr()).i_write_hint) };
+        Hints {
+            ioprio: self.ioprio(),
+            write_hint: hint as bindings::rw_hint,
+            nowait: self.is_nowait(),
+        }
+    }
+
+    #[inline]
+    fn lend(&self) -> *const c_void {
+        // There is no room for so many bios.
+        self.lent.set(self.lent.get() + 1);
+        self.kiocb.as_ptr().cast()
+    }
+
+    #[inline]
+    unsafe fn give_back(&self, lender: *const c_void) {
+        if ptr::eq(lender, self.kiocb.as_ptr().cast()) {
+            self.lent.set(self.lent.get() - 1);
+        }
+    }
+}
+
+/// An [`Iocb`] that may be changed, but not be exchanged for another: with `&mut Iocb`, two owners
+/// could swap theirs, and the one answer with what the other owes.
+pub struct IocbMut<'a, F: KiocbOwner>(pub(super) &'a mut Iocb<F>);
+
+impl<F: KiocbOwner> Deref for IocbMut<'_, F> {
+    type Target = Iocb<F>;
+
+    #[inline]
+    fn deref(&self) -> &Iocb<F> {
+        self.0
+    }
+}
+
+impl<F: KiocbOwner> IocbMut<'_, F> {
+    /// Moves the position by the `count` bytes that were read or written.
+    #[inline]
+    pub fn advance(&mut self, count: usize) {
+        self.set_pos(self.pos().saturating_add(count as i64));
+    }
+
+    /// Sets where in the file the request goes on, in bytes.
+    #[inline]
+    pub fn set_pos(&mut self, pos: i64) {
+        self.0.as_mut().ki_pos = pos;
+    }
+
+    /// Sets the object that is outstanding for the request. What was there before is dropped.
+    #[inline]
+    pub fn set_private(&mut self, private: F::Private) {
+        drop(self.take_private());
+        // INVARIANT: It comes from `into_foreign`.
+        self.0.as_mut().private = private.into_foreign();
+    }
+
+    /// Takes the object out: nothing is outstanding any more.
+    #[inline]
+    pub fn take_private(&mut self) -> Option<F::Private> {
+        // INVARIANT: It is null from here on.
+        let private = core::mem::replace(&mut self.0.as_mut().private, ptr::null_mut());
+        // SAFETY: By the type invariants it is null, or from `into_foreign` and owned.
+        unsafe { F::Private::try_from_foreign(private) }
+    }
+
+    /// Counts a direct I/O request on the inode, until [`IocbMut::inode_dio_end`]: truncate, and
+    /// everything else that frees blocks, waits until the count is zero.
+    ///
+    /// Needs the inode lock, exclusive or shared: a task that holds it exclusively and has waited
+    /// for the requests must not see a new one. `locked` is the evidence; if it is not of the inode
+    /// of this kiocb nothing is counted.
+    #[inline]
+    pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
+        if !self.dio && locked.is(self.inode()) {
+            // SAFETY: By the type invariants the inode is valid.
+            unsafe { bindings::inode_dio_begin(self.inode().as_ptr()) };
+            // INVARIANT: Just counted.
+            self.0.dio = true;
+        }
+    }
+
+    /// Ends what [`IocbMut::inode_dio_begin`] began, if that has not been done. Any context.
+    #[inline]
+    pub fn inode_dio_end(&mut self) {
+        if core::mem::replace(&mut self.0.dio, false) {
+            // SAFETY: By the type invariants the inode is valid, and counts a request for us.
+            unsafe { bindings::inode_dio_end(self.inode().as_ptr()) };
+        }
+    }
+}

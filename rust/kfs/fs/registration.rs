@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registering a filesystem type.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use crate::bindings;
+use crate::fs::file_system::FileSystem;
+use crate::fs::file_system_type::FileSystemType;
+use crate::fs::fs_context;
+use crate::fs::inode::life;
+use crate::kobject::Kobject;
+use core::marker::PhantomData;
+use core::ptr;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use kernel::types::Opaque;
+
+/// Owner of a registered `struct file_system_type`. Dropping it unregisters the type.
+///
+/// # Invariants
+///
+/// `fs_type` is registered while the value exists, and its slab cache is one for inodes of `F`.
+#[pin_data(PinnedDrop)]
+pub struct Registration<F: FileSystem> {
+    #[pin]
+    inner: FileSystemType,
+    _p: PhantomData<F>,
+}
+
+// SAFETY: `register_filesystem` and `unregister_filesystem` may be called from any thread, and
+// there is no method that uses the fields.
+unsafe impl<F: FileSystem> Send for Registration<F> {}
+// SAFETY: As above.
+unsafe impl<F: FileSystem> Sync for Registration<F> {}
+
+impl<F: FileSystem> Registration<F> {
+    /// Registers the filesystem type for `module`. May sleep.
+    ///
+    /// `EBUSY` when there is a type of that name.
+    pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let inner = try_pin_init!(FileSystemType {
+            sysfs: Kobject::new_in_fs(F::NAME)?,
+            inode_cache: life::create_cache::<F>()?,
+            fs_type <- Opaque::try_ffi_init(|slot: *mut bindings::file_system_type| {
+                // SAFETY: `slot` is valid for writes; all zeroes is a valid value of the type.
+                unsafe { ptr::write_bytes(slot, 0, 1) };
+                // SAFETY: `slot` was just initialised and is not yet shared.
+                let fs_type = unsafe { &mut *slot };
+                fs_type.name = F::NAME.as_char_ptr();
+                fs_type.fs_flags = bindings::FS_REQUIRES_DEV as c_int;
+                fs_type.init_fs_context = Some(fs_context::init_fs_context::<F>);
+                fs_type.parameters = fs_context::parameters::<F>();
+                fs_type.kill_sb = Some(kill_sb);
+                fs_type.owner = module.as_ptr();
+                // SAFETY: `slot` is pinned until `unregister_filesystem` in the destructor.
+                to_result(unsafe { bindings::register_filesystem(slot) })
+            }),
+        }? Error);
+        try_pin_init!(Self {
+            inner <- inner,
+            _p: PhantomData,
+        }? Error)
+    }
+}
+
+#[pinned_drop]
+impl<F: FileSystem> PinnedDrop for Registration<F> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant the type is registered. Super blocks hold a reference to
+        // the module, so that none is left when a module drops its registration.
+        unsafe { bindings::unregister_filesystem(self.inner.fs_type.get()) };
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `file_system_type.kill_sb` of a [`Registration`].
+unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
+    // SAFETY: The VFS passes a valid super block. `put_super` has dropped `s_fs_info` before the
+    // device is closed, and so did a failed `fill_super`.
+    unsafe { bindings::kill_block_super(sb) };
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `struct super_operations`.
+//!
+//! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
+
+use crate::bindings;
+use crate::fs::file_system::FileSystem;
+use crate::fs::inode::life;
+use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
+use core::marker::PhantomData;
+use core::ptr;
+use kernel::prelude::*;
+use kernel::seq_file::SeqFile;
+use kernel::sync::aref::ARef;
+use kernel::types::ForeignOwnable;
+
+struct Table<F: FileSystem>(PhantomData<F>);
+
+impl<F: FileSystem> Table<F> {
+    const OPS: bindings::super_operations = bindings::super_operations {
+        alloc_inode: Some(life::alloc_inode::<F>),
+        free_inode: Some(life::free_inode::<F>),
+        write_inode: Some(life::write_inode::<F>),
+        sync_inode_metadata: Some(life::sync_inode_metadata::<F>),
+        evict_inode: Some(life::evict_inode::<F>),
+        put_super: Some(put_super::<F>),
+        sync_fs: Some(sync_fs::<F>),
+        freeze_fs: Some(freeze_fs::<F>),
+        unfreeze_fs: Some(unfreeze_fs::<F>),
+        statfs: Some(statfs::<F>),
+        show_options: Some(show_options::<F>),
+        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
+        ..unsafe { core::mem::zeroed() }
+    };
+}
+
+/// Fills a new super block.
+///
+/// # Safety
+///
+/// `sb` must be a new super block of a type that was registered for `F`, with its device open and
+/// used by nobody else.
+pub(crate) unsafe fn fill_super<F: FileSystem>(
+    sb: *mut bindings::super_block,
+    options: &F::Options,
+) -> Result {
+    // SAFETY: By the requirement nobody else uses `sb`.
+    let raw = unsafe { &mut *sb };
+    raw.s_op = &Table::<F>::OPS;
+    let data = F::fill_super(
+        &mut NewSuperBlock {
+            sb: raw,
+            _p: PhantomData,
+        },
+        options,
+    )?;
+    // INVARIANT: `s_fs_info` owns the data from here to `drop_data`.
+    // SAFETY: `sb` is valid.
+    unsafe { (*sb).s_fs_info = data.into_foreign().cast() };
+    // SAFETY: The invariants hold now.
+    let this = unsafe { SuperBlock::<F>::from_raw(sb) };
+    let made = F::root(this).and_then(|root| {
+        let root = ARef::into_raw(root).as_ptr().cast::<bindings::inode>();
+        // SAFETY: `d_make_root` takes over the reference, also when it fails.
+        unsafe { (*sb).s_root = bindings::d_make_root(root) };
+        // SAFETY: `sb` is valid.
+        if unsafe { (*sb).s_root.is_null() } {
+            return Err(ENOMEM);
+        }
+        // With a root in place, a failure from here on goes through `put_super`.
+        F::mounted(this)
+    });
+    // SAFETY: Without a root the VFS does not call `put_super`, and no inode is left: an inode
+    // whose last reference goes while the super block is not active is evicted at once.
+    unsafe {
+        if (*sb).s_root.is_null() {
+            drop_data::<F>(sb);
+        }
+    }
+    made
+}
+
+/// # Safety
+///
+/// `s_fs_info` must own the data of the mount, which nobody uses any more.
+unsafe fn drop_data<F: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: By the requirement; the pointer comes from `into_foreign` in `fill_super`.
+    unsafe {
+        let data = (*sb).s_fs_info;
+        (*sb).s_fs_info = ptr::null_mut();
+        drop(Pin::<KBox<F::SuperData>>::from_foreign(data.cast()));
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `put_super`, after all inodes are gone, with the device still open.
+unsafe extern "C" fn put_super<F: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: A super block with a root went through `fill_super`, so that the invariants hold.
+    F::put_super(unsafe { SuperBlock::<F>::from_raw(sb) });
+    // SAFETY: No inode and no file is left that could use the data.
+    unsafe { drop_data::<F>(sb) };
+}
+
+/// # Safety
+///
+/// Called by the VFS as `sync_fs` of a mounted super block.
+unsafe extern "C" fn sync_fs<F: FileSystem>(sb: *mut bindings::super_block, wait: c_int) -> c_int {
+    // SAFETY: The super block is mounted.
+    match F::sync_fs(unsafe { SuperBlock::<F>::from_raw(sb) }, wait != 0) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `freeze_fs` of a mounted super block.
+unsafe extern "C" fn freeze_fs<F: FileSystem>(sb: *mut bindings::super_block) -> c_int {
+    // SAFETY: The super block is mounted.
+    match F::freeze_fs(unsafe { SuperBlock::<F>::from_raw(sb) }) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `unfreeze_fs` of a mounted super block.
+unsafe extern "C" fn unfreeze_fs<F: FileSystem>(sb: *mut bindings::super_block) -> c_int {
+    // SAFETY: The super block is mounted.
+    match F::unfreeze_fs(unsafe { SuperBlock::<F>::from_raw(sb) }) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `show_options` of a mounted super block.
+unsafe extern "C" fn show_options<F: FileSystem>(
+    seq: *mut bindings::seq_file,
+    root: *mut bindings::dentry,
+) -> c_int {
+    // SAFETY: `root` is a dentry of a mounted super block and `seq` is valid during the call.
+    unsafe {
+        let sb = SuperBlock::<F>::from_raw((*root).d_sb);
+        F::show_options(sb, SeqFile::from_raw(seq));
+    }
+    0
+}
+
+/// # Safety
+///
+/// Called by the VFS as `statfs` with a dentry of a mounted super block.
+unsafe extern "C" fn statfs<F: FileSystem>(
+    dentry: *mut bindings::dentry,
+    buf: *mut kernel::bindings::kstatfs,
+) -> c_int {
+    // SAFETY: By the requirement; `buf` is valid and used by nobody else.
+    let (sb, buf) = unsafe {
+        (
+            SuperBlock::<F>::from_raw((*dentry).d_sb),
+            &mut *buf.cast::<bindings::kstatfs>(),
+        )
+    };
+    match F::statfs(sb, &mut Statfs(buf)) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}

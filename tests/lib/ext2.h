@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The volume as it is on the disk below, whatever the mounted filesystem has in memory. */
+#ifndef RFS_EXT2_H
+#define RFS_EXT2_H
+
+#include <sys/types.h>
+#include <time.h>
+
+#include "vol.h"
+
+/* A file is found by the number of its inode, which has to be there. 0 or -errno. */
+int ext2_stat(struct vol *v, const char *name, off_t *size, time_t *mtime);
+/* NULL if the file is @want, of @size bytes, else what is wrong; @buf has room for it. */
+const char *ext2_differs(struct vol *v, const char *name, const char *want, size_t size,
+			 char *buf);
+
+/* Overwrite all blocks that are free, after a sync, with poison. 0 or -errno. */
+int ext2_poison_free(struct vol *v);
+
+#endif

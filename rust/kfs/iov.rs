@@ -2,53 +2,63 @@
 
 //! Iterators over the memory of a read or write request.
 //!
+//! The types are those of the kernel crate, one for each direction: a read is given an
+//! [`IovIterDest`], a write an [`IovIterSource`]. [`IovIter`] adds what direct I/O needs of both,
+//! and [`IovIterZero`] what it needs of a destination. Code that is the same for both directions is
+//! generic:
+//!
+//! ```ignore
+//! /// How many bytes of the request there is no room for in a bio.
+//! fn left_over<I: IovIter>(bio: &mut Bio<T>, iter: &mut I) -> Result<usize> {
+//!     bio.add_iter(iter, iter.count(), 511, 511)?;
+//!     Ok(iter.count())
+//! }
+//! ```
+//!
 //! C header: [`include/linux/uio.h`](srctree/include/linux/uio.h)
 
 use crate::bindings;
-use core::marker::PhantomData;
-use kernel::types::{NotThreadSafe, Opaque};
+use core::ptr;
 
-/// What is left of the memory that a request reads into or writes from.
-///
-/// The kernel crate has two types for this, by direction. Code that treats both directions alike
-/// needs one, and asks [`IovIter::is_dest`].
-///
-/// # Invariants
-///
-/// The iterator is valid, and for `'data` so is the memory that it goes over, in the sense that the
-/// C functions may be used on it: user memory is checked by them.
-#[repr(transparent)]
-pub struct IovIter<'data> {
-    iter: Opaque<bindings::iov_iter>,
-    _data: PhantomData<&'data mut [u8]>,
-    // User memory is that of the current task.
-    _not_send: NotThreadSafe,
+pub use kernel::iov::{IovIterDest, IovIterSource};
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for super::IovIterDest<'_> {}
+    impl Sealed for super::IovIterSource<'_> {}
 }
 
-impl<'data> IovIter<'data> {
-    /// Wraps a C iterator.
-    ///
-    /// # Safety
-    ///
-    /// - `iter` must satisfy the type invariants, and nobody else may use it, for `'iter`.
-    /// - The current task must be the one whose memory is meant, if it is user memory.
-    #[inline]
-    pub unsafe fn from_raw<'iter>(iter: *mut bindings::iov_iter) -> &'iter mut IovIter<'data> {
-        // SAFETY: By the requirements; the type is transparent.
-        unsafe { &mut *iter.cast() }
-    }
+impl IovIter for IovIterDest<'_> {
+    const IS_DEST: bool = true;
+}
+
+impl IovIter for IovIterSource<'_> {
+    const IS_DEST: bool = false;
+}
+
+/// An iterator, whichever its direction: [`IovIterDest`] or [`IovIterSource`].
+///
+/// Both are a C iterator that is valid and goes over memory that is, in the sense that the C
+/// functions may be used on it: user memory is checked by them. An iterator does not own its array
+/// of segments. None of the methods sleeps.
+pub trait IovIter: private::Sealed + Sized {
+    /// Whether the memory is written to, as in read(2).
+    const IS_DEST: bool;
 
     /// The C iterator.
+    #[doc(hidden)]
     #[inline]
-    pub(crate) fn as_ptr(&self) -> *mut bindings::iov_iter {
-        self.iter.get()
+    fn as_ptr(&self) -> *mut bindings::iov_iter {
+        // Both types are transparent, and opaque inside.
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     /// How many bytes are left.
     #[inline]
-    pub fn count(&self) -> usize {
-        // SAFETY: By the type invariants the iterator is valid, and `&self` keeps others from
-        // writing to it. The field is a member of the same structure for every kind of iterator.
+    fn count(&self) -> usize {
+        // SAFETY: By the invariants of both types the iterator is valid, and `&self` keeps others
+        // from writing to it. The field is a member of the same structure for every kind of
+        // iterator.
         unsafe {
             (*self.as_ptr())
                 .__bindgen_anon_1
@@ -60,63 +70,45 @@ impl<'data> IovIter<'data> {
 
     /// An iterator over the same memory that moves by itself.
     #[inline]
-    pub fn duplicate(&self) -> IovIter<'data> {
-        // SAFETY: By the type invariants it is valid; `&self` keeps others from writing to it. A
-        // copy of an iterator is one, as long as there is the memory, and the array of segments,
-        // and that is `'data`: an iterator does not own either.
-        let iter = unsafe { self.as_ptr().read() };
-        // INVARIANT: As above.
-        IovIter {
-            iter: Opaque::new(iter),
-            _data: PhantomData,
-            _not_send: NotThreadSafe,
-        }
+    fn duplicate(&self) -> Self {
+        // SAFETY: Both types are a C iterator and have no destructor, and `&self` keeps others from
+        // writing to it. A copy of a valid iterator is one, of the same direction, as long as there
+        // are the memory and the array of segments, for which the life time in `Self` stands.
+        unsafe { ptr::read(self) }
     }
 
     /// Leaves out the next `bytes` bytes, or what is left.
     #[inline]
-    pub fn advance(&mut self, bytes: usize) {
-        // SAFETY: By the type invariants the iterator is valid; it is ours to change.
-        unsafe { bindings::iov_iter_advance(self.as_ptr(), bytes.min(self.count())) };
+    fn advance(&mut self, bytes: usize) {
+        // SAFETY: By the invariants of both types the iterator is valid; it is ours to change. The
+        // function goes no further than the end.
+        unsafe { bindings::iov_iter_advance(self.as_ptr(), bytes) };
     }
 
     /// Runs `f` on the next `bytes` bytes, or what is left: to `f` they are all there is. Then
     /// leaves out as much as `f` did.
-    pub fn limited<R>(&mut self, bytes: usize, f: impl FnOnce(&mut Self) -> R) -> R {
+    fn limited<R>(&mut self, bytes: usize, f: impl FnOnce(&mut Self) -> R) -> R {
         let bytes = bytes.min(self.count());
         // `f` may put something else in the place of what it gets.
         let mut part = self.duplicate();
-        part.truncate(bytes);
+        // SAFETY: By the invariants of both types the iterator is valid; the copy is ours to
+        // change. The field is a member of the same structure for every kind of iterator.
+        unsafe {
+            (*part.as_ptr())
+                .__bindgen_anon_1
+                .__bindgen_anon_1
+                .as_mut()
+                .count = bytes;
+        }
         let ret = f(&mut part);
         self.advance(bytes.saturating_sub(part.count()));
         ret
     }
 
-    /// Cuts what is left to `bytes` bytes.
-    fn truncate(&mut self, bytes: usize) {
-        let count = bytes.min(self.count());
-        // SAFETY: By the type invariants the iterator is valid, and it is ours to change. The field
-        // is a member of the same structure for every kind of iterator.
-        unsafe {
-            (*self.as_ptr())
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .as_mut()
-                .count = count;
-        }
-    }
-
-    /// Whether the memory is written to, as in read(2).
-    #[inline]
-    pub fn is_dest(&self) -> bool {
-        // SAFETY: By the type invariants the iterator is valid.
-        unsafe { (*self.as_ptr()).data_source == (bindings::ITER_DEST != 0) }
-    }
-
     /// The bits that are set in the address or the length of some segment.
     #[inline]
-    pub fn alignment(&self) -> usize {
-        // SAFETY: By the type invariants the iterator is valid.
+    fn alignment(&self) -> usize {
+        // SAFETY: By the invariants of both types the iterator is valid.
         unsafe { bindings::iov_iter_alignment(self.as_ptr()) }
     }
 
@@ -125,29 +117,63 @@ impl<'data> IovIter<'data> {
     /// So it is for user memory. Pages of the kernel are held by whoever made the iterator, until
     /// the request is completed.
     #[inline]
-    pub(crate) fn extract_will_pin(&self) -> bool {
-        // SAFETY: By the type invariants the iterator is valid.
+    fn extract_will_pin(&self) -> bool {
+        // SAFETY: By the invariants of both types the iterator is valid.
         unsafe { bindings::iov_iter_extract_will_pin(self.as_ptr()) }
     }
 
     /// An upper bound, `max` at most, for the number of pages in the next `bytes` bytes.
     #[inline]
-    pub fn npages(&mut self, max: u16, bytes: usize) -> u16 {
-        // SAFETY: By the type invariants the iterator is valid; it is ours to change.
+    fn npages(&self, max: u16, bytes: usize) -> u16 {
+        // SAFETY: By the invariants of both types the iterator is valid; the function leaves it
+        // where it is.
         let pages = unsafe { bindings::iov_iter_npages_cap(self.as_ptr(), i32::from(max), bytes) };
         // It is zero to `max`.
         pages as u16
     }
+}
 
-    /// Fills the next `bytes` bytes with zeroes; returns how many could be.
+/// Zeroing the memory that a read goes to.
+pub trait IovIterZero: IovIter {
+    /// Fills the next `bytes` bytes with zeroes; returns how many could be. May sleep, as user
+    /// memory may have to be brought in.
     ///
     /// Fewer than `bytes` if the iterator ends, or if it comes to memory that cannot be written.
+    fn zero(&mut self, bytes: usize) -> usize;
+}
+
+impl IovIterZero for IovIterDest<'_> {
     #[inline]
-    pub fn zero(&mut self, bytes: usize) -> usize {
-        if !self.is_dest() {
-            return 0;
-        }
+    fn zero(&mut self, bytes: usize) -> usize {
         // SAFETY: By the type invariants the iterator is valid, and it is a destination.
         unsafe { bindings::iov_iter_zero(bytes, self.as_ptr()) }
+    }
+}
+
+/// An iterator of a direction that is only known at run time, as `direct_IO` gets it.
+pub(crate) enum AnyIovIter<'iter, 'data> {
+    /// Of a read.
+    Dest(&'iter mut IovIterDest<'data>),
+    /// Of a write.
+    Source(&'iter mut IovIterSource<'data>),
+}
+
+impl AnyIovIter<'_, '_> {
+    /// # Safety
+    ///
+    /// `iter` must be a valid iterator that nobody else uses for `'iter`, over memory that stays
+    /// for `'data`. The current task must be the one whose memory is meant, if it is user memory.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'iter, 'data>(
+        iter: *mut kernel::bindings::iov_iter,
+    ) -> AnyIovIter<'iter, 'data> {
+        // SAFETY: By the requirement the iterator is valid. Its direction is the one looked for.
+        unsafe {
+            if (*iter).data_source == (bindings::ITER_DEST != 0) {
+                AnyIovIter::Dest(IovIterDest::from_raw(iter))
+            } else {
+                AnyIovIter::Source(IovIterSource::from_raw(iter))
+            }
+        }
     }
 }

@@ -33,17 +33,9 @@ use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
 use kfs::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use kfs::fs::kiocb::Iocb;
-use kfs::iov::IovIter;
+use kfs::iov::{IovIter, IovIterDest, IovIterSource, IovIterZero};
 use kfs::task::task_io_account_write;
 use kfs::trace;
-
-/// The inode lock, held for block look-ups.
-pub(super) enum Locked<'a, F: Filesystem> {
-    /// For a read: the block map does not change.
-    Read(&'a InodeLocked<F, Shared>),
-    /// For a write: blocks may be allocated.
-    Write(&'a InodeLocked<F, Exclusive>),
-}
 
 /// A run of contiguous blocks on the device that is read or written.
 struct Run {
@@ -55,8 +47,8 @@ struct Run {
     fresh: bool,
 }
 
-/// The state of a submitter while it issues a request.
-pub(super) struct Issue<'a, 'data, F: Filesystem> {
+/// The state of a submitter while it issues a request. `I` is the direction.
+pub(super) struct Issue<'a, I: IovIter, F: Filesystem> {
     dio: &'a BioArc<Dio<F>>,
     /// The bio that was allocated with the dio, until it is issued.
     first: Option<Bio<Dio<F>>>,
@@ -64,19 +56,19 @@ pub(super) struct Issue<'a, 'data, F: Filesystem> {
     mount: &'a Mount<F>,
     bdev: &'a BlockDevice,
     request: &'a mut Request,
-    iter: &'a mut IovIter<'data>,
+    iter: &'a mut I,
     /// The number of bios issued and not waited for.
     issued: u32,
 }
 
-impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
+impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
     /// A submitter that has issued nothing. `first` is the bio that was allocated with `dio`.
     pub(super) fn new(
         dio: &'a BioArc<Dio<F>>,
         first: Bio<Dio<F>>,
         iocb: &'a Iocb<F>,
         request: &'a mut Request,
-        iter: &'a mut IovIter<'data>,
+        iter: &'a mut I,
     ) -> Self {
         let sb = iocb.inode().sb();
         Issue {
@@ -97,15 +89,11 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
     }
 
     /// Issues the request up to byte `end` of the file; returns why it stopped. An error is
-    /// recorded in the outcome. May sleep.
-    pub(super) fn do_direct_io(&mut self, locked: &Locked<'_, F>, end: u64) -> Stop {
+    /// recorded in the outcome. `next` finds the next run. May sleep.
+    fn do_direct_io(&mut self, end: u64, next: impl Fn(&mut Self) -> Result<Option<Run>>) -> Stop {
         plugged(|| {
             while self.pos() < end {
-                let next = match locked {
-                    Locked::Read(locked) => self.read_run(locked, end),
-                    Locked::Write(locked) => self.write_run(locked, end),
-                };
-                let issued = match next {
+                let issued = match next(self) {
                     Ok(Some(run)) => self.issue_run(&run),
                     Ok(None) => return Stop::Hole,
                     Err(error) => Err(error),
@@ -125,6 +113,14 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
 
     fn bits(&self) -> BlockBits {
         self.request.bits
+    }
+}
+
+impl<F: Filesystem> Issue<'_, IovIterDest<'_>, F> {
+    /// Issues a read up to byte `end` of the file; returns why it stopped. While the lock is held,
+    /// the block map does not change. May sleep.
+    pub(super) fn do_direct_read(&mut self, locked: &InodeLocked<F, Shared>, end: u64) -> Stop {
+        self.do_direct_io(end, |this| this.read_run(locked, end))
     }
 
     /// Finds the next run to read. A hole is read at once, and returned as an empty run.
@@ -168,6 +164,14 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
             }
         }
     }
+}
+
+impl<F: Filesystem> Issue<'_, IovIterSource<'_>, F> {
+    /// Issues a write up to byte `end` of the file; returns why it stopped. With the lock, blocks may
+    /// be allocated. May sleep.
+    pub(super) fn do_direct_write(&mut self, locked: &InodeLocked<F, Exclusive>, end: u64) -> Stop {
+        self.do_direct_io(end, |this| this.write_run(locked, end))
+    }
 
     /// Finds or allocates the next run to write; `None` at a hole inside i_size.
     fn write_run(&mut self, locked: &InodeLocked<F, Exclusive>, end: u64) -> Result<Option<Run>> {
@@ -200,7 +204,9 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
             Mapping::Hole { .. } => Err(EIO),
         }
     }
+}
 
+impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
     /// Issues the bios of a run, with zeroes around the data in fresh blocks.
     fn issue_run(&mut self, run: &Run) -> Result {
         let bits = self.bits();
@@ -253,12 +259,7 @@ impl<'a, 'data, F: Filesystem> Issue<'a, 'data, F> {
     /// The first bio came with the dio. A request with bios in flight must not sleep for one from
     /// the reserve: all of these may belong to requests that do the same. It waits for its own bios
     /// and reaps them first; then it holds none, and may sleep.
-    fn dio_bio_alloc(
-        &mut self,
-        run: &Run,
-        pos: u64,
-        vecs: impl FnOnce(&mut IovIter<'data>) -> u16,
-    ) -> Bio<Dio<F>> {
+    fn dio_bio_alloc(&mut self, run: &Run, pos: u64, vecs: impl FnOnce(&I) -> u16) -> Bio<Dio<F>> {
         let mut bio = match self.first.take() {
             Some(mut first) => {
                 first.set_data(pos);

@@ -26,7 +26,7 @@ use kfs::iov::IovIter;
 /// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Does not sleep.
 pub(super) fn check<F: Filesystem, M: Mode>(
     iocb: &Kiocb<'_, F>,
-    iter: &mut IovIter<'_>,
+    iter: &impl IovIter,
     locked: &InodeLocked<F, M>,
     op: Op,
 ) -> Result {

@@ -9,35 +9,33 @@ use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::request::Request;
 use super::step::Step;
-use super::worker::{direct_io_worker, Lock, Submission};
+use super::worker::{direct_io_worker, Submission, Transfer};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{BioArc, Op, BIO_MAX_VECS};
-use kfs::fs::inode::lock::{Exclusive, InodeLocked};
+use kfs::fs::address_space::Direct;
 use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::IovIter;
 
 /// The `direct_IO` operation of a filesystem: reads or writes at the position of `iocb`.
 ///
-/// `locked` is the inode lock of a write, held exclusively by the caller for the whole call; a read
-/// takes the lock shared, and must be called without. May sleep, unless the kiocb is `IOCB_NOWAIT`.
+/// The caller of a write holds the inode lock exclusively for the whole call; a read takes the lock
+/// shared, and must be called without. May sleep, unless the kiocb is `IOCB_NOWAIT`.
 ///
 /// `EINVAL` when position, length or memory are not aligned to the logical blocks and the DMA
 /// alignment of the device; `EAGAIN` for an `IOCB_NOWAIT` request that would block; or the error of
 /// the request when none of it succeeded.
 pub(crate) fn direct_io<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIter<'_>,
-    locked: Option<&InodeLocked<F, Exclusive>>,
+    direct: Direct<'_, '_, F>,
 ) -> Result<Io<'a, F>> {
     let inode = iocb.inode();
     let bdev = BlockDevice::of(inode.sb());
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
-    let len = iter.count();
-    let op = match (iter.is_dest(), locked) {
-        (true, None) => Op::Read,
-        (false, Some(locked)) if locked.is(inode) => Op::Write,
-        _ => return Err(EINVAL),
+    let len = direct.count();
+    let op = match &direct {
+        Direct::Read(_) => Op::Read,
+        Direct::Write(_, locked) if locked.is(inode) => Op::Write,
+        Direct::Write(..) => return Err(EINVAL),
     };
     let mount = F::dio(inode.sb());
     // A write may enter twice, around a fallback: `direct_write` counts it.
@@ -48,20 +46,22 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         return Ok(Io::Done(iocb, 0));
     }
     let misaligned = (start | len as u64) & u64::from(bdev.logical_block_size() - 1) != 0
-        || iter.alignment() & bdev.dma_alignment() as usize != 0;
+        || direct.alignment() & bdev.dma_alignment() as usize != 0;
     if misaligned && !mutant!("unaligned") {
         return Err(EINVAL);
     }
 
-    let vecs = iter.npages(BIO_MAX_VECS, len);
+    let vecs = direct.npages(BIO_MAX_VECS, len);
     let (dio, first) = BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new());
-    let lock = match locked {
-        Some(locked) => Lock::Write(locked),
-        None if !iocb.is_nowait() || mutant!("nowait-locks") => Lock::Read(inode.lock_shared()),
-        None => {
+    let transfer = match direct {
+        Direct::Write(from, locked) => Transfer::Write(from, locked),
+        Direct::Read(to) if !iocb.is_nowait() || mutant!("nowait-locks") => {
+            Transfer::Read(to, inode.lock_shared())
+        }
+        Direct::Read(to) => {
             let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
-            nowait::check(&iocb, iter, &locked, op)?;
-            Lock::Read(locked)
+            nowait::check(&iocb, to, &locked, op)?;
+            Transfer::Read(to, locked)
         }
     };
 
@@ -76,7 +76,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         allocated_to: 0,
         outcome: Outcome::new(start),
     };
-    let submission = Submission { iter, lock, first };
+    let submission = Submission { transfer, first };
     let nowait = iocb.is_nowait().then_some(iocb.is_sync());
     let step = direct_io_worker(iocb, dio, request, Some(submission));
     if let Some(is_sync) = nowait {

@@ -13,7 +13,7 @@ use super::complete::{dio_bio_reap, dio_complete};
 use super::dio::{Bios, Dio};
 use super::extent;
 use super::filesystem::Filesystem;
-use super::issue::{Issue, Locked};
+use super::issue::Issue;
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
 use super::state;
@@ -22,21 +22,20 @@ use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::fs::kiocb::IocbMut;
-use kfs::iov::IovIter;
+use kfs::iov::{IovIterDest, IovIterSource};
 use kfs::trace;
 
-/// The inode lock of a submitter.
-pub(super) enum Lock<'a, F: Filesystem> {
-    /// That of a read, released when its bios are issued (R12).
-    Read(InodeGuard<'a, F, Shared>),
-    /// That of a write, held by the caller for the whole call (R8, R11).
-    Write(&'a InodeLocked<F, Exclusive>),
+/// The memory of a request, and the inode lock of its submitter.
+pub(super) enum Transfer<'a, 'data, F: Filesystem> {
+    /// Those of a read, which releases the lock when its bios are issued (R12).
+    Read(&'a mut IovIterDest<'data>, InodeGuard<'a, F, Shared>),
+    /// Those of a write, whose caller holds the lock for the whole call (R8, R11).
+    Write(&'a mut IovIterSource<'data>, &'a InodeLocked<F, Exclusive>),
 }
 
 /// What only a submitter enters the worker with.
 pub(super) struct Submission<'a, 'data, F: Filesystem> {
-    pub(super) iter: &'a mut IovIter<'data>,
-    pub(super) lock: Lock<'a, F>,
+    pub(super) transfer: Transfer<'a, 'data, F>,
     /// The bio that was allocated with the dio.
     pub(super) first: Bio<Dio<F>>,
 }
@@ -55,7 +54,7 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     let mut wait = None;
 
     if let (None, Some(submission)) = (iocb.private(), submission) {
-        if let Lock::Write(held) = submission.lock {
+        if let Transfer::Write(_, held) = submission.transfer {
             locked = Some(held);
         }
         iocb.as_mut().set_private(dio.clone());
@@ -100,21 +99,21 @@ fn direct_io_issue<F: Filesystem>(
     request: &mut Request,
     submission: Submission<'_, '_, F>,
 ) -> (u32, Stop) {
-    let Submission { iter, lock, first } = submission;
+    let Submission { transfer, first } = submission;
     let end = request.end();
 
-    match lock {
-        Lock::Write(locked) => {
+    match transfer {
+        Transfer::Write(from, locked) => {
             if !mutant!("write-no-begin") {
                 iocb.inode_dio_begin(locked);
             }
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            let mut issue = Issue::new(dio, first, &iocb, request, iter);
-            let stop = issue.do_direct_io(&Locked::Write(locked), end);
+            let mut issue = Issue::new(dio, first, &iocb, request, from);
+            let stop = issue.do_direct_write(locked, end);
             (issue.issued(), stop)
         }
-        Lock::Read(locked) => {
+        Transfer::Read(to, locked) => {
             // The lock is released after the look-ups (R12); then `i_dio_count` keeps the blocks
             // from being freed. It is raised with the lock held, as truncate holds the lock and
             // waits for the count: raised before, the two would deadlock.
@@ -124,8 +123,8 @@ fn direct_io_issue<F: Filesystem>(
             }
             request.i_size = locked.i_size_read();
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
-            let mut issue = Issue::new(dio, first, &iocb, request, iter);
-            let stop = issue.do_direct_io(&Locked::Read(&locked), end.min(eof));
+            let mut issue = Issue::new(dio, first, &iocb, request, to);
+            let stop = issue.do_direct_read(&locked, end.min(eof));
             if mutant!("read-keeps-lock") {
                 issue.dio_bio_wait();
             }

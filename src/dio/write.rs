@@ -16,7 +16,7 @@ use kfs::fs::generic_io::{
 };
 use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::IovIter;
+use kfs::iov::{IovIter, IovIterSource};
 use kfs::trace;
 
 /// Writes `from` at the position of `iocb`, after `generic_write_checks`: by the worker, and where
@@ -32,7 +32,7 @@ use kfs::trace;
 /// kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIter<'_>,
+    from: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
     let len = from.count();
@@ -110,7 +110,7 @@ fn is_in_hole_at_eof<F: Filesystem>(
 /// so the page cache fills the hole with zeroes, without moving i_size; the rest is for the worker.
 fn extend_hole<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    from: &mut IovIter<'_>,
+    from: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
     let bits = BlockBits::new(locked.sb().blocksize_bits());
@@ -141,8 +141,8 @@ fn extend_hole<'a, F: Filesystem>(
 /// If the page with i_size cannot be invalidated, the rest falls back as well.
 fn extend<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIter<'_>,
-    past_eof: &mut IovIter<'_>,
+    from: &mut IovIterSource<'_>,
+    past_eof: &mut IovIterSource<'_>,
     filled: usize,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Io<'a, F> {
@@ -200,7 +200,7 @@ fn needs_fallback<F: Filesystem>(
 /// some, an error makes the write short, and the caller does not get it.
 fn fall_back<F: Filesystem>(
     iocb: &mut Kiocb<'_, F>,
-    from: &mut IovIter<'_>,
+    from: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
     before: usize,
 ) -> Result<usize> {

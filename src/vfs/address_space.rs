@@ -8,10 +8,9 @@ use crate::inode::block_map;
 use crate::inode::errors::{log, reported};
 use crate::types::{Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
-use kfs::fs::address_space::{AddressSpaceOperations, Mapped};
+use kfs::fs::address_space::{AddressSpaceOperations, Direct, Mapped};
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::IovIter;
 
 /// The operations on the pages of regular files and long symbolic links.
 pub(crate) struct FileAddressSpace;
@@ -56,10 +55,9 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
 
     fn direct_io<'a>(
         iocb: Kiocb<'a, RetryFs>,
-        iter: &mut IovIter<'_>,
-        lock: Option<&InodeLocked<Exclusive>>,
+        direct: Direct<'_, '_, RetryFs>,
     ) -> Result<Io<'a, RetryFs>> {
-        dio::direct_io(iocb, iter, lock)
+        dio::direct_io(iocb, direct)
     }
 }
 

@@ -14,7 +14,7 @@ use kfs::fs::generic_io::{
     __generic_file_write_iter, generic_file_read_iter, generic_write_checks,
 };
 use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::IovIter;
+use kfs::iov::{IovIter, IovIterDest, IovIterSource};
 
 /// The `file_operations` of regular files.
 pub(crate) struct RegularFile;
@@ -22,13 +22,16 @@ pub(crate) struct RegularFile;
 impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;
 
-    fn read_iter<'a>(iocb: Kiocb<'a, RetryFs>, to: &mut IovIter<'_>) -> Result<Io<'a, RetryFs>> {
+    fn read_iter<'a>(
+        iocb: Kiocb<'a, RetryFs>,
+        to: &mut IovIterDest<'_>,
+    ) -> Result<Io<'a, RetryFs>> {
         generic_file_read_iter(iocb, to)
     }
 
     fn write_iter<'a>(
         mut iocb: Kiocb<'a, RetryFs>,
-        from: &mut IovIter<'_>,
+        from: &mut IovIterSource<'_>,
     ) -> Result<Io<'a, RetryFs>> {
         let inode = iocb.inode();
         let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {

@@ -14,7 +14,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::{loff, Inode};
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
-use crate::iov::IovIter;
+use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
@@ -49,12 +49,45 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
     /// were allocated beyond EOF are to be freed. May sleep.
     fn write_failed(inode: &InodeLocked<F, Exclusive>, to: u64);
 
-    /// Reads or writes past the page cache. `lock` is there for a write.
-    fn direct_io<'a>(
-        iocb: Kiocb<'a, F>,
-        iter: &mut IovIter<'_>,
-        lock: Option<&InodeLocked<F, Exclusive>>,
-    ) -> Result<Io<'a, F>>;
+    /// Reads or writes past the page cache.
+    fn direct_io<'a>(iocb: Kiocb<'a, F>, direct: Direct<'_, '_, F>) -> Result<Io<'a, F>>;
+}
+
+/// What `direct_IO` is to do.
+pub enum Direct<'a, 'data, F: FileSystemData> {
+    /// To read to this memory. The inode lock is not held.
+    Read(&'a mut IovIterDest<'data>),
+    /// To write from this memory, with the lock of the inode held.
+    Write(&'a mut IovIterSource<'data>, &'a InodeLocked<F, Exclusive>),
+}
+
+impl<F: FileSystemData> Direct<'_, '_, F> {
+    /// How many bytes are asked for.
+    #[inline]
+    pub fn count(&self) -> usize {
+        match self {
+            Direct::Read(to) => to.count(),
+            Direct::Write(from, _) => from.count(),
+        }
+    }
+
+    /// The bits that are set in the address or the length of some segment of the memory.
+    #[inline]
+    pub fn alignment(&self) -> usize {
+        match self {
+            Direct::Read(to) => to.alignment(),
+            Direct::Write(from, _) => from.alignment(),
+        }
+    }
+
+    /// An upper bound, `max` at most, for the number of pages in the next `bytes` bytes.
+    #[inline]
+    pub fn npages(&self, max: u16, bytes: usize) -> u16 {
+        match self {
+            Direct::Read(to) => to.npages(max, bytes),
+            Direct::Write(from, _) => from.npages(max, bytes),
+        }
+    }
 }
 
 /// An address space operations table for inodes of `F`.
@@ -312,13 +345,17 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
         let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call; for
         // a write the lock is held.
-        let (iocb, iter, lock) = unsafe {
+        let (iocb, direct) = unsafe {
             let iocb = Kiocb::from_raw(iocb, &call);
-            let iter = IovIter::from_raw(iter);
-            let lock = (!iter.is_dest()).then(|| InodeLocked::from_raw(iocb.inode().as_ptr()));
-            (iocb, iter, lock)
+            let direct = match AnyIovIter::from_raw(iter.cast()) {
+                AnyIovIter::Dest(to) => Direct::Read(to),
+                AnyIovIter::Source(from) => {
+                    Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_ptr()))
+                }
+            };
+            (iocb, direct)
         };
-        call.ret(T::direct_io(iocb, iter, lock))
+        call.ret(T::direct_io(iocb, direct))
     }
 }
 

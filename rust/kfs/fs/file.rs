@@ -9,7 +9,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
-use crate::iov::IovIter;
+use crate::iov::{IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
 use kernel::error::to_result;
@@ -82,10 +82,10 @@ pub trait FileOperations<F: KiocbOwner> {
     const NOWAIT: bool;
 
     /// Reads from the file.
-    fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIter<'_>) -> Result<Io<'a, F>>;
+    fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'_>) -> Result<Io<'a, F>>;
 
     /// Writes to the file.
-    fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIter<'_>) -> Result<Io<'a, F>>;
+    fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIterSource<'_>) -> Result<Io<'a, F>>;
 
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
@@ -204,7 +204,7 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
     ) -> isize {
         let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
-        let (iocb, to) = unsafe { (Kiocb::enter(iocb, &call), IovIter::from_raw(to)) };
+        let (iocb, to) = unsafe { (Kiocb::enter(iocb, &call), IovIterDest::from_raw(to.cast())) };
         call.ret(T::read_iter(iocb, to))
     }
 
@@ -217,7 +217,12 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
     ) -> isize {
         let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
-        let (iocb, from) = unsafe { (Kiocb::enter(iocb, &call), IovIter::from_raw(from)) };
+        let (iocb, from) = unsafe {
+            (
+                Kiocb::enter(iocb, &call),
+                IovIterSource::from_raw(from.cast()),
+            )
+        };
         call.ret(T::write_iter(iocb, from))
     }
 }

@@ -8,23 +8,17 @@ use crate::bindings;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use crate::fs::writeback_errors::WritebackErrors;
-use crate::iov::IovIter;
+use crate::iov::{IovIter, IovIterDest, IovIterSource};
 use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// Reads through the page cache, or, for a direct request, calls `direct_IO` and reads what that
 /// leaves through the page cache.
-///
-/// `EINVAL` if the memory is not to be written to.
 #[inline]
 pub fn generic_file_read_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIter<'_>,
+    iter: &mut IovIterDest<'_>,
 ) -> Result<Io<'a, F>> {
-    if !iter.is_dest() {
-        // `direct_IO` would take it for a write with the lock held.
-        return Err(EINVAL);
-    }
     // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
     // function does; after `direct_IO` has queued the kiocb it only returns.
     unsafe { iocb.call(|iocb| bindings::generic_file_read_iter(iocb, iter.as_ptr())) }
@@ -38,7 +32,7 @@ pub fn generic_file_read_iter<'a, F: KiocbOwner>(
 #[inline]
 pub fn generic_write_checks<F: KiocbOwner>(
     iocb: &mut Kiocb<'_, F>,
-    iter: &mut IovIter<'_>,
+    iter: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<usize> {
     if !locked.is(iocb.inode()) {
@@ -51,14 +45,14 @@ pub fn generic_write_checks<F: KiocbOwner>(
 
 /// Writes through the page cache. The lock is held for the whole call.
 ///
-/// `EINVAL` if it is another inode that is locked, or the memory is not to be read.
+/// `EINVAL` if it is another inode that is locked.
 #[inline]
 pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIter<'_>,
+    iter: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
-    if !locked.is(iocb.inode()) || iter.is_dest() {
+    if !locked.is(iocb.inode()) {
         return Err(EINVAL);
     }
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
@@ -88,15 +82,14 @@ pub fn kiocb_modified<F: KiocbOwner>(
 /// nothing if a page of the range cannot be invalidated. The lock is held for the whole call.
 ///
 /// The iterator and the position are advanced by what was written; after an error they are where
-/// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked, or
-/// the memory is not to be read.
+/// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked.
 #[inline]
 pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIter<'_>,
+    iter: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
-    if !locked.is(iocb.inode()) || iter.is_dest() {
+    if !locked.is(iocb.inode()) {
         return Err((iocb, EINVAL));
     }
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
@@ -129,14 +122,14 @@ impl From<FallbackError> for Error {
 /// to be on the device; blocks may have been allocated, and the size of the file may have moved. An
 /// error in writing back anything else of the file meanwhile is taken for one of this write.
 ///
-/// `EINVAL` if it is another inode that is locked, or the memory is not to be read.
+/// `EINVAL` if it is another inode that is locked.
 #[inline]
 pub fn direct_write_fallback<F: KiocbOwner>(
     iocb: &mut Kiocb<'_, F>,
-    iter: &mut IovIter<'_>,
+    iter: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<usize, FallbackError> {
-    if !locked.is(iocb.inode()) || iter.is_dest() {
+    if !locked.is(iocb.inode()) {
         return Err(FallbackError::NotTaken(EINVAL));
     }
     let pos = iocb.pos();

@@ -140,16 +140,16 @@ impl<T: BioData> Bio<T> {
     /// `mem_mask + 1`, or is in so many small pieces that a full bio is too short for `len_mask`.
     /// `EINVAL` also for a bio that reads if the memory is not to be written to, the other way
     /// round, and if the bio has memory of another kind already.
-    pub fn add_iter(
+    pub fn add_iter<I: IovIter>(
         &mut self,
-        iter: &mut IovIter<'_>,
+        iter: &mut I,
         max: usize,
         mem_mask: u32,
         len_mask: u32,
     ) -> Result<usize> {
         let before = self.size();
         let max = max.min(BIO_MAX_SIZE.saturating_sub(before));
-        if iter.is_dest() != self.0.is_read() {
+        if I::IS_DEST != self.0.is_read() {
             return Err(EINVAL);
         }
         let pin = iter.extract_will_pin();
@@ -202,7 +202,7 @@ impl<T: BioData> Bio<T> {
     }
 
     /// Gives the last `bytes` bytes, which came from `iter`, back to it.
-    fn trim(&mut self, iter: &mut IovIter<'_>, bytes: usize) {
+    fn trim(&mut self, iter: &mut impl IovIter, bytes: usize) {
         if bytes == 0 {
             return;
         }

@@ -64,7 +64,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
 /// i_size by buffered I/O, and what is past it by the worker. Returns the number of bytes of both.
 fn write_rest<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIter<'_>,
+    from: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
     written: usize,
 ) -> Result<Io<'a, F>> {

@@ -287,7 +287,7 @@ TEST(blocks_smaller_than_sectors)
 		EXPECT_EQ(sector > v.bs ? -EINVAL : 0, vol_mount(&v, env_fstype(), 0, NULL));
 		if (sector > v.bs && env_is_retryfs())
 			EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", v.dev + 5,
-						     "block size 1024 is smaller", NULL }));
+						     "block size 1024 is less", NULL }));
 		if (v.mounted)
 			ASSERT_EQ(0, vol_umount(&v));
 		EXPECT_EQ(0, vol_fsck(&v));

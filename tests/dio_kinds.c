@@ -20,34 +20,39 @@ FIXTURE_VARIANT_ADD(dio_kinds_large, bs1k) { .conf = { .bs = 1024, .isize = 128,
 
 /*
  * One request as large as the file, over all borders of the block map; smaller
- * ones inside of it; then data and holes by turns, and an end in a sector.
+ * ones inside of it; then data and holes by turns, and an end in a sector. On the
+ * debug kernel one way has the large ones, and the others have smaller ones.
  */
 TEST_F_TIMEOUT(dio_kinds_large, all_sizes, 900)
 {
 	const size_t bs = self->v.bs, len = 64 * MIB + 512 * KIB, room = len + MIB;
 	const size_t border[] = { 12, 12 + bs / 4, 12 + bs / 4 + bs / 4 * bs / 4 };
 	const size_t todo[] = { 33 * MIB + 512, 5 * MIB + 1536, MIB + 512, MIB, MIB - 512, 512 };
+	const size_t less = env_on_debug() ? 6 * MIB : len;
 	char *want = buf_alloc(len + room), *back = want + len;
 	int fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT), bfd, nr;
-	size_t i, pos, n;
+	size_t i, pos, n, size;
 	enum way how;
 
 	ASSERT_LE(0, fd);
 	nr = way_setup(want, len + room);
 	ASSERT_LT(0, nr);
 	for (how = SYNC; how < nr; how++) {
+		size = how == SYNC ? len : less;
 		ASSERT_EQ(0, ftruncate(fd, 0));
-		pattern_fill(want, len, 0, how);
-		ASSERT_EQ(len, do_write(how, fd, want, len, 0));
-		ASSERT_EQ(len, file_size(fd));
-		ASSERT_EQ(len, do_write(how, fd, want, len, 0));
+		pattern_fill(want, size, 0, how);
+		ASSERT_EQ(size, do_write(how, fd, want, size, 0));
+		ASSERT_EQ(size, file_size(fd));
+		ASSERT_EQ(size, do_write(how, fd, want, size, 0));
 		for (i = 0; i < ARRAY_SIZE(todo); i++) {
 			pos = (3 * i + 1) * 512;
+			if (pos + todo[i] > size)
+				continue;
 			pattern_fill(want + pos, todo[i], pos, 2 + i);
 			ASSERT_EQ(todo[i], do_write(how, fd, want + pos, todo[i], pos));
 		}
-		ASSERT_EQ(len, do_read(how, fd, back, room, 0));
-		EXPECT_SAME(back, want, len, 0);
+		ASSERT_EQ(size, do_read(how, fd, back, size + MIB, 0));
+		EXPECT_SAME(back, want, size, 0);
 	}
 
 	ASSERT_EQ(0, ftruncate(fd, 0));
@@ -55,15 +60,16 @@ TEST_F_TIMEOUT(dio_kinds_large, all_sizes, 900)
 	memset(want, 0, len);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_LE(0, bfd);
-	for (pos = 0, i = 0; pos + 8 * bs < len; pos += n + (1 + i % 11) * bs, i++) {
+	for (pos = 0, i = 0; pos + 8 * bs < less; pos += n + (1 + i % 11) * bs, i++) {
 		n = (1 + i % 7) * bs;
 		pattern_fill(want + pos, n, pos, 1);
 		ASSERT_EQ(n, pwrite(bfd, want + pos, n, pos));
 	}
 	close(bfd);
 	for (how = SYNC; how < nr; how++) {
-		ASSERT_EQ(len - 300, do_read(how, fd, back, room, 0));
-		EXPECT_SAME(back, want, len - 300, 0);
+		n = how == SYNC || less == len ? len - 300 : less;
+		ASSERT_EQ(n, do_read(how, fd, back, n == less ? n : room, 0));
+		EXPECT_SAME(back, want, n, 0);
 	}
 	/* where the levels meet: all of them, by two ways */
 	for (i = 0; i < ARRAY_SIZE(border); i++) {
@@ -275,16 +281,18 @@ static void one_order(struct __test_metadata *_metadata, struct vol *v, enum way
 static void orders(struct __test_metadata *_metadata, struct vol *v, enum way how)
 {
 	char *want = buf_alloc(16 * v->bs), *buf = buf_alloc(16 * v->bs);
+	/* up to DATA all the same */
+	const unsigned int step = env_on_debug() ? 3 : 1;
 	unsigned int i, order;
 
 	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
-		for (order = 0; order < ORDERS; order++) {
+		for (order = 0; order < ORDERS; order += step) {
 			one_order(_metadata, v, how, &shapes[i], order);
 			ASSERT_TRUE(__test_passed(_metadata))
 				TH_LOG("shape %d, order %#x", i, order);
 		}
 		ASSERT_EQ(0, vol_remount(v));
-		for (order = 0; order < ORDERS; order++) {
+		for (order = 0; order < ORDERS; order += step) {
 			int fd = vol_open(order_name(order), O_RDONLY | (order & 1 ? O_DIRECT : 0));
 			size_t size = after(want, &shapes[i], order, v->bs);
 

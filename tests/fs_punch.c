@@ -258,7 +258,7 @@ TEST_F(fs_punch, store_without_space)
 
 	fd = vol_open("f", O_CREAT | O_RDWR);
 	ASSERT_EQ(0, ftruncate(fd, size));
-	big = vol_open("big", O_CREAT | O_RDWR);
+	big = vol_open("big", O_CREAT | O_RDWR | O_DIRECT);
 	while (n >= 512) {
 		if (write(big, buf, n) <= 0)
 			n /= 2;

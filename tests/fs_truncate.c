@@ -269,7 +269,7 @@ TEST_F(fs_truncate, mmap_no_space)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, ftruncate(fd, len));
 	/* to the last block: smaller and smaller pieces */
-	big = vol_open("big", O_CREAT | O_RDWR);
+	big = vol_open("big", O_CREAT | O_RDWR | O_DIRECT);
 	ASSERT_LE(0, big);
 	while (n >= 512) {
 		if (write(big, buf, n) <= 0)

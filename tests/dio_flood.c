@@ -12,7 +12,7 @@
 
 #define THREADS		16
 #define DEPTH		32
-#define REQUESTS	(128 * env_scale())	/* per thread */
+#define REQUESTS	((env_on_debug() ? 48 : 128) * env_scale())	/* per thread */
 #define SLOT		4096UL
 #define SLOTS		256UL			/* of a thread in the shared file */
 #define HANG_MS		120000

@@ -12,9 +12,9 @@
 #include "harness.h"
 
 VOL_FIXTURE(fs_basic);
-FIXTURE_VARIANT_ADD(fs_basic, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_basic, bs2k) { .conf = VOL_2K };
-FIXTURE_VARIANT_ADD(fs_basic, bs4k) { .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(fs_basic, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_basic, bs2k) { .conf = SMALL_2K };
+FIXTURE_VARIANT_ADD(fs_basic, bs4k) { .conf = SMALL_4K };
 /* The format has no fields for the greater part of such an inode. */
 FIXTURE_VARIANT_ADD(fs_basic, large_inodes) { .conf = VOL_CONF(1024, 1024) };
 

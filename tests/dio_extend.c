@@ -391,7 +391,8 @@ TEST_F(dio_extend, readers_at_the_moving_end)
 	}
 	for (i = 0; i < 2; i++) {
 		w[i].stop = true;
-		ASSERT_LE(0, task_join(&t[i], JOIN_SECONDS)) TH_LOG("%s", w[i].diff);
+		ASSERT_LE(0, task_join(&t[i], JOIN_SECONDS))
+			TH_LOG("the %s reader: %s", i ? "direct" : "buffered", w[i].diff);
 		EXPECT_LT(0, w[i].seen);
 	}
 }

@@ -11,6 +11,9 @@ pub(crate) struct RetryFs;
 /// An inode of retryfs.
 pub(crate) type Inode = kfs::fs::inode::Inode<RetryFs>;
 
+/// A reference to an inode of retryfs.
+pub(crate) type InodeRef<'sb> = kfs::fs::inode::reference::InodeRef<'sb, RetryFs>;
+
 /// A mounted retryfs.
 pub(crate) type SuperBlock = kfs::fs::super_block::SuperBlock<RetryFs>;
 

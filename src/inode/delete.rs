@@ -6,7 +6,7 @@ use crate::ext2::xattr;
 use crate::inode::block_map;
 use crate::inode::data::ino32;
 use crate::inode::write::store;
-use crate::types::{Inode, InodeLocked};
+use crate::types::{Inode, InodeLocked, SuperBlock};
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::{blocks, inode_numbers};
@@ -68,9 +68,9 @@ fn release_attributes(inode: &Inode) -> Result {
 }
 
 /// Frees the inode number of a deleted inode. Takes the lock of the groups; may sleep.
-pub(crate) fn free_number(inode: &Inode) -> Result {
-    if inode.sb().data().is_stopped() {
+pub(crate) fn free_number(sb: &SuperBlock, ino: u32, is_dir: bool) -> Result {
+    if sb.data().is_stopped() {
         return Err(EROFS.into());
     }
-    inode_numbers::free(inode.sb(), ino32(inode), inode.is_dir())
+    inode_numbers::free(sb, ino, is_dir)
 }

@@ -2,7 +2,7 @@
 
 //! Reporting an error that an operation on an inode ends with.
 
-use crate::types::Inode;
+use crate::types::{Inode, SuperBlock};
 use crate::volume::errors;
 use crate::volume::fault;
 use kernel::prelude::*;
@@ -16,11 +16,16 @@ pub(crate) fn reported<T>(inode: &Inode, result: fault::Result<T>) -> Result<T> 
 /// Logs an error that has no caller to return it to. `what` says what could not be done to `inode`.
 /// May sleep.
 pub(crate) fn log(inode: &Inode, what: &str, result: fault::Result) {
-    if let Err(error) = reported(inode, result) {
+    log_of(inode.sb(), inode.ino(), what, result);
+}
+
+/// Like [`log`], of the inode with the number `ino`, which is not in memory any more.
+pub(crate) fn log_of(sb: &SuperBlock, ino: u64, what: &str, result: fault::Result) {
+    if let Err(error) = errors::reported(sb, result) {
         pr_err!(
             "{}: inode {}: {}: error {}\n",
-            inode.sb().id(),
-            inode.ino(),
+            sb.id(),
+            ino,
             what,
             error.to_errno()
         );

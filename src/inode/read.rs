@@ -7,11 +7,10 @@ use crate::ext2::{Corrupt, Place};
 use crate::inode::data::vfs_flags;
 use crate::inode::operations::SetOperations;
 use crate::inode::table::read_raw;
-use crate::types::{Inode, RetryFs, SuperBlock};
+use crate::types::{InodeRef, RetryFs, SuperBlock};
 use crate::volume::fault::Result;
 use crate::volume::inode_numbers;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::init::{Attributes, InodeInit};
 use kfs::fs::inode::new::{Iget, NewInode};
@@ -19,7 +18,7 @@ use kfs::fs::inode::new::{Iget, NewInode};
 /// Returns the inode `ino`, to which a directory entry refers, from the inode cache or the volume.
 ///
 /// May sleep. `ESTALE` when it is deleted, `EIO` when it cannot be read.
-pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
+pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<InodeRef<'_>> {
     if !sb.data().geometry().is_file_ino(ino) {
         let what = "directory entry refers to a reserved inode";
         return Err(Corrupt::new(Place::Inode(ino), what).into());
@@ -34,7 +33,7 @@ pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
 ///
 /// May sleep. `ESTALE` when no file can have that number, when it is free, or when the inode has no
 /// link. The slot of such an inode is not parsed: anything in it would be reported as corruption.
-pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
+pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<InodeRef<'_>> {
     if !sb.data().geometry().is_file_ino(ino) {
         return Err(ESTALE.into());
     }
@@ -51,7 +50,11 @@ pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<ARef<Inode>> {
 }
 
 /// Reads an inode that was not in the inode cache. On error, `new` is dropped as a bad inode.
-fn read_new(sb: &SuperBlock, ino: u32, new: NewInode<RetryFs>) -> Result<ARef<Inode>> {
+fn read_new<'sb>(
+    sb: &'sb SuperBlock,
+    ino: u32,
+    new: NewInode<'sb, RetryFs>,
+) -> Result<InodeRef<'sb>> {
     let bytes = read_raw(sb, ino)?;
     let from = DiskInode::parse(&sb.data().layout(), ino, &bytes)?;
     fill(&new, &from)?;

@@ -9,11 +9,10 @@ use crate::inode::data::{file_type, ino32};
 use crate::inode::directory;
 use crate::inode::errors;
 use crate::inode::read::iget;
-use crate::types::{Inode, InodeLocked, RetryFs};
+use crate::types::{Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
 use crate::volume::fault::{self, Fault};
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 use kfs::fs::file::{DirContext, DirectoryOperations};
 use kfs::fs::inode::lock::{Exclusive, Shared};
 use kfs::fs::inode::new::CreatedInode;
@@ -57,7 +56,7 @@ fn check_links(dir: &Inode) -> fault::Result {
 
 #[vtable]
 impl InodeOperations<RetryFs> for Directory {
-    fn lookup(dir: &InodeLocked<Shared>, name: &[u8]) -> Result<Option<ARef<Inode>>> {
+    fn lookup<'a>(dir: &'a InodeLocked<Shared>, name: &[u8]) -> Result<Option<InodeRef<'a>>> {
         reported(dir, || match directory::find(dir, name)? {
             None => Ok(None),
             Some(ino) => match iget(dir.sb(), ino) {

@@ -10,9 +10,9 @@ use crate::ext2::pointers::max_file_size;
 use crate::ext2::superblock::MAGIC;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;
-use crate::inode::errors::log;
+use crate::inode::errors::{log, log_of};
 use crate::inode::{delete, read, table, write};
-use crate::types::{Inode, InodeLocked, NewSuperBlock, RetryFs, SuperBlock};
+use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::volume::errors::reported;
 use crate::volume::fault::Fault;
 use crate::volume::options::{self, Options, ParsedOptions};
@@ -20,7 +20,6 @@ use crate::volume::state::Volume;
 use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
-use kernel::sync::aref::ARef;
 use kernel::sync::{Arc, SetOnce};
 use kfs::fs::file_system::FileSystem;
 use kfs::fs::file_system_data::FileSystemData;
@@ -82,7 +81,7 @@ impl FileSystem for RetryFs {
         Ok(volume)
     }
 
-    fn root(sb: &SuperBlock) -> Result<ARef<Inode>> {
+    fn root(sb: &SuperBlock) -> Result<InodeRef<'_>> {
         let root = reported(sb, read::iget(sb, ROOT_INO))
             .inspect_err(|_| pr_err!("{}: cannot read the root inode\n", sb.id()))?;
         if !root.is_dir() || root.i_size_read() == 0 {
@@ -209,11 +208,9 @@ impl FileSystem for RetryFs {
         log(inode, "cannot free a deleted inode", delete::delete(inode));
     }
 
-    fn free_inode(inode: &Inode) {
-        log(
-            inode,
-            "cannot free its inode number",
-            delete::free_number(inode),
-        );
+    fn free_inode(sb: &SuperBlock, ino: u64, is_dir: bool) {
+        // Never truncated: the numbers of this format have 32 bits.
+        let freed = delete::free_number(sb, ino as u32, is_dir);
+        log_of(sb, ino, "cannot free its inode number", freed);
     }
 }

@@ -12,22 +12,22 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Shared};
+use crate::fs::inode::reference::InodeRef;
 use crate::fs::inode::Inode;
 use crate::fs::super_block::{NewSuperBlock, SuperBlock};
 use core::ffi::c_int;
 use core::marker::PhantomData;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 
 /// A filesystem whose inodes have handles. All methods may sleep; no lock of an inode is held.
 pub trait ExportOperations: FileSystemData {
     /// Returns the inode with the number `ino`, if that is still the one of this generation.
     ///
     /// `ESTALE` if not: no such inode, a free one, a later one. Both values are to be distrusted.
-    fn get_inode(sb: &SuperBlock<Self>, ino: u64, generation: u32) -> Result<ARef<Inode<Self>>>;
+    fn get_inode(sb: &SuperBlock<Self>, ino: u64, generation: u32) -> Result<InodeRef<'_, Self>>;
 
     /// Returns the directory that the directory `dir` is in.
-    fn get_parent(dir: &InodeLocked<Self, Shared>) -> Result<ARef<Inode<Self>>>;
+    fn get_parent(dir: &InodeLocked<Self, Shared>) -> Result<InodeRef<'_, Self>>;
 }
 
 impl<F: ExportOperations> NewSuperBlock<'_, F> {
@@ -51,9 +51,9 @@ impl<F: ExportOperations> Table<F> {
 }
 
 /// Passes the reference on to C.
-fn into_ptr<F: FileSystemData>(inode: Result<ARef<Inode<F>>>) -> *mut bindings::inode {
+fn into_ptr<F: FileSystemData>(inode: Result<InodeRef<'_, F>>) -> *mut bindings::inode {
     match inode {
-        Ok(inode) => ARef::into_raw(inode).as_ptr().cast(),
+        Ok(inode) => inode.into_raw(),
         Err(error) => error.to_ptr(),
     }
 }
@@ -107,7 +107,7 @@ unsafe extern "C" fn get_parent<F: ExportOperations>(
 ) -> *mut bindings::dentry {
     // SAFETY: The dentry of a directory has an inode, of type `Inode<F>`, and holds it.
     let dir = unsafe { Inode::<F>::from_raw((*child).d_inode) };
-    let parent = F::get_parent(&dir.lock_shared());
+    let parent = into_ptr(F::get_parent(&dir.lock_shared()));
     // SAFETY: The function takes over the reference, or the error.
-    unsafe { bindings::d_obtain_alias(into_ptr(parent)) }
+    unsafe { bindings::d_obtain_alias(parent) }
 }

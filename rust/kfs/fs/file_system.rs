@@ -20,11 +20,11 @@
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::fs_parser::{Parameter, ParameterSpec};
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::reference::InodeRef;
 use crate::fs::inode::Inode;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
-use kernel::sync::aref::ARef;
 
 /// A type of filesystem on a block device.
 ///
@@ -55,7 +55,7 @@ pub trait FileSystem: FileSystemData {
     ) -> Result<Pin<KBox<Self::SuperData>>>;
 
     /// Returns the inode of the root directory.
-    fn root(sb: &SuperBlock<Self>) -> Result<ARef<Inode<Self>>>;
+    fn root(sb: &SuperBlock<Self>) -> Result<InodeRef<'_, Self>>;
 
     /// Called when the mount is complete, with everything in place and before users see it.
     fn mounted(sb: &SuperBlock<Self>) -> Result;
@@ -98,7 +98,7 @@ pub trait FileSystem: FileSystemData {
     /// Nobody else can reach the inode, which is as good as holding its lock.
     fn delete_inode(inode: &InodeLocked<Self, Exclusive>);
 
-    /// Frees the number of an inode, after [`FileSystem::delete_inode`] and after everything that
-    /// the VFS knew about it is gone.
-    fn free_inode(inode: &Inode<Self>);
+    /// Frees the number `ino` of an inode that was a directory, or was not, after
+    /// [`FileSystem::delete_inode`] and after everything that the VFS knew about the inode is gone.
+    fn free_inode(sb: &SuperBlock<Self>, ino: u64, is_dir: bool);
 }

@@ -12,7 +12,7 @@
 //! * [`Unhashed`](new::Unhashed): a new inode without a number, then
 //!   [`CreatedInode`](new::CreatedInode): hashed and about to be linked into a
 //!   directory. Dropping it takes the inode back, with its number and its blocks.
-//! * [`Inode`], referenced by [`ARef`](kernel::sync::aref::ARef): complete.
+//! * [`Inode`], referenced by [`InodeRef`](reference::InodeRef): complete.
 //! * Evicted: after the last reference was dropped, if there is no link left or by memory reclaim.
 //!   See [`life::evict_inode`].
 //!
@@ -22,6 +22,7 @@ pub mod init;
 pub(crate) mod life;
 pub mod lock;
 pub mod new;
+pub mod reference;
 pub mod tables;
 mod truncate;
 
@@ -32,9 +33,8 @@ use crate::fs::super_block::SuperBlock;
 use crate::mm::page_cache::PageCache;
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
-use core::ptr::{self, NonNull};
+use core::ptr;
 use kernel::prelude::*;
-use kernel::sync::aref::AlwaysRefCounted;
 use kernel::types::Opaque;
 
 /// What the slab cache holds.
@@ -60,20 +60,6 @@ unsafe impl<F: FileSystemData> Send for Inode<F> {}
 // SAFETY: The methods only read fields that are constant or tolerate races, or call functions
 // that lock for themselves; what needs a lock is in `InodeLocked` or `InodeInit`.
 unsafe impl<F: FileSystemData> Sync for Inode<F> {}
-
-// SAFETY: `ihold` and `iput` count references, and the inode exists while there is one.
-unsafe impl<F: FileSystemData> AlwaysRefCounted for Inode<F> {
-    fn inc_ref(&self) {
-        // SAFETY: By the type invariant the inode is valid; a shared reference shows that there is
-        // a reference already.
-        unsafe { bindings::ihold(self.as_ptr()) };
-    }
-
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        // SAFETY: By the requirement of the trait the caller owns a reference.
-        unsafe { bindings::iput(obj.as_ptr().cast()) };
-    }
-}
 
 /// The type in a mode.
 pub(crate) fn file_type(mode: u16) -> u32 {

@@ -20,9 +20,9 @@ pub mod table;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
+use crate::fs::inode::reference::InodeRef;
 use crate::fs::inode::Inode;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 
 pub use kstat::{Kstat, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP};
 pub use rename::{Rename, RENAME_NOREPLACE};
@@ -34,7 +34,10 @@ pub use setattr::SetAttr;
 #[vtable]
 pub trait InodeOperations<F: FileSystemData> {
     /// Finds the inode of `name` in `dir`, or `None` when there is no such name.
-    fn lookup(_dir: &InodeLocked<F, Shared>, _name: &[u8]) -> Result<Option<ARef<Inode<F>>>> {
+    fn lookup<'a>(
+        _dir: &'a InodeLocked<F, Shared>,
+        _name: &[u8],
+    ) -> Result<Option<InodeRef<'a, F>>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

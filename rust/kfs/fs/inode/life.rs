@@ -171,7 +171,8 @@ pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings:
         bindings::mmb_invalidate(this.metadata_bhs());
         bindings::clear_inode(inode);
         if delete {
-            F::free_inode(this);
+            // The inode itself is dead: what is marked dirty through it now would be lost.
+            F::free_inode(this.sb(), this.ino(), this.is_dir());
             bindings::sb_end_intwrite((*inode).i_sb);
         }
     }

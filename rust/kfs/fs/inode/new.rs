@@ -24,25 +24,25 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::init::InodeInit;
-use crate::fs::inode::Inode;
+use crate::fs::inode::reference::InodeRef;
 use crate::fs::super_block::SuperBlock;
+use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 
 /// What [`SuperBlock::iget_locked`] finds.
-pub enum Iget<F: FileSystemData> {
+pub enum Iget<'sb, F: FileSystemData> {
     /// The inode is in memory and complete.
-    Found(ARef<Inode<F>>),
+    Found(InodeRef<'sb, F>),
     /// The inode has to be read from the device.
-    New(NewInode<F>),
+    New(NewInode<'sb, F>),
 }
 
 impl<F: FileSystemData> SuperBlock<F> {
     /// Looks up the inode `ino` in the inode cache, or makes a new one to be read from the device.
     /// May sleep, also for another task that reads the inode. `ENOMEM`.
-    pub fn iget_locked(&self, ino: u64) -> Result<Iget<F>> {
+    pub fn iget_locked(&self, ino: u64) -> Result<Iget<'_, F>> {
         iget_locked(self, ino)
     }
 
@@ -57,22 +57,22 @@ impl<F: FileSystemData> SuperBlock<F> {
 /// # Invariants
 ///
 /// The pointer owns a reference, and the inode is `I_NEW` on behalf of this value.
-pub struct NewInode<F: FileSystemData>(NonNull<InodeInit<F>>);
+pub struct NewInode<'sb, F: FileSystemData>(NonNull<InodeInit<F>>, PhantomData<&'sb SuperBlock<F>>);
 
-impl<F: FileSystemData> NewInode<F> {
+impl<'sb, F: FileSystemData> NewInode<'sb, F> {
     /// The inode is complete: clears `I_NEW` and wakes tasks that wait for it.
-    pub fn unlock_new_inode(self) -> ARef<Inode<F>> {
+    pub fn unlock_new_inode(self) -> InodeRef<'sb, F> {
         let inode = self.0;
         core::mem::forget(self);
         // SAFETY: By the type invariant; the reference passes to the result.
         unsafe {
             bindings::unlock_new_inode(inode.as_ptr().cast());
-            ARef::from_raw(inode.cast())
+            InodeRef::from_raw(inode.cast())
         }
     }
 }
 
-impl<F: FileSystemData> Deref for NewInode<F> {
+impl<F: FileSystemData> Deref for NewInode<'_, F> {
     type Target = InodeInit<F>;
 
     fn deref(&self) -> &InodeInit<F> {
@@ -81,14 +81,14 @@ impl<F: FileSystemData> Deref for NewInode<F> {
     }
 }
 
-impl<F: FileSystemData> Drop for NewInode<F> {
+impl<F: FileSystemData> Drop for NewInode<'_, F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the function consumes the reference.
         unsafe { bindings::iget_failed(self.0.as_ptr().cast()) };
     }
 }
 
-fn iget_locked<F: FileSystemData>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<F>> {
+fn iget_locked<F: FileSystemData>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<'_, F>> {
     // SAFETY: The super block is mounted or being mounted.
     let inode = unsafe { bindings::iget_locked(sb.as_ptr(), ino) };
     let inode = NonNull::new(inode).ok_or(ENOMEM)?;
@@ -99,9 +99,9 @@ fn iget_locked<F: FileSystemData>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<F
             // An object of the slab cache keeps the mode of its last use.
             (*inode.as_ptr()).i_mode = 0;
             // INVARIANT: As said.
-            Ok(Iget::New(NewInode(inode.cast())))
+            Ok(Iget::New(NewInode(inode.cast(), PhantomData)))
         } else {
-            Ok(Iget::Found(ARef::from_raw(inode.cast())))
+            Ok(Iget::Found(InodeRef::from_raw(inode)))
         }
     }
 }

@@ -18,7 +18,6 @@ use crate::fs::inode::Inode;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::prelude::*;
-use kernel::sync::aref::ARef;
 
 /// Stands for inodes that are no symbolic links in the type of an [`InodeOps`].
 pub enum NoLink {}
@@ -138,7 +137,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             Ok(Some(inode)) if !ptr::eq(inode.sb(), sb) => EIO.to_ptr(),
             Ok(inode) => {
                 let inode = match inode {
-                    Some(inode) => ARef::into_raw(inode).as_ptr().cast(),
+                    Some(inode) => inode.into_raw(),
                     None => ptr::null_mut(),
                 };
                 // SAFETY: The reference to the inode passes to the function.

@@ -12,7 +12,6 @@ use core::marker::PhantomData;
 use core::ptr;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
-use kernel::sync::aref::ARef;
 use kernel::types::ForeignOwnable;
 
 struct Table<F: FileSystem>(PhantomData<F>);
@@ -61,7 +60,7 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
     // SAFETY: The invariants hold now.
     let this = unsafe { SuperBlock::<F>::from_raw(sb) };
     let made = F::root(this).and_then(|root| {
-        let root = ARef::into_raw(root).as_ptr().cast::<bindings::inode>();
+        let root = root.into_raw();
         // SAFETY: `d_make_root` takes over the reference, also when it fails.
         unsafe { (*sb).s_root = bindings::d_make_root(root) };
         // SAFETY: `sb` is valid.

@@ -150,6 +150,7 @@ TEST_F_TIMEOUT(dio_flood, many_threads, 900)
 	const size_t shared = THREADS * SLOTS * SLOT;
 	char *back = buf_alloc(MIB), name[16];
 	unsigned int id;
+	size_t at, len;
 	off_t pos;
 
 	ASSERT_EQ(0, vol_prefill("shared", 0, shared, 1));
@@ -176,17 +177,19 @@ TEST_F_TIMEOUT(dio_flood, many_threads, 900)
 		EXPECT_EQ(REQUESTS, f[id].completed);
 	}
 	/* and all of it is there */
-	for (id = 0; id < THREADS; id++) {
-		unsigned long i;
+	for (pos = 0; pos < (off_t)shared; pos += MIB) {
+		ASSERT_EQ(MIB, pread(f[0].shared, back, MIB, pos));
+		for (at = 0; at < MIB; at += SLOT) {
+			unsigned long slot = (pos + at) / SLOT;
 
-		for (i = 0; i < SLOTS; i++) {
-			pos = slot_pos(&f[id], i);
-			ASSERT_EQ(SLOT, pread(f[id].shared, back, SLOT, pos));
-			ASSERT_PATTERN(back, SLOT, pos, f[id].gen[i]);
+			ASSERT_PATTERN(back + at, SLOT, pos + at, f[slot % THREADS].gen[slot / THREADS]);
 		}
-		for (pos = 0; pos < f[id].end; pos += SLOT) {
-			ASSERT_EQ(SLOT, pread(f[id].own, back, SLOT, pos));
-			ASSERT_PATTERN(back, SLOT, pos, 1);
+	}
+	for (id = 0; id < THREADS; id++) {
+		for (pos = 0; pos < f[id].end; pos += len) {
+			len = f[id].end - pos < (off_t)MIB ? f[id].end - pos : MIB;
+			ASSERT_EQ(len, pread(f[id].own, back, MIB, pos));
+			ASSERT_PATTERN(back, len, pos, 1);
 		}
 		EXPECT_EQ(0, pread(f[id].own, back, SLOT, f[id].end));
 	}

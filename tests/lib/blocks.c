@@ -50,11 +50,10 @@ int fill_up(struct vol *v, long left)
 		return fd;
 	while (free_blocks() > left && !err) {
 		size_t n = free_blocks() - left;
-		size_t len = n * v->bs > most ? most : n * v->bs;
+		/* pointers count too: room for them, and the end block by block */
+		size_t data = n > 16 ? n - 8 : n > 4 ? n - 4 : 1;
+		size_t len = data * v->bs > most ? most : data * v->bs;
 
-		/* pointers count too: near the end, block by block */
-		if (n < 64)
-			len = v->bs;
 		if (write(fd, buf, len) != (ssize_t)len)
 			err = -ENOSPC;
 		if (fsync(fd))

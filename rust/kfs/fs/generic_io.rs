@@ -73,17 +73,14 @@ pub fn generic_file_direct_read<'a, F: KiocbOwner>(
                 return ret as isize;
             }
             bindings::file_accessed((*iocb).ki_filp);
-            let ret = direct_io(iocb, all.as_ptr());
-            if ret > 0 {
-                (*iocb).ki_pos += ret as i64;
-            }
-            ret
+            direct_io(iocb, all.as_ptr())
         }
     };
     // SAFETY: The closure returns what a `read_iter` function does; when `direct_IO` has queued the
     // kiocb it only returns.
-    let io = unsafe { iocb.call(read) }.map_err(|(_, error)| error)?;
-    if let Io::Done(_, count) = &io {
+    let mut io = unsafe { iocb.call(read) }.map_err(|(_, error)| error)?;
+    if let Io::Done(iocb, count) = &mut io {
+        iocb.as_mut().advance(*count);
         iter.advance(*count);
     }
     Ok(io)
@@ -159,8 +156,13 @@ pub fn kiocb_modified<F: KiocbOwner>(
     to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })
 }
 
-/// Invalidates the page cache for the range, calls `direct_IO`, and invalidates it again. Writes
-/// nothing if a page of the range cannot be invalidated. The lock is held for the whole call.
+/// Invalidates the page cache for the range, and calls `direct_IO` to write it. Writes nothing if a
+/// page of the range cannot be invalidated. The lock is held for the whole call. May sleep, unless
+/// the kiocb must not.
+///
+/// What the kernel's function of this name does afterwards is left to `direct_IO`: moving i_size,
+/// and invalidating the range again. That has an order, and must not be done twice: who sees the
+/// new i_size may store to the pages.
 ///
 /// The iterator and the position are advanced by what was written; after an error they are where
 /// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked.
@@ -170,13 +172,35 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     iter: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
+    let count = iter.count();
     if !locked.is(iocb.inode()) {
         return Err((iocb, EINVAL));
     }
-    // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
-    // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
-    // only returns.
-    unsafe { iocb.call(|iocb| bindings::generic_file_direct_write(iocb, iter.as_ptr())) }
+    if count == 0 {
+        return Ok(Io::Done(iocb, 0));
+    }
+    // It may be advanced by more than is written.
+    let all = iter.duplicate();
+    let write = |iocb: *mut bindings::kiocb| {
+        // SAFETY: Kiocb and iterator are valid, and ours until `direct_IO` has queued the kiocb; the
+        // lock of the inode is held.
+        unsafe {
+            match bindings::kiocb_invalidate_pages(iocb, count) {
+                0 => {}
+                ret if ret == EBUSY.to_errno() => return 0,
+                ret => return ret as isize,
+            }
+            direct_io(iocb, all.as_ptr())
+        }
+    };
+    // SAFETY: The closure returns what a `write_iter` function does; when `direct_IO` has queued the
+    // kiocb it only returns.
+    let mut io = unsafe { iocb.call(write) }?;
+    if let Io::Done(iocb, count) = &mut io {
+        iocb.as_mut().advance(*count);
+        iter.advance(*count);
+    }
+    Ok(io)
 }
 
 /// How [`direct_write_fallback`] fails.

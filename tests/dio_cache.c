@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "harness.h"
+#include "stop.h"
 
 VOL_FIXTURE(dio_cache);
 FIXTURE_VARIANT_ADD(dio_cache, bs1k) { .conf = SMALL_1K };
@@ -103,6 +104,113 @@ TEST_F(dio_cache, collision_is_told)
 	}
 	aio_destroy(ctx);
 	munmap(map, 4 * page);
+}
+
+/*
+ * While a direct write appends, somebody stores to a block of the same page that is
+ * inside i_size: that makes the whole page dirty, and no page comes to the cache by
+ * writing back what is past i_size. Neither of the two is lost, and there is no error.
+ */
+TEST_F(dio_cache, store_before_the_end)
+{
+	static const char *const told[] = { "Page cache invalidation failure on direct I/O", NULL };
+	const off_t bs = self->v.bs, size = bs, len = 2 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(64 * KIB), *map;
+	struct task write;
+	struct io_op wr;
+	struct iocb cb;
+	int way, fd, bfd, kmsg;
+
+	if (bs == 4096)
+		SKIP(return, "a page has one block");
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	for (way = 0; way < 2; way++) {
+		ASSERT_EQ(0, ftruncate(fd, 0));
+		ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
+		map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		ASSERT_EQ(0, vol_route_writes(&self->v));
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		pattern_fill(buf, len, size, 2);
+		wr = (struct io_op){ fd, buf, len, size };
+		aio_prep_write(&cb, fd, buf, len, size);
+		ASSERT_EQ(0, way ? task_start(&write, op_aio_do, &cb) :
+				   task_start(&write, op_pwrite, &wr));
+		ASSERT_BLOCKED(&write);
+		map[0] = 'x';
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		ASSERT_EQ(len, task_join(&write, JOIN_SECONDS));
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		/* by the page cache, and on the device */
+		ASSERT_EQ(size + len, pread(bfd, back, 64 * KIB, 0));
+		EXPECT_EQ('x', back[0]);
+		EXPECT_PATTERN(back + size, len, size, 2);
+		EXPECT_EQ(0, fsync(bfd));
+		ASSERT_EQ(0, munmap(map, 4096));
+		ASSERT_EQ(0, posix_fadvise(bfd, 0, 0, POSIX_FADV_DONTNEED));
+		ASSERT_EQ(size + len, pread(fd, back, 64 * KIB, 0));
+		EXPECT_EQ('x', back[0]);
+		EXPECT_PATTERN(back + size, len, size, 2);
+		EXPECT_FALSE(kmsg_has(kmsg, told));
+	}
+	close(kmsg);
+}
+
+struct stopped_write {
+	struct stop stop;
+	struct io_op op;
+};
+
+static long write_and_stop(void *arg)
+{
+	struct stopped_write *w = arg;
+	int err = stop_me_at(&w->stop, "retryfs/retryfs_dio_complete");
+
+	return err ? err : op_pwrite(&w->op);
+}
+
+/*
+ * Who sees the i_size that an append has moved may store to what was appended, also when the
+ * write has not returned yet: that is no collision.
+ */
+TEST_F(dio_cache, store_to_what_was_appended)
+{
+	static const char *const told[] = { "Page cache invalidation failure on direct I/O", NULL };
+	const off_t page = 4096;
+	char *buf = buf_alloc(page), *back = buf_alloc(page), *map;
+	struct stopped_write w;
+	struct task write;
+	int fd, bfd, kmsg;
+
+	if (!env_is_retryfs())
+		SKIP(return, "a trace point of retryfs");
+	ASSERT_EQ(0, stop_stay_away(&w.stop));
+	ASSERT_EQ(0, vol_prefill("f", 0, page, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	pattern_fill(buf, page, page, 2);
+	w.op = (struct io_op){ fd, buf, page, page };
+	ASSERT_EQ(0, task_start(&write, write_and_stop, &w));
+	ASSERT_TRUE(stop_wait(&w.stop, JOIN_SECONDS));
+	ASSERT_EQ(2 * page, file_size(bfd));
+	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, page);
+	ASSERT_NE(MAP_FAILED, map);
+	map[0] = 'x';
+	EXPECT_PATTERN(map + 512, page - 512, page + 512, 2);
+	ASSERT_TRUE(stop_go(&w.stop));
+	ASSERT_EQ(page, task_join(&write, JOIN_SECONDS));
+	EXPECT_FALSE(kmsg_has(kmsg, told));
+	EXPECT_EQ(0, fsync(bfd));
+	ASSERT_EQ(page, pread(fd, back, page, page));
+	EXPECT_EQ('x', back[0]);
+	EXPECT_PATTERN(back + 512, page - 512, page + 512, 2);
+	munmap(map, page);
+	close(kmsg);
 }
 
 /*

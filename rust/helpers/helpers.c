@@ -239,6 +239,11 @@ ssize_t kfs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count)
 	return generic_write_sync(iocb, count);
 }
 
+void kfs_helper_file_accessed(struct file *file)
+{
+	file_accessed(file);
+}
+
 int kfs_helper_finish_open_simple(struct file *file, int error)
 {
 	return finish_open_simple(file, error);

@@ -44,8 +44,8 @@ pub(super) fn dio_bio_reap<F: Filesystem>(
 ///
 /// `locked` is the inode lock of a write whose submitter has waited: then i_size moves, and blocks
 /// that were allocated beyond what was written are freed, under the lock (R8). The callers of a
-/// submitter invalidate the page cache, advance the position, fall back to buffered I/O and sync
-/// for `O_DSYNC`; for a retry that is done here, but for the fallback, which none needs.
+/// submitter advance the position, fall back to buffered I/O and sync for `O_DSYNC`; for a retry
+/// that is done here, but for the fallback, which none needs.
 pub(super) fn dio_complete<F: Filesystem>(
     mut iocb: IocbMut<'_, F>,
     request: &Request,
@@ -55,6 +55,8 @@ pub(super) fn dio_complete<F: Filesystem>(
     let mut result = request.count();
     let count = result.unwrap_or(0);
     let is_write = request.op == Op::Write;
+
+    let mut is_extended = false;
 
     report::outcome(&iocb, is_write, &request.outcome, request.end(), count > 0);
     if let (true, Some(locked)) = (is_write, locked) {
@@ -71,10 +73,13 @@ pub(super) fn dio_complete<F: Filesystem>(
         } else {
             count
         };
-        iocb.extend_post_direct_write(locked, written);
+        is_extended = iocb.extend_post_direct_write(locked, written);
     }
 
-    if is_retry && is_write && count > 0 && !mutant!("retry-no-invalidate") {
+    // Not after an extend: from when i_size has moved, the pages may be dirtied with good reason.
+    let is_kept = is_extended && !mutant!("extend-dropped-twice");
+    let is_kept = is_kept || is_retry && mutant!("retry-no-invalidate");
+    if is_write && count > 0 && !is_kept {
         iocb.invalidate_post_direct_write(count);
     }
     trace::dio_complete(

@@ -10,9 +10,7 @@ use crate::vfs::fallocate;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::{File, FileOperations};
-use kfs::fs::generic_io::{
-    __generic_file_write_iter, generic_file_read_iter, generic_write_checks,
-};
+use kfs::fs::generic_io::{__generic_file_write_iter, filemap_read, generic_write_checks};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::{IovIter, IovIterDest, IovIterSource};
 
@@ -26,7 +24,10 @@ impl FileOperations<RetryFs> for RegularFile {
         iocb: Kiocb<'a, RetryFs>,
         to: &mut IovIterDest<'_>,
     ) -> Result<Io<'a, RetryFs>> {
-        generic_file_read_iter(iocb, to)
+        match iocb.is_direct() {
+            true => dio::direct_read(iocb, to),
+            false => filemap_read(iocb, to).map_err(|(_, error)| error),
+        }
     }
 
     fn write_iter<'a>(

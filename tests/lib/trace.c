@@ -10,18 +10,25 @@
 #define TRACING	"/sys/kernel/tracing/"
 #define PREFIX	": retryfs_dio_"
 
-int trace_write(const char *file, const char *text)
+int trace_file(const char *file, int flags)
 {
-	char path[128];
-	int err = 0;
+	char path[160];
 	int fd;
 
 	if (access(TRACING "trace", F_OK))
 		mount("tracefs", TRACING, "tracefs", 0, NULL);
 	snprintf(path, sizeof(path), TRACING "%s", file);
-	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int trace_write(const char *file, const char *text)
+{
+	int fd = trace_file(file, O_WRONLY | O_APPEND);
+	int err = 0;
+
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (write(fd, text, strlen(text)) < 0)
 		err = -errno;
 	close(fd);

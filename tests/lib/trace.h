@@ -5,7 +5,9 @@
 
 #include <stdio.h>
 
-/* Write to a file below tracefs, which is mounted if it is not; 0 or -errno. */
+/* Open a file below tracefs, which is mounted if it is not: a descriptor, or -errno. */
+int trace_file(const char *file, int flags);
+/* Write to one; 0 or -errno. */
 int trace_write(const char *file, const char *text);
 /* Forget what was traced. */
 void trace_clear(void);

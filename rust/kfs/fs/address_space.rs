@@ -336,7 +336,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
 
     /// # Safety
     ///
-    /// Called by `generic_file_read_iter` without the inode lock, or by
+    /// Called by `generic_file_direct_read` without the inode lock, or by
     /// `generic_file_direct_write` with the inode lock held for writing.
     unsafe extern "C" fn direct_io(
         iocb: *mut bindings::kiocb,

@@ -153,7 +153,7 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         open: Some(Self::open),
         mmap_prepare: Some(bindings::generic_file_mmap_prepare),
         fsync: Some(bindings::simple_fsync),
-        splice_read: Some(bindings::filemap_splice_read),
+        splice_read: Some(Self::splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
         fallocate: Some(Self::fallocate),
@@ -192,6 +192,30 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         match T::punch_hole(unsafe { File::from_raw(file) }, range) {
             Ok(()) => 0,
             Err(error) => error.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `splice_read` of a file of `F`, with a position of its own.
+    unsafe extern "C" fn splice_read(
+        file: *mut bindings::file,
+        pos: *mut bindings::loff_t,
+        pipe: *mut bindings::pipe_inode_info,
+        len: usize,
+        flags: c_uint,
+    ) -> isize {
+        // SAFETY: By the requirement. As for `filemap_read`, what is spliced was inside i_size
+        // before its pages were looked up.
+        unsafe {
+            let inode = File::<F>::from_raw(file).inode();
+            match inode.left_to_read(*pos, len) {
+                0 => {
+                    bindings::file_accessed(file);
+                    0
+                }
+                left => bindings::filemap_splice_read(file, pos, pipe, left, flags),
+            }
         }
     }
 

@@ -1,28 +1,106 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's generic read and write, for files that use the page cache.
+//! Reading and writing files that use the page cache: the kernel's generic functions.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
+use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::Inode;
 use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use crate::fs::writeback_errors::WritebackErrors;
 use crate::iov::{IovIter, IovIterDest, IovIterSource};
 use kernel::error::to_result;
 use kernel::prelude::*;
 
-/// Reads through the page cache, or, for a direct request, calls `direct_IO` and reads what that
-/// leaves through the page cache.
+/// Reads through the page cache, what is inside i_size when it is called. After an error the kiocb
+/// comes back with it. May sleep.
+///
+/// `filemap_read` looks at i_size when it has a page already, and without a lock: if a direct write
+/// has extended the file in between, the page has zeroes where the data is. A page that is looked
+/// up after i_size has been seen has the data up to there.
 #[inline]
-pub fn generic_file_read_iter<'a, F: KiocbOwner>(
+pub fn filemap_read<'a, F: KiocbOwner>(
+    iocb: Kiocb<'a, F>,
+    iter: &mut IovIterDest<'_>,
+) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
+    let count = iter.count();
+    let left = iocb.inode().left_to_read(iocb.pos(), count);
+    if left == 0 {
+        if count > 0 {
+            iocb.accessed();
+        }
+        return Ok(Io::Done(iocb, 0));
+    }
+    iter.limited(left, |iter| {
+        // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
+        // function does.
+        unsafe { iocb.call(|iocb| bindings::filemap_read(iocb, iter.as_ptr(), 0)) }
+    })
+}
+
+impl<F: FileSystemData> Inode<F> {
+    /// How many of the `count` bytes from `pos` on are inside i_size now.
+    #[inline]
+    pub(super) fn left_to_read(&self, pos: i64, count: usize) -> usize {
+        if cfg!(mutant = "kfs-read-moving-end") {
+            return count;
+        }
+        let left = self.i_size_read().saturating_sub(pos as u64);
+        usize::try_from(left).map_or(count, |left| left.min(count))
+    }
+}
+
+/// Writes back what the page cache has of the range, and calls `direct_IO` to read it. The iterator
+/// and the position are advanced by what was read. May sleep, unless the kiocb must not.
+#[inline]
+pub fn generic_file_direct_read<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIterDest<'_>,
 ) -> Result<Io<'a, F>> {
-    // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
-    // function does; after `direct_IO` has queued the kiocb it only returns.
-    unsafe { iocb.call(|iocb| bindings::generic_file_read_iter(iocb, iter.as_ptr())) }
-        .map_err(|(_, error)| error)
+    let count = iter.count();
+    if count == 0 {
+        return Ok(Io::Done(iocb, 0));
+    }
+    // It may be advanced by more than is read.
+    let all = iter.duplicate();
+    let read = |iocb: *mut bindings::kiocb| {
+        // SAFETY: Kiocb and iterator are valid, and ours until `direct_IO` has queued the kiocb.
+        unsafe {
+            let ret = bindings::kiocb_write_and_wait(iocb, count);
+            if ret < 0 {
+                return ret as isize;
+            }
+            bindings::file_accessed((*iocb).ki_filp);
+            direct_io(iocb, all.as_ptr())
+        }
+    };
+    // SAFETY: The closure returns what a `read_iter` function does; when `direct_IO` has queued the
+    // kiocb it only returns.
+    let mut io = unsafe { iocb.call(read) }.map_err(|(_, error)| error)?;
+    if let Io::Done(iocb, count) = &mut io {
+        iocb.as_mut().advance(*count);
+        iter.advance(*count);
+    }
+    Ok(io)
+}
+
+/// Calls `direct_IO`; returns what that does.
+///
+/// # Safety
+///
+/// The kiocb must be of an open file of a filesystem with a `direct_IO` function, and it and the
+/// iterator be the caller's, until the kiocb is queued. For a write the inode lock must be held.
+unsafe fn direct_io(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -> isize {
+    // SAFETY: By the requirement; the table of an inode in use does not change.
+    unsafe {
+        let mapping = (*(*iocb).ki_filp).f_mapping;
+        match (*(*mapping).a_ops).direct_IO {
+            Some(direct_io) => direct_io(iocb, iter),
+            None => EINVAL.to_errno() as isize,
+        }
+    }
 }
 
 /// Checks whether and where the write may be done, under the lock, which the position depends on
@@ -78,8 +156,13 @@ pub fn kiocb_modified<F: KiocbOwner>(
     to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })
 }
 
-/// Invalidates the page cache for the range, calls `direct_IO`, and invalidates it again. Writes
-/// nothing if a page of the range cannot be invalidated. The lock is held for the whole call.
+/// Invalidates the page cache for the range, and calls `direct_IO` to write it. Writes nothing if a
+/// page of the range cannot be invalidated. The lock is held for the whole call. May sleep, unless
+/// the kiocb must not.
+///
+/// What the kernel's function of this name does afterwards is left to `direct_IO`: moving i_size,
+/// and invalidating the range again. That has an order, and must not be done twice: who sees the
+/// new i_size may store to the pages.
 ///
 /// The iterator and the position are advanced by what was written; after an error they are where
 /// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked.
@@ -89,13 +172,35 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner>(
     iter: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
+    let count = iter.count();
     if !locked.is(iocb.inode()) {
         return Err((iocb, EINVAL));
     }
-    // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
-    // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
-    // only returns.
-    unsafe { iocb.call(|iocb| bindings::generic_file_direct_write(iocb, iter.as_ptr())) }
+    if count == 0 {
+        return Ok(Io::Done(iocb, 0));
+    }
+    // It may be advanced by more than is written.
+    let all = iter.duplicate();
+    let write = |iocb: *mut bindings::kiocb| {
+        // SAFETY: Kiocb and iterator are valid, and ours until `direct_IO` has queued the kiocb; the
+        // lock of the inode is held.
+        unsafe {
+            match bindings::kiocb_invalidate_pages(iocb, count) {
+                0 => {}
+                ret if ret == EBUSY.to_errno() => return 0,
+                ret => return ret as isize,
+            }
+            direct_io(iocb, all.as_ptr())
+        }
+    };
+    // SAFETY: The closure returns what a `write_iter` function does; when `direct_IO` has queued the
+    // kiocb it only returns.
+    let mut io = unsafe { iocb.call(write) }?;
+    if let Io::Done(iocb, count) = &mut io {
+        iocb.as_mut().advance(*count);
+        iter.advance(*count);
+    }
+    Ok(io)
 }
 
 /// How [`direct_write_fallback`] fails.

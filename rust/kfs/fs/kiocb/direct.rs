@@ -37,18 +37,25 @@ impl<F: KiocbOwner> Iocb<F> {
         self.invalidate(self.pos()..end, self.pos()..end);
     }
 
-    /// Drops `range`, in which `written` was written, both in bytes.
+    /// Drops `range`. What was written, and what writing back would overwrite, is in the blocks of
+    /// `written`. Both are in bytes.
     fn invalidate(&self, range: Range<i64>, written: Range<i64>) {
         let cache = self.inode().page_cache();
         if cache.invalidate(&range) {
             return;
         }
-        let is_collision = cache.is_dirty_in(&written) && !cfg!(mutant = "kfs-collision-untold");
-        if !is_collision
-            && self.write_and_wait_range(range.start, range.end).is_ok()
-            && cache.invalidate(&range)
-        {
-            return;
+        // Somebody may store to the page again before it is dropped, which ends some time.
+        const TRIES: u32 = 10;
+        for _ in 0..TRIES {
+            if cache.is_dirty_in(&written) && !cfg!(mutant = "kfs-collision-untold") {
+                break;
+            }
+            if self.write_and_wait_range(range.start, range.end).is_err() {
+                break;
+            }
+            if cache.invalidate(&range) {
+                return;
+            }
         }
         cache.set_error(EIO);
         // SAFETY: The argument is a terminated string, and static.
@@ -88,27 +95,38 @@ impl<F: KiocbOwner> Iocb<F> {
         }
     }
 
-    /// Extends i_size to the end of the `count` bytes at the position, which are on the device.
-    /// Does nothing if they end within i_size. May sleep.
+    /// Extends i_size to the end of the `count` bytes at the position, which are on the device, and
+    /// invalidates the page cache for them, as [`Iocb::invalidate_post_direct_write`]. Does nothing,
+    /// and returns false, if they end within i_size. May sleep.
     ///
     /// `invalidate_lock` of the mapping is held meanwhile, so that no page can be brought in, and
     /// pages with the old EOF are invalidated: one that was read in before has zeroes beyond it,
-    /// where the new bytes are.
-    pub fn extend_post_direct_write(&self, locked: &InodeLocked<F, Exclusive>, count: usize) {
+    /// where the new bytes are. It may be dirty, and then is in all of its blocks: as long as i_size
+    /// has not moved, those past EOF are not written back.
+    pub fn extend_post_direct_write(
+        &self,
+        locked: &InodeLocked<F, Exclusive>,
+        count: usize,
+    ) -> bool {
         let (start, end) = (self.pos(), self.pos() + count as i64);
         let i_size = locked.i_size_read() as i64;
         if count == 0 || end <= i_size || !locked.is(self.inode()) {
-            return;
+            return false;
         }
+        let written_back = match cfg!(mutant = "kfs-tail-collides") {
+            true => end,
+            false => ((i_size - 1) | ((1i64 << self.inode().blkbits()) - 1)) + 1,
+        };
         let mapping = self.mapping();
         // SAFETY: By the type invariants the file is open, so that its mapping is valid. The lock
         // nests inside the inode lock, as it does for truncate.
         unsafe { bindings::filemap_invalidate_lock(mapping) };
-        self.invalidate(start.min(i_size)..end, start..end);
+        self.invalidate(start.min(i_size)..end, start..end.min(written_back));
         locked.i_size_write(end as u64);
         // SAFETY: It was taken above.
         unsafe { bindings::filemap_invalidate_unlock(mapping) };
         locked.mark_inode_dirty();
+        true
     }
 
     /// For a request that asked for it (O_SYNC, O_DSYNC, RWF_SYNC, RWF_DSYNC): writes the `count`

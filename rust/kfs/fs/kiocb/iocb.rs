@@ -104,6 +104,12 @@ impl<F: KiocbOwner> Iocb<F> {
         unsafe { bindings::iocb_is_dsync(self.kiocb.as_ptr()) }
     }
 
+    /// Updates the access time of the file, if the mount and the file want that. May sleep.
+    pub(crate) fn accessed(&self) {
+        // SAFETY: By the type invariants the file is open.
+        unsafe { bindings::file_accessed(self.as_ref().ki_filp) };
+    }
+
     /// The I/O priority of the request.
     #[inline]
     pub fn ioprio(&self) -> u16 {

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct reads.
+
+use super::filesystem::Filesystem;
+use kernel::prelude::*;
+use kfs::fs::generic_io::{filemap_read, generic_file_direct_read};
+use kfs::fs::kiocb::{Io, Kiocb};
+use kfs::iov::{IovIter, IovIterDest};
+
+/// Reads to `to` from the position of `iocb`: by the worker, and what that leaves inside i_size by
+/// buffered I/O: what the device could not read, perhaps only because it was much at once, and what
+/// the file was extended by meanwhile. Returns the number of bytes, or `Queued`.
+///
+/// The inode lock is not held. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it
+/// would block.
+pub(crate) fn direct_read<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    to: &mut IovIterDest<'_>,
+) -> Result<Io<'a, F>> {
+    let (iocb, read) = match generic_file_direct_read(iocb, to)? {
+        Io::Done(iocb, read) => (iocb, read),
+        queued => return Ok(queued),
+    };
+    if to.count() == 0 || iocb.pos() as u64 >= iocb.inode().i_size_read() {
+        return Ok(Io::Done(iocb, read));
+    }
+    match filemap_read(iocb, to) {
+        Ok(Io::Done(iocb, more)) => Ok(Io::Done(iocb, read + more)),
+        Err((iocb, _)) if read > 0 => Ok(Io::Done(iocb, read)),
+        Err((_, error)) => Err(error),
+        Ok(queued) => Ok(queued),
+    }
+}

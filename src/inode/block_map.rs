@@ -374,6 +374,13 @@ impl FreeBlocks for PointerBuffers<'_> {
     }
 
     fn free_data(&mut self, start: u32, len: u32) -> Result {
+        if self.inode.is_dir() && !mutant!("kfs-listed-twice") {
+            // Only directories have their data in the cache of the device. Before it is freed: once
+            // free, it may be allocated and dirtied by another task.
+            self.inode
+                .sb()
+                .forget_blocks(start.into(), len.into());
+        }
         blocks::free(self.inode.sb(), Blocks { start, len })?;
         self.inode.sub_bytes(u64::from(len) << self.inode.blkbits());
         Ok(())

@@ -115,8 +115,13 @@ impl BufferHead {
 
     /// Makes this the buffer of a new block, all zeroes: what the device holds is not read.
     ///
-    /// May sleep. The buffer is locked meanwhile, so that nobody reads it from the device.
+    /// Takes it off the list of the inode that had the block before: while it is there, it would
+    /// not get on that of its new one, whose fsync would miss it. May sleep. The buffer is locked
+    /// meanwhile, so that nobody reads it from the device.
     pub fn init_zeroed(&self) {
+        if !cfg!(mutant = "kfs-listed-twice") {
+            self.get().forget();
+        }
         // SAFETY: By the type invariant; the lock is taken and given back here.
         unsafe {
             let bh = self.as_ptr();
@@ -247,8 +252,8 @@ impl BufferHead {
         Ok(())
     }
 
-    /// Drops the reference and clears the dirty flag: the content is not written back. For blocks
-    /// that were freed. Does not sleep.
+    /// Drops the reference, clears the dirty flag and takes the buffer off the list of its inode:
+    /// the content is not written back. For blocks that were freed. Does not sleep.
     pub fn forget(self) {
         // SAFETY: By the type invariant; the reference is consumed.
         unsafe { bindings::bforget(self.as_ptr()) };

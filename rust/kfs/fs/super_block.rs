@@ -114,6 +114,21 @@ impl<F: FileSystemData> SuperBlock<F> {
             .filter(BufferHead::is_uptodate)
     }
 
+    /// Forgets what the buffer cache has of `count` blocks from `block` on: it is not written back,
+    /// and fsync(2) of the inode that had it does not look for it. For blocks that are about to be
+    /// freed. May sleep.
+    pub fn forget_blocks(&self, block: u64, count: u64) {
+        for block in block..block.saturating_add(count) {
+            // SAFETY: By the type invariant the super block is mounted, so that its device is open.
+            let cached = unsafe {
+                BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block))
+            };
+            if let Some(buffer) = cached {
+                buffer.forget();
+            }
+        }
+    }
+
     /// Returns the buffer of `block` without reading it: its content is whatever is cached.
     ///
     /// May sleep. `ENOMEM` when there is no memory, or no such block.

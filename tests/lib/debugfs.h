@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The volume by debugfs(8), while it is not mounted. */
+#ifndef RFS_DEBUGFS_H
+#define RFS_DEBUGFS_H
+
+struct vol;
+
+/* Change something: one command. 0 or an exit status. */
+__attribute__((format(printf, 2, 3)))
+int debugfs(struct vol *v, const char *command, ...);
+/* The number that follows @label in what a command prints; -errno if there is none. */
+long debugfs_number(struct vol *v, const char *command, const char *label);
+/* Block @n of a file or directory; -errno. */
+long debugfs_block(struct vol *v, const char *name, unsigned int n);
+
+#endif

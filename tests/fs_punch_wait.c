@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What punching a hole waits for: direct requests in flight, which have the blocks (R10),
- * pages that are being read, and a frozen filesystem.
+ * pages that are being read, and a frozen filesystem; and what comes in between.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "blocks.h"
 #include "harness.h"
 #include "punch.h"
+#include "stop.h"
+#include "trace.h"
 
 VOL_FIXTURE(fs_punch_wait);
 FIXTURE_VARIANT_ADD(fs_punch_wait, bs1k) { .conf = SMALL_1K };
@@ -182,6 +186,62 @@ TEST_F(fs_punch_wait, waits_for_a_frozen_volume)
 	EXPECT_EQ(0, task_join(&hole, JOIN_SECONDS));
 	sparse_punch(&m, 2 * bs, bs);
 	EXPECT_SPARSE(&m, fd, dfd, 1);
+}
+
+struct stopped_punch {
+	struct stop stop;
+	struct io_op op;
+};
+
+static long punch_and_stop(void *arg)
+{
+	struct stopped_punch *p = arg;
+	int err = stop_me_at(&p->stop, "kprobes/rfs_get");
+
+	return err ? err : op_punch(&p->op);
+}
+
+/*
+ * A part of a block is punched, which is in a hole. It is stored to and written back before the
+ * page can be zeroed: then it is in a block, and has to be zeroed there, too.
+ */
+TEST_F(fs_punch_wait, hole_that_is_written_back)
+{
+	const off_t bs = self->v.bs;
+	char *back = buf_alloc(4096), *map;
+	struct stopped_punch p;
+	struct task hole;
+	int fd, dfd;
+
+	trace_write("kprobe_events", "-:rfs_get\n");
+	if (trace_write("kprobe_events", "p:rfs_get __filemap_get_folio_mpol\n") &&
+	    trace_write("kprobe_events", "p:rfs_get __filemap_get_folio\n"))
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, stop_stay_away(&p.stop));
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	dfd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_EQ(0, ftruncate(fd, 4096));
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	p.op = (struct io_op){ .fd = fd, .off = 100, .len = bs - 200 };
+	ASSERT_EQ(0, task_start(&hole, punch_and_stop, &p));
+	ASSERT_TRUE(stop_wait(&p.stop, JOIN_SECONDS));
+	memset(map, 'x', bs);
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_TRUE(stop_go(&p.stop));
+	ASSERT_EQ(0, task_join(&hole, JOIN_SECONDS));
+	ASSERT_EQ(0, munmap(map, 4096));
+	/* by the page cache, then from the device */
+	ASSERT_EQ(4096, pread(fd, back, 4096, 0));
+	EXPECT_ZERO(back + 100, bs - 200, 100);
+	EXPECT_EQ('x', back[99]);
+	EXPECT_EQ('x', back[bs - 100]);
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(4096, pread(dfd, back, 4096, 0));
+	EXPECT_ZERO(back + 100, bs - 200, 100);
+	EXPECT_EQ('x', back[99]);
+	EXPECT_EQ('x', back[bs - 100]);
+	trace_write("kprobe_events", "-:rfs_get\n");
 }
 
 TEST_HARNESS_MAIN

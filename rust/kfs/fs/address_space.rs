@@ -133,14 +133,27 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         if (range.end - 1) >> self.blkbits() != block {
             return Err(EINVAL);
         }
-        // With the lock held the block is not freed; writeback of its page may allocate it.
-        if T::get_block(self, block, 1, false)?.is_none() {
-            let folio = self.page_cache().lock_folio(bytes.start);
+        // With the inode lock held the block is not freed. Writing back its page may allocate it: not
+        // while the folio is locked and not under writeback, and if it has, there is a block to zero.
+        let early = match cfg!(mutant = "kfs-hole-looked-up-early") {
+            true => Some(T::get_block(self, block, 1, false)?),
+            false => None,
+        };
+        let folio = self.page_cache().lock_folio(bytes.start);
+        if let Some(folio) = &folio {
+            folio.wait_writeback();
+        }
+        let found = match early {
+            Some(found) => found,
+            None => T::get_block(self, block, 1, false)?,
+        };
+        if found.is_none() {
             if let (Some(folio), false) = (folio, cfg!(mutant = "kfs-hole-page-kept")) {
                 folio.zero(&bytes);
             }
             return Ok(());
         }
+        drop(folio);
         let len = (range.end - range.start) as usize;
         // SAFETY: The bytes are in one block.
         unsafe { self.write_zeroes::<T>(bytes.start, len) }

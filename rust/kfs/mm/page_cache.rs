@@ -140,6 +140,12 @@ impl LockedFolio<'_> {
         ((start - all.start) as usize, (end - start) as usize)
     }
 
+    /// Waits until it is not written back; as long as it is locked, it will not be again. Sleeps.
+    pub(crate) fn wait_writeback(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::folio_wait_writeback(self.0.as_ptr()) };
+    }
+
     /// Zeroes what it has of `range`. Nothing becomes dirty.
     pub(crate) fn zero(&self, range: &Range<i64>) {
         let (offset, len) = self.part(range);
@@ -152,9 +158,9 @@ impl LockedFolio<'_> {
     pub(crate) fn drop_blocks(&self, range: &Range<i64>) {
         let folio = self.0.as_ptr();
         let (offset, len) = self.part(range);
+        self.wait_writeback();
         // SAFETY: By the type invariant; the bytes are in the folio.
         unsafe {
-            bindings::folio_wait_writeback(folio);
             bindings::folio_zero_range(folio, offset, len);
             if !bindings::folio_buffers(folio).is_null() {
                 bindings::block_invalidate_folio(folio, offset, len);

@@ -196,6 +196,17 @@ impl FileSystem for RetryFs {
         }
     }
 
+    fn nr_cached_objects(sb: &SuperBlock) -> usize {
+        sb.data().unwritten.len()
+    }
+
+    fn free_cached_objects(sb: &SuperBlock) -> usize {
+        match mutant!("reclaim-refused") {
+            true => 0,
+            false => sb.data().unwritten.reclaim(),
+        }
+    }
+
     fn write_inode(inode: &Inode) -> Result {
         reported(inode.sb(), write::store(inode))
     }

@@ -5,6 +5,7 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
@@ -105,6 +106,34 @@ TEST_F(dio_nowait, overwrite)
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back + 20 * bs, 8 * n * bs, 20 * bs, 2);
 	EXPECT_PATTERN(back, 20 * bs, 0, 1);
+}
+
+/* Memory that is not there, in the middle of a request: it is waited for, and counts once. */
+TEST_F(dio_nowait, memory_that_faults)
+{
+	/* pages, and blocks in one place */
+	const off_t half = 4 * self->v.bs, at = 20 * self->v.bs;
+	struct counters c0 = {}, c1 = {};
+	char *buf;
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters");
+	buf = mmap(NULL, 2 * half, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, buf);
+	ASSERT_EQ(0, munmap(buf + half, half));
+	pattern_fill(buf, half, at, 2);
+	ASSERT_EQ(0, vol_prefill("f", 0, at + 2 * half, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, warm_up(fd, at + 2 * half));
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	EXPECT_EQ(half, nowait_write(ASYNC, fd, buf, 2 * half, at));
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_EQ(c0.requests_write + 1, c1.requests_write);
+	EXPECT_EQ(c0.sync_error + 1, c1.sync_error);
+	EXPECT_EQ(c0.async, c1.async);
 }
 
 /* The pointers to the blocks are on the device only. */

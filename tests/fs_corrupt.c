@@ -1,3 +1,393 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * Directories, inodes and bitmaps that contradict each other: whoever meets that is told
+ * (EUCLEAN), the log says where and what, and the volume is marked for e2fsck. What is sound
+ * can be used. The same of blocks that cannot be read (EIO).
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "debugfs.h"
+#include "ext2.h"
 #include "harness.h"
+
+#define CONTINUE	"errors=continue"
+#define STOP		"errors=remount-ro"
+
+VOL_FIXTURE(fs_corrupt);
+FIXTURE_VARIANT_ADD(fs_corrupt, bs1k) { .conf = SMALL_1K };
+
+/* The exit status of e2fsck(8) when all it found was corrected. */
+#define CORRECTED	1
+
+/* As at boot: a volume that is not marked is not looked at. */
+static int preen(struct vol *v)
+{
+	const char *const argv[] = { "e2fsck", "-p", v->dev, NULL };
+
+	return run(CORRECTED, argv);
+}
+
+static int mend(struct vol *v)
+{
+	const char *const argv[] = { "e2fsck", "-fy", v->dev, NULL };
+
+	return run(CORRECTED, argv);
+}
+
+static int create(const char *name)
+{
+	int fd = vol_open(name, O_CREAT | O_RDWR);
+
+	close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+static int proc_write(const char *file, const char *what)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+	int err = fd < 0 || write(fd, what, strlen(what)) < 0 ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
+/* The names of inodes that are not there; and nothing changes any more, nor is it tried. */
+TEST_F(fs_corrupt, name_of_a_deleted_inode)
+{
+	int kmsg, fd;
+	char where[32];
+
+	ASSERT_EQ(0, create("a"));
+	ASSERT_EQ(0, create("b"));
+	ASSERT_EQ(0, create("orphan"));
+	snprintf(where, sizeof(where), "(found %lu)", vol_inode("a"));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "clri a"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
+	fd = vol_open("orphan", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, unlink(vol_path("orphan")));
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	EXPECT_EQ(-EUCLEAN, vol_open("a", O_RDONLY));
+	if (env_is_retryfs())
+		EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "dm-", "directory 2,",
+				     "entry of a deleted inode", where, NULL }));
+	EXPECT_EQ(-EROFS, create("new"));
+	EXPECT_EQ(-1, unlink(vol_path("b")));
+	EXPECT_EQ(EROFS, errno);
+	close(fd);
+	EXPECT_FALSE(kmsg_has(kmsg, (const char *[]){ "retryfs", "cannot free", NULL }));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(CORRECTED, preen(&self->v));
+}
+
+/* There is nothing to be mounted then. */
+TEST_F(fs_corrupt, root_that_is_deleted)
+{
+	int kmsg = kmsg_open();
+
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "clri /"));
+	EXPECT_EQ(-EUCLEAN, vol_mount(&self->v, env_fstype(), 0, NULL));
+	if (env_is_retryfs())
+		EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "corrupt",
+				     "root is deleted", NULL }));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &variant->conf));
+}
+
+static const struct contradiction {
+	const char *commands;	/* for debugfs */
+	enum { LOOK_UP, UNLINK, UNLINK_BOTH, RMDIR, MOVE } op;
+	const char *name;
+	const char *what;	/* in the log */
+} contradictions[] = {
+	{ "freei free", LOOK_UP, "free", "free in its bitmap" },
+	{ "sif fifo mode 010644", LOOK_UP, "fifo", "another file type" },
+	{ "link <7> reserved", LOOK_UP, "reserved", "reserved inode" },
+	{ "link <2> up", LOOK_UP, "up", "above it" },
+	{ "link d d/self", LOOK_UP, "d/self", "above it" },
+	{ "link d d/e/loop", LOOK_UP, "d/e/loop", "above it" },
+	{ "link one two", UNLINK_BOTH, "one", "no link for a name" },
+	{ "sif links links_count 3", RMDIR, "links", "are not two" },
+	{ "unlink d/orphan/..", MOVE, "d/orphan", "without an entry for its parent" },
+	{ "unlink d/other/..\nlink <2> d/other/..", MOVE, "d/other", "not the directory that it" },
+};
+
+static int meet(const struct contradiction *c)
+{
+	char from[128];
+	struct stat st;
+	int err = 0;
+
+	snprintf(from, sizeof(from), "%s", vol_path(c->name));
+	switch (c->op) {
+	case LOOK_UP:
+		err = lstat(from, &st);
+		break;
+	case UNLINK:
+		err = unlink(from);
+		break;
+	case UNLINK_BOTH:
+		/* "two" is known, and leads to the same inode */
+		err = stat(vol_path("two"), &st) || unlink(from) ? -1 : unlink(vol_path("two"));
+		break;
+	case RMDIR:
+		err = rmdir(from);
+		break;
+	case MOVE:
+		err = rename(from, vol_path("moved"));
+		break;
+	}
+	return err ? -errno : 0;
+}
+
+TEST_F(fs_corrupt, contradictions)
+{
+	static const char *const files[] = { "free", "fifo", "one" };
+	static const char *const dirs[] = { "d", "d/e", "links", "d/orphan", "d/other" };
+	static const char script[] = "/tmp/fs_corrupt.debugfs";
+	const char *const argv[] = { "debugfs", "-w", "-f", script, self->v.dev, NULL };
+	const struct contradiction *c;
+	int kmsg, i;
+	FILE *f;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others overlook some");
+	ASSERT_EQ(0, proc_write("/proc/sys/kernel/printk_ratelimit", "0"));
+	for (i = 0; i < ARRAY_SIZE(files); i++)
+		ASSERT_EQ(0, create(files[i]));
+	for (i = 0; i < ARRAY_SIZE(dirs); i++)
+		ASSERT_EQ(0, vol_mkdir(dirs[i]));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	f = fopen(script, "we");
+	ASSERT_NE(NULL, f);
+	for (i = 0; i < ARRAY_SIZE(contradictions); i++)
+		fprintf(f, "%s\n", contradictions[i].commands);
+	ASSERT_EQ(0, fclose(f));
+	ASSERT_EQ(0, run(0, argv));
+
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, CONTINUE));
+	for (c = contradictions; c < contradictions + ARRAY_SIZE(contradictions); c++) {
+		kmsg = kmsg_open();
+		EXPECT_EQ(-EUCLEAN, meet(c)) TH_LOG("%s", c->name);
+		EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "corrupt", c->what, NULL }))
+			TH_LOG("%s", c->what);
+		close(kmsg);
+	}
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(CORRECTED, mend(&self->v));
+
+	/* to read it is possible all the same */
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, create("free2"));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "freei free2"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, NULL));
+	EXPECT_TRUE(vol_exists("free2"));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(CORRECTED, mend(&self->v));
+}
+
+#define NAMES	16
+
+/* Names so long that four of them fill a block. */
+static const char *entry(int i)
+{
+	static char name[256];
+
+	snprintf(name, sizeof(name), "d/%02d%0200d", i, 0);
+	return name;
+}
+
+/* Which names there are, and how often readdir(3) fails, with @want. */
+static int list(bool *seen, int want)
+{
+	DIR *d = opendir(vol_path("d"));
+	int failed = 0, i;
+
+	memset(seen, 0, NAMES * sizeof(*seen));
+	while (d && failed <= NAMES) {
+		struct dirent *e;
+
+		errno = 0;
+		e = readdir(d);
+		if (!e && !errno)
+			break;
+		if (!e && errno != want)
+			return -errno;
+		if (!e)
+			failed++;
+		else if (sscanf(e->d_name, "%2d", &i) == 1 && i < NAMES)
+			seen[i] = true;
+	}
+	closedir(d);
+	return failed;
+}
+
+/* The names in the second of four blocks cannot be found, and all others can. */
+static const char *what_is_lost(int err)
+{
+	bool seen[NAMES];
+	int first = NAMES, last = 0, i, got;
+
+	if (list(seen, -err) != 1)
+		return "it does not fail once";
+	for (i = 0; i < NAMES; i++) {
+		if (!seen[i] && first == NAMES)
+			first = i;
+		if (!seen[i])
+			last = i;
+	}
+	if (first == 0 || last - first > 4 || last >= NAMES - 4)
+		return "more is lost than a block";
+	for (i = 0; i < NAMES; i++) {
+		got = vol_open(entry(i), O_RDONLY);
+		if (seen[i] != (i < first || i > last) || (seen[i] ? got < 0 : got != err))
+			return "a name is not found, or one that is lost is";
+		close(got);
+	}
+	return create("d/none") == err ? NULL : "a name that is not there may be in the block";
+}
+
+TEST_F(fs_corrupt, directory_with_a_bad_block)
+{
+	const uint64_t sectors = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	long block;
+	int i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others do not tell");
+	ASSERT_EQ(0, vol_mkdir("d"));
+	for (i = 0; i < NAMES; i++)
+		ASSERT_EQ(0, create(entry(i)));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	block = debugfs_block(&self->v, "d", 1);
+	ASSERT_LT(0, block);
+
+	/* one that cannot be read */
+	map.e[0] = (struct vol_extent){ block * sectors, sectors };
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_NULL_DIFF(what_is_lost(-EIO));
+	EXPECT_EQ(0, unlink(vol_path(entry(NAMES - 1))));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(0, create(entry(NAMES - 1)));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+
+	/* one with an entry of impossible length */
+	ASSERT_EQ(0, debugfs(&self->v, "zap_block -f d -o 4 -l 2 -p 3 1"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, CONTINUE));
+	EXPECT_NULL_DIFF(what_is_lost(-EUCLEAN));
+	EXPECT_EQ(0, unlink(vol_path(entry(NAMES - 1))));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(CORRECTED, mend(&self->v));
+}
+
+/* The bitmaps of both groups, or of the first. */
+static int fail_bitmaps(struct vol *v, int groups)
+{
+	const uint64_t sectors = v->bs / 512;
+	struct vol_map map = { .nr = 2 * groups };
+	uint32_t blocks, inodes;
+	int err = 0, i;
+
+	for (i = 0; !err && i < groups; i++) {
+		err = ext2_bitmaps(v, i, &blocks, &inodes);
+		map.e[2 * i] = (struct vol_extent){ blocks * sectors, sectors };
+		map.e[2 * i + 1] = (struct vol_extent){ inodes * sectors, sectors };
+	}
+	return err ? err : vol_fail(v, &map);
+}
+
+/* The device cannot read the bitmaps of one group: there are others. */
+TEST_F(fs_corrupt, bitmaps_that_cannot_be_read)
+{
+	const size_t len = 4 * self->v.bs;
+	char *buf = buf_alloc(len);
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others read them all at once");
+	ASSERT_EQ(0, vol_prefill("a", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, fail_bitmaps(&self->v, 1));
+	EXPECT_EQ(0, create("new"));
+	EXPECT_EQ(0, vol_mkdir("dir"));
+	fd = vol_open("a", O_RDWR);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, len, len, 1);
+	EXPECT_EQ(len, pwrite(fd, buf, len, len));
+	EXPECT_EQ(0, fsync(fd));
+	close(fd);
+	EXPECT_TRUE(vol_holds("a", 2 * len, 1));
+
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, fail_bitmaps(&self->v, 2));
+	EXPECT_EQ(-EIO, create("new2"));
+	fd = vol_open("a", O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-1, pwrite(fd, buf, len, 2 * len));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* What cannot be freed as the device does not say what it is: e2fsck has to find it. */
+TEST_F(fs_corrupt, attributes_that_cannot_be_read)
+{
+	const uint64_t sectors = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	int kmsg = kmsg_open();
+	long acl;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others mark the volume as having errors");
+	ASSERT_EQ(0, create("a"));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "ea_set a user.a %0100d", 1));
+	acl = debugfs_number(&self->v, "stat a", "File ACL:");
+	ASSERT_LT(0, acl);
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
+	map.e[0] = (struct vol_extent){ acl * sectors, sectors };
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(0, unlink(vol_path("a")));
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "cannot free", "error -5", NULL }));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	/* that is no reason to stop */
+	EXPECT_EQ(0, create("new"));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(CORRECTED, preen(&self->v));
+}
+
+/* As genext2fs made them: the target fills the place of the pointers, without a NUL. */
+TEST_F(fs_corrupt, symbolic_link_of_60_bytes)
+{
+	char target[61] = {}, back[128];
+
+	if (!env_is_retryfs())
+		SKIP(return, "others refuse it, or cut it off");
+	memset(target, 'a', 60);
+	target[59] = '\0';
+	ASSERT_EQ(0, symlink(target, vol_path("l")));
+	target[59] = 'a';
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif l size 60"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif l block[TIND] 0x61616161"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
+	ASSERT_EQ(60, readlink(vol_path("l"), back, sizeof(back)));
+	EXPECT_EQ(0, memcmp(target, back, 60));
+	/* it is written again, and stays as it is */
+	EXPECT_EQ(0, vol_rename("l", "l2", 0));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(60, readlink(vol_path("l2"), back, sizeof(back)));
+	EXPECT_EQ(0, memcmp(target, back, 60));
+	EXPECT_EQ(0, create("new"));
+	/* e2fsck would not have it */
+	EXPECT_EQ(0, unlink(vol_path("l2")));
+}
+
 TEST_HARNESS_MAIN

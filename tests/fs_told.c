@@ -287,6 +287,15 @@ TEST_F(fs_told, corruption)
 	EXPECT_TOLD(fan, EUCLEAN, 0);
 	EXPECT_TRUE(quiet(fan));
 	close(fan);
+	/* the name of an inode that is deleted is a fault of its directory */
+	ASSERT_EQ(0, set_field(&self->v, st.st_ino, "links_count 0"));
+	ASSERT_EQ(0, set_field(&self->v, st.st_ino, "mode 0"));
+	fan = watch();
+	ASSERT_LE(0, fan);
+	EXPECT_EQ(-EUCLEAN, vol_open("f", O_RDONLY));
+	EXPECT_TOLD(fan, EUCLEAN, 2);
+	EXPECT_TRUE(quiet(fan));
+	close(fan);
 	/* it is not to be clean afterwards */
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, vol_mkfs(&self->v, &variant->conf));

@@ -30,6 +30,7 @@
 //! | `task` | `bindings` | The current task. |
 //! | `time` | `bindings` | Time of day. |
 //! | `random` | `bindings` | Random numbers. |
+//! | `log` | `bindings` | The kernel log. |
 //! | `panic` | `bindings` | The end of everything. |
 //! | `bindings` | | The C API. |
 
@@ -58,6 +59,7 @@ pub mod cred;
 pub mod fs;
 pub mod iov;
 pub(crate) mod kobject;
+pub mod log;
 pub mod mm;
 pub mod panic;
 pub mod random;

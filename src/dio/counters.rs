@@ -4,7 +4,7 @@
 
 use kernel::sync::atomic::{ordering, Atomic};
 
-use super::policy::Reason;
+use super::policy::{Reason, Wait};
 
 /// A counter of events. Needs no lock.
 pub(crate) struct Counter(Atomic<u64>);
@@ -60,12 +60,15 @@ impl Counters {
         }
     }
 
-    /// The counter for a switch from an asynchronous to a synchronous wait.
-    pub(super) fn switched(&self, reason: Reason) -> &Counter {
-        match reason {
-            Reason::Extend => &self.sync_extend,
-            Reason::Hole => &self.sync_hole,
-            Reason::Error => &self.sync_error,
-        }
+    /// Counts a request by how its submitter waits for it.
+    pub(super) fn waits(&self, how: Wait) {
+        let counter = match how {
+            Wait::Sync => return,
+            Wait::Async => &self.async_requests,
+            Wait::Switch(Reason::Extend) => &self.sync_extend,
+            Wait::Switch(Reason::Hole) => &self.sync_hole,
+            Wait::Switch(Reason::Error) => &self.sync_error,
+        };
+        counter.inc();
     }
 }

@@ -14,6 +14,7 @@
 use super::counters::Counters;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
+use super::policy::Wait;
 use super::step::{Entry, Step};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
@@ -69,7 +70,7 @@ pub(super) fn check<F: Filesystem, M: Mode>(
 pub(super) fn count<F: Filesystem, E: Entry<F>>(
     counters: &Counters,
     op: Op,
-    is_sync: bool,
+    wait: Wait,
     step: &Step<E, F>,
 ) {
     if matches!(step, Step::Done(_, Err(error)) if *error == EAGAIN) {
@@ -79,7 +80,5 @@ pub(super) fn count<F: Filesystem, E: Entry<F>>(
         Op::Read => counters.requests_read.inc(),
         Op::Write => counters.requests_write.inc(),
     }
-    if !is_sync {
-        counters.async_requests.inc();
-    }
+    counters.waits(wait);
 }

@@ -7,6 +7,7 @@ use super::extent::BlockBits;
 use super::filesystem::Filesystem;
 use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
+use super::policy::Wait;
 use super::request::Request;
 use super::step::Step;
 use super::worker::{direct_io_worker, Submission, Transfer};
@@ -76,11 +77,16 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         allocated_to: 0,
         outcome: Outcome::new(start),
     };
-    let submission = Submission { transfer, first };
-    let nowait = iocb.is_nowait().then_some(iocb.is_sync());
+    let mut wait = Wait::Sync;
+    let submission = Submission {
+        transfer,
+        first,
+        wait: &mut wait,
+    };
+    let is_nowait = iocb.is_nowait();
     let step = direct_io_worker(iocb, dio, request, Some(submission));
-    if let Some(is_sync) = nowait {
-        nowait::count(&mount.counters, op, is_sync, &step);
+    if is_nowait {
+        nowait::count(&mount.counters, op, wait, &step);
     }
     match step {
         Step::Retry(queued) => Ok(Io::Queued(queued)),

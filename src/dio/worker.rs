@@ -38,6 +38,8 @@ pub(super) struct Submission<'a, 'data, F: Filesystem> {
     pub(super) transfer: Transfer<'a, 'data, F>,
     /// The bio that was allocated with the dio.
     pub(super) first: Bio<Dio<F>>,
+    /// Gets how the submitter waits.
+    pub(super) wait: &'a mut Wait,
 }
 
 /// The worker. Process context; sleeps if the request is waited for.
@@ -65,7 +67,12 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
             request.op == Op::Write,
             !iocb.is_sync(),
         );
-        let (issued, stop) = direct_io_issue(iocb.as_mut(), &dio, &mut request, submission);
+        let Submission {
+            transfer,
+            first,
+            wait: how_told,
+        } = submission;
+        let (issued, stop) = direct_io_issue(iocb.as_mut(), &dio, &mut request, transfer, first);
 
         let end = request.end();
         if let (true, Some(locked)) = (mutant!("size-early"), locked) {
@@ -75,15 +82,12 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
             request.outcome.issued_to(end);
         }
         let how = policy::decide(iocb.is_sync(), end, request.i_size, stop);
-        let counters = &F::dio(iocb.inode().sb()).counters;
-        match how {
-            Wait::Async if iocb.is_nowait() => {}
-            Wait::Async => counters.async_requests.inc(),
-            Wait::Switch(reason) => {
-                counters.switched(reason).inc();
-                trace::dio_switch(iocb.inode(), request.start(), reason as u32);
-            }
-            Wait::Sync => {}
+        *how_told = how;
+        if !iocb.is_nowait() {
+            F::dio(iocb.inode().sb()).counters.waits(how);
+        }
+        if let Wait::Switch(reason) = how {
+            trace::dio_switch(iocb.inode(), request.start(), reason as u32);
         }
         wait = Some((how, issued));
     }
@@ -97,9 +101,9 @@ fn direct_io_issue<F: Filesystem>(
     mut iocb: IocbMut<'_, F>,
     dio: &BioArc<Dio<F>>,
     request: &mut Request,
-    submission: Submission<'_, '_, F>,
+    transfer: Transfer<'_, '_, F>,
+    first: Bio<Dio<F>>,
 ) -> (u32, Stop) {
-    let Submission { transfer, first } = submission;
     let end = request.end();
 
     match transfer {

@@ -201,7 +201,8 @@ impl DirBlock {
         }
     }
 
-    fn place(&self, offset: usize) -> Place {
+    /// The place of the entry at byte `offset` of the block.
+    pub(crate) fn place(&self, offset: usize) -> Place {
         Place::Directory {
             ino: self.ino,
             offset: self.start.saturating_add(offset as u64),

@@ -20,6 +20,7 @@ use super::{
 };
 
 /// The size of the block pointers in bytes; the target of a shorter symbolic link is kept there.
+/// Some programs also keep one of just this size there, without a NUL.
 pub(crate) const FAST_SYMLINK_BYTES: usize = POINTERS * 4;
 
 /// Links that an inode can have.
@@ -197,27 +198,29 @@ impl Device {
 /// The target of a fast symbolic link, which is kept in the inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FastSymlink {
-    bytes: [u8; FAST_SYMLINK_BYTES],
+    bytes: [u8; FAST_SYMLINK_BYTES + 1],
 }
 
 impl FastSymlink {
-    /// A link to `target`; `None` when it is empty, has a NUL, or is longer than the 59 bytes that
-    /// an inode has room for with a terminating NUL.
+    /// A new link to `target`; `None` when it is empty, has a NUL, or is longer than the 59 bytes
+    /// that an inode has room for with a terminating NUL.
     pub(crate) fn new(target: &[u8]) -> Option<Self> {
+        Self::read(target).filter(|_| target.len() < FAST_SYMLINK_BYTES)
+    }
+
+    /// A link that an inode has: as [`FastSymlink::new`], but 60 bytes without a NUL are taken, too.
+    fn read(target: &[u8]) -> Option<Self> {
         if target.is_empty() || target.contains(&0) {
             return None;
         }
-        let mut bytes = [0; FAST_SYMLINK_BYTES];
-        let last_kept = FAST_SYMLINK_BYTES - 1;
-        bytes
-            .get_mut(..last_kept)?
-            .get_mut(..target.len())?
-            .copy_from_slice(target);
+        let mut bytes = [0; FAST_SYMLINK_BYTES + 1];
+        let kept = bytes.get_mut(..FAST_SYMLINK_BYTES)?;
+        kept.get_mut(..target.len())?.copy_from_slice(target);
         Some(FastSymlink { bytes })
     }
 
     /// The target, padded with NULs, of which there is at least one.
-    pub(crate) const fn zero_terminated(&self) -> &[u8; FAST_SYMLINK_BYTES] {
+    pub(crate) const fn zero_terminated(&self) -> &[u8; FAST_SYMLINK_BYTES + 1] {
         &self.bytes
     }
 }
@@ -238,7 +241,8 @@ pub(crate) enum Content {
 /// Why an inode cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InodeError {
-    /// It is unused: never used, or deleted. `ESTALE`, as for a stale file handle.
+    /// It is unused: never used, or deleted. No name may lead to it; a file handle that does is
+    /// stale.
     Deleted,
     /// It is in use, and corrupt.
     Corrupt(Corrupt),
@@ -298,6 +302,7 @@ impl Inode {
             return Err(Corrupt::new(at, "shorter than 128 bytes").into());
         };
         let mode = raw.mode.get();
+        // With links it is in use, also if it has a time of deletion: so e2fsck says.
         if raw.links.get() == 0 {
             if mode == 0 || raw.dtime.get() != 0 {
                 return Err(InodeError::Deleted);
@@ -397,9 +402,8 @@ impl Inode {
         match &self.content {
             Content::Blocks(pointers) => raw.block = pointers.map(U32::new),
             Content::FastSymlink(link) => {
-                raw.block
-                    .as_mut_bytes()
-                    .copy_from_slice(link.zero_terminated());
+                let (kept, _) = link.zero_terminated().split_at(FAST_SYMLINK_BYTES);
+                raw.block.as_mut_bytes().copy_from_slice(kept);
             }
             Content::Device(device) => {
                 let (first, second) = device.encode();
@@ -496,7 +500,7 @@ fn parse_content(
             let target = usize::try_from(size)
                 .ok()
                 .and_then(|len| raw.block.as_bytes().get(..len))
-                .and_then(FastSymlink::new);
+                .and_then(FastSymlink::read);
             match target {
                 Some(link) => Ok(Content::FastSymlink(link)),
                 None => bad_size("impossible target of a short symbolic link"),

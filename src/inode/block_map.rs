@@ -179,6 +179,9 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
         let root = &mut map.pointers;
         truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device)
     });
+    if result.is_err() && unfreed == Unfreed::Lose {
+        inode.sb().data().set_leaked();
+    }
     inode.mark_inode_dirty();
     result
 }
@@ -211,14 +214,21 @@ fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Resul
     let linked = pointer_blocks.link(root, growth, data);
     if let Err(fault) = linked {
         pointer_blocks.free();
-        // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
-        let _ = blocks::free(inode.sb(), data);
+        give_back(inode, data);
         return Err(fault);
     }
     let added = u64::from(data.len) + growth.indexes().len() as u64;
     inode.add_bytes(added << inode.blkbits());
     pointer_blocks.keep();
     Ok(data)
+}
+
+/// Frees blocks that did not become part of a file, after an error, which is the one that the caller
+/// gets: if it fails they leak until e2fsck.
+fn give_back(inode: &Inode, blocks: Blocks) {
+    if blocks::free(inode.sb(), blocks).is_err() {
+        inode.sb().data().set_leaked();
+    }
 }
 
 /// New blocks of pointers that are not part of the file yet; freed when dropped.
@@ -282,8 +292,7 @@ impl<'a> NewBlocks<'a> {
             if let Ok(buffer) = self.inode.sb().getblk(block.into()) {
                 buffer.forget();
             }
-            // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
-            let _ = blocks::free(self.inode.sb(), Blocks::one(block));
+            give_back(self.inode, Blocks::one(block));
         }
         self.len = 0;
     }
@@ -377,9 +386,7 @@ impl FreeBlocks for PointerBuffers<'_> {
         if self.inode.is_dir() && !mutant!("kfs-listed-twice") {
             // Only directories have their data in the cache of the device. Before it is freed: once
             // free, it may be allocated and dirtied by another task.
-            self.inode
-                .sb()
-                .forget_blocks(start.into(), len.into());
+            self.inode.sb().forget_blocks(start.into(), len.into());
         }
         blocks::free(self.inode.sb(), Blocks { start, len })?;
         self.inode.sub_bytes(u64::from(len) << self.inode.blkbits());

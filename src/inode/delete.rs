@@ -10,7 +10,6 @@ use crate::types::{Inode, InodeLocked, SuperBlock};
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::{blocks, inode_numbers};
-use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
@@ -20,11 +19,11 @@ use kfs::time::real_seconds;
 ///
 /// Called at eviction. Takes the lock of the block map, that of the blocks of extended attributes
 /// and that of the groups; may sleep. Returns the first error, after the rest has been tried: what
-/// could not be freed leaks until e2fsck.
+/// could not be freed leaks until e2fsck. On a volume that takes no changes, which e2fsck has to
+/// check anyway, nothing is done.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     if inode.sb().data().is_stopped() {
-        // e2fsck, which has to run anyway, frees the orphan.
-        return Err(EROFS.into());
+        return Ok(());
     }
     let data = inode.data();
     // The format has room for 32 bits.
@@ -45,8 +44,6 @@ fn release_attributes(inode: &Inode) -> Result {
     if block == 0 {
         return Ok(());
     }
-    data.file_acl.store(0, ordering::Relaxed);
-    inode.sub_bytes(sb.blocksize() as u64);
     nofs(|| {
         // The block may be shared between inodes: its reference count changes under one lock.
         let _locked = sb.data().attribute_blocks.lock();
@@ -64,13 +61,17 @@ fn release_attributes(inode: &Inode) -> Result {
                 Ok(())
             }
         }
-    })
+    })?;
+    data.file_acl.store(0, ordering::Relaxed);
+    inode.sub_bytes(sb.blocksize() as u64);
+    Ok(())
 }
 
-/// Frees the inode number of a deleted inode. Takes the lock of the groups; may sleep.
+/// Frees the inode number of a deleted inode, as [`delete`]. Takes the lock of the groups; may
+/// sleep.
 pub(crate) fn free_number(sb: &SuperBlock, ino: u32, is_dir: bool) -> Result {
     if sb.data().is_stopped() {
-        return Err(EROFS.into());
+        return Ok(());
     }
     inode_numbers::free(sb, ino, is_dir)
 }

@@ -7,7 +7,8 @@
 //! directory serialises changes against look-ups.
 //!
 //! All functions read directory blocks and may sleep. `EIO` when one cannot be read; an entry that
-//! breaks the rules of the format is a [`Corrupt`].
+//! breaks the rules of the format is a [`Corrupt`]. What looks for one name finds it also behind
+//! such a block.
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::directory::{grown, DirBlock, Insert, Name, NAME_MAX};
@@ -17,7 +18,7 @@ use crate::inode::block_map;
 use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::copy_back::copy_back;
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
@@ -72,36 +73,64 @@ fn block_count(dir: &Inode) -> u32 {
     (dir.i_size_read() >> dir.blkbits()) as u32
 }
 
+/// What a search does about a block that cannot be read, or is corrupt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BadBlock {
+    /// It fails.
+    Fail,
+    /// It goes on, and fails if it finds nothing in the others.
+    Skip,
+}
+
 /// Runs `visit` on the blocks of a directory, in order, until it returns something.
 ///
 /// A crafted directory can have millions of blocks, hence the reschedules.
 fn find_block<T>(
     dir: &Inode,
+    bad: BadBlock,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let mut spare = room(dir)?;
+    let mut fault = None;
     for index in 0..block_count(dir) {
         cond_resched();
-        let mut block = Block::read(dir, index, spare)?;
-        if let Some(found) = visit(&mut block)? {
-            return Ok(Some(found));
-        }
-        spare = block.bytes;
+        let visited = Block::read(dir, index, spare).and_then(|mut block| {
+            let found = visit(&mut block)?;
+            Ok((found, block.bytes))
+        });
+        spare = match visited {
+            Ok((Some(found), _)) => return Ok(Some(found)),
+            Ok((None, bytes)) => bytes,
+            Err(error) if bad == BadBlock::Skip && error.is_of_block() => {
+                fault.get_or_insert(error);
+                room(dir)?
+            }
+            Err(error) => return Err(error),
+        };
     }
-    Ok(None)
+    fault.map_or(Ok(None), Err)
 }
 
 /// [`find_block`] for searches that change nothing: a fatal signal interrupts them with `EINTR`.
 fn search<T>(
     dir: &Inode,
+    bad: BadBlock,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    find_block(dir, |block| {
+    find_block(dir, bad, |block| {
         if fatal_signal_pending() {
             return Err(EINTR.into());
         }
         visit(block)
     })
+}
+
+/// For the search for one name: goes on behind a bad block.
+fn skip() -> BadBlock {
+    match mutant!("bad-block-ends") {
+        true => BadBlock::Fail,
+        false => BadBlock::Skip,
+    }
 }
 
 /// Validates a name from the VFS: `ENAMETOOLONG` above 255 bytes.
@@ -112,13 +141,56 @@ fn checked(name: &[u8]) -> Result<Name<'_>> {
     Ok(Name::new(name).ok_or(EINVAL)?)
 }
 
-/// Looks up `name`; returns its inode number, or `None` when there is no such entry.
-pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<u32>> {
-    let name = checked(name)?;
-    search(dir, |block| {
+/// A directory entry that was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// The inode that it leads to.
+    pub(crate) ino: u32,
+    /// The type that it has for it, if it has one.
+    pub(crate) file_type: Option<FileType>,
+    /// Where it is.
+    pub(crate) place: Place,
+}
+
+impl Found {
+    /// That it leads to an inode to which it must not; `what` says why, in words that can follow a
+    /// colon.
+    pub(crate) fn corrupt(&self, what: &'static str) -> Fault {
+        Corrupt::found(self.place, what, self.ino.into()).into()
+    }
+}
+
+/// Looks up `name`; `None` when there is no such entry.
+pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<Found>> {
+    find_entry(dir, checked(name)?)
+}
+
+fn find_entry(dir: &Inode, name: Name<'_>) -> Result<Option<Found>> {
+    search(dir, skip(), |block| {
         let entry = block.at.find(&block.bytes, name)?;
-        Ok(entry.map(|entry| entry.ino))
+        Ok(entry.map(|entry| Found {
+            ino: entry.ino,
+            file_type: entry.file_type,
+            place: block.at.place(entry.offset),
+        }))
     })
+}
+
+/// That `dir` has no entry for its parent.
+pub(crate) fn no_parent(dir: &Inode) -> Fault {
+    let what = "directory without an entry for its parent";
+    Corrupt::new(Place::Inode(ino32(dir)), what).into()
+}
+
+/// Checks that `..` of the directory `dir` leads to `parent`, which has an entry for it.
+///
+/// For a rename, as [`set_parent`].
+pub(crate) fn check_parent(dir: &Inode, parent: &Inode) -> Result {
+    let found = find_entry(dir, checked(b"..")?)?.ok_or_else(|| no_parent(dir))?;
+    if found.ino != ino32(parent) && !mutant!("entry-unchecked") {
+        return Err(found.corrupt("parent is not the directory that it is in"));
+    }
+    Ok(())
 }
 
 /// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
@@ -132,7 +204,8 @@ pub(crate) fn insert(
     file_type: FileType,
 ) -> Result {
     let name = checked(name)?;
-    let done = find_block(dir, |block| {
+    // The name may be in a bad block.
+    let done = find_block(dir, BadBlock::Fail, |block| {
         match block.at.insert(&mut block.bytes, name, ino, file_type)? {
             Insert::Done(changed) => block.write(dir, changed).map(Some),
             Insert::Exists => Err(EEXIST.into()),
@@ -177,7 +250,8 @@ fn append(
     let buffer = match sb.getblk(run.blocks.start.into()) {
         Ok(buffer) => buffer,
         Err(error) => {
-            block_map::truncate(dir, size)?;
+            // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
+            let _ = block_map::truncate(dir, size);
             return Err(error.into());
         }
     };
@@ -188,18 +262,24 @@ fn append(
     Ok(())
 }
 
-/// Removes the entry `name`. `ENOENT` when there is none.
-pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
+/// Removes the entry `name` of the inode `ino`, which was looked up before.
+pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8], ino: u32) -> Result {
     let name = checked(name)?;
     change_entry(dir, |block| {
-        let removed = block.at.remove(&mut block.bytes, name)?;
-        Ok(removed.map(|removed| removed.changed))
+        let Some(removed) = block.at.remove(&mut block.bytes, name)? else {
+            return Ok(None);
+        };
+        if removed.ino != ino && !mutant!("entry-unchecked") {
+            let what = "entry leads to another inode than it did";
+            return Err(Corrupt::found(block.at.place(0), what, removed.ino.into()).into());
+        }
+        Ok(Some(removed.changed))
     })?;
     changed(dir);
     Ok(())
 }
 
-/// Points the entry `name` to the inode `ino` of type `file_type`. `ENOENT` when there is none.
+/// Points the entry `name`, which was looked up before, to the inode `ino` of type `file_type`.
 pub(crate) fn replace(
     dir: &InodeLocked<Exclusive>,
     name: &[u8],
@@ -229,21 +309,24 @@ fn replace_entry(dir: &Inode, name: Name<'_>, ino: u32, file_type: FileType) -> 
 }
 
 /// Runs `change` on the blocks of a directory until it has changed one, and writes the range of
-/// bytes that it returns back. `ENOENT` when it changed none.
+/// bytes that it returns back. For entries that are known to be there.
 fn change_entry(
     dir: &Inode,
     mut change: impl FnMut(&mut Block) -> Result<Option<Range<usize>>>,
 ) -> Result {
-    let done = find_block(dir, |block| match change(block)? {
+    let done = find_block(dir, skip(), |block| match change(block)? {
         Some(changed) => block.write(dir, changed).map(Some),
         None => Ok(None),
     })?;
-    Ok(done.ok_or(ENOENT)?)
+    done.ok_or_else(|| {
+        let what = "an entry that it had is gone";
+        Corrupt::new(Place::Inode(ino32(dir)), what).into()
+    })
 }
 
 /// Whether a directory has no entries but `.` and `..`.
 pub(crate) fn is_empty(dir: &InodeLocked<Exclusive>) -> Result<bool> {
-    let other = search(dir, |block| {
+    let other = search(dir, BadBlock::Fail, |block| {
         let empty = block.at.is_empty(&block.bytes)?;
         Ok((!empty).then_some(()))
     })?;
@@ -254,10 +337,14 @@ pub(crate) fn is_empty(dir: &InodeLocked<Exclusive>) -> Result<bool> {
 ///
 /// The entry that was at the position may have been merged with the one before it since, so a block
 /// is always parsed from its start. `EINTR` on a fatal signal.
+///
+/// A bad block is skipped by the call that fails with it, so that the next one goes on behind it. A
+/// call that has emitted entries does not come to it: the VFS would return these, and no error.
 pub(crate) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> Result {
     let bits = dir.blkbits();
     let size = u64::from(block_count(dir)) << bits;
     let mut spare = room(dir)?;
+    let mut any = false;
     while context.pos() < size {
         // Less than the number of blocks, which fits 32 bits.
         let index = (context.pos() >> bits) as u32;
@@ -266,24 +353,49 @@ pub(crate) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> R
         }
         cond_resched();
         let start = u64::from(index) << bits;
-        let block = Block::read(dir, index, spare)?;
-        for entry in block.at.entries(&block.bytes) {
-            let entry = entry?;
-            let offset = start + entry.offset as u64;
-            if entry.ino == 0 || offset < context.pos() {
-                continue;
+        spare = match emit_block(dir, index, spare, context, &mut any) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(()),
+            Err(fault) if fault.is_of_block() && !mutant!("bad-block-ends") => {
+                if any {
+                    return Ok(());
+                }
+                context.set_pos(start + (1 << bits));
+                return Err(fault);
             }
-            context.set_pos(offset);
-            let dt = entry.file_type.map_or(DT_UNKNOWN, dt);
-            if !context.emit(entry.name, entry.ino.into(), dt) {
-                return Ok(());
-            }
-            context.set_pos(start + entry.end() as u64);
-        }
+            Err(fault) => return Err(fault),
+        };
         context.set_pos(start + (1 << bits));
-        spare = block.bytes;
     }
     Ok(())
+}
+
+/// Emits the entries in block `index` from the position of `context` on, and sets `any` if there
+/// are some. Returns `room`, or `None` when there was no more room for an entry.
+fn emit_block(
+    dir: &Inode,
+    index: u32,
+    room: KVec<u8>,
+    context: &mut DirContext<'_>,
+    any: &mut bool,
+) -> Result<Option<KVec<u8>>> {
+    let start = u64::from(index) << dir.blkbits();
+    let block = Block::read(dir, index, room)?;
+    for entry in block.at.entries(&block.bytes) {
+        let entry = entry?;
+        let offset = start + entry.offset as u64;
+        if entry.ino == 0 || offset < context.pos() {
+            continue;
+        }
+        context.set_pos(offset);
+        let dt = entry.file_type.map_or(DT_UNKNOWN, dt);
+        if !context.emit(entry.name, entry.ino.into(), dt) {
+            return Ok(None);
+        }
+        *any = true;
+        context.set_pos(start + entry.end() as u64);
+    }
+    Ok(Some(block.bytes))
 }
 
 const DT_UNKNOWN: u8 = 0;

@@ -13,8 +13,8 @@ pub(crate) fn reported<T>(inode: &Inode, result: fault::Result<T>) -> Result<T> 
     errors::reported(inode.sb(), result)
 }
 
-/// Logs an error that has no caller to return it to. `what` says what could not be done to `inode`.
-/// May sleep.
+/// Logs an error of freeing something, that has no caller to return it to. `what` says what could
+/// not be freed of `inode`: it leaks, and the volume is not marked clean. May sleep.
 pub(crate) fn log(inode: &Inode, what: &str, result: fault::Result) {
     log_of(inode.sb(), inode.ino(), what, result);
 }
@@ -22,6 +22,7 @@ pub(crate) fn log(inode: &Inode, what: &str, result: fault::Result) {
 /// Like [`log`], of the inode with the number `ino`, which is not in memory any more.
 pub(crate) fn log_of(sb: &SuperBlock, ino: u64, what: &str, result: fault::Result) {
     if let Err(error) = errors::reported(sb, result) {
+        sb.data().set_leaked();
         pr_err!(
             "{}: inode {}: {}: error {}\n",
             sb.id(),

@@ -2,30 +2,75 @@
 
 //! Reading inodes.
 
-use crate::ext2::inode::{has_no_link, Inode as DiskInode};
+use crate::ext2::geometry::ROOT_INO;
+use crate::ext2::inode::{has_no_link, FileType, Inode as DiskInode, InodeError};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::vfs_flags;
+use crate::inode::directory::Found;
 use crate::inode::operations::SetOperations;
 use crate::inode::table::read_raw;
 use crate::types::{InodeRef, RetryFs, SuperBlock};
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::init::{Attributes, InodeInit};
 use kfs::fs::inode::new::{Iget, NewInode};
 
-/// Returns the inode `ino`, to which a directory entry refers, from the inode cache or the volume.
-///
-/// May sleep. `ESTALE` when it is deleted, `EIO` when it cannot be read.
-pub(crate) fn iget(sb: &SuperBlock, ino: u32) -> Result<InodeRef<'_>> {
-    if !sb.data().geometry().is_file_ino(ino) {
-        let what = "directory entry refers to a reserved inode";
-        return Err(Corrupt::new(Place::Inode(ino), what).into());
-    }
-    match sb.iget_locked(ino.into())? {
+/// Returns the root directory. May sleep. `EIO` when it cannot be read.
+pub(crate) fn iget_root(sb: &SuperBlock) -> Result<InodeRef<'_>> {
+    match sb.iget_locked(ROOT_INO.into())? {
         Iget::Found(inode) => Ok(inode),
-        Iget::New(new) => read_new(sb, ino, new),
+        Iget::New(new) => read_new(sb, ROOT_INO, new, || {
+            Corrupt::new(Place::Inode(ROOT_INO), "root is deleted").into()
+        }),
+    }
+}
+
+/// Returns the inode to which the directory entry `found` leads, from the inode cache or the
+/// volume. The lock of the directory is held: so an inode to which there is a name has a link, and
+/// its number is not free.
+///
+/// May sleep. `EIO` when it cannot be read. That it is deleted or of another type than the entry
+/// says is corruption.
+pub(crate) fn iget<'sb>(sb: &'sb SuperBlock, found: &Found) -> Result<InodeRef<'sb>> {
+    const DELETED: &str = "entry of a deleted inode";
+    let ino = found.ino;
+    if !sb.data().geometry().is_file_ino(ino) {
+        return Err(found.corrupt("entry of a reserved inode"));
+    }
+    let inode = match sb.iget_locked(ino.into())? {
+        Iget::Found(inode) => inode,
+        Iget::New(new) => {
+            check_number(sb, found)?;
+            read_new(sb, ino, new, || match mutant!("deleted-entry") {
+                true => EIO.into(),
+                false => found.corrupt(DELETED),
+            })?
+        }
+    };
+    if mutant!("entry-unchecked") {
+        return Ok(inode);
+    }
+    if inode.nlink() == 0 {
+        return Err(found.corrupt(DELETED));
+    }
+    if found.file_type.is_some() && found.file_type != FileType::from_mode(inode.mode()) {
+        return Err(found.corrupt("entry of another file type than its inode"));
+    }
+    Ok(inode)
+}
+
+/// Checks that the number to which `found` leads is not free, and will not be given to another
+/// file. While nothing is changed, and when the bitmap cannot be read, the inode can be used all the
+/// same.
+fn check_number(sb: &SuperBlock, found: &Found) -> Result {
+    if sb.rdonly() || mutant!("entry-unchecked") {
+        return Ok(());
+    }
+    match inode_numbers::is_allocated(sb, found.ino) {
+        Ok(false) => Err(found.corrupt("entry of an inode that is free in its bitmap")),
+        _ => Ok(()),
     }
 }
 
@@ -44,19 +89,25 @@ pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<InodeRef<'_>> 
             if is_free || has_no_link(&read_raw(sb, ino)?) {
                 return Err(ESTALE.into());
             }
-            read_new(sb, ino, new)
+            read_new(sb, ino, new, || ESTALE.into())
         }
     }
 }
 
-/// Reads an inode that was not in the inode cache. On error, `new` is dropped as a bad inode.
+/// Reads an inode that was not in the inode cache; `deleted` is what it means that it is deleted.
+/// On error, `new` is dropped as a bad inode.
 fn read_new<'sb>(
     sb: &'sb SuperBlock,
     ino: u32,
     new: NewInode<'sb, RetryFs>,
+    deleted: impl FnOnce() -> Fault,
 ) -> Result<InodeRef<'sb>> {
     let bytes = read_raw(sb, ino)?;
-    let from = DiskInode::parse(&sb.data().layout(), ino, &bytes)?;
+    let parsed = DiskInode::parse(&sb.data().layout(), ino, &bytes);
+    let from = parsed.map_err(|error| match error {
+        InodeError::Deleted => deleted(),
+        InodeError::Corrupt(corrupt) => corrupt.into(),
+    })?;
     fill(&new, &from)?;
     Ok(new.unlock_new_inode())
 }

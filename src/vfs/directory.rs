@@ -2,6 +2,7 @@
 
 //! Operations on names: `inode_operations` and `file_operations` of directories.
 
+use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::{Content, Device, FastSymlink, FileType};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::create;
@@ -42,6 +43,22 @@ fn add(
     Ok(made)
 }
 
+/// Checks that `inode`, which is about to lose a name, has the links for it: one, or for a directory
+/// without subdirectories, two. With fewer, it would count as deleted while another name leads to
+/// it; a directory with more would not be deleted.
+fn check_own_links(inode: &Inode) -> fault::Result {
+    let links = inode.nlink();
+    let what = match inode.is_dir() {
+        true if links != 2 => "links of a directory without subdirectories are not two",
+        false if links == 0 => "no link for a name that it has",
+        _ => return Ok(()),
+    };
+    if mutant!("entry-unchecked") {
+        return Ok(());
+    }
+    Err(Corrupt::found(Place::Inode(ino32(inode)), what, links.into()).into())
+}
+
 /// Checks the link count of `dir`, from which a subdirectory is about to be removed: its name, its
 /// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an
 /// inode that still has a name count as deleted.
@@ -57,21 +74,20 @@ fn check_links(dir: &Inode) -> fault::Result {
 #[vtable]
 impl InodeOperations<RetryFs> for Directory {
     fn lookup<'a>(dir: &'a InodeLocked<Shared>, name: &[u8]) -> Result<Option<InodeRef<'a>>> {
-        reported(dir, || match directory::find(dir, name)? {
-            None => Ok(None),
-            Some(ino) => match iget(dir.sb(), ino) {
-                Err(Fault::Error(error)) if error == ESTALE => {
-                    pr_err!(
-                        "{}: directory {}: entry refers to deleted inode {}\n",
-                        dir.sb().id(),
-                        dir.ino(),
-                        ino
-                    );
-                    Err(EIO.into())
-                }
-                found => found.map(Some),
-            },
+        reported(dir, || {
+            let Some(found) = directory::find(dir, name)? else {
+                return Ok(None);
+            };
+            let above = found.ino == ROOT_INO || found.ino == ino32(dir);
+            if above && !mutant!("entry-unchecked") {
+                return Err(found.corrupt(ABOVE));
+            }
+            iget(dir.sb(), &found).map(Some)
         })
+    }
+
+    fn lookup_loop(dir: &InodeLocked<Shared>, inode: u64) -> Error {
+        Fault::from(Corrupt::found(Place::Inode(ino32(dir)), ABOVE, inode)).report(dir.sb())
     }
 
     fn create(
@@ -163,7 +179,8 @@ impl InodeOperations<RetryFs> for Directory {
 
     fn unlink(dir: &InodeLocked<Exclusive>, name: &[u8], inode: &InodeLocked<Exclusive>) -> Result {
         changing(dir, || {
-            directory::remove(dir, name)?;
+            check_own_links(inode)?;
+            directory::remove(dir, name, ino32(inode))?;
             inode.touch_ctime();
             inode.dec_link_count();
             Ok(())
@@ -175,8 +192,9 @@ impl InodeOperations<RetryFs> for Directory {
             if !directory::is_empty(inode)? {
                 return Err(ENOTEMPTY.into());
             }
+            check_own_links(inode)?;
             check_links(dir)?;
-            directory::remove(dir, name)?;
+            directory::remove(dir, name, ino32(inode))?;
             inode.touch_ctime();
             inode.i_size_write(0);
             // For its name and its own `.`.
@@ -205,6 +223,7 @@ impl InodeOperations<RetryFs> for Directory {
     }
 }
 
+const ABOVE: &str = "entry of a directory that is above it";
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
 
 /// Moves an entry. The new one is written before the old one is removed, so that a crash in between
@@ -223,12 +242,16 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     let directory = file_type == FileType::Directory;
     if directory {
         check_links(old_dir)?;
+        if !old_dir.is(new_dir) {
+            directory::check_parent(inode, old_dir)?;
+        }
     }
     match replaced {
         Some(replaced) => {
             if directory && !directory::is_empty(replaced)? {
                 return Err(ENOTEMPTY.into());
             }
+            check_own_links(replaced)?;
             directory::replace(new_dir, new_name, ino32(inode), file_type)?;
             replaced.touch_ctime();
             replaced.dec_link_count();
@@ -245,7 +268,7 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     }
     inode.touch_ctime();
     inode.mark_inode_dirty();
-    directory::remove(old_dir, old_name)?;
+    directory::remove(old_dir, old_name, ino32(inode))?;
     if directory {
         if !old_dir.is(new_dir) {
             directory::set_parent(inode, new_dir)?;

@@ -2,14 +2,12 @@
 
 //! File handles, for NFS and `open_by_handle_at(2)`: `export_operations`.
 
-use crate::ext2::{Corrupt, Place};
-use crate::inode::data::ino32;
 use crate::inode::directory;
 use crate::inode::errors;
 use crate::inode::read::{iget, iget_by_handle};
 use crate::types::{InodeLocked, InodeRef, RetryFs, SuperBlock};
 use crate::volume::errors::reported;
-use crate::volume::fault::{Fault, Result as FaultResult};
+use crate::volume::fault::Result as FaultResult;
 use kernel::prelude::*;
 use kfs::fs::export::ExportOperations;
 use kfs::fs::inode::lock::Shared;
@@ -32,13 +30,15 @@ impl ExportOperations for RetryFs {
 
 /// The inode that `..` of `dir` leads to. `ESTALE` when `dir` was removed.
 fn parent(dir: &InodeLocked<Shared>) -> FaultResult<InodeRef<'_>> {
-    let Some(ino) = directory::find(dir, b"..")? else {
-        // rmdir(2) has set i_size to 0.
-        if dir.nlink() == 0 {
-            return Err(ESTALE.into());
-        }
-        let what = "directory without an entry for its parent";
-        return Err(Fault::from(Corrupt::new(Place::Inode(ino32(dir)), what)));
-    };
-    iget(dir.sb(), ino)
+    // Before it is looked at: `..` of a directory that was replaced by rename(2) is still there,
+    // and leads to where another inode may be by now.
+    if dir.nlink() == 0 {
+        return Err(ESTALE.into());
+    }
+    let found = directory::find(dir, b"..")?.ok_or_else(|| directory::no_parent(dir))?;
+    let parent = iget(dir.sb(), &found)?;
+    if !parent.is_dir() {
+        return Err(found.corrupt("parent is not a directory"));
+    }
+    Ok(parent)
 }

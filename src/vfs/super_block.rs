@@ -82,7 +82,7 @@ impl FileSystem for RetryFs {
     }
 
     fn root(sb: &SuperBlock) -> Result<InodeRef<'_>> {
-        let root = reported(sb, read::iget(sb, ROOT_INO))
+        let root = reported(sb, read::iget_root(sb))
             .inspect_err(|_| pr_err!("{}: cannot read the root inode\n", sb.id()))?;
         if !root.is_dir() || root.i_size_read() == 0 {
             let what = "root is not a directory";
@@ -193,6 +193,17 @@ impl FileSystem for RetryFs {
         }
         if reported(sb, sb.data().mark_unmounted(sb)).is_err() {
             pr_err!("{}: cannot mark the volume clean\n", sb.id());
+        }
+    }
+
+    fn nr_cached_objects(sb: &SuperBlock) -> usize {
+        sb.data().unwritten.len()
+    }
+
+    fn free_cached_objects(sb: &SuperBlock) -> usize {
+        match mutant!("reclaim-refused") {
+            true => 0,
+            false => sb.data().unwritten.reclaim(),
         }
     }
 

@@ -36,7 +36,8 @@ impl Blocks {
 ///
 /// What the blocks hold is stale. Takes the lock of the groups; may sleep. `ENOSPC` when no free
 /// block is left to the current task (see [`usable`]), `EROFS` when corruption in a bitmap stops
-/// changes to the volume, `EIO` when a bitmap cannot be read.
+/// changes to the volume, `EIO` when there may be free blocks in groups whose bitmap cannot be read
+/// only.
 pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Result<Blocks> {
     let volume = sb.data();
     let geometry = volume.geometry();
@@ -44,6 +45,7 @@ pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Resul
     nofs(|| {
         let mut groups = volume.groups.lock();
         let want = want.min(usable(volume, &groups)?);
+        let mut unread = None;
         for group in groups_from(goal_group, geometry.groups()) {
             if groups.counts(group).free_blocks == 0 {
                 continue;
@@ -57,10 +59,10 @@ pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Resul
                     return Ok(blocks);
                 }
                 Ok(None) => {}
-                Err(fault) => fault.skip_group(sb)?,
+                Err(fault) => fault.skip_group(sb, &mut unread)?,
             }
         }
-        Err(ENOSPC.into())
+        Err(unread.unwrap_or(ENOSPC).into())
     })
 }
 
@@ -72,7 +74,6 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
     let layout = volume.layout();
-    volume.unwritten.forget(blocks.start, blocks.len);
     nofs(|| {
         let mut groups = volume.groups.lock();
         let mut rest = blocks;
@@ -87,6 +88,9 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
             let end = geometry.group_blocks(group);
             let changed =
                 bitmap::clear_run(&mut groups.bitmap, end, run, group, bitmap::Kind::Blocks)?;
+            // They are free when the lock is given back. Had they not been freed, what is not
+            // written of them would still be needed.
+            volume.unwritten.forget(rest.start, len);
             if let Some(counts) = groups.counts.get_mut(group as usize) {
                 counts.give_blocks(geometry, group, len)?;
             }

@@ -40,12 +40,13 @@ impl Volume {
     }
 
     /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no
-    /// corruption was found, and no metadata was lost to a write error. May sleep. `EIO` when
+    /// corruption was found, nothing leaked, and no metadata was lost to a write error. May sleep. `EIO` when
     /// something could not be written.
     pub(crate) fn mark_unmounted(&self, sb: &SuperBlock) -> Result {
         self.sync(sb)?;
         let failed = self.write_failed.load(ordering::Relaxed) && !mutant!("failed-marked-clean");
-        if self.is_stopped() || failed {
+        let leaked = self.leaked.load(ordering::Relaxed) && !mutant!("leak-marked-clean");
+        if self.is_stopped() || failed || leaked {
             return self.store_free_counts(true);
         }
         let totals = self.totals();

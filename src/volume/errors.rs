@@ -10,6 +10,7 @@ use crate::volume::state::Volume;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
+use kfs::log::ratelimit as log_ratelimit;
 
 impl Volume {
     /// Checks for write errors on metadata, including those of background writeback, which returns
@@ -31,11 +32,20 @@ impl Volume {
         }
     }
 
+    /// Remembers that blocks or inodes could not be freed. Nothing contradicts them and the mount
+    /// goes on, but the volume is not marked clean: e2fsck has to find them.
+    pub(crate) fn set_leaked(&self) {
+        self.leaked.store(true, ordering::Relaxed);
+    }
+
     /// Reports corruption, by one line in the log and by fanotify (`FAN_FS_ERROR`), marks the
     /// volume as having errors, and acts on the option `errors=`. May sleep; takes the lock of the
     /// superblock's buffer.
     pub(crate) fn corrupt(&self, sb: &SuperBlock, corrupt: &Corrupt) {
-        pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
+        // The first one is always logged.
+        if !self.found_corrupt.xchg(true, ordering::Relaxed) || log_ratelimit(c"retryfs_corrupt") {
+            pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
+        }
         if !mutant!("corruption-untold") {
             sb.report_metadata_error(corrupt.ino().map(u64::from), EUCLEAN);
         }
@@ -82,11 +92,17 @@ impl Fault {
     }
 
     /// For an allocator that met this fault in a group: reports corruption, after which it may try
-    /// the next group. Fails with any other fault, and with `EROFS` when the corruption stops changes
-    /// to the volume. May sleep.
-    pub(super) fn skip_group(self, sb: &SuperBlock) -> fault::Result {
-        let Fault::Corrupt(corrupt) = self else {
-            return Err(self);
+    /// the next group. So it may when the device cannot read a bitmap; `unread` gets the error then,
+    /// for when no other group has anything free. Fails with any other fault, and with `EROFS` when
+    /// the corruption stops changes to the volume. May sleep.
+    pub(super) fn skip_group(self, sb: &SuperBlock, unread: &mut Option<Error>) -> fault::Result {
+        let corrupt = match self {
+            Fault::Corrupt(corrupt) => corrupt,
+            Fault::Error(error) if error == EIO && !mutant!("unread-ends") => {
+                *unread = Some(error);
+                return Ok(());
+            }
+            other => return Err(other),
         };
         sb.data().corrupt(sb, &corrupt);
         if sb.data().is_stopped() {

@@ -3,7 +3,6 @@
 //! Errors of functions below the operations tables.
 
 use crate::ext2::features::Named;
-use crate::ext2::inode::InodeError;
 use crate::ext2::superblock::MountError;
 use crate::ext2::Corrupt;
 use kernel::alloc::AllocError;
@@ -20,6 +19,17 @@ pub(crate) enum Fault {
     Error(Error),
 }
 
+impl Fault {
+    /// Whether it is the fault of one block, so that others may be sound: it is corrupt, or the
+    /// device cannot read it.
+    pub(crate) fn is_of_block(&self) -> bool {
+        match self {
+            Fault::Corrupt(_) => true,
+            Fault::Error(error) => *error == EIO,
+        }
+    }
+}
+
 impl From<Corrupt> for Fault {
     fn from(corrupt: Corrupt) -> Self {
         Fault::Corrupt(corrupt)
@@ -29,15 +39,6 @@ impl From<Corrupt> for Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         Fault::Error(error)
-    }
-}
-
-impl From<InodeError> for Fault {
-    fn from(error: InodeError) -> Self {
-        match error {
-            InodeError::Deleted => Fault::Error(ESTALE),
-            InodeError::Corrupt(corrupt) => Fault::Corrupt(corrupt),
-        }
     }
 }
 

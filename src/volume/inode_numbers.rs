@@ -16,7 +16,8 @@ use kfs::random::random_u32;
 /// directory that it is created in. Directories in a `top` directory are spread over the volume.
 ///
 /// Takes the lock of the groups; may sleep. `ENOSPC` without a free inode, `EROFS` when corruption
-/// in a bitmap stops changes to the volume, `EIO` when a bitmap cannot be read.
+/// in a bitmap stops changes to the volume, `EIO` when there may be free inodes in groups whose
+/// bitmap cannot be read only.
 pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool) -> Result<u32> {
     let geometry = sb.data().geometry();
     let parent_group = geometry.inode_slot(parent)?.group;
@@ -37,14 +38,15 @@ pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool)
         let Some(first) = first else {
             return Err(ENOSPC.into());
         };
+        let mut unread = None;
         for group in groups_from(first, geometry.groups()) {
             match allocate_in(sb, &mut groups, group, directory) {
                 Ok(Some(ino)) => return Ok(ino),
                 Ok(None) => {}
-                Err(fault) => fault.skip_group(sb)?,
+                Err(fault) => fault.skip_group(sb, &mut unread)?,
             }
         }
-        Err(ENOSPC.into())
+        Err(unread.unwrap_or(ENOSPC).into())
     })
 }
 
@@ -85,16 +87,15 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     })
 }
 
-/// Whether the inode bitmap has `ino` as in use. Takes the lock of the groups; may sleep.
+/// Whether the inode bitmap has `ino` as in use. Takes no lock: that would not keep the answer true
+/// after it was given back. May sleep.
 pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
-    let geometry = sb.data().geometry();
-    let slot = geometry.inode_slot(ino)?;
-    nofs(|| {
-        let mut groups = sb.data().groups.lock();
-        let block = sb.data().layout().group(slot.group)?.inode_bitmap();
-        groups.read_bitmap(sb, block)?;
-        Ok(bitmap::is_set(&groups.bitmap, slot.index))
-    })
+    let slot = sb.data().geometry().inode_slot(ino)?;
+    let block = sb.data().layout().group(slot.group)?.inode_bitmap();
+    let mut byte = [0];
+    let buffer = sb.bread(block.into())?;
+    buffer.read(slot.index as usize / 8, &mut byte)?;
+    Ok(bitmap::is_set(&byte, slot.index % 8))
 }
 
 /// Allocates an inode number in one group. `None` when the counter of the group says none is free.

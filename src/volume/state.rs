@@ -35,6 +35,10 @@ pub(crate) struct Volume {
     pub(super) write_errors: WriteErrors,
     /// Metadata could not be written during this mount.
     pub(super) write_failed: Atomic<bool>,
+    /// Blocks or inodes could not be freed during this mount.
+    pub(super) leaked: Atomic<bool>,
+    /// Corruption was found during this mount.
+    pub(super) found_corrupt: Atomic<bool>,
     /// Metadata buffers that are dirty, or could not be written.
     #[pin]
     pub(crate) unwritten: Unwritten,
@@ -115,6 +119,8 @@ impl Volume {
             stopped: Atomic::new(false),
             write_errors,
             write_failed: Atomic::new(false),
+            leaked: Atomic::new(false),
+            found_corrupt: Atomic::new(false),
             unwritten <- Unwritten::new(),
             attribute_blocks <- new_mutex!(()),
             options <- new_spinlock!(default_options),

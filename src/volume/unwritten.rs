@@ -6,6 +6,9 @@
 //! read gets stale metadata from the device. Blocks and inodes would be allocated twice. So each
 //! buffer is held from when it is dirtied until it has been written, and those that could not be
 //! written are redirtied by the next sync.
+//!
+//! Nobody tells when the kernel has written one. They are swept when there are many, by a sync, and
+//! when memory is short: a reference keeps the page of a clean buffer, too.
 
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
@@ -105,6 +108,22 @@ impl Unwritten {
     /// Drops buffers that have been written. May sleep.
     pub(crate) fn sweep(&self) {
         nofs(|| self.held.lock().sweep());
+    }
+
+    /// The number of buffers that are held; 0 when they are in use. Does not sleep.
+    pub(crate) fn len(&self) -> usize {
+        self.held.try_lock().map_or(0, |held| held.len)
+    }
+
+    /// Drops buffers that have been written, unless they are in use, so that their memory can be
+    /// reclaimed. Returns how many. For memory reclaim: does not sleep.
+    pub(crate) fn reclaim(&self) -> usize {
+        let Some(mut held) = self.held.try_lock() else {
+            return 0;
+        };
+        let before = held.len;
+        held.sweep();
+        before.saturating_sub(held.len)
     }
 }
 

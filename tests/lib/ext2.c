@@ -24,7 +24,7 @@
 enum {
 	S_BLOCKS_COUNT = 4, S_FIRST_DATA_BLOCK = 20, S_BLOCKS_PER_GROUP = 32,
 	S_INODES_PER_GROUP = 40,
-	BG_BLOCK_BITMAP = 0, BG_INODE_TABLE = 8,
+	BG_BLOCK_BITMAP = 0, BG_INODE_BITMAP = 4, BG_INODE_TABLE = 8,
 	I_SIZE = 4, I_MTIME = 16, I_BLOCK = 40, I_SIZE_HIGH = 108, I_KNOWN = 128,
 };
 
@@ -183,6 +183,21 @@ const char *ext2_differs(struct vol *v, const char *name, const char *want, size
 		err = read_file(&d, ino, buf, size);
 	close(d.fd);
 	return err ? "cannot be read" : same_diff(buf, want, size, 0);
+}
+
+int ext2_bitmaps(struct vol *v, uint32_t group, uint32_t *blocks, uint32_t *inodes)
+{
+	char *buf = buf_alloc(PATTERN_SECTOR);
+	struct disk d;
+	int err;
+
+	err = disk_open(&d, v, O_RDONLY);
+	if (!err)
+		err = desc(&d, group, BG_BLOCK_BITMAP, buf, blocks);
+	if (!err)
+		err = desc(&d, group, BG_INODE_BITMAP, buf, inodes);
+	close(d.fd);
+	return err;
 }
 
 static int poison_blocks(struct disk *d, const char *poison, uint64_t first, uint64_t nr)

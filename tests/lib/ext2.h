@@ -14,6 +14,9 @@ int ext2_stat(struct vol *v, const char *name, off_t *size, time_t *mtime);
 const char *ext2_differs(struct vol *v, const char *name, const char *want, size_t size,
 			 char *buf);
 
+/* The blocks with the bitmaps of a group. 0 or -errno. */
+int ext2_bitmaps(struct vol *v, uint32_t group, uint32_t *blocks, uint32_t *inodes);
+
 /* Overwrite all blocks that are free, after a sync, with poison. 0 or -errno. */
 int ext2_poison_free(struct vol *v);
 

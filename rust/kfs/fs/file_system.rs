@@ -87,6 +87,15 @@ pub trait FileSystem: FileSystemData {
     /// Called at the last umount, after all inodes are gone.
     fn put_super(sb: &SuperBlock<Self>);
 
+    /// The number of objects that the mount keeps in memory and may be able to do without. Called by
+    /// memory reclaim from when the mount is complete until before the last umount. Does not sleep.
+    fn nr_cached_objects(sb: &SuperBlock<Self>) -> usize;
+
+    /// Frees of these what can be freed, and returns how many. Called by memory reclaim, with the
+    /// mount kept from being unmounted, and never from an allocation without `__GFP_FS`. Must not
+    /// wait for locks that are held while such memory is allocated.
+    fn free_cached_objects(sb: &SuperBlock<Self>) -> usize;
+
     /// Copies the inode to its buffer and marks that dirty. Does not wait for the device.
     fn write_inode(inode: &Inode<Self>) -> Result;
 

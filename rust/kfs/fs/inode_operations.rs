@@ -41,6 +41,12 @@ pub trait InodeOperations<F: FileSystemData> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Called when [`InodeOperations::lookup`] in `dir` has returned the directory with the number
+    /// `inode` and that is one above `dir`, which the VFS refuses. Returns the error for the caller.
+    fn lookup_loop(_dir: &InodeLocked<F, Shared>, _inode: u64) -> Error {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Makes a regular file. `mode` has the type and the permissions after the umask.
     fn create(
         _dir: &InodeLocked<F, Exclusive>,

@@ -17,6 +17,7 @@ use crate::fs::inode::new::CreatedInode;
 use crate::fs::inode::Inode;
 use core::marker::PhantomData;
 use core::ptr;
+use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 
 /// Stands for inodes that are no symbolic links in the type of an [`InodeOps`].
@@ -128,20 +129,25 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         _flags: c_uint,
     ) -> *mut bindings::dentry {
         // SAFETY: By the requirement.
-        let (sb, found) = unsafe {
+        let (dir, found) = unsafe {
             let dir = InodeLocked::<F, Shared>::from_raw(dir);
-            (dir.sb(), T::lookup(dir, name(dentry)))
+            (dir, T::lookup(dir, name(dentry)))
         };
         match found {
             // What belongs to another mount would outlive it here.
-            Ok(Some(inode)) if !ptr::eq(inode.sb(), sb) => EIO.to_ptr(),
+            Ok(Some(inode)) if !ptr::eq(inode.sb(), dir.sb()) => EIO.to_ptr(),
             Ok(inode) => {
+                let ino = inode.as_ref().map_or(0, |inode| inode.ino());
                 let inode = match inode {
                     Some(inode) => inode.into_raw(),
                     None => ptr::null_mut(),
                 };
                 // SAFETY: The reference to the inode passes to the function.
-                unsafe { bindings::d_splice_alias(inode, dentry) }
+                let spliced = unsafe { bindings::d_splice_alias(inode, dentry) };
+                match from_err_ptr(spliced) {
+                    Err(error) if error == ELOOP => T::lookup_loop(dir, ino).to_ptr(),
+                    _ => spliced,
+                }
             }
             Err(error) => error.to_ptr(),
         }

@@ -29,6 +29,8 @@ impl<F: FileSystem> Table<F> {
         unfreeze_fs: Some(unfreeze_fs::<F>),
         statfs: Some(statfs::<F>),
         show_options: Some(show_options::<F>),
+        nr_cached_objects: Some(nr_cached_objects::<F>),
+        free_cached_objects: Some(free_cached_objects::<F>),
         // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
         ..unsafe { core::mem::zeroed() }
     };
@@ -133,6 +135,32 @@ unsafe extern "C" fn unfreeze_fs<F: FileSystem>(sb: *mut bindings::super_block) 
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
+}
+
+/// # Safety
+///
+/// Called by the shrinker of a super block, which has `SB_BORN`, and is not killed before the
+/// shrinker is freed: as `nr_cached_objects`.
+unsafe extern "C" fn nr_cached_objects<F: FileSystem>(
+    sb: *mut bindings::super_block,
+    _sc: *mut bindings::shrink_control,
+) -> c_long {
+    // SAFETY: `fill_super` had succeeded before `SB_BORN` was set, so that the invariants hold, and
+    // `put_super` comes after the shrinker was freed.
+    let count = F::nr_cached_objects(unsafe { SuperBlock::<F>::from_raw(sb) });
+    c_long::try_from(count).unwrap_or(c_long::MAX)
+}
+
+/// # Safety
+///
+/// As [`nr_cached_objects`], as `free_cached_objects`.
+unsafe extern "C" fn free_cached_objects<F: FileSystem>(
+    sb: *mut bindings::super_block,
+    _sc: *mut bindings::shrink_control,
+) -> c_long {
+    // SAFETY: As in `nr_cached_objects`.
+    let freed = F::free_cached_objects(unsafe { SuperBlock::<F>::from_raw(sb) });
+    c_long::try_from(freed).unwrap_or(c_long::MAX)
 }
 
 /// # Safety

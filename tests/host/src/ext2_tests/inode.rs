@@ -197,9 +197,14 @@ fn short_links() {
     assert_eq!(target_in(&link(b"a/b", 3, 0, 0)), b"a/b");
     assert_eq!(target_in(&link(b"a/b", 3, DATA, 2)), b"a/b");
     assert_eq!(target_in(&link(&[b'x'; 59], 59, 0, 0)), [b'x'; 59]);
+    // Not made here, but read, and stored as it was.
+    let full = link(&[b'x'; 60], 60, 0, 0);
+    assert_eq!(target_in(&full), [b'x'; 60]);
+    let mut stored = full;
+    parse(&full).unwrap().store(12, &mut stored, false).unwrap();
+    assert_eq!(stored[40..100], [b'x'; 60]);
     for bad in [
         link(b"", 0, 0, 0),
-        link(&[b'x'; 60], 60, 0, 0),
         link(&[b'x'; 60], 61, 0, 0),
         link(b"x", u32::MAX, 0, 0),
         link(b"a\0b", 3, 0, 0),

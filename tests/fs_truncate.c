@@ -102,6 +102,42 @@ TEST_F(fs_truncate, indirect_levels)
 	EXPECT_EQ(before, free_blocks());
 }
 
+/*
+ * Blocks beyond EOF, as a crash can leave them, hold what somebody else wrote. A file that
+ * grows does not show that, however it grows.
+ */
+TEST_F(fs_truncate, blocks_beyond_eof)
+{
+	const off_t bs = self->v.bs, size = bs + bs / 2, len = 30 * bs;
+	char cmd[64], *buf = buf_alloc(len), *back = buf_alloc(len);
+	const char *const shrink[] = { "debugfs", "-w", "-R", cmd, self->v.dev, NULL };
+	const off_t at[] = { len, len - 512, len - 100 };
+	const long before = free_blocks();
+	int fd, way;
+	ssize_t n;
+
+	for (way = 0; way < 3; way++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, len, 2));
+		ASSERT_EQ(0, vol_umount(&self->v));
+		snprintf(cmd, sizeof(cmd), "sif f size %ld", (long)size);
+		ASSERT_EQ(0, run(0, shrink));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+		fd = vol_open("f", O_RDWR | (way == 1 ? O_DIRECT : 0));
+		ASSERT_LE(0, fd);
+		/* truncate, a direct write after a gap, a buffered one of a part of a block */
+		pattern_fill(buf, 512, at[way], 3);
+		n = way ? pwrite(fd, buf, len - at[way], at[way]) : ftruncate(fd, len);
+		ASSERT_EQ(len - at[way], n);
+		close(fd);
+		ASSERT_EQ(len, vol_read("f", 0, back, len, 0));
+		EXPECT_PATTERN(back, size, 0, 2);
+		EXPECT_ZERO(back + size, at[way] - size, size);
+		EXPECT_PATTERN(back + at[way], len - at[way], at[way], 3);
+		ASSERT_EQ(0, unlink(vol_path("f")));
+	}
+	EXPECT_EQ(before, free_blocks());
+}
+
 TEST_F(fs_truncate, too_big)
 {
 	const uint64_t bs = self->v.bs, ptrs = bs / 4;

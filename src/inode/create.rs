@@ -37,6 +37,7 @@ pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<Created
     let data = inode.data();
     data.set_flags(dir.data().flags().inherit(file_type));
     data.new.store(true, ordering::Relaxed);
+    data.nothing_beyond_eof();
     inode.init_owner(dir, mode, sb.data().options().inherit_group)?;
     inode.set_generation(random_u32());
     inode.set_flags(vfs_flags(data.flags()));

@@ -32,6 +32,8 @@ pub(crate) struct InodeData {
     pub(crate) symlink: SetOnce<FastSymlink>,
     /// Number of direct writes in flight.
     direct_writes: Atomic<u32>,
+    /// No block is beyond EOF that was there when the inode was read.
+    nothing_beyond_eof: Atomic<bool>,
 }
 
 /// The block map of an inode.
@@ -54,6 +56,7 @@ impl InodeData {
             new: Atomic::new(false),
             symlink: SetOnce::new(),
             direct_writes: Atomic::new(0),
+            nothing_beyond_eof: Atomic::new(false),
         })
     }
 
@@ -88,6 +91,17 @@ impl InodeData {
     /// Whether a direct write is in flight. With the inode lock held exclusively, none can start.
     pub(crate) fn has_direct_writes(&self) -> bool {
         self.direct_writes.load(ordering::Acquire) != 0
+    }
+
+    /// Whether blocks beyond EOF that the inode had when it was read are gone.
+    pub(crate) fn has_nothing_beyond_eof(&self) -> bool {
+        self.nothing_beyond_eof.load(ordering::Relaxed)
+    }
+
+    /// Notes that they are, or that there were none. The inode lock is held exclusively, or nobody
+    /// else knows the inode.
+    pub(crate) fn nothing_beyond_eof(&self) {
+        self.nothing_beyond_eof.store(true, ordering::Relaxed);
     }
 
     /// The block with the extended attributes, 0 for none. It counts in `i_blocks`.

@@ -46,9 +46,8 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     fn write_failed(inode: &InodeLocked<Exclusive>, to: u64) {
         let size = inode.i_size_read();
         if to > size {
-            inode.truncate_pagecache(size);
             // The caller returns the error of the write.
-            let truncated = block_map::truncate(inode, size);
+            let truncated = inode.truncate_beyond(size, || block_map::truncate(inode, size));
             log(inode, "cannot free blocks beyond EOF", truncated);
         }
     }
@@ -59,6 +58,25 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     ) -> Result<Io<'a, RetryFs>> {
         dio::direct_io(iocb, direct)
     }
+}
+
+/// Frees blocks that the file had beyond EOF when it was read from the volume: a crash leaves them,
+/// before their data and i_size were written. What they hold is not known. For whoever is about to
+/// move i_size forward, which would bring them into sight; does nothing the second time.
+///
+/// Process context; may sleep. Fails with the error of freeing them.
+pub(crate) fn free_blocks_beyond_eof(inode: &InodeLocked<Exclusive>) -> Result {
+    let data = inode.data();
+    if data.has_nothing_beyond_eof() || mutant!("blocks-beyond-eof-kept") {
+        return Ok(());
+    }
+    let size = inode.i_size_read();
+    reported(
+        inode,
+        inode.truncate_beyond(size, || block_map::truncate(inode, size)),
+    )?;
+    data.nothing_beyond_eof();
+    Ok(())
 }
 
 /// Zeroes the tail of the block with byte `from`, from there on, in the page cache, and marks it

@@ -6,7 +6,7 @@ use crate::ext2::inode::InodeFlags;
 use crate::inode::block_map;
 use crate::inode::errors::reported;
 use crate::types::{Inode, InodeLocked, RetryFs};
-use crate::vfs::address_space::zero_tail_of_block;
+use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::fs::inode::lock::Exclusive;
@@ -68,6 +68,9 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
     // The tail of the block at the smaller of old and new EOF may hold stale data (stored past
     // i_size through a mapping, or cut off by this truncate), which a later extend would expose.
     zero_tail_of_block(inode, size.min(inode.i_size_read()))?;
+    if size > inode.i_size_read() {
+        free_blocks_beyond_eof(inode)?;
+    }
     inode.truncate_setsize(size, || reported(inode, block_map::truncate(inode, size)))?;
     inode.touch_cmtime();
     inode.mark_inode_dirty();

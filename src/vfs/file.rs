@@ -5,7 +5,7 @@
 use crate::dio;
 use crate::inode::data::direct_writes_wait;
 use crate::types::RetryFs;
-use crate::vfs::address_space::zero_tail_of_block;
+use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
 use crate::vfs::fallocate;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -57,6 +57,10 @@ impl FileOperations<RetryFs> for RegularFile {
             }
             direct_writes_wait(&lock);
             zero_tail_of_block(&lock, size)?;
+        }
+        // A request that must not wait does not extend the file.
+        if end > size && !iocb.is_nowait() {
+            free_blocks_beyond_eof(&lock)?;
         }
         if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
             direct_writes_wait(&lock);

@@ -39,6 +39,23 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         }
     }
 
+    /// Drops the pages beyond `size` bytes from the page cache; then runs `free`, which frees the
+    /// blocks beyond `size`, and returns what that does. i_size does not change. May sleep.
+    ///
+    /// `invalidate_lock` is held throughout, as by [`InodeLocked::truncate_setsize`].
+    pub fn truncate_beyond<R>(&self, size: u64, free: impl FnOnce() -> R) -> R {
+        // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
+        // back here.
+        unsafe {
+            let mapping = (*self.as_ptr()).i_mapping;
+            bindings::filemap_invalidate_lock(mapping);
+            bindings::truncate_pagecache(self.as_ptr(), loff(size));
+            let result = free();
+            bindings::filemap_invalidate_unlock(mapping);
+            result
+        }
+    }
+
     /// Drops the bytes from `start` to `end` (exclusive) of the file, which are whole blocks, from
     /// the page cache, dirty or not; then runs `free`, which frees the blocks, and returns what
     /// that does. May sleep.

@@ -46,7 +46,8 @@
 //! 6. the metadata that is not on the device yet ([`volume::unwritten`]).
 //!
 //! From 3 on, memory is allocated with `GFP_NOFS` only, as evicting an inode takes these locks, too.
-//! The lock of a dio ([`dio`]) is taken last, with interrupts off.
+//! The lock of a dio ([`dio`]) is taken last, with interrupts off. The record of names of an inode
+//! ([`inode::names`]) has a spinlock of its own, under which nothing is called.
 
 #![forbid(unsafe_code)]
 

@@ -109,9 +109,25 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 	}
 }
 
+/* All of the device into its cache: no step is to fail as it cannot read. */
+static int fill_caches(struct vol *v)
+{
+	char *buf = buf_alloc(MIB);
+	int fd = open(v->dev, O_RDONLY);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	do {
+		n = read(fd, buf, MIB);
+	} while (n > 0);
+	close(fd);
+	return n;
+}
+
 /*
  * Names change with dirsync on a device that fails. The caller gets the error; the name
- * and the inode are both there, or both not.
+ * and the inode are both there, or both not. A name that would be replaced is as before.
  */
 TEST_F(fs_errors, dirsync_on_a_failing_device)
 {
@@ -127,6 +143,7 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 		close(vol_open(path, O_CREAT | O_RDWR));
 	}
 	sync();
+	ASSERT_EQ(0, fill_caches(&self->v));
 	snprintf(other, sizeof(other), "%s", vol_path("d/old0"));
 	for (i = 0; i < 9; i++) {
 		snprintf(path, sizeof(path), "d/new%d", i);
@@ -173,9 +190,10 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 		struct stat st;
 
 		EXPECT_EQ(0, stat(vol_path("d/old0"), &st));
-		EXPECT_EQ(1, st.st_nlink);
+		EXPECT_EQ(2, st.st_nlink);
 		EXPECT_EQ(0, stat(vol_path("d/new4"), &st));
-		EXPECT_EQ(1, st.st_nlink);
+		EXPECT_EQ(2, st.st_nlink);
+		EXPECT_EQ(0, stat(vol_path("d/new0"), &st));
 		EXPECT_EQ(-1, stat(vol_path("d/old1"), &st));
 		EXPECT_EQ(-1, stat(vol_path("d/old2"), &st));
 		EXPECT_EQ(-1, stat(vol_path("d/gone"), &st));

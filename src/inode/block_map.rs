@@ -12,10 +12,12 @@ use crate::ext2::run_cache::RunCache;
 pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::truncate::{self, FreeBlocks};
 use crate::ext2::Place;
-use crate::inode::data::{ino32, mark_buffer_dirty, Map};
+use crate::inode::data::{ino32, mark_buffer_dirty, mark_first_dirty, Map};
+use crate::inode::write;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks};
 use crate::volume::fault::{Fault, Result};
+use crate::volume::unwritten::First;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
@@ -153,6 +155,7 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
             inode.sb().clean_bdev_aliases(start, len);
         }
         inode.mark_inode_dirty();
+        inode.data().set_reused();
     }
     Ok(run)
 }
@@ -183,7 +186,9 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
         inode.sb().data().set_leaked();
     }
     inode.mark_inode_dirty();
-    result
+    // To the buffer: others that get the blocks have that written before they pass for synced.
+    let stored = write::store_first(inode, First::Release);
+    result.and(stored)
 }
 
 fn path(inode: &Inode, block: u64) -> Result<Path> {
@@ -373,7 +378,7 @@ impl FreeBlocks for PointerBuffers<'_> {
             buffer.write(offset + done, ZEROES.get(..count).unwrap_or_default())?;
             done += count;
         }
-        mark_buffer_dirty(inode, buffer);
+        mark_first_dirty(inode, buffer, First::Release);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::{Content, FileType, InodeFlags};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::{ino32, vfs_flags};
+use crate::inode::names;
 use crate::inode::operations::SetOperations;
 use crate::types::{Inode, RetryFs};
 use crate::volume::fault::{Fault, Result};
@@ -38,6 +39,7 @@ pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<Created
     data.set_flags(dir.data().flags().inherit(file_type));
     data.new.store(true, ordering::Relaxed);
     data.nothing_beyond_eof();
+    names::created(&inode);
     inode.init_owner(dir, mode, sb.data().options().inherit_group)?;
     inode.set_generation(random_u32());
     inode.set_flags(vfs_flags(data.flags()));

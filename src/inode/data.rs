@@ -6,11 +6,13 @@ use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::pointers::Pointers;
 use crate::ext2::run_cache::RunCache;
 use crate::ext2::{Corrupt, Place};
+use crate::inode::name_record::Record;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::Result;
+use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::{new_mutex, Mutex, SetOnce};
+use kernel::sync::{new_mutex, new_spinlock, Mutex, SetOnce, SpinLock};
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::init;
 use kfs::fs::inode::lock::Exclusive;
@@ -34,6 +36,14 @@ pub(crate) struct InodeData {
     direct_writes: Atomic<u32>,
     /// No block is beyond EOF that was there when the inode was read.
     nothing_beyond_eof: Atomic<bool>,
+    /// What of the names may not be on the device.
+    #[pin]
+    pub(super) names: SpinLock<Record>,
+    /// How often the inode has got a number or blocks that may belong to another one on the device,
+    /// or, for a directory, a name,
+    reused: Atomic<u32>,
+    /// and up to where that has been made sure of.
+    reused_synced: Atomic<u32>,
 }
 
 /// The block map of an inode.
@@ -57,6 +67,9 @@ impl InodeData {
             symlink: SetOnce::new(),
             direct_writes: Atomic::new(0),
             nothing_beyond_eof: Atomic::new(false),
+            names <- new_spinlock!(Record::new()),
+            reused: Atomic::new(1),
+            reused_synced: Atomic::new(0),
         })
     }
 
@@ -102,6 +115,23 @@ impl InodeData {
     /// else knows the inode.
     pub(crate) fn nothing_beyond_eof(&self) {
         self.nothing_beyond_eof.store(true, ordering::Relaxed);
+    }
+
+    /// The inode got blocks or names.
+    pub(super) fn set_reused(&self) {
+        self.reused.fetch_add(1, ordering::Release);
+    }
+
+    /// Whether the inode got a number, blocks or names since [`InodeData::reused_synced`], which takes what
+    /// this returns.
+    pub(super) fn reused(&self) -> Option<u32> {
+        let reused = self.reused.load(ordering::Acquire);
+        (reused != self.reused_synced.load(ordering::Acquire)).then_some(reused)
+    }
+
+    /// On the device, what the inode has got belongs to it alone, and names lead to inodes.
+    pub(super) fn reused_synced(&self, reused: u32) {
+        self.reused_synced.store(reused, ordering::Release);
     }
 
     /// The block with the extended attributes, 0 for none. It counts in `i_blocks`.
@@ -150,4 +180,10 @@ pub(super) fn vfs_flags(flags: InodeFlags) -> init::InodeFlags {
 pub(crate) fn mark_buffer_dirty(inode: &Inode, buffer: &BufferHead) {
     inode.mark_buffer_dirty(buffer);
     inode.sb().data().unwritten.hold(buffer);
+}
+
+/// The same for a buffer that has to be written before others. May sleep.
+pub(super) fn mark_first_dirty(inode: &Inode, buffer: &BufferHead, first: First) {
+    inode.mark_buffer_dirty(buffer);
+    inode.sb().data().unwritten.hold_first(buffer, first);
 }

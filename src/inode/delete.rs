@@ -5,10 +5,11 @@
 use crate::ext2::xattr;
 use crate::inode::block_map;
 use crate::inode::data::ino32;
-use crate::inode::write::store;
+use crate::inode::write::store_first;
 use crate::types::{Inode, InodeLocked, SuperBlock};
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
+use crate::volume::unwritten::First;
 use crate::volume::{blocks, inode_numbers};
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::lock::Exclusive;
@@ -33,7 +34,9 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
         inode.i_size_write(0);
         result = block_map::truncate(inode, 0);
     }
-    result.and(release_attributes(inode)).and(store(inode))
+    result
+        .and(release_attributes(inode))
+        .and(store_first(inode, First::Release))
 }
 
 /// Drops the reference of an inode to its block of extended attributes; frees it with the last one.

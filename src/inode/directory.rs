@@ -15,10 +15,11 @@ use crate::ext2::directory::{grown, DirBlock, Insert, Name, NAME_MAX};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::block_map;
-use crate::inode::data::{ino32, mark_buffer_dirty};
+use crate::inode::data::{ino32, mark_buffer_dirty, mark_first_dirty};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::{Fault, Result};
+use crate::volume::unwritten::First;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
@@ -54,13 +55,24 @@ impl Block {
         })
     }
 
-    /// Copies the range of bytes that was changed back, and marks the buffer dirty.
-    fn write(&self, dir: &Inode, changed: Range<usize>) -> Result {
+    /// Copies the range of bytes that was changed back, and marks the buffer dirty. Returns the
+    /// block.
+    fn write(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
         copy_back(&self.buffer, 0, &self.bytes, changed)?;
         mark_buffer_dirty(dir, &self.buffer);
-        Ok(())
+        Ok(self.buffer.block())
+    }
+
+    /// The same when an entry was removed or leads elsewhere.
+    fn write_release(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
+        copy_back(&self.buffer, 0, &self.bytes, changed)?;
+        mark_first_dirty(dir, &self.buffer, First::Release);
+        Ok(self.buffer.block())
     }
 }
+
+/// [`Block::write`] or [`Block::write_release`].
+type Write = fn(&Block, &Inode, Range<usize>) -> Result<u64>;
 
 /// A buffer for a copy of a directory block.
 fn room(dir: &Inode) -> Result<KVec<u8>> {
@@ -150,6 +162,8 @@ pub(crate) struct Found {
     pub(crate) file_type: Option<FileType>,
     /// Where it is.
     pub(crate) place: Place,
+    /// The same as a block of the volume.
+    pub(crate) block: u64,
 }
 
 impl Found {
@@ -172,6 +186,7 @@ fn find_entry(dir: &Inode, name: Name<'_>) -> Result<Option<Found>> {
             ino: entry.ino,
             file_type: entry.file_type,
             place: block.at.place(entry.offset),
+            block: block.buffer.block(),
         }))
     })
 }
@@ -194,7 +209,7 @@ pub(crate) fn check_parent(dir: &Inode, parent: &Inode) -> Result {
 }
 
 /// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
-/// room.
+/// room. Returns the block of the volume that it is in.
 ///
 /// `EEXIST` when there is such an entry, `ENOSPC` without space for a new block.
 pub(crate) fn insert(
@@ -202,7 +217,7 @@ pub(crate) fn insert(
     name: &[u8],
     ino: u32,
     file_type: FileType,
-) -> Result {
+) -> Result<u64> {
     let name = checked(name)?;
     // The name may be in a bad block.
     let done = find_block(dir, BadBlock::Fail, |block| {
@@ -212,17 +227,18 @@ pub(crate) fn insert(
             Insert::Full => Ok(None),
         }
     })?;
-    if done.is_none() {
-        append(dir, |at, bytes| {
+    let block = match done {
+        Some(block) => block,
+        None => append(dir, |at, bytes| {
             at.init_empty(bytes)?;
             match at.insert(bytes, name, ino, file_type)? {
                 Insert::Done(_) => Ok(()),
                 Insert::Exists | Insert::Full => Err(ENOSPC.into()),
             }
-        })?;
-    }
+        })?,
+    };
     changed(dir);
-    Ok(())
+    Ok(block)
 }
 
 /// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`.
@@ -232,11 +248,11 @@ pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result
     Ok(())
 }
 
-/// Appends a block with the contents that `fill` makes.
+/// Appends a block with the contents that `fill` makes. Returns the block of the volume.
 fn append(
     dir: &InodeLocked<Exclusive>,
     fill: impl FnOnce(&DirBlock, &mut [u8]) -> Result,
-) -> Result {
+) -> Result<u64> {
     let sb = dir.sb();
     let index = block_count(dir);
     let size = dir.i_size_read();
@@ -257,15 +273,19 @@ fn append(
     };
     buffer.init_zeroed();
     buffer.write(0, &bytes)?;
-    mark_buffer_dirty(dir, &buffer);
+    match index {
+        0 => mark_first_dirty(dir, &buffer, First::New),
+        _ => mark_buffer_dirty(dir, &buffer),
+    }
     dir.i_size_write(new_size);
-    Ok(())
+    Ok(buffer.block())
 }
 
-/// Removes the entry `name` of the inode `ino`, which was looked up before.
-pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8], ino: u32) -> Result {
+/// Removes the entry `name` of the inode `ino`, which was looked up before. Returns the block of the
+/// volume that it was in.
+pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8], ino: u32) -> Result<u64> {
     let name = checked(name)?;
-    change_entry(dir, |block| {
+    let block = change_entry(dir, Block::write_release, |block| {
         let Some(removed) = block.at.remove(&mut block.bytes, name)? else {
             return Ok(None);
         };
@@ -276,19 +296,20 @@ pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8], ino: u32) -> Res
         Ok(Some(removed.changed))
     })?;
     changed(dir);
-    Ok(())
+    Ok(block)
 }
 
 /// Points the entry `name`, which was looked up before, to the inode `ino` of type `file_type`.
+/// Returns the block of the volume that it is in.
 pub(crate) fn replace(
     dir: &InodeLocked<Exclusive>,
     name: &[u8],
     ino: u32,
     file_type: FileType,
-) -> Result {
-    replace_entry(dir, checked(name)?, ino, file_type)?;
+) -> Result<u64> {
+    let block = replace_entry(dir, Block::write_release, checked(name)?, ino, file_type)?;
     changed(dir);
-    Ok(())
+    Ok(block)
 }
 
 /// Points `..` of the directory `dir` to `parent`.
@@ -297,25 +318,32 @@ pub(crate) fn replace(
 /// rename changes `..`, and the VFS serialises these with `s_vfs_rename_mutex`.
 pub(crate) fn set_parent(dir: &Inode, parent: &Inode) -> Result {
     let name = checked(b"..")?;
-    replace_entry(dir, name, ino32(parent), FileType::Directory)?;
+    replace_entry(dir, Block::write, name, ino32(parent), FileType::Directory)?;
     dir.mark_inode_dirty();
     Ok(())
 }
 
-fn replace_entry(dir: &Inode, name: Name<'_>, ino: u32, file_type: FileType) -> Result {
-    change_entry(dir, |block| {
+fn replace_entry(
+    dir: &Inode,
+    write: Write,
+    name: Name<'_>,
+    ino: u32,
+    file_type: FileType,
+) -> Result<u64> {
+    change_entry(dir, write, |block| {
         Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
     })
 }
 
 /// Runs `change` on the blocks of a directory until it has changed one, and writes the range of
-/// bytes that it returns back. For entries that are known to be there.
+/// bytes that it returns back. For entries that are known to be there. Returns the block of the volume.
 fn change_entry(
     dir: &Inode,
+    write: Write,
     mut change: impl FnMut(&mut Block) -> Result<Option<Range<usize>>>,
-) -> Result {
+) -> Result<u64> {
     let done = find_block(dir, skip(), |block| match change(block)? {
-        Some(changed) => block.write(dir, changed).map(Some),
+        Some(changed) => write(block, dir, changed).map(Some),
         None => Ok(None),
     })?;
     done.ok_or_else(|| {

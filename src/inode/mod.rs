@@ -8,6 +8,7 @@
 //!   above gives it its operations tables.
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, and [`directory`] the names of a directory.
+//! * [`names`] sees to it that an inode that was synced is found after a crash.
 
 pub(crate) mod block_map;
 pub(crate) mod create;
@@ -15,6 +16,8 @@ pub(crate) mod data;
 pub(crate) mod delete;
 pub(crate) mod directory;
 pub(crate) mod errors;
+mod name_record;
+pub(crate) mod names;
 pub(crate) mod operations;
 pub(crate) mod read;
 pub(crate) mod table;

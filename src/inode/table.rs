@@ -31,6 +31,16 @@ pub(super) fn read_table(sb: &SuperBlock, ino: u32) -> Result<(BufferHead, usize
     Ok((buffer, location.offset as usize))
 }
 
+/// Writes the block with the slot of inode `ino` to the device and waits, if it is in memory: only
+/// then may there be something to write. May sleep. `EIO` when the device fails.
+pub(super) fn sync_cached(sb: &SuperBlock, ino: u32) -> Result {
+    let location = sb.data().layout().locate_inode(ino)?;
+    if let Some(buffer) = sb.find_get_block(location.block.into()) {
+        buffer.sync_dirty()?;
+    }
+    Ok(())
+}
+
 /// Writes the block with the slot of `inode` to the device and waits. May sleep. `EIO` when the
 /// device fails.
 pub(crate) fn sync(inode: &Inode) -> Result {

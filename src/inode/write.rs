@@ -9,13 +9,29 @@ use crate::inode::table::read_table;
 use crate::types::{Inode, SuperBlock};
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
+use crate::volume::unwritten::First;
 use kernel::sync::atomic::ordering;
+use kfs::block::buffer_head::BufferHead;
 use kfs::mm::nofs::nofs;
 
 /// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty.
 ///
 /// Takes the lock of the block map and reads the block of the inode table; may sleep.
 pub(crate) fn store(inode: &Inode) -> Result {
+    let buffer = copy_to_table(inode)?;
+    inode.sb().data().mark_buffer_dirty(&buffer);
+    Ok(())
+}
+
+/// [`store`] for an inode that has lost blocks, or all it had, or that is new. The buffer has to be
+/// written before others.
+pub(crate) fn store_first(inode: &Inode, first: First) -> Result {
+    let buffer = copy_to_table(inode)?;
+    inode.sb().data().mark_first_dirty(&buffer, first);
+    Ok(())
+}
+
+fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
     let sb = inode.sb();
     let ino = ino32(inode);
     let data = inode.data();
@@ -75,9 +91,8 @@ pub(crate) fn store(inode: &Inode) -> Result {
             done += zeroes.len();
         }
     }
-    sb.data().mark_buffer_dirty(&buffer);
     data.new.store(false, ordering::Relaxed);
-    Ok(())
+    Ok(buffer)
 }
 
 /// Sets the feature `large_file` in the superblock, once, and waits until it is on the device.

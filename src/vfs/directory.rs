@@ -9,12 +9,16 @@ use crate::inode::create;
 use crate::inode::data::{file_type, ino32};
 use crate::inode::directory;
 use crate::inode::errors;
+use crate::inode::names;
 use crate::inode::read::iget;
+use crate::inode::write;
 use crate::types::{Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
 use crate::volume::fault::{self, Fault};
+use crate::volume::unwritten::First;
 use kernel::prelude::*;
-use kfs::fs::file::{DirContext, DirectoryOperations};
+use kfs::block::bdev::BlockDevice;
+use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::inode::lock::{Exclusive, Shared};
 use kfs::fs::inode::new::CreatedInode;
 use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
@@ -39,7 +43,9 @@ fn add(
     name: &[u8],
     made: CreatedInode<RetryFs>,
 ) -> fault::Result<CreatedInode<RetryFs>> {
-    directory::insert(dir, name, ino32(&made), file_type(&made)?)?;
+    write::store_first(&made, First::New)?;
+    let block = directory::insert(dir, name, ino32(&made), file_type(&made)?)?;
+    names::changed(&made, dir, block);
     Ok(made)
 }
 
@@ -170,17 +176,25 @@ impl InodeOperations<RetryFs> for Directory {
 
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
         changing(dir, || {
+            names::make_room(inode)?;
             inode.touch_ctime();
             inode.inc_link_count();
-            directory::insert(dir, name, ino32(inode), file_type(inode)?)
-                .inspect_err(|_| inode.dec_link_count())
+            let block = directory::insert(dir, name, ino32(inode), file_type(inode)?)
+                .inspect_err(|_| inode.dec_link_count())?;
+            names::changed(inode, dir, block);
+            Ok(())
         })
     }
 
     fn unlink(dir: &InodeLocked<Exclusive>, name: &[u8], inode: &InodeLocked<Exclusive>) -> Result {
         changing(dir, || {
             check_own_links(inode)?;
-            directory::remove(dir, name, ino32(inode))?;
+            if inode.nlink() > 1 && names::is_changed(inode) && !mutant!("unlink-first") {
+                // The name that stays comes to the device before this one goes.
+                sync_now(inode)?;
+            }
+            let block = directory::remove(dir, name, ino32(inode))?;
+            names::changed(inode, dir, block);
             inode.touch_ctime();
             inode.dec_link_count();
             Ok(())
@@ -214,6 +228,10 @@ impl InodeOperations<RetryFs> for Directory {
         changing(rename.old_dir, || move_entry(rename))
     }
 
+    fn sync(inode: &Inode) -> Result {
+        reported(inode, || sync(inode))
+    }
+
     fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {
         FileAttributes::setattr(attr)
     }
@@ -226,8 +244,33 @@ impl InodeOperations<RetryFs> for Directory {
 const ABOVE: &str = "entry of a directory that is above it";
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
 
-/// Moves an entry. The new one is written before the old one is removed, so that a crash in between
-/// leaves the file with both names rather than with none.
+/// Writes `inode`, its names and what leads to them. The cache of the device is not flushed.
+fn sync(inode: &Inode) -> fault::Result {
+    if inode.is_lnk() {
+        // The target, which nobody can sync by itself.
+        inode.write_and_wait()?;
+    }
+    inode.sync_metadata()?;
+    names::sync(inode)
+}
+
+/// The same, with the flush: it is on the device before anything that is written later.
+fn sync_now(inode: &Inode) -> fault::Result {
+    sync(inode)?;
+    Ok(BlockDevice::of(inode.sb()).issue_flush()?)
+}
+
+/// Moves an entry, so that a crash at any time leaves the inode with one name at least, and a name
+/// that is replaced with one inode or the other.
+///
+/// What was on the device when the call began is not given up before the new state is there:
+///
+/// * a name is replaced when the inode that it is to lead to is on the device, with its data: what it
+///   replaces may have been synced long ago;
+/// * the link of what was replaced is dropped, and the old name removed, when the new name is on the
+///   device. A name that stays in one block takes a single write, which needs no order.
+///
+/// If the device fails the entries are put back.
 fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     let &Rename {
         old_dir,
@@ -246,13 +289,27 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
             directory::check_parent(inode, old_dir)?;
         }
     }
+    names::make_room(inode)?;
+    let old_block = directory::find(old_dir, old_name)?.ok_or(ENOENT)?.block;
     match replaced {
         Some(replaced) => {
             if directory && !directory::is_empty(replaced)? {
                 return Err(ENOTEMPTY.into());
             }
             check_own_links(replaced)?;
-            directory::replace(new_dir, new_name, ino32(inode), file_type)?;
+            if !mutant!("rename-inode-late") {
+                inode.write_and_wait()?;
+                sync_now(inode)?;
+            }
+            let block = directory::replace(new_dir, new_name, ino32(inode), file_type)?;
+            names::changed(inode, new_dir, block);
+            if !mutant!("rename-name-late") {
+                sync_now(inode).inspect_err(|_| {
+                    let ino = ino32(replaced);
+                    let undone = directory::replace(new_dir, new_name, ino, file_type);
+                    errors::log(new_dir, "cannot undo a rename", undone.map(drop));
+                })?;
+            }
             replaced.touch_ctime();
             replaced.dec_link_count();
             if directory {
@@ -260,7 +317,14 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
             }
         }
         None => {
-            directory::insert(new_dir, new_name, ino32(inode), file_type)?;
+            let block = directory::insert(new_dir, new_name, ino32(inode), file_type)?;
+            names::changed(inode, new_dir, block);
+            if block != old_block && !mutant!("rename-old-first") {
+                sync_now(inode).inspect_err(|_| {
+                    let undone = directory::remove(new_dir, new_name, ino32(inode));
+                    errors::log(new_dir, "cannot undo a rename", undone.map(drop));
+                })?;
+            }
             if directory {
                 new_dir.inc_link_count();
             }
@@ -268,7 +332,8 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     }
     inode.touch_ctime();
     inode.mark_inode_dirty();
-    directory::remove(old_dir, old_name, ino32(inode))?;
+    let block = directory::remove(old_dir, old_name, ino32(inode))?;
+    names::changed(inode, old_dir, block);
     if directory {
         if !old_dir.is(new_dir) {
             directory::set_parent(inode, new_dir)?;
@@ -276,6 +341,12 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
         old_dir.dec_link_count();
     }
     Ok(())
+}
+
+impl Fsync<RetryFs> for Directory {
+    fn fsync_names(inode: &Inode) -> Result {
+        reported(inode, || names::sync(inode))
+    }
 }
 
 impl DirectoryOperations<RetryFs> for Directory {

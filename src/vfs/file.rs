@@ -4,18 +4,26 @@
 
 use crate::dio;
 use crate::inode::data::direct_writes_wait;
-use crate::types::RetryFs;
+use crate::inode::errors::reported;
+use crate::inode::names;
+use crate::types::{Inode, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
 use crate::vfs::fallocate;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::fs::file::{File, FileOperations};
+use kfs::fs::file::{File, FileOperations, Fsync};
 use kfs::fs::generic_io::{__generic_file_write_iter, filemap_read, generic_write_checks};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::{IovIter, IovIterDest, IovIterSource};
 
 /// The `file_operations` of regular files.
 pub(crate) struct RegularFile;
+
+impl Fsync<RetryFs> for RegularFile {
+    fn fsync_names(inode: &Inode) -> Result {
+        reported(inode, names::sync(inode))
+    }
+}
 
 impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;

@@ -11,7 +11,7 @@ use crate::ext2::superblock::MAGIC;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
-use crate::inode::{delete, read, table, write};
+use crate::inode::{delete, names, read, table, write};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::volume::errors::reported;
 use crate::volume::fault::Fault;
@@ -213,6 +213,11 @@ impl FileSystem for RetryFs {
 
     fn sync_inode_metadata(inode: &Inode) -> Result {
         reported(inode.sb(), table::sync(inode))
+    }
+
+    fn evict_inode(inode: &Inode) {
+        // An error is kept in the buffer, which is held until it is written, and in the device.
+        let _ = names::evict(inode);
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {

@@ -11,7 +11,7 @@ use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::options::Options;
 use crate::volume::superblock;
-use crate::volume::unwritten::Unwritten;
+use crate::volume::unwritten::{First, Unwritten};
 use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
@@ -205,5 +205,16 @@ impl Volume {
     /// Marks a buffer with metadata that belongs to no inode dirty. May sleep.
     pub(crate) fn mark_buffer_dirty(&self, buffer: &BufferHead) {
         self.unwritten.mark_buffer_dirty(buffer);
+    }
+
+    /// The same for a buffer that has to be written before others.
+    pub(crate) fn mark_first_dirty(&self, buffer: &BufferHead, first: First) {
+        buffer.mark_dirty();
+        self.unwritten.hold_first(buffer, first);
+    }
+
+    /// Whether metadata could not be written during this mount.
+    pub(crate) fn has_failed_writes(&self) -> bool {
+        self.write_failed.load(ordering::Relaxed)
     }
 }

@@ -9,6 +9,15 @@
 //!
 //! Nobody tells when the kernel has written one. They are swept when there are many, by a sync, and
 //! when memory is short: a reference keeps the page of a clean buffer, too.
+//!
+//! Some have to be written before others pass for synced ([`Unwritten::sync_first`]):
+//!
+//! * those that [*release*](First::Release) something. An entry that was removed gives an inode number
+//!   back, an inode or a block of pointers that was cleared gives blocks back. Until such a buffer is
+//!   written, what it released belongs to its old owner on the device too, and after a crash e2fsck
+//!   would take the entry for another name of the new inode, or the data in a block for pointers. So
+//!   they come before an inode that may have got something of that;
+//! * those of [new](First::New) inodes, which come before a directory that may have their names.
 
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
@@ -28,9 +37,40 @@ pub(crate) struct Unwritten {
 
 struct Held {
     /// By block number.
-    buffers: RBTree<u64, BufferHead>,
+    buffers: RBTree<u64, HeldBuffer>,
     len: usize,
+    /// How many of them have to be written before others, by the bits of [`First`].
+    first: [usize; 2],
     sweep_at: usize,
+}
+
+struct HeldBuffer {
+    buffer: BufferHead,
+    /// Bits of [`First`].
+    first: u8,
+}
+
+/// Why a buffer has to be written before others.
+#[derive(Clone, Copy)]
+pub(crate) enum First {
+    /// It releases an inode number or blocks.
+    Release = 1,
+    /// It has a new inode, or the first block of a new directory.
+    New = 2,
+}
+
+/// Counts a buffer whose bits change.
+fn count(counts: &mut [usize; 2], old: u8, new: u8) {
+    for (bit, count) in counts.iter_mut().enumerate() {
+        *count += usize::from(new >> bit & 1);
+        *count -= usize::from(old >> bit & 1);
+    }
+}
+
+/// How many have one of these bits, at most.
+fn counted(counts: &[usize; 2], bits: u8) -> usize {
+    let with = |(bit, count): (usize, &usize)| count * usize::from(bits >> bit & 1);
+    counts.iter().enumerate().map(with).sum()
 }
 
 impl Unwritten {
@@ -40,6 +80,7 @@ impl Unwritten {
             held <- new_mutex!(Held {
                 buffers: RBTree::new(),
                 len: 0,
+                first: [0; 2],
                 sweep_at: SWEEP_AT,
             }),
         })
@@ -58,22 +99,99 @@ impl Unwritten {
         if mutant!("unwritten-dropped") {
             return;
         }
+        self.hold_as(buffer, 0);
+    }
+
+    /// [`Unwritten::hold`] for a buffer that has to be written before others. May sleep.
+    ///
+    /// Without memory it is written at once.
+    pub(crate) fn hold_first(&self, buffer: &BufferHead, first: First) {
+        let forgotten = match first {
+            First::Release => mutant!("release-late"),
+            First::New => mutant!("new-inode-late"),
+        };
+        if forgotten {
+            return self.hold(buffer);
+        }
+        if !self.hold_as(buffer, first as u8) {
+            // An error is kept in the buffer, and in the device.
+            let _ = buffer.sync_dirty();
+        }
+    }
+
+    /// Whether the buffer is held now.
+    fn hold_as(&self, buffer: &BufferHead, first: u8) -> bool {
         nofs(|| {
-            let mut held = self.held.lock();
+            let held = &mut *self.held.lock();
             let block = buffer.block();
-            if held.buffers.get(&block).is_some() {
-                return;
+            if let Some(old) = held.buffers.get_mut(&block) {
+                let bits = old.first;
+                old.first |= first;
+                count(&mut held.first, bits, bits | first);
+                return true;
             }
             if held.len >= held.sweep_at {
                 held.sweep();
             }
-            let inserted = held
-                .buffers
-                .try_create_and_insert(block, buffer.get(), GFP_KERNEL);
+            let new = HeldBuffer {
+                buffer: buffer.get(),
+                first,
+            };
+            let inserted = held.buffers.try_create_and_insert(block, new, GFP_KERNEL);
             if inserted.is_ok() {
                 held.len += 1;
+                count(&mut held.first, 0, first);
             }
-        });
+            inserted.is_ok()
+        })
+    }
+
+    /// Writes the buffers that have to be written first, for one of these reasons, and waits for
+    /// them. May sleep. `EIO` when one cannot be written; the next call tries again.
+    pub(crate) fn sync_first(&self, why: &[First]) -> Result {
+        const BATCH: usize = 16;
+        let why = why.iter().fold(0, |bits, &first| bits | first as u8);
+        let mut next = Some(0);
+        while let Some(start) = next {
+            let mut batch = [const { None }; BATCH];
+            next = self.first_from(start, why, &mut batch);
+            for buffer in batch.iter().flatten() {
+                if buffer.has_write_error() {
+                    buffer.mark_dirty();
+                }
+                buffer.write_dirty();
+            }
+            for buffer in batch.iter().flatten() {
+                buffer.sync_dirty()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `batch` with such buffers, from block `start` on. Returns the block to go on from.
+    fn first_from(&self, start: u64, why: u8, batch: &mut [Option<BufferHead>]) -> Option<u64> {
+        nofs(|| {
+            let held = &mut *self.held.lock();
+            if counted(&held.first, why) == 0 {
+                return None;
+            }
+            let mut places = batch.iter_mut();
+            let mut next = held.buffers.cursor_lower_bound_mut(&start);
+            while let Some(mut cursor) = next {
+                let (&block, found) = cursor.current_mut();
+                if found.first & why != 0 && found.buffer.is_unwritten() {
+                    match places.next() {
+                        Some(place) => *place = Some(found.buffer.get()),
+                        None => return Some(block),
+                    }
+                } else if found.first & why != 0 {
+                    count(&mut held.first, found.first, 0);
+                    found.first = 0;
+                }
+                next = cursor.move_next();
+            }
+            None
+        })
     }
 
     /// Drops the buffers of the `len` blocks from `start` on, which are about to be freed:
@@ -87,8 +205,9 @@ impl Unwritten {
                 if *cursor.current().0 >= end {
                     break;
                 }
-                cursor.remove_current();
+                let (_, removed) = cursor.remove_current();
                 held.len -= 1;
+                count(&mut held.first, removed.to_key_value().1.first, 0);
             }
         });
     }
@@ -97,7 +216,7 @@ impl Unwritten {
     pub(crate) fn redirty_failed(&self) {
         nofs(|| {
             let held = self.held.lock();
-            for buffer in held.buffers.values() {
+            for HeldBuffer { buffer, .. } in held.buffers.values() {
                 if buffer.has_write_error() {
                     buffer.mark_dirty();
                 }
@@ -132,11 +251,13 @@ impl Held {
     fn sweep(&mut self) {
         let mut next = self.buffers.cursor_front_mut();
         while let Some(cursor) = next {
-            next = if cursor.current().1.is_unwritten() {
+            next = if cursor.current().1.buffer.is_unwritten() {
                 cursor.move_next()
             } else {
+                let (rest, removed) = cursor.remove_current();
                 self.len -= 1;
-                cursor.remove_current().0
+                count(&mut self.first, removed.to_key_value().1.first, 0);
+                rest
             };
         }
         self.sweep_at = SWEEP_AT.max(2 * self.len);

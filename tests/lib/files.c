@@ -30,6 +30,20 @@ int vol_open(const char *name, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+int vol_make(const char *name, size_t len, uint64_t gen)
+{
+	char *buf = buf_alloc(len);
+	int fd = vol_open(name, O_CREAT | O_RDWR);
+	ssize_t n;
+
+	if (fd < 0)
+		return vol_report(name, fd);
+	pattern_fill(buf, len, 0, gen);
+	n = pwrite(fd, buf, len, 0);
+	munmap(buf, len);
+	return n == (ssize_t)len ? fd : vol_report(name, n < 0 ? -errno : -EIO);
+}
+
 int vol_prefill(const char *name, off_t pos, size_t len, uint64_t gen)
 {
 	char *buf = buf_alloc(len);
@@ -70,6 +84,16 @@ off_t file_size(int fd)
 	struct stat st;
 
 	return fstat(fd, &st) ? -errno : st.st_size;
+}
+
+int vol_open_dir(const char *name)
+{
+	return vol_open(name, O_RDONLY | O_DIRECTORY);
+}
+
+int vol_link(const char *from, const char *to)
+{
+	return link(vol_path(from), vol_path(to)) ? -errno : 0;
 }
 
 int vol_mkdir(const char *name)

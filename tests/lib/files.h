@@ -12,6 +12,9 @@
 const char *vol_path(const char *name);
 /* Open or create it; -errno. */
 int vol_open(const char *name, int flags);
+int vol_open_dir(const char *name);
+/* Write generation @gen through the page cache, to a file that is left open, unsynced; -errno. */
+int vol_make(const char *name, size_t len, uint64_t gen);
 /* Write generation @gen through the page cache and fsync; 0 or -errno. */
 int vol_prefill(const char *name, off_t pos, size_t len, uint64_t gen);
 /* Read with a descriptor opened for it: how many bytes, or -errno. */
@@ -21,6 +24,7 @@ off_t file_size(int fd);
 
 /* Of a name: 0 or -errno. */
 int vol_mkdir(const char *name);
+int vol_link(const char *from, const char *to);
 int vol_rename(const char *from, const char *to, unsigned int flags);
 /* Has it what vol_prefill() wrote to its begin, and no more? */
 bool vol_holds(const char *name, size_t len, uint64_t gen);

@@ -99,6 +99,25 @@ FILE *vol_cat(struct vol *v, const char *name)
 	return popen(cmd, "r");
 }
 
+int vol_block(struct vol *v, const char *name, int n, struct vol_map *map)
+{
+	unsigned long block = 0;
+	char cmd[128];
+	FILE *out;
+
+	snprintf(cmd, sizeof(cmd), "debugfs -R 'bmap %s %d' %s 2>/dev/null", name, n, v->dev);
+	out = popen(cmd, "r");
+	if (!out)
+		return -errno;
+	if (fscanf(out, "%lu", &block) != 1)
+		block = 0;
+	pclose(out);
+	*map = (struct vol_map){
+		.e[0] = { .sector = block * v->bs / 512, .len = v->bs / 512 }, .nr = 1
+	};
+	return block ? 0 : -ENODATA;
+}
+
 /* The 16th number. */
 long disk_flushes(void)
 {

@@ -33,6 +33,8 @@ int vol_read_sector(struct vol *v, uint64_t sector, void *buf);
 
 /* The file as debugfs(8) finds it; for pclose(3). */
 FILE *vol_cat(struct vol *v, const char *name);
+/* Where block @n of a file is, as debugfs(8) finds it. 0 or -errno. */
+int vol_block(struct vol *v, const char *name, int n, struct vol_map *map);
 /* How often the disk has been flushed; -errno. */
 long disk_flushes(void);
 

@@ -239,6 +239,13 @@ impl BufferHead {
         unsafe { bindings::unlock_buffer(bh) };
     }
 
+    /// Begins to write the buffer to the device if it is dirty. May sleep, but does not wait for
+    /// the end.
+    pub fn write_dirty(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::write_dirty_buffer(self.as_ptr(), 0) };
+    }
+
     /// Writes the buffer to the device if it is dirty and waits for it. May sleep.
     ///
     /// `EIO` when this or an earlier write of the buffer failed, and it has not been changed since.

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
+use crate::block::bdev::BlockDevice;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
@@ -76,7 +77,7 @@ impl<F: FileSystemData> File<F> {
 }
 
 /// The operations on an open regular file. They may sleep, and no inode lock is held.
-pub trait FileOperations<F: KiocbOwner> {
+pub trait FileOperations<F: KiocbOwner>: Fsync<F> {
     /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If
     /// not, the VFS refuses such requests.
     const NOWAIT: bool;
@@ -97,8 +98,16 @@ pub trait FileOperations<F: KiocbOwner> {
     fn punch_hole(file: &File<F>, range: Range<u64>) -> Result;
 }
 
+/// What `fsync(2)` writes of an inode beside its data, its block map and itself.
+pub trait Fsync<F: FileSystemData> {
+    /// Writes what is needed to find the inode after a crash, and waits for it. Called after the
+    /// inode itself has been written, and before the cache of the device is flushed; no lock of an
+    /// inode is held. May sleep.
+    fn fsync_names(inode: &Inode<F>) -> Result;
+}
+
 /// The operations on an open directory.
-pub trait DirectoryOperations<F: FileSystemData> {
+pub trait DirectoryOperations<F: FileSystemData>: Fsync<F> {
     /// Emits the entries from the position of `context` on, until it takes no more.
     fn iterate_shared(dir: &InodeLocked<F, Shared>, context: &mut DirContext<'_>) -> Result;
 }
@@ -143,6 +152,29 @@ impl<F: FileSystemData, K> FileOps<F, K> {
     }
 }
 
+/// # Safety
+///
+/// Called by the VFS as `fsync` of a file of `F`.
+unsafe extern "C" fn fsync<F: FileSystemData, T: Fsync<F>>(
+    file: *mut bindings::file,
+    start: bindings::loff_t,
+    end: bindings::loff_t,
+    datasync: c_int,
+) -> c_int {
+    // SAFETY: By the requirement. Nobody is told of an error twice: the function takes those of
+    // writeback that this file has not seen.
+    let error = unsafe { bindings::simple_fsync_noflush(file, start, end, datasync) };
+    if error != 0 {
+        return error;
+    }
+    // SAFETY: By the requirement the file is open during the call.
+    let inode = unsafe { File::<F>::from_raw(file) }.inode();
+    match T::fsync_names(inode).and_then(|()| BlockDevice::of(inode.sb()).issue_flush()) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
 struct RegularTable<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
@@ -152,7 +184,7 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         write_iter: Some(Self::write_iter),
         open: Some(Self::open),
         mmap_prepare: Some(bindings::generic_file_mmap_prepare),
-        fsync: Some(bindings::simple_fsync),
+        fsync: Some(fsync::<F, T>),
         splice_read: Some(Self::splice_read),
         splice_write: Some(bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
@@ -258,7 +290,7 @@ impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         llseek: Some(bindings::generic_file_llseek),
         read: Some(bindings::generic_read_dir),
         iterate_shared: Some(Self::iterate_shared),
-        fsync: Some(bindings::simple_fsync),
+        fsync: Some(fsync::<F, T>),
         setlease: Some(bindings::generic_setlease),
         // SAFETY: All zeroes is a valid value: optional function pointers and flags.
         ..unsafe { core::mem::zeroed() }

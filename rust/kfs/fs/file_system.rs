@@ -102,6 +102,12 @@ pub trait FileSystem: FileSystemData {
     /// Writes the buffer that [`FileSystem::write_inode`] made dirty to the device and waits.
     fn sync_inode_metadata(inode: &Inode<Self>) -> Result;
 
+    /// Called when an inode with links leaves memory, clean: what an fsync of it would have to
+    /// write beside it, and that is known in memory alone, is to be written now.
+    ///
+    /// Memory reclaim may have called: waits for nothing but buffers of the device.
+    fn evict_inode(inode: &Inode<Self>);
+
     /// Frees the blocks of an inode that has no link left and is used by nobody.
     ///
     /// Nobody else can reach the inode, which is as good as holding its lock.

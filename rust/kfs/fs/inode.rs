@@ -18,6 +18,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod alias;
 pub mod init;
 pub(crate) mod life;
 pub mod lock;
@@ -298,6 +299,11 @@ impl<F: FileSystemData> Inode<F> {
     pub fn sync_buffers(&self) -> Result {
         // SAFETY: By the type invariant the list is initialised, and valid as long as the inode.
         kernel::error::to_result(unsafe { bindings::mmb_sync(self.metadata_bhs()) })
+    }
+
+    /// Writes all dirty pages of the file back, and waits for writeback. May sleep.
+    pub fn write_and_wait(&self) -> Result {
+        self.page_cache().write_and_wait(&(0..i64::MAX))
     }
 
     /// Whether both are the same inode.

@@ -121,6 +121,13 @@ pub trait InodeOperations<F: FileSystemData> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Writes the inode to the device, its names, and what is needed to find it, and waits for all
+    /// that. The cache of the device is flushed afterwards, by the caller. May be called with the
+    /// lock of the inode held.
+    fn sync(_inode: &Inode<F>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Changes attributes of the inode, see [`SetAttr`].
     fn setattr(_attr: &mut SetAttr<'_, F>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)

@@ -167,6 +167,9 @@ pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings:
         } else {
             // An error is kept in the address space, and in the log.
             let _ = this.sync_buffers();
+            if !bindings::is_bad_inode(inode) {
+                F::evict_inode(this);
+            }
         }
         bindings::mmb_invalidate(this.metadata_bhs());
         bindings::clear_inode(inode);

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bringing directories to the device at once (`dirsync`).
+//! Bringing names to the device at once (`dirsync`).
 
+use super::InodeOperations;
 use crate::bindings;
+use crate::block::bdev::BlockDevice;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
 use kernel::prelude::*;
 
-/// Writes those of the directories that have to be in step with the device, and `inode`, which got
-/// a name in one of them, before.
-pub(super) fn dirsync<F: FileSystemData>(inode: Option<&Inode<F>>, dirs: &[&Inode<F>]) -> Result {
+/// If one of the directories has to be in step with the device, brings `inode`, which got a name in
+/// one of them, and all of them there, with what is needed to find them.
+pub(super) fn dirsync<F: FileSystemData, T: InodeOperations<F>>(
+    inode: Option<&Inode<F>>,
+    dirs: &[&Inode<F>],
+) -> Result {
+    let Some(dir) = dirs.iter().find(|dir| dir.needs_sync()) else {
+        return Ok(());
+    };
     let mut result = Ok(());
-    for dir in dirs.iter().filter(|dir| dir.needs_sync()) {
-        if let Some(inode) = inode {
-            result = result.and(inode.sync_metadata());
-        }
-        result = result.and(dir.sync_metadata());
+    for inode in Iterator::chain(inode.iter(), dirs) {
+        result = result.and(T::sync(inode));
     }
-    result
+    result.and_then(|()| BlockDevice::of(dir.sb()).issue_flush())
 }
 
 /// [`dirsync`] for names that are gone. The VFS takes them to be there still when it fails: it has
@@ -26,20 +31,17 @@ pub(super) fn dirsync<F: FileSystemData>(inode: Option<&Inode<F>>, dirs: &[&Inod
 /// # Safety
 ///
 /// The pointers must be directories and dentries of `F` that the VFS has given to an operation.
-pub(super) unsafe fn dirsync_removed<F: FileSystemData>(
-    dirs: &[*mut bindings::inode],
+pub(super) unsafe fn dirsync_removed<F: FileSystemData, T: InodeOperations<F>>(
+    inode: Option<&Inode<F>>,
+    dirs: &[*mut bindings::inode; 2],
     dentries: &[*mut bindings::dentry],
 ) -> Result {
-    let mut result = Ok(());
-    for &dir in dirs {
-        // SAFETY: By the requirement.
-        result = result.and(dirsync(None, &[unsafe { Inode::<F>::from_raw(dir) }]));
-    }
-    if result.is_err() {
+    // SAFETY: By the requirement.
+    let dirs = dirs.map(|dir| unsafe { Inode::<F>::from_raw(dir) });
+    dirsync::<F, T>(inode, &dirs).inspect_err(|_| {
         for &dentry in dentries {
             // SAFETY: By the requirement.
             unsafe { bindings::d_drop(dentry) };
         }
-    }
-    result
+    })
 }

@@ -165,7 +165,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         // SAFETY: By the requirement.
         unsafe {
             let made = T::create(InodeLocked::from_raw(dir), name(dentry), mode);
-            errno(instantiate(dir, dentry, made))
+            errno(instantiate::<F, T>(dir, dentry, made))
         }
     }
 
@@ -182,7 +182,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         // SAFETY: By the requirement.
         unsafe {
             let made = T::mknod(InodeLocked::from_raw(dir), name(dentry), mode, rdev);
-            errno(instantiate(dir, dentry, made))
+            errno(instantiate::<F, T>(dir, dentry, made))
         }
     }
 
@@ -199,7 +199,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         unsafe {
             let target = CStr::from_char_ptr(target);
             let made = T::symlink(InodeLocked::from_raw(dir), name(dentry), target);
-            errno(instantiate(dir, dentry, made))
+            errno(instantiate::<F, T>(dir, dentry, made))
         }
     }
 
@@ -217,7 +217,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         // SAFETY: By the requirement.
         let made = unsafe {
             let made = T::mkdir(InodeLocked::from_raw(dir), name(dentry), mode);
-            instantiate(dir, dentry, made)
+            instantiate::<F, T>(dir, dentry, made)
         };
         match made {
             Ok(()) => ptr::null_mut(),
@@ -265,7 +265,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                     // The dentry takes over a reference.
                     bindings::ihold(inode.as_ptr());
                     bindings::d_instantiate(dentry, inode.as_ptr());
-                    errno(dirsync(Some(inode), &[Inode::from_raw(dir)]))
+                    errno(dirsync::<F, T>(Some(inode), &[Inode::from_raw(dir)]))
                 }
                 Err(error) => error.to_errno(),
             }
@@ -283,7 +283,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
-            .and_then(|()| dirsync_removed::<F>(&[dir], &[dentry]))
+            .and_then(|()| dirsync_removed::<F, T>(None, &[dir, dir], &[dentry]))
         })
     }
 
@@ -298,7 +298,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
-            .and_then(|()| dirsync_removed::<F>(&[dir], &[dentry]))
+            .and_then(|()| dirsync_removed::<F, T>(None, &[dir, dir], &[dentry]))
         })
     }
 
@@ -329,8 +329,13 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 },
                 flags,
             })
-            // The new name first, so that a crash in between leaves one.
-            .and_then(|()| dirsync_removed::<F>(&[new_dir, old_dir], &[new_dentry, old_dentry]))
+            // With the inode, which may be a directory whose `..` has changed.
+            .and_then(|()| {
+                let inode = Inode::from_raw((*old_dentry).d_inode);
+                let moved = (!cfg!(mutant = "kfs-dotdot-unsynced")).then_some(inode);
+                let dentries = &[new_dentry, old_dentry];
+                dirsync_removed::<F, T>(moved, &[new_dir, old_dir], dentries)
+            })
         })
     }
 
@@ -401,7 +406,7 @@ unsafe fn name<'a>(dentry: *const bindings::dentry) -> &'a [u8] {
 /// # Safety
 ///
 /// `dentry` must be the negative dentry, and `dir` the directory, of a creating operation.
-unsafe fn instantiate<F: FileSystemData>(
+unsafe fn instantiate<F: FileSystemData, T: InodeOperations<F>>(
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
     made: Result<CreatedInode<F>>,
@@ -413,12 +418,12 @@ unsafe fn instantiate<F: FileSystemData>(
     }
     if cfg!(mutant = "kfs-dirsync-undone") {
         // SAFETY: By the requirement.
-        dirsync::<F>(None, &[unsafe { Inode::from_raw(dir) }])?;
+        dirsync::<F, T>(None, &[unsafe { Inode::from_raw(dir) }])?;
     }
     // SAFETY: By the requirement. The dentry keeps the inode.
     unsafe {
         made.d_instantiate_new(dentry);
         let inode = Inode::<F>::from_raw((*dentry).d_inode);
-        dirsync(Some(inode), &[Inode::from_raw(dir)])
+        dirsync::<F, T>(Some(inode), &[Inode::from_raw(dir)])
     }
 }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The record of an inode of changes of its names, see [`crate::inode::names`].
+
+/// How many changes of names of an inode may wait for its next sync.
+pub(super) const ENTRIES: usize = 4;
+
+/// A block of a directory in which a name of the inode has changed.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Entry {
+    /// The inode number of the directory.
+    pub(super) dir: u32,
+    /// The block of the volume.
+    pub(super) block: u64,
+    /// The number of the change.
+    change: u64,
+}
+
+/// What of the names of an inode may not be on the device.
+#[derive(Clone, Copy)]
+pub(super) struct Record {
+    entries: [Entry; ENTRIES],
+    len: usize,
+    /// How many changes there were.
+    changes: u64,
+    /// The inode was read from the device, and not synced since.
+    pub(super) unknown: bool,
+}
+
+impl Record {
+    /// Of an inode that was read.
+    pub(super) const fn new() -> Self {
+        const NONE: Entry = Entry {
+            dir: 0,
+            block: 0,
+            change: 0,
+        };
+        Record {
+            entries: [NONE; ENTRIES],
+            len: 0,
+            changes: 0,
+            unknown: true,
+        }
+    }
+
+    /// The changes.
+    pub(super) fn entries(&self) -> &[Entry] {
+        self.entries.get(..self.len).unwrap_or_default()
+    }
+
+    /// Whether all is on the device.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0 && !self.unknown
+    }
+
+    /// Whether there is no room for another change.
+    pub(super) fn is_full(&self) -> bool {
+        self.len == ENTRIES
+    }
+
+    /// Adds a change, for which there is room.
+    pub(super) fn add(&mut self, dir: u32, block: u64) {
+        self.changes += 1;
+        let new = Entry {
+            dir,
+            block,
+            change: self.changes,
+        };
+        let len = self.len;
+        let same = |entry: &&mut Entry| entry.dir == dir && entry.block == block;
+        if let Some(entry) = self.entries.iter_mut().take(len).find(same) {
+            *entry = new;
+        } else if let Some(entry) = self.entries.get_mut(len) {
+            *entry = new;
+            self.len += 1;
+        } else {
+            self.unknown = true;
+        }
+    }
+
+    /// Drops what had been in the record when it was `synced`.
+    pub(super) fn remove(&mut self, synced: &Record) {
+        let entries = self.entries;
+        let rest = entries.iter().take(self.len);
+        self.len = 0;
+        for entry in rest.filter(|entry| entry.change > synced.changes) {
+            if let Some(place) = self.entries.get_mut(self.len) {
+                *place = *entry;
+                self.len += 1;
+            }
+        }
+        self.unknown &= !synced.unknown;
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * In which order names, inodes and blocks come to the device: what was synced is there
+ * after a loss of power, and e2fsck, whatever was begun and not synced since.
+ */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "blocks.h"
+#include "harness.h"
+#include "powerloss.h"
+
+VOL_FIXTURE(fs_order);
+FIXTURE_VARIANT_ADD(fs_order, bs1k) { .conf = SMALL_1K };
+
+#define LEN	3000
+
+/* A file of generation @gen that is open; it is synced, with all names. */
+static int make_synced(const char *name, uint64_t gen)
+{
+	int fd = vol_make(name, LEN, gen);
+
+	sync();
+	return fd;
+}
+
+/* Have a block of the inode table written, with the slots of the first files: @fd is of one. */
+static int write_table(int fd)
+{
+	return fchmod(fd, 0640) || fsync(fd) ? -errno : 0;
+}
+
+/*
+ * A name is replaced. The inode that it led to before is deleted, and comes to the
+ * device so, with another of its block; the directory does not.
+ */
+TEST_F(fs_order, rename_over_a_file)
+{
+	int other = vol_make("other", LEN, 3), fd;
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, fsync(other));
+	close(vol_make("config", LEN, 1));
+	fd = make_synced("new", 2);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_rename("new", "config", 0));
+	ASSERT_EQ(0, write_table(other));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("config", LEN, 2));
+}
+
+/* The same with a new file that nobody has synced: the name has either. */
+TEST_F(fs_order, rename_of_a_file_that_was_not_synced)
+{
+	int dir = vol_open_dir("");
+
+	ASSERT_LE(0, dir);
+	close(make_synced("config", 1));
+	close(vol_make("new", LEN, 2));
+	ASSERT_EQ(0, vol_rename("new", "config", 0));
+	ASSERT_EQ(0, fsync(dir));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("config", LEN, 2));
+}
+
+TEST_F(fs_order, rename_over_a_directory)
+{
+	int other = vol_make("other", LEN, 3);
+
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, fsync(other));
+	ASSERT_EQ(0, vol_mkdir("old"));
+	ASSERT_EQ(0, vol_mkdir("new"));
+	close(make_synced("new/f", 1));
+	ASSERT_EQ(0, vol_rename("new", "old", 0));
+	ASSERT_EQ(0, write_table(other));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("old/f", LEN, 1));
+}
+
+/* The directory that has lost the file comes to the device before the one that got it. */
+TEST_F(fs_order, rename_that_is_half_written)
+{
+	int dir;
+
+	ASSERT_EQ(0, vol_mkdir("a"));
+	ASSERT_EQ(0, vol_mkdir("b"));
+	close(make_synced("a/f", 1));
+	dir = vol_open_dir("a");
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, vol_rename("a/f", "b/f", 0));
+	ASSERT_EQ(0, fsync(dir));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("b/f", LEN, 1));
+}
+
+TEST_F(fs_order, rename_of_a_directory_that_is_half_written)
+{
+	int dir;
+
+	ASSERT_EQ(0, vol_mkdir("a"));
+	ASSERT_EQ(0, vol_mkdir("b"));
+	ASSERT_EQ(0, vol_mkdir("a/d"));
+	close(make_synced("a/d/f", 1));
+	dir = vol_open_dir("a");
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, vol_rename("a/d", "b/d", 0));
+	ASSERT_EQ(0, fsync(dir));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("b/d/f", LEN, 1));
+}
+
+/* The same by link(2) and unlink(2). */
+TEST_F(fs_order, link_and_unlink_that_are_half_written)
+{
+	int dir = vol_open_dir("");
+
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, vol_mkdir("d"));
+	close(make_synced("f", 1));
+	ASSERT_EQ(0, vol_link("f", "d/g"));
+	ASSERT_EQ(0, unlink(vol_path("f")));
+	ASSERT_EQ(0, fsync(dir));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("d/g", LEN, 1));
+}
+
+/*
+ * A directory that got the number of one that was removed, of which the name is still
+ * on the device: it would be found there, and not under its own name.
+ */
+TEST_F(fs_order, number_of_a_removed_directory)
+{
+	ino_t ino;
+	int fd;
+
+	ASSERT_EQ(0, vol_mkdir("a"));
+	ASSERT_EQ(0, vol_mkdir("b"));
+	ASSERT_EQ(0, vol_mkdir("a/old"));
+	sync();
+	ino = vol_inode("a/old");
+	ASSERT_EQ(0, rmdir(vol_path("a/old")));
+	ASSERT_EQ(0, vol_mkdir("b/new"));
+	if (vol_inode("b/new") != ino)
+		SKIP(return, "numbers are not used again so soon");
+	fd = vol_make("b/new/f", LEN, 1);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("b/new/f", LEN, 1));
+}
+
+static int fill_all(struct vol *v)
+{
+	int err = fill_up(v, 3), i, fd;
+	char name[16];
+
+	for (i = 0; !err && free_blocks() > 0; i++) {
+		snprintf(name, sizeof(name), "fill%d", i);
+		fd = vol_open(name, O_CREAT | O_RDWR);
+		if (fd < 0 || write(fd, "x", 1) != 1)
+			err = -EIO;
+		close(fd);
+	}
+	sync();
+	return err;
+}
+
+/*
+ * Data in the blocks of a file that was deleted, which is still on the device: e2fsck
+ * would take some of it for block numbers, and the rest for that of two files.
+ */
+static void blocks_of_a_file(struct __test_metadata *_metadata, struct vol *v, bool truncated)
+{
+	const size_t len = 60 * v->bs;
+	char *buf = buf_alloc(len);
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("old", 0, len, 1));
+	ASSERT_EQ(0, fill_all(v));
+	ASSERT_EQ(0, truncated ? truncate(vol_path("old"), 0) : unlink(vol_path("old")));
+	/* one block, so that pointers and data change places */
+	fd = vol_open("shift", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, pwrite(fd, "x", 1, 0));
+	close(fd);
+	fd = vol_open("new", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, len, 0, 2);
+	ASSERT_EQ(len - v->bs, pwrite(fd, buf, len - v->bs, 0));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(v));
+	EXPECT_TRUE(lost_holds("new", len - v->bs, 2));
+}
+
+TEST_F(fs_order, blocks_of_a_deleted_file)
+{
+	blocks_of_a_file(_metadata, &self->v, false);
+}
+
+TEST_F(fs_order, blocks_of_a_truncated_file)
+{
+	blocks_of_a_file(_metadata, &self->v, true);
+}
+
+/* A name that cannot be written is not replaced, and one does not move there. */
+TEST_F(fs_order, rename_that_cannot_be_written)
+{
+	struct vol_map map;
+
+	ASSERT_EQ(0, vol_mkdir("a"));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	close(vol_make("a/f", LEN, 1));
+	close(make_synced("d/g", 2));
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(-EIO, vol_rename("a/f", "d/g", 0));
+	EXPECT_EQ(-EIO, vol_rename("a/f", "d/h", 0));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	sync();
+	EXPECT_FALSE(vol_exists("d/h"));
+	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
+	EXPECT_TRUE(vol_holds("d/g", LEN, 2));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_FALSE(vol_exists("d/h"));
+	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
+	EXPECT_TRUE(vol_holds("d/g", LEN, 2));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "env.h"
+#include "pattern.h"
+#include "powerloss.h"
+#include "vol.h"
+
+#define COPY	"/tmp/rfs-powerloss"
+#define CHUNK	(1UL << 20)
+
+int lose_power_unrepaired(struct vol *v)
+{
+	char *buf = buf_alloc(CHUNK);
+	uint64_t off, size = v->sectors * 512;
+	int from, to, err = 0;
+
+	from = open(env_dev(), O_RDONLY | O_DIRECT | O_CLOEXEC);
+	to = open(COPY, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (from < 0 || to < 0)
+		err = -errno;
+	for (off = 0; !err && off < size; off += CHUNK)
+		if (pread(from, buf, CHUNK, off) != CHUNK || pwrite(to, buf, CHUNK, off) != CHUNK)
+			err = -EIO;
+	close(from);
+	close(to);
+	return vol_report("copying the disk", err);
+}
+
+int lose_power(struct vol *v)
+{
+	const char *const argv[] = { "e2fsck", "-f", "-y", COPY, NULL };
+	int err = lose_power_unrepaired(v);
+
+	/* 1: it has repaired something */
+	if (!err)
+		err = run(1, argv) > 1 ? -EUCLEAN : 0;
+	return vol_report("e2fsck after the loss of power", err);
+}
+
+static FILE *ask(const char *request, const char *path)
+{
+	char cmd[512];
+
+	snprintf(cmd, sizeof(cmd), "debugfs -R '%s \"/%s\"' " COPY " 2>/dev/null", request, path);
+	return popen(cmd, "r");
+}
+
+ino_t lost_inode(const char *path)
+{
+	FILE *out = ask("stat", path);
+	unsigned long ino = 0;
+
+	if (!out)
+		return 0;
+	if (fscanf(out, "Inode: %lu", &ino) != 1)
+		ino = 0;
+	while (fgetc(out) != EOF)
+		;
+	pclose(out);
+	return ino;
+}
+
+bool lost_exists(const char *path)
+{
+	return lost_inode(path) != 0;
+}
+
+bool lost_holds(const char *path, size_t len, uint64_t gen)
+{
+	char *buf = buf_alloc(len + 1);
+	const char *diff;
+	FILE *out;
+	size_t n;
+
+	if (!lost_exists(path)) {
+		printf("# %s: there is no such name\n", path);
+		return false;
+	}
+	out = ask("cat", path);
+	if (!out)
+		return false;
+	n = fread(buf, 1, len + 1, out);
+	pclose(out);
+	diff = n != len ? "of another size" : pattern_diff(buf, len, 0, gen);
+	if (diff)
+		printf("# %s: %s\n", path, diff);
+	return !diff;
+}

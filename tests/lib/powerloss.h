@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What is there after the power has gone: a copy of what the disk has at this moment,
+ * whatever the filesystem and the caches have, as e2fsck(8) repairs it.
+ */
+#ifndef RFS_POWERLOSS_H
+#define RFS_POWERLOSS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct vol;
+
+/* Take the copy, in the place of the one before, and have it repaired. 0 or -errno. */
+int lose_power(struct vol *v);
+/* The same without e2fsck(8). */
+int lose_power_unrepaired(struct vol *v);
+
+/* In the copy: the inode of a path, "." and ".." being entries too; 0 if there is none. */
+ino_t lost_inode(const char *path);
+bool lost_exists(const char *path);
+/* Has it what vol_prefill() wrote to its begin, and no more? */
+bool lost_holds(const char *path, size_t len, uint64_t gen);
+
+#endif

@@ -152,7 +152,9 @@ static int new_object(struct model *m, enum type type)
 	struct object *o = &m->objects[m->nr_objects];
 
 	assert(m->nr_objects < OBJECTS);
-	*o = (struct object){ .type = type, .anchor = -1, .nr = type == T_FILE };
+	*o = (struct object){
+		.type = type, .born = m->step, .anchor = -1, .nr = type == T_FILE,
+	};
 	return m->nr_objects++;
 }
 

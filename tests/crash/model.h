@@ -28,6 +28,7 @@ struct version {
 
 struct object {
 	enum type type;
+	int born;		/* the step */
 	int anchor;		/* the step from which on it has to be at one of its names; -1 */
 	struct version v[VERSIONS];
 	int nr;
@@ -46,6 +47,7 @@ struct cell {
 	} was[CHANGES];
 	int nr;
 	int floor;
+	bool listed;		/* the floor is from an fsync of the directory only */
 };
 
 struct model {

@@ -9,6 +9,7 @@
 
 const char *const wrong_names[W_KINDS] = {
 	[W_FSCK] = "not repaired", [W_VOLUME] = "not sound", [W_NAME] = "name lost",
+	[W_ENTRY] = "entry of a synced directory lost",
 	[W_RENAME] = "neither old nor new", [W_OTHER] = "wrong file", [W_STRANGE] = "strange name",
 	[W_SIZE] = "wrong size", [W_DATA] = "data damaged", [W_STALE] = "stale data",
 	[W_LINK] = "wrong link", [W_REUSED] = "blocks in use again",
@@ -130,7 +131,7 @@ static void judge_byte(struct verdict *v, struct model *m, int object, const str
 	enum wrong kind;
 
 	if (block_changed(o, at / m->bs, floor, false, &direct) ||
-	    was_nameless(m, object, o->anchor < 0 ? 0 : o->anchor)) {
+	    was_nameless(m, object, o->anchor < 0 ? o->born : o->anchor)) {
 		kind = W_REUSED;
 	} else if (block_changed(o, at / m->bs, floor, true, &direct)) {
 		kind = W_STALE;
@@ -207,7 +208,7 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 	for (i = c->floor; i < c->nr && c->was[i].object != is; i++)
 		;
 	if (i == c->nr) {
-		oracle_wrong(v, node < 0 ? W_NAME : W_OTHER, "'%s' is %s, and was %s, now %s", c->name,
+		oracle_wrong(v, node >= 0 ? W_OTHER : c->listed ? W_ENTRY : W_NAME, "'%s' is %s, and was %s, now %s", c->name,
 			     object_text(m, is), object_text(m, c->was[c->floor].object),
 			     object_text(m, cell_now(c)));
 		/* It is not lost twice. */

@@ -13,6 +13,7 @@ static void anchor(struct model *m, int object)
 static void keep_cell(struct model *m, struct cell *c)
 {
 	c->floor = c->nr - 1;
+	c->listed = false;
 	anchor(m, cell_now(c));
 }
 
@@ -55,9 +56,15 @@ static void keep_entries(struct model *m, int dir)
 {
 	int i;
 
-	for (i = 0; i < m->nr_cells; i++)
-		if (m->cells[i].dir == dir)
-			keep_cell(m, &m->cells[i]);
+	for (i = 0; i < m->nr_cells; i++) {
+		struct cell *c = &m->cells[i];
+
+		/* What was durable before still is by itself. */
+		if (c->dir == dir && c->floor != c->nr - 1) {
+			keep_cell(m, c);
+			c->listed = true;
+		}
+	}
 }
 
 /* What an O_DSYNC write has written, and that the file reaches to there. */

@@ -12,7 +12,7 @@
 
 #define MANY		(4U << 20)
 #define MOUNT_EVERY	16
-#define TOLD		20
+#define TOLD		3	/* of each kind */
 
 int crash_up(struct crash *c)
 {
@@ -62,11 +62,14 @@ static void print_workload(const struct workload *w)
 static void tell(struct crash *c, const struct workload *w, const struct point *p, int nr,
 		 const struct verdict *v)
 {
+	bool told = true;
 	int i;
 
+	c->failed++;
 	for (i = 0; i < W_KINDS; i++)
-		c->found[i] += !!v->found[i];
-	if (c->failed++ >= TOLD)
+		if (v->found[i] && c->found[i]++ < TOLD)
+			told = false;
+	if (told)
 		return;
 	printf("# %s\n", v->text);
 	print_workload(w);
@@ -131,19 +134,17 @@ static void crash_at(struct crash *c, const struct workload *w, const struct poi
 	model_free(&c->model);
 }
 
-/* Half of them any, the others behind flushes and at the end. */
+/* First behind each flush, up to half of them; then at the end, and any. */
 static void choose_point(struct crash *c, const struct workload *w, struct point *p, int nr)
 {
-	int flushes = point_flushes(&c->log, w);
+	int flushes = point_flushes(&c->log, w), half = (c->each + 1) / 2;
 	struct rng rng;
 
 	rng_seed(&rng, c->seed, w->number, nr);
-	if (nr % 2)
-		point_any(p, &c->log, w, &rng, false);
-	else if (nr % 4 == 0 && flushes)
-		point_at_flush(p, &c->log, w, rng_below(&rng, flushes));
+	if (nr < half && nr < flushes)
+		point_at_flush(p, &c->log, w, flushes <= half ? nr : nr * flushes / half);
 	else
-		point_any(p, &c->log, w, &rng, true);
+		point_any(p, &c->log, w, &rng, nr % 2);
 }
 
 static int run_workload(struct crash *c, uint64_t number)

@@ -18,14 +18,12 @@ const char *const wrong_names[W_KINDS] = {
 void oracle_wrong(struct verdict *v, enum wrong kind, const char *fmt, ...)
 {
 	va_list args;
-	int n;
 
-	v->found[kind]++;
-	if (v->text[0])
+	v->wrong = true;
+	if (v->found[kind]++)
 		return;
-	n = snprintf(v->text, sizeof(v->text), "%s: ", wrong_names[kind]);
 	va_start(args, fmt);
-	vsnprintf(v->text + n, sizeof(v->text) - n, fmt, args);
+	vsnprintf(v->text[kind], sizeof(v->text[kind]), fmt, args);
 	va_end(args);
 }
 

@@ -28,7 +28,8 @@ extern const char *const wrong_names[W_KINDS];
 struct verdict {
 	int found[W_KINDS];
 	int stale;		/* files with buffered writes, not synced, that show stale blocks */
-	char text[256];		/* the first of what is wrong */
+	bool wrong;
+	char text[W_KINDS][256];	/* the first of each kind */
 };
 
 /* @kept: the disk has lost nothing that was written to it. */

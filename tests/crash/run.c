@@ -66,12 +66,14 @@ static void tell(struct crash *c, const struct workload *w, const struct point *
 	int i;
 
 	c->failed++;
-	for (i = 0; i < W_KINDS; i++)
-		if (v->found[i] && c->found[i]++ < TOLD)
-			told = false;
+	for (i = 0; i < W_KINDS; i++) {
+		if (!v->found[i] || c->found[i]++ >= TOLD)
+			continue;
+		printf("# %s: %s\n", wrong_names[i], v->text[i]);
+		told = false;
+	}
 	if (told)
 		return;
-	printf("# %s\n", v->text);
 	print_workload(w);
 	point_print(p, &c->log);
 	fflush(stdout);
@@ -128,7 +130,7 @@ static void crash_at(struct crash *c, const struct workload *w, const struct poi
 		compare_with_kernel(c, &v, &t);
 	c->stale += !!v.stale;
 	c->done++;
-	if (v.text[0])
+	if (v.wrong)
 		tell(c, w, p, nr, &v);
 	tree_free(&t);
 	model_free(&c->model);

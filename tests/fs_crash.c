@@ -9,6 +9,7 @@
  *	CRASH_SEED	do again what this seed did
  *	CRASH_EACH	how many of one workload
  *	CRASH_WORKLOAD	this workload only
+ *	CRASH_FEATURES	of the volume: with has_journal, and FSTYPE=ext4, nothing may be lost at all
  *	CRASH_KEEP	a directory to which images go that failed, as they were before e2fsck
  */
 #include "harness.h"
@@ -35,6 +36,7 @@ FIXTURE_SETUP(crash)
 		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : 150),
 		.each = env_number("CRASH_EACH", 6),
 		.only = env_number("CRASH_WORKLOAD", 0),
+		.features = getenv("CRASH_FEATURES") ?: "^resize_inode",
 		.keep = getenv("CRASH_KEEP"),
 	};
 	self->c = &c;

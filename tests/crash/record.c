@@ -38,7 +38,7 @@ static int mkfs(struct crash *c)
 	char bs[16], blocks[16];
 	const char *const argv[] = {
 		"mkfs.ext2", "-q", "-F", "-b", bs, "-I", c->bs == 1024 ? "128" : "256", "-m", "0",
-		"-N", "64", "-g", c->bs == 1024 ? "2048" : "4096", "-O", "^resize_inode",
+		"-N", "64", "-g", c->bs == 1024 ? "2048" : "4096", "-O", c->features,
 		"-U", "01234567-89ab-cdef-0123-456789abcdef",
 		"-E", "nodiscard,lazy_itable_init=0,hash_seed=01234567-89ab-cdef-0123-456789abcdef",
 		c->stack.node, blocks, NULL

@@ -14,6 +14,7 @@ struct crash {
 	int points;		/* how many to do */
 	int each;		/* of one workload */
 	uint64_t only;		/* this workload alone; 0: all */
+	const char *features;	/* for mkfs.ext2 -O */
 	const char *keep;	/* a directory for images that failed, or NULL */
 
 	struct stack stack;

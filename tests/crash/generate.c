@@ -5,6 +5,7 @@
 
 #include "generate.h"
 
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define ROUND(x, to)	(((x) + (to) - 1) / (to) * (to))
 
 enum where { AT_OVER, AT_PART, AT_HOLE, AT_TAIL, AT_APPEND, AT_GAP, AT_LEVEL, AT_DEEP, PLACES };
@@ -24,7 +25,7 @@ struct template {
 };
 
 static const char *const files[] = { "foo", "bar", "A/foo", "A/bar", "B/foo" };
-#define FILES	(sizeof(files) / sizeof(files[0]))
+#define FILES	((unsigned int)ARRAY_SIZE(files))
 
 static struct template all[512];
 static unsigned int nr, first[KINDS + 1];
@@ -32,7 +33,7 @@ static unsigned int block;
 
 static void add(struct template t)
 {
-	assert(nr < sizeof(all) / sizeof(all[0]));
+	assert(nr < ARRAY_SIZE(all));
 	all[nr++] = t;
 }
 

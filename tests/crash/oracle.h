@@ -3,6 +3,7 @@
 #ifndef CRASH_ORACLE_H
 #define CRASH_ORACLE_H
 
+#include "kselftest.h"
 #include "model.h"
 #include "tree.h"
 
@@ -34,7 +35,6 @@ struct verdict {
 
 /* @kept: the disk has lost nothing that was written to it. */
 void oracle_judge(struct verdict *v, struct model *m, const struct tree *t, bool kept);
-void oracle_wrong(struct verdict *v, enum wrong kind, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void __printf(3, 4) oracle_wrong(struct verdict *v, enum wrong kind, const char *fmt, ...);
 
 #endif

@@ -33,7 +33,7 @@ static int do_step(struct crash *c, const struct step *st)
 	return err;
 }
 
-static int mkfs(struct crash *c)
+static int make_volume(struct crash *c)
 {
 	char bs[16], blocks[16];
 	const char *const argv[] = {
@@ -75,7 +75,7 @@ int record_base(struct crash *c)
 	poison_fill(c->start[1], c->stack.size);
 	err = stack_write(&c->stack, c->start[1]);
 	if (!err)
-		err = mkfs(c);
+		err = make_volume(c);
 	if (!err)
 		err = stack_read(&c->stack, c->start[1]);
 	if (!err)

@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak mutants shell buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash mutants shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -51,6 +51,8 @@ mutants:
 # (SECONDS is a word of the shell's own.)
 soak:
 	@SECONDS_EACH='$(SECONDS)' KERNEL='$(KERNEL)' SEED='$(SEED)' scripts/soak
+crash:
+	@scripts/crash
 shell:
 	@scripts/shell
 buildroot:
@@ -82,6 +84,7 @@ help:
 	@echo '  mutants         - show that the tests can fail: take out one protection after the other (MUTANTS=NAMES)'
 	@echo '  bench           - instructions, allocations and concurrency of a request, beside ext2, ext4, xfs'
 	@echo '  soak            - the random test and the flood for long (SECONDS=600 SEED= KERNEL=stock|debug)'
+	@echo '  crash           - power loss at thousands of moments, and what is there then (POINTS=10000 SEED=)'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'

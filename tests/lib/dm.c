@@ -119,6 +119,24 @@ int dm_freeze(const char *name)
 	return dm_suspend(name, DM_SUSPEND_FLAG);
 }
 
+int dm_message(const char *name, const char *message)
+{
+	size_t size = sizeof(struct dm_ioctl) + sizeof(struct dm_target_msg) + strlen(message) + 1;
+	struct dm_ioctl *io = malloc(size);
+	struct dm_target_msg *to;
+	int err;
+
+	if (!io)
+		return -ENOMEM;
+	dm_prep(io, size, name);
+	to = (struct dm_target_msg *)(io + 1);
+	memset(to, 0, sizeof(*to));
+	memcpy(to + 1, message, strlen(message) + 1);
+	err = dm_call(DM_TARGET_MSG, io);
+	free(io);
+	return err;
+}
+
 int dm_remove(const char *name)
 {
 	struct dm_ioctl io;

@@ -28,6 +28,8 @@ int dm_hold(const char *name);
  * in flight ends. dm_resume() thaws it.
  */
 int dm_freeze(const char *name);
+/* For the target that has sector 0. */
+int dm_message(const char *name, const char *message);
 int dm_remove(const char *name);
 
 #endif

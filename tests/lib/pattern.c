@@ -115,6 +115,14 @@ static void describe(char *out, size_t outlen, const char *buf, size_t len,
 		 (unsigned char)buf[at]);
 }
 
+const char *pattern_name(const void *sector, size_t len, uint64_t pos)
+{
+	static __thread char is[128];
+
+	describe(is, sizeof(is), sector, len, 0, pos);
+	return is;
+}
+
 static const char *first_diff(const char *p, const char *want, size_t len,
 			      const char *buf, size_t buflen, uint64_t pos,
 			      const char *what)

@@ -26,6 +26,9 @@ const char *pattern_diff(const void *buf, size_t len, uint64_t pos, uint64_t gen
 /* NULL when all bytes are zero, else the same kind of sentence. */
 const char *zero_diff(const void *buf, size_t len, uint64_t pos);
 
+/* What a sector holds that was read from @pos, in words (in a static buffer of the thread). */
+const char *pattern_name(const void *sector, size_t len, uint64_t pos);
+
 /* Does this sector carry the stamp of (pos, gen)? */
 bool pattern_stamped(const void *sector, uint64_t pos, uint64_t gen);
 

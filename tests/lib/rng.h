@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Random numbers that depend on a seed and on nothing else. */
-#ifndef SOAK_RNG_H
-#define SOAK_RNG_H
+#ifndef RFS_RNG_H
+#define RFS_RNG_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+#include "pattern.h"
+#include "promise.h"
+
+void model_init(struct model *m, unsigned int bs)
+{
+	memset(m, 0, sizeof(*m));
+	m->bs = bs;
+	m->objects[0] = (struct object){ .type = T_DIR };
+	m->nr_objects = 1;
+}
+
+void model_free(struct model *m)
+{
+	int i, k;
+
+	for (i = 0; i < m->nr_objects; i++)
+		for (k = 0; k < m->objects[i].nr; k++)
+			free(m->objects[i].v[k].bytes);
+	m->nr_objects = 0;
+}
+
+static struct cell *cell_of(struct model *m, int dir, const char *name, size_t len)
+{
+	struct cell *c;
+	int i;
+
+	for (i = 0; i < m->nr_cells; i++) {
+		c = &m->cells[i];
+		if (c->dir == dir && strlen(c->name) == len && !memcmp(c->name, name, len))
+			return c;
+	}
+	assert(m->nr_cells < CELLS && len < sizeof(c->name));
+	c = &m->cells[m->nr_cells++];
+	*c = (struct cell){ .dir = dir, .nr = 1 };
+	memcpy(c->name, name, len);
+	c->was[0].object = -1;
+	return c;
+}
+
+struct cell *model_cell(struct model *m, const char *path)
+{
+	const char *slash;
+	int dir = 0;
+
+	while ((slash = strchr(path, '/'))) {
+		dir = cell_now(cell_of(m, dir, path, slash - path));
+		if (dir < 0 || m->objects[dir].type != T_DIR)
+			return NULL;
+		path = slash + 1;
+	}
+	return cell_of(m, dir, path, strlen(path));
+}
+
+int model_find(struct model *m, const char *path)
+{
+	struct cell *c;
+
+	if (!*path)
+		return 0;
+	c = model_cell(m, path);
+	return c ? cell_now(c) : -1;
+}
+
+bool model_is(struct model *m, const char *path, enum type type)
+{
+	int o = model_find(m, path);
+
+	return o >= 0 && m->objects[o].type == type;
+}
+
+uint32_t model_size(struct model *m, const char *path)
+{
+	struct object *o = &m->objects[model_find(m, path)];
+
+	return o->v[o->nr - 1].len;
+}
+
+bool model_empty(struct model *m, int dir)
+{
+	int i;
+
+	for (i = 0; i < m->nr_cells; i++)
+		if (m->cells[i].dir == dir && cell_now(&m->cells[i]) >= 0)
+			return false;
+	return true;
+}
+
+static bool rename_applies(struct model *m, const struct step *st)
+{
+	int from = model_find(m, st->path), to = model_find(m, st->to);
+	size_t len = strlen(st->path);
+
+	if (from < 0 || from == to || !model_cell(m, st->to))
+		return false;
+	if (!strncmp(st->path, st->to, len) && st->to[len] == '/')
+		return false;
+	if (to < 0)
+		return true;
+	if (m->objects[from].type == T_DIR)
+		return m->objects[to].type == T_DIR && model_empty(m, to);
+	return m->objects[to].type != T_DIR;
+}
+
+bool model_applies(struct model *m, const struct step *st)
+{
+	int o = model_find(m, st->path);
+
+	switch (st->op) {
+	case OP_CREAT:
+	case OP_MKDIR:
+	case OP_SYMLINK:
+		return o < 0 && model_cell(m, st->path);
+	case OP_RMDIR:
+		return o > 0 && m->objects[o].type == T_DIR && model_empty(m, o);
+	case OP_UNLINK:
+		return o > 0 && m->objects[o].type != T_DIR;
+	case OP_LINK:
+		return o > 0 && m->objects[o].type == T_FILE && model_cell(m, st->to) &&
+		       model_find(m, st->to) < 0;
+	case OP_RENAME:
+		return rename_applies(m, st);
+	case OP_WRITE:
+	case OP_TRUNCATE:
+	case OP_PUNCH:
+		return o > 0 && m->objects[o].type == T_FILE;
+	case OP_FSYNC:
+	case OP_FDATASYNC:
+		return o >= 0 && m->objects[o].type != T_SYMLINK;
+	case OP_SYNC:
+	case OP_WRITEBACK:
+		return true;
+	}
+	return false;
+}
+
+static void put(struct model *m, struct cell *c, int object)
+{
+	assert(c->nr < CHANGES);
+	c->was[c->nr].step = m->step;
+	c->was[c->nr++].object = object;
+}
+
+static int new_object(struct model *m, enum type type)
+{
+	struct object *o = &m->objects[m->nr_objects];
+
+	assert(m->nr_objects < OBJECTS);
+	*o = (struct object){
+		.type = type, .born = m->step, .anchor = -1, .nr = type == T_FILE,
+	};
+	return m->nr_objects++;
+}
+
+/* A copy of the last version, of @len bytes. */
+static struct version *next_version(struct object *o, uint32_t len)
+{
+	struct version *old = &o->v[o->nr - 1], *v = &o->v[o->nr];
+
+	assert(o->nr < VERSIONS && len <= FILE_MAX);
+	*v = *old;
+	v->len = len;
+	v->direct = false;
+	v->ruled_out = false;
+	v->bytes = calloc(1, len + 1);
+	memcpy(v->bytes, old->bytes ? old->bytes : v->bytes, old->len < len ? old->len : len);
+	o->nr++;
+	return v;
+}
+
+static void apply_write(struct model *m, struct object *o, const struct step *st)
+{
+	uint32_t size = o->v[o->nr - 1].len, end = st->off + st->len, b;
+	struct version *v = next_version(o, end > size ? end : size);
+
+	pattern_fill(v->bytes + st->off, st->len, st->off, st->gen);
+	for (b = st->off / m->bs; b <= (end - 1) / m->bs; b++)
+		v->allocated[b] = 1;
+	v->direct = st->by == BY_DIRECT || st->by == BY_AIO;
+}
+
+static void apply_truncate(struct model *m, struct object *o, const struct step *st)
+{
+	struct version *v = next_version(o, st->len);
+	uint32_t b;
+
+	for (b = (st->len + m->bs - 1) / m->bs; b < BLOCKS; b++)
+		v->allocated[b] = 0;
+}
+
+static void apply_punch(struct model *m, struct object *o, const struct step *st)
+{
+	uint32_t size = o->v[o->nr - 1].len, end = st->off + st->len, b;
+	struct version *v = next_version(o, size);
+
+	if (end > size)
+		end = size;
+	if (st->off >= end)
+		return;
+	memset(v->bytes + st->off, 0, end - st->off);
+	if (end == size)
+		end = (end + m->bs - 1) / m->bs * m->bs;
+	for (b = (st->off + m->bs - 1) / m->bs; b < end / m->bs; b++)
+		v->allocated[b] = 0;
+}
+
+static void apply(struct model *m, const struct step *st)
+{
+	struct cell *c = model_cell(m, st->path);
+	struct object *o;
+	int new;
+
+	switch (st->op) {
+	case OP_CREAT:
+		put(m, c, new_object(m, T_FILE));
+		break;
+	case OP_MKDIR:
+		put(m, c, new_object(m, T_DIR));
+		break;
+	case OP_SYMLINK:
+		new = new_object(m, T_SYMLINK);
+		m->objects[new].target = st->to;
+		put(m, c, new);
+		break;
+	case OP_RMDIR:
+	case OP_UNLINK:
+		put(m, c, -1);
+		break;
+	case OP_LINK:
+		put(m, model_cell(m, st->to), cell_now(c));
+		break;
+	case OP_RENAME:
+		put(m, model_cell(m, st->to), cell_now(c));
+		put(m, c, -1);
+		break;
+	case OP_WRITE:
+	case OP_TRUNCATE:
+	case OP_PUNCH:
+		o = &m->objects[cell_now(c)];
+		if (st->op == OP_WRITE)
+			apply_write(m, o, st);
+		else if (st->op == OP_TRUNCATE)
+			apply_truncate(m, o, st);
+		else
+			apply_punch(m, o, st);
+		break;
+	default:
+		break;
+	}
+}
+
+void model_step(struct model *m, const struct step *st, bool returned)
+{
+	m->step++;
+	if (st->op < OP_FSYNC)
+		apply(m, st);
+	if (returned)
+		promise(m, st);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a crash may leave. Names and contents each have a history; a floor in it says from
+ * where on they are durable: that, or anything later, may be there after a crash.
+ */
+#ifndef CRASH_MODEL_H
+#define CRASH_MODEL_H
+
+#include "step.h"
+
+#define OBJECTS		24
+#define CELLS		40
+#define VERSIONS	12
+#define CHANGES		12
+#define SECTORS		(FILE_MAX / 512)
+#define BLOCKS		(FILE_MAX / 1024 + 1)
+
+enum type { T_FILE, T_DIR, T_SYMLINK };
+
+/* A file, as it was from a step on. */
+struct version {
+	uint32_t len;
+	unsigned char *bytes;
+	unsigned char allocated[BLOCKS];	/* it has this block, and not a hole */
+	bool direct;		/* by a direct write */
+	bool ruled_out;		/* its size, by an O_DSYNC write beyond it */
+};
+
+struct object {
+	enum type type;
+	int born;		/* the step */
+	int anchor;		/* the step from which on it has to be at one of its names; -1 */
+	struct version v[VERSIONS];
+	int nr;
+	int size_floor;
+	unsigned char floor[SECTORS];
+	const char *target;	/* of a symbolic link */
+};
+
+/* A name in a directory, and what it was. */
+struct cell {
+	int dir;
+	char name[16];
+	struct {
+		int step;
+		int object;	/* -1: nothing */
+	} was[CHANGES];
+	int nr;
+	int floor;
+	bool listed;		/* the floor is from an fsync of the directory only */
+};
+
+struct model {
+	unsigned int bs;
+	bool dirsync, sync;
+	struct object objects[OBJECTS];	/* the first is the root; their index is in their mode */
+	int nr_objects;
+	struct cell cells[CELLS];
+	int nr_cells;
+	int step;
+};
+
+void model_init(struct model *m, unsigned int bs);
+void model_free(struct model *m);
+
+/* What a path leads to, -1 for nothing. */
+int model_find(struct model *m, const char *path);
+uint32_t model_size(struct model *m, const char *path);
+bool model_is(struct model *m, const char *path, enum type type);
+bool model_empty(struct model *m, int dir);
+/* Would the call succeed, and do anything? */
+bool model_applies(struct model *m, const struct step *st);
+
+/* The next step; if it has returned, what it promised holds. */
+void model_step(struct model *m, const struct step *st, bool returned);
+
+static inline int cell_now(const struct cell *c)
+{
+	return c->was[c->nr - 1].object;
+}
+
+/* The permissions of a file say which it is. */
+#define MODE_OBJECT	077
+static inline unsigned int object_mode(int object)
+{
+	return 0700 | object;
+}
+
+#endif

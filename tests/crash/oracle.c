@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "oracle.h"
+#include "pattern.h"
+
+const char *const wrong_names[W_KINDS] = {
+	[W_FSCK] = "not repaired", [W_VOLUME] = "not sound", [W_NAME] = "name lost",
+	[W_ENTRY] = "entry of a synced directory lost",
+	[W_RENAME] = "neither old nor new", [W_OTHER] = "wrong file", [W_STRANGE] = "strange name",
+	[W_SIZE] = "wrong size", [W_DATA] = "data damaged", [W_STALE] = "stale data",
+	[W_LINK] = "wrong link", [W_REUSED] = "blocks in use again",
+};
+
+void oracle_wrong(struct verdict *v, enum wrong kind, const char *fmt, ...)
+{
+	va_list args;
+
+	v->wrong = true;
+	if (v->found[kind]++)
+		return;
+	va_start(args, fmt);
+	vsnprintf(v->text[kind], sizeof(v->text[kind]), fmt, args);
+	va_end(args);
+}
+
+static bool had_name_at(const struct model *m, int object, int step)
+{
+	int i, k;
+
+	for (i = 0; i < m->nr_cells; i++) {
+		const struct cell *c = &m->cells[i];
+
+		for (k = c->nr - 1; k > 0 && c->was[k].step > step; k--)
+			;
+		if (c->was[k].object == object)
+			return true;
+	}
+	return false;
+}
+
+/* From some step on, up to now, was it ever without a name? */
+static bool was_nameless(const struct model *m, int object, int since)
+{
+	for (; since <= m->step; since++)
+		if (!had_name_at(m, object, since))
+			return true;
+	return false;
+}
+
+static enum type type_of(const struct node *n)
+{
+	return S_ISDIR(n->mode) ? T_DIR : S_ISLNK(n->mode) ? T_SYMLINK : T_FILE;
+}
+
+/* The object that a node is, -1 if it is none of those there were. */
+static int object_of(const struct model *m, const struct node *n)
+{
+	int o = n->mode & MODE_OBJECT, i;
+
+	if (S_ISLNK(n->mode)) {
+		/* Their modes are all the same. */
+		for (i = 0; i < m->nr_objects; i++)
+			if (m->objects[i].type == T_SYMLINK && !strcmp(m->objects[i].target, n->data))
+				return i;
+		return -1;
+	}
+	if (!o || o >= m->nr_objects || m->objects[o].type != type_of(n) ||
+	    (n->mode & 07777) != object_mode(o))
+		return -1;
+	return o;
+}
+
+static void judge_size(struct verdict *v, const struct object *o, const struct node *n)
+{
+	int i;
+
+	for (i = o->size_floor; i < o->nr; i++) {
+		const struct version *is = &o->v[i], *was = i > o->size_floor ? &o->v[i - 1] : is;
+
+		if (n->size == is->len && !is->ruled_out)
+			return;
+		/* A write of several pages moves the end with each. */
+		if (n->size > was->len && n->size < is->len && !was->ruled_out)
+			return;
+	}
+	oracle_wrong(v, W_SIZE, "'%s' has %u bytes, and was of %u", n->name, n->size,
+		     o->v[o->size_floor].len);
+}
+
+static bool byte_allowed(const struct object *o, uint32_t at, char is)
+{
+	int i;
+
+	for (i = o->floor[at / 512]; i < o->nr; i++) {
+		char was = at < o->v[i].len ? o->v[i].bytes[at] : 0;
+
+		if (is == was)
+			return true;
+	}
+	return false;
+}
+
+/* Since this byte was durable, were there changes like this of its block? */
+static bool block_changed(const struct object *o, uint32_t block, int floor, bool to, bool *direct)
+{
+	bool changed = false;
+	int i;
+
+	for (i = floor + 1; i < o->nr; i++) {
+		if (o->v[i].allocated[block] == to && o->v[i - 1].allocated[block] != to) {
+			changed = true;
+			*direct = *direct && o->v[i].direct;
+		}
+	}
+	return changed;
+}
+
+static void judge_byte(struct verdict *v, struct model *m, int object, const struct node *n,
+		       uint32_t at, bool kept)
+{
+	const struct object *o = &m->objects[object];
+	uint32_t sector = at / 512 * 512, len = n->size - sector < 512 ? n->size - sector : 512;
+	int floor = o->floor[at / 512];
+	bool direct = true;
+	enum wrong kind;
+
+	if (block_changed(o, at / m->bs, floor, false, &direct) ||
+	    was_nameless(m, object, o->anchor < 0 ? o->born : o->anchor)) {
+		kind = W_REUSED;
+	} else if (block_changed(o, at / m->bs, floor, true, &direct)) {
+		kind = W_STALE;
+		if (!direct || !kept) {
+			v->stale++;
+			return;
+		}
+	} else {
+		kind = W_DATA;
+	}
+	oracle_wrong(v, kind, "'%s' at %u of %u, durable as of its version %d of %d: %s", n->name, at,
+		     n->size, floor, o->nr - 1, pattern_name(n->data + sector, len, sector));
+}
+
+static void judge_file(struct verdict *v, struct model *m, int object, const struct node *n,
+		       bool kept)
+{
+	const struct object *o = &m->objects[object];
+	uint32_t at;
+
+	judge_size(v, o, n);
+	for (at = 0; at < n->size; at++) {
+		if (at < FILE_MAX ? byte_allowed(o, at, n->data[at]) : !n->data[at])
+			continue;
+		if (at >= FILE_MAX)
+			return;
+		judge_byte(v, m, object, n, at, kept);
+		return;
+	}
+}
+
+static const char *object_text(const struct model *m, int object)
+{
+	static char bufs[4][32];
+	static unsigned int next;
+	char *buf = bufs[next++ % 4];
+
+	if (object < 0)
+		return "nothing";
+	snprintf(buf, 32, "object %d (%s)", object,
+		 m->objects[object].type == T_DIR ? "a directory" :
+		 m->objects[object].type == T_FILE ? "a file" : "a link");
+	return buf;
+}
+
+static int find_node(const struct tree *t, int parent, const char *name)
+{
+	int i;
+
+	for (i = 1; i < t->nr; i++)
+		if (t->nodes[i].parent == parent && !strcmp(t->nodes[i].name, name))
+			return i;
+	return -1;
+}
+
+static void judge_dir(struct verdict *v, struct model *m, const struct tree *t, int dir, int at,
+		      bool kept, bool *seen);
+
+static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
+		       const struct cell *c, int at, bool kept, bool *seen)
+{
+	int node = find_node(t, at, c->name), is = -1, i;
+	const struct node *n = &t->nodes[node];
+
+	if (node >= 0) {
+		is = object_of(m, n);
+		if (is < 0) {
+			oracle_wrong(v, S_ISLNK(n->mode) ? W_LINK : W_OTHER,
+				     "'%s' has mode %o and size %u, and was %s", c->name, n->mode, n->size,
+				     object_text(m, cell_now(c)));
+			return;
+		}
+	}
+	for (i = c->floor; i < c->nr && c->was[i].object != is; i++)
+		;
+	if (i == c->nr) {
+		oracle_wrong(v, node >= 0 ? W_OTHER : c->listed ? W_ENTRY : W_NAME, "'%s' is %s, and was %s, now %s", c->name,
+			     object_text(m, is), object_text(m, c->was[c->floor].object),
+			     object_text(m, cell_now(c)));
+		/* It is not lost twice. */
+		for (i = c->floor; i < c->nr; i++)
+			if (c->was[i].object >= 0)
+				seen[c->was[i].object] = true;
+		return;
+	}
+	if (is < 0)
+		return;
+	seen[is] = true;
+	if (m->objects[is].type == T_DIR)
+		judge_dir(v, m, t, is, node, kept, seen);
+	else if (m->objects[is].type == T_FILE)
+		judge_file(v, m, is, n, kept);
+}
+
+static void judge_dir(struct verdict *v, struct model *m, const struct tree *t, int dir, int at,
+		      bool kept, bool *seen)
+{
+	int i, k;
+
+	for (i = 0; i < m->nr_cells; i++)
+		if (m->cells[i].dir == dir)
+			judge_cell(v, m, t, &m->cells[i], at, kept, seen);
+	for (i = 1; i < t->nr; i++) {
+		const struct node *n = &t->nodes[i];
+
+		if (n->parent != at || (!at && !strcmp(n->name, "lost+found")))
+			continue;
+		for (k = 0; k < m->nr_cells; k++)
+			if (m->cells[k].dir == dir && !strcmp(m->cells[k].name, n->name))
+				break;
+		if (k == m->nr_cells)
+			oracle_wrong(v, W_STRANGE, "'%s'", n->name);
+	}
+}
+
+/* Is a directory that it may be in missing, and does that say enough? */
+static bool parent_lost(const struct model *m, int object, const bool *seen)
+{
+	int i, k;
+
+	for (i = 0; i < m->nr_cells; i++)
+		for (k = m->cells[i].floor; k < m->cells[i].nr; k++)
+			if (m->cells[i].was[k].object == object && !seen[m->cells[i].dir])
+				return true;
+	return false;
+}
+
+void oracle_judge(struct verdict *v, struct model *m, const struct tree *t, bool kept)
+{
+	bool seen[OBJECTS] = { true };
+	int i;
+
+	if (t->wrong) {
+		oracle_wrong(v, W_VOLUME, "%s", t->wrong);
+		return;
+	}
+	judge_dir(v, m, t, 0, 0, kept, seen);
+	for (i = 1; i < m->nr_objects; i++) {
+		int since = m->objects[i].anchor;
+
+		if (!seen[i] && since >= 0 && !was_nameless(m, i, since) && !parent_lost(m, i, seen))
+			oracle_wrong(v, W_RENAME, "%s", object_text(m, i));
+	}
+}

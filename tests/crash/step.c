@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "aio.h"
+#include "buf.h"
+#include "env.h"
+#include "files.h"
+#include "pattern.h"
+#include "step.h"
+
+static int result(int ret)
+{
+	return ret < 0 ? -errno : 0;
+}
+
+/* Open, call and close: nothing is open when the machine goes. */
+static int with_file(const char *path, int flags, int (*fn)(int fd, const struct step *st),
+		     const struct step *st)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = fn(fd, st);
+	close(fd);
+	return err;
+}
+
+static int creat_mode(const char *path, unsigned int mode)
+{
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, mode);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static char *data_of(const struct step *st)
+{
+	static char *buf;
+
+	if (!buf)
+		buf = buf_alloc(FILE_MAX);
+	pattern_fill(buf, st->len, st->off, st->gen);
+	return buf;
+}
+
+static int store(int fd, const struct step *st)
+{
+	char *at = mmap(NULL, st->off + st->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	memcpy(at + st->off, data_of(st), st->len);
+	munmap(at, st->off + st->len);
+	return 0;
+}
+
+static int write_file(int fd, const struct step *st)
+{
+	ssize_t n;
+
+	if (st->by == BY_MAPPING)
+		return store(fd, st);
+	if (st->by == BY_AIO) {
+		struct iocb cb;
+
+		aio_prep_write(&cb, fd, data_of(st), st->len, st->off);
+		n = aio_do(&cb);
+	} else {
+		n = pwrite(fd, data_of(st), st->len, st->off);
+		n = n < 0 ? -errno : n;
+	}
+	return n == (ssize_t)st->len ? 0 : n < 0 ? n : -EIO;
+}
+
+static int punch(int fd, const struct step *st)
+{
+	return result(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, st->off, st->len));
+}
+
+static int sync_file(int fd, const struct step *st)
+{
+	return result(st->op == OP_FSYNC ? fsync(fd) : fdatasync(fd));
+}
+
+static int sync_all(int fd, const struct step *st)
+{
+	return result(syncfs(fd));
+}
+
+static int write_flags(const struct step *st)
+{
+	int flags = st->by == BY_MAPPING ? O_RDWR : O_WRONLY;
+
+	if (st->by == BY_DIRECT || st->by == BY_AIO)
+		flags |= O_DIRECT;
+	return st->dsync ? flags | O_DSYNC : flags;
+}
+
+int step_do(const struct step *st, unsigned int mode)
+{
+	char path[128], to[128];
+
+	snprintf(path, sizeof(path), "%s/%s", env_dir(), st->path);
+	snprintf(to, sizeof(to), "%s/%s", env_dir(), st->to ? st->to : "");
+	switch (st->op) {
+	case OP_CREAT:
+		return creat_mode(path, mode);
+	case OP_MKDIR:
+		return result(mkdir(path, mode));
+	case OP_RMDIR:
+		return result(rmdir(path));
+	case OP_UNLINK:
+		return result(unlink(path));
+	case OP_LINK:
+		return result(link(path, to));
+	case OP_SYMLINK:
+		return result(symlink(st->to, path));
+	case OP_RENAME:
+		return result(rename(path, to));
+	case OP_TRUNCATE:
+		return result(truncate(path, st->len));
+	case OP_WRITE:
+		return with_file(path, write_flags(st), write_file, st);
+	case OP_PUNCH:
+		return with_file(path, O_RDWR, punch, st);
+	case OP_FSYNC:
+	case OP_FDATASYNC:
+		return with_file(path, O_RDONLY, sync_file, st);
+	case OP_SYNC:
+	case OP_WRITEBACK:
+		return with_file(env_dir(), O_RDONLY | O_DIRECTORY, sync_all, st);
+	}
+	return -EINVAL;
+}
+
+const char *step_text(const struct step *st)
+{
+	static const char *const ops[] = {
+		"creat", "mkdir", "rmdir", "unlink", "link", "symlink", "rename", "write",
+		"truncate", "punch", "fsync", "fdatasync", "sync", "writeback",
+	};
+	static const char *const ways[] = { "", " O_DIRECT", " aio", " mmap" };
+	static char bufs[4][128];
+	static unsigned int next;
+	char *buf = bufs[next++ % 4];
+	int n;
+
+	n = snprintf(buf, 128, "%s", ops[st->op]);
+	if (st->op == OP_SYNC || st->op == OP_WRITEBACK)
+		return buf;
+	n += snprintf(buf + n, 128 - n, " %s", *st->path ? st->path : "/");
+	if (st->to)
+		n += snprintf(buf + n, 128 - n, " %.20s", st->to);
+	if (st->op == OP_TRUNCATE)
+		snprintf(buf + n, 128 - n, " to %u", st->len);
+	else if (st->op == OP_WRITE || st->op == OP_PUNCH)
+		snprintf(buf + n, 128 - n, " %u+%u%s%s", st->off, st->len, ways[st->by],
+			 st->dsync ? " O_DSYNC" : "");
+	return buf;
+}

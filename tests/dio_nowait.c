@@ -121,7 +121,7 @@ TEST_F(dio_nowait, memory_that_faults)
 		SKIP(return, "counters");
 	buf = mmap(NULL, 2 * half, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, buf);
-	ASSERT_EQ(0, munmap(buf + half, half));
+	ASSERT_EQ(0, mprotect(buf + half, half, PROT_NONE));
 	pattern_fill(buf, half, at, 2);
 	ASSERT_EQ(0, vol_prefill("f", 0, at + 2 * half, 1));
 	ASSERT_EQ(0, vol_remount(&self->v));

@@ -38,6 +38,7 @@ const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
 const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;
 const gfp_t KFS_CONST_GFP_NOWAIT = GFP_NOWAIT;
 const unsigned long KFS_CONST_SB_RDONLY = SB_RDONLY;
+const unsigned long KFS_CONST_SB_FORCE = SB_FORCE;
 const unsigned long KFS_CONST_SB_ACTIVE = SB_ACTIVE;
 const unsigned long KFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
 const unsigned long KFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;

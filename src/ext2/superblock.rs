@@ -16,6 +16,7 @@ use super::{
         RO_COMPAT_LARGE_FILE, RO_COMPAT_SPARSE_SUPER,
     },
     geometry::Backups,
+    tuned::Tuned,
     Corrupt, Geometry, Place,
 };
 
@@ -176,6 +177,11 @@ pub(crate) enum OnError {
 pub(crate) struct State(u16);
 
 impl State {
+    /// The state in a superblock; not clean if that is too short.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        State(RawSuperblock::ref_from_prefix(bytes).map_or(0, |(raw, _)| raw.state.get()))
+    }
+
     /// Whether it was unmounted cleanly.
     pub(crate) const fn is_clean(self) -> bool {
         self.0 & STATE_VALID != 0
@@ -194,24 +200,16 @@ pub(crate) struct Superblock {
     pub(crate) geometry: Geometry,
     /// The features; none of them prevents mounting.
     pub(crate) features: Features,
-    /// The number of blocks that only privileged tasks may allocate.
-    pub(crate) reserved_blocks: u32,
-    /// The user who may allocate reserved blocks.
-    pub(crate) reserved_uid: u16,
-    /// The group whose members may allocate reserved blocks.
-    pub(crate) reserved_gid: u16,
+    /// What may be changed while the volume is mounted.
+    pub(crate) tuned: Tuned,
     /// The state before this mount, which [`mark_unmounted`] restores.
     pub(crate) state: State,
-    /// What to do about corruption.
-    pub(crate) on_error: OnError,
     /// Mounts since the last check.
     pub(crate) mount_count: u16,
     /// Mounts after which a check is recommended; `None` for any number.
     pub(crate) max_mount_count: Option<u16>,
     /// Identifier of the volume.
     pub(crate) uuid: [u8; 16],
-    /// Default mount options, as `EXT2_DEFM_*` bits.
-    pub(crate) default_mount_options: u32,
 }
 
 impl Superblock {
@@ -241,10 +239,6 @@ impl Superblock {
         }
         let geometry = parse_geometry(raw, &features, device_bytes)?;
 
-        let reserved_blocks = raw.reserved_blocks.get();
-        if reserved_blocks > geometry.blocks_count {
-            return Err(found("more reserved blocks than blocks", reserved_blocks).into());
-        }
         // The field is signed: a negative number, and 0, stand for "never".
         let max_mount_count = match raw.max_mount_count.get() {
             0 | 0x8000.. => None,
@@ -253,19 +247,11 @@ impl Superblock {
         Ok(Superblock {
             geometry,
             features,
-            reserved_blocks,
-            reserved_uid: raw.reserved_uid.get(),
-            reserved_gid: raw.reserved_gid.get(),
+            tuned: Tuned::read(&geometry, bytes),
             state: State(raw.state.get()),
-            on_error: match raw.errors.get() {
-                1 => OnError::Continue,
-                3 => OnError::Panic,
-                _ => OnError::RemountReadOnly,
-            },
             mount_count: raw.mount_count.get(),
             max_mount_count,
             uuid: raw.uuid,
-            default_mount_options: raw.default_mount_options.get(),
         })
     }
 }

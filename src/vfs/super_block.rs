@@ -15,13 +15,13 @@ use crate::inode::{delete, read, table, write};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::volume::errors::reported;
 use crate::volume::fault::Fault;
-use crate::volume::options::{self, Options, ParsedOptions};
+use crate::volume::options::{self, ParsedOptions};
 use crate::volume::state::Volume;
 use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::sync::{Arc, SetOnce};
-use kfs::fs::file_system::FileSystem;
+use kfs::fs::file_system::{FileSystem, Reconfigure};
 use kfs::fs::file_system_data::FileSystemData;
 use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 use kfs::fs::inode::lock::Exclusive;
@@ -72,7 +72,7 @@ impl FileSystem for RetryFs {
             volume <- volume,
         });
         let volume = KBox::try_pin_init(info, GFP_KERNEL)?;
-        volume.set_options(Options::default_of(&volume.superblock).with(parsed));
+        volume.give_options(parsed);
         sb.set_magic(MAGIC.into());
         sb.set_export_operations();
         sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
@@ -101,33 +101,26 @@ impl FileSystem for RetryFs {
             .inspect_err(|_| pr_err!("{}: cannot write the superblock\n", sb.id()))
     }
 
-    fn reconfigure(sb: &SuperBlock, parsed: &ParsedOptions, read_only: bool) -> Result {
+    fn reconfigure(sb: &SuperBlock, parsed: &ParsedOptions, to: Reconfigure) -> Result {
         let volume = sb.data();
-        match (sb.rdonly(), read_only) {
+        match (sb.rdonly(), to.read_only) {
+            // Files are still open for writing, and what is dirty is written back later.
+            (false, true) if to.forced && !mutant!("forced-clean") => {
+                reported(sb, volume.store_free_counts(true))?;
+            }
             (false, true) => reported(sb, volume.mark_unmounted(sb))?,
             (true, false) => {
-                volume.check_writable()?;
-                let forbidden = volume.superblock.features.forbid_write();
-                if !forbidden.is_empty() {
-                    pr_err!(
-                        "{}: cannot remount read-write: unsupported features: {}\n",
-                        sb.id(),
-                        forbidden
-                    );
-                    return Err(EINVAL);
-                }
+                volume.reread(sb)?;
                 reported(sb, volume.mark_mounted())?;
             }
             _ => {}
         }
-        volume.set_options(volume.options().with(parsed));
+        volume.give_options(parsed);
         Ok(())
     }
 
     fn show_options(sb: &SuperBlock, seq: &SeqFile) {
-        let volume = sb.data();
-        let default = Options::default_of(&volume.superblock);
-        volume.options().show(&default, seq);
+        sb.data().given_options().show(seq);
     }
 
     fn statfs(sb: &SuperBlock, statfs: &mut Statfs<'_>) -> Result {

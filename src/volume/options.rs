@@ -2,7 +2,8 @@
 
 //! Mount options.
 
-use crate::ext2::superblock::{OnError, Superblock};
+use crate::ext2::superblock::OnError;
+use crate::ext2::tuned::Tuned;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
@@ -31,7 +32,7 @@ pub(crate) const PARAMETERS: &[ParameterSpec] = &[
 ];
 
 /// The options in a mount or remount request; `None` for those that are not in it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct ParsedOptions {
     on_error: Option<OnError>,
     reserved_uid: Option<u32>,
@@ -69,6 +70,39 @@ impl ParsedOptions {
         }
         Ok(())
     }
+
+    /// Takes over what is in `newer`.
+    pub(super) fn update(&mut self, newer: &ParsedOptions) {
+        *self = ParsedOptions {
+            on_error: newer.on_error.or(self.on_error),
+            reserved_uid: newer.reserved_uid.or(self.reserved_uid),
+            reserved_gid: newer.reserved_gid.or(self.reserved_gid),
+            inherit_group: newer.inherit_group.or(self.inherit_group),
+        };
+    }
+
+    /// Shows them as in `/proc/mounts`.
+    pub(crate) fn show(&self, seq: &SeqFile) {
+        if let Some(on_error) = self.on_error {
+            let name = match on_error {
+                OnError::Continue => "continue",
+                OnError::RemountReadOnly => "remount-ro",
+                OnError::Panic => "panic",
+            };
+            seq_print!(seq, ",errors={}", name);
+        }
+        if let Some(uid) = self.reserved_uid {
+            seq_print!(seq, ",resuid={}", uid);
+        }
+        if let Some(gid) = self.reserved_gid {
+            seq_print!(seq, ",resgid={}", gid);
+        }
+        match self.inherit_group {
+            Some(true) => seq_print!(seq, ",grpid"),
+            Some(false) => seq_print!(seq, ",nogrpid"),
+            None => {}
+        }
+    }
 }
 
 /// The options of a mount.
@@ -88,45 +122,14 @@ impl Options {
     /// `EXT2_DEFM_BSDGROUPS` in the default mount options of the superblock.
     const DEFAULT_BSDGROUPS: u32 = 0x2;
 
-    /// The default options of a volume, as its superblock has them.
-    pub(crate) fn default_of(superblock: &Superblock) -> Self {
+    /// The options in effect on a volume: those `given`, and its defaults for the others.
+    pub(super) fn of(tuned: &Tuned, given: &ParsedOptions) -> Self {
+        let bsdgroups = tuned.default_mount_options & Self::DEFAULT_BSDGROUPS != 0;
         Options {
-            on_error: superblock.on_error,
-            reserved_uid: superblock.reserved_uid.into(),
-            reserved_gid: superblock.reserved_gid.into(),
-            inherit_group: superblock.default_mount_options & Self::DEFAULT_BSDGROUPS != 0,
-        }
-    }
-
-    /// These options, overridden by those of a request.
-    pub(crate) fn with(self, parsed: &ParsedOptions) -> Self {
-        Options {
-            on_error: parsed.on_error.unwrap_or(self.on_error),
-            reserved_uid: parsed.reserved_uid.unwrap_or(self.reserved_uid),
-            reserved_gid: parsed.reserved_gid.unwrap_or(self.reserved_gid),
-            inherit_group: parsed.inherit_group.unwrap_or(self.inherit_group),
-        }
-    }
-
-    /// Shows the options that differ from `default`, as in `/proc/mounts`.
-    pub(crate) fn show(&self, default: &Options, seq: &SeqFile) {
-        if self.on_error != default.on_error {
-            let name = match self.on_error {
-                OnError::Continue => "continue",
-                OnError::RemountReadOnly => "remount-ro",
-                OnError::Panic => "panic",
-            };
-            seq_print!(seq, ",errors={}", name);
-        }
-        if self.reserved_uid != default.reserved_uid {
-            seq_print!(seq, ",resuid={}", self.reserved_uid);
-        }
-        if self.reserved_gid != default.reserved_gid {
-            seq_print!(seq, ",resgid={}", self.reserved_gid);
-        }
-        if self.inherit_group != default.inherit_group {
-            let no = if self.inherit_group { "" } else { "no" };
-            seq_print!(seq, ",{}grpid", no);
+            on_error: given.on_error.unwrap_or(tuned.on_error),
+            reserved_uid: given.reserved_uid.unwrap_or(tuned.reserved_uid.into()),
+            reserved_gid: given.reserved_gid.unwrap_or(tuned.reserved_gid.into()),
+            inherit_group: given.inherit_group.unwrap_or(bsdgroups),
         }
     }
 }

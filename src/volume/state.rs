@@ -5,12 +5,13 @@
 use crate::ext2::choose_group::Totals;
 use crate::ext2::group::GroupLayout;
 use crate::ext2::superblock::{Superblock, SUPERBLOCK_OFFSET};
+use crate::ext2::tuned::Tuned;
 use crate::ext2::{Corrupt, Geometry, Layout};
-use crate::types::NewSuperBlock;
+use crate::types::{NewSuperBlock, SuperBlock};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
-use crate::volume::options::Options;
-use crate::volume::superblock;
+use crate::volume::options::{Options, ParsedOptions};
+use crate::volume::superblock::{self, SuperBuffer};
 use crate::volume::unwritten::Unwritten;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -23,9 +24,9 @@ use kfs::mm::nofs::nofs;
 /// The state of a mounted volume.
 #[pin_data]
 pub(crate) struct Volume {
-    /// The superblock as it was read at mount.
+    /// The superblock as it was read at mount: see [`Volume::tuned`] for what may change.
     pub(crate) superblock: Superblock,
-    layouts: KVVec<GroupLayout>,
+    pub(super) layouts: KVVec<GroupLayout>,
     /// The feature `large_file` was set during this mount.
     large_file: Atomic<bool>,
     /// An error has stopped changes to the volume (`errors=remount-ro`). `SB_RDONLY` is not set for
@@ -39,16 +40,21 @@ pub(crate) struct Volume {
     pub(super) leaked: Atomic<bool>,
     /// Corruption was found during this mount.
     pub(super) found_corrupt: Atomic<bool>,
+    /// A counter of a group was wrong.
+    pub(super) miscounted: Atomic<bool>,
     /// Metadata buffers that are dirty, or could not be written.
     #[pin]
     pub(crate) unwritten: Unwritten,
     /// Serialises changes to the reference counts of blocks of extended attributes.
     #[pin]
     pub(crate) attribute_blocks: Mutex<()>,
+    /// The options that were given, at mount or since.
     #[pin]
-    options: SpinLock<Options>,
+    given: SpinLock<ParsedOptions>,
     #[pin]
-    pub(super) super_buffer: Mutex<BufferHead>,
+    pub(super) super_buffer: Mutex<SuperBuffer>,
+    /// The same buffer, to be read without the lock.
+    tuned_buffer: BufferHead,
     /// The groups. The lock is held while a bitmap or a counter is changed.
     #[pin]
     pub(super) groups: Mutex<Groups>,
@@ -93,7 +99,7 @@ impl Volume {
             return Err(EINVAL);
         }
 
-        let (layouts, groups) =
+        let (layouts, groups, clamped) =
             Groups::read(sb, &superblock.geometry).map_err(|fault| match fault {
                 Fault::Corrupt(corrupt) => {
                     pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
@@ -111,7 +117,8 @@ impl Volume {
             );
         }
         let write_errors = sb.device().watch_write_errors();
-        let default_options = Options::default_of(&superblock);
+        let tuned_buffer = super_buffer.get();
+        let super_buffer = SuperBuffer::new(super_buffer, superblock.state);
         Ok(try_pin_init!(Self {
             superblock,
             layouts,
@@ -121,10 +128,12 @@ impl Volume {
             write_failed: Atomic::new(false),
             leaked: Atomic::new(false),
             found_corrupt: Atomic::new(false),
+            miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
             attribute_blocks <- new_mutex!(()),
-            options <- new_spinlock!(default_options),
+            given <- new_spinlock!(ParsedOptions::default()),
             super_buffer <- new_mutex!(super_buffer),
+            tuned_buffer,
             groups <- new_mutex!(groups),
         }))
     }
@@ -139,14 +148,27 @@ impl Volume {
         Layout::new(self.geometry(), &self.layouts)
     }
 
-    /// The mount options in effect. Does not sleep.
-    pub(crate) fn options(&self) -> Options {
-        *self.options.lock()
+    /// What tune2fs may change in the superblock, as it is now. Does not sleep.
+    pub(crate) fn tuned(&self) -> Tuned {
+        if mutant!("tuned-at-mount") {
+            return self.superblock.tuned;
+        }
+        superblock::tuned(&self.tuned_buffer, self.geometry()).unwrap_or(self.superblock.tuned)
     }
 
-    /// Sets the mount options.
-    pub(crate) fn set_options(&self, options: Options) {
-        *self.options.lock() = options;
+    /// The mount options in effect: those given, and the defaults of the volume. Does not sleep.
+    pub(crate) fn options(&self) -> Options {
+        Options::of(&self.tuned(), &self.given.lock())
+    }
+
+    /// The mount options that were given. Does not sleep.
+    pub(crate) fn given_options(&self) -> ParsedOptions {
+        *self.given.lock()
+    }
+
+    /// Changes the mount options to those in `parsed`; those not in it stay.
+    pub(crate) fn give_options(&self, parsed: &ParsedOptions) {
+        self.given.lock().update(parsed);
     }
 
     /// Whether the feature `large_file` was set during this mount.
@@ -165,9 +187,12 @@ impl Volume {
     }
 
     /// Checks that an operation may change the volume: `EROFS` when an error has stopped that. The
-    /// VFS has checked the mount.
-    pub(crate) fn check_writable(&self) -> kernel::error::Result {
+    /// VFS has checked the mount; but a forced remount (sysrq-u) leaves files open for writing.
+    pub(crate) fn check_writable(&self, sb: &SuperBlock) -> kernel::error::Result {
         if self.is_stopped() && !mutant!("write-read-only") {
+            return Err(EROFS);
+        }
+        if sb.rdonly() && !mutant!("write-forced-read-only") {
             return Err(EROFS);
         }
         Ok(())
@@ -180,7 +205,7 @@ impl Volume {
 
     /// The number of blocks that only privileged tasks may allocate.
     pub(crate) fn reserved_blocks(&self) -> u32 {
-        self.superblock.reserved_blocks
+        self.tuned().reserved_blocks
     }
 
     /// Changes the superblock with `change`, which gets its bytes and the time in seconds since
@@ -193,9 +218,9 @@ impl Volume {
         wait: bool,
         change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
     ) -> Result {
-        let buffer = self.super_buffer.lock();
-        superblock::change(&buffer, change)?;
-        self.mark_buffer_dirty(&buffer);
+        let buffer = &self.super_buffer.lock().buffer;
+        superblock::change(buffer, change)?;
+        self.mark_buffer_dirty(buffer);
         if wait {
             buffer.sync_dirty()?;
         }

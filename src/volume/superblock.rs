@@ -2,15 +2,31 @@
 
 //! Reading and changing the superblock through the buffer cache.
 
-use crate::ext2::superblock::{MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
-use crate::ext2::Corrupt;
-use crate::types::NewSuperBlock;
+use crate::ext2::superblock::{
+    MountError, State, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE,
+};
+use crate::ext2::tuned::Tuned;
+use crate::ext2::{Corrupt, Geometry};
+use crate::types::{NewSuperBlock, SuperBlock};
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::time::real_seconds;
+
+/// The block with the superblock, and what to do with it at unmount.
+pub(super) struct SuperBuffer {
+    pub(super) buffer: BufferHead,
+    /// The state before the volume was mounted read-write, which is restored then.
+    pub(super) before: State,
+}
+
+impl SuperBuffer {
+    pub(super) fn new(buffer: BufferHead, before: State) -> Self {
+        SuperBuffer { buffer, before }
+    }
+}
 
 /// The block with the superblock, and the byte offset in it, for blocks of `block_size` bytes.
 fn place(block_size: usize) -> (u64, usize) {
@@ -40,11 +56,36 @@ pub(super) fn parse(
     read(sb, block_size)?.read(offset, &mut bytes)?;
     Superblock::parse(&bytes, device_size).map_err(|error| {
         pr_err!("{}: cannot mount: {}\n", sb.id(), error);
-        match error {
-            MountError::Corrupt(_) => EUCLEAN,
-            _ => EINVAL,
-        }
+        errno(&error)
     })
+}
+
+/// Parses the superblock in its buffer again; `sb` is mounted from it. `EUCLEAN` when it is corrupt,
+/// `EINVAL` when it is none or not supported; the log says why.
+pub(super) fn reparse(sb: &SuperBlock, buffer: &BufferHead) -> Result<Superblock, Error> {
+    let mut bytes = [0; SUPERBLOCK_SIZE];
+    let (_, offset) = place(buffer.size());
+    buffer.read(offset, &mut bytes)?;
+    Superblock::parse(&bytes, sb.device_size()).map_err(|error| {
+        pr_err!("{}: cannot remount: {}\n", sb.id(), error);
+        errno(&error)
+    })
+}
+
+/// What a mount fails with.
+fn errno(error: &MountError) -> Error {
+    match error {
+        MountError::Corrupt(_) => EUCLEAN,
+        _ => EINVAL,
+    }
+}
+
+/// Reads what may be changed while the volume is mounted. Does not sleep.
+pub(super) fn tuned(buffer: &BufferHead, geometry: &Geometry) -> Result<Tuned, Error> {
+    let (_, offset) = place(buffer.size());
+    let mut bytes = [0; Tuned::SIZE];
+    buffer.read(offset, &mut bytes)?;
+    Ok(Tuned::read(geometry, &bytes))
 }
 
 /// Changes the superblock in its buffer with `change`, which gets its bytes and the time in seconds

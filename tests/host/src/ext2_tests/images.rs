@@ -390,7 +390,7 @@ fn geometry_is_the_one_that_dumpe2fs_prints() {
         assert_eq!(one("Inode blocks per group:"), g.inode_table_blocks());
         assert_eq!(
             one("Reserved block count:"),
-            volume.superblock.reserved_blocks
+            volume.superblock.tuned.reserved_blocks
         );
 
         let mut supers = numbers(&text, "superblock at ");

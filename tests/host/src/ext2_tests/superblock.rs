@@ -10,6 +10,7 @@ use crate::ext2::{
         mark_error, mark_in_use, mark_mounted, mark_unmounted, needs_large_file, set_free_counts,
         set_large_file, MountError, OnError, Superblock,
     },
+    tuned::Tuned,
     Geometry,
 };
 
@@ -47,12 +48,15 @@ fn reads_what_is_there() {
     );
     assert_eq!(g.inode_table_blocks(), 256);
     assert!(g.has_filetype());
-    assert_eq!(sb.reserved_blocks, 1000);
-    assert_eq!((sb.reserved_uid, sb.reserved_gid), (1000, 1001));
+    assert_eq!(sb.tuned.reserved_blocks, 1000);
+    assert_eq!(
+        (sb.tuned.reserved_uid, sb.tuned.reserved_gid),
+        (1000, 1001)
+    );
     assert_eq!((sb.mount_count, sb.max_mount_count), (5, Some(20)));
     assert_eq!(&sb.uuid, b"0123456789abcdef");
-    assert_eq!(sb.default_mount_options, 0xc);
-    assert_eq!(sb.on_error, OnError::Continue);
+    assert_eq!(sb.tuned.default_mount_options, 0xc);
+    assert_eq!(sb.tuned.on_error, OnError::Continue);
     assert!(sb.state.is_clean() && !sb.state.has_errors());
     assert!(sb.features.has_large_file());
 }
@@ -71,6 +75,20 @@ fn revision_0_has_fixed_inodes() {
 }
 
 #[test]
+fn no_more_blocks_are_reserved_than_there_are() {
+    for (raw, blocks) in [(20_000, 20_000), (20_001, 20_000), (u32::MAX, 20_000)] {
+        let sb = parse(|b| put32(b, 0x08, raw)).unwrap();
+        assert_eq!(sb.tuned.reserved_blocks, blocks);
+    }
+    let geometry = Spec::default().geometry();
+    assert_eq!(Tuned::read(&geometry, &[]).reserved_blocks, 0);
+    let raw = Spec::default().superblock();
+    let tuned = Tuned::read(&geometry, &raw[..Tuned::SIZE]);
+    assert_eq!(tuned, Tuned::read(&geometry, &raw));
+    assert_eq!(tuned.default_mount_options, 0xc);
+}
+
+#[test]
 fn on_error_and_mount_counts() {
     for (code, on_error) in [
         (0, OnError::RemountReadOnly),
@@ -79,7 +97,8 @@ fn on_error_and_mount_counts() {
         (3, OnError::Panic),
         (4, OnError::RemountReadOnly),
     ] {
-        assert_eq!(parse(|b| put16(b, 0x3c, code)).unwrap().on_error, on_error);
+        let sb = parse(|b| put16(b, 0x3c, code)).unwrap();
+        assert_eq!(sb.tuned.on_error, on_error);
     }
     for (raw, count) in [
         (0, None),
@@ -160,10 +179,6 @@ fn refusals_say_why() {
     assert_eq!(
         refusal(|b| put16(b, 0xce, 257)),
         "superblock: too many blocks reserved for descriptors (found 257)"
-    );
-    assert_eq!(
-        refusal(|b| put32(b, 0x08, 20_001)),
-        "superblock: more reserved blocks than blocks (found 20001)"
     );
     assert_eq!(
         Superblock::parse(&[0; 1023], u64::MAX)

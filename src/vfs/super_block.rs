@@ -20,6 +20,7 @@ use crate::volume::state::Volume;
 use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
+use kernel::seq_print;
 use kernel::sync::{Arc, SetOnce};
 use kfs::fs::file_system::{FileSystem, Reconfigure};
 use kfs::fs::file_system_data::FileSystemData;
@@ -65,14 +66,16 @@ impl FileSystem for RetryFs {
     }
 
     fn fill_super(sb: &mut NewSuperBlock<'_>, parsed: &ParsedOptions) -> Result<Pin<KBox<SbInfo>>> {
-        let volume = Volume::read(sb)?;
+        let volume = Volume::read(sb, parsed)?;
         let info = try_pin_init!(SbInfo {
             dio: Arc::new(dio::Mount::new()?, GFP_KERNEL)?,
             sysfs: SetOnce::new(),
             volume <- volume,
         });
         let volume = KBox::try_pin_init(info, GFP_KERNEL)?;
-        volume.give_options(parsed);
+        if !mutant!("no-cgroup-writeback") {
+            sb.set_cgroup_writeback();
+        }
         sb.set_magic(MAGIC.into());
         sb.set_export_operations();
         sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
@@ -120,7 +123,12 @@ impl FileSystem for RetryFs {
     }
 
     fn show_options(sb: &SuperBlock, seq: &SeqFile) {
-        sb.data().given_options().show(seq);
+        let volume = sb.data();
+        volume.given_options().show(seq);
+        // As ext4 has it: the mount is not `ro`, but nothing can be changed any more.
+        if volume.is_stopped() {
+            seq_print!(seq, ",emergency_ro");
+        }
     }
 
     fn statfs(sb: &SuperBlock, statfs: &mut Statfs<'_>) -> Result {
@@ -128,9 +136,13 @@ impl FileSystem for RetryFs {
         let geometry = volume.geometry();
         let totals = volume.totals();
         let (free, reserved) = (totals.free_blocks, volume.reserved_blocks());
+        let overhead = match volume.options().minix_df {
+            true => 0,
+            false => geometry.overhead(),
+        };
         statfs.set_type(MAGIC.into(), geometry.block_size().into(), NAME_MAX as u64);
         statfs.set_blocks(
-            (geometry.blocks_count() - geometry.overhead()).into(),
+            (geometry.blocks_count() - overhead).into(),
             free.into(),
             free.saturating_sub(reserved).into(),
         );
@@ -147,6 +159,10 @@ impl FileSystem for RetryFs {
 
     fn sync_fs(sb: &SuperBlock, wait: bool) -> Result {
         if sb.rdonly() {
+            return Ok(());
+        }
+        // Everything is on the device, and a snapshot may be made of that.
+        if sb.is_frozen() && !mutant!("frozen-synced") {
             return Ok(());
         }
         let volume = sb.data();

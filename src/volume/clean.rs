@@ -6,7 +6,7 @@ use crate::ext2::superblock::{self, State};
 use crate::types::SuperBlock;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::state::Volume;
-use crate::volume::superblock::{change, reparse};
+use crate::volume::superblock::{reparse, warn_unchecked};
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
@@ -34,7 +34,7 @@ impl Volume {
         let mut super_buffer = self.super_buffer.lock();
         let mut before = super_buffer.before;
         let miscounted = self.miscounted.load(ordering::Relaxed);
-        change(&super_buffer.buffer, |bytes, now| {
+        super_buffer.change(|bytes, now| {
             let found = State::read(bytes);
             if !mutant!("state-of-first-mount") {
                 before = found;
@@ -67,13 +67,21 @@ impl Volume {
         if self.is_stopped() {
             return Err(EROFS);
         }
-        let now = reparse(sb, &self.super_buffer.lock().buffer)?;
+        let now = reparse(sb, &self.super_buffer.lock())?;
         let forbidden = now.features.forbid_write();
         if !forbidden.is_empty() {
             pr_err!(
                 "{}: cannot remount read-write: unsupported features: {}\n",
                 sb.id(),
                 forbidden
+            );
+            return Err(EROFS);
+        }
+        if !now.is_known_revision() {
+            pr_err!(
+                "{}: cannot remount read-write: revision {} is not known\n",
+                sb.id(),
+                now.revision
             );
             return Err(EROFS);
         }
@@ -84,6 +92,7 @@ impl Volume {
             );
             return Err(EINVAL);
         }
+        warn_unchecked(sb.id(), false, &now);
         if mutant!("counters-of-first-mount") {
             return Ok(());
         }
@@ -102,7 +111,7 @@ impl Volume {
     /// Marks the volume as not clean again after [`Volume::mark_unmounted`], within one mount: at
     /// the end of a freeze. Waits for the superblock.
     pub(crate) fn mark_in_use(&self) -> Result {
-        if self.is_stopped() {
+        if self.is_stopped() && !self.error_unmarked.load(ordering::Relaxed) {
             return Ok(());
         }
         self.update_superblock(true, superblock::mark_in_use)
@@ -121,16 +130,17 @@ impl Volume {
         let totals = self.totals();
         let super_buffer = self.super_buffer.lock();
         let buffer = &super_buffer.buffer;
-        change(buffer, |bytes, now| {
+        super_buffer.change(|bytes, now| {
             let counts = (totals.free_blocks, totals.free_inodes);
             superblock::mark_unmounted(bytes, super_buffer.before, counts, now)
         })?;
+        self.mark_error_of_freeze(&super_buffer)?;
         self.mark_buffer_dirty(buffer);
         if let Err(error) = buffer.sync_dirty() {
             // The mount may go on (remount, freeze): the buffer must not say "clean" when it is
             // written later.
             if !mutant!("failed-mark-kept") {
-                change(buffer, superblock::mark_in_use)?;
+                super_buffer.change(superblock::mark_in_use)?;
                 self.mark_buffer_dirty(buffer);
             }
             return Err(error.into());

@@ -7,9 +7,15 @@ use crate::ext2::group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE}
 use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::recount::{self, Compared};
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
+
+/// Which counters of a group have been compared with its bitmaps.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Compared {
+    pub(super) blocks: bool,
+    pub(super) inodes: bool,
+}
 
 /// What the block and inode allocators share, under one lock.
 pub(crate) struct Groups {
@@ -26,18 +32,19 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Reads and validates all group descriptors. May sleep. The last of the results is whether a
+    /// Reads and validates all group descriptors, which follow the superblock at byte `super_place`.
+    /// May sleep. The last of the results is whether a
     /// counter was too large, of which the log has the first.
     pub(super) fn read(
         sb: &mut NewSuperBlock<'_>,
         geometry: &Geometry,
+        super_place: u64,
     ) -> Result<(KVVec<GroupLayout>, Self, bool)> {
         let mut descriptors =
             KVVec::with_capacity(geometry.descriptor_blocks() as usize, GFP_KERNEL)?;
-        if let Some((first, _)) = geometry.descriptor_location(0) {
-            for block in first..first + geometry.descriptor_blocks() {
-                descriptors.push(sb.bread(block.into())?, GFP_KERNEL)?;
-            }
+        let first = super_place / u64::from(geometry.block_size()) + 1;
+        for block in first..first + u64::from(geometry.descriptor_blocks()) {
+            descriptors.push(sb.bread(block)?, GFP_KERNEL)?;
         }
         let mut layouts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
         let mut counts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
@@ -47,7 +54,7 @@ impl Groups {
             let parsed = parse(geometry, &descriptors, group)?;
             add(&mut totals, &parsed.counts);
             if let Some((what, counted, most)) = parsed.clamped.filter(|_| !clamped) {
-                recount::warn(sb.id(), group, what, counted, most);
+                warn_miscounted(sb.id(), group, what, counted, most);
                 clamped = true;
             }
             layouts.push(parsed.layout, GFP_KERNEL)?;
@@ -98,6 +105,18 @@ impl Groups {
     ) -> Option<(&BufferHead, usize)> {
         descriptor(geometry, &self.descriptors, group)
     }
+}
+
+/// Says in the log that the counter `what` of `group` is not `counted` but `found`.
+pub(super) fn warn_miscounted(id: &CStr, group: u32, what: &str, counted: u32, found: u32) {
+    pr_warn!(
+        "{}: group {}: {} {} counted, taken for {} (said once): run e2fsck\n",
+        id,
+        group,
+        counted,
+        what,
+        found
+    );
 }
 
 /// Reads and validates the descriptor of `group`.

@@ -6,20 +6,12 @@
 //! counted anew. A wrong one stops nothing: the bitmap is what counts.
 
 use crate::ext2::bitmap;
-use crate::ext2::superblock;
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::groups::Groups;
+use crate::volume::groups::{warn_miscounted, Groups};
 use crate::volume::state::Volume;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
-
-/// Which counters of a group have been compared with its bitmaps.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Compared {
-    blocks: bool,
-    inodes: bool,
-}
 
 impl Groups {
     /// Counts the free blocks of `group`, whose block bitmap is in [`Groups::bitmap`], unless that
@@ -100,25 +92,10 @@ impl Volume {
         if self.miscounted.xchg(true, ordering::Relaxed) {
             return;
         }
-        warn(sb.id(), group, what, counted, found);
+        warn_miscounted(sb.id(), group, what, counted, found);
         if sb.rdonly() || !self.was_clean() {
             return;
         }
-        let marked = self.update_superblock(false, |bytes, _| superblock::mark_error(bytes));
-        if marked.is_err() {
-            pr_err!("{}: cannot mark the volume as having errors\n", sb.id());
-        }
+        self.mark_error(sb);
     }
-}
-
-/// Says in the log that the counter `what` of `group` is not `counted` but `found`.
-pub(super) fn warn(id: &CStr, group: u32, what: &str, counted: u32, found: u32) {
-    pr_warn!(
-        "{}: group {}: {} {} counted, taken for {} (said once): run e2fsck\n",
-        id,
-        group,
-        counted,
-        what,
-        found
-    );
 }

@@ -220,6 +220,12 @@ TEST_F(fs_state, counters_out_of_range)
 			EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
 				"retryfs", "group 0", "e2fsck", NULL }));
 		}
+		/* repaired meanwhile, nothing is wrong any more */
+		ASSERT_EQ(0, vol_dev_set(&self->v, 16, self->desc + fields[i], old));
+		ASSERT_EQ(0, vol_read_write());
+		ASSERT_EQ(0, vol_read_only());
+		EXPECT_EQ(VALID, vol_dev_get(&self->v, 16, S_STATE));
+		ASSERT_EQ(0, vol_dev_set(&self->v, 16, self->desc + fields[i], 65535));
 		/* a read-only mount has changed nothing */
 		ASSERT_EQ(0, vol_umount(&self->v));
 		EXPECT_EQ(65535, vol_dev_get(&self->v, 16, self->desc + fields[i]));

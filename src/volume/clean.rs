@@ -96,16 +96,21 @@ impl Volume {
         if mutant!("counters-of-first-mount") {
             return Ok(());
         }
-        self.groups
-            .lock()
-            .reread(self.geometry(), &self.layouts)
-            .map_err(|fault| match fault {
-                Fault::Corrupt(corrupt) => {
-                    pr_err!("{}: cannot remount read-write: {}\n", sb.id(), corrupt);
-                    EUCLEAN
-                }
-                Fault::Error(error) => error,
-            })
+        let reread = self.groups.lock().reread(self.geometry(), &self.layouts);
+        let clamped = reread.map_err(|fault| match fault {
+            Fault::Corrupt(corrupt) => {
+                pr_err!("{}: cannot remount read-write: {}\n", sb.id(), corrupt);
+                EUCLEAN
+            }
+            Fault::Error(error) => error,
+        })?;
+        self.miscounted.store(clamped, ordering::Relaxed);
+        if now.state.is_clean() && !now.state.has_errors() {
+            // What was wrong before, if anything, has been repaired.
+            self.write_failed.store(false, ordering::Relaxed);
+            self.leaked.store(false, ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Marks the volume as not clean again after [`Volume::mark_unmounted`], within one mount: at

@@ -73,22 +73,26 @@ impl Groups {
         Ok((layouts, groups, clamped))
     }
 
-    /// Reads the counters anew, which e2fsck may have repaired under a read-only mount. Fails, and
-    /// changes nothing, when the groups are not laid out as in `layouts` any more.
-    pub(super) fn reread(&mut self, geometry: &Geometry, layouts: &[GroupLayout]) -> Result {
+    /// Reads the counters anew, which e2fsck may have repaired under a read-only mount. Returns
+    /// whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
+    /// `layouts` any more.
+    pub(super) fn reread(&mut self, geometry: &Geometry, layouts: &[GroupLayout]) -> Result<bool> {
         for (group, layout) in (0..geometry.groups()).zip(layouts) {
             if parse(geometry, &self.descriptors, group)?.layout != *layout {
                 let what = "bitmaps or inode table have been moved";
                 return Err(Corrupt::new(Place::Group(group), what).into());
             }
         }
+        let mut clamped = false;
         self.totals = Totals::default();
         for (group, counts) in (0..geometry.groups()).zip(&mut self.counts) {
-            *counts = parse(geometry, &self.descriptors, group)?.counts;
+            let parsed = parse(geometry, &self.descriptors, group)?;
+            *counts = parsed.counts;
             add(&mut self.totals, counts);
+            clamped |= parsed.clamped.is_some();
         }
         self.compared.fill(Compared::default());
-        Ok(())
+        Ok(clamped)
     }
 
     /// The counters of `group`; zeroes when there is no such group.

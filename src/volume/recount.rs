@@ -10,7 +10,6 @@ use crate::types::SuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::groups::{warn_miscounted, Groups};
 use crate::volume::state::Volume;
-use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 
 impl Groups {

@@ -226,6 +226,7 @@ TEST_F(mount_errors, read_only_compatible_feature)
 		EXPECT_EQ(-EROFS, vol_open("g", O_CREAT | O_RDWR));
 		/* and it does not become writable later */
 		EXPECT_EQ(-1, mount(NULL, env_dir(), NULL, MS_REMOUNT, NULL));
+		EXPECT_EQ(EROFS, errno);
 		EXPECT_EQ(-EROFS, vol_open("g", O_CREAT | O_RDWR));
 		ASSERT_EQ(0, vol_umount(&self->v));
 	}

@@ -68,6 +68,16 @@ pub(crate) fn next_free(bits: &[u8], from: u32, end: u32) -> Option<u32> {
     (bit < end).then_some(bit)
 }
 
+/// The number of clear bits below `end`.
+pub(crate) fn count_free(bits: &[u8], end: u32) -> u32 {
+    (0..end.div_ceil(64))
+        .map(|index| match end - index * 64 {
+            64.. => word(bits, index as usize).count_zeros(),
+            rest => (word(bits, index as usize) | u64::MAX << rest).count_zeros(),
+        })
+        .sum()
+}
+
 /// Whether bit `bit` is set. Bits past the end of `bits` are.
 pub(crate) fn is_set(bits: &[u8], bit: u32) -> bool {
     word(bits, bit as usize / 64) & (1 << (bit % 64)) != 0

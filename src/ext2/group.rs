@@ -89,6 +89,8 @@ pub(crate) struct Group {
     pub(crate) layout: GroupLayout,
     /// Its counters.
     pub(crate) counts: GroupCounts,
+    /// The first counter that was too large: what it counts, what it was, and what it is taken for.
+    pub(crate) clamped: Option<(&'static str, u32, u32)>,
 }
 
 impl Group {
@@ -96,8 +98,8 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// A bitmap or the inode table is not in the group or overlaps other metadata, or a counter
-    /// is too large.
+    /// A bitmap or the inode table is not in the group or overlaps other metadata. A counter that is
+    /// too large is none: it is taken for the largest possible.
     pub(crate) fn parse(geometry: &Geometry, group: u32, bytes: &[u8]) -> Result<Self, Corrupt> {
         let at = Place::Group(group);
         let Ok((raw, _)) = RawGroup::ref_from_prefix(bytes) else {
@@ -136,23 +138,20 @@ impl Group {
             return Err(Corrupt::new(at, "bitmaps and inode table overlap"));
         }
 
-        let counts = GroupCounts {
-            free_blocks: raw.free_blocks.get(),
-            free_inodes: raw.free_inodes.get(),
-            used_dirs: raw.used_dirs.get(),
+        let mut clamped = None;
+        let mut clamp = |counter: U16, most: u32, what| {
+            let counted = u32::from(counter.get());
+            if counted > most {
+                clamped.get_or_insert((what, counted, most));
+            }
+            // No larger than the counter was.
+            counted.min(most) as u16
         };
-        if u32::from(counts.free_blocks) > geometry.group_blocks(group) {
-            let what = "more free blocks than blocks";
-            return Err(Corrupt::found(at, what, counts.free_blocks.into()));
-        }
-        if u32::from(counts.free_inodes) > geometry.inodes_per_group() {
-            let what = "more free inodes than inodes";
-            return Err(Corrupt::found(at, what, counts.free_inodes.into()));
-        }
-        if u32::from(counts.used_dirs) > geometry.inodes_per_group() {
-            let what = "more directories than inodes";
-            return Err(Corrupt::found(at, what, counts.used_dirs.into()));
-        }
+        let counts = GroupCounts {
+            free_blocks: clamp(raw.free_blocks, geometry.group_blocks(group), "free blocks"),
+            free_inodes: clamp(raw.free_inodes, geometry.inodes_per_group(), "free inodes"),
+            used_dirs: clamp(raw.used_dirs, geometry.inodes_per_group(), "directories"),
+        };
         Ok(Group {
             layout: GroupLayout {
                 block_bitmap: raw.block_bitmap.get(),
@@ -163,6 +162,7 @@ impl Group {
                 end: end as u32,
             },
             counts,
+            clamped,
         })
     }
 }
@@ -230,7 +230,8 @@ impl GroupCounts {
     ///
     /// # Errors
     ///
-    /// More would be free than the group has, or no directory was counted. Nothing is changed.
+    /// More would be free than the group has. Nothing is changed. Directories count for nothing
+    /// but the choice of a group: one that was not counted is none less.
     pub(crate) fn give_inode(
         &mut self,
         geometry: &Geometry,
@@ -241,14 +242,8 @@ impl GroupCounts {
         if u32::from(self.free_inodes) >= geometry.inodes_per_group() {
             return Err(Corrupt::new(at, "more free inodes than inodes"));
         }
-        let Some(dirs) = self.used_dirs.checked_sub(directory.into()) else {
-            return Err(Corrupt::new(
-                at,
-                "a directory is freed but none was counted",
-            ));
-        };
         self.free_inodes = self.free_inodes.saturating_add(1);
-        self.used_dirs = dirs;
+        self.used_dirs = self.used_dirs.saturating_sub(directory.into());
         Ok(())
     }
 

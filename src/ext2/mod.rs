@@ -45,6 +45,7 @@ pub(crate) mod pointers;
 pub(crate) mod run_cache;
 pub(crate) mod superblock;
 pub(crate) mod truncate;
+pub(crate) mod tuned;
 pub(crate) mod xattr;
 
 pub(crate) use error::{Corrupt, Place};

@@ -110,8 +110,6 @@ const _: () = {
 pub(crate) enum MountError {
     /// The magic number is wrong: the one found.
     NotExt2(u16),
-    /// A revision above 1.
-    Revision(u32),
     /// Incompatible features that are not supported.
     Features(Named),
     /// A block size that is not supported: base-2 logarithm of the size in KiB.
@@ -134,7 +132,6 @@ impl fmt::Display for MountError {
                 f,
                 "not an ext2 volume: magic number {magic:#06x} instead of {MAGIC:#06x}"
             ),
-            MountError::Revision(revision) => write!(f, "unsupported revision {revision}"),
             MountError::Features(names) => write!(f, "unsupported features: {names}"),
             MountError::BlockSize(log @ 3..=6) => write!(
                 f,
@@ -176,6 +173,11 @@ pub(crate) enum OnError {
 pub(crate) struct State(u16);
 
 impl State {
+    /// The state in a superblock; not clean if that is too short.
+    pub(crate) fn read(bytes: &[u8]) -> Self {
+        State(RawSuperblock::ref_from_prefix(bytes).map_or(0, |(raw, _)| raw.state.get()))
+    }
+
     /// Whether it was unmounted cleanly.
     pub(crate) const fn is_clean(self) -> bool {
         self.0 & STATE_VALID != 0
@@ -194,24 +196,20 @@ pub(crate) struct Superblock {
     pub(crate) geometry: Geometry,
     /// The features; none of them prevents mounting.
     pub(crate) features: Features,
-    /// The number of blocks that only privileged tasks may allocate.
-    pub(crate) reserved_blocks: u32,
-    /// The user who may allocate reserved blocks.
-    pub(crate) reserved_uid: u16,
-    /// The group whose members may allocate reserved blocks.
-    pub(crate) reserved_gid: u16,
     /// The state before this mount, which [`mark_unmounted`] restores.
     pub(crate) state: State,
-    /// What to do about corruption.
-    pub(crate) on_error: OnError,
     /// Mounts since the last check.
     pub(crate) mount_count: u16,
     /// Mounts after which a check is recommended; `None` for any number.
     pub(crate) max_mount_count: Option<u16>,
+    /// When it was checked last, in seconds since 1970, modulo 2^32.
+    pub(crate) last_check: u32,
+    /// Seconds after which a check is recommended; 0 for any number.
+    pub(crate) check_interval: u32,
+    /// The revision. Above 1, only what is the same in revision 1 can be relied on.
+    pub(crate) revision: u32,
     /// Identifier of the volume.
     pub(crate) uuid: [u8; 16],
-    /// Default mount options, as `EXT2_DEFM_*` bits.
-    pub(crate) default_mount_options: u32,
 }
 
 impl Superblock {
@@ -229,10 +227,6 @@ impl Superblock {
         if raw.magic.get() != MAGIC {
             return Err(MountError::NotExt2(raw.magic.get()));
         }
-        let revision = raw.revision.get();
-        if revision > 1 {
-            return Err(MountError::Revision(revision));
-        }
         // As in Linux, features count in revision 0 too: old drivers set them without raising
         // the revision.
         let features = Features::new(raw.compat.get(), raw.incompat.get(), raw.ro_compat.get());
@@ -241,10 +235,6 @@ impl Superblock {
         }
         let geometry = parse_geometry(raw, &features, device_bytes)?;
 
-        let reserved_blocks = raw.reserved_blocks.get();
-        if reserved_blocks > geometry.blocks_count {
-            return Err(found("more reserved blocks than blocks", reserved_blocks).into());
-        }
         // The field is signed: a negative number, and 0, stand for "never".
         let max_mount_count = match raw.max_mount_count.get() {
             0 | 0x8000.. => None,
@@ -253,20 +243,38 @@ impl Superblock {
         Ok(Superblock {
             geometry,
             features,
-            reserved_blocks,
-            reserved_uid: raw.reserved_uid.get(),
-            reserved_gid: raw.reserved_gid.get(),
             state: State(raw.state.get()),
-            on_error: match raw.errors.get() {
-                1 => OnError::Continue,
-                3 => OnError::Panic,
-                _ => OnError::RemountReadOnly,
-            },
             mount_count: raw.mount_count.get(),
             max_mount_count,
+            last_check: raw.last_check.get(),
+            check_interval: raw.check_interval.get(),
+            revision: raw.revision.get(),
             uuid: raw.uuid,
-            default_mount_options: raw.default_mount_options.get(),
         })
+    }
+}
+
+impl Superblock {
+    /// Why e2fsck should be run before the volume is written to, at `now`, in seconds since 1970.
+    pub(crate) fn check_due(&self, now: u64) -> Option<&'static str> {
+        let since = now.saturating_sub(self.last_check.into());
+        if !self.state.is_clean() || self.state.has_errors() {
+            Some("not clean or has errors")
+        } else if self
+            .max_mount_count
+            .is_some_and(|max| self.mount_count >= max)
+        {
+            Some("mounted as often as it should be without a check")
+        } else if self.check_interval != 0 && since >= self.check_interval.into() {
+            Some("not checked for longer than it should be")
+        } else {
+            None
+        }
+    }
+
+    /// Whether the volume may be written to, as far as its revision goes.
+    pub(crate) const fn is_known_revision(&self) -> bool {
+        self.revision <= 1
     }
 }
 

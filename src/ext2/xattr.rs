@@ -27,6 +27,17 @@ struct RawHeader {
 
 const _: () = assert!(size_of::<RawHeader>() == 32);
 
+/// Whether the `slot` of an inode, or what of it is in the first 256 bytes, has attributes: they
+/// begin, with a magic number, after the fields that the inode has beyond the first 128 bytes.
+pub(crate) fn are_in_slot(slot: &[u8]) -> bool {
+    let Some((extra, _)) = slot.get(128..).and_then(|rest| rest.split_first_chunk()) else {
+        return false;
+    };
+    let start = 128 + usize::from(u16::from_le_bytes(*extra));
+    let magic = slot.get(start..).and_then(|rest| rest.first_chunk());
+    magic.is_some_and(|magic| u32::from_le_bytes(*magic) == MAGIC)
+}
+
 /// What is to be done with the block after an inode has dropped its reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Release {

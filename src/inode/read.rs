@@ -8,7 +8,7 @@ use crate::ext2::{Corrupt, Place};
 use crate::inode::data::vfs_flags;
 use crate::inode::directory::Found;
 use crate::inode::operations::SetOperations;
-use crate::inode::table::read_raw;
+use crate::inode::table::{has_attributes_in_slot, read_raw};
 use crate::types::{InodeRef, RetryFs, SuperBlock};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
@@ -108,6 +108,10 @@ fn read_new<'sb>(
         InodeError::Deleted => deleted(),
         InodeError::Corrupt(corrupt) => corrupt.into(),
     })?;
+    let volume = sb.data();
+    if !volume.attributes_told() && (from.file_acl != 0 || has_attributes_in_slot(sb, ino)?) {
+        volume.tell_attributes(sb);
+    }
     fill(&new, &from)?;
     Ok(new.unlock_new_inode())
 }
@@ -120,10 +124,14 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
     if let Some(pointers) = from.pointers() {
         data.map.lock().pointers = *pointers;
     }
+    let id_mask = match inode.sb().data().options().uid16 {
+        true => 0xffff,
+        false => u32::MAX,
+    };
     inode.set_attributes(&Attributes {
         mode: from.mode,
-        uid: from.uid,
-        gid: from.gid,
+        uid: from.uid & id_mask,
+        gid: from.gid & id_mask,
         nlink: from.links.into(),
         size: from.size,
         blocks: from.sectors.into(),

@@ -2,6 +2,7 @@
 
 //! The inode table: the slots of inodes on the volume.
 
+use crate::ext2::xattr;
 use crate::inode::data::ino32;
 use crate::types::{Inode, SuperBlock};
 use crate::volume::fault::Result;
@@ -14,6 +15,16 @@ pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<[u8; 128]> {
     let mut bytes = [0; 128];
     buffer.read(offset, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Whether the slot of inode `ino` has extended attributes behind the inode. May sleep.
+pub(super) fn has_attributes_in_slot(sb: &SuperBlock, ino: u32) -> Result<bool> {
+    let size = sb.data().geometry().inode_size() as usize;
+    let (buffer, offset) = read_table(sb, ino)?;
+    let mut bytes = [0; 256];
+    let slot = bytes.get_mut(..size.min(256)).unwrap_or_default();
+    buffer.read(offset, slot)?;
+    Ok(xattr::are_in_slot(slot))
 }
 
 /// Reads the block with the slot of inode `ino`: its buffer, and the byte offset of the slot in it.

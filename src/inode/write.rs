@@ -52,13 +52,14 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
             None => Content::Blocks(nofs(|| data.map.lock().pointers)),
         },
     };
+    let uid16 = sb.data().options().uid16;
     // The format has 32 bits for times and sectors, and 16 for links. `s_time_min`, `s_time_max`,
     // `s_maxbytes` and `s_max_links` keep the VFS within these.
     let stored = DiskInode {
         mode: inode.mode(),
         file_type,
-        uid: inode.uid(),
-        gid: inode.gid(),
+        uid: stored_id(inode.uid(), uid16),
+        gid: stored_id(inode.gid(), uid16),
         size,
         links: inode.nlink() as u16,
         sectors: inode.blocks() as u32,
@@ -93,6 +94,16 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
     }
     data.new.store(false, ordering::Relaxed);
     Ok(buffer)
+}
+
+/// What is stored of a user or group: with 16 bits, one that does not fit becomes nobody.
+fn stored_id(id: u32, uid16: bool) -> u32 {
+    const OVERFLOW: u32 = 65534;
+    if uid16 && id > 0xffff {
+        OVERFLOW
+    } else {
+        id
+    }
 }
 
 /// Sets the feature `large_file` in the superblock, once, and waits until it is on the device.

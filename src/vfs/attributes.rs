@@ -20,7 +20,8 @@ pub(crate) struct FileAttributes;
 #[vtable]
 impl InodeOperations<RetryFs> for FileAttributes {
     fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {
-        attr.inode().sb().data().check_writable()?;
+        let sb = attr.inode().sb();
+        sb.data().check_writable(sb)?;
         attr.prepare()?;
         if let Some(size) = attr.size() {
             set_size(attr.inode(), size)?;

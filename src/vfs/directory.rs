@@ -33,7 +33,7 @@ fn reported<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T>
 
 /// The same for an operation that changes the volume: `EROFS` once an error has stopped that.
 fn changing<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T> {
-    inode.sb().data().check_writable()?;
+    inode.sb().data().check_writable(inode.sb())?;
     reported(inode, f)
 }
 

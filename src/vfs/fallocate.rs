@@ -22,7 +22,7 @@ use kfs::fs::inode::lock::Exclusive;
 pub(crate) fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
     let inode = file.inode();
     let lock = inode.lock();
-    lock.sb().data().check_writable()?;
+    lock.sb().data().check_writable(lock.sb())?;
     // Direct I/O in flight targets blocks that are about to be freed, or parts of blocks of which
     // the rest is about to be written back. With the inode lock held, no new one can start.
     if !mutant!("punch-no-wait") {

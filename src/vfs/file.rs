@@ -50,7 +50,7 @@ impl FileOperations<RetryFs> for RegularFile {
         } else {
             inode.try_lock().ok_or(EAGAIN)?
         };
-        lock.sb().data().check_writable()?;
+        lock.sb().data().check_writable(lock.sb())?;
         if generic_write_checks(&mut iocb, from, &lock)? == 0 {
             return Ok(Io::Done(iocb, 0));
         }

@@ -15,13 +15,14 @@ use crate::inode::{delete, names, read, table, write};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::volume::errors::reported;
 use crate::volume::fault::Fault;
-use crate::volume::options::{self, Options, ParsedOptions};
+use crate::volume::options::{self, ParsedOptions};
 use crate::volume::state::Volume;
 use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
+use kernel::seq_print;
 use kernel::sync::{Arc, SetOnce};
-use kfs::fs::file_system::FileSystem;
+use kfs::fs::file_system::{FileSystem, Reconfigure};
 use kfs::fs::file_system_data::FileSystemData;
 use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 use kfs::fs::inode::lock::Exclusive;
@@ -65,14 +66,16 @@ impl FileSystem for RetryFs {
     }
 
     fn fill_super(sb: &mut NewSuperBlock<'_>, parsed: &ParsedOptions) -> Result<Pin<KBox<SbInfo>>> {
-        let volume = Volume::read(sb)?;
+        let volume = Volume::read(sb, parsed)?;
         let info = try_pin_init!(SbInfo {
             dio: Arc::new(dio::Mount::new()?, GFP_KERNEL)?,
             sysfs: SetOnce::new(),
             volume <- volume,
         });
         let volume = KBox::try_pin_init(info, GFP_KERNEL)?;
-        volume.set_options(Options::default_of(&volume.superblock).with(parsed));
+        if !mutant!("no-cgroup-writeback") {
+            sb.set_cgroup_writeback();
+        }
         sb.set_magic(MAGIC.into());
         sb.set_export_operations();
         sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
@@ -101,33 +104,31 @@ impl FileSystem for RetryFs {
             .inspect_err(|_| pr_err!("{}: cannot write the superblock\n", sb.id()))
     }
 
-    fn reconfigure(sb: &SuperBlock, parsed: &ParsedOptions, read_only: bool) -> Result {
+    fn reconfigure(sb: &SuperBlock, parsed: &ParsedOptions, to: Reconfigure) -> Result {
         let volume = sb.data();
-        match (sb.rdonly(), read_only) {
+        match (sb.rdonly(), to.read_only) {
+            // Files are still open for writing, and what is dirty is written back later.
+            (false, true) if to.forced && !mutant!("forced-clean") => {
+                reported(sb, volume.store_free_counts(true))?;
+            }
             (false, true) => reported(sb, volume.mark_unmounted(sb))?,
             (true, false) => {
-                volume.check_writable()?;
-                let forbidden = volume.superblock.features.forbid_write();
-                if !forbidden.is_empty() {
-                    pr_err!(
-                        "{}: cannot remount read-write: unsupported features: {}\n",
-                        sb.id(),
-                        forbidden
-                    );
-                    return Err(EINVAL);
-                }
+                volume.reread(sb)?;
                 reported(sb, volume.mark_mounted())?;
             }
             _ => {}
         }
-        volume.set_options(volume.options().with(parsed));
+        volume.give_options(parsed);
         Ok(())
     }
 
     fn show_options(sb: &SuperBlock, seq: &SeqFile) {
         let volume = sb.data();
-        let default = Options::default_of(&volume.superblock);
-        volume.options().show(&default, seq);
+        volume.given_options().show(seq);
+        // As ext4 has it: the mount is not `ro`, but nothing can be changed any more.
+        if volume.is_stopped() {
+            seq_print!(seq, ",emergency_ro");
+        }
     }
 
     fn statfs(sb: &SuperBlock, statfs: &mut Statfs<'_>) -> Result {
@@ -135,9 +136,13 @@ impl FileSystem for RetryFs {
         let geometry = volume.geometry();
         let totals = volume.totals();
         let (free, reserved) = (totals.free_blocks, volume.reserved_blocks());
+        let overhead = match volume.options().minix_df {
+            true => 0,
+            false => geometry.overhead(),
+        };
         statfs.set_type(MAGIC.into(), geometry.block_size().into(), NAME_MAX as u64);
         statfs.set_blocks(
-            (geometry.blocks_count() - geometry.overhead()).into(),
+            (geometry.blocks_count() - overhead).into(),
             free.into(),
             free.saturating_sub(reserved).into(),
         );
@@ -154,6 +159,10 @@ impl FileSystem for RetryFs {
 
     fn sync_fs(sb: &SuperBlock, wait: bool) -> Result {
         if sb.rdonly() {
+            return Ok(());
+        }
+        // Everything is on the device, and a snapshot may be made of that.
+        if sb.is_frozen() && !mutant!("frozen-synced") {
             return Ok(());
         }
         let volume = sb.data();

@@ -85,6 +85,7 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
             let run = Run { start: index, len };
             let block = layout.group(group)?.block_bitmap();
             let buffer = groups.read_bitmap(sb, block)?;
+            groups.recount_blocks(sb, group)?;
             let end = geometry.group_blocks(group);
             let changed =
                 bitmap::clear_run(&mut groups.bitmap, end, run, group, bitmap::Kind::Blocks)?;
@@ -141,7 +142,11 @@ fn allocate_in(
     let block = layout.group(group)?.block_bitmap();
     let buffer = groups.read_bitmap(sb, block)?;
     bitmap::check_block_bitmap(&sb.data().layout(), group, &groups.bitmap)?;
+    groups.recount_blocks(sb, group)?;
     let want = want.min(groups.counts(group).free_blocks.into());
+    if want == 0 {
+        return Ok(None);
+    }
     let Some(run) = bitmap::find_run(&groups.bitmap, end, goal, want) else {
         return Ok(None);
     };

@@ -2,11 +2,12 @@
 
 //! Syncing metadata, and marking the volume clean or in use.
 
-use crate::ext2::superblock;
+use crate::ext2::superblock::{self, State};
 use crate::types::SuperBlock;
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::state::Volume;
-use crate::volume::superblock::change;
+use crate::volume::superblock::{reparse, warn_unchecked};
+use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
 
@@ -26,14 +27,96 @@ impl Volume {
     }
 
     /// Marks the volume as mounted read-write, not clean, and waits for the superblock.
+    ///
+    /// The state it has until then is what it gets back at the end: that may not be the one it was
+    /// mounted read-only with, as e2fsck may have run since.
     pub(crate) fn mark_mounted(&self) -> Result {
-        self.update_superblock(true, superblock::mark_mounted)
+        let mut super_buffer = self.super_buffer.lock();
+        let mut before = super_buffer.before;
+        let miscounted = self.miscounted.load(ordering::Relaxed);
+        super_buffer.change(|bytes, now| {
+            let found = State::read(bytes);
+            if !mutant!("state-of-first-mount") {
+                before = found;
+            }
+            let changed = superblock::mark_mounted(bytes, now)?;
+            // The state is the last of what was changed.
+            if miscounted && before.is_clean() {
+                superblock::mark_error(bytes)?;
+            }
+            Ok(changed)
+        })?;
+        super_buffer.before = before;
+        self.mark_buffer_dirty(&super_buffer.buffer);
+        Ok(super_buffer.buffer.sync_dirty()?)
+    }
+
+    /// Whether the volume was clean before it was mounted, or remounted, read-write. Takes the lock of
+    /// the superblock's buffer; may sleep.
+    pub(super) fn was_clean(&self) -> bool {
+        self.super_buffer.lock().before.is_clean()
+    }
+
+    /// Reads again what e2fsck may have repaired under a read-only mount, before it becomes
+    /// read-write. May sleep.
+    ///
+    /// `EROFS` when an error has stopped changes to the volume, or it has features that do not allow
+    /// them; `EINVAL` when it is not the volume any more that was mounted, and `EUCLEAN` when it is
+    /// corrupt; the log says why.
+    pub(crate) fn reread(&self, sb: &SuperBlock) -> Result<(), Error> {
+        if self.is_stopped() {
+            return Err(EROFS);
+        }
+        let now = reparse(sb, &self.super_buffer.lock())?;
+        let forbidden = now.features.forbid_write();
+        if !forbidden.is_empty() {
+            pr_err!(
+                "{}: cannot remount read-write: unsupported features: {}\n",
+                sb.id(),
+                forbidden
+            );
+            return Err(EROFS);
+        }
+        if !now.is_known_revision() {
+            pr_err!(
+                "{}: cannot remount read-write: revision {} is not known\n",
+                sb.id(),
+                now.revision
+            );
+            return Err(EROFS);
+        }
+        if now.geometry != self.superblock.geometry {
+            pr_err!(
+                "{}: cannot remount read-write: not the volume that was mounted\n",
+                sb.id()
+            );
+            return Err(EINVAL);
+        }
+        warn_unchecked(sb.id(), false, &now);
+        if mutant!("counters-of-first-mount") {
+            return Ok(());
+        }
+        let reread = self.groups.lock().reread(self.geometry(), &self.layouts);
+        let clamped = reread.map_err(|fault| match fault {
+            Fault::Corrupt(corrupt) => {
+                pr_err!("{}: cannot remount read-write: {}\n", sb.id(), corrupt);
+                EUCLEAN
+            }
+            Fault::Error(error) => error,
+        })?;
+        self.miscounted.store(clamped, ordering::Relaxed);
+        if now.state.is_clean() && !now.state.has_errors() {
+            // What was wrong before, if anything, has been repaired.
+            self.write_failed.store(false, ordering::Relaxed);
+            self.leaked.store(false, ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Marks the volume as not clean again after [`Volume::mark_unmounted`], within one mount: at
     /// the end of a freeze. Waits for the superblock.
     pub(crate) fn mark_in_use(&self) -> Result {
-        if self.is_stopped() {
+        if self.is_stopped() && !self.error_unmarked.load(ordering::Relaxed) {
             return Ok(());
         }
         self.update_superblock(true, superblock::mark_in_use)
@@ -50,18 +133,20 @@ impl Volume {
             return self.store_free_counts(true);
         }
         let totals = self.totals();
-        let buffer = self.super_buffer.lock();
-        change(&buffer, |bytes, now| {
+        let super_buffer = self.super_buffer.lock();
+        let buffer = &super_buffer.buffer;
+        super_buffer.change(|bytes, now| {
             let counts = (totals.free_blocks, totals.free_inodes);
-            superblock::mark_unmounted(bytes, self.superblock.state, counts, now)
+            superblock::mark_unmounted(bytes, super_buffer.before, counts, now)
         })?;
-        self.mark_buffer_dirty(&buffer);
+        self.mark_error_of_freeze(&super_buffer)?;
+        self.mark_buffer_dirty(buffer);
         if let Err(error) = buffer.sync_dirty() {
             // The mount may go on (remount, freeze): the buffer must not say "clean" when it is
             // written later.
             if !mutant!("failed-mark-kept") {
-                change(&buffer, superblock::mark_in_use)?;
-                self.mark_buffer_dirty(&buffer);
+                super_buffer.change(superblock::mark_in_use)?;
+                self.mark_buffer_dirty(buffer);
             }
             return Err(error.into());
         }

@@ -7,6 +7,7 @@ use crate::ext2::Corrupt;
 use crate::types::SuperBlock;
 use crate::volume::fault::{self, Fault};
 use crate::volume::state::Volume;
+use crate::volume::superblock::SuperBuffer;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
@@ -58,12 +59,7 @@ impl Volume {
         if sb.rdonly() || self.is_stopped() {
             return;
         }
-        if self
-            .update_superblock(true, |bytes, _| superblock::mark_error(bytes))
-            .is_err()
-        {
-            pr_err!("{}: cannot mark the volume as having errors\n", sb.id());
-        }
+        self.mark_error(sb);
         match self.options().on_error {
             OnError::Continue => {}
             OnError::RemountReadOnly => {
@@ -75,6 +71,28 @@ impl Volume {
             }
             OnError::Panic => kfs::panic::panic(c"the volume is corrupt and errors=panic is set"),
         }
+    }
+
+    /// Marks the volume as having errors, and waits for the superblock. While the volume is frozen
+    /// that has to wait for the thaw: a snapshot may be made.
+    pub(super) fn mark_error(&self, sb: &SuperBlock) {
+        self.error_unmarked.store(true, ordering::Relaxed);
+        if sb.is_frozen() && !mutant!("frozen-marked") {
+            return;
+        }
+        let marked = self.update_superblock(true, |bytes, _| superblock::mark_error(bytes));
+        if marked.is_err() {
+            pr_err!("{}: cannot mark the volume as having errors\n", sb.id());
+        }
+    }
+
+    /// With a change of the superblock in its locked buffer: marks what was found while the volume
+    /// was frozen.
+    pub(super) fn mark_error_of_freeze(&self, super_buffer: &SuperBuffer) -> fault::Result {
+        if self.error_unmarked.xchg(false, ordering::Relaxed) {
+            super_buffer.change(|bytes, _| superblock::mark_error(bytes))?;
+        }
+        Ok(())
     }
 }
 

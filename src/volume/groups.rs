@@ -10,12 +10,21 @@ use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
+/// Which counters of a group have been compared with its bitmaps.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Compared {
+    pub(super) blocks: bool,
+    pub(super) inodes: bool,
+}
+
 /// What the block and inode allocators share, under one lock.
 pub(crate) struct Groups {
     /// The counters of each group, as in its descriptor.
     pub(super) counts: KVVec<GroupCounts>,
     /// Their sums.
     pub(super) totals: Totals,
+    /// Which of them have been compared with the bitmaps.
+    pub(super) compared: KVVec<Compared>,
     /// The buffers of the group descriptors, in order.
     descriptors: KVVec<BufferHead>,
     /// A copy of the bitmap in use: bitmaps are searched and changed here.
@@ -23,43 +32,67 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Reads and validates all group descriptors. May sleep.
+    /// Reads and validates all group descriptors, which follow the superblock at byte `super_place`.
+    /// May sleep. The last of the results is whether a
+    /// counter was too large, of which the log has the first.
     pub(super) fn read(
         sb: &mut NewSuperBlock<'_>,
         geometry: &Geometry,
-    ) -> Result<(KVVec<GroupLayout>, Self)> {
+        super_place: u64,
+    ) -> Result<(KVVec<GroupLayout>, Self, bool)> {
         let mut descriptors =
             KVVec::with_capacity(geometry.descriptor_blocks() as usize, GFP_KERNEL)?;
-        if let Some((first, _)) = geometry.descriptor_location(0) {
-            for block in first..first + geometry.descriptor_blocks() {
-                descriptors.push(sb.bread(block.into())?, GFP_KERNEL)?;
-            }
+        let first = super_place / u64::from(geometry.block_size()) + 1;
+        for block in first..first + u64::from(geometry.descriptor_blocks()) {
+            descriptors.push(sb.bread(block)?, GFP_KERNEL)?;
         }
         let mut layouts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
         let mut counts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
         let mut totals = Totals::default();
+        let mut clamped = false;
         for group in 0..geometry.groups() {
-            let (buffer, offset) = descriptor(geometry, &descriptors, group)
-                .ok_or(Corrupt::new(Place::Group(group), "no descriptor"))?;
-            let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
-            buffer.read(offset, &mut bytes)?;
-            let parsed = Group::parse(geometry, group, &bytes)?;
-            // Each counter was checked against its group, and the volume has fewer than 2^32 blocks
-            // and inodes.
-            totals.free_blocks += u32::from(parsed.counts.free_blocks);
-            totals.free_inodes += u32::from(parsed.counts.free_inodes);
-            totals.used_dirs += u32::from(parsed.counts.used_dirs);
+            let parsed = parse(geometry, &descriptors, group)?;
+            add(&mut totals, &parsed.counts);
+            if let Some((what, counted, most)) = parsed.clamped.filter(|_| !clamped) {
+                warn_miscounted(sb.id(), group, what, counted, most);
+                clamped = true;
+            }
             layouts.push(parsed.layout, GFP_KERNEL)?;
             counts.push(parsed.counts, GFP_KERNEL)?;
         }
         let bitmap = KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?;
+        let compared =
+            KVVec::from_elem(Compared::default(), geometry.groups() as usize, GFP_KERNEL)?;
         let groups = Groups {
             counts,
             totals,
+            compared,
             descriptors,
             bitmap,
         };
-        Ok((layouts, groups))
+        Ok((layouts, groups, clamped))
+    }
+
+    /// Reads the counters anew, which e2fsck may have repaired under a read-only mount. Returns
+    /// whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
+    /// `layouts` any more.
+    pub(super) fn reread(&mut self, geometry: &Geometry, layouts: &[GroupLayout]) -> Result<bool> {
+        for (group, layout) in (0..geometry.groups()).zip(layouts) {
+            if parse(geometry, &self.descriptors, group)?.layout != *layout {
+                let what = "bitmaps or inode table have been moved";
+                return Err(Corrupt::new(Place::Group(group), what).into());
+            }
+        }
+        let mut clamped = false;
+        self.totals = Totals::default();
+        for (group, counts) in (0..geometry.groups()).zip(&mut self.counts) {
+            let parsed = parse(geometry, &self.descriptors, group)?;
+            *counts = parsed.counts;
+            add(&mut self.totals, counts);
+            clamped |= parsed.clamped.is_some();
+        }
+        self.compared.fill(Compared::default());
+        Ok(clamped)
     }
 
     /// The counters of `group`; zeroes when there is no such group.
@@ -76,6 +109,35 @@ impl Groups {
     ) -> Option<(&BufferHead, usize)> {
         descriptor(geometry, &self.descriptors, group)
     }
+}
+
+/// Says in the log that the counter `what` of `group` is not `counted` but `found`.
+pub(super) fn warn_miscounted(id: &CStr, group: u32, what: &str, counted: u32, found: u32) {
+    pr_warn!(
+        "{}: group {}: {} {} counted, taken for {} (said once): run e2fsck\n",
+        id,
+        group,
+        counted,
+        what,
+        found
+    );
+}
+
+/// Reads and validates the descriptor of `group`.
+fn parse(geometry: &Geometry, descriptors: &[BufferHead], group: u32) -> Result<Group> {
+    let (buffer, offset) = descriptor(geometry, descriptors, group)
+        .ok_or(Corrupt::new(Place::Group(group), "no descriptor"))?;
+    let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
+    buffer.read(offset, &mut bytes)?;
+    Ok(Group::parse(geometry, group, &bytes)?)
+}
+
+/// Adds the counters of a group. Each is bounded by the size of its group, and the volume has fewer
+/// than 2^32 blocks and inodes.
+fn add(totals: &mut Totals, counts: &GroupCounts) {
+    totals.free_blocks += u32::from(counts.free_blocks);
+    totals.free_inodes += u32::from(counts.free_inodes);
+    totals.used_dirs += u32::from(counts.used_dirs);
 }
 
 /// The buffer of the descriptor of `group`, and the byte offset in it.

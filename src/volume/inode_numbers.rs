@@ -65,6 +65,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
         let mut groups = sb.data().groups.lock();
         let block = layout.group(slot.group)?.inode_bitmap();
         let buffer = groups.read_bitmap(sb, block)?;
+        groups.recount_inodes(sb, slot.group)?;
         let run = Run {
             start: slot.index,
             len: 1,
@@ -113,6 +114,10 @@ fn allocate_in(
     let end = geometry.inodes_per_group();
     let block = layout.group(group)?.inode_bitmap();
     let buffer = groups.read_bitmap(sb, block)?;
+    groups.recount_inodes(sb, group)?;
+    if groups.counts(group).free_inodes == 0 {
+        return Ok(None);
+    }
     let Some(index) = bitmap::next_free(&groups.bitmap, 0, end) else {
         let what = "free inodes counted, but none in the inode bitmap";
         return Err(Corrupt::new(Place::Group(group), what).into());

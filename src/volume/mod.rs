@@ -8,6 +8,7 @@
 //! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
 //! * [`copy_back`] puts what was changed in a copy back into its buffer.
+//! * [`recount`] replaces counters that are wrong.
 //! * [`options`] are the mount options.
 //!
 //! Nothing here knows an inode in memory: the allocators work on numbers.
@@ -21,6 +22,7 @@ pub(crate) mod fault;
 pub(crate) mod groups;
 pub(crate) mod inode_numbers;
 pub(crate) mod options;
+pub(crate) mod recount;
 pub(crate) mod state;
 pub(crate) mod superblock;
 pub(crate) mod unwritten;

@@ -2,7 +2,8 @@
 
 //! Mount options.
 
-use crate::ext2::superblock::{OnError, Superblock};
+use crate::ext2::superblock::{OnError, SUPERBLOCK_OFFSET};
+use crate::ext2::tuned::Tuned;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
@@ -16,6 +17,56 @@ const BSDGROUPS: u8 = 4;
 const SYSVGROUPS: u8 = 5;
 const ACL: u8 = 6;
 const USER_XATTR: u8 = 7;
+const SB: u8 = 8;
+/// Of the options in [`FLAGS`], the first.
+const FIRST_FLAG: u8 = 16;
+
+/// An option without a value.
+struct Flag {
+    name: &'static CStr,
+    /// What it sets in [`ParsedOptions::flags`], 0 for one that is only accepted.
+    set: u32,
+    /// What it clears there.
+    clear: u32,
+}
+
+impl Flag {
+    const fn new(name: &'static CStr, set: u32, clear: u32) -> Self {
+        Flag { name, set, clear }
+    }
+}
+
+const MINIXDF: u32 = 1 << 0;
+const BSDDF: u32 = 1 << 1;
+const NOUID32: u32 = 1 << 2;
+const DEBUG: u32 = 1 << 3;
+const OLDALLOC: u32 = 1 << 4;
+const ORLOV: u32 = 1 << 5;
+const RESERVATION: u32 = 1 << 6;
+const NORESERVATION: u32 = 1 << 7;
+const NOBH: u32 = 1 << 8;
+const USRQUOTA: u32 = 1 << 9;
+const GRPQUOTA: u32 = 1 << 10;
+const QUOTA: u32 = 1 << 11;
+const NOQUOTA: u32 = 1 << 12;
+const ALL_QUOTA: u32 = USRQUOTA | GRPQUOTA | QUOTA;
+
+/// Options of ext2 that are a word: an ordinary line of fstab has them.
+const FLAGS: [Flag; 13] = [
+    Flag::new(c"minixdf", MINIXDF, BSDDF),
+    Flag::new(c"bsddf", BSDDF, MINIXDF),
+    Flag::new(c"nouid32", NOUID32, 0),
+    Flag::new(c"debug", DEBUG, 0),
+    Flag::new(c"oldalloc", OLDALLOC, ORLOV),
+    Flag::new(c"orlov", ORLOV, OLDALLOC),
+    Flag::new(c"reservation", RESERVATION, NORESERVATION),
+    Flag::new(c"noreservation", NORESERVATION, RESERVATION),
+    Flag::new(c"nobh", NOBH, 0),
+    Flag::new(c"usrquota", USRQUOTA, NOQUOTA),
+    Flag::new(c"grpquota", GRPQUOTA, NOQUOTA),
+    Flag::new(c"quota", QUOTA, NOQUOTA),
+    Flag::new(c"noquota", NOQUOTA, ALL_QUOTA),
+];
 
 /// The mount options, for the parser of the VFS.
 pub(crate) const PARAMETERS: &[ParameterSpec] = &[
@@ -27,16 +78,36 @@ pub(crate) const PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec::flag(c"sysvgroups", SYSVGROUPS),
     ParameterSpec::flag_no(c"acl", ACL),
     ParameterSpec::flag_no(c"user_xattr", USER_XATTR),
+    ParameterSpec::u32(c"sb", SB),
+    flag(0),
+    flag(1),
+    flag(2),
+    flag(3),
+    flag(4),
+    flag(5),
+    flag(6),
+    flag(7),
+    flag(8),
+    flag(9),
+    flag(10),
+    flag(11),
+    flag(12),
     ParameterSpec::END,
 ];
 
+const fn flag(index: u8) -> ParameterSpec {
+    ParameterSpec::flag(FLAGS[index as usize].name, FIRST_FLAG + index)
+}
+
 /// The options in a mount or remount request; `None` for those that are not in it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct ParsedOptions {
     on_error: Option<OnError>,
     reserved_uid: Option<u32>,
     reserved_gid: Option<u32>,
     inherit_group: Option<bool>,
+    super_block: Option<u32>,
+    flags: u32,
 }
 
 impl ParsedOptions {
@@ -65,9 +136,77 @@ impl ParsedOptions {
                     pr_info!("options acl and user_xattr are not supported and ignored\n");
                 }
             }
-            _ => return Err(EINVAL),
+            SB => self.super_block = Some(param.u32()),
+            opt => {
+                let index = usize::from(opt.checked_sub(FIRST_FLAG).ok_or(EINVAL)?);
+                let flag = FLAGS.get(index).ok_or(EINVAL)?;
+                self.flags = (self.flags & !flag.clear) | flag.set;
+                if flag.set & ALL_QUOTA != 0 {
+                    pr_warn!(
+                        "option {}: quotas are not supported, nothing is limited\n",
+                        flag.name
+                    );
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Where the superblock is that the volume is mounted with, in bytes from the begin of the
+    /// device.
+    pub(super) fn super_offset(&self) -> u64 {
+        self.super_block
+            .map_or(SUPERBLOCK_OFFSET, |block| u64::from(block) * 1024)
+    }
+
+    /// Whether the log is to say how the volume is laid out.
+    pub(super) fn debug(&self) -> bool {
+        self.flags & DEBUG != 0
+    }
+
+    /// Takes over what is in `newer`.
+    pub(super) fn update(&mut self, newer: &ParsedOptions) {
+        *self = ParsedOptions {
+            on_error: newer.on_error.or(self.on_error),
+            reserved_uid: newer.reserved_uid.or(self.reserved_uid),
+            reserved_gid: newer.reserved_gid.or(self.reserved_gid),
+            inherit_group: newer.inherit_group.or(self.inherit_group),
+            // Where it was read from does not change: ignored in a remount, as by ext2.
+            super_block: self.super_block,
+            flags: FLAGS
+                .iter()
+                .filter(|flag| newer.flags & flag.set != 0)
+                .fold(self.flags, |flags, flag| (flags & !flag.clear) | flag.set),
+        };
+    }
+
+    /// Shows them as in `/proc/mounts`.
+    pub(crate) fn show(&self, seq: &SeqFile) {
+        if let Some(on_error) = self.on_error {
+            let name = match on_error {
+                OnError::Continue => "continue",
+                OnError::RemountReadOnly => "remount-ro",
+                OnError::Panic => "panic",
+            };
+            seq_print!(seq, ",errors={}", name);
+        }
+        if let Some(uid) = self.reserved_uid {
+            seq_print!(seq, ",resuid={}", uid);
+        }
+        if let Some(gid) = self.reserved_gid {
+            seq_print!(seq, ",resgid={}", gid);
+        }
+        match self.inherit_group {
+            Some(true) => seq_print!(seq, ",grpid"),
+            Some(false) => seq_print!(seq, ",nogrpid"),
+            None => {}
+        }
+        if let Some(block) = self.super_block {
+            seq_print!(seq, ",sb={}", block);
+        }
+        for flag in FLAGS.iter().filter(|flag| self.flags & flag.set != 0) {
+            seq_print!(seq, ",{}", flag.name);
+        }
     }
 }
 
@@ -82,51 +221,30 @@ pub(crate) struct Options {
     pub(crate) reserved_gid: u32,
     /// New files get the group of their directory rather than the fsgid of the task.
     pub(crate) inherit_group: bool,
+    /// statfs(2) counts metadata among the blocks of the volume.
+    pub(crate) minix_df: bool,
+    /// Owners and groups have 16 bits on the device.
+    pub(crate) uid16: bool,
 }
 
 impl Options {
     /// `EXT2_DEFM_BSDGROUPS` in the default mount options of the superblock.
     const DEFAULT_BSDGROUPS: u32 = 0x2;
+    /// `EXT2_DEFM_UID16`.
+    const DEFAULT_UID16: u32 = 0x10;
 
-    /// The default options of a volume, as its superblock has them.
-    pub(crate) fn default_of(superblock: &Superblock) -> Self {
+    /// The options in effect on a volume: those `given`, and its defaults for the others. How an
+    /// inode is read does not change while it is mounted: that default is the one `at_mount`.
+    pub(super) fn of(at_mount: &Tuned, tuned: &Tuned, given: &ParsedOptions) -> Self {
+        let bsdgroups = tuned.default_mount_options & Self::DEFAULT_BSDGROUPS != 0;
         Options {
-            on_error: superblock.on_error,
-            reserved_uid: superblock.reserved_uid.into(),
-            reserved_gid: superblock.reserved_gid.into(),
-            inherit_group: superblock.default_mount_options & Self::DEFAULT_BSDGROUPS != 0,
-        }
-    }
-
-    /// These options, overridden by those of a request.
-    pub(crate) fn with(self, parsed: &ParsedOptions) -> Self {
-        Options {
-            on_error: parsed.on_error.unwrap_or(self.on_error),
-            reserved_uid: parsed.reserved_uid.unwrap_or(self.reserved_uid),
-            reserved_gid: parsed.reserved_gid.unwrap_or(self.reserved_gid),
-            inherit_group: parsed.inherit_group.unwrap_or(self.inherit_group),
-        }
-    }
-
-    /// Shows the options that differ from `default`, as in `/proc/mounts`.
-    pub(crate) fn show(&self, default: &Options, seq: &SeqFile) {
-        if self.on_error != default.on_error {
-            let name = match self.on_error {
-                OnError::Continue => "continue",
-                OnError::RemountReadOnly => "remount-ro",
-                OnError::Panic => "panic",
-            };
-            seq_print!(seq, ",errors={}", name);
-        }
-        if self.reserved_uid != default.reserved_uid {
-            seq_print!(seq, ",resuid={}", self.reserved_uid);
-        }
-        if self.reserved_gid != default.reserved_gid {
-            seq_print!(seq, ",resgid={}", self.reserved_gid);
-        }
-        if self.inherit_group != default.inherit_group {
-            let no = if self.inherit_group { "" } else { "no" };
-            seq_print!(seq, ",{}grpid", no);
+            on_error: given.on_error.unwrap_or(tuned.on_error),
+            reserved_uid: given.reserved_uid.unwrap_or(tuned.reserved_uid.into()),
+            reserved_gid: given.reserved_gid.unwrap_or(tuned.reserved_gid.into()),
+            inherit_group: given.inherit_group.unwrap_or(bsdgroups),
+            minix_df: given.flags & MINIXDF != 0,
+            uid16: given.flags & NOUID32 != 0
+                || at_mount.default_mount_options & Self::DEFAULT_UID16 != 0,
         }
     }
 }

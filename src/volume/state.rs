@@ -5,12 +5,13 @@
 use crate::ext2::choose_group::Totals;
 use crate::ext2::group::GroupLayout;
 use crate::ext2::superblock::{Superblock, SUPERBLOCK_OFFSET};
+use crate::ext2::tuned::Tuned;
 use crate::ext2::{Corrupt, Geometry, Layout};
-use crate::types::NewSuperBlock;
+use crate::types::{NewSuperBlock, SuperBlock};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
-use crate::volume::options::Options;
-use crate::volume::superblock;
+use crate::volume::options::{Options, ParsedOptions};
+use crate::volume::superblock::{self, SuperBuffer};
 use crate::volume::unwritten::{First, Unwritten};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -23,9 +24,9 @@ use kfs::mm::nofs::nofs;
 /// The state of a mounted volume.
 #[pin_data]
 pub(crate) struct Volume {
-    /// The superblock as it was read at mount.
+    /// The superblock as it was read at mount: see [`Volume::tuned`] for what may change.
     pub(crate) superblock: Superblock,
-    layouts: KVVec<GroupLayout>,
+    pub(super) layouts: KVVec<GroupLayout>,
     /// The feature `large_file` was set during this mount.
     large_file: Atomic<bool>,
     /// An error has stopped changes to the volume (`errors=remount-ro`). `SB_RDONLY` is not set for
@@ -39,16 +40,28 @@ pub(crate) struct Volume {
     pub(super) leaked: Atomic<bool>,
     /// Corruption was found during this mount.
     pub(super) found_corrupt: Atomic<bool>,
+    /// An error was found while the volume was frozen, which the superblock does not say yet.
+    pub(super) error_unmarked: Atomic<bool>,
+    /// The log has it that there are extended attributes.
+    attributes_told: Atomic<bool>,
+    /// A counter of a group was wrong.
+    pub(super) miscounted: Atomic<bool>,
     /// Metadata buffers that are dirty, or could not be written.
     #[pin]
     pub(crate) unwritten: Unwritten,
     /// Serialises changes to the reference counts of blocks of extended attributes.
     #[pin]
     pub(crate) attribute_blocks: Mutex<()>,
+    /// The options that were given, at mount or since.
     #[pin]
-    options: SpinLock<Options>,
+    given: SpinLock<ParsedOptions>,
     #[pin]
-    pub(super) super_buffer: Mutex<BufferHead>,
+    pub(super) super_buffer: Mutex<SuperBuffer>,
+    /// The same buffer, to be read without the lock.
+    tuned_buffer: BufferHead,
+    tuned_at_mount: Tuned,
+    /// Where the superblock is, in bytes from the begin of the device.
+    super_place: u64,
     /// The groups. The lock is held while a bitmap or a counter is changed.
     #[pin]
     pub(super) groups: Mutex<Groups>,
@@ -59,8 +72,12 @@ impl Volume {
     ///
     /// `EINVAL` for a volume that is no ext2 or not supported, `EUCLEAN` for a corrupt one, `EIO`
     /// when the device fails; the log says why.
-    pub(crate) fn read(sb: &mut NewSuperBlock<'_>) -> Result<impl PinInit<Self, Error>, Error> {
-        let device_size = sb.device_size();
+    pub(crate) fn read(
+        sb: &mut NewSuperBlock<'_>,
+        given: &ParsedOptions,
+    ) -> Result<impl PinInit<Self, Error>, Error> {
+        let given = *given;
+        let place = given.super_offset();
         let size = sb
             .min_blocksize(SUPERBLOCK_OFFSET as u32)
             .inspect_err(|_| {
@@ -69,7 +86,7 @@ impl Volume {
                     sb.id()
                 );
             })?;
-        let superblock = superblock::parse(sb, size as usize, device_size)?;
+        let superblock = superblock::parse(sb, place, size)?;
         let block_size = superblock.geometry.block_size();
         if block_size < size {
             pr_err!(
@@ -81,7 +98,7 @@ impl Volume {
             return Err(EINVAL);
         }
         sb.set_blocksize(block_size)?;
-        let super_buffer = superblock::read(sb, block_size as usize)?;
+        let super_buffer = superblock::read(sb, place, block_size)?;
 
         let forbidden = superblock.features.forbid_write();
         if !forbidden.is_empty() && !sb.rdonly() {
@@ -93,8 +110,8 @@ impl Volume {
             return Err(EINVAL);
         }
 
-        let (layouts, groups) =
-            Groups::read(sb, &superblock.geometry).map_err(|fault| match fault {
+        let (layouts, groups, clamped) =
+            Groups::read(sb, &superblock.geometry, place).map_err(|fault| match fault {
                 Fault::Corrupt(corrupt) => {
                     pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
                     EUCLEAN
@@ -104,14 +121,36 @@ impl Volume {
                     error
                 }
             })?;
-        if !superblock.state.is_clean() || superblock.state.has_errors() {
-            pr_warn!(
-                "{}: mounting a volume that is not clean or has errors: run e2fsck\n",
-                sb.id()
+        if !superblock.is_known_revision() && !sb.rdonly() {
+            pr_err!(
+                "{}: revision {} is not known: mounted read-only\n",
+                sb.id(),
+                superblock.revision
+            );
+            sb.set_rdonly();
+        }
+        superblock::warn_unchecked(sb.id(), sb.rdonly(), &superblock);
+        let write_errors = sb.device().watch_write_errors();
+        let tuned_buffer = super_buffer.get();
+        let tuned_at_mount = superblock::tuned(&tuned_buffer, place, &superblock.geometry)?;
+        let super_buffer = SuperBuffer {
+            buffer: super_buffer,
+            place,
+            before: superblock.state,
+        };
+        if given.debug() {
+            let geometry = &superblock.geometry;
+            pr_info!(
+                "{}: {} blocks of {} bytes in {} groups of {}, {} inodes of {} bytes in each\n",
+                sb.id(),
+                geometry.blocks_count(),
+                block_size,
+                geometry.groups(),
+                geometry.blocks_per_group(),
+                geometry.inodes_per_group(),
+                geometry.inode_size()
             );
         }
-        let write_errors = sb.device().watch_write_errors();
-        let default_options = Options::default_of(&superblock);
         Ok(try_pin_init!(Self {
             superblock,
             layouts,
@@ -121,10 +160,16 @@ impl Volume {
             write_failed: Atomic::new(false),
             leaked: Atomic::new(false),
             found_corrupt: Atomic::new(false),
+            error_unmarked: Atomic::new(false),
+            attributes_told: Atomic::new(false),
+            miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
             attribute_blocks <- new_mutex!(()),
-            options <- new_spinlock!(default_options),
+            given <- new_spinlock!(given),
             super_buffer <- new_mutex!(super_buffer),
+            tuned_buffer,
+            tuned_at_mount,
+            super_place: place,
             groups <- new_mutex!(groups),
         }))
     }
@@ -139,14 +184,28 @@ impl Volume {
         Layout::new(self.geometry(), &self.layouts)
     }
 
-    /// The mount options in effect. Does not sleep.
-    pub(crate) fn options(&self) -> Options {
-        *self.options.lock()
+    /// What tune2fs may change in the superblock, as it is now. Does not sleep.
+    pub(crate) fn tuned(&self) -> Tuned {
+        if mutant!("tuned-at-mount") {
+            return self.tuned_at_mount;
+        }
+        superblock::tuned(&self.tuned_buffer, self.super_place, self.geometry())
+            .unwrap_or(self.tuned_at_mount)
     }
 
-    /// Sets the mount options.
-    pub(crate) fn set_options(&self, options: Options) {
-        *self.options.lock() = options;
+    /// The mount options in effect: those given, and the defaults of the volume. Does not sleep.
+    pub(crate) fn options(&self) -> Options {
+        Options::of(&self.tuned_at_mount, &self.tuned(), &self.given.lock())
+    }
+
+    /// The mount options that were given. Does not sleep.
+    pub(crate) fn given_options(&self) -> ParsedOptions {
+        *self.given.lock()
+    }
+
+    /// Changes the mount options to those in `parsed`; those not in it stay.
+    pub(crate) fn give_options(&self, parsed: &ParsedOptions) {
+        self.given.lock().update(parsed);
     }
 
     /// Whether the feature `large_file` was set during this mount.
@@ -159,15 +218,34 @@ impl Volume {
         self.large_file.store(true, ordering::Relaxed);
     }
 
+    /// Whether [`Volume::tell_attributes`] was called.
+    pub(crate) fn attributes_told(&self) -> bool {
+        self.attributes_told.load(ordering::Relaxed)
+    }
+
+    /// Says in the log, once for a mount, that a file has extended attributes. That a volume may have
+    /// some says nothing: it is the default of mkfs.
+    pub(crate) fn tell_attributes(&self, sb: &SuperBlock) {
+        if !self.attributes_told.xchg(true, ordering::Relaxed) {
+            pr_warn!(
+                "{}: extended attributes are kept, but not honoured: files may be more accessible than their access control lists say\n",
+                sb.id()
+            );
+        }
+    }
+
     /// Whether an error has stopped changes to the volume.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(ordering::Relaxed)
     }
 
     /// Checks that an operation may change the volume: `EROFS` when an error has stopped that. The
-    /// VFS has checked the mount.
-    pub(crate) fn check_writable(&self) -> kernel::error::Result {
+    /// VFS has checked the mount; but a forced remount (sysrq-u) leaves files open for writing.
+    pub(crate) fn check_writable(&self, sb: &SuperBlock) -> kernel::error::Result {
         if self.is_stopped() && !mutant!("write-read-only") {
+            return Err(EROFS);
+        }
+        if sb.rdonly() && !mutant!("write-forced-read-only") {
             return Err(EROFS);
         }
         Ok(())
@@ -180,7 +258,7 @@ impl Volume {
 
     /// The number of blocks that only privileged tasks may allocate.
     pub(crate) fn reserved_blocks(&self) -> u32 {
-        self.superblock.reserved_blocks
+        self.tuned().reserved_blocks
     }
 
     /// Changes the superblock with `change`, which gets its bytes and the time in seconds since
@@ -193,11 +271,12 @@ impl Volume {
         wait: bool,
         change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
     ) -> Result {
-        let buffer = self.super_buffer.lock();
-        superblock::change(&buffer, change)?;
-        self.mark_buffer_dirty(&buffer);
+        let super_buffer = self.super_buffer.lock();
+        super_buffer.change(change)?;
+        self.mark_error_of_freeze(&super_buffer)?;
+        self.mark_buffer_dirty(&super_buffer.buffer);
         if wait {
-            buffer.sync_dirty()?;
+            super_buffer.buffer.sync_dirty()?;
         }
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 //! Reading and changing the superblock through the buffer cache.
 
-use crate::ext2::superblock::{MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE};
-use crate::ext2::Corrupt;
-use crate::types::NewSuperBlock;
+use crate::ext2::superblock::{MountError, State, Superblock, SUPERBLOCK_SIZE};
+use crate::ext2::tuned::Tuned;
+use crate::ext2::{Corrupt, Geometry};
+use crate::types::{NewSuperBlock, SuperBlock};
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use core::ops::Range;
@@ -12,51 +13,98 @@ use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::time::real_seconds;
 
-/// The block with the superblock, and the byte offset in it, for blocks of `block_size` bytes.
-fn place(block_size: usize) -> (u64, usize) {
-    if block_size > SUPERBLOCK_OFFSET as usize {
-        (0, SUPERBLOCK_OFFSET as usize)
-    } else {
-        (1, 0)
+/// The block with the superblock, and what to do with it at unmount.
+pub(super) struct SuperBuffer {
+    pub(super) buffer: BufferHead,
+    /// Where it is on the device, in bytes: that of `sb=`, if it is not the primary one.
+    pub(super) place: u64,
+    /// The state before the volume was mounted read-write, which is restored then.
+    pub(super) before: State,
+}
+
+impl SuperBuffer {
+    /// Changes the superblock in its buffer with `change`, which gets its bytes and the time in
+    /// seconds since 1970, and returns the range of bytes it changed. Does not mark the buffer dirty.
+    pub(super) fn change(
+        &self,
+        change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
+    ) -> Result {
+        let offset = offset(self.place, &self.buffer);
+        let mut bytes = [0; SUPERBLOCK_SIZE];
+        self.buffer.read(offset, &mut bytes)?;
+        // The format has 32 bits.
+        let changed = change(&mut bytes, real_seconds() as u32)?;
+        copy_back(&self.buffer, offset, &bytes, changed)
     }
 }
 
-/// Reads the block with the superblock, for blocks of `block_size` bytes. May sleep.
-pub(super) fn read(sb: &mut NewSuperBlock<'_>, block_size: usize) -> Result<BufferHead, Error> {
-    sb.bread(place(block_size).0)
+/// The byte offset of the superblock at byte `place` of the device in its `buffer`.
+fn offset(place: u64, buffer: &BufferHead) -> usize {
+    place as usize % buffer.size()
+}
+
+/// Reads the block with the superblock at byte `place`, for blocks of `block_size` bytes. May sleep.
+pub(super) fn read(
+    sb: &mut NewSuperBlock<'_>,
+    place: u64,
+    block_size: u32,
+) -> Result<BufferHead, Error> {
+    sb.bread(place / u64::from(block_size))
         .inspect_err(|_| pr_err!("{}: cannot read the superblock\n", sb.id()))
 }
 
-/// Reads and validates the superblock of a device of `device_size` bytes in blocks of `block_size`
-/// bytes. May sleep. `EUCLEAN` when it is corrupt, `EINVAL` when it is none or not supported; the
+/// Reads and validates the superblock at byte `place` of a device in blocks of `block_size` bytes.
+/// May sleep. `EUCLEAN` when it is corrupt, `EINVAL` when it is none or not supported; the
 /// log says why.
 pub(super) fn parse(
     sb: &mut NewSuperBlock<'_>,
-    block_size: usize,
-    device_size: u64,
+    place: u64,
+    block_size: u32,
 ) -> Result<Superblock, Error> {
+    let device_size = sb.device_size();
     let mut bytes = [0; SUPERBLOCK_SIZE];
-    let (_, offset) = place(block_size);
-    read(sb, block_size)?.read(offset, &mut bytes)?;
+    let buffer = read(sb, place, block_size)?;
+    buffer.read(offset(place, &buffer), &mut bytes)?;
     Superblock::parse(&bytes, device_size).map_err(|error| {
         pr_err!("{}: cannot mount: {}\n", sb.id(), error);
-        match error {
-            MountError::Corrupt(_) => EUCLEAN,
-            _ => EINVAL,
-        }
+        errno(&error)
     })
 }
 
-/// Changes the superblock in its buffer with `change`, which gets its bytes and the time in seconds
-/// since 1970, and returns the range of bytes it changed. Does not mark the buffer dirty.
-pub(super) fn change(
-    buffer: &BufferHead,
-    change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
-) -> Result {
-    let (_, offset) = place(buffer.size());
+/// Parses the superblock in its buffer again; `sb` is mounted from it. `EUCLEAN` when it is corrupt,
+/// `EINVAL` when it is none or not supported; the log says why.
+pub(super) fn reparse(sb: &SuperBlock, from: &SuperBuffer) -> Result<Superblock, Error> {
     let mut bytes = [0; SUPERBLOCK_SIZE];
-    buffer.read(offset, &mut bytes)?;
-    // The format has 32 bits.
-    let changed = change(&mut bytes, real_seconds() as u32)?;
-    copy_back(buffer, offset, &bytes, changed)
+    from.buffer
+        .read(offset(from.place, &from.buffer), &mut bytes)?;
+    Superblock::parse(&bytes, sb.device_size()).map_err(|error| {
+        pr_err!("{}: cannot remount: {}\n", sb.id(), error);
+        errno(&error)
+    })
+}
+
+/// Says in the log why e2fsck should be run; of a read-only mount only if something is wrong.
+pub(super) fn warn_unchecked(id: &CStr, read_only: bool, superblock: &Superblock) {
+    let ok = superblock.state.is_clean() && !superblock.state.has_errors();
+    if read_only && ok {
+        return;
+    }
+    if let Some(why) = superblock.check_due(real_seconds() as u64) {
+        pr_warn!("{}: mounting a volume that is {}: run e2fsck\n", id, why);
+    }
+}
+
+/// What a mount fails with.
+fn errno(error: &MountError) -> Error {
+    match error {
+        MountError::Corrupt(_) => EUCLEAN,
+        _ => EINVAL,
+    }
+}
+
+/// Reads what may be changed while the volume is mounted. Does not sleep.
+pub(super) fn tuned(buffer: &BufferHead, place: u64, geometry: &Geometry) -> Result<Tuned, Error> {
+    let mut bytes = [0; Tuned::SIZE];
+    buffer.read(offset(place, buffer), &mut bytes)?;
+    Ok(Tuned::read(geometry, &bytes))
 }

@@ -5,8 +5,7 @@
 
 struct vol;
 
-/* Change something: one command. 0 or an exit status. */
-__attribute__((format(printf, 2, 3)))
+/* Change something: one command, as printf() makes it. 0 or an exit status. */
 int debugfs(struct vol *v, const char *command, ...);
 /* The number that follows @label in what a command prints; -errno if there is none. */
 long debugfs_number(struct vol *v, const char *command, const char *label);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -87,6 +88,46 @@ int vol_read_sector(struct vol *v, uint64_t sector, void *buf)
 	memcpy(buf, page, 512);
 	close(fd);
 	return err;
+}
+
+int vol_dev_read(struct vol *v, void *buf, size_t len, off_t off)
+{
+	int fd = open(v->dev, O_RDONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (pread(fd, buf, len, off) != (ssize_t)len)
+		err = -EIO;
+	close(fd);
+	return err;
+}
+
+int vol_dev_write(struct vol *v, const void *buf, size_t len, off_t off)
+{
+	int fd = open(v->dev, O_WRONLY | O_CLOEXEC);
+	int err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (pwrite(fd, buf, len, off) != (ssize_t)len || fsync(fd))
+		err = -EIO;
+	close(fd);
+	return err;
+}
+
+int64_t vol_dev_get(struct vol *v, int bits, off_t off)
+{
+	uint32_t val = 0;
+	int err = vol_dev_read(v, &val, bits / 8, off);
+
+	return err ? err : le32toh(val);
+}
+
+int vol_dev_set(struct vol *v, int bits, off_t off, uint32_t val)
+{
+	val = htole32(val);
+	return vol_dev_write(v, &val, bits / 8, off);
 }
 
 /* -D: not through the page cache of the device, which knows nothing of us. */

@@ -26,6 +26,16 @@ use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 
+/// What a remount asks for.
+#[derive(Clone, Copy)]
+pub struct Reconfigure {
+    /// The mount is to be, or to stay, read-only.
+    pub read_only: bool,
+    /// It becomes so although files are open for writing, or unlinked but open, and whatever fails
+    /// (sysrq-u): more may be dirtied at any time.
+    pub forced: bool,
+}
+
 /// A type of filesystem on a block device.
 ///
 /// It stands for `struct file_system_type` and `struct super_operations`. All methods are called
@@ -60,10 +70,11 @@ pub trait FileSystem: FileSystemData {
     /// Called when the mount is complete, with everything in place and before users see it.
     fn mounted(sb: &SuperBlock<Self>) -> Result;
 
-    /// Changes the options of a mount; `read_only` is the state that is asked for.
+    /// Changes the options of a mount.
     ///
-    /// When the mount becomes read-only, everything dirty has been written before.
-    fn reconfigure(sb: &SuperBlock<Self>, options: &Self::Options, read_only: bool) -> Result;
+    /// When the mount becomes read-only, everything dirty has been written before, and nothing is
+    /// dirtied any more; unless that is forced. Errors of a forced change are logged, with a warning.
+    fn reconfigure(sb: &SuperBlock<Self>, options: &Self::Options, to: Reconfigure) -> Result;
 
     /// Writes the options of the mount that differ from the default, as in `/proc/mounts`.
     fn show_options(sb: &SuperBlock<Self>, seq: &SeqFile);

@@ -7,7 +7,7 @@
 //! C header: [`include/linux/fs_context.h`](srctree/include/linux/fs_context.h)
 
 use crate::bindings;
-use crate::fs::file_system::FileSystem;
+use crate::fs::file_system::{FileSystem, Reconfigure};
 use crate::fs::fs_parser::Parameter;
 use crate::fs::super_block::operations;
 use crate::fs::super_block::SuperBlock;
@@ -156,9 +156,14 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -
         0 => sb.rdonly(),
         _ => flags & bindings::SB_RDONLY != 0,
     };
+    let forced = flags & bindings::SB_FORCE != 0;
+    let to = Reconfigure { read_only, forced };
     // SAFETY: The super block is valid and `s_umount` is held by the VFS.
-    let result = to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) })
-        .and_then(|()| F::reconfigure(sb, options, read_only));
+    let synced = to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) });
+    let result = match synced {
+        Err(error) if !forced => Err(error),
+        _ => F::reconfigure(sb, options, to),
+    };
     match result {
         Ok(()) => 0,
         Err(error) => error.to_errno(),

@@ -77,7 +77,19 @@ impl<F: FileSystem> PinnedDrop for Registration<F> {
 ///
 /// Called by the VFS as `file_system_type.kill_sb` of a [`Registration`].
 unsafe extern "C" fn kill_sb(sb: *mut bindings::super_block) {
-    // SAFETY: The VFS passes a valid super block. `put_super` has dropped `s_fs_info` before the
-    // device is closed, and so did a failed `fill_super`.
+    // The VFS does not sync a mount that is read-only; but when that was forced, there may be dirty
+    // pages, of writers that were on their way, or stored through a mapping.
+    // SAFETY: The VFS passes a valid super block, and holds `s_umount`. With a root it is mounted
+    // still, and inodes can be written.
+    unsafe {
+        if !(*sb).s_root.is_null()
+            && (*sb).s_flags & bindings::SB_RDONLY != 0
+            && !cfg!(mutant = "kfs-forced-unsynced")
+        {
+            bindings::sync_inodes_sb(sb);
+        }
+    }
+    // SAFETY: As above. `put_super` has dropped `s_fs_info` before the device is closed, and so did a
+    // failed `fill_super`.
     unsafe { bindings::kill_block_super(sb) };
 }

@@ -68,6 +68,14 @@ impl<F: FileSystemData> SuperBlock<F> {
         flags & bindings::SB_RDONLY != 0
     }
 
+    /// Whether the mount is frozen: what is on the device must not change. Constant while `s_umount`
+    /// is held, as for `FileSystem::sync_fs`; else it may change at any time.
+    pub fn is_frozen(&self) -> bool {
+        // SAFETY: The super block is valid; a volatile read takes one of the values.
+        let frozen = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_writers.frozen) };
+        i64::from(frozen) == i64::from(bindings::SB_FREEZE_COMPLETE)
+    }
+
     /// Whether there are inodes that are unlinked but open: in a snapshot of the device they would
     /// never be freed. May change at any time, unless the mount is frozen.
     pub fn has_unlinked_inodes(&self) -> bool {
@@ -218,6 +226,17 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// Reads the block with the number `block`, in units of the block size set last.
     pub fn bread(&mut self, block: u64) -> Result<BufferHead> {
         bread(self.sb, block)
+    }
+
+    /// Makes the mount read-only, although it was not asked for.
+    pub fn set_rdonly(&mut self) {
+        self.sb.s_flags |= bindings::SB_RDONLY;
+    }
+
+    /// Has writeback charged to the cgroup of who wrote to a file, rather than to the root one. Bios
+    /// of file data have to be made by functions of the kernel that see to that (`wbc_init_bio()`).
+    pub fn set_cgroup_writeback(&mut self) {
+        self.sb.s_iflags |= bindings::SB_I_CGROUPWB;
     }
 
     /// Sets the magic number that `statfs(2)` reports.

@@ -114,8 +114,9 @@ impl<F: FileSystemData> InodeInit<F> {
 
     /// Sets owner, group and mode as for a new file in `dir`, and all times to now.
     ///
-    /// With `inherit_group` the group is that of the directory. `EINVAL` when the inode has another
-    /// type already.
+    /// With `inherit_group` the group is that of the directory, and a directory does not get the
+    /// setgid bit of its parent, which asks for no more. `EINVAL` when the inode has another type
+    /// already.
     pub fn init_owner(&self, dir: &Inode<F>, mode: u16, inherit_group: bool) -> Result {
         self.check_type(mode)?;
         let inode = self.raw();
@@ -124,6 +125,7 @@ impl<F: FileSystemData> InodeInit<F> {
             bindings::inode_init_owner(&raw mut bindings::nop_mnt_idmap, inode, dir.as_ptr(), mode);
             if inherit_group {
                 (*inode).i_gid = (*dir.as_ptr()).i_gid;
+                (*inode).i_mode = mode;
             }
             bindings::simple_inode_init_ts(inode);
         }

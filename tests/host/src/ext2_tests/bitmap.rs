@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::support::{with_layout, Spec};
 use crate::ext2::bitmap::{
-    check_block_bitmap, clear_run, find_run, is_set, next_free, set_run, Kind, Run,
+    check_block_bitmap, clear_run, count_free, find_run, is_set, next_free, set_run, Kind, Run,
 };
 
 fn bools(bits: &[u8]) -> Vec<bool> {
@@ -134,6 +134,15 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn counting_agrees_with_a_vector(
+        bits in prop::collection::vec(any::<u8>(), 20),
+        end in 0..161u32,
+    ) {
+        let free = bools(&bits).iter().take(end as usize).filter(|&&bit| !bit).count();
+        assert_eq!(count_free(&bits, end), free as u32);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use crate::ext2::{
     geometry::ROOT_INO,
     inode::{Content, Device, FileType, InodeFlags},
     superblock::MountError,
+    tuned::Tuned,
 };
 
 /// A directory that is removed at the end.
@@ -390,7 +391,7 @@ fn geometry_is_the_one_that_dumpe2fs_prints() {
         assert_eq!(one("Inode blocks per group:"), g.inode_table_blocks());
         assert_eq!(
             one("Reserved block count:"),
-            volume.superblock.reserved_blocks
+            Tuned::read(&g, &volume.disk.bytes[1024..]).reserved_blocks
         );
 
         let mut supers = numbers(&text, "superblock at ");

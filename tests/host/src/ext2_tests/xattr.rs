@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 
 use super::support::{get32, put32};
-use crate::ext2::xattr::{release, Release};
+use crate::ext2::xattr::{are_in_slot, release, Release};
 
 fn block(magic: u32, references: u32, blocks: u32) -> Vec<u8> {
     let mut b = vec![0x55; 1024];
@@ -13,6 +13,21 @@ fn block(magic: u32, references: u32, blocks: u32) -> Vec<u8> {
     put32(&mut b, 4, references);
     put32(&mut b, 8, blocks);
     b
+}
+
+#[test]
+fn attributes_behind_an_inode() {
+    let mut slot = vec![0; 256];
+    slot[128] = 32;
+    assert!(!are_in_slot(&slot));
+    slot[160..164].copy_from_slice(&[0, 0, 2, 0xea]);
+    assert!(are_in_slot(&slot));
+    slot[128] = 28;
+    assert!(!are_in_slot(&slot));
+    for (len, extra) in [(128, 0), (129, 0), (162, 32), (256, 0xffff_u16)] {
+        slot[128..130].copy_from_slice(&extra.to_le_bytes());
+        assert!(!are_in_slot(&slot[..len]));
+    }
 }
 
 #[test]

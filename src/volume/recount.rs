@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Counters of groups that are wrong: a crash leaves them so, and so do some tools.
+//!
+//! Before a counter is relied on for the first time, when the bitmap is in memory anyway, it is
+//! counted anew. A wrong one stops nothing: the bitmap is what counts.
+
+use crate::ext2::bitmap;
+use crate::types::SuperBlock;
+use crate::volume::fault::Result;
+use crate::volume::groups::{warn_miscounted, Groups};
+use crate::volume::state::Volume;
+use kernel::sync::atomic::ordering;
+
+impl Groups {
+    /// Counts the free blocks of `group`, whose block bitmap is in [`Groups::bitmap`], unless that
+    /// was done before. A bitmap that cannot be right counts nothing.
+    pub(super) fn recount_blocks(&mut self, sb: &SuperBlock, group: u32) -> Result {
+        let volume = sb.data();
+        match self.compared.get_mut(group as usize) {
+            Some(compared) if !compared.blocks && !mutant!("counters-believed") => {
+                if bitmap::check_block_bitmap(&volume.layout(), group, &self.bitmap).is_err() {
+                    return Ok(());
+                }
+                compared.blocks = true;
+            }
+            _ => return Ok(()),
+        }
+        let free = bitmap::count_free(&self.bitmap, volume.geometry().group_blocks(group));
+        let Some(counts) = self.counts.get_mut(group as usize) else {
+            return Ok(());
+        };
+        let counted = u32::from(counts.free_blocks);
+        if counted == free {
+            return Ok(());
+        }
+        // As many as a block has bits, which is 32,768 at most.
+        counts.free_blocks = free as u16;
+        self.totals.free_blocks = self.totals.free_blocks.saturating_sub(counted) + free;
+        volume.miscounted(sb, group, "free blocks", counted, free);
+        self.store_counts(volume, group)
+    }
+
+    /// The same for the free inodes, with the inode bitmap.
+    pub(super) fn recount_inodes(&mut self, sb: &SuperBlock, group: u32) -> Result {
+        let volume = sb.data();
+        match self.compared.get_mut(group as usize) {
+            Some(compared) if !compared.inodes && !mutant!("counters-believed") => {
+                compared.inodes = true;
+            }
+            _ => return Ok(()),
+        }
+        let inodes = volume.geometry().inodes_per_group();
+        let free = bitmap::count_free(&self.bitmap, inodes);
+        let Some(counts) = self.counts.get_mut(group as usize) else {
+            return Ok(());
+        };
+        let counted = u32::from(counts.free_inodes);
+        let dirs = u32::from(counts.used_dirs);
+        // How many of the inodes are directories the bitmap does not say, but not more than it has.
+        let bounded = dirs.min(inodes - free);
+        if counted == free && dirs == bounded {
+            return Ok(());
+        }
+        // As many as a block has bits, which is 32,768 at most.
+        counts.free_inodes = free as u16;
+        counts.used_dirs = bounded as u16;
+        self.totals.free_inodes = self.totals.free_inodes.saturating_sub(counted) + free;
+        self.totals.used_dirs = self.totals.used_dirs.saturating_sub(dirs) + bounded;
+        match counted == free {
+            true => volume.miscounted(sb, group, "directories", dirs, bounded),
+            false => volume.miscounted(sb, group, "free inodes", counted, free),
+        }
+        self.store_counts(volume, group)
+    }
+}
+
+impl Volume {
+    /// Says in the log, once for a mount, that a counter of `group` has been replaced. A volume that
+    /// was clean is marked as having errors: that should not be, and e2fsck finds out what else.
+    ///
+    /// Takes the lock of the superblock's buffer; may sleep.
+    pub(super) fn miscounted(
+        &self,
+        sb: &SuperBlock,
+        group: u32,
+        what: &str,
+        counted: u32,
+        found: u32,
+    ) {
+        if self.miscounted.xchg(true, ordering::Relaxed) {
+            return;
+        }
+        warn_miscounted(sb.id(), group, what, counted, found);
+        if sb.rdonly() || !self.was_clean() {
+            return;
+        }
+        self.mark_error(sb);
+    }
+}

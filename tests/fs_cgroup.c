@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who wrote to a file is charged for the writing: its cgroup, and not the one of the
+ * task that writes it back.
+ */
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+
+#include "harness.h"
+
+#define CGROUPS	"/tmp/retryfs-cgroups"
+#define GROUP	CGROUPS "/writer"
+#define LEN	(1 * MIB)
+
+FIXTURE(fs_cgroup) {
+	struct vol v;
+	bool mounted;
+};
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
+	close(fd);
+	return err;
+}
+
+FIXTURE_SETUP(fs_cgroup)
+{
+	ASSERT_EQ(0, vol_up(&self->v, &SMALL_4K));
+	mkdir(CGROUPS, 0755);
+	if (mount("none", CGROUPS, "cgroup2", 0, NULL))
+		SKIP(return, "no cgroup2");
+	self->mounted = true;
+	if (put(CGROUPS "/cgroup.subtree_control", "+io +memory"))
+		SKIP(return, "the controllers are not here");
+	ASSERT_TRUE(!mkdir(GROUP, 0755) || errno == EEXIST);
+}
+
+FIXTURE_TEARDOWN(fs_cgroup)
+{
+	EXPECT_EQ(0, vol_down(&self->v));
+	if (self->mounted) {
+		rmdir(GROUP);
+		umount2(CGROUPS, MNT_DETACH);
+	}
+	rmdir(CGROUPS);
+}
+
+/* How many bytes the group has written to the device of the volume. */
+static long long written(struct vol *v)
+{
+	long long bytes = 0;
+	unsigned int major, minor;
+	struct stat st;
+	char line[256];
+	FILE *f;
+
+	if (stat(v->dev, &st))
+		return -errno;
+	f = fopen(GROUP "/io.stat", "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		char *at = strstr(line, "wbytes=");
+
+		if (sscanf(line, "%u:%u", &major, &minor) == 2 && at &&
+		    major == major(st.st_rdev) && minor == minor(st.st_rdev))
+			bytes = atoll(at + strlen("wbytes="));
+	}
+	fclose(f);
+	return bytes;
+}
+
+/* In the group: @write_it. */
+static int in_group(int (*write_it)(void))
+{
+	char pid[16];
+	int status;
+	pid_t child = fork();
+
+	if (child < 0)
+		return -errno;
+	if (!child) {
+		snprintf(pid, sizeof(pid), "%d", getpid());
+		_exit(put(GROUP "/cgroup.procs", pid) || write_it());
+	}
+	if (waitpid(child, &status, 0) != child)
+		return -errno;
+	return status;
+}
+
+static int buffered(void)
+{
+	char *buf = buf_alloc(LEN);
+	int fd = vol_open("f", O_CREAT | O_RDWR);
+
+	return fd < 0 || pwrite(fd, buf, LEN, 0) != LEN;
+}
+
+static int direct(void)
+{
+	int fd = vol_open("d", O_CREAT | O_RDWR | O_DIRECT);
+	char *buf = buf_alloc(LEN);
+	enum way how;
+
+	for (how = SYNC; fd >= 0 && how <= ASYNC; how++)
+		if (do_write(how, fd, buf, LEN, 0) != LEN)
+			return 1;
+	return fd < 0;
+}
+
+TEST_F(fs_cgroup, buffered)
+{
+	int fd;
+
+	ASSERT_EQ(0, in_group(buffered));
+	EXPECT_GT(LEN, written(&self->v));
+	/* by us, who are in the root group */
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fsync(fd));
+	close(fd);
+	EXPECT_LE(LEN, written(&self->v));
+}
+
+TEST_F(fs_cgroup, direct)
+{
+	ASSERT_EQ(0, in_group(direct));
+	EXPECT_LE(2 * LEN, written(&self->v));
+}
+
+TEST_HARNESS_MAIN

@@ -37,6 +37,12 @@ struct object {
 	const char *target;	/* of a symbolic link */
 };
 
+enum kept_by {
+	KEPT_BY_ITSELF,
+	KEPT_BY_DIR,	/* an fsync of the directory, and not of what has the name */
+	KEPT_BY_DATA,	/* fdatasync or O_DSYNC, of what has another durable name */
+};
+
 /* A name in a directory, and what it was. */
 struct cell {
 	int dir;
@@ -47,7 +53,7 @@ struct cell {
 	} was[CHANGES];
 	int nr;
 	int floor;
-	bool listed;		/* the floor is from an fsync of the directory only */
+	enum kept_by by;	/* whose promise the floor is */
 };
 
 struct model {

@@ -10,6 +10,7 @@
 const char *const wrong_names[W_KINDS] = {
 	[W_FSCK] = "not repaired", [W_VOLUME] = "not sound", [W_NAME] = "name lost",
 	[W_ENTRY] = "entry of a synced directory lost",
+	[W_LATER] = "later name lost",
 	[W_RENAME] = "neither old nor new", [W_OTHER] = "wrong file", [W_STRANGE] = "strange name",
 	[W_SIZE] = "wrong size", [W_DATA] = "data damaged", [W_STALE] = "stale data",
 	[W_LINK] = "wrong link", [W_REUSED] = "blocks in use again",
@@ -206,7 +207,11 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 	for (i = c->floor; i < c->nr && c->was[i].object != is; i++)
 		;
 	if (i == c->nr) {
-		oracle_wrong(v, node >= 0 ? W_OTHER : c->listed ? W_ENTRY : W_NAME, "'%s' is %s, and was %s, now %s", c->name,
+		static const enum wrong lost[] = {
+			[KEPT_BY_ITSELF] = W_NAME, [KEPT_BY_DIR] = W_ENTRY, [KEPT_BY_DATA] = W_LATER,
+		};
+
+		oracle_wrong(v, node >= 0 ? W_OTHER : lost[c->by], "'%s' is %s, and was %s, now %s", c->name,
 			     object_text(m, is), object_text(m, c->was[c->floor].object),
 			     object_text(m, cell_now(c)));
 		/* It is not lost twice. */

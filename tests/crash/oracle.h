@@ -13,6 +13,7 @@ enum wrong {
 	W_VOLUME,	/* what it left is not sound */
 	W_NAME,		/* a name that was durable is not there */
 	W_ENTRY,	/* the same, by an fsync of its directory and not of what has the name */
+	W_LATER,	/* the same, by fdatasync or O_DSYNC of what had a durable name before */
 	W_RENAME,	/* what was durable is neither under its old name nor under its new one */
 	W_OTHER,	/* a name shows what it never was */
 	W_STRANGE,	/* a name that nobody made */

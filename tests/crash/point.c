@@ -10,7 +10,7 @@
 static bool is_flush(const struct log *l, const struct workload *w, int i, int returned)
 {
 	return l->e[i].kind == LOG_FLUSH &&
-	       !(returned < w->nr && w->steps[returned].op == OP_WRITEBACK);
+	       (w->journal || returned >= w->nr || w->steps[returned].op != OP_WRITEBACK);
 }
 
 static void locate(struct point *p, const struct log *l, const struct workload *w, int at)

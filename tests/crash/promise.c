@@ -10,10 +10,12 @@ static void anchor(struct model *m, int object)
 }
 
 /* This name is as it is now. */
-static void keep_cell(struct model *m, struct cell *c)
+static void keep_cell(struct model *m, struct cell *c, enum kept_by by)
 {
+	/* What was durable before still is by itself. */
+	if (by == KEPT_BY_ITSELF || c->floor != c->nr - 1)
+		c->by = by;
 	c->floor = c->nr - 1;
-	c->listed = false;
 	anchor(m, cell_now(c));
 }
 
@@ -33,17 +35,24 @@ static void keep_parents(struct model *m, const char *path)
 		parent[slash - path] = 0;
 		c = model_cell(m, parent);
 		if (m->objects[cell_now(c)].anchor < 0)
-			keep_cell(m, c);
+			keep_cell(m, c, KEPT_BY_ITSELF);
 		slash++;
 	}
 }
 
-static void keep_path(struct model *m, const char *path)
+static void keep_path(struct model *m, const char *path, enum kept_by by)
 {
 	if (!*path)
 		return;
 	keep_parents(m, path);
-	keep_cell(m, model_cell(m, path));
+	keep_cell(m, model_cell(m, path), by);
+}
+
+static void keep_path_of_data(struct model *m, const char *path)
+{
+	bool first = m->objects[model_find(m, path)].anchor < 0;
+
+	keep_path(m, path, first ? KEPT_BY_ITSELF : KEPT_BY_DATA);
 }
 
 static void keep_content(struct object *o)
@@ -56,15 +65,9 @@ static void keep_entries(struct model *m, int dir)
 {
 	int i;
 
-	for (i = 0; i < m->nr_cells; i++) {
-		struct cell *c = &m->cells[i];
-
-		/* What was durable before still is by itself. */
-		if (c->dir == dir && c->floor != c->nr - 1) {
-			keep_cell(m, c);
-			c->listed = true;
-		}
-	}
+	for (i = 0; i < m->nr_cells; i++)
+		if (m->cells[i].dir == dir)
+			keep_cell(m, &m->cells[i], KEPT_BY_DIR);
 }
 
 /* What an O_DSYNC write has written, and that the file reaches to there. */
@@ -85,7 +88,7 @@ static void keep_all(struct model *m)
 	int i;
 
 	for (i = 0; i < m->nr_cells; i++)
-		keep_cell(m, &m->cells[i]);
+		keep_cell(m, &m->cells[i], KEPT_BY_ITSELF);
 	for (i = 0; i < m->nr_objects; i++)
 		keep_content(&m->objects[i]);
 }
@@ -101,7 +104,10 @@ void promise(struct model *m, const struct step *st)
 	case OP_FSYNC:
 	case OP_FDATASYNC:
 		o = model_find(m, st->path);
-		keep_path(m, st->path);
+		if (st->op == OP_FSYNC)
+			keep_path(m, st->path, KEPT_BY_ITSELF);
+		else
+			keep_path_of_data(m, st->path);
 		keep_content(&m->objects[o]);
 		if (m->objects[o].type == T_DIR)
 			keep_entries(m, o);
@@ -109,7 +115,7 @@ void promise(struct model *m, const struct step *st)
 	case OP_WRITE:
 		if ((!st->dsync && !m->sync) || st->by == BY_MAPPING)
 			return;
-		keep_path(m, st->path);
+		keep_path_of_data(m, st->path);
 		keep_range(&m->objects[model_find(m, st->path)], st->off, st->len);
 		return;
 	case OP_CREAT:
@@ -121,9 +127,9 @@ void promise(struct model *m, const struct step *st)
 	case OP_RENAME:
 		if (!m->dirsync && !m->sync)
 			return;
-		keep_path(m, st->path);
+		keep_path(m, st->path, KEPT_BY_ITSELF);
 		if (st->op == OP_LINK || st->op == OP_RENAME)
-			keep_path(m, st->to);
+			keep_path(m, st->to, KEPT_BY_ITSELF);
 		return;
 	default:
 		return;

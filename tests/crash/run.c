@@ -157,6 +157,7 @@ static int run_workload(struct crash *c, uint64_t number)
 
 	if (!generate(&w, number))
 		return -EAGAIN;
+	w.journal = strstr(c->features, "has_journal");
 	err = record(c, &w);
 	if (err) {
 		print_workload(&w);

@@ -36,6 +36,7 @@ struct workload {
 	uint64_t number;
 	bool fresh;		/* the files it begins with have not been synced */
 	bool dirsync, sync;	/* options of the mount */
+	bool journal;		/* the flushes of a writeback count: the filesystem orders writes by them */
 	struct step steps[CRASH_STEPS];
 	int nr;
 	char targets[CRASH_STEPS][80];	/* of symbolic links, all different */

@@ -14,11 +14,12 @@
 #define DIRECT		12
 #define LEVELS		3
 #define ROOT_INO	2
+#define MAGIC		0xef53
 
 /* Places in the structures of the format. */
 enum {
 	S_FIRST_DATA_BLOCK = 20, S_LOG_BLOCK_SIZE = 24, S_INODES_PER_GROUP = 40,
-	S_INODE_SIZE = 88, BG_INODE_TABLE = 8,
+	S_MAGIC = 56, S_INODE_SIZE = 88, BG_INODE_TABLE = 8,
 	I_MODE = 0, I_SIZE = 4, I_BLOCKS = 28, I_BLOCK = 40,
 	D_INODE = 0, D_REC_LEN = 4, D_NAME_LEN = 6, D_NAME = 8,
 };
@@ -180,6 +181,10 @@ void tree_of_image(struct tree *t, const unsigned char *bytes, size_t size)
 {
 	struct image im = { .at = bytes, .size = size };
 
+	if (le16(bytes + SUPER + S_MAGIC) != MAGIC || !le32(bytes + SUPER + S_INODES_PER_GROUP)) {
+		*t = (struct tree){ .wrong = "it has no superblock" };
+		return;
+	}
 	im.bs = 1024U << le32(bytes + SUPER + S_LOG_BLOCK_SIZE);
 	*t = (struct tree){ .nr = 1 };
 	t->nodes[0] = (struct node){ .parent = -1, .ino = ROOT_INO };

@@ -61,22 +61,31 @@ TEST_F(fs_fsync, new_directories)
 	EXPECT_TRUE(lost_holds("a/b/c/f", LEN, 1));
 }
 
-/* A directory that is new itself, with what cannot be synced by a descriptor of its own. */
+/*
+ * A directory that is new itself, with what cannot be synced by a descriptor of its
+ * own: so many that their inodes do not lie in the block that has its own.
+ */
 TEST_F(fs_fsync, directory)
 {
-	int fd;
+	char name[32];
+	int fd, i;
 
 	ASSERT_EQ(0, vol_mkdir("a"));
 	ASSERT_EQ(0, vol_mkdir("a/b"));
+	for (i = 0; i < 16; i++) {
+		snprintf(name, sizeof(name), "a/b/fifo%d", i);
+		ASSERT_EQ(0, mknod(vol_path(name), S_IFIFO | 0600, 0));
+	}
 	ASSERT_EQ(0, symlink("target", vol_path("a/b/link")));
-	ASSERT_EQ(0, mknod(vol_path("a/b/fifo"), S_IFIFO | 0600, 0));
+	ASSERT_EQ(0, vol_mkdir("a/b/c"));
 	fd = vol_open_dir("a/b");
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, fsync(fd));
 	ASSERT_EQ(0, lose_power(&self->v));
-	EXPECT_TRUE(lost_exists("a/b"));
+	EXPECT_TRUE(lost_exists(name));
 	EXPECT_TRUE(lost_exists("a/b/link"));
-	EXPECT_TRUE(lost_exists("a/b/fifo"));
+	EXPECT_TRUE(lost_exists("a/b/c"));
+	EXPECT_EQ(lost_inode("a/b"), lost_inode("a/b/c/.."));
 }
 
 /* The directory has grown, by more blocks than its inode points to itself. */

@@ -8,7 +8,7 @@ use super::support::{get16, get32, put16, put32, Spec};
 use crate::ext2::{
     superblock::{
         mark_error, mark_in_use, mark_mounted, mark_unmounted, needs_large_file, set_free_counts,
-        set_large_file, MountError, OnError, Superblock,
+        set_large_file, MountError, OnError, State, Superblock,
     },
     tuned::Tuned,
     Geometry,
@@ -277,6 +277,7 @@ fn mount_and_unmount_leave_the_state() {
         put16(&mut bytes, 0x3a, state);
         put16(&mut bytes, 0x34, 0xffff);
         let sb = Superblock::parse(&bytes, spec.device_bytes()).unwrap();
+        assert_eq!(State::read(&bytes), sb.state);
 
         changed(&mut bytes, |b| mark_mounted(b, 1000).unwrap());
         assert_eq!(get16(&bytes, 0x3a), state & 2);
@@ -310,6 +311,7 @@ fn mount_and_unmount_leave_the_state() {
         assert!(after.state.has_errors());
     }
     assert!(mark_error(&mut [0; 1000]).is_err());
+    assert!(!State::read(&[0xff; 1000]).is_clean());
 }
 
 #[test]

@@ -211,7 +211,9 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 			[KEPT_BY_ITSELF] = W_NAME, [KEPT_BY_DIR] = W_ENTRY, [KEPT_BY_DATA] = W_LATER,
 		};
 
-		oracle_wrong(v, node >= 0 ? W_OTHER : lost[c->by], "'%s' is %s, and was %s, now %s", c->name,
+		for (i = 0; i < c->floor && c->was[i].object != is; i++)
+			;
+		oracle_wrong(v, i == c->floor ? W_OTHER : lost[c->by], "'%s' is %s, and was %s, now %s", c->name,
 			     object_text(m, is), object_text(m, c->was[c->floor].object),
 			     object_text(m, cell_now(c)));
 		/* It is not lost twice. */

@@ -11,7 +11,7 @@
 enum wrong {
 	W_FSCK,		/* e2fsck -fy could not repair the volume */
 	W_VOLUME,	/* what it left is not sound */
-	W_NAME,		/* a name that was durable is not there */
+	W_NAME,		/* a name that was durable is not there, or that it is gone was */
 	W_ENTRY,	/* the same, by an fsync of its directory and not of what has the name */
 	W_LATER,	/* the same, by fdatasync or O_DSYNC of what had a durable name before */
 	W_RENAME,	/* what was durable is neither under its old name nor under its new one */

@@ -17,7 +17,8 @@ pub(crate) struct Mount<F: Retry> {
     /// are pinned for, or being cleaned by, the very requests that are queued here (R15).
     pub(super) queue: Workqueue,
     /// The mempool of dios, each with its first bio. A submitter that sleeps for one holds none,
-    /// and waits for another request to complete.
+    /// and waits for another request to complete; none that has one waits for a lock of it.
+    /// Not shared by mounts: one may be on a file of another.
     pub(super) dios: BioArcSet<Dio<F>>,
     /// The mempool of further bios. A submitter that sleeps for one has none in flight, and waits
     /// for another request to reap one, which needs no memory.

@@ -6,8 +6,8 @@
 //! it would complete as a short read or write, which its caller need not expect. On `EAGAIN` the
 //! caller makes the request again where it may block (io_uring: in a worker thread).
 //!
-//! It would block on: a contended lock; a block of pointers that is not in memory; dirty pages to
-//! be written back first; and all that makes a submitter wait: a hole, an extend, `O_DSYNC`. A
+//! It would block on: a contended lock; a block of pointers that is not in memory; memory for a dio
+//! that is not there at once; dirty pages to be written back first; and all that makes a submitter wait: a hole, an extend, `O_DSYNC`. A
 //! range of several extents takes several bios, of which the device may refuse one when others are
 //! in flight.
 

@@ -53,7 +53,8 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     }
 
     let vecs = direct.npages(BIO_MAX_VECS, len);
-    let (dio, first) = BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new());
+    let early = mutant!("dio-before-lock")
+        .then(|| BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new()));
     let transfer = match direct {
         Direct::Write(from, locked) => Transfer::Write(from, locked),
         Direct::Read(to) if !iocb.is_nowait() || mutant!("nowait-locks") => {
@@ -64,6 +65,14 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
             nowait::check(&iocb, to, &locked, op)?;
             Transfer::Read(to, locked)
         }
+    };
+    // With the inode lock, of a read too: who has a dio must not wait for who waits for one (R15).
+    let (dio, first) = if let Some(early) = early {
+        early
+    } else if iocb.is_nowait() && !mutant!("nowait-no-memory") {
+        BioArc::try_alloc(&mount.dios, bdev, vecs, op, start, Dio::new()).ok_or(EAGAIN)?
+    } else {
+        BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new())
     };
 
     let request = Request {

@@ -145,6 +145,11 @@ impl InodeOperations<RetryFs> for Directory {
                 None => {
                     let made = create::create(dir, SYMLINK, NO_BLOCKS)?;
                     made.page_symlink(target)?;
+                    // Before its name is there: e2fsck looks at it, and nobody syncs it.
+                    if !mutant!("symlink-unwritten") {
+                        let len = target.to_bytes().len() as u64;
+                        made.as_locked().write_and_wait_range(0..len)?;
+                    }
                     made
                 }
             };

@@ -193,7 +193,17 @@ impl FileSystem for RetryFs {
     }
 
     fn unfreeze_fs(sb: &SuperBlock) -> Result {
-        reported(sb, sb.data().mark_in_use())
+        let volume = sb.data();
+        let marked = reported(sb, volume.mark_in_use());
+        if mutant!("thaw-fails") {
+            return marked;
+        }
+        if marked.is_err() {
+            // Who writes would hang for as long as it is frozen. The next sync tries again.
+            pr_err!("{}: cannot mark the volume as in use\n", sb.id());
+            volume.check_device(sb);
+        }
+        Ok(())
     }
 
     fn put_super(sb: &SuperBlock) {

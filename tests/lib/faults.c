@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,4 +73,124 @@ int faults_end(void)
 	if (pwrite(fail_nth, "0", 1, 0) != 1)
 		return -errno;
 	return atoi(text) == 0;
+}
+
+static bool is_kworker(const char *pid)
+{
+	char path[64], comm[32] = "";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (!fgets(comm, sizeof(comm), f))
+		comm[0] = 0;
+	fclose(f);
+	return !strncmp(comm, "kworker/", 8);
+}
+
+/* Give all of them @nth; how many have refused what they were to before that. */
+static int each_kworker(int nth)
+{
+	struct dirent *entry;
+	int refused = 0, len;
+	char path[64], text[16];
+	DIR *proc = opendir("/proc");
+
+	if (!proc)
+		return -errno;
+	while ((entry = readdir(proc))) {
+		char was[16] = "";
+		int fd;
+
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !is_kworker(entry->d_name))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/fail-nth", entry->d_name);
+		fd = open(path, O_RDWR | O_CLOEXEC);
+		/* it may have gone */
+		if (fd < 0)
+			continue;
+		if (pread(fd, was, sizeof(was) - 1, 0) > 0 && atoi(was) == 0)
+			refused++;
+		len = snprintf(text, sizeof(text), "%d", nth);
+		if (pwrite(fd, text, len, 0) != len)
+			refused = -errno;
+		close(fd);
+	}
+	closedir(proc);
+	return refused;
+}
+
+int faults_begin_kworkers(int nth)
+{
+	int n = each_kworker(nth);
+
+	return n < 0 ? n : 0;
+}
+
+int faults_end_kworkers(void)
+{
+	int n = each_kworker(0);
+
+	return n < 0 ? n : n > 0;
+}
+
+/* Whether a slab takes part: of those that failslab/cache-filter asks. */
+static int set_slabs(const char *pattern, bool refuse)
+{
+	glob_t found;
+	int err = 0;
+	size_t i;
+
+	if (glob(pattern, 0, NULL, &found))
+		return -ENOENT;
+	for (i = 0; i < found.gl_pathc && !err; i++) {
+		int fd = open(found.gl_pathv[i], O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, refuse ? "1" : "0", 1) != 1)
+			err = -errno;
+		close(fd);
+	}
+	globfree(&found);
+	return err;
+}
+
+int faults_refuse_bios(bool refuse)
+{
+	int err = set_slabs("/sys/kernel/slab/bio-*/failslab", refuse);
+
+	if (!err)
+		err = set_slabs("/sys/kernel/slab/biovec-*/failslab", refuse);
+	if (err)
+		return err;
+	if (access(DEBUGFS "/failslab", F_OK))
+		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
+	err = set("failslab/probability", "0");
+	if (!err)
+		err = set("failslab/cache-filter", refuse ? "Y" : "N");
+	if (!err)
+		err = set("failslab/ignore-gfp-wait", "N");
+	if (!err)
+		err = set("failslab/verbose", "0");
+	if (!err)
+		err = set("failslab/times", "-1");
+	if (!err && refuse)
+		err = set("failslab/probability", "100");
+	return err;
+}
+
+static pid_t program;
+
+/* A case that was killed must not leave it on. */
+static void refuse_nothing(void)
+{
+	if (getpid() == program)
+		faults_refuse_bios(false);
+}
+
+__attribute__((constructor)) static void refuse_nothing_at_exit(void)
+{
+	program = getpid();
+	atexit(refuse_nothing);
 }

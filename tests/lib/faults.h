@@ -3,6 +3,8 @@
 #ifndef RFS_FAULTS_H
 #define RFS_FAULTS_H
 
+#include <stdbool.h>
+
 /*
  * Let allocations of all kinds be refused, also those that may wait for memory.
  * 0, -ENOENT where the kernel cannot do that, or -errno.
@@ -12,5 +14,15 @@ int faults_setup(void);
 int faults_begin(int nth);
 /* Refuse no more: 1 if one was refused since, 0 if not, or -errno. */
 int faults_end(void);
+/* The same for the threads of the kernel's workqueues, each on its own. */
+int faults_begin_kworkers(int nth);
+int faults_end_kworkers(void);
+
+/*
+ * From now on the slabs that bios, and what lies in front of them, come from refuse
+ * everybody; only what mempools have in reserve is left. Or no more. 0, -ENOENT where the
+ * kernel cannot do that, or -errno.
+ */
+int faults_refuse_bios(bool refuse);
 
 #endif

@@ -59,21 +59,17 @@ impl<T: BioData> BioArcSet<T> {
         })
     }
 
-    /// Allocates a bio with room for an object in front of it, which is not initialised. Waits if
-    /// memory is short.
+    /// Allocates a bio with room for an object in front of it, which is not initialised. `None` if
+    /// memory is short and `gfp` does not allow to wait.
     #[inline]
     pub(super) fn alloc(
         &self,
         bdev: &BlockDevice,
         nr_vecs: u16,
         opf: bindings::blk_opf_t,
-    ) -> NonNull<bindings::bio> {
-        loop {
-            // With flags that allow to wait it takes from the reserve, and succeeds.
-            if let Some(bio) = self.raw.alloc(bdev, nr_vecs, opf, bindings::GFP_KERNEL) {
-                return bio;
-            }
-        }
+        gfp: bindings::gfp_t,
+    ) -> Option<NonNull<bindings::bio>> {
+        self.raw.alloc(bdev, nr_vecs, opf, gfp)
     }
 }
 

@@ -325,7 +325,8 @@ impl<T: BioData> BioArc<T> {
     /// least, to do `op`. The bio has `data` in front of it, until [`Bio::set_data`].
     ///
     /// May sleep, until another one of the set is freed if memory is short, but does not fail. So
-    /// the caller must not own one: it might wait for itself.
+    /// the caller must not own one: it might wait for itself. Nor may who owns one wait for the
+    /// caller: for a lock that is held here.
     #[inline]
     pub fn alloc(
         set: &BioArcSet<T>,
@@ -335,8 +336,41 @@ impl<T: BioData> BioArc<T> {
         data: T::Data,
         init: impl PinInit<T>,
     ) -> (Self, Bio<T>) {
-        let bio = set.alloc(bdev, nr_vecs, op.opf());
-        // SAFETY: The bio was just allocated from a set of this type.
+        loop {
+            // With flags that allow to wait it takes from the reserve, and succeeds.
+            if let Some(bio) = set.alloc(bdev, nr_vecs, op.opf(), bindings::GFP_KERNEL) {
+                // SAFETY: The bio was just allocated from this set.
+                return unsafe { Self::with_bio(bio, data, init) };
+            }
+        }
+    }
+
+    /// Like [`BioArc::alloc`], but does not sleep; `None` if memory is short. The reserve is for
+    /// those who may wait.
+    #[inline]
+    pub fn try_alloc(
+        set: &BioArcSet<T>,
+        bdev: &BlockDevice,
+        nr_vecs: u16,
+        op: Op,
+        data: T::Data,
+        init: impl PinInit<T>,
+    ) -> Option<(Self, Bio<T>)> {
+        let bio = set.alloc(bdev, nr_vecs, op.opf(), bindings::GFP_NOWAIT)?;
+        // SAFETY: The bio was just allocated from this set.
+        Some(unsafe { Self::with_bio(bio, data, init) })
+    }
+
+    /// # Safety
+    ///
+    /// `bio` must be from a [`BioArcSet<T>`], and new: not used by anybody else.
+    #[inline]
+    unsafe fn with_bio(
+        bio: NonNull<bindings::bio>,
+        data: T::Data,
+        init: impl PinInit<T>,
+    ) -> (Self, Bio<T>) {
+        // SAFETY: By the requirement.
         let this = unsafe { BioArc::in_front_of(bio, data, init) };
         // SAFETY: The bio is new and has its data, nothing is pinned, and it owns a reference to
         // the object in front of it.

@@ -56,6 +56,8 @@ impl RawSet {
             }),
             GFP_KERNEL,
         )?;
+        // Without `BIOSET_PERCPU_CACHE`: what such a cache has, up to 256 bios for each CPU, no
+        // shrinker can reclaim.
         // SAFETY: All zeroes is what `bioset_init` expects, and the set is in a box and does not
         // move from here on.
         to_result(unsafe {
@@ -63,7 +65,7 @@ impl RawSet {
                 pool.set.get(),
                 reserve,
                 front_pad as u32,
-                (bindings::BIOSET_NEED_BVECS | bindings::BIOSET_PERCPU_CACHE) as i32,
+                bindings::BIOSET_NEED_BVECS as i32,
             )
         })?;
         // INVARIANT: `bioset_init` succeeded, and there is no bio yet.

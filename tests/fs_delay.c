@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A device on which one bio takes longer than all that follow: each operation is done
+ * again and again, and the first of its bios is kept until nothing else goes on, then
+ * the second, and so on until there are no more. Nothing fails, and nothing is lost.
+ */
+#include "harness.h"
+#include "nbd.h"
+#include "ops.h"
+
+/* More than any operation has. */
+#define MOST	1000
+
+FIXTURE(fs_delay) {
+	struct nbd *disk;
+	char dev[32];
+};
+
+FIXTURE_SETUP(fs_delay)
+{
+	self->disk = nbd_up(1, self->dev, sizeof(self->dev));
+	if (!self->disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(self->disk != NULL);
+	ASSERT_EQ(0, ops_make(self->dev, 1));
+}
+
+FIXTURE_TEARDOWN(fs_delay)
+{
+	if (self->disk)
+		nbd_down(self->disk);
+}
+
+static long run_round(void *round)
+{
+	round_run(round);
+	return 0;
+}
+
+static void delay_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_delay) * self,
+		       const struct op *op)
+{
+	unsigned int stride = env_number("FAULTS_STRIDE", 1), nth, total = 0;
+	struct task task;
+	char what[64];
+	struct round r;
+
+	for (nth = 1; nth < MOST; nth += stride) {
+		const char *wrong;
+		bool hit;
+
+		ASSERT_EQ(0, round_begin(&r, op, self->dev)) TH_LOG("%s", op->name);
+		nbd_begin(self->disk, NBD_KEEP, nth);
+		ASSERT_EQ(0, task_start(&task, run_round, &r));
+		ASSERT_NE(TASK_UNSETTLED, task_settle(&task));
+		hit = nbd_hit(self->disk, what, sizeof(what));
+		nbd_release(self->disk);
+		ASSERT_EQ(0, task_join(&task, JOIN_SECONDS))
+			TH_LOG("%s, bio %u (%s)", op->name, nth, hit ? what : "none");
+		total = nbd_end(self->disk);
+		wrong = round_end(&r, 0, false);
+		EXPECT_TRUE(!wrong)
+			TH_LOG("%s, bio %u (%s), which returned %ld, and the sync %ld: %s", op->name,
+			       nth, hit ? what : "none", r.ret, r.synced, wrong);
+		if (!hit)
+			break;
+	}
+	TH_LOG("%s: %u bios", op->name, total);
+}
+
+TEST_F_TIMEOUT(fs_delay, names, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_names; op->name; op++)
+		delay_each(_metadata, self, op);
+}
+
+TEST_F_TIMEOUT(fs_delay, files, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_data; op->name; op++)
+		delay_each(_metadata, self, op);
+}
+
+TEST_F_TIMEOUT(fs_delay, volume, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_volume; op->name; op++)
+		delay_each(_metadata, self, op);
+}
+
+TEST_HARNESS_MAIN

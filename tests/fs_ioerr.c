@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A device that fails once: each operation is done again and again, and the first of its
+ * bios fails, then the second, and so on until there are no more. Each time it says so,
+ * or does without; what was synced before is there; and e2fsck finds nothing, unless
+ * somebody was told, and the volume is marked.
+ */
+#include "harness.h"
+#include "nbd.h"
+#include "ops.h"
+
+/* More than any operation has. */
+#define MOST	1000
+
+FIXTURE(fs_ioerr) {
+	struct nbd *disk;
+	char dev[32];
+};
+
+FIXTURE_SETUP(fs_ioerr)
+{
+	self->disk = nbd_up(1, self->dev, sizeof(self->dev));
+	if (!self->disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(self->disk != NULL);
+	ASSERT_EQ(0, ops_make(self->dev, 1));
+}
+
+FIXTURE_TEARDOWN(fs_ioerr)
+{
+	if (self->disk)
+		nbd_down(self->disk);
+}
+
+static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_ioerr) * self,
+		      const struct op *op)
+{
+	unsigned int stride = env_number("FAULTS_STRIDE", 1), nth, total = 0;
+	char what[64];
+	struct round r;
+
+	for (nth = 1; nth < MOST; nth += stride) {
+		const char *wrong;
+		bool hit;
+
+		ASSERT_EQ(0, round_begin(&r, op, self->dev)) TH_LOG("%s", op->name);
+		nbd_begin(self->disk, NBD_FAIL, nth);
+		round_run(&r);
+		total = nbd_end(self->disk);
+		hit = nbd_hit(self->disk, what, sizeof(what));
+		wrong = round_end(&r, EIO, hit);
+		EXPECT_TRUE(!wrong)
+			TH_LOG("%s, bio %u (%s), which returned %ld, and the sync %ld: %s", op->name,
+			       nth, hit ? what : "none", r.ret, r.synced, wrong);
+		if (!hit)
+			break;
+	}
+	TH_LOG("%s: %u bios", op->name, total);
+}
+
+TEST_F_TIMEOUT(fs_ioerr, names, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_names; op->name; op++)
+		fail_each(_metadata, self, op);
+}
+
+TEST_F_TIMEOUT(fs_ioerr, files, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_data; op->name; op++)
+		fail_each(_metadata, self, op);
+}
+
+TEST_F_TIMEOUT(fs_ioerr, volume, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_volume; op->name; op++)
+		fail_each(_metadata, self, op);
+}
+
+TEST_HARNESS_MAIN

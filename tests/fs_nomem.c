@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A kernel that has no memory once: each operation is done again and again, and the first
+ * of its allocations is refused, then the second, and so on until there are no more. Each
+ * time it says so, or does without; what was synced before is there; and e2fsck finds
+ * nothing, unless somebody was told, and the volume is marked.
+ */
+#include "faults.h"
+#include "harness.h"
+#include "ops.h"
+
+/* More than any operation needs. */
+#define MOST	3000
+
+#define RAMDISK	"/dev/ram0"
+
+FIXTURE(fs_nomem) {
+};
+
+FIXTURE_SETUP(fs_nomem)
+{
+	const char *const modprobe[] = { "modprobe", "-q", "brd", "rd_nr=1", "rd_size=1024", NULL };
+	int err = faults_setup();
+
+	if (err == -ENOENT)
+		SKIP(return, "a kernel without /proc/PID/fail-nth");
+	ASSERT_EQ(0, err);
+	if (access(RAMDISK, F_OK) && run(1, modprobe))
+		SKIP(return, "a kernel without brd");
+	ASSERT_EQ(0, ops_make(RAMDISK, 1));
+}
+
+FIXTURE_TEARDOWN(fs_nomem)
+{
+}
+
+static void refuse_each(struct __test_metadata *_metadata, const struct op *op, bool kworkers)
+{
+	/* there are many, and the debug kernel is slow: all of them by make faults */
+	unsigned int stride = env_number("FAULTS_STRIDE", 9), nth, failed = 0;
+	int struck = 1;
+	struct round r;
+
+	for (nth = 1; nth < MOST && struck; nth += stride) {
+		const char *wrong;
+
+		ASSERT_EQ(0, round_begin(&r, op, RAMDISK)) TH_LOG("%s", op->name);
+		ASSERT_EQ(0, kworkers ? faults_begin_kworkers(nth) : faults_begin(nth));
+		round_run(&r);
+		struck = kworkers ? faults_end_kworkers() : faults_end();
+		ASSERT_LE(0, struck);
+		failed += r.ret < 0 || r.synced < 0;
+		wrong = round_end(&r, ENOMEM, struck);
+		EXPECT_TRUE(!wrong)
+			TH_LOG("%s, allocation %u%s, which returned %ld, and the sync %ld: %s",
+			       op->name, nth, kworkers ? " of a kworker" : "", r.ret, r.synced, wrong);
+	}
+	TH_LOG("%s%s: %u allocations at most, %u times it failed", op->name,
+	       kworkers ? " by kworkers" : "", nth - stride - 1, failed);
+}
+
+static void all_of(struct __test_metadata *_metadata, const struct op *op)
+{
+	for (; op->name; op++) {
+		refuse_each(_metadata, op, false);
+		if (op->kworkers)
+			refuse_each(_metadata, op, true);
+	}
+}
+
+TEST_F_TIMEOUT(fs_nomem, names, 3600)
+{
+	all_of(_metadata, ops_names);
+}
+
+TEST_F_TIMEOUT(fs_nomem, files, 3600)
+{
+	all_of(_metadata, ops_data);
+}
+
+TEST_F_TIMEOUT(fs_nomem, volume, 3600)
+{
+	all_of(_metadata, ops_volume);
+}
+
+TEST_HARNESS_MAIN

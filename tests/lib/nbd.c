@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/nbd.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "env.h"
+#include "nbd.h"
+
+#define NODE	"/dev/nbd0"
+#define QUEUE	"/sys/block/nbd0/queue/"
+#define SECTOR	512
+
+struct nbd {
+	int dev, sock, far;
+	char *bytes;
+	size_t size;
+	pthread_t driver, server;
+	pthread_mutex_t lock;
+	enum nbd_fault fault;
+	unsigned int nth, seen;
+	bool hit, kept;
+	struct nbd_request which;	/* what it was, as it came */
+	char *data;			/* of a write */
+};
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
+static bool all(int fd, void *buf, size_t len, bool out)
+{
+	ssize_t n;
+
+	for (; len; len -= n, buf = (char *)buf + n) {
+		n = out ? send(fd, buf, len, MSG_NOSIGNAL) : recv(fd, buf, len, 0);
+		if (n <= 0)
+			return false;
+	}
+	return true;
+}
+
+static uint32_t command(const struct nbd_request *r)
+{
+	return be32toh(r->type) & 0xffff;
+}
+
+/* Do it, if @error is 0, and say so. */
+static bool answer(struct nbd *d, const struct nbd_request *r, char *data, int error)
+{
+	struct nbd_reply reply = {
+		.magic = htobe32(NBD_REPLY_MAGIC),
+		.error = htobe32(error),
+		.cookie = r->cookie,
+	};
+	uint64_t at = be64toh(r->from);
+	uint32_t len = be32toh(r->len);
+
+	if (!error && command(r) == NBD_CMD_WRITE)
+		memcpy(d->bytes + at, data, len);
+	if (!all(d->sock, &reply, sizeof(reply), true))
+		return false;
+	return error || command(r) != NBD_CMD_READ || all(d->sock, d->bytes + at, len, true);
+}
+
+static void *serve(void *arg)
+{
+	struct nbd *d = arg;
+	char *data = buf_alloc(d->size);
+	struct nbd_request r;
+	bool ok = true;
+
+	while (ok && all(d->sock, &r, sizeof(r), false)) {
+		if (command(&r) == NBD_CMD_DISC)
+			break;
+		if (command(&r) == NBD_CMD_WRITE && !all(d->sock, data, be32toh(r.len), false))
+			break;
+		pthread_mutex_lock(&d->lock);
+		d->seen++;
+		if (d->fault != NBD_NONE && d->seen == d->nth) {
+			d->hit = true;
+			d->which = r;
+			d->kept = d->fault == NBD_KEEP;
+			if (d->kept)
+				memcpy(d->data, data, be32toh(r.len));
+		}
+		if (!d->kept || d->seen != d->nth)
+			ok = answer(d, &r, data, d->hit && d->seen == d->nth ? EIO : 0);
+		pthread_mutex_unlock(&d->lock);
+	}
+	/* the driver waits for that */
+	shutdown(d->sock, SHUT_RDWR);
+	return NULL;
+}
+
+static void *drive(void *arg)
+{
+	struct nbd *d = arg;
+
+	/* returns when it is disconnected */
+	ioctl(d->dev, NBD_DO_IT);
+	return NULL;
+}
+
+static int connect_device(struct nbd *d)
+{
+	int flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+		return -errno;
+	d->sock = pair[0];
+	d->far = pair[1];
+	ioctl(d->dev, NBD_CLEAR_SOCK);
+	if (ioctl(d->dev, NBD_SET_BLKSIZE, SECTOR) ||
+	    ioctl(d->dev, NBD_SET_SIZE_BLOCKS, d->size / SECTOR) ||
+	    ioctl(d->dev, NBD_SET_FLAGS, flags) || ioctl(d->dev, NBD_SET_SOCK, d->far))
+		return -errno;
+	if (pthread_create(&d->server, NULL, serve, d) || pthread_create(&d->driver, NULL, drive, d))
+		return -EAGAIN;
+	return 0;
+}
+
+struct nbd *nbd_up(unsigned int mib, char *node, size_t nodelen)
+{
+	const char *const modprobe[] = { "modprobe", "-q", "nbd", "nbds_max=1", "max_part=0", NULL };
+	struct nbd *d;
+	int err;
+
+	if (access("/sys/module/nbd", F_OK) && run(1, modprobe)) {
+		errno = ENOENT;
+		return NULL;
+	}
+	d = calloc(1, sizeof(*d));
+	if (!d)
+		return NULL;
+	pthread_mutex_init(&d->lock, NULL);
+	d->size = (size_t)mib << 20;
+	d->bytes = buf_alloc(d->size);
+	d->data = buf_alloc(d->size);
+	d->dev = open(NODE, O_RDWR | O_CLOEXEC);
+	err = d->dev < 0 ? -errno : connect_device(d);
+	if (!err)
+		err = put(QUEUE "nomerges", "2");
+	if (!err)
+		err = put(QUEUE "scheduler", "none");
+	if (err) {
+		printf("# %s: %s\n", NODE, strerror(-err));
+		errno = -err;
+		return NULL;
+	}
+	snprintf(node, nodelen, "%s", NODE);
+	return d;
+}
+
+void nbd_down(struct nbd *d)
+{
+	nbd_end(d);
+	ioctl(d->dev, NBD_DISCONNECT);
+	pthread_join(d->server, NULL);
+	pthread_join(d->driver, NULL);
+	ioctl(d->dev, NBD_CLEAR_SOCK);
+	close(d->dev);
+	close(d->sock);
+	close(d->far);
+}
+
+char *nbd_bytes(struct nbd *d)
+{
+	return d->bytes;
+}
+
+void nbd_begin(struct nbd *d, enum nbd_fault what, unsigned int nth)
+{
+	pthread_mutex_lock(&d->lock);
+	d->fault = what;
+	d->nth = nth;
+	d->seen = 0;
+	d->hit = false;
+	pthread_mutex_unlock(&d->lock);
+}
+
+void nbd_release(struct nbd *d)
+{
+	pthread_mutex_lock(&d->lock);
+	if (d->kept)
+		answer(d, &d->which, d->data, 0);
+	d->kept = false;
+	pthread_mutex_unlock(&d->lock);
+}
+
+unsigned int nbd_end(struct nbd *d)
+{
+	nbd_release(d);
+	pthread_mutex_lock(&d->lock);
+	d->fault = NBD_NONE;
+	pthread_mutex_unlock(&d->lock);
+	return d->seen;
+}
+
+bool nbd_hit(struct nbd *d, char *what, size_t len)
+{
+	static const char *const names[] = {
+		[NBD_CMD_READ] = "read", [NBD_CMD_WRITE] = "write", [NBD_CMD_FLUSH] = "flush",
+	};
+	bool hit;
+
+	pthread_mutex_lock(&d->lock);
+	hit = d->hit;
+	if (hit)
+		snprintf(what, len, "%s%s of %u bytes at %llu", names[command(&d->which) % 4],
+			 be32toh(d->which.type) & NBD_CMD_FLAG_FUA ? ", fua," : "",
+			 be32toh(d->which.len), (unsigned long long)be64toh(d->which.from));
+	pthread_mutex_unlock(&d->lock);
+	return hit;
+}

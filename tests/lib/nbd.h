@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A disk in the memory of the test, by the kernel's network block device: the test sees
+ * each request, and can have one fail, or keep it. No two bios become one request.
+ */
+#ifndef RFS_NBD_H
+#define RFS_NBD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct nbd;
+
+/*
+ * A disk of @mib MiB, whose node is put to @node: NULL and a message, or errno is ENOENT
+ * where there is no such driver.
+ */
+struct nbd *nbd_up(unsigned int mib, char *node, size_t nodelen);
+void nbd_down(struct nbd *d);
+/* What the disk has. Nobody must be using it. */
+char *nbd_bytes(struct nbd *d);
+
+enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP };
+
+/* From now on count requests, from 1; the @nth of them fails, or is kept. */
+void nbd_begin(struct nbd *d, enum nbd_fault what, unsigned int nth);
+/* Let go what is kept. */
+void nbd_release(struct nbd *d);
+/* The same, and no more faults. How many requests there were. */
+unsigned int nbd_end(struct nbd *d);
+/* Has it come to the fault? What that request was: "write 1024 bytes at 2048". */
+bool nbd_hit(struct nbd *d, char *what, size_t len);
+
+#endif

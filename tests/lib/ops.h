@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The operations of the filesystem, each on the same small volume, for programs that do
+ * one again and again, with another fault each time, and look afterwards what is left.
+ */
+#ifndef RFS_OPS_H
+#define RFS_OPS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "aio.h"
+#include "vol.h"
+
+/* One time that an operation is done. */
+struct round {
+	struct vol v;
+	const struct op *op;
+	/* what prepare() opened, for run() */
+	int fd, dir;
+	aio_context_t ctx;
+	char *buf, *back;
+	/* what run() returned, and the sync after it: >= 0 or -errno */
+	long ret, synced;
+	/* e2fsck had to repair it */
+	bool repaired;
+};
+
+/* How much memory @buf and @back have. */
+#define ROUND_MEM	(64 << 10)
+
+struct op {
+	const char *name;
+	/* on the mounted volume, of which nothing is in memory; 0 or -errno; may be NULL */
+	int (*prepare)(struct round *r);
+	/* what the fault comes into */
+	long (*run)(struct round *r);
+	/* of the volume mounted again: what is wrong with it, or NULL; may be NULL itself */
+	const char *(*check)(struct round *r);
+	/* an errno it may also return, beside that of the fault */
+	int other;
+	bool mounts;		/* it is not mounted before */
+	bool changes;		/* it is followed by syncfs(2), with the same fault */
+	bool kworkers;		/* a part is done by the kernel's own threads */
+	bool buffered;		/* it is the page cache that writes: what could not be written is lost */
+	bool untold;		/* it writes what nobody has synced, and does not say if that fails */
+};
+
+extern const struct op ops_names[], ops_data[], ops_volume[];
+
+/*
+ * The volume that all begin with, on @dev, which is not mounted: made by mkfs(8) and filled,
+ * of @mib MiB; free blocks have poison. 0, -errno or an exit status.
+ */
+int ops_make(const char *dev, unsigned int mib);
+
+/* That volume again, mounted, unless the operation mounts. 0 or -errno. */
+int round_begin(struct round *r, const struct op *op, const char *dev);
+/* The operation, and the sync after it. */
+void round_run(struct round *r);
+/*
+ * Unmount, and look what is left, with the fault, if it has @struck, being @fault, an errno.
+ * NULL if all is as it may be.
+ */
+const char *round_end(struct round *r, int fault, bool struck);
+
+/*
+ * Each sector of a file of @len bytes is of generation 1 or @gen, or zero if @zero: NULL if so.
+ * A stale one may be among them only where somebody was told that a writeback has failed.
+ */
+const char *ops_mixed(struct round *r, const char *name, size_t len, unsigned int gen, bool zero);
+/* The errno of the last call, negative, if it has failed: @n is -1; else @n. */
+long ops_errno(long n);
+
+#endif

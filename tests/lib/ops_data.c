@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Operations on what is in files. What was not written is as it was, and nothing is stale. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ops.h"
+#include "pattern.h"
+#include "way.h"
+
+#define KIB	1024
+
+static int open_for(struct round *r, const char *name, int flags)
+{
+	r->fd = vol_open(name, flags);
+	return r->fd < 0 ? r->fd : 0;
+}
+
+static int direct_f(struct round *r) { return open_for(r, "f", O_RDWR | O_DIRECT); }
+static int direct_pieces(struct round *r) { return open_for(r, "pieces", O_RDWR | O_DIRECT); }
+static int direct_sparse(struct round *r) { return open_for(r, "sparse", O_RDWR | O_DIRECT); }
+static int buffered_f(struct round *r) { return open_for(r, "f", O_RDWR); }
+static int buffered_sparse(struct round *r) { return open_for(r, "sparse", O_RDWR); }
+static int open_deep(struct round *r) { return open_for(r, "deep", O_RDWR); }
+
+static int async(struct round *r, int err)
+{
+	return err ?: aio_setup(1, &r->ctx);
+}
+
+static int async_f(struct round *r) { return async(r, direct_f(r)); }
+static int async_pieces(struct round *r) { return async(r, direct_pieces(r)); }
+static int async_sparse(struct round *r) { return async(r, direct_sparse(r)); }
+
+/* What was to be read is read, as far as it goes. */
+static long check_read(struct round *r, long n, size_t size)
+{
+	const char *wrong = n > 0 ? pattern_diff(r->back, n, 0, 1) : NULL;
+
+	if (wrong)
+		printf("# %s\n", wrong);
+	if (wrong || n > (long)size)
+		return -EILSEQ;
+	return n;
+}
+
+static long sync_rw(struct round *r, bool write, size_t len, off_t pos, int rwf)
+{
+	struct iovec iov = { write ? r->buf + pos : r->back, len };
+
+	return way_rw(SYNC, write, r->fd, &iov, 1, pos, rwf);
+}
+
+static long async_rw(struct round *r, bool write, size_t len, off_t pos, int rwf)
+{
+	struct iovec iov = { write ? r->buf + pos : r->back, len };
+	struct io_event ev = {};
+	struct iocb cb;
+	int n;
+
+	if (write)
+		aio_prep_writev(&cb, r->fd, &iov, 1, pos);
+	else
+		aio_prep_readv(&cb, r->fd, &iov, 1, pos);
+	cb.aio_rw_flags = rwf;
+	n = aio_submit_one(r->ctx, &cb);
+	if (n)
+		return n;
+	n = aio_events(r->ctx, 1, 1, &ev, 120000);
+	return n == 1 ? (long)ev.res : -ETIME;
+}
+
+static long direct_read(struct round *r)
+{
+	return check_read(r, sync_rw(r, false, 16 * KIB, 0, 0), 16 * KIB);
+}
+
+static long async_read(struct round *r)
+{
+	return check_read(r, async_rw(r, false, 16 * KIB, 0, 0), 16 * KIB);
+}
+
+static long buffered_read(struct round *r)
+{
+	long n = pread(r->fd, r->back, 20 * KIB, 0);
+
+	return check_read(r, ops_errno(n), 20 * KIB);
+}
+
+static long overwrite(struct round *r) { return sync_rw(r, true, 14 * KIB, KIB, 0); }
+static long async_overwrite(struct round *r) { return async_rw(r, true, 14 * KIB, KIB, 0); }
+static long dsync_overwrite(struct round *r) { return async_rw(r, true, 14 * KIB, KIB, RWF_DSYNC); }
+
+/* As many bytes of generation 2 from @pos on as it returned, and no stale ones. */
+static const char *written(struct round *r, const char *name, off_t pos, size_t size, bool zero)
+{
+	const char *found = ops_mixed(r, name, size, 2, zero);
+
+	if (found || r->ret <= 0)
+		return found;
+	if (vol_read(name, O_RDONLY, r->back, r->ret, pos) != r->ret)
+		return "it cannot be read";
+	return pattern_diff(r->back, r->ret, pos, 2);
+}
+
+static const char *overwritten(struct round *r) { return written(r, "pieces", KIB, 16 * KIB, false); }
+
+static size_t size_of(const char *name)
+{
+	struct stat st;
+
+	return stat(vol_path(name), &st) ? 0 : st.st_size;
+}
+
+static long extend(struct round *r) { return sync_rw(r, true, 12 * KIB, 20 * KIB, 0); }
+static long async_extend(struct round *r) { return async_rw(r, true, 12 * KIB, 20 * KIB, 0); }
+static long dsync_extend(struct round *r) { return async_rw(r, true, 12 * KIB, 20 * KIB, RWF_DSYNC); }
+/* Past the blocks of the first indirect one. */
+static long extend_far(struct round *r) { return sync_rw(r, true, 4 * KIB, 22 * KIB + 512, 0); }
+
+/* The size is that of what was written. */
+static const char *extended(struct round *r)
+{
+	size_t size = size_of("f");
+
+	/* if it is the sync that has failed, all of it may be there */
+	if (r->ret >= 0 && size != 20 * KIB + r->ret)
+		return "the size is not that of what was written";
+	return written(r, "f", 20 * KIB, size, false);
+}
+
+static const char *extended_far(struct round *r)
+{
+	size_t size = size_of("f");
+	const char *found;
+
+	if (size != (r->ret > 0 ? 22 * KIB + 512 + r->ret : 20 * KIB))
+		return "the size is not that of what was written";
+	found = written(r, "f", 22 * KIB + 512, size, true);
+	return found;
+}
+
+static long hole(struct round *r) { return sync_rw(r, true, 12 * KIB, 2 * KIB, 0); }
+static long async_hole(struct round *r) { return async_rw(r, true, 12 * KIB, 2 * KIB, 0); }
+static long dsync_hole(struct round *r) { return async_rw(r, true, 12 * KIB, 8 * KIB, RWF_DSYNC); }
+static const char *filled(struct round *r) { return written(r, "sparse", 2 * KIB, 24 * KIB, true); }
+static const char *dsync_filled(struct round *r) { return written(r, "sparse", 8 * KIB, 24 * KIB, true); }
+
+static long buffered_write(struct round *r)
+{
+	return ops_errno(pwrite(r->fd, r->buf + 512, 12 * KIB, 512));
+}
+
+static const char *anything_of_f(struct round *r) { return ops_mixed(r, "f", size_of("f"), 2, false); }
+static const char *anything_of_sparse(struct round *r)
+{
+	return ops_mixed(r, "sparse", size_of("sparse"), 2, true);
+}
+
+/* What is written back: new blocks, and old ones. */
+static int dirty_f(struct round *r)
+{
+	int err = buffered_f(r);
+
+	if (!err && pwrite(r->fd, r->buf + 8 * KIB, 20 * KIB, 8 * KIB) != 20 * KIB)
+		err = -EIO;
+	return err;
+}
+
+static int dirty_sparse(struct round *r)
+{
+	int err = buffered_sparse(r);
+
+	if (!err && pwrite(r->fd, r->buf + 8 * KIB, 10 * KIB, 8 * KIB) != 10 * KIB)
+		err = -EIO;
+	return err;
+}
+
+static long sync_file(struct round *r) { return ops_errno(fsync(r->fd)); }
+static long write_back(struct round *r)
+{
+	return ops_errno(sync_file_range(r->fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE |
+					 SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+}
+
+/* Who was told that it is synced has it. */
+static const char *synced_f(struct round *r)
+{
+	if (!r->ret) {
+		if (vol_read("f", O_RDONLY, r->back, 20 * KIB, 8 * KIB) != 20 * KIB)
+			return "it cannot be read";
+		return pattern_diff(r->back, 20 * KIB, 8 * KIB, 2);
+	}
+	return ops_mixed(r, "f", size_of("f"), 2, true);
+}
+
+static const char *synced_sparse(struct round *r)
+{
+	if (!r->ret) {
+		if (vol_read("sparse", O_RDONLY, r->back, 10 * KIB, 8 * KIB) != 10 * KIB)
+			return "it cannot be read";
+		return pattern_diff(r->back, 10 * KIB, 8 * KIB, 2);
+	}
+	return anything_of_sparse(r);
+}
+
+static long cut(struct round *r) { return ops_errno(ftruncate(r->fd, 5 * KIB + 100)); }
+static long cut_all(struct round *r) { return ops_errno(ftruncate(r->fd, 0)); }
+static long grow(struct round *r) { return ops_errno(ftruncate(r->fd, 30 * KIB)); }
+
+static const char *was_cut(struct round *r)
+{
+	static const size_t full = 304 * KIB, part = 5 * KIB + 100;
+	size_t size = size_of("deep");
+
+	if (size != part && !(r->ret < 0 && size == full))
+		return "it is of another size";
+	if (vol_read("deep", O_RDONLY, r->back, 5 * KIB, 0) != 5 * KIB)
+		return "it cannot be read";
+	return pattern_diff(r->back, 5 * KIB, 0, 1);
+}
+
+static const char *was_cut_all(struct round *r)
+{
+	size_t size = size_of("deep");
+
+	return size && !(r->ret < 0 && size == 304 * KIB) ? "it is of another size" : NULL;
+}
+
+static const char *has_grown(struct round *r)
+{
+	size_t size = size_of("f");
+
+	if (size != 30 * KIB && !(r->ret < 0 && size == 20 * KIB))
+		return "it is of another size";
+	return ops_mixed(r, "f", size, 1, true);
+}
+
+static long punch(struct round *r)
+{
+	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	return ops_errno(fallocate(r->fd, mode, KIB + 512, 300 * KIB));
+}
+
+static const char *has_hole(struct round *r)
+{
+	size_t size = size_of("deep"), at;
+
+	if (size != 304 * KIB)
+		return "it is of another size";
+	/* at both ends, the rest of the blocks is as it was */
+	if (vol_read("deep", O_RDONLY, r->back, 16 * KIB, 0) != 16 * KIB)
+		return "it cannot be read";
+	for (at = 0; at < 16 * KIB; at += 512) {
+		bool is_data = pattern_stamped(r->back + at, at, 1);
+		bool is_zero = !zero_diff(r->back + at, 512, at);
+
+		if (!is_data && !(at >= KIB + 512 && is_zero))
+			return "what was not punched is not as it was";
+		if (is_data && at >= KIB + 512 && r->ret >= 0 && r->synced >= 0)
+			return "what was punched is there";
+	}
+	return NULL;
+}
+
+const struct op ops_data[] = {
+	{ "direct read", .prepare = direct_pieces, .run = direct_read },
+	{ "direct read of one run", .prepare = direct_f, .run = direct_read },
+	{ "asynchronous read", .prepare = async_pieces, .run = async_read, .other = EAGAIN },
+	{ "buffered read", .prepare = buffered_f, .run = buffered_read },
+	{ "overwrite", .prepare = direct_pieces, .run = overwrite, .check = overwritten,
+	  .changes = true },
+	{ "asynchronous overwrite", .prepare = async_pieces, .run = async_overwrite,
+	  .check = overwritten, .other = EAGAIN, .changes = true },
+	{ "overwrite and sync", .prepare = async_pieces, .run = dsync_overwrite,
+	  .check = overwritten, .other = EAGAIN, .changes = true, .kworkers = true },
+	{ "extend", .prepare = direct_f, .run = extend, .check = extended, .changes = true },
+	{ "extend far", .prepare = direct_f, .run = extend_far, .check = extended_far,
+	  .changes = true },
+	{ "asynchronous extend", .prepare = async_f, .run = async_extend, .check = extended,
+	  .other = EAGAIN, .changes = true },
+	{ "extend and sync", .prepare = async_f, .run = dsync_extend, .check = extended,
+	  .other = EAGAIN, .changes = true },
+	{ "hole", .prepare = direct_sparse, .run = hole, .check = filled, .changes = true },
+	{ "asynchronous hole", .prepare = async_sparse, .run = async_hole, .check = filled,
+	  .other = EAGAIN, .changes = true },
+	{ "hole and sync", .prepare = async_sparse, .run = dsync_hole, .check = dsync_filled,
+	  .other = EAGAIN, .changes = true },
+	{ "buffered write", .buffered = true, .prepare = buffered_f, .run = buffered_write,
+	  .check = anything_of_f,
+	  .changes = true, .kworkers = true },
+	{ "buffered write to a hole", .buffered = true, .prepare = buffered_sparse, .run = buffered_write,
+	  .check = anything_of_sparse, .changes = true, .kworkers = true },
+	{ "fsync", .prepare = dirty_f, .run = sync_file, .check = synced_f,
+	  .buffered = true },
+	{ "fsync of what was a hole", .prepare = dirty_sparse, .run = sync_file,
+	  .check = synced_sparse, .buffered = true },
+	{ "writeback", .prepare = dirty_f, .run = write_back, .changes = true },
+	{ "truncate", .prepare = open_deep, .run = cut, .check = was_cut, .changes = true },
+	{ "truncate to nothing", .prepare = open_deep, .run = cut_all, .check = was_cut_all,
+	  .changes = true },
+	{ "truncate up", .prepare = buffered_f, .run = grow, .check = has_grown, .changes = true },
+	{ "punch", .prepare = open_deep, .run = punch, .check = has_hole, .changes = true },
+	{}
+};

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Operations on names. What has failed has not been done. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ops.h"
+
+/* Is the new state there if it was done, and the old one if not? */
+static const char *either(struct round *r, bool old, bool new)
+{
+	if (old && new)
+		return "both the old state and the new one are there";
+	if (r->ret >= 0)
+		return new ? NULL : "it has succeeded, and is not there";
+	return old ? NULL : "it has failed, and something is gone or there";
+}
+
+static const char *made(struct round *r, const char *name)
+{
+	return either(r, !vol_exists(name), vol_exists(name));
+}
+
+static const char *gone(struct round *r, const char *name)
+{
+	return either(r, vol_exists(name), !vol_exists(name));
+}
+
+static long lookup(struct round *r)
+{
+	struct stat st;
+
+	return ops_errno(stat(vol_path("d/a"), &st));
+}
+
+/* No such name: all blocks are searched. */
+static long lookup_of_nothing(struct round *r)
+{
+	struct stat st;
+	long n = ops_errno(stat(vol_path("d/none"), &st));
+
+	return n == -ENOENT ? 0 : n ?: -EEXIST;
+}
+
+static int open_dir(struct round *r)
+{
+	r->fd = vol_open("d", O_RDONLY | O_DIRECTORY);
+	return r->fd < 0 ? r->fd : 0;
+}
+
+static long list(struct round *r)
+{
+	ssize_t n;
+
+	do
+		n = getdents64(r->fd, r->back, ROUND_MEM);
+	while (n > 0);
+	return ops_errno(n);
+}
+
+static long read_link(struct round *r)
+{
+	return ops_errno(readlink(vol_path("long"), r->back, ROUND_MEM));
+}
+
+static long create(struct round *r)
+{
+	r->fd = vol_open("d/new", O_CREAT | O_EXCL | O_RDWR);
+	return r->fd;
+}
+
+static const char *created(struct round *r)
+{
+	return made(r, "d/new");
+}
+
+static long make_node(struct round *r)
+{
+	return ops_errno(mknod(vol_path("d/new"), S_IFIFO | 0600, 0));
+}
+
+/* The target is in a block of its own. */
+static long make_symlink(struct round *r)
+{
+	char target[101] = "";
+
+	memset(target, 'y', 100);
+	return ops_errno(symlink(target, vol_path("d/new")));
+}
+
+static long make_link(struct round *r)
+{
+	return ops_errno(link(vol_path("f"), vol_path("d/new")));
+}
+
+static const char *linked(struct round *r)
+{
+	if (vol_links("f") != 1 + vol_exists("d/new"))
+		return "the count of links is not that of the names";
+	return made(r, "d/new");
+}
+
+static long make_dir(struct round *r)
+{
+	return vol_mkdir("d/new");
+}
+
+static const char *dir_made(struct round *r)
+{
+	if (vol_links("d") != 3 + vol_exists("d/new"))
+		return "the count of links is not that of the directories";
+	return made(r, "d/new");
+}
+
+static long rename_name(struct round *r)
+{
+	return vol_rename("d/a", "empty/a", 0);
+}
+
+static const char *renamed(struct round *r)
+{
+	const char *found = ops_mixed(r, vol_exists("empty/a") ? "empty/a" : "d/a", 14 << 10, 1, false);
+
+	return found ?: either(r, vol_exists("d/a"), vol_exists("empty/a"));
+}
+
+/* Over a name whose inode then goes. */
+static long rename_over(struct round *r)
+{
+	return vol_rename("f", "d/a", 0);
+}
+
+static const char *renamed_over(struct round *r)
+{
+	struct stat st;
+
+	if (stat(vol_path("d/a"), &st))
+		return "neither is there";
+	return either(r, st.st_size == 14 << 10 && vol_exists("f"),
+		    st.st_size == 20 << 10 && !vol_exists("f"));
+}
+
+static long rename_dir(struct round *r)
+{
+	return vol_rename("d/sub", "empty/sub", 0);
+}
+
+static const char *dir_renamed(struct round *r)
+{
+	struct stat up, parent;
+
+	if (vol_exists("empty/sub")) {
+		if (stat(vol_path("empty/sub/.."), &up) || stat(vol_path("empty"), &parent) ||
+		    up.st_ino != parent.st_ino)
+			return "it has another parent than it thinks";
+	}
+	return either(r, vol_exists("d/sub"), vol_exists("empty/sub"));
+}
+
+static long unlink_last(struct round *r)
+{
+	return ops_errno(unlink(vol_path("deep")));
+}
+
+static const char *unlinked_last(struct round *r)
+{
+	return gone(r, "deep");
+}
+
+static long unlink_other(struct round *r)
+{
+	return ops_errno(unlink(vol_path("d/b")));
+}
+
+static const char *unlinked_other(struct round *r)
+{
+	return gone(r, "d/b");
+}
+
+static long remove_dir(struct round *r)
+{
+	return ops_errno(rmdir(vol_path("d/sub")));
+}
+
+static const char *dir_removed(struct round *r)
+{
+	if (vol_links("d") != 2 + vol_exists("d/sub"))
+		return "the count of links is not that of the directories";
+	return gone(r, "d/sub");
+}
+
+static long change_mode(struct round *r)
+{
+	return ops_errno(chmod(vol_path("d/a"), 0600));
+}
+
+static const char *mode_changed(struct round *r)
+{
+	struct stat st;
+
+	if (stat(vol_path("d/a"), &st))
+		return "it is gone";
+	return either(r, (st.st_mode & 0777) == 0644, (st.st_mode & 0777) == 0600);
+}
+
+const struct op ops_names[] = {
+	{ "look-up", .run = lookup },
+	{ "look-up of nothing", .run = lookup_of_nothing },
+	{ "readdir", .prepare = open_dir, .run = list },
+	{ "readlink", .run = read_link },
+	{ "create", .run = create, .check = created, .changes = true },
+	{ "mknod", .run = make_node, .check = created, .changes = true },
+	{ "symlink", .run = make_symlink, .check = created, .changes = true },
+	{ "link", .run = make_link, .check = linked, .changes = true },
+	{ "mkdir", .run = make_dir, .check = dir_made, .changes = true },
+	{ "rename", .run = rename_name, .check = renamed, .changes = true },
+	{ "rename over", .run = rename_over, .check = renamed_over, .changes = true },
+	{ "rename of a directory", .run = rename_dir, .check = dir_renamed, .changes = true },
+	{ "unlink", .run = unlink_last, .check = unlinked_last, .changes = true },
+	{ "unlink of one of many", .run = unlink_other, .check = unlinked_other, .changes = true },
+	{ "rmdir", .run = remove_dir, .check = dir_removed, .changes = true },
+	{ "chmod", .run = change_mode, .check = mode_changed, .changes = true },
+	{}
+};

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The verdicts of others beside ours. What e2fsck finds nothing wrong with is mounted, and
+ * gives no error; what the ext4 driver shows without an error, we show too, and the same.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "env.h"
+#include "fuzz.h"
+
+/*
+ * What we refuse though ext4 takes it, on purpose, by the words of the log.
+ * Documentation/fuzz.rst has the reasons.
+ */
+static const char *const deliberate[] = {
+	NULL
+};
+
+bool is_clean(const struct image *im)
+{
+	char *const fsck[] = { "e2fsck", "-fn", (char *)im->dev, NULL };
+	posix_spawn_file_actions_t actions;
+	int status, err;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, 1, 2);
+	err = posix_spawnp(&pid, fsck[0], &actions, NULL, fsck, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	return !err && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status);
+}
+
+static const struct found *find(const struct listing *l, const struct found *like)
+{
+	int i = like->nr;
+
+	/* nearly always at the same place */
+	if (i < l->nr && !strcmp(l->f[i].path, like->path))
+		return &l->f[i];
+	for (i = 0; i < l->nr; i++) {
+		if (!strcmp(l->f[i].path, like->path))
+			return &l->f[i];
+	}
+	return NULL;
+}
+
+static bool differs(struct fuzz *f, const char *fmt, ...)
+{
+	char what[400];
+	va_list ap;
+	int i;
+
+	for (i = 0; deliberate[i]; i++) {
+		if (strstr(f->first_line, deliberate[i])) {
+			f->now->deliberate++;
+			return true;
+		}
+	}
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	return wrong(f, "ext4 takes it: %s", what);
+}
+
+/* All that ext4 has shown without an error. */
+static bool same(struct fuzz *f, const struct listing *theirs, const struct listing *ours)
+{
+	int i;
+
+	for (i = 0; i < theirs->nr; i++) {
+		const struct found *their = &theirs->f[i];
+		const struct found *our = find(ours, their);
+
+		if (their->err)
+			continue;
+		if (!our)
+			/* Its directory has been cut off, here or there. */
+			return ours->nr == FOUND_MAX ? true : differs(f, "\"%s\" is not there", their->path);
+		if (our->err)
+			return differs(f, "%s of \"%s\": %s", our->what, our->path, strerror(our->err));
+		if (our->sum != their->sum)
+			return differs(f, "\"%s\" is not the same: mode %o and %o, %llu and %llu bytes",
+				       our->path, our->mode, their->mode, (unsigned long long)our->size,
+				       (unsigned long long)their->size);
+	}
+	return true;
+}
+
+static bool look(struct fuzz *f, const struct image *im, const char *fstype, struct listing *l, int *err)
+{
+	bool ok;
+
+	step(f, "%s, read-only", fstype);
+	*err = volume_mount(f, im, fstype, MS_RDONLY, "errors=continue");
+	if (*err)
+		return true;
+	ok = walk(f, l, true);
+	return volume_umount(f) && ok;
+}
+
+bool compare(struct fuzz *f, const struct image *im, bool *clean)
+{
+	static struct listing theirs, ours;
+	int their_err, our_err;
+	bool ok;
+
+	f->now->compared++;
+	step(f, "e2fsck");
+	*clean = is_clean(im);
+	f->now->clean += *clean;
+
+	f->lenient = true;
+	ok = look(f, im, "ext2", &theirs, &their_err);
+	f->lenient = false;
+	ok = ok && log_check(f);
+	f->lines = 0;
+	f->first_line[0] = 0;
+	ok = ok && look(f, im, env_fstype(), &ours, &our_err) && log_check(f);
+	if (!ok)
+		return false;
+	if (*clean && our_err)
+		return wrong(f, "e2fsck takes it: not mounted: %s; %s", strerror(-our_err), f->first_line);
+	if (*clean && f->lines)
+		return wrong(f, "e2fsck takes it: %s", f->first_line);
+	if (their_err)
+		return true;
+	if (our_err)
+		return differs(f, "not mounted: %s; %s", strerror(-our_err), f->first_line);
+	return same(f, &theirs, &ours);
+}

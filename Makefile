@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak crash mutants shell buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash fuzz mutants shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -53,6 +53,9 @@ soak:
 	@SECONDS_EACH='$(SECONDS)' KERNEL='$(KERNEL)' SEED='$(SEED)' scripts/soak
 crash:
 	@scripts/crash
+fuzz:
+	@RUNS='$(RUNS)' TARGETS='$(TARGETS)' INPUT='$(INPUT)' IMAGES='$(IMAGES)' SEED='$(SEED)' \
+		COMPARE='$(COMPARE)' KERNEL='$(KERNEL)' VERBOSE='$(VERBOSE)' scripts/fuzz
 shell:
 	@scripts/shell
 buildroot:
@@ -85,6 +88,7 @@ help:
 	@echo '  bench           - instructions, allocations and concurrency of a request, beside ext2, ext4, xfs'
 	@echo '  soak            - the random test and the flood for long (SECONDS=600 SEED= KERNEL=stock|debug)'
 	@echo '  crash           - power loss at thousands of moments, and what is there then (POINTS=10000 SEED=)'
+	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'

@@ -166,7 +166,7 @@ TEST_F_TIMEOUT(fuzz, images, 7 * 24 * 3600)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		exit(work(self->f, seed, images));
 	}
-	EXPECT_EQ(0, look_on(now, pid, env_on_debug() ? 300 : 60));
+	EXPECT_EQ(0, look_on(now, pid, env_on_debug() ? 600 : 200));
 	tell(now);
 	/* The one image that is all there is may be one that is refused. */
 	EXPECT_TRUE(images < 100 || now->mounted * 2 > now->images);

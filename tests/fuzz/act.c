@@ -264,8 +264,8 @@ static bool change(struct fuzz *f, const struct listing *l, int n)
 		step(f, "rename %s %s", any->path, name);
 		if (!rename(full(any->path), name) || may_be(errno))
 			return true;
-		/* a directory into itself, the root */
-		return errno == EINVAL || errno == EBUSY ? true : wrong(f, "rename: %s", strerror(errno));
+		/* a directory into itself; the mount point */
+		return errno == EINVAL || errno == EBUSY || errno == EXDEV ? true : wrong(f, "rename: %s", strerror(errno));
 	case 12:
 		return change_mount(f);
 	default:

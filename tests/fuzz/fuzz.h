@@ -41,6 +41,7 @@ struct fuzz {
 	struct rng rng;
 	char did[2048];		/* the damage, in words */
 	unsigned int lines;	/* lines of the log about corruption */
+	unsigned int their_lines;	/* the same of the ext4 driver */
 	char first_line[160];	/* and the first of them */
 };
 

@@ -15,8 +15,8 @@ struct found {
 	int err;		/* of lookup, stat, listing or reading; 0 */
 	const char *what;	/* which of them */
 	mode_t mode;
-	uint64_t size;
-	uint64_t sum;		/* of attributes and content */
+	uint64_t ino, links, owner, size;
+	uint64_t sum;		/* of what is in it */
 };
 
 struct listing {

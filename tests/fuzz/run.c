@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "env.h"
@@ -67,6 +68,8 @@ bool log_check(struct fuzz *f)
 			if (!f->lines++)
 				snprintf(f->first_line, sizeof(f->first_line), "%.150s", text);
 		}
+		if (strstr(text, "EXT4-fs error"))
+			f->their_lines++;
 		for (i = 0; i < sizeof(complaints) / sizeof(*complaints); i++) {
 			if (strstr(text, complaints[i]))
 				ok = wrong(f, "log: %s", text);
@@ -120,7 +123,11 @@ bool fuzz_one(struct fuzz *f, uint64_t seed)
 {
 	const struct image *im;
 	bool clean = false, was_compared, ok;
+	char name[32];
 
+	/* Who is at work when the kernel dies: its last words have the name of the task. */
+	snprintf(name, sizeof(name), "fuzz-%llu", (unsigned long long)seed);
+	prctl(PR_SET_NAME, name);
 	f->now->seed = seed;
 	f->now->images++;
 	f->lines = 0;

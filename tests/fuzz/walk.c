@@ -171,14 +171,11 @@ static bool look_at(struct fuzz *f, struct listing *l, struct found *at, int dir
 	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		return failed(f, at, "lookup", errno);
 	at->mode = st.st_mode;
+	at->ino = st.st_ino;
+	at->links = st.st_nlink;
+	at->owner = (uint64_t)st.st_uid << 32 | st.st_gid;
 	at->size = st.st_size;
-	at->sum = mix(at->sum, &st.st_mode, sizeof(st.st_mode));
-	at->sum = mix(at->sum, &st.st_ino, sizeof(st.st_ino));
-	at->sum = mix(at->sum, &st.st_nlink, sizeof(st.st_nlink));
-	at->sum = mix(at->sum, &st.st_uid, sizeof(st.st_uid));
-	at->sum = mix(at->sum, &st.st_gid, sizeof(st.st_gid));
-	at->sum = mix(at->sum, &st.st_rdev, sizeof(st.st_rdev));
-	at->sum = mix(at->sum, &st.st_size, sizeof(st.st_size));
+	at->sum = st.st_rdev;
 	switch (st.st_mode & S_IFMT) {
 	case S_IFLNK:
 		n = readlinkat(dir, name, target, sizeof(target));
@@ -226,6 +223,7 @@ static bool walk_dir(struct fuzz *f, struct listing *l, struct found *at, int pa
 	char *buf, path[sizeof(at->path)];
 	uint64_t sum = 0;
 	bool ok = true;
+	int64_t last = 0;
 	int seen = 0;
 	long n, pos;
 	struct stat st;
@@ -236,7 +234,6 @@ static bool walk_dir(struct fuzz *f, struct listing *l, struct found *at, int pa
 	if (depth < DEPTH_MAX && fstatat(fd, "no such name", &st, 0) && errno != ENOENT)
 		ok = failed(f, at, "lookup", errno);
 	while (ok && seen < LIST_MAX) {
-		int64_t last = 0;
 		int pick;
 
 		n = syscall(SYS_getdents64, fd, buf, GETDENTS);

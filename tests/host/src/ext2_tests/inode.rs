@@ -200,7 +200,7 @@ fn short_links() {
     // Not made here, but read, and stored as it was.
     let full = link(&[b'x'; 60], 60, 0, 0);
     assert_eq!(target_in(&full), [b'x'; 60]);
-    let mut stored = full;
+    let mut stored = full.clone();
     parse(&full).unwrap().store(12, &mut stored, false).unwrap();
     assert_eq!(stored[40..100], [b'x'; 60]);
     for bad in [

@@ -28,7 +28,7 @@
 #define CONSOLE_LEVEL	8	/* klogctl(2) */
 #define UNPACKED	"/tmp/rfs-fuzz"
 
-FIXTURE(fuzz) {
+FIXTURE(fs_fuzz) {
 	struct fuzz *f;
 };
 
@@ -53,7 +53,7 @@ static int read_images(struct image_set *set)
 	return images_read(set, from);
 }
 
-FIXTURE_SETUP(fuzz)
+FIXTURE_SETUP(fs_fuzz)
 {
 	struct fuzz *f = calloc(1, sizeof(*f));
 	int err;
@@ -77,7 +77,7 @@ FIXTURE_SETUP(fuzz)
 	klogctl(CONSOLE_LEVEL, NULL, 2);
 }
 
-FIXTURE_TEARDOWN(fuzz)
+FIXTURE_TEARDOWN(fs_fuzz)
 {
 	klogctl(CONSOLE_LEVEL, NULL, 6);
 	if (self->f->arena.fd > 0)
@@ -152,7 +152,7 @@ static int look_on(struct progress *now, pid_t pid, int seconds)
 }
 
 /* By hand it runs for hours: look_on() sees whether anything hangs. */
-TEST_F_TIMEOUT(fuzz, images, 7 * 24 * 3600)
+TEST_F_TIMEOUT(fs_fuzz, images, 7 * 24 * 3600)
 {
 	uint64_t seed = env_number("FUZZ_SEED", 1);
 	uint64_t images = env_number("FUZZ_IMAGES", env_on_debug() ? 40 : 300);

@@ -17,10 +17,6 @@
 #include "image.h"
 #include "listing.h"
 
-#ifndef __printf
-#define __printf(a, b)	__attribute__((format(printf, a, b)))
-#endif
-
 /* What the one who does it and the one who looks on have in common. */
 struct progress {
 	uint64_t seed;		/* the image at work */
@@ -50,9 +46,9 @@ struct fuzz {
 };
 
 /* Say what goes on. */
-void step(struct fuzz *f, const char *fmt, ...) __printf(2, 3);
+void step(struct fuzz *f, const char *fmt, ...);
 /* Something is wrong with this image: false, so that a caller can return it. */
-bool wrong(struct fuzz *f, const char *fmt, ...) __printf(2, 3);
+bool wrong(struct fuzz *f, const char *fmt, ...);
 
 /* Do all there is to be done with the image of @seed. False if anything was wrong. */
 bool fuzz_one(struct fuzz *f, uint64_t seed);

@@ -12,10 +12,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../soak/rng.h"
 #include "arena.h"
 #include "image.h"
 #include "listing.h"
+#include "rng.h"
 
 /* What the one who does it and the one who looks on have in common. */
 struct progress {

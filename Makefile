@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak crash faults mutants shell buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash faults fuzz mutants shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -55,6 +55,9 @@ crash:
 	@scripts/crash
 faults:
 	@KERNEL='$(KERNEL)' STRIDE='$(STRIDE)' scripts/faults
+fuzz:
+	@RUNS='$(RUNS)' TARGETS='$(TARGETS)' INPUT='$(INPUT)' IMAGES='$(IMAGES)' SEED='$(SEED)' \
+		COMPARE='$(COMPARE)' KERNEL='$(KERNEL)' VERBOSE='$(VERBOSE)' scripts/fuzz
 shell:
 	@scripts/shell
 buildroot:
@@ -88,6 +91,7 @@ help:
 	@echo '  soak            - the random test and the flood for long (SECONDS=600 SEED= KERNEL=stock|debug)'
 	@echo '  crash           - power loss at thousands of moments, and what is there then (POINTS=10000 SEED=)'
 	@echo '  faults          - every bio and every allocation of every operation fails once (KERNEL=stock|debug STRIDE=)'
+	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'

@@ -17,6 +17,7 @@ use std::{
 use proptest::{prelude::*, test_runner::Config};
 
 use super::{
+    fuzz::poke,
     support::{get16, get32},
     volume::{Error, Volume},
 };
@@ -30,10 +31,10 @@ use crate::ext2::{
 };
 
 /// A directory that is removed at the end.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "retryfs-host-tests.{}.{}",
@@ -89,7 +90,7 @@ fn run_ok(command: &mut Command) -> String {
 }
 
 /// The features that mke2fs gives an ext2 by default.
-const DEFAULT: &str = "ext_attr,resize_inode,dir_index,filetype,sparse_super,large_file";
+pub(super) const DEFAULT: &str = "ext_attr,resize_inode,dir_index,filetype,sparse_super,large_file";
 
 /// Makes an image of `kib` KiB with `mke2fs` and `args`; returns its path.
 fn mke2fs(scratch: &Scratch, kib: u32, args: &str) -> PathBuf {
@@ -97,7 +98,7 @@ fn mke2fs(scratch: &Scratch, kib: u32, args: &str) -> PathBuf {
 }
 
 /// Like [`mke2fs`], with the files in the directory `root`.
-fn populated(scratch: &Scratch, kib: u32, args: &str, root: Option<&Path>) -> PathBuf {
+pub(super) fn populated(scratch: &Scratch, kib: u32, args: &str, root: Option<&Path>) -> PathBuf {
     let image = scratch.path("image");
     // How to ask for revision 0 depends on the version of mke2fs.
     let (args, old) = match args.strip_prefix("revision-0 ") {
@@ -195,7 +196,7 @@ fn flavours() -> Vec<String> {
 }
 
 /// A tree of files for `mke2fs -d`, and what is in it by path.
-fn sample_tree(scratch: &Scratch) -> (PathBuf, BTreeMap<String, Vec<u8>>) {
+pub(super) fn sample_tree(scratch: &Scratch) -> (PathBuf, BTreeMap<String, Vec<u8>>) {
     let root = scratch.path("tree");
     let mut files = BTreeMap::new();
     let mut file = |path: &str, content: Vec<u8>| {
@@ -971,44 +972,6 @@ fn damage_is_named() {
         line(volume.write(file, 0, b"x").unwrap_err()),
         "group 0: block bitmap has metadata as free, by its index (found 0)"
     );
-}
-
-/// Reads all there is, and changes something in every way; whatever the bytes are, nothing may
-/// panic and everything has to end.
-fn poke(bytes: Vec<u8>) {
-    let Ok(mut volume) = Volume::mount(bytes) else {
-        return;
-    };
-    let mut dirs = vec![ROOT_INO];
-    let mut seen = std::collections::BTreeSet::new();
-    let mut files = Vec::new();
-    while let Some(dir) = dirs.pop() {
-        if !seen.insert(dir) {
-            continue;
-        }
-        for (_, ino, _) in volume.entries(dir).unwrap_or_default() {
-            if let Ok(inode) = volume.inode(ino) {
-                match inode.file_type {
-                    FileType::Directory => dirs.push(ino),
-                    _ => files.push(ino),
-                }
-            }
-        }
-    }
-    for ino in files {
-        let _ = volume.read(ino, 1 << 20);
-        let _ = volume.map(ino, 100_000, 1000);
-    }
-    let _ = volume.mkdir(ROOT_INO, b"new-dir");
-    if let Ok(ino) = volume.create(ROOT_INO, b"new-file") {
-        let _ = volume.write(ino, 300 << 10, &[1; 5000]);
-    }
-    for name in ["double", "sparse", "single", "long-link", "many", "hard"] {
-        let _ = volume.rename(ROOT_INO, name.as_bytes(), ROOT_INO, b"other");
-        let _ = volume.unlink(ROOT_INO, b"other");
-    }
-    let _ = volume.rmdir(ROOT_INO, b"a");
-    let _ = volume.unmount();
 }
 
 #[test]

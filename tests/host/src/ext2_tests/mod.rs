@@ -2,6 +2,7 @@
 
 //! Tests of `src/ext2`.
 
+mod fuzz;
 mod support;
 mod volume;
 
@@ -11,6 +12,7 @@ mod choose_group;
 mod directory;
 mod error;
 mod features;
+mod fuzzed;
 mod geometry;
 mod group;
 mod images;

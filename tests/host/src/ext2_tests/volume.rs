@@ -247,7 +247,7 @@ impl Volume {
         self.superblock.geometry
     }
 
-    fn inode_bytes(&mut self, ino: u32) -> Result<&mut [u8]> {
+    pub(super) fn inode_bytes(&mut self, ino: u32) -> Result<&mut [u8]> {
         let place = self.disk.layout().locate_inode(ino)?;
         let size = self.geometry().inode_size() as usize;
         let offset = place.offset as usize;

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One image, from its seed to its end. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "env.h"
+#include "fuzz.h"
+
+void step(struct fuzz *f, const char *fmt, ...)
+{
+	va_list ap;
+
+	f->now->steps++;
+	va_start(ap, fmt);
+	vsnprintf(f->now->step, sizeof(f->now->step), fmt, ap);
+	va_end(ap);
+	if (f->verbose)
+		printf("#   %s\n", f->now->step);
+}
+
+bool wrong(struct fuzz *f, const char *fmt, ...)
+{
+	size_t len = strlen(f->now->wrong);
+	va_list ap;
+
+	if (f->lenient)
+		return true;
+	va_start(ap, fmt);
+	len += snprintf(f->now->wrong + len, sizeof(f->now->wrong) - len, "%s", len ? "; " : "");
+	if (len < sizeof(f->now->wrong))
+		vsnprintf(f->now->wrong + len, sizeof(f->now->wrong) - len, fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+bool log_check(struct fuzz *f)
+{
+	static const char *const complaints[] = {
+		"WARNING: ", "BUG: ", "kernel BUG", "Oops", "general protection", "UBSAN: ", "KASAN: ",
+		"INFO: task", "lockup", "possible circular", "suspicious RCU", "sleeping function",
+		"beyond end of device", "panicked", "Busy inodes", "refcount_t", "bad unlock balance",
+	};
+	char rec[2048], *text, *end;
+	bool ok = true;
+	ssize_t n;
+	size_t i;
+
+	for (;;) {
+		n = read(f->kmsg, rec, sizeof(rec) - 1);
+		if (n < 0 && errno == EPIPE)
+			continue;
+		if (n <= 0)
+			return ok;
+		rec[n] = 0;
+		text = strchr(rec, ';');
+		text = text ? text + 1 : rec;
+		end = strchr(text, '\n');
+		if (end)
+			*end = 0;
+		if (f->verbose)
+			printf("#   log: %s\n", text);
+		if (!strncmp(text, "retryfs: ", 9) && strstr(text, "corrupt")) {
+			if (!f->lines++)
+				snprintf(f->first_line, sizeof(f->first_line), "%.150s", text);
+		}
+		if (strstr(text, "EXT4-fs error"))
+			f->their_lines++;
+		for (i = 0; i < sizeof(complaints) / sizeof(*complaints); i++) {
+			if (strstr(text, complaints[i]))
+				ok = wrong(f, "log: %s", text);
+		}
+	}
+}
+
+int volume_mount(struct fuzz *f, const struct image *im, const char *fstype, unsigned long flags,
+		 const char *options)
+{
+	int err = mount(im->dev, env_dir(), fstype, flags | MS_NODEV | MS_NOSUID | MS_NOEXEC, options);
+
+	return err ? -errno : 0;
+}
+
+bool volume_umount(struct fuzz *f)
+{
+	step(f, "umount");
+	if (!umount(env_dir()))
+		return true;
+	wrong(f, "umount: %s", strerror(errno));
+	umount2(env_dir(), MNT_DETACH);
+	return false;
+}
+
+/* Read-write, if not @read_only: what happens to it, from mount to unmount. */
+static bool use(struct fuzz *f, const struct image *im, bool read_only)
+{
+	const char *options = rng_percent(&f->rng, 75) ? "errors=continue" : "errors=remount-ro";
+	static struct listing found;
+	bool ok;
+	int err;
+
+	step(f, "mount %s %s", read_only ? "ro" : "rw", options);
+	err = volume_mount(f, im, env_fstype(), read_only ? MS_RDONLY : 0, options);
+	if (err) {
+		f->now->refused++;
+		if (err == -EINVAL || err == -EUCLEAN || err == -EIO || err == -ESTALE)
+			return true;
+		return wrong(f, "mount: %s", strerror(-err));
+	}
+	f->now->mounted++;
+	step(f, "walk");
+	ok = walk(f, &found, false);
+	if (ok && !read_only)
+		ok = act(f, &found);
+	return volume_umount(f) && ok;
+}
+
+bool fuzz_one(struct fuzz *f, uint64_t seed)
+{
+	const struct image *im;
+	bool clean = false, was_compared, ok;
+	char name[32];
+
+	/* Who is at work when the kernel dies: its last words have the name of the task. */
+	snprintf(name, sizeof(name), "fuzz-%llu", (unsigned long long)seed);
+	prctl(PR_SET_NAME, name);
+	f->now->seed = seed;
+	f->now->images++;
+	f->lines = 0;
+	f->first_line[0] = 0;
+	rng_seed(&f->rng, seed, 0, 0);
+	im = &f->set.im[rng_below(&f->rng, f->set.nr)];
+	memcpy(f->buf, im->bytes, im->size);
+	mutate(f, im);
+	if (f->verbose)
+		printf("# image %llu: %s,%s\n", (unsigned long long)seed, im->name, f->did);
+	if (arena_put(&f->arena, im, f->buf))
+		return wrong(f, "cannot write the image");
+
+	was_compared = f->compare && !(seed % f->compare);
+	ok = !was_compared || compare(f, im, &clean);
+	f->lines = 0;
+	ok = ok && use(f, im, rng_percent(&f->rng, 10));
+	ok = log_check(f) && ok;
+	f->now->reported += f->lines > 0;
+	if (ok && clean && f->lines)
+		ok = wrong(f, "e2fsck took it: %s", f->first_line);
+	if (ok && clean) {
+		step(f, "e2fsck, again");
+		if (!is_clean(im))
+			ok = wrong(f, "e2fsck took it, and now it is not clean");
+	}
+	if (!arena_intact(&f->arena, im))
+		ok = wrong(f, "something was written outside of the image");
+	if (!ok) {
+		wrong(f, "[%s:%s]", im->name, f->did);
+		/* all of it again */
+		log_check(f);
+	}
+	return ok;
+}

@@ -144,7 +144,17 @@ static void put(struct model *m, struct cell *c, int object)
 {
 	assert(c->nr < CHANGES);
 	c->was[c->nr].step = m->step;
+	c->was[c->nr].version = 0;
 	c->was[c->nr++].object = object;
+}
+
+static void replace(struct model *m, struct cell *c, int object)
+{
+	bool replaces = cell_now(c) >= 0;
+
+	put(m, c, object);
+	if (replaces && m->objects[object].nr)
+		c->was[c->nr - 1].version = m->objects[object].nr - 1;
 }
 
 static int new_object(struct model *m, enum type type)
@@ -236,7 +246,7 @@ static void apply(struct model *m, const struct step *st)
 		put(m, model_cell(m, st->to), cell_now(c));
 		break;
 	case OP_RENAME:
-		put(m, model_cell(m, st->to), cell_now(c));
+		replace(m, model_cell(m, st->to), cell_now(c));
 		put(m, c, -1);
 		break;
 	case OP_WRITE:

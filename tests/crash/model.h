@@ -40,7 +40,7 @@ struct object {
 enum kept_by {
 	KEPT_BY_ITSELF,
 	KEPT_BY_DIR,	/* an fsync of the directory, and not of what has the name */
-	KEPT_BY_DATA,	/* fdatasync or O_DSYNC, of what has another durable name */
+	KEPT_BY_MORE,	/* a promise that others do not make: see further() in promise.c */
 };
 
 /* A name in a directory, and what it was. */
@@ -50,6 +50,7 @@ struct cell {
 	struct {
 		int step;
 		int object;	/* -1: nothing */
+		int version;	/* of a file that replaced another: it has at least this */
 	} was[CHANGES];
 	int nr;
 	int floor;

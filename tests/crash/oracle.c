@@ -10,10 +10,10 @@
 const char *const wrong_names[W_KINDS] = {
 	[W_FSCK] = "not repaired", [W_VOLUME] = "not sound", [W_NAME] = "name lost",
 	[W_ENTRY] = "entry of a synced directory lost",
-	[W_LATER] = "later name lost",
+	[W_FURTHER] = "further name lost",
 	[W_RENAME] = "neither old nor new", [W_OTHER] = "wrong file", [W_STRANGE] = "strange name",
 	[W_SIZE] = "wrong size", [W_DATA] = "data damaged", [W_STALE] = "stale data",
-	[W_LINK] = "wrong link", [W_REUSED] = "blocks in use again",
+	[W_LINK] = "wrong link",
 };
 
 void oracle_wrong(struct verdict *v, enum wrong kind, const char *fmt, ...)
@@ -75,12 +75,23 @@ static int object_of(const struct model *m, const struct node *n)
 	return o;
 }
 
-static void judge_size(struct verdict *v, const struct object *o, const struct node *n)
+/* In all of these @least is the version that the file has at least, as it replaced another. */
+static int size_floor(const struct object *o, int least)
 {
-	int i;
+	return o->size_floor > least ? o->size_floor : least;
+}
 
-	for (i = o->size_floor; i < o->nr; i++) {
-		const struct version *is = &o->v[i], *was = i > o->size_floor ? &o->v[i - 1] : is;
+static int floor_at(const struct object *o, uint32_t at, int least)
+{
+	return o->floor[at / 512] > least ? o->floor[at / 512] : least;
+}
+
+static void judge_size(struct verdict *v, const struct object *o, const struct node *n, int least)
+{
+	int floor = size_floor(o, least), i;
+
+	for (i = floor; i < o->nr; i++) {
+		const struct version *is = &o->v[i], *was = i > floor ? &o->v[i - 1] : is;
 
 		if (n->size == is->len && !is->ruled_out)
 			return;
@@ -89,14 +100,14 @@ static void judge_size(struct verdict *v, const struct object *o, const struct n
 			return;
 	}
 	oracle_wrong(v, W_SIZE, "'%s' has %u bytes, and was of %u", n->name, n->size,
-		     o->v[o->size_floor].len);
+		     o->v[floor].len);
 }
 
-static bool byte_allowed(const struct object *o, uint32_t at, char is)
+static bool byte_allowed(const struct object *o, uint32_t at, char is, int least)
 {
 	int i;
 
-	for (i = o->floor[at / 512]; i < o->nr; i++) {
+	for (i = floor_at(o, at, least); i < o->nr; i++) {
 		char was = at < o->v[i].len ? o->v[i].bytes[at] : 0;
 
 		if (is == was)
@@ -121,43 +132,43 @@ static bool block_changed(const struct object *o, uint32_t block, int floor, boo
 }
 
 static void judge_byte(struct verdict *v, struct model *m, int object, const struct node *n,
-		       uint32_t at, bool kept)
+		       uint32_t at, bool kept, int least)
 {
 	const struct object *o = &m->objects[object];
 	uint32_t sector = at / 512 * 512, len = n->size - sector < 512 ? n->size - sector : 512;
-	int floor = o->floor[at / 512];
+	int floor = floor_at(o, at, least);
 	bool direct = true;
-	enum wrong kind;
 
 	if (block_changed(o, at / m->bs, floor, false, &direct) ||
 	    was_nameless(m, object, o->anchor < 0 ? o->born : o->anchor)) {
-		kind = W_REUSED;
-	} else if (block_changed(o, at / m->bs, floor, true, &direct)) {
-		kind = W_STALE;
+		v->reused++;
+		return;
+	}
+	if (block_changed(o, at / m->bs, floor, true, &direct)) {
 		if (!direct || !kept) {
 			v->stale++;
 			return;
 		}
 	} else {
-		kind = W_DATA;
+		direct = false;
 	}
-	oracle_wrong(v, kind, "'%s' at %u of %u, durable as of its version %d of %d: %s", n->name, at,
+	oracle_wrong(v, direct ? W_STALE : W_DATA, "'%s' at %u of %u, durable as of its version %d of %d: %s", n->name, at,
 		     n->size, floor, o->nr - 1, pattern_name(n->data + sector, len, sector));
 }
 
 static void judge_file(struct verdict *v, struct model *m, int object, const struct node *n,
-		       bool kept)
+		       bool kept, int least)
 {
 	const struct object *o = &m->objects[object];
 	uint32_t at;
 
-	judge_size(v, o, n);
+	judge_size(v, o, n, least);
 	for (at = 0; at < n->size; at++) {
-		if (at < FILE_MAX ? byte_allowed(o, at, n->data[at]) : !n->data[at])
+		if (at < FILE_MAX ? byte_allowed(o, at, n->data[at], least) : !n->data[at])
 			continue;
 		if (at >= FILE_MAX)
 			return;
-		judge_byte(v, m, object, n, at, kept);
+		judge_byte(v, m, object, n, at, kept, least);
 		return;
 	}
 }
@@ -189,6 +200,16 @@ static int find_node(const struct tree *t, int parent, const char *name)
 static void judge_dir(struct verdict *v, struct model *m, const struct tree *t, int dir, int at,
 		      bool kept, bool *seen);
 
+static int least_version(const struct cell *c, int object)
+{
+	int least = VERSIONS, i;
+
+	for (i = c->floor; i < c->nr; i++)
+		if (c->was[i].object == object && c->was[i].version < least)
+			least = c->was[i].version;
+	return least;
+}
+
 static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 		       const struct cell *c, int at, bool kept, bool *seen)
 {
@@ -208,7 +229,7 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 		;
 	if (i == c->nr) {
 		static const enum wrong lost[] = {
-			[KEPT_BY_ITSELF] = W_NAME, [KEPT_BY_DIR] = W_ENTRY, [KEPT_BY_DATA] = W_LATER,
+			[KEPT_BY_ITSELF] = W_NAME, [KEPT_BY_DIR] = W_ENTRY, [KEPT_BY_MORE] = W_FURTHER,
 		};
 
 		for (i = 0; i < c->floor && c->was[i].object != is; i++)
@@ -228,7 +249,7 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 	if (m->objects[is].type == T_DIR)
 		judge_dir(v, m, t, is, node, kept, seen);
 	else if (m->objects[is].type == T_FILE)
-		judge_file(v, m, is, n, kept);
+		judge_file(v, m, is, n, kept, least_version(c, is));
 }
 
 static void judge_dir(struct verdict *v, struct model *m, const struct tree *t, int dir, int at,

@@ -13,7 +13,7 @@ enum wrong {
 	W_VOLUME,	/* what it left is not sound */
 	W_NAME,		/* a name that was durable is not there, or that it is gone was */
 	W_ENTRY,	/* the same, by an fsync of its directory and not of what has the name */
-	W_LATER,	/* the same, by fdatasync or O_DSYNC of what had a durable name before */
+	W_FURTHER,	/* the same, of what others do not promise: see promise.c */
 	W_RENAME,	/* what was durable is neither under its old name nor under its new one */
 	W_OTHER,	/* a name shows what it never was */
 	W_STRANGE,	/* a name that nobody made */
@@ -21,7 +21,6 @@ enum wrong {
 	W_DATA,		/* durable data is not there, though nobody changed it */
 	W_STALE,	/* a direct write that nothing was lost of shows what was in its block before */
 	W_LINK,		/* a symbolic link leads to where it never led */
-	W_REUSED,	/* what was freed, and not durably, shows what is in its blocks now */
 	W_KINDS,
 };
 
@@ -29,7 +28,8 @@ extern const char *const wrong_names[W_KINDS];
 
 struct verdict {
 	int found[W_KINDS];
-	int stale;		/* files with buffered writes, not synced, that show stale blocks */
+	int stale;		/* files with data that was not synced, and shows stale blocks */
+	int reused;		/* files that were freed, not durably, and show what is there now */
 	bool wrong;
 	char text[W_KINDS][256];	/* the first of each kind */
 };

@@ -20,9 +20,33 @@ static void keep_cell(struct model *m, struct cell *c, enum kept_by by)
 }
 
 /*
- * A directory above that has never been durable is, under its name. Of one that was it is
- * known that it is there, under that name or a later one.
+ * What is promised here beyond what all filesystems with a journal do: a name by fdatasync or
+ * O_DSYNC, of what had a durable name before; all other names of what was synced, and that those
+ * which were removed are gone; and the new name of a directory above that has moved.
  */
+static void further(struct model *m, int object)
+{
+	int i, k;
+
+	for (i = 0; i < m->nr_cells; i++) {
+		struct cell *c = &m->cells[i];
+
+		for (k = c->nr - 1; k >= 0 && c->was[k].object != object; k--)
+			;
+		if (k == c->nr - 1) {
+			keep_cell(m, c, KEPT_BY_MORE);
+		} else if (k >= c->floor) {
+			c->floor = k + 1;
+			c->by = KEPT_BY_MORE;
+		}
+	}
+}
+
+static enum kept_by by_name(const struct model *m, int object)
+{
+	return m->objects[object].anchor < 0 ? KEPT_BY_ITSELF : KEPT_BY_MORE;
+}
+
 static void keep_parents(struct model *m, const char *path)
 {
 	const char *slash = path;
@@ -34,8 +58,7 @@ static void keep_parents(struct model *m, const char *path)
 		memcpy(parent, path, slash - path);
 		parent[slash - path] = 0;
 		c = model_cell(m, parent);
-		if (m->objects[cell_now(c)].anchor < 0)
-			keep_cell(m, c, KEPT_BY_ITSELF);
+		keep_cell(m, c, by_name(m, cell_now(c)));
 		slash++;
 	}
 }
@@ -48,11 +71,15 @@ static void keep_path(struct model *m, const char *path, enum kept_by by)
 	keep_cell(m, model_cell(m, path), by);
 }
 
-static void keep_path_of_data(struct model *m, const char *path)
+/* By a sync of a file or a directory. */
+static void keep_names(struct model *m, const char *path, bool data)
 {
-	bool first = m->objects[model_find(m, path)].anchor < 0;
+	int o = model_find(m, path);
 
-	keep_path(m, path, first ? KEPT_BY_ITSELF : KEPT_BY_DATA);
+	if (!*path)
+		return;
+	keep_path(m, path, data ? by_name(m, o) : KEPT_BY_ITSELF);
+	further(m, o);
 }
 
 static void keep_content(struct object *o)
@@ -61,12 +88,19 @@ static void keep_content(struct object *o)
 	memset(o->floor, o->nr - 1, sizeof(o->floor));
 }
 
+static bool has_data(const struct model *m, int object)
+{
+	return object >= 0 && m->objects[object].type == T_SYMLINK &&
+	       strlen(m->objects[object].target) >= 60;
+}
+
+/* A long symbolic link can only be synced with all the rest, as it cannot be opened. */
 static void keep_entries(struct model *m, int dir)
 {
 	int i;
 
 	for (i = 0; i < m->nr_cells; i++)
-		if (m->cells[i].dir == dir)
+		if (m->cells[i].dir == dir && !has_data(m, cell_now(&m->cells[i])))
 			keep_cell(m, &m->cells[i], KEPT_BY_DIR);
 }
 
@@ -104,10 +138,7 @@ void promise(struct model *m, const struct step *st)
 	case OP_FSYNC:
 	case OP_FDATASYNC:
 		o = model_find(m, st->path);
-		if (st->op == OP_FSYNC)
-			keep_path(m, st->path, KEPT_BY_ITSELF);
-		else
-			keep_path_of_data(m, st->path);
+		keep_names(m, st->path, st->op == OP_FDATASYNC);
 		keep_content(&m->objects[o]);
 		if (m->objects[o].type == T_DIR)
 			keep_entries(m, o);
@@ -115,7 +146,7 @@ void promise(struct model *m, const struct step *st)
 	case OP_WRITE:
 		if ((!st->dsync && !m->sync) || st->by == BY_MAPPING)
 			return;
-		keep_path_of_data(m, st->path);
+		keep_names(m, st->path, true);
 		keep_range(&m->objects[model_find(m, st->path)], st->off, st->len);
 		return;
 	case OP_CREAT:

@@ -129,6 +129,7 @@ static void crash_at(struct crash *c, const struct workload *w, const struct poi
 	if (c->done % MOUNT_EVERY == 0)
 		compare_with_kernel(c, &v, &t);
 	c->stale += !!v.stale;
+	c->reused += !!v.reused;
 	c->done++;
 	if (v.wrong)
 		tell(c, w, p, nr, &v);

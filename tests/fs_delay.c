@@ -10,6 +10,8 @@
 
 /* More than any operation has. */
 #define MOST	1000
+/* Of the faults of an operation every so many-th, if it is not for make faults. */
+#define USUAL	9
 
 FIXTURE(fs_delay) {
 	struct nbd *disk;
@@ -40,12 +42,12 @@ static long run_round(void *round)
 static void delay_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_delay) * self,
 		       const struct op *op)
 {
-	unsigned int stride = env_number("FAULTS_STRIDE", 1), nth, total = 0;
+	unsigned int stride, nth = ops_stride(op, USUAL, &stride), total = 0;
 	struct task task;
 	char what[64];
 	struct round r;
 
-	for (nth = 1; nth < MOST; nth += stride) {
+	for (; nth < MOST; nth += stride) {
 		const char *wrong;
 		bool hit;
 

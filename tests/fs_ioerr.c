@@ -11,6 +11,8 @@
 
 /* More than any operation has. */
 #define MOST	1000
+/* Of the faults of an operation every so many-th, if it is not for make faults. */
+#define USUAL	5
 
 FIXTURE(fs_ioerr) {
 	struct nbd *disk;
@@ -35,11 +37,11 @@ FIXTURE_TEARDOWN(fs_ioerr)
 static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_ioerr) * self,
 		      const struct op *op)
 {
-	unsigned int stride = env_number("FAULTS_STRIDE", 1), nth, total = 0;
+	unsigned int stride, nth = ops_stride(op, op->every ? 1 : USUAL, &stride), total = 0;
 	char what[64];
 	struct round r;
 
-	for (nth = 1; nth < MOST; nth += stride) {
+	for (; nth < MOST; nth += stride) {
 		const char *wrong;
 		bool hit;
 

@@ -11,6 +11,8 @@
 
 /* More than any operation needs. */
 #define MOST	3000
+/* There are many, and the debug kernel is slow: all of them by make faults. */
+#define USUAL	53
 
 #define RAMDISK	"/dev/ram0"
 
@@ -36,12 +38,11 @@ FIXTURE_TEARDOWN(fs_nomem)
 
 static void refuse_each(struct __test_metadata *_metadata, const struct op *op, bool kworkers)
 {
-	/* there are many, and the debug kernel is slow: all of them by make faults */
-	unsigned int stride = env_number("FAULTS_STRIDE", 9), nth, failed = 0;
+	unsigned int stride, nth = ops_stride(op, USUAL, &stride), failed = 0;
 	int struck = 1;
 	struct round r;
 
-	for (nth = 1; nth < MOST && struck; nth += stride) {
+	for (; nth < MOST && struck; nth += stride) {
 		const char *wrong;
 
 		ASSERT_EQ(0, round_begin(&r, op, RAMDISK)) TH_LOG("%s", op->name);
@@ -55,8 +56,8 @@ static void refuse_each(struct __test_metadata *_metadata, const struct op *op, 
 			TH_LOG("%s, allocation %u%s, which returned %ld, and the sync %ld: %s",
 			       op->name, nth, kworkers ? " of a kworker" : "", r.ret, r.synced, wrong);
 	}
-	TH_LOG("%s%s: %u allocations at most, %u times it failed", op->name,
-	       kworkers ? " by kworkers" : "", nth - stride - 1, failed);
+	TH_LOG("%s%s: fewer than %u allocations, %u times it failed", op->name,
+	       kworkers ? " by kworkers" : "", nth - stride, failed);
 }
 
 static void all_of(struct __test_metadata *_metadata, const struct op *op)

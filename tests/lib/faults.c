@@ -77,7 +77,7 @@ int faults_end(void)
 
 static bool is_kworker(const char *pid)
 {
-	char path[64], comm[32] = "";
+	char path[288], comm[32] = "";
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
@@ -95,7 +95,7 @@ static int each_kworker(int nth)
 {
 	struct dirent *entry;
 	int refused = 0, len;
-	char path[64], text[16];
+	char path[288], text[16];
 	DIR *proc = opendir("/proc");
 
 	if (!proc)

@@ -128,6 +128,17 @@ int ops_make(const char *dev, unsigned int mib)
 	return vol_report("what is on the volume", err);
 }
 
+unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *stride)
+{
+	const char *name = op->name;
+	unsigned int sum = 0;
+
+	*stride = env_number("FAULTS_STRIDE", usual);
+	while (*name)
+		sum += *name++;
+	return 1 + sum % *stride;
+}
+
 int round_begin(struct round *r, const struct op *op, const char *dev)
 {
 	static char *buf, *back;

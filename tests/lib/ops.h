@@ -43,6 +43,7 @@ struct op {
 	bool changes;		/* it is followed by syncfs(2), with the same fault */
 	bool kworkers;		/* a part is done by the kernel's own threads */
 	bool buffered;		/* it is the page cache that writes: what could not be written is lost */
+	bool every;		/* a fault was found with it: each bio always fails */
 	bool untold;		/* it writes what nobody has synced, and does not say if that fails */
 };
 
@@ -53,6 +54,12 @@ extern const struct op ops_names[], ops_data[], ops_volume[];
  * of @mib MiB; free blocks have poison. 0, -errno or an exit status.
  */
 int ops_make(const char *dev, unsigned int mib);
+
+/*
+ * Only every so many-th fault of an operation, beginning with another one for each: FAULTS_STRIDE,
+ * or @usual. The first of them.
+ */
+unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *stride);
 
 /* That volume again, mounted, unless the operation mounts. 0 or -errno. */
 int round_begin(struct round *r, const struct op *op, const char *dev);

@@ -214,7 +214,7 @@ const struct op ops_names[] = {
 	{ "readlink", .run = read_link },
 	{ "create", .run = create, .check = created, .changes = true },
 	{ "mknod", .run = make_node, .check = created, .changes = true },
-	{ "symlink", .run = make_symlink, .check = created, .changes = true },
+	{ "symlink", .run = make_symlink, .check = created, .changes = true, .every = true },
 	{ "link", .run = make_link, .check = linked, .changes = true },
 	{ "mkdir", .run = make_dir, .check = dir_made, .changes = true },
 	{ "rename", .run = rename_name, .check = renamed, .changes = true },

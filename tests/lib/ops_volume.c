@@ -100,7 +100,7 @@ const struct op ops_volume[] = {
 	{ "unmount", .prepare = change, .run = umount_it, .check = changed, .untold = true },
 	{ "syncfs", .prepare = change_and_open, .run = sync_it, .check = changed, .kworkers = true },
 	{ "freeze and thaw", .prepare = change_and_open, .run = freeze, .check = changed,
-	  .kworkers = true, .untold = true },
+	  .kworkers = true, .untold = true, .every = true },
 	{ "remount read-only", .prepare = change, .run = read_only, .check = changed,
 	  .kworkers = true, .untold = true },
 	{ "remount read-write", .prepare = be_read_only, .run = read_write },

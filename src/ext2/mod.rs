@@ -33,6 +33,7 @@
 
 pub(crate) mod bitmap;
 pub(crate) mod block_map;
+pub(crate) mod check_due;
 pub(crate) mod choose_group;
 pub(crate) mod directory;
 pub(crate) mod error;

@@ -436,7 +436,9 @@ impl Volume {
         if let Content::Blocks(root) = &mut inode.content {
             free_range(&layout, ino, root, range, Unfreed::Keep, &mut self.disk)?;
         }
-        inode.sectors -= self.disk.freed * geometry.sectors_per_block();
+        // A damaged inode may count fewer.
+        let freed = self.disk.freed * geometry.sectors_per_block();
+        inode.sectors = inode.sectors.saturating_sub(freed);
         self.store(ino, &inode, false)
     }
 

@@ -8,6 +8,7 @@ use crate::ext2::{
         mark_error, mark_in_use, mark_mounted, mark_unmounted, set_free_counts, set_large_file,
         Superblock, SUPERBLOCK_SIZE,
     },
+    tuned::Tuned,
     Corrupt, Geometry,
 };
 use std::ops::Range;
@@ -113,7 +114,8 @@ fn run(_: &Images, data: &[u8]) {
         old.features.forbid_write().is_empty(),
         old.features.forbid_write().to_string().is_empty()
     );
-    assert!(old.reserved_blocks <= old.geometry.blocks_count());
+    let tuned = Tuned::read(&old.geometry, &bytes);
+    assert!(tuned.reserved_blocks <= old.geometry.blocks_count());
 
     let new = changed(&old, &mut bytes, size, |b| mark_mounted(b, 7));
     assert!(!new.state.is_clean());

@@ -127,7 +127,8 @@ static int scsi_debug_up(struct disk *d, unsigned int sector, unsigned int mib)
 	char size[32], bytes[32];
 	const char *const sd[] = { "modprobe", "-q", "sd_mod", NULL };
 	const char *const argv[] = {
-		"modprobe", "-q", "scsi_debug", size, bytes, "delay=0", NULL
+		"modprobe", "-q", "scsi_debug", size, bytes, "delay=0",
+		d->kind == SCSI_DEBUG_PI ? "dif=1" : NULL, "dix=1", NULL
 	};
 
 	snprintf(size, sizeof(size), "dev_size_mb=%u", mib);
@@ -179,9 +180,14 @@ static int scsi_debug_down(void)
 	return forgotten ? remove_module("scsi_debug") : -EBUSY;
 }
 
+static bool is_scsi(enum disk_kind kind)
+{
+	return kind == SCSI_DEBUG || kind == SCSI_DEBUG_PI;
+}
+
 static int clear(enum disk_kind kind)
 {
-	if (kind == SCSI_DEBUG)
+	if (is_scsi(kind))
 		return scsi_debug_down();
 	if (access(NULLB, F_OK))
 		return 0;
@@ -215,7 +221,7 @@ int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned i
 	err = clear(kind);
 	if (err)
 		return err;
-	if (kind == SCSI_DEBUG)
+	if (is_scsi(kind))
 		err = scsi_debug_up(d, sector, mib);
 	else
 		err = null_blk_up(d, sector, mib);
@@ -251,6 +257,21 @@ long disk_queue(const struct disk *d, const char *limit)
 		value = -EIO;
 	fclose(f);
 	return value;
+}
+
+bool disk_has_checksums(const struct disk *d)
+{
+	char path[64], format[32] = "none";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/integrity/format", d->name);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%31s", format) != 1)
+		format[0] = 0;
+	fclose(f);
+	return !strcmp(format, "T10-DIF-TYPE1-CRC");
 }
 
 int disk_delay(const struct disk *d, unsigned int ns)

@@ -122,9 +122,27 @@ static int scsi_debug_find(struct disk *d)
 	return err ? err : wait_live(d->node);
 }
 
+/*
+ * When the driver is told to write the same to many sectors, it leaves the checksums that
+ * they had before.
+ */
+static int no_write_same(const struct disk *d)
+{
+	char lun[32], path[128];
+	int err;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/device/scsi_disk/*", d->name);
+	err = find(path, lun, sizeof(lun));
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/sys/class/scsi_disk/%s", lun);
+	return put_number(path, "max_write_same_blocks", 0);
+}
+
 static int scsi_debug_up(struct disk *d, unsigned int sector, unsigned int mib)
 {
 	char size[32], bytes[32];
+	int err;
 	const char *const sd[] = { "modprobe", "-q", "sd_mod", NULL };
 	const char *const argv[] = {
 		"modprobe", "-q", "scsi_debug", size, bytes, "delay=0",
@@ -136,7 +154,8 @@ static int scsi_debug_up(struct disk *d, unsigned int sector, unsigned int mib)
 	run(1, sd);
 	if (load(argv))
 		return -ENOENT;
-	return scsi_debug_find(d);
+	err = scsi_debug_find(d);
+	return err || d->kind != SCSI_DEBUG_PI ? err : no_write_same(d);
 }
 
 static int remove_module(const char *name)

@@ -14,27 +14,12 @@ VOL_FIXTURE(dio_stable);
 FIXTURE_VARIANT_ADD(dio_stable, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(dio_stable, bs4k) { .conf = SMALL_4K };
 
-/* For the device of the volume. A new table, as vol_route() loads one, forgets it. */
-static int set_stable(struct vol *v, bool on)
-{
-	char path[64];
-	int fd, err;
-
-	snprintf(path, sizeof(path), "/sys/block/%s/queue/stable_writes", v->dev + 5);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = write(fd, on ? "1" : "0", 1) == 1 ? 0 : -errno;
-	close(fd);
-	return err;
-}
-
 /* From here on writes can be held, and reads are not. */
 static int stable_and_routed(struct vol *v)
 {
 	int err = vol_route_writes(v);
 
-	return err ? err : set_stable(v, true);
+	return err ? err : stable_writes(v->dev, true);
 }
 
 /* Overwrites by all that can be in flight, and how it is without stable pages. */
@@ -58,7 +43,7 @@ TEST_F(dio_stable, changed_in_flight)
 		stable = i < 2;
 		if (!queue_possible(how[i % 2]))
 			continue;
-		ASSERT_EQ(0, set_stable(&self->v, stable));
+		ASSERT_EQ(0, stable_writes(self->v.dev, stable));
 		ASSERT_EQ(0, queue_setup(&q, how[i % 2]));
 		pattern_fill(buf, len, 0, 2 * i);
 		ASSERT_EQ(0, vol_counters(&self->v, &c));
@@ -123,7 +108,7 @@ TEST_F(dio_stable, pieces)
 
 	nr = way_setup(mem, MEM);
 	ASSERT_LT(0, nr);
-	ASSERT_EQ(0, set_stable(&self->v, true));
+	ASSERT_EQ(0, stable_writes(self->v.dev, true));
 	for (how = SYNC; how < nr; how++) {
 		fd = vol_open("f", O_CREAT | O_TRUNC | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
@@ -151,7 +136,7 @@ TEST_F(dio_stable, memory_that_faults)
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, set_stable(&self->v, true));
+	ASSERT_EQ(0, stable_writes(self->v.dev, true));
 	map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, munmap(map + page, page));
@@ -222,7 +207,7 @@ TEST_F(dio_stable, copies_are_freed)
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, set_stable(&self->v, true));
+	ASSERT_EQ(0, stable_writes(self->v.dev, true));
 	pattern_fill(buf, len, 0, 2);
 	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
 	before = mem_available();
@@ -304,28 +289,6 @@ TEST_F(dio_checked, disk_that_checks)
 	ASSERT_EQ(0, disk_delay(&self->disk, 0));
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back, len, 0, 2);
-}
-
-/* This disk takes memory that is less aligned than to a sector, so that it can end within one. */
-TEST_F(dio_checked, memory_that_faults)
-{
-	const size_t page = 4096, begin = page - 1024 - 256, whole = 1024, len = 8 * KIB;
-	char *back = buf_alloc(len), *map;
-	int fd;
-
-	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	fd = vol_open("f", O_RDWR | O_DIRECT);
-	ASSERT_LE(0, fd);
-	map = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, map);
-	ASSERT_EQ(0, munmap(map + page, page));
-	pattern_fill(map + begin, whole, 0, 2);
-	EXPECT_EQ(whole, pwrite(fd, map + begin, 4 * KIB, 0));
-	EXPECT_EQ(-1, pwrite(fd, map + page - 256, 4 * KIB, 4 * KIB));
-	EXPECT_EQ(EFAULT, errno);
-	ASSERT_EQ(len, pread(fd, back, len, 0));
-	EXPECT_PATTERN(back, whole, 0, 2);
-	EXPECT_PATTERN(back + whole, len - whole, whole, 1);
 }
 
 TEST_HARNESS_MAIN

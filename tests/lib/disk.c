@@ -278,6 +278,14 @@ long disk_queue(const struct disk *d, const char *limit)
 	return value;
 }
 
+int stable_writes(const char *node, bool on)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue", strrchr(node, '/') + 1);
+	return put_number(path, "stable_writes", on);
+}
+
 bool disk_has_checksums(const struct disk *d)
 {
 	char path[64], format[32] = "none";

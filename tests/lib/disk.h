@@ -34,6 +34,11 @@ int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf
 
 /* A number that sysfs has of its queue, as "dma_alignment"; -errno. */
 long disk_queue(const struct disk *d, const char *limit);
+/*
+ * Say that a device needs memory that does not change while it is written; 0 or -errno. Not
+ * while bios are held. A new table of device-mapper, as vol_route() loads one, forgets it.
+ */
+int stable_writes(const char *node, bool on);
 /* Does the kernel give it checksums with the data? It cannot if it was built without. */
 bool disk_has_checksums(const struct disk *d);
 

@@ -239,9 +239,13 @@ impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
         let len_mask = self.bdev.logical_block_size() - 1;
         while self.pos() < run.bytes.end {
             let pos = self.pos();
-            let len = (run.bytes.end - pos) as usize;
-            if self.copied >= COPIES_MAX && !mutant!("copies-unlimited") {
-                self.dio_bio_wait();
+            let mut len = (run.bytes.end - pos) as usize;
+            if self.is_copy && !mutant!("copies-unlimited") {
+                if self.copied >= COPIES_MAX {
+                    self.dio_bio_wait();
+                }
+                // Pages that lie side by side count as one for the size of a bio.
+                len = len.min(COPIES_MAX - self.copied);
             }
             let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len));
             bio.set_hints(self.iocb);

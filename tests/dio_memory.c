@@ -4,6 +4,7 @@
  * odd pieces, across pages.
  */
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include "disk.h"
 #include "harness.h"
@@ -396,6 +397,33 @@ TEST_F(dio_memory, gaps)
 				TH_LOG("how %d: %zd", how, ret);
 		if (!odd || variant->kind != NULL_BLK_PAGES)
 			ASSERT_EQ(TOTAL, ret);
+		close(fd);
+	}
+}
+
+/* Memory that ends in the middle of a sector, with and without copies of it. */
+TEST_F(dio_memory, ends_in_a_sector)
+{
+	const size_t page = 4096, end = 2 * page, s = variant->sector, len = 4 * page;
+	char *back = buf_alloc(len), *map;
+	int fd, stable;
+
+	map = mmap(NULL, 3 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, munmap(map + end, page));
+	self->pins = pins_held();
+	for (stable = 0; stable < 2; stable++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+		fd = vol_open("f", O_RDWR | O_DIRECT);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, stable_writes(self->v.dev, stable));
+		pattern_fill(map + end - s - 256, s, 0, 2 + stable);
+		EXPECT_EQ(s, pwrite(fd, map + end - s - 256, 2 * page, 0));
+		EXPECT_EQ(-1, pwrite(fd, map + end - 256, page, page));
+		EXPECT_EQ(EFAULT, errno);
+		ASSERT_EQ(len, pread(fd, back, len, 0));
+		EXPECT_PATTERN(back, s, 0, 2 + stable);
+		EXPECT_PATTERN(back + s, len - s, s, 1);
 		close(fd);
 	}
 }

@@ -327,6 +327,11 @@ unsigned int kfs_helper_bdev_dma_alignment(struct block_device *bdev)
 	return bdev_dma_alignment(bdev);
 }
 
+bool kfs_helper_bdev_stable_writes(struct block_device *bdev)
+{
+	return bdev_stable_writes(bdev);
+}
+
 bool kfs_helper_bdev_nowait(struct block_device *bdev)
 {
 	return bdev_nowait(bdev);

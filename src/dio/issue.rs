@@ -37,6 +37,9 @@ use kfs::iov::{IovIter, IovIterDest, IovIterSource, IovIterZero};
 use kfs::task::task_io_account_write;
 use kfs::trace;
 
+/// The most memory, in bytes, that a request has copies of at a time: a request may be of gigabytes.
+const COPIES_MAX: usize = 4 << 20;
+
 /// A run of contiguous blocks on the device that is read or written.
 struct Run {
     /// The bytes of the file, cut to the request.
@@ -59,6 +62,10 @@ pub(super) struct Issue<'a, I: IovIter, F: Filesystem> {
     iter: &'a mut I,
     /// The number of bios issued and not waited for.
     issued: u32,
+    /// A write to a device that needs stable pages: the bios get copies of the memory.
+    is_copy: bool,
+    /// How many bytes of copies the bios have that were not waited for.
+    copied: usize,
 }
 
 impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
@@ -71,15 +78,20 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
         iter: &'a mut I,
     ) -> Self {
         let sb = iocb.inode().sb();
+        let bdev = BlockDevice::of(sb);
+        let is_copy =
+            request.op == Op::Write && bdev.stable_writes() && !mutant!("unstable-writes");
         Issue {
             dio,
             first: Some(first),
             iocb,
             mount: F::dio(sb),
-            bdev: BlockDevice::of(sb),
+            bdev,
             request,
             iter,
             issued: 0,
+            is_copy,
+            copied: 0,
         }
     }
 
@@ -227,14 +239,27 @@ impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
         let len_mask = self.bdev.logical_block_size() - 1;
         while self.pos() < run.bytes.end {
             let pos = self.pos();
-            let len = (run.bytes.end - pos) as usize;
+            let mut len = (run.bytes.end - pos) as usize;
+            if self.is_copy && !mutant!("copies-unlimited") {
+                if self.copied >= COPIES_MAX {
+                    self.dio_bio_wait();
+                }
+                // Pages that lie side by side count as one for the size of a bio.
+                len = len.min(COPIES_MAX - self.copied);
+            }
             let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len));
             bio.set_hints(self.iocb);
-            let added = bio.add_iter(self.iter, len, mem_mask, len_mask)?;
+            let added = match self.is_copy {
+                true => bio.add_copy(self.iter, len, len_mask)?,
+                false => bio.add_iter(self.iter, len, mem_mask, len_mask)?,
+            };
             if self.request.op == Op::Write {
                 task_io_account_write(added);
             }
             self.dio_bio_submit(bio);
+            if self.is_copy {
+                self.copied += added;
+            }
             self.request.outcome.issued_to(pos + added as u64);
         }
         Ok(())
@@ -297,5 +322,6 @@ impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
         dio_bio_reap(bios, self.iocb, &mut self.request.outcome);
         state::resume(self.dio);
         self.issued = 0;
+        self.copied = 0;
     }
 }

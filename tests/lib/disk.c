@@ -122,12 +122,31 @@ static int scsi_debug_find(struct disk *d)
 	return err ? err : wait_live(d->node);
 }
 
+/*
+ * When the driver is told to write the same to many sectors, it leaves the checksums that
+ * they had before.
+ */
+static int no_write_same(const struct disk *d)
+{
+	char lun[32], path[128];
+	int err;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/device/scsi_disk/*", d->name);
+	err = find(path, lun, sizeof(lun));
+	if (err)
+		return err;
+	snprintf(path, sizeof(path), "/sys/class/scsi_disk/%s", lun);
+	return put_number(path, "max_write_same_blocks", 0);
+}
+
 static int scsi_debug_up(struct disk *d, unsigned int sector, unsigned int mib)
 {
 	char size[32], bytes[32];
+	int err;
 	const char *const sd[] = { "modprobe", "-q", "sd_mod", NULL };
 	const char *const argv[] = {
-		"modprobe", "-q", "scsi_debug", size, bytes, "delay=0", NULL
+		"modprobe", "-q", "scsi_debug", size, bytes, "delay=0",
+		d->kind == SCSI_DEBUG_PI ? "dif=1" : NULL, "dix=1", NULL
 	};
 
 	snprintf(size, sizeof(size), "dev_size_mb=%u", mib);
@@ -135,7 +154,8 @@ static int scsi_debug_up(struct disk *d, unsigned int sector, unsigned int mib)
 	run(1, sd);
 	if (load(argv))
 		return -ENOENT;
-	return scsi_debug_find(d);
+	err = scsi_debug_find(d);
+	return err || d->kind != SCSI_DEBUG_PI ? err : no_write_same(d);
 }
 
 static int remove_module(const char *name)
@@ -179,9 +199,14 @@ static int scsi_debug_down(void)
 	return forgotten ? remove_module("scsi_debug") : -EBUSY;
 }
 
+static bool is_scsi(enum disk_kind kind)
+{
+	return kind == SCSI_DEBUG || kind == SCSI_DEBUG_PI;
+}
+
 static int clear(enum disk_kind kind)
 {
-	if (kind == SCSI_DEBUG)
+	if (is_scsi(kind))
 		return scsi_debug_down();
 	if (access(NULLB, F_OK))
 		return 0;
@@ -215,7 +240,7 @@ int disk_up(struct disk *d, enum disk_kind kind, unsigned int sector, unsigned i
 	err = clear(kind);
 	if (err)
 		return err;
-	if (kind == SCSI_DEBUG)
+	if (is_scsi(kind))
 		err = scsi_debug_up(d, sector, mib);
 	else
 		err = null_blk_up(d, sector, mib);
@@ -251,6 +276,29 @@ long disk_queue(const struct disk *d, const char *limit)
 		value = -EIO;
 	fclose(f);
 	return value;
+}
+
+int stable_writes(const char *node, bool on)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue", strrchr(node, '/') + 1);
+	return put_number(path, "stable_writes", on);
+}
+
+bool disk_has_checksums(const struct disk *d)
+{
+	char path[64], format[32] = "none";
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/integrity/format", d->name);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%31s", format) != 1)
+		format[0] = 0;
+	fclose(f);
+	return !strcmp(format, "T10-DIF-TYPE1-CRC");
 }
 
 int disk_delay(const struct disk *d, unsigned int ns)

@@ -12,6 +12,7 @@ enum disk_kind {
 	NULL_BLK,	/* sectors of 512 bytes; memory aligned to 2 */
 	NULL_BLK_PAGES,	/* the same, and each transfer in whole pages but for its ends */
 	SCSI_DEBUG,	/* any sectors; memory aligned to 4; can be removed */
+	SCSI_DEBUG_PI,	/* the same, and it compares data with checksums of the kernel (T10 PI) */
 };
 
 struct disk {
@@ -33,6 +34,13 @@ int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf
 
 /* A number that sysfs has of its queue, as "dma_alignment"; -errno. */
 long disk_queue(const struct disk *d, const char *limit);
+/*
+ * Say that a device needs memory that does not change while it is written; 0 or -errno. Not
+ * while bios are held. A new table of device-mapper, as vol_route() loads one, forgets it.
+ */
+int stable_writes(const char *node, bool on);
+/* Does the kernel give it checksums with the data? It cannot if it was built without. */
+bool disk_has_checksums(const struct disk *d);
 
 /*
  * SCSI_DEBUG: let each command take so long, in nanoseconds. Fails while there are

@@ -92,6 +92,16 @@ impl BlockDevice {
         unsafe { bindings::bdev_dma_alignment(self.as_ptr()) as u32 }
     }
 
+    /// Whether the memory of a write must not change until the write has ended: the device, or
+    /// something on the way to it, computes a checksum or a parity of it. Any context.
+    ///
+    /// This is not for ever: an administrator may change it.
+    #[inline]
+    pub fn stable_writes(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_stable_writes(self.as_ptr()) }
+    }
+
     /// Whether the device can say that it would have to wait for room for a request, instead of
     /// waiting.
     #[inline]

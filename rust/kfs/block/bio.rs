@@ -12,7 +12,7 @@
 //!
 //! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes. Pages that are
 //! not, those of a kvec or bvec iterator, are lent by the kiocb of the request, which is not over
-//! until they are given back (see [`Lender`]).
+//! until they are given back (see [`Lender`]). Pages of a copy ([`Bio::add_copy`]) belong to the bio.
 //!
 //! Bios come from a [`BioSet`], which has a few in reserve: allocating waits, but does not fail. A
 //! small piece of data of the owner, [`BioOwner::Data`], lies in front of each bio. In front of the
@@ -23,6 +23,7 @@
 
 mod arc;
 mod build;
+mod copy;
 mod ended;
 mod front;
 mod lender;

@@ -30,7 +30,7 @@ use kernel::types::ForeignOwnable;
 const BIO_MAX_SIZE: usize = 1 << 30;
 
 /// A bio that is being built.
-pub struct Bio<T: BioData>(Owned<T>);
+pub struct Bio<T: BioData>(pub(super) Owned<T>);
 
 impl<T: BioData> Bio<T> {
     /// Allocates a bio with room for `nr_vecs` segments, one at least.
@@ -154,10 +154,12 @@ impl<T: BioData> Bio<T> {
         }
         let pin = iter.extract_will_pin();
         // INVARIANT: Either all segments are pinned or none is, those of zero pages included, see
-        // `add_zeroes`, which excludes the flag.
-        if before != 0 && self.0.is_pinned() != pin {
+        // `add_zeroes`, which excludes the flag; and none is of a copy.
+        if before != 0 && (self.0.is_pinned() != pin || self.0.is_copy()) {
             return Err(EINVAL);
         }
+        // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+        unsafe { (*self.0.front()).is_copy = false };
         if pin {
             self.0.as_mut().bi_flags |= 1 << bindings::BIO_PAGE_PINNED;
         } else {
@@ -238,7 +240,7 @@ impl<T: BioData> Bio<T> {
     /// do in a bio that reads.
     pub fn add_zeroes(&mut self, len: usize) -> usize {
         let before = self.size();
-        if self.0.is_read() {
+        if self.0.is_read() || self.0.is_copy() {
             return 0;
         }
         while self.size() - before < len && !self.0.is_pinned() {

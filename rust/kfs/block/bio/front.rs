@@ -22,6 +22,8 @@ pub(super) struct Front<D> {
     pub(super) data: MaybeUninit<D>,
     /// The bio has memory that is neither pinned nor static.
     pub(super) borrows: bool,
+    /// The pages of the bio are its own.
+    pub(super) is_copy: bool,
     /// The lender, once the bio is submitted (see [`Lender`](super::lender::Lender)); or null.
     pub(super) lender: *const c_void,
     /// What the bio was to do, before the block layer advanced it.
@@ -54,6 +56,7 @@ impl<D> Front<D> {
         unsafe {
             (*front).data.write(data);
             (*front).borrows = false;
+            (*front).is_copy = false;
             (*front).lender = ptr::null();
         }
     }

@@ -19,6 +19,8 @@ use core::ptr::NonNull;
 ///   whose data is initialised, and nobody else uses it. If it is from a `BioArcSet<T>`, it owns a
 ///   reference to the object in front of it.
 /// - If the flag `BIO_PAGE_PINNED` is set, the pages of all segments are pinned once for the bio.
+/// - If `is_copy` is set in front of it, that flag is not, and the pages of all segments belong to the
+///   bio: each was allocated by itself, and nobody else uses it.
 pub(super) struct Owned<T: BioData>(NonNull<bindings::bio>, PhantomData<T>);
 
 // SAFETY: By the type invariants nobody else uses the bio, and bios may be freed by any thread;
@@ -97,7 +99,14 @@ impl<T: BioData> Owned<T> {
         self.as_ref().bi_flags & (1 << bindings::BIO_PAGE_PINNED) != 0
     }
 
-    /// Unpins the pages, if they are, after marking them dirty, if asked to, which may sleep.
+    #[inline]
+    pub(super) fn is_copy(&self) -> bool {
+        // SAFETY: By the type invariants the structure is valid.
+        unsafe { (*self.front()).is_copy }
+    }
+
+    /// Unpins the pages, if they are, after marking them dirty, if asked to, which may sleep; or
+    /// frees them, if they are a copy.
     #[inline]
     pub(super) fn release_pages(&mut self, mark_dirty: bool) {
         if self.is_pinned() {
@@ -108,6 +117,17 @@ impl<T: BioData> Owned<T> {
             unsafe { bindings::__bio_release_pages(self.0.as_ptr(), mark_dirty) };
             // INVARIANT: Nothing is pinned any more.
             self.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+        }
+        if self.is_copy() {
+            if !cfg!(mutant = "kfs-copy-leak") {
+                // SAFETY: By the type invariants every page of every segment is ours, and was
+                // allocated by itself.
+                unsafe { bindings::bio_free_pages(self.0.as_ptr()) };
+            }
+            // INVARIANT: It has no pages any more, nobody looks at the segments, and they are not
+            // freed again.
+            // SAFETY: By the type invariants the structure is valid, and ours.
+            unsafe { (*self.front()).is_copy = false };
         }
     }
 }

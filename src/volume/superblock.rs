@@ -40,7 +40,8 @@ impl SuperBuffer {
 
 /// The byte offset of the superblock at byte `place` of the device in its `buffer`.
 fn offset(place: u64, buffer: &BufferHead) -> usize {
-    place as usize % buffer.size()
+    // Blocks have a power of two of bytes.
+    place as usize & (buffer.size() - 1)
 }
 
 /// Reads the block with the superblock at byte `place`, for blocks of `block_size` bytes. May sleep.

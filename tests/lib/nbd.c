@@ -18,6 +18,7 @@
 
 #define NODE	"/dev/nbd0"
 #define QUEUE	"/sys/block/nbd0/queue/"
+#define INFLIGHT	"/sys/block/nbd0/inflight"
 #define SECTOR	512
 
 struct nbd {
@@ -205,11 +206,31 @@ void nbd_release(struct nbd *d)
 
 unsigned int nbd_end(struct nbd *d)
 {
-	nbd_release(d);
+	/* in this order: one that comes now is not kept */
 	pthread_mutex_lock(&d->lock);
 	d->fault = NBD_NONE;
 	pthread_mutex_unlock(&d->lock);
+	nbd_release(d);
 	return d->seen;
+}
+
+bool nbd_keeps(struct nbd *d)
+{
+	unsigned int reads = 0, writes = 0;
+	bool kept;
+	FILE *f;
+
+	pthread_mutex_lock(&d->lock);
+	kept = d->kept;
+	pthread_mutex_unlock(&d->lock);
+	f = fopen(INFLIGHT, "re");
+	if (!f)
+		return kept;
+	if (fscanf(f, "%u %u", &reads, &writes) != 2)
+		reads = 1;
+	fclose(f);
+	/* a flush is neither */
+	return kept && reads + writes <= 1;
 }
 
 bool nbd_hit(struct nbd *d, char *what, size_t len)

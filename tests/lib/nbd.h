@@ -24,6 +24,8 @@ enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP };
 
 /* From now on count requests, from 1; the @nth of them fails, or is kept. */
 void nbd_begin(struct nbd *d, enum nbd_fault what, unsigned int nth);
+/* Is it the only request that the disk has which is kept? */
+bool nbd_keeps(struct nbd *d);
 /* Let go what is kept. */
 void nbd_release(struct nbd *d);
 /* The same, and no more faults. How many requests there were. */

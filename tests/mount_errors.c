@@ -403,6 +403,26 @@ TEST_F(mount_errors, bad_group_descriptor)
 	}
 }
 
+/* Counters that cannot be: what is free is not more than there is. */
+TEST_F(mount_errors, more_free_than_there_is)
+{
+	off_t desc = self->v.bs == 1024 ? 2048 : self->v.bs;
+	struct statfs st;
+	int group;
+
+	/* free blocks and free inodes, of as many groups as there may be */
+	for (group = 0; group < 8; group++) {
+		if (head32(self->head, desc + 32 * group))
+			ASSERT_EQ(0, patch32(&self->v, desc + 32 * group + 12, 0xffffffff));
+	}
+	ASSERT_EQ(0, try_mount(&self->v, MS_RDONLY, NULL));
+	ASSERT_EQ(0, statfs(env_dir(), &st));
+	EXPECT_LE(st.f_bfree, st.f_blocks);
+	EXPECT_LE(st.f_bavail, st.f_bfree);
+	EXPECT_LE(st.f_ffree, st.f_files);
+	ASSERT_EQ(0, vol_umount(&self->v));
+}
+
 /*
  * Every word of the superblock with values it must not have, or may not: there
  * is an error, or a volume that can be looked at; never an oops or a hang.

@@ -149,6 +149,19 @@ impl Geometry {
             .min(self.blocks_per_group.get())
     }
 
+    /// Blocks of `group` that are not metadata of it; 0 when there is no such group. So many can be
+    /// free, and not one more.
+    pub(crate) fn group_data_blocks(&self, group: u32) -> u32 {
+        let blocks = self.group_blocks(group);
+        if cfg!(mutant = "free-metadata") {
+            return blocks;
+        }
+        let bitmaps_and_table = 2 + self.inode_table_blocks();
+        blocks
+            .saturating_sub(self.base_metadata(group))
+            .saturating_sub(bitmaps_and_table)
+    }
+
     /// The group of `block` and the index of `block` in it, which is its bit in the block bitmap.
     /// `None` when the block belongs to no group.
     #[inline]

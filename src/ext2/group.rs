@@ -148,7 +148,11 @@ impl Group {
             counted.min(most) as u16
         };
         let counts = GroupCounts {
-            free_blocks: clamp(raw.free_blocks, geometry.group_blocks(group), "free blocks"),
+            free_blocks: clamp(
+                raw.free_blocks,
+                geometry.group_data_blocks(group),
+                "free blocks",
+            ),
             free_inodes: clamp(raw.free_inodes, geometry.inodes_per_group(), "free inodes"),
             used_dirs: clamp(raw.used_dirs, geometry.inodes_per_group(), "directories"),
         };
@@ -202,7 +206,7 @@ impl GroupCounts {
     ) -> Result<(), Corrupt> {
         let free = u32::from(self.free_blocks).saturating_add(blocks);
         match u16::try_from(free) {
-            Ok(count) if free <= geometry.group_blocks(group) => self.free_blocks = count,
+            Ok(count) if free <= geometry.group_data_blocks(group) => self.free_blocks = count,
             _ => {
                 let what = "more free blocks than blocks";
                 return Err(Corrupt::found(Place::Group(group), what, free.into()));

@@ -3,7 +3,7 @@
 #ifndef FUZZ_LISTING_H
 #define FUZZ_LISTING_H
 
-#include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,6 +17,7 @@ struct found {
 	mode_t mode;
 	uint64_t ino, links, owner, size;
 	uint64_t sum;		/* of what is in it */
+	bool indexed;		/* who uses the index does not see what is not in it */
 };
 
 struct listing {

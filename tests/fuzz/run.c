@@ -64,7 +64,7 @@ bool log_check(struct fuzz *f)
 			*end = 0;
 		if (f->verbose)
 			printf("#   log: %s\n", text);
-		if (!strncmp(text, "retryfs: ", 9) && strstr(text, "corrupt")) {
+		if (!strncmp(text, "retryfs: ", 9) && (strstr(text, "corrupt") || strstr(text, "cannot"))) {
 			if (!f->lines++)
 				snprintf(f->first_line, sizeof(f->first_line), "%.150s", text);
 		}

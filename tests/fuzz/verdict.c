@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -24,25 +25,45 @@
  */
 static const char *const deliberate[] = {
 	"name empty or with impossible bytes",
+	"entry shorter than possible (found 0)",
+	"hole in a directory",
 	"size of a directory is not a number of blocks",
+	"entry of another file type than its inode",
 	NULL
 };
+
+/*
+ * With bad descriptors it looks at backups of them, finds nothing wrong there, and does not
+ * say so by its status. What it prints has no other word for that.
+ */
+static bool used_backup(int out)
+{
+	char text[4096];
+	ssize_t n = pread(out, text, sizeof(text) - 1, 0);
+
+	text[n < 0 ? 0 : n] = 0;
+	return strstr(text, "trying backup");
+}
 
 bool is_clean(const struct image *im)
 {
 	/* What never ends there is not clean. */
 	char *const fsck[] = { "timeout", "-k", "5", "100", "e2fsck", "-fn", (char *)im->dev, NULL };
+	int out = memfd_create("out", MFD_CLOEXEC);
 	posix_spawn_file_actions_t actions;
-	int status, err;
+	bool clean = false;
+	int status;
 	pid_t pid;
 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, 1, 2);
-	err = posix_spawnp(&pid, fsck[0], &actions, NULL, fsck, environ);
+	posix_spawn_file_actions_adddup2(&actions, out, 1);
+	posix_spawn_file_actions_adddup2(&actions, out, 2);
+	if (!posix_spawnp(&pid, fsck[0], &actions, NULL, fsck, environ) && waitpid(pid, &status, 0) == pid)
+		clean = WIFEXITED(status) && !WEXITSTATUS(status) && !used_backup(out);
 	posix_spawn_file_actions_destroy(&actions);
-	return !err && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status);
+	close(out);
+	return clean;
 }
 
 static const struct found *find(const struct listing *l, const struct found *like)
@@ -104,7 +125,9 @@ static bool hold_against(struct fuzz *f, const struct listing *theirs, const str
 				       (unsigned long long)their->links, (unsigned long long)our->owner,
 				       (unsigned long long)their->owner, (unsigned long long)our->size,
 				       (unsigned long long)their->size);
-		if (our->sum != their->sum && !(f->their_lines && S_ISDIR(our->mode)))
+		if (S_ISDIR(our->mode) && (f->their_lines || their->indexed))
+			continue;
+		if (our->sum != their->sum)
 			return differs(f, "what is in \"%s\" is not the same: %s", our->path, f->first_line);
 	}
 	return true;

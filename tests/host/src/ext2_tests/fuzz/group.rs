@@ -80,7 +80,7 @@ fn run(_: &Images, data: &[u8]) {
     }
 
     let mut counts = group.counts;
-    assert!(u32::from(counts.free_blocks) <= g.group_blocks(number));
+    assert!(u32::from(counts.free_blocks) <= g.group_data_blocks(number));
     assert!(u32::from(counts.free_inodes) <= g.inodes_per_group());
     assert!(u32::from(counts.used_dirs) <= g.inodes_per_group());
     while !input.is_empty() {
@@ -96,7 +96,7 @@ fn run(_: &Images, data: &[u8]) {
         if result.is_err() {
             assert_eq!(old, counts);
         }
-        assert!(u32::from(counts.free_blocks) <= g.group_blocks(number));
+        assert!(u32::from(counts.free_blocks) <= g.group_data_blocks(number));
         assert!(u32::from(counts.free_inodes) <= g.inodes_per_group());
     }
     let before = bytes.clone();

@@ -58,6 +58,11 @@ pub(super) fn check(g: &Geometry, device_bytes: u64) {
     assert!(block < first_block + g.base_metadata(0) && offset + 32 <= g.block_size());
     assert_eq!(g.descriptor_location(g.groups()), None);
     assert!(g.overhead() <= g.blocks_count());
+    // statfs(2) has no more free blocks than blocks.
+    if g.groups() < 1000 {
+        let free: u32 = (0..g.groups()).map(|n| g.group_data_blocks(n)).sum();
+        assert!(free <= g.blocks_count() - g.overhead());
+    }
 
     assert_eq!(g.locate_block(first_block), Some((0, 0)));
     assert_eq!(

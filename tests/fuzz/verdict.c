@@ -29,6 +29,8 @@ static const char *const deliberate[] = {
 	"hole in a directory",
 	"size of a directory is not a number of blocks",
 	"entry of another file type than its inode",
+	"flags of extents or inline data on a volume without",
+	"bitmaps and inode table overlap",
 	NULL
 };
 

@@ -34,7 +34,7 @@ FIXTURE_SETUP(crash)
 		.bs = variant->bs,
 		.seed = env_number("CRASH_SEED", 1),
 		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : 150),
-		.each = env_number("CRASH_EACH", 6),
+		.each = env_number("CRASH_EACH", 4),
 		.only = env_number("CRASH_WORKLOAD", 0),
 		.features = getenv("CRASH_FEATURES") ?: "^resize_inode",
 		.keep = getenv("CRASH_KEEP"),

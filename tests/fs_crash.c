@@ -15,18 +15,18 @@
 #include "harness.h"
 #include "crash/run.h"
 
-FIXTURE(crash) {
+FIXTURE(fs_crash) {
 	struct crash *c;
 };
 
-FIXTURE_VARIANT(crash) {
+FIXTURE_VARIANT(fs_crash) {
 	unsigned int bs;
 };
 
-FIXTURE_VARIANT_ADD(crash, bs1k) { .bs = 1024 };
-FIXTURE_VARIANT_ADD(crash, bs4k) { .bs = 4096 };
+FIXTURE_VARIANT_ADD(fs_crash, bs1k) { .bs = 1024 };
+FIXTURE_VARIANT_ADD(fs_crash, bs4k) { .bs = 4096 };
 
-FIXTURE_SETUP(crash)
+FIXTURE_SETUP(fs_crash)
 {
 	static struct crash c;
 
@@ -34,7 +34,7 @@ FIXTURE_SETUP(crash)
 		.bs = variant->bs,
 		.seed = env_number("CRASH_SEED", 1),
 		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : 150),
-		.each = env_number("CRASH_EACH", 6),
+		.each = env_number("CRASH_EACH", 4),
 		.only = env_number("CRASH_WORKLOAD", 0),
 		.features = getenv("CRASH_FEATURES") ?: "^resize_inode",
 		.keep = getenv("CRASH_KEEP"),
@@ -43,7 +43,7 @@ FIXTURE_SETUP(crash)
 	ASSERT_EQ(0, crash_up(&c));
 }
 
-FIXTURE_TEARDOWN(crash)
+FIXTURE_TEARDOWN(fs_crash)
 {
 	EXPECT_EQ(0, crash_down(self->c));
 }
@@ -62,7 +62,7 @@ static void print_found(struct __test_metadata *_metadata, const struct crash *c
 /* By hand it runs for hours. */
 #define A_DAY	(24 * 3600)
 
-TEST_F_TIMEOUT(crash, workloads, A_DAY)
+TEST_F_TIMEOUT(fs_crash, workloads, A_DAY)
 {
 	ASSERT_EQ(0, crash_run(self->c));
 	print_found(_metadata, self->c);

@@ -88,19 +88,12 @@ static void keep_content(struct object *o)
 	memset(o->floor, o->nr - 1, sizeof(o->floor));
 }
 
-static bool has_data(const struct model *m, int object)
-{
-	return object >= 0 && m->objects[object].type == T_SYMLINK &&
-	       strlen(m->objects[object].target) >= 60;
-}
-
-/* A long symbolic link can only be synced with all the rest, as it cannot be opened. */
 static void keep_entries(struct model *m, int dir)
 {
 	int i;
 
 	for (i = 0; i < m->nr_cells; i++)
-		if (m->cells[i].dir == dir && !has_data(m, cell_now(&m->cells[i])))
+		if (m->cells[i].dir == dir)
 			keep_cell(m, &m->cells[i], KEPT_BY_DIR);
 }
 

@@ -12,6 +12,7 @@
 
 #define MANY		(4U << 20)
 #define MOUNT_EVERY	16
+#define TELL_EVERY	50
 #define TOLD		3	/* of each kind */
 
 int crash_up(struct crash *c)
@@ -131,6 +132,11 @@ static void crash_at(struct crash *c, const struct workload *w, const struct poi
 	c->stale += !!v.stale;
 	c->reused += !!v.reused;
 	c->done++;
+	/* that somebody who waits sees that it gets on */
+	if (c->done % TELL_EVERY == 0) {
+		printf("# %d crashes\n", c->done);
+		fflush(stdout);
+	}
 	if (v.wrong)
 		tell(c, w, p, nr, &v);
 	tree_free(&t);

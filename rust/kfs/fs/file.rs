@@ -169,7 +169,11 @@ unsafe extern "C" fn fsync<F: FileSystemData, T: Fsync<F>>(
     }
     // SAFETY: By the requirement the file is open during the call.
     let inode = unsafe { File::<F>::from_raw(file) }.inode();
-    match T::fsync_names(inode).and_then(|()| BlockDevice::of(inode.sb()).issue_flush()) {
+    let flush = || match cfg!(mutant = "kfs-fsync-no-flush") {
+        true => Ok(()),
+        false => BlockDevice::of(inode.sb()).issue_flush(),
+    };
+    match T::fsync_names(inode).and_then(|()| flush()) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }

@@ -73,6 +73,9 @@ FIXTURE_SETUP(fs_fuzz)
 	ASSERT_LE(0, f->kmsg);
 	f->compare = env_number("FUZZ_COMPARE", env_on_debug() ? 20 : 25);
 	f->verbose = env_number("FUZZ_VERBOSE", 0);
+	/* What was said before the kernel died is not lost. */
+	if (f->verbose)
+		setlinebuf(stdout);
 	/* A line on the console for each corruption would take most of the time. */
 	klogctl(CONSOLE_LEVEL, NULL, 2);
 }

@@ -28,9 +28,11 @@ static const char *const deliberate[] = {
 	"entry shorter than possible (found 0)",
 	"hole in a directory",
 	"size of a directory is not a number of blocks",
+	"directory larger than the volume",
 	"entry of another file type than its inode",
 	"flags of extents or inline data on a volume without",
 	"bitmaps and inode table overlap",
+	"inode 2: block pointer into metadata",
 	NULL
 };
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 
 #include "blocks.h"
 #include "harness.h"
@@ -120,6 +121,74 @@ TEST_F(dio_locks, r11_sync_overwrite_keeps_the_lock)
 	ASSERT_LE(size - bs, pread(bfd, back, size, 0));
 	EXPECT_PATTERN(back, len, 0, 2);
 	EXPECT_PATTERN(back + len, size - len - bs, len, 1);
+}
+
+/* Synchronous overwrites of one file are in flight side by side; an extend waits for all of them. */
+TEST_F(dio_locks, overwrites_side_by_side)
+{
+	const off_t bs = self->v.bs, len = 2 * bs, size = 32 * bs;
+	char *buf = buf_alloc(size), *back = buf_alloc(size + len);
+	struct counters c0 = {}, c1 = {};
+	struct task over[4], extend;
+	struct io_op ov[4], ext;
+	int fd, i;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
+	sync();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	/* the first write finds out that there are no set-id bits */
+	pattern_fill(buf, size, 0, 2);
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	for (i = 0; i < 4; i++) {
+		ov[i] = (struct io_op){ fd, buf + i * len, len, i * len };
+		ASSERT_EQ(0, task_start(&over[i], op_pwrite, &ov[i]));
+		ASSERT_BLOCKED(&over[i]);
+	}
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.requests_write + 4, c1.requests_write);
+	}
+	ext = (struct io_op){ fd, buf, len, size };
+	ASSERT_EQ(0, task_start(&extend, op_pwrite, &ext));
+	EXPECT_BLOCKED(&extend);
+	EXPECT_EQ(size, file_size(fd));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(len, task_join(&over[i], JOIN_SECONDS));
+	EXPECT_EQ(len, task_join(&extend, JOIN_SECONDS));
+	ASSERT_EQ(size + len, pread(fd, back, size + len, 0));
+	EXPECT_PATTERN(back, 4 * len, 0, 2);
+	EXPECT_PATTERN(back + 4 * len, size - 4 * len, 4 * len, 1);
+	EXPECT_EQ(0, memcmp(back + size, buf, len));
+}
+
+/* The set-id bits go with the first write by somebody without the capability, an overwrite too. */
+TEST_F(dio_locks, overwrite_of_a_set_id_file)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(bs);
+	struct stat st;
+	int fd, status;
+	pid_t pid;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 4 * bs, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	pattern_fill(buf, bs, bs, 2);
+	/* without them it was an overwrite that anybody may make beside others */
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, bs));
+	ASSERT_EQ(0, fchmod(fd, 06755));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(setuid(65534) || pwrite(fd, buf, bs, bs) != bs ? 1 : 0);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(0755, st.st_mode & 07777);
 }
 
 /* R12: a read under way, sync or async, keeps no writer out; a truncate waits. */

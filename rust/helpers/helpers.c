@@ -142,6 +142,24 @@ void kfs_helper_inode_unlock_shared(struct inode *inode)
 	inode_unlock_shared(inode);
 }
 
+/*
+ * The kernel itself only asserts it. With the lock held by the caller, in either mode, the answer
+ * does not change.
+ */
+bool kfs_helper_inode_is_locked_exclusive(const struct inode *inode)
+{
+#ifdef CONFIG_PREEMPT_RT
+	return rw_base_is_write_locked(&inode->i_rwsem.rwbase);
+#else
+	return atomic_long_read(&inode->i_rwsem.count) & RWSEM_WRITER_LOCKED;
+#endif
+}
+
+bool kfs_helper_IS_NOSEC(const struct inode *inode)
+{
+	return IS_NOSEC(inode);
+}
+
 loff_t kfs_helper_i_size_read(const struct inode *inode)
 {
 	return i_size_read(inode);

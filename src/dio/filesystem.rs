@@ -5,7 +5,7 @@
 use super::dio::Retry;
 use super::mount::Mount;
 use kernel::prelude::*;
-use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::inode::Inode;
 use kfs::fs::super_block::SuperBlock;
 
@@ -59,7 +59,7 @@ pub(crate) trait Filesystem: Retry {
     fn punch(inode: &InodeLocked<Self, Exclusive>, block: u64, len: u32);
 
     /// Counts a direct write in, before its first bio is issued. Does not sleep.
-    fn direct_write_begin(inode: &InodeLocked<Self, Exclusive>);
+    fn direct_write_begin(inode: &InodeLocked<Self, Shared>);
 
     /// Counts a direct write out, after its bios are reaped. Does not sleep.
     fn direct_write_end(inode: &Inode<Self>);

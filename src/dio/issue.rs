@@ -31,7 +31,7 @@ use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
-use kfs::fs::inode::lock::{Exclusive, InodeLocked, Shared};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::kiocb::Iocb;
 use kfs::iov::{IovIter, IovIterDest, IovIterSource, IovIterZero};
 use kfs::task::task_io_account_write;
@@ -60,6 +60,8 @@ pub(super) struct Issue<'a, I: IovIter, F: Filesystem> {
     bdev: &'a BlockDevice,
     request: &'a mut Request,
     iter: &'a mut I,
+    /// Where the first blocks are, if that has been looked up already.
+    known: Option<Mapping>,
     /// The number of bios issued and not waited for.
     issued: u32,
     /// A write to a device that needs stable pages: the bios get copies of the memory.
@@ -76,6 +78,7 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
         iocb: &'a Iocb<F>,
         request: &'a mut Request,
         iter: &'a mut I,
+        known: Option<Mapping>,
     ) -> Self {
         let sb = iocb.inode().sb();
         let bdev = BlockDevice::of(sb);
@@ -89,6 +92,7 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
             bdev,
             request,
             iter,
+            known,
             issued: 0,
             is_copy,
             copied: 0,
@@ -126,6 +130,17 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
     fn bits(&self) -> BlockBits {
         self.request.bits
     }
+
+    /// Looks up at most `max` blocks from that with byte `pos` on. May sleep, unless the request must
+    /// not.
+    fn map<M: Mode>(&mut self, locked: &InodeLocked<F, M>, pos: u64, max: u32) -> Result<Mapping> {
+        let block = self.bits().block(pos);
+        match self.known.take() {
+            Some(known) => Ok(known),
+            None if self.iocb.is_nowait() => F::map_nowait(locked, block, max),
+            None => F::map(locked, block, max),
+        }
+    }
 }
 
 impl<F: Filesystem> Issue<'_, IovIterDest<'_>, F> {
@@ -139,13 +154,14 @@ impl<F: Filesystem> Issue<'_, IovIterDest<'_>, F> {
     fn read_run(&mut self, locked: &InodeLocked<F, Shared>, end: u64) -> Result<Option<Run>> {
         let (pos, bits) = (self.pos(), self.bits());
         let wanted = extent::blocks_wanted(pos, end, bits);
-        match F::map(locked, bits.block(pos), wanted)? {
+        match self.map(locked, pos, wanted)? {
             Mapping::Mapped { physical, len, .. } => {
                 let bytes = extent::run(pos, end, len, bits);
                 // The caller wrote the range back, but without the inode lock. A block allocated
                 // since holds stale data until its page is written back. After the look-up, so that
-                // this covers every block that it found.
-                if !mutant!("read-no-flush") {
+                // this covers every block that it found. A request that must not wait has been
+                // refused if there was something to write back.
+                if !self.iocb.is_nowait() && !mutant!("read-no-flush") {
                     self.iocb
                         .write_and_wait_range(bytes.start as i64, bytes.end as i64)?;
                 }
@@ -179,14 +195,24 @@ impl<F: Filesystem> Issue<'_, IovIterDest<'_>, F> {
 }
 
 impl<F: Filesystem> Issue<'_, IovIterSource<'_>, F> {
-    /// Issues a write up to byte `end` of the file; returns why it stopped. With the lock, blocks may
-    /// be allocated. May sleep.
-    pub(super) fn do_direct_write(&mut self, locked: &InodeLocked<F, Exclusive>, end: u64) -> Stop {
-        self.do_direct_io(end, |this| this.write_run(locked, end))
+    /// Issues a write up to byte `end` of the file; returns why it stopped. With the exclusive lock,
+    /// blocks may be allocated. May sleep.
+    pub(super) fn do_direct_write(
+        &mut self,
+        locked: &InodeLocked<F, Shared>,
+        exclusive: Option<&InodeLocked<F, Exclusive>>,
+        end: u64,
+    ) -> Stop {
+        self.do_direct_io(end, |this| this.write_run(locked, exclusive, end))
     }
 
     /// Finds or allocates the next run to write; `None` at a hole inside i_size.
-    fn write_run(&mut self, locked: &InodeLocked<F, Exclusive>, end: u64) -> Result<Option<Run>> {
+    fn write_run(
+        &mut self,
+        locked: &InodeLocked<F, Shared>,
+        exclusive: Option<&InodeLocked<F, Exclusive>>,
+        end: u64,
+    ) -> Result<Option<Run>> {
         let (pos, bits) = (self.pos(), self.bits());
         let block = bits.block(pos);
         let wanted = extent::blocks_wanted(pos, end, bits);
@@ -194,9 +220,10 @@ impl<F: Filesystem> Issue<'_, IovIterSource<'_>, F> {
 
         let mapping = if block < eof && !mutant!("hole-direct") {
             let inside = u32::try_from(eof - block).unwrap_or(u32::MAX);
-            F::map(locked, block, wanted.min(inside))?
+            self.map(locked, pos, wanted.min(inside))?
         } else {
-            F::allocate(locked, block, wanted)?
+            // An overwrite has nothing past i_size, which stays where it is.
+            F::allocate(exclusive.ok_or(EIO)?, block, wanted)?
         };
         match mapping {
             Mapping::Mapped { physical, len, new } => {

@@ -24,15 +24,16 @@ use kfs::fs::kiocb::Kiocb;
 use kfs::iov::IovIter;
 
 /// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
-/// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Does not sleep.
+/// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its blocks
+/// are, if there are some inside i_size. Does not sleep.
 pub(super) fn check<F: Filesystem, M: Mode>(
     iocb: &Kiocb<'_, F>,
     iter: &impl IovIter,
     locked: &InodeLocked<F, M>,
     op: Op,
-) -> Result {
+) -> Result<Option<Mapping>> {
     if mutant!("nowait-unchecked") {
-        return Ok(());
+        return Ok(None);
     }
     let bits = BlockBits::new(locked.sb().blocksize_bits());
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
@@ -47,12 +48,12 @@ pub(super) fn check<F: Filesystem, M: Mode>(
     }
     let end = end.min(i_size);
     if start >= end {
-        return Ok(());
+        return Ok(None);
     }
     let wanted = extent::blocks_wanted(start, end, bits);
-    match F::map_nowait(locked, bits.block(start), wanted)? {
-        Mapping::Mapped { len, .. } if len >= wanted => {}
-        _ => return Err(EAGAIN),
+    let mapping = F::map_nowait(locked, bits.block(start), wanted)?;
+    if !matches!(mapping, Mapping::Mapped { len, .. } if len >= wanted) {
+        return Err(EAGAIN);
     }
     // After the look-up: a block that it found was allocated after its page was dirtied.
     let would_block = match op {
@@ -62,7 +63,7 @@ pub(super) fn check<F: Filesystem, M: Mode>(
     if would_block {
         return Err(EAGAIN);
     }
-    Ok(())
+    Ok(Some(mapping))
 }
 
 /// Counts a request that has passed [`check`], unless the device had no free tag (`EAGAIN`): then

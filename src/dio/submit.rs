@@ -6,11 +6,12 @@ use super::dio::Dio;
 use super::extent::BlockBits;
 use super::filesystem::Filesystem;
 use super::nowait;
+use super::overwrite;
 use super::outcome::{Outcome, LEN_MAX};
 use super::policy::Wait;
 use super::request::Request;
 use super::step::Step;
-use super::worker::{direct_io_worker, Submission, Transfer};
+use super::worker::{direct_io_worker, Submission, Transfer, WriteLock};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{BioArc, Op, BIO_MAX_VECS};
@@ -19,8 +20,9 @@ use kfs::fs::kiocb::{Io, Kiocb};
 
 /// The `direct_IO` operation of a filesystem: reads or writes at the position of `iocb`.
 ///
-/// The caller of a write holds the inode lock exclusively for the whole call; a read takes the lock
-/// shared, and must be called without. May sleep, unless the kiocb is `IOCB_NOWAIT`.
+/// The caller of a write holds the inode lock for the whole call, shared only if the write may be an
+/// overwrite: of anything else nothing is written then. A read takes the lock shared, and must be
+/// called without. May sleep, unless the kiocb is `IOCB_NOWAIT`.
 ///
 /// `EINVAL` when position, length or memory are not aligned to the logical blocks and the DMA
 /// alignment of the device; `EAGAIN` for an `IOCB_NOWAIT` request that would block; or the error of
@@ -55,14 +57,25 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     let vecs = direct.npages(BIO_MAX_VECS, len);
     let early = mutant!("dio-before-lock")
         .then(|| BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new()));
+    let bits = BlockBits::new(inode.sb().blocksize_bits());
+    let mut known = None;
     let transfer = match direct {
-        Direct::Write(from, locked) => Transfer::Write(from, locked),
+        Direct::Write(from, locked) => {
+            let lock = WriteLock::new(locked);
+            if lock.is_shared() && !iocb.is_nowait() {
+                known = overwrite::allocated(locked, start..start + len as u64, bits)?;
+                if known.is_none() {
+                    return Ok(Io::Done(iocb, 0));
+                }
+            }
+            Transfer::Write(from, lock)
+        }
         Direct::Read(to) if !iocb.is_nowait() || mutant!("nowait-locks") => {
             Transfer::Read(to, inode.lock_shared())
         }
         Direct::Read(to) => {
             let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
-            nowait::check(&iocb, to, &locked, op)?;
+            known = nowait::check(&iocb, to, &locked, op)?;
             Transfer::Read(to, locked)
         }
     };
@@ -77,7 +90,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 
     let request = Request {
         op,
-        bits: BlockBits::new(inode.sb().blocksize_bits()),
+        bits,
         len: u32::try_from(len)
             .ok()
             .filter(|&len| len <= LEN_MAX)
@@ -89,6 +102,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     let mut wait = Wait::Sync;
     let submission = Submission {
         transfer,
+        known,
         first,
         wait: &mut wait,
     };

@@ -12,7 +12,7 @@
 use super::complete::{dio_bio_reap, dio_complete};
 use super::dio::{Bios, Dio};
 use super::extent;
-use super::filesystem::Filesystem;
+use super::filesystem::{Filesystem, Mapping};
 use super::issue::Issue;
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
@@ -29,13 +29,41 @@ use kfs::trace;
 pub(super) enum Transfer<'a, 'data, F: Filesystem> {
     /// Those of a read, which releases the lock when its bios are issued (R12).
     Read(&'a mut IovIterDest<'data>, InodeGuard<'a, F, Shared>),
-    /// Those of a write, whose caller holds the lock for the whole call (R8, R11).
-    Write(&'a mut IovIterSource<'data>, &'a InodeLocked<F, Exclusive>),
+    /// Those of a write, whose caller holds the lock for the whole call (R8, R11): exclusively, or
+    /// the write is an overwrite.
+    Write(&'a mut IovIterSource<'data>, WriteLock<'a, F>),
+}
+
+/// The inode lock as the caller of a write holds it.
+pub(super) struct WriteLock<'a, F: Filesystem> {
+    held: &'a InodeLocked<F, Shared>,
+    exclusive: Option<&'a InodeLocked<F, Exclusive>>,
+}
+
+impl<F: Filesystem> Clone for WriteLock<'_, F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F: Filesystem> Copy for WriteLock<'_, F> {}
+
+impl<'a, F: Filesystem> WriteLock<'a, F> {
+    pub(super) fn new(held: &'a InodeLocked<F, Shared>) -> Self {
+        let exclusive = held.as_exclusive();
+        WriteLock { held, exclusive }
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.exclusive.is_none()
+    }
 }
 
 /// What only a submitter enters the worker with.
 pub(super) struct Submission<'a, 'data, F: Filesystem> {
     pub(super) transfer: Transfer<'a, 'data, F>,
+    /// Where its first blocks are, if that has been looked up under the lock.
+    pub(super) known: Option<Mapping>,
     /// The bio that was allocated with the dio.
     pub(super) first: Bio<Dio<F>>,
     /// Gets how the submitter waits.
@@ -56,8 +84,8 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     let mut wait = None;
 
     if let (None, Some(submission)) = (iocb.private(), submission) {
-        if let Transfer::Write(_, held) = submission.transfer {
-            locked = Some(held);
+        if let Transfer::Write(_, lock) = submission.transfer {
+            locked = Some(lock);
         }
         iocb.as_mut().set_private(dio.clone());
         trace::dio_submit(
@@ -69,14 +97,18 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
         );
         let Submission {
             transfer,
+            known,
             first,
             wait: how_told,
         } = submission;
-        let (issued, stop) = direct_io_issue(iocb.as_mut(), &dio, &mut request, transfer, first);
+        let (issued, stop) =
+            direct_io_issue(iocb.as_mut(), &dio, &mut request, transfer, known, first);
 
         let end = request.end();
-        if let (true, Some(locked)) = (mutant!("size-early"), locked) {
-            iocb.extend_post_direct_write(locked, request.len as usize);
+        if mutant!("size-early") {
+            if let Some(locked) = locked.and_then(|lock| lock.exclusive) {
+                iocb.extend_post_direct_write(locked, request.len as usize);
+            }
         }
         if mutant!("hole-no-fallback") && stop == Stop::Hole {
             request.outcome.issued_to(end);
@@ -102,19 +134,21 @@ fn direct_io_issue<F: Filesystem>(
     dio: &BioArc<Dio<F>>,
     request: &mut Request,
     transfer: Transfer<'_, '_, F>,
+    known: Option<Mapping>,
     first: Bio<Dio<F>>,
 ) -> (u32, Stop) {
     let end = request.end();
 
     match transfer {
-        Transfer::Write(from, locked) => {
+        Transfer::Write(from, lock) => {
+            let locked = lock.held;
             if !mutant!("write-no-begin") {
                 iocb.inode_dio_begin(locked);
             }
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            let mut issue = Issue::new(dio, first, &iocb, request, from);
-            let stop = issue.do_direct_write(locked, end);
+            let mut issue = Issue::new(dio, first, &iocb, request, from, known);
+            let stop = issue.do_direct_write(locked, lock.exclusive, end);
             (issue.issued(), stop)
         }
         Transfer::Read(to, locked) => {
@@ -127,7 +161,7 @@ fn direct_io_issue<F: Filesystem>(
             }
             request.i_size = locked.i_size_read();
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
-            let mut issue = Issue::new(dio, first, &iocb, request, to);
+            let mut issue = Issue::new(dio, first, &iocb, request, to, known);
             let stop = issue.do_direct_read(&locked, end.min(eof));
             if mutant!("read-keeps-lock") {
                 issue.dio_bio_wait();
@@ -194,15 +228,19 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     dio: BioArc<Dio<F>>,
     mut request: Request,
     wait: Option<(Wait, u32)>,
-    locked: Option<&InodeLocked<F, Exclusive>>,
+    locked: Option<WriteLock<'_, F>>,
 ) -> Step<E, F> {
     let is_retry = wait.is_none();
     let awaited = match locked {
         #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-        Some(locked)
+        Some(lock)
             if cfg!(mutant = "kfs-extend-unlocked") == (request.end() > request.i_size) =>
         {
-            locked.unlocked(|| dio_await_one(iocb, &dio, &request, wait))
+            let wait = || dio_await_one(iocb, &dio, &request, wait);
+            match lock.exclusive {
+                Some(locked) => locked.unlocked(wait),
+                None => lock.held.unlocked(wait),
+            }
         }
         _ => dio_await_one(iocb, &dio, &request, wait),
     };
@@ -211,7 +249,12 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
         Await::Ended(iocb, bios) => (iocb, bios),
     };
     dio_bio_reap(bios, &iocb, &mut request.outcome);
-    let result = dio_complete(iocb.as_mut(), &request, locked, is_retry);
+    let result = dio_complete(
+        iocb.as_mut(),
+        &request,
+        locked.and_then(|lock| lock.exclusive),
+        is_retry,
+    );
     if !mutant!("kfs-private-left") {
         drop(iocb.as_mut().take_private());
     }

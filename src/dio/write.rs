@@ -28,18 +28,20 @@ use kfs::trace;
 /// back, and what is past i_size is for the worker again, which moves i_size when the data is on
 /// the device (R8).
 ///
-/// `locked` is the inode lock, which the caller holds for the whole call. May sleep, unless the
-/// kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
+/// `locked` is the inode lock, which the caller holds for the whole call. `is_counted`: the request
+/// has been counted already. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would
+/// block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
+    is_counted: bool,
 ) -> Result<Io<'a, F>> {
     let len = from.count();
     let counters = &F::dio(locked.sb()).counters;
     if iocb.is_nowait() {
         nowait::check(&iocb, from, locked, Op::Write)?;
-    } else {
+    } else if !is_counted {
         counters.requests_write.inc();
     }
     kiocb_modified(&mut iocb, locked)?;

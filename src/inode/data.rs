@@ -91,7 +91,7 @@ impl InodeData {
         }
     }
 
-    /// Counts a direct write in. The inode lock is held exclusively.
+    /// Counts a direct write in. The inode lock is held.
     pub(crate) fn direct_write_begin(&self) {
         self.direct_writes.add(1, ordering::Relaxed);
     }

@@ -11,7 +11,7 @@ use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
 use kernel::prelude::*;
 use kfs::block::bio::BioArc;
-use kfs::fs::inode::lock::{Exclusive, Mode};
+use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
 use kfs::fs::kiocb::KiocbOwner;
 
 impl KiocbOwner for RetryFs {
@@ -64,7 +64,7 @@ impl dio::Filesystem for RetryFs {
         );
     }
 
-    fn direct_write_begin(inode: &InodeLocked<Exclusive>) {
+    fn direct_write_begin(inode: &InodeLocked<Shared>) {
         inode.data().direct_write_begin();
     }
 

@@ -2,7 +2,7 @@
 
 //! Regular files: `file_operations`.
 
-use crate::dio;
+use crate::dio::{self, Overwrite};
 use crate::inode::data::direct_writes_wait;
 use crate::inode::errors::reported;
 use crate::inode::names;
@@ -27,6 +27,7 @@ impl Fsync<RetryFs> for RegularFile {
 
 impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;
+    const DIO_PARALLEL_WRITE: bool = true;
 
     fn read_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
@@ -39,46 +40,18 @@ impl FileOperations<RetryFs> for RegularFile {
     }
 
     fn write_iter<'a>(
-        mut iocb: Kiocb<'a, RetryFs>,
+        iocb: Kiocb<'a, RetryFs>,
         from: &mut IovIterSource<'_>,
     ) -> Result<Io<'a, RetryFs>> {
-        let inode = iocb.inode();
-        let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
-            inode.lock()
-        } else if !iocb.is_direct() {
-            return Err(EOPNOTSUPP);
-        } else {
-            inode.try_lock().ok_or(EAGAIN)?
-        };
-        lock.sb().data().check_writable(lock.sb())?;
-        if generic_write_checks(&mut iocb, from, &lock)? == 0 {
-            return Ok(Io::Done(iocb, 0));
-        }
-        // A write that starts past i_size exposes the tail of the last block, which may hold data
-        // that was stored there through a mapping.
-        let size = lock.i_size_read();
-        let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
-        let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
-        if start > size && in_block(size) && !mutant!("old-tail-kept") {
-            if iocb.is_nowait() {
-                return Err(EAGAIN);
+        let end = (iocb.pos() as u64).saturating_add(from.count() as u64);
+        let written = if iocb.is_direct() && end <= iocb.inode().i_size_read() {
+            match overwrite(iocb, from)? {
+                Overwrite::Written(io) => io,
+                Overwrite::NeedsExclusive(iocb, is_counted) => write(iocb, from, is_counted)?,
             }
-            direct_writes_wait(&lock);
-            zero_tail_of_block(&lock, size)?;
-        }
-        // A request that must not wait does not extend the file.
-        if end > size && !iocb.is_nowait() {
-            free_blocks_beyond_eof(&lock)?;
-        }
-        if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
-            direct_writes_wait(&lock);
-        }
-        let written = if iocb.is_direct() {
-            dio::direct_write(iocb, from, &lock)?
         } else {
-            __generic_file_write_iter(iocb, from, &lock)?
+            write(iocb, from, false)?
         };
-        drop(lock);
         match written {
             Io::Done(iocb, bytes) if bytes > 0 && !mutant!("submitter-no-sync") => {
                 let bytes = iocb.generic_write_sync(bytes)?;
@@ -90,5 +63,67 @@ impl FileOperations<RetryFs> for RegularFile {
 
     fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
         fallocate::punch_hole(file, range)
+    }
+}
+
+/// A direct write that does not extend the file, as it seems: with the inode lock shared.
+fn overwrite<'a>(
+    mut iocb: Kiocb<'a, RetryFs>,
+    from: &mut IovIterSource<'_>,
+) -> Result<Overwrite<'a, RetryFs>> {
+    let inode = iocb.inode();
+    let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
+        inode.lock_shared()
+    } else {
+        inode.try_lock_shared().ok_or(EAGAIN)?
+    };
+    lock.sb().data().check_writable(lock.sb())?;
+    if generic_write_checks(&mut iocb, from, &lock)? == 0 {
+        return Ok(Overwrite::Written(Io::Done(iocb, 0)));
+    }
+    dio::direct_overwrite(iocb, from, &lock)
+}
+
+/// Any other write: with the inode lock exclusive. `is_counted` as for [`dio::direct_write`].
+fn write<'a>(
+    mut iocb: Kiocb<'a, RetryFs>,
+    from: &mut IovIterSource<'_>,
+    is_counted: bool,
+) -> Result<Io<'a, RetryFs>> {
+    let inode = iocb.inode();
+    let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
+        inode.lock()
+    } else if !iocb.is_direct() {
+        return Err(EOPNOTSUPP);
+    } else {
+        inode.try_lock().ok_or(EAGAIN)?
+    };
+    lock.sb().data().check_writable(lock.sb())?;
+    if generic_write_checks(&mut iocb, from, &lock)? == 0 {
+        return Ok(Io::Done(iocb, 0));
+    }
+    // A write that starts past i_size exposes the tail of the last block, which may hold data
+    // that was stored there through a mapping.
+    let size = lock.i_size_read();
+    let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
+    let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
+    if start > size && in_block(size) && !mutant!("old-tail-kept") {
+        if iocb.is_nowait() {
+            return Err(EAGAIN);
+        }
+        direct_writes_wait(&lock);
+        zero_tail_of_block(&lock, size)?;
+    }
+    // A request that must not wait does not extend the file.
+    if end > size && !iocb.is_nowait() {
+        free_blocks_beyond_eof(&lock)?;
+    }
+    if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
+        direct_writes_wait(&lock);
+    }
+    if iocb.is_direct() {
+        dio::direct_write(iocb, from, &lock, is_counted)
+    } else {
+        __generic_file_write_iter(iocb, from, &lock)
     }
 }

@@ -11,7 +11,7 @@
 
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
-use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::{loff, Inode};
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
@@ -57,8 +57,8 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
 pub enum Direct<'a, 'data, F: FileSystemData> {
     /// To read to this memory. The inode lock is not held.
     Read(&'a mut IovIterDest<'data>),
-    /// To write from this memory, with the lock of the inode held.
-    Write(&'a mut IovIterSource<'data>, &'a InodeLocked<F, Exclusive>),
+    /// To write from this memory, with the lock of the inode held, shared at least.
+    Write(&'a mut IovIterSource<'data>, &'a InodeLocked<F, Shared>),
 }
 
 impl<F: FileSystemData> Direct<'_, '_, F> {
@@ -350,7 +350,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
     /// # Safety
     ///
     /// Called by `generic_file_direct_read` without the inode lock, or by
-    /// `generic_file_direct_write` with the inode lock held for writing.
+    /// `generic_file_direct_write` with the inode lock held, in either mode.
     unsafe extern "C" fn direct_io(
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,

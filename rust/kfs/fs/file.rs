@@ -82,6 +82,10 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> {
     /// not, the VFS refuses such requests.
     const NOWAIT: bool;
 
+    /// Whether direct writes that overwrite are done side by side. Otherwise io_uring makes them one
+    /// after the other.
+    const DIO_PARALLEL_WRITE: bool;
+
     /// Reads from the file.
     fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'_>) -> Result<Io<'a, F>>;
 
@@ -193,6 +197,11 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         splice_write: Some(bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
         fallocate: Some(Self::fallocate),
+        fop_flags: if T::DIO_PARALLEL_WRITE {
+            bindings::FOP_DIO_PARALLEL_WRITE
+        } else {
+            0
+        },
         // SAFETY: All zeroes is a valid value: optional function pointers and flags.
         ..unsafe { core::mem::zeroed() }
     };

@@ -6,7 +6,7 @@
 
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
-use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use crate::fs::inode::Inode;
 use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use crate::fs::writeback_errors::WritebackErrors;
@@ -108,10 +108,10 @@ unsafe fn direct_io(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
-pub fn generic_write_checks<F: KiocbOwner>(
+pub fn generic_write_checks<F: KiocbOwner, M: Mode>(
     iocb: &mut Kiocb<'_, F>,
     iter: &mut IovIterSource<'_>,
-    locked: &InodeLocked<F, Exclusive>,
+    locked: &InodeLocked<F, M>,
 ) -> Result<usize> {
     if !locked.is(iocb.inode()) {
         return Err(EINVAL);
@@ -156,9 +156,32 @@ pub fn kiocb_modified<F: KiocbOwner>(
     to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })
 }
 
+/// As [`kiocb_modified`], with the lock held shared: false, and nothing is done, if the file may
+/// have set-id bits or a capability, which only the exclusive owner of the lock takes away.
+///
+/// `EINVAL` if it is another inode that is locked.
+#[inline]
+pub fn kiocb_modified_nosec<F: KiocbOwner>(
+    iocb: &mut Kiocb<'_, F>,
+    locked: &InodeLocked<F, Shared>,
+) -> Result<bool> {
+    if !locked.is(iocb.inode()) {
+        return Err(EINVAL);
+    }
+    // SAFETY: The inode is valid.
+    if !unsafe { bindings::IS_NOSEC(locked.as_ptr()) } {
+        return Ok(false);
+    }
+    // SAFETY: The kiocb is valid and ours, and its file is open. Without anything to take away it
+    // changes the times only, which writers may do side by side. The flag stays: who clears it has
+    // the lock exclusively.
+    to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })?;
+    Ok(true)
+}
+
 /// Invalidates the page cache for the range, and calls `direct_IO` to write it. Writes nothing if a
-/// page of the range cannot be invalidated. The lock is held for the whole call. May sleep, unless
-/// the kiocb must not.
+/// page of the range cannot be invalidated. The lock is held for the whole call, in a mode that
+/// `direct_IO` finds out. May sleep, unless the kiocb must not.
 ///
 /// What the kernel's function of this name does afterwards is left to `direct_IO`: moving i_size,
 /// and invalidating the range again. That has an order, and must not be done twice: who sees the
@@ -167,10 +190,10 @@ pub fn kiocb_modified<F: KiocbOwner>(
 /// The iterator and the position are advanced by what was written; after an error they are where
 /// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked.
 #[inline]
-pub fn generic_file_direct_write<'a, F: KiocbOwner>(
+pub fn generic_file_direct_write<'a, F: KiocbOwner, M: Mode>(
     iocb: Kiocb<'a, F>,
     iter: &mut IovIterSource<'_>,
-    locked: &InodeLocked<F, Exclusive>,
+    locked: &InodeLocked<F, M>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
     let count = iter.count();
     if !locked.is(iocb.inode()) {

@@ -33,9 +33,22 @@ pub trait Mode: private::Sealed {
     /// `inode` must be valid and the caller must hold its lock in this mode, and gives it back.
     #[doc(hidden)]
     unsafe fn unlock(inode: *mut bindings::inode);
+
+    /// # Safety
+    ///
+    /// `inode` must be valid.
+    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
+    #[doc(hidden)]
+    unsafe fn lock(inode: *mut bindings::inode);
 }
 
 impl Mode for Exclusive {
+    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
+    unsafe fn lock(inode: *mut bindings::inode) {
+        // SAFETY: By the requirement.
+        unsafe { bindings::inode_lock(inode) }
+    }
+
     unsafe fn unlock(inode: *mut bindings::inode) {
         // SAFETY: By the requirement.
         unsafe { bindings::inode_unlock(inode) }
@@ -43,6 +56,12 @@ impl Mode for Exclusive {
 }
 
 impl Mode for Shared {
+    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
+    unsafe fn lock(inode: *mut bindings::inode) {
+        // SAFETY: By the requirement.
+        unsafe { bindings::inode_lock_shared(inode) }
+    }
+
     unsafe fn unlock(inode: *mut bindings::inode) {
         // SAFETY: By the requirement.
         unsafe { bindings::inode_unlock_shared(inode) }
@@ -66,6 +85,31 @@ impl<F: FileSystemData, M: Mode> InodeLocked<F, M> {
         // SAFETY: By the requirement; the type is transparent.
         unsafe { &*inode.cast() }
     }
+
+    /// What no code may do, for a mutant to do: gives the lock back while `f` runs.
+    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
+    pub fn unlocked<R>(&self, f: impl FnOnce() -> R) -> R {
+        // SAFETY: The lock is held, and is held again when this returns.
+        unsafe { M::unlock(self.as_ptr()) };
+        let result = f();
+        // SAFETY: By the type invariant the inode is valid.
+        unsafe { M::lock(self.as_ptr()) };
+        result
+    }
+}
+
+impl<F: FileSystemData> InodeLocked<F, Shared> {
+    /// The same as evidence of the exclusive lock, if it is held exclusively.
+    #[inline]
+    pub fn as_exclusive(&self) -> Option<&InodeLocked<F, Exclusive>> {
+        // SAFETY: By the type invariant the inode is valid.
+        if !unsafe { bindings::inode_is_locked_exclusive(self.as_ptr()) } {
+            return None;
+        }
+        // SAFETY: The lock is held on behalf of the caller while `self` is borrowed. That excludes
+        // an exclusive holder beside it, so that it is the caller's lock that is exclusive.
+        Some(unsafe { InodeLocked::from_raw(self.as_ptr()) })
+    }
 }
 
 impl<F: FileSystemData> InodeLocked<F, Exclusive> {
@@ -73,17 +117,6 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     pub fn as_shared(&self) -> &InodeLocked<F, Shared> {
         // SAFETY: The lock is held exclusively while `self` is borrowed, which excludes even more.
         unsafe { InodeLocked::from_raw(self.as_ptr()) }
-    }
-
-    /// What no code may do, for a mutant to do: gives the lock back while `f` runs.
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    pub fn unlocked<R>(&self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: The lock is held, and is held again when this returns.
-        unsafe { bindings::inode_unlock(self.as_ptr()) };
-        let result = f();
-        // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::inode_lock(self.as_ptr()) };
-        result
     }
 
     /// Sets the size of the file in bytes.

@@ -263,10 +263,10 @@ TEST_F(dio_nowait, pages_in_the_way)
 TEST_F(dio_nowait, lock_and_device)
 {
 	const off_t bs = self->v.bs, len = 16 * bs;
-	char *buf = buf_alloc(len), *back = buf_alloc(len);
-	struct task extend;
+	char *buf = buf_alloc(len + bs), *back = buf_alloc(len + bs);
+	struct task over, extend;
+	struct io_op ov, ext;
 	struct vol_map map;
-	struct io_op ext;
 	enum way way;
 	int fd;
 
@@ -279,15 +279,29 @@ TEST_F(dio_nowait, lock_and_device)
 	ASSERT_EQ(0, vol_route(&self->v, &map));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 
+	/* the first write finds out, with the lock for itself, that there are no set-id bits */
+	pattern_fill(buf, len + bs, 0, 2);
+	ASSERT_EQ(bs, pwrite(fd, buf + 8 * bs, bs, 8 * bs));
+
 	/* a suspended device says that it would have to wait, and is not broken by that */
-	pattern_fill(buf, len, 0, 2);
 	for (way = SYNC; way <= ASYNC; way++) {
 		ASSERT_EQ(-EAGAIN, nowait_or_held(way, false, fd, back, bs, 0));
 		ASSERT_EQ(-EAGAIN, nowait_or_held(way, true, fd, buf, bs, 0));
 		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, 8 * bs));
 	}
-	/* a synchronous overwrite has the lock until it is done (R11) */
-	ext = (struct io_op){ fd, buf, 8 * bs, 0 };
+	/* a synchronous overwrite has the lock until it is done (R11), but shared */
+	ov = (struct io_op){ fd, buf, 8 * bs, 0 };
+	ASSERT_EQ(0, task_start(&over, op_pwrite, &ov));
+	ASSERT_TRUE(task_settles(&over, TASK_BLOCKED));
+	for (way = SYNC; way <= ASYNC; way++) {
+		ASSERT_EQ(bs, nowait_or_held(way, false, fd, back, bs, 8 * bs));
+		ASSERT_EQ(bs, nowait_or_held(way, true, fd, buf + 8 * bs, bs, 8 * bs));
+	}
+	/* an extend has it for itself */
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(8 * bs, task_join(&over, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ext = (struct io_op){ fd, buf, len + bs, 0 };
 	ASSERT_EQ(0, task_start(&extend, op_pwrite, &ext));
 	ASSERT_TRUE(task_settles(&extend, TASK_BLOCKED));
 	for (way = SYNC; way <= ASYNC; way++) {
@@ -304,11 +318,10 @@ TEST_F(dio_nowait, lock_and_device)
 		ASSERT_EQ(0, vol_release_routed(&self->v));
 		EXPECT_EQ(bs, task_join(&reader, JOIN_SECONDS));
 	}
-	EXPECT_EQ(8 * bs, task_join(&extend, JOIN_SECONDS));
+	EXPECT_EQ(len + bs, task_join(&extend, JOIN_SECONDS));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	ASSERT_EQ(len, pread(fd, back, len, 0));
-	EXPECT_PATTERN(back, 8 * bs, 0, 2);
-	EXPECT_PATTERN(back + 8 * bs, len - 8 * bs, 8 * bs, 1);
+	ASSERT_EQ(len + bs, pread(fd, back, len + bs, 0));
+	EXPECT_PATTERN(back, len + bs, 0, 2);
 }
 
 /* How many threads of this process io_uring has made for what has to wait. */

@@ -39,7 +39,7 @@
 //!   worker and out of it.
 //! * [`report`], [`complete`], [`issue`], [`worker`]: the worker.
 //! * [`kick`], [`retry`]: the end of a bio, and what comes of the last one.
-//! * [`nowait`], [`submit`], [`write`](self::write): the ways in from the VFS.
+//! * [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
 //!
 //! # Rules
 //!
@@ -67,8 +67,9 @@
 //! owned by a task, so that it cannot be handed to the retry: to hold it until the end of a request
 //! means that the submitter waits.
 //!
-//! * A *write* is called with the lock held exclusively; `write_iter` takes it, and releases it after
-//!   the call. What the call waits for is therefore done under the lock: all synchronous writes
+//! * A *write* is called with the lock held; `write_iter` takes it, and releases it after the call: an
+//!   overwrite shared, as it changes neither i_size nor the block map ([`overwrite`]), any other
+//!   exclusively. What the call waits for is therefore done under the lock: all synchronous writes
 //!   (R11); extends, whose blocks, data and i_size become visible in that order to the next owner of
 //!   the lock (R8); the bios before a hole, and then the buffered write that fills it, which
 //!   [`direct_write`] makes before the lock is released (R9).

@@ -233,9 +233,7 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     let is_retry = wait.is_none();
     let awaited = match locked {
         #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-        Some(lock)
-            if cfg!(mutant = "kfs-extend-unlocked") == (request.end() > request.i_size) =>
-        {
+        Some(lock) if cfg!(mutant = "kfs-extend-unlocked") == (request.end() > request.i_size) => {
             let wait = || dio_await_one(iocb, &dio, &request, wait);
             match lock.exclusive {
                 Some(locked) => locked.unlocked(wait),

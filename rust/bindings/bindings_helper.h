@@ -12,6 +12,7 @@
 #include <linux/completion.h>
 #include <linux/exportfs.h>
 #include <linux/falloc.h>
+#include <linux/fiemap.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>

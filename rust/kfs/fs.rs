@@ -9,8 +9,8 @@
 //!   objects are generic. `file_system_type` and `fs_parser` are not generic at all.
 //! * `super_block`, then `inode`, its lock, and what an inode does that is new or is truncated.
 //! * `kiocb`, with `fserror` and `writeback_errors`; `generic_io`.
-//! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`.
-//!   They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
+//! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`, with
+//!   `llseek` and `fiemap` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
 //! * `file_system`: the operations of a filesystem, [`FileSystem`](file_system::FileSystem).
 //! * What calls these: `inode::life`, `super_block::operations`, `fs_context`, `registration`.
 //!
@@ -19,6 +19,7 @@
 
 pub mod address_space;
 pub mod export;
+pub mod fiemap;
 pub mod file;
 pub mod file_system;
 pub mod file_system_data;
@@ -30,6 +31,7 @@ pub mod generic_io;
 pub mod inode;
 pub mod inode_operations;
 pub mod kiocb;
+pub mod llseek;
 pub mod registration;
 pub mod super_block;
 pub(crate) mod writeback_errors;

@@ -7,7 +7,8 @@
 //! * [`read`], [`create`], [`write`], [`delete`] are its life cycle; in [`operations`] the floor
 //!   above gives it its operations tables.
 //! * [`errors`] reports what fails.
-//! * [`block_map`] maps the blocks of a file, and [`directory`] the names of a directory.
+//! * [`block_map`] maps the blocks of a file, [`extents`] shows them as runs, and [`directory`] has
+//!   the names of a directory.
 //! * [`names`] sees to it that an inode that was synced is found after a crash.
 
 pub(crate) mod block_map;
@@ -16,6 +17,7 @@ pub(crate) mod data;
 pub(crate) mod delete;
 pub(crate) mod directory;
 pub(crate) mod errors;
+pub(crate) mod extents;
 mod name_record;
 pub(crate) mod names;
 pub(crate) mod operations;

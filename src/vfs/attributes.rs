@@ -7,8 +7,10 @@ use crate::inode::block_map;
 use crate::inode::errors::reported;
 use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
+use crate::vfs::extents;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
+use kfs::fs::fiemap::FiemapExtentInfo;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::{
     InodeOperations, Kstat, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
@@ -29,6 +31,10 @@ impl InodeOperations<RetryFs> for FileAttributes {
         attr.copy();
         attr.inode().mark_inode_dirty();
         Ok(())
+    }
+
+    fn fiemap(inode: &Inode, info: &mut FiemapExtentInfo<'_>) -> Result {
+        extents::fiemap(inode, info)
     }
 
     fn getattr(inode: &Inode, stat: &mut Kstat<'_>) {

@@ -10,6 +10,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
+use crate::fs::llseek::{llseek, Seek};
 use crate::iov::{IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -77,7 +78,7 @@ impl<F: FileSystemData> File<F> {
 }
 
 /// The operations on an open regular file. They may sleep, and no inode lock is held.
-pub trait FileOperations<F: KiocbOwner>: Fsync<F> {
+pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If
     /// not, the VFS refuses such requests.
     const NOWAIT: bool;
@@ -187,7 +188,7 @@ struct RegularTable<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
-        llseek: Some(bindings::generic_file_llseek),
+        llseek: Some(llseek::<F, T>),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
         open: Some(Self::open),

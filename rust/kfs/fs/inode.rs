@@ -23,6 +23,7 @@ pub mod init;
 pub(crate) mod life;
 pub mod lock;
 pub mod new;
+mod pages;
 pub mod reference;
 pub mod tables;
 mod truncate;

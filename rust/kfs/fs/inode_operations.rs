@@ -17,6 +17,7 @@ mod rename;
 mod setattr;
 pub mod table;
 
+use crate::fs::fiemap::FiemapExtentInfo;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
@@ -130,6 +131,11 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Changes attributes of the inode, see [`SetAttr`].
     fn setattr(_attr: &mut SetAttr<'_, F>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Answers `FS_IOC_FIEMAP`: where the file is on the device.
+    fn fiemap(_inode: &Inode<F>, _info: &mut FiemapExtentInfo<'_>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

@@ -11,6 +11,7 @@ use super::rename::Rename;
 use super::setattr::SetAttr;
 use super::InodeOperations;
 use crate::bindings;
+use crate::fs::fiemap::FiemapExtentInfo;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
@@ -115,6 +116,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             rename: if_has!(T::HAS_RENAME, Self::rename),
             setattr: if_has!(T::HAS_SETATTR, Self::setattr),
             getattr: if_has!(T::HAS_GETATTR, Self::getattr),
+            fiemap: if_has!(T::HAS_FIEMAP, Self::fiemap),
             // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
             ..unsafe { core::mem::zeroed() }
         }
@@ -381,6 +383,25 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             );
         }
         0
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `fiemap` of an inode of `F`.
+    unsafe extern "C" fn fiemap(
+        inode: *mut bindings::inode,
+        info: *mut kernel::bindings::fiemap_extent_info,
+        start: u64,
+        len: u64,
+    ) -> c_int {
+        // SAFETY: By the requirement.
+        let (inode, mut info) = unsafe {
+            (
+                Inode::from_raw(inode),
+                FiemapExtentInfo::from_raw(info.cast(), start, len),
+            )
+        };
+        errno(T::fiemap(inode, &mut info))
     }
 }
 

@@ -49,9 +49,12 @@ static int pieces_make(const struct pieces *p, const char *name)
 	if (fd < 0 || ftruncate(fd, p->size))
 		return -1;
 	pattern_fill(buf, 8 * p->bs, 0, 1);
-	for (i = 0; i < PIECES; i++)
-		if (pwrite(fd, buf, p->at[i].len * p->bs, p->at[i].block * p->bs) != p->at[i].len * p->bs)
+	for (i = 0; i < PIECES; i++) {
+		const off_t len = p->at[i].len * p->bs;
+
+		if (pwrite(fd, buf, len, p->at[i].block * p->bs) != len)
 			return -1;
+	}
 	return fd;
 }
 
@@ -92,7 +95,9 @@ TEST_F(fs_seek, data_and_holes)
 	for (turn = 0; turn < 2; turn++) {
 		for (i = 0; i < PIECES; i++) {
 			const off_t start = p.at[i].block * p.bs, end = start + p.at[i].len * p.bs;
-			const off_t from[] = { start - p.bs - 1, start - 1, start, start + 1, end - 1, end, end + 1 };
+			const off_t from[] = {
+				start - p.bs - 1, start - 1, start, start + 1, end - 1, end, end + 1
+			};
 			size_t k;
 
 			for (k = 0; k < ARRAY_SIZE(from); k++) {
@@ -168,7 +173,8 @@ TEST_F(fs_seek, stores_to_a_hole)
 }
 
 /* The extents of a range, up to @max; the number that there are, or -errno. */
-static int fiemap(int fd, off_t start, off_t len, unsigned int flags, struct fiemap_extent *ext, int max)
+static int fiemap(int fd, off_t start, off_t len, unsigned int flags, struct fiemap_extent *ext,
+		  int max)
 {
 	struct fiemap *f = calloc(1, sizeof(*f) + max * sizeof(*ext));
 	int n;

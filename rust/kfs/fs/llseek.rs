@@ -5,9 +5,9 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
-use crate::fs::file::File;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Shared};
+use crate::fs::inode::Inode;
 use kernel::prelude::*;
 
 /// Where the data and the holes of a file are.
@@ -33,8 +33,8 @@ pub(super) unsafe extern "C" fn llseek<F: FileSystemData, T: Seek<F>>(
         // SAFETY: By the requirement.
         _ => return unsafe { bindings::generic_file_llseek(file, offset, whence) },
     };
-    // SAFETY: By the requirement the file is open during the call.
-    let inode = unsafe { File::<F>::from_raw(file) }.inode();
+    // SAFETY: By the requirement the file is open during the call, and so has its inode.
+    let inode = unsafe { Inode::<F>::from_raw((*file).f_inode) };
     let locked = inode.lock_shared();
     let size = locked.i_size_read();
     let found = match u64::try_from(offset) {

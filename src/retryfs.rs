@@ -39,8 +39,9 @@
 //!
 //! 1. the inode lock (`i_rwsem`), and the `invalidate_lock` of the mapping;
 //! 2. a folio lock;
-//! 3. the block map of an inode ([`inode::data::InodeData::map`]), or the blocks of extended
-//!    attributes ([`volume::state::Volume::attribute_blocks`]);
+//! 3. the block map of an inode ([`inode::data::InodeData::map`]), and below it its deferred pointers
+//!    ([`inode::deferred`]); or the blocks of extended attributes
+//!    ([`volume::state::Volume::attribute_blocks`]);
 //! 4. the groups ([`volume::groups::Groups`]), and with them the allocators;
 //! 5. the buffer of the superblock;
 //! 6. the metadata that is not on the device yet ([`volume::unwritten`]).

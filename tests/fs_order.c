@@ -4,6 +4,7 @@
  * after a loss of power, and e2fsck, whatever was begun and not synced since.
  */
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <sys/stat.h>
 
 #include "blocks.h"
@@ -225,6 +226,104 @@ TEST_F(fs_order, rename_that_cannot_be_written)
 	EXPECT_FALSE(vol_exists("d/h"));
 	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
 	EXPECT_TRUE(vol_holds("d/g", LEN, 2));
+}
+
+/* The first blocks of a file of blocks of 1 KiB that are below one, and two, blocks of pointers. */
+#define SINGLE		12
+#define DOUBLE		(SINGLE + 256)
+
+static long op_sync(void *unused)
+{
+	sync();
+	return 0;
+}
+
+static int write_block(int fd, off_t bs, off_t block)
+{
+	char *buf = buf_alloc(bs);
+
+	pattern_fill(buf, bs, block * bs, 2);
+	return pwrite(fd, buf, bs, block * bs) == bs ? 0 : -errno;
+}
+
+/*
+ * "f", synced with @len bytes of generation 1, has got blocks since. The device gets its inode and
+ * its blocks of pointers of before, but not the new ones: they have there what they had before, and
+ * e2fsck deletes a file with such pointers.
+ */
+static void lose_what_is_new(struct __test_metadata *_metadata, struct vol *v, size_t len,
+			     uint64_t after)
+{
+	const struct vol_map rest = {
+		.e[0] = { .sector = after, .len = v->sectors - after }, .nr = 1
+	};
+	struct task syncing;
+
+	ASSERT_EQ(0, vol_route(v, &rest));
+	ASSERT_EQ(0, vol_hold_routed(v));
+	ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
+	EXPECT_BLOCKED(&syncing);
+	EXPECT_EQ(0, lose_power(v));
+	EXPECT_TRUE(lost_holds("f", len, 1));
+	ASSERT_EQ(0, vol_release_routed(v));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	/* all of it comes to the device in the end */
+	ASSERT_EQ(0, lose_power(v));
+	EXPECT_FALSE(lost_holds("f", len, 1));
+	EXPECT_TRUE(lost_exists("f"));
+}
+
+/* The end of the last extent: what is allocated next lies behind it. */
+static uint64_t end_of(const struct vol_map *map)
+{
+	return map->e[map->nr - 1].sector + map->e[map->nr - 1].len;
+}
+
+TEST_F(fs_order, file_that_has_grown)
+{
+	const off_t bs = self->v.bs;
+	struct vol_map map;
+	int fd;
+
+	fd = make_synced("f", 1);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
+	ASSERT_EQ(0, write_block(fd, bs, SINGLE));
+	ASSERT_EQ(0, write_block(fd, bs, DOUBLE));
+	lose_what_is_new(_metadata, &self->v, LEN, end_of(&map) + 3 * bs / 512);
+}
+
+/* The same below a block of pointers that the file has had before. */
+TEST_F(fs_order, file_that_has_grown_further)
+{
+	const off_t bs = self->v.bs, size = (DOUBLE + 1) * bs;
+	struct vol_map map;
+	int fd;
+
+	fd = vol_make("f", size, 1);
+	ASSERT_LE(0, fd);
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, DOUBLE * bs, bs, 1, &map));
+	ASSERT_EQ(0, write_block(fd, bs, DOUBLE + 256));
+	lose_what_is_new(_metadata, &self->v, size, end_of(&map));
+}
+
+/* The same when the inode is stored for another reason: it has given blocks back. */
+TEST_F(fs_order, file_that_has_grown_and_has_a_hole)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(bs);
+	int other = vol_make("other", LEN, 3), fd;
+
+	ASSERT_LE(0, other);
+	fd = make_synced("f", 1);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, bs, DOUBLE * bs, 2);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, DOUBLE * bs));
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, bs, bs));
+	ASSERT_EQ(0, write_table(other));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists("f"));
 }
 
 TEST_HARNESS_MAIN

@@ -13,6 +13,7 @@ pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::truncate::{self, FreeBlocks};
 use crate::ext2::Place;
 use crate::inode::data::{ino32, mark_buffer_dirty, mark_first_dirty, Map};
+use crate::inode::deferred;
 use crate::inode::write;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks};
@@ -179,8 +180,14 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     let result = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();
         map.forget();
+        if range.end < u64::MAX || range.start > DIRECT as u64 {
+            // Blocks of pointers stay, and are marked dirty. An error is kept in the buffers.
+            let _ = deferred::settle(inode);
+        }
         let root = &mut map.pointers;
-        truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device)
+        let freed = truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device);
+        deferred::freed(inode, root);
+        freed
     });
     if result.is_err() && unfreed == Unfreed::Lose {
         inode.sb().data().set_leaked();
@@ -276,15 +283,21 @@ impl<'a> NewBlocks<'a> {
             store(self.inode, &buffer, index, below)?;
             below = Blocks::one(block);
         }
+        let inode = self.inode;
+        let in_root = |root: &mut Pointers, index| -> Result {
+            Ok(store_root(root, index, below.start, below.len).ok_or(EFBIG)?)
+        };
         match growth.slot {
-            Slot::Inode(index) => {
-                store_root(root, index, below.start, below.len).ok_or(EFBIG)?;
-            }
+            Slot::Inode(index) if self.len == 0 => in_root(root, index),
+            Slot::Inode(index) => deferred::in_root(inode, index, || in_root(root, index)),
             Slot::Block { block, index } => {
-                store(self.inode, &sb.bread(block.into())?, index, below)?;
+                let buffer = sb.bread(block.into())?;
+                match self.len {
+                    0 => store(inode, &buffer, index, below),
+                    _ => deferred::in_block(inode, &buffer, || write(&buffer, index, below)),
+                }
             }
         }
-        Ok(())
     }
 
     /// The blocks are part of the file now.
@@ -311,6 +324,13 @@ impl Drop for NewBlocks<'_> {
 
 /// Stores pointers to the blocks `to` in a block of pointers of `inode`, from `index` on.
 fn store(inode: &Inode, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
+    write(buffer, index, to)?;
+    mark_buffer_dirty(inode, buffer);
+    Ok(())
+}
+
+/// Writes pointers to the blocks `to` to a buffer, from `index` on.
+fn write(buffer: &BufferHead, index: u32, to: Blocks) -> Result {
     const POINTERS: u32 = 32;
     let mut bytes = [0; POINTERS as usize * 4];
     let mut done = 0;
@@ -321,7 +341,6 @@ fn store(inode: &Inode, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
         buffer.write(offset, bytes.get(changed).unwrap_or_default())?;
         done += count;
     }
-    mark_buffer_dirty(inode, buffer);
     Ok(())
 }
 

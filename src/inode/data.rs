@@ -6,6 +6,7 @@ use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::pointers::Pointers;
 use crate::ext2::run_cache::RunCache;
 use crate::ext2::{Corrupt, Place};
+use crate::inode::deferred::Deferred;
 use crate::inode::name_record::Record;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::Result;
@@ -23,6 +24,9 @@ pub(crate) struct InodeData {
     /// The block map. Its lock is held while blocks of the file are looked up, added or freed.
     #[pin]
     pub(crate) map: Mutex<Map>,
+    /// The pointers that are not to come to the device yet.
+    #[pin]
+    pub(super) deferred: Mutex<Deferred>,
     flags: Atomic<u32>,
     /// Block of the extended attributes, 0 for none.
     pub(super) file_acl: Atomic<u32>,
@@ -60,6 +64,7 @@ impl InodeData {
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             map <- new_mutex!(Map::default()),
+            deferred <- new_mutex!(Deferred::default()),
             flags: Atomic::new(0),
             file_acl: Atomic::new(0),
             dtime: Atomic::new(0),

@@ -9,11 +9,13 @@
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, [`extents`] shows them as runs, and [`directory`] has
 //!   the names of a directory.
+//! * [`deferred`] keeps pointers from the device until it has what they lead to.
 //! * [`names`] sees to it that an inode that was synced is found after a crash.
 
 pub(crate) mod block_map;
 pub(crate) mod create;
 pub(crate) mod data;
+mod deferred;
 pub(crate) mod delete;
 pub(crate) mod directory;
 pub(crate) mod errors;

@@ -5,6 +5,7 @@
 use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode};
 use crate::ext2::superblock;
 use crate::inode::data::{file_type, ino32};
+use crate::inode::deferred;
 use crate::inode::table::read_table;
 use crate::types::{Inode, SuperBlock};
 use crate::volume::copy_back::copy_back;
@@ -14,13 +15,15 @@ use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
 use kfs::mm::nofs::nofs;
 
-/// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty.
+/// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. Its new
+/// blocks of pointers are on the device then.
 ///
 /// Takes the lock of the block map and reads the block of the inode table; may sleep.
 pub(crate) fn store(inode: &Inode) -> Result {
+    let settled = deferred::settle(inode);
     let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
-    Ok(())
+    settled
 }
 
 /// [`store`] for an inode that has lost blocks, or all it had, or that is new. The buffer has to be
@@ -49,7 +52,10 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
         FileType::Fifo | FileType::Socket => Content::Nothing,
         _ => match data.symlink.as_ref() {
             Some(link) => Content::FastSymlink(*link),
-            None => Content::Blocks(nofs(|| data.map.lock().pointers)),
+            None => {
+                let root = nofs(|| data.map.lock().pointers);
+                Content::Blocks(deferred::stored_pointers(inode, root))
+            }
         },
     };
     let uid16 = sb.data().options().uid16;

@@ -26,6 +26,8 @@ void model_free(struct model *m)
 	m->nr_objects = 0;
 }
 
+#define PAGE	4096U
+
 static struct cell *cell_of(struct model *m, int dir, const char *name, size_t len)
 {
 	struct cell *c;
@@ -186,11 +188,17 @@ static struct version *next_version(struct object *o, uint32_t len)
 
 static void apply_write(struct model *m, struct object *o, const struct step *st)
 {
-	uint32_t size = o->v[o->nr - 1].len, end = st->off + st->len, b;
+	uint32_t size = o->v[o->nr - 1].len, end = st->off + st->len, start = st->off, b;
 	struct version *v = next_version(o, end > size ? end : size);
 
 	pattern_fill(v->bytes + st->off, st->len, st->off, st->gen);
-	for (b = st->off / m->bs; b <= (end - 1) / m->bs; b++)
+	if (st->by == BY_MAPPING) {
+		/* A store makes the whole page dirty, and holes in it are allocated with it. */
+		start &= ~(PAGE - 1);
+		end = (end + PAGE - 1) & ~(PAGE - 1);
+		end = end < v->len ? end : v->len;
+	}
+	for (b = start / m->bs; b <= (end - 1) / m->bs; b++)
 		v->allocated[b] = 1;
 	v->direct = st->by == BY_DIRECT || st->by == BY_AIO;
 }

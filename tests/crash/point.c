@@ -6,11 +6,24 @@
 
 #define SECTOR	512
 
-/* A flush that a writeback ended with is only there because it was asked for by a sync. */
+/* Does a step end with this flush, with nothing written after it? */
+static bool is_last(const struct log *l, int i)
+{
+	while (++i < l->nr && l->e[i].kind != LOG_STEP)
+		if (l->e[i].kind == LOG_WRITE)
+			return false;
+	return true;
+}
+
+/*
+ * The flush that a writeback ended with is only there because it was asked for by a sync. By one
+ * before that the filesystem orders its writes.
+ */
 static bool is_flush(const struct log *l, const struct workload *w, int i, int returned)
 {
 	return l->e[i].kind == LOG_FLUSH &&
-	       (w->journal || returned >= w->nr || w->steps[returned].op != OP_WRITEBACK);
+	       (w->journal || returned >= w->nr || w->steps[returned].op != OP_WRITEBACK ||
+		!is_last(l, i));
 }
 
 static void locate(struct point *p, const struct log *l, const struct workload *w, int at)

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pointers to new blocks of pointers: when they come to the device.
+//!
+//! A block of pointers that is new has on the device what its previous owner left there. A crash in
+//! which a pointer to it is on the device and the block is not gives the file garbage for pointers,
+//! and e2fsck clears the inode for that: a file that was synced is lost as a whole because it has
+//! grown since. So a pointer to a new block of pointers is *deferred*, after the soft updates of BSD
+//! (McKusick and Ganger, "Soft Updates", 1999): memory has it, and the device gets it when it has the
+//! block.
+//!
+//! * In the inode: the slot is stored as a hole ([`stored_pointers`]).
+//! * In a block of pointers: its buffer has the pointer, but is not dirty, so that nobody writes it.
+//!
+//! [`settle`] ends that, each time that the inode is written: it writes the new blocks, flushes the
+//! cache of the device, and then the pointers are stored, or their buffers marked dirty.
+//!
+//! Lock order: the block map, then this.
+
+use crate::ext2::pointers::Pointers;
+use crate::inode::data::mark_buffer_dirty;
+use crate::types::Inode;
+use crate::volume::fault::Result;
+use kernel::prelude::*;
+use kfs::block::bdev::BlockDevice;
+use kfs::block::buffer_head::BufferHead;
+use kfs::mm::nofs::nofs;
+
+/// The deferred pointers of an inode.
+#[derive(Default)]
+pub(crate) struct Deferred {
+    /// The slots of the inode that have one, as bits.
+    root: u16,
+    /// The blocks of pointers that have some. What is in them is not on the device.
+    parents: KVec<BufferHead>,
+}
+
+impl Deferred {
+    fn is_empty(&self) -> bool {
+        self.root == 0 && self.parents.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.root = 0;
+        self.parents = KVec::new();
+    }
+}
+
+/// Runs `link`, which stores a pointer to new blocks of pointers of `inode` in its slot `index`, as
+/// one that is deferred. Does not sleep for the device.
+pub(super) fn in_root(inode: &Inode, index: usize, link: impl FnOnce() -> Result) -> Result {
+    let deferred = &mut *inode.data().get_ref().deferred.lock();
+    link()?;
+    if !mutant!("pointers-early") {
+        deferred.root |= 1 << index;
+    }
+    Ok(())
+}
+
+/// Runs `link`, which stores a pointer to new blocks of pointers of `inode` in `parent`, as one that
+/// is deferred. Called with memory allocation in `nofs`. May sleep: what `parent` has had until now
+/// is written first.
+///
+/// `ENOMEM`, `EIO`: nothing is linked.
+pub(super) fn in_block(
+    inode: &Inode,
+    parent: &BufferHead,
+    link: impl FnOnce() -> Result,
+) -> Result {
+    let deferred = &mut *inode.data().get_ref().deferred.lock();
+    if mutant!("pointers-early") {
+        link()?;
+        mark_buffer_dirty(inode, parent);
+        return Ok(());
+    }
+    let is_deferred = |old: &BufferHead| old.block() == parent.block();
+    if !deferred.parents.iter().any(is_deferred) {
+        deferred.parents.reserve(1, GFP_KERNEL)?;
+        // A write in flight ends, too: it would take the pointer along.
+        parent.sync_dirty()?;
+        deferred.parents.push(parent.get(), GFP_KERNEL)?;
+    }
+    link()
+}
+
+/// Brings the new blocks of pointers of `inode` to the device, after which what leads to them may
+/// follow: the inode may be stored, and buffers are dirty. May sleep.
+///
+/// Takes no lock of the block map, and may be called with it. After an error, that of the device,
+/// what leads to the blocks is not held back either.
+pub(super) fn settle(inode: &Inode) -> Result {
+    nofs(|| {
+        let deferred = &mut *inode.data().get_ref().deferred.lock();
+        if deferred.is_empty() {
+            return Ok(());
+        }
+        let written = inode
+            .sync_buffers()
+            .and_then(|()| BlockDevice::of(inode.sb()).issue_flush());
+        for parent in &deferred.parents {
+            mark_buffer_dirty(inode, parent);
+        }
+        deferred.clear();
+        Ok(written?)
+    })
+}
+
+/// After blocks of the file were freed, and the pointers of the inode are `root`: where it has no
+/// blocks of pointers any more, nothing is deferred. The lock of the block map is held.
+pub(super) fn freed(inode: &Inode, root: &Pointers) {
+    let deferred = &mut *inode.data().get_ref().deferred.lock();
+    if deferred.is_empty() {
+        return;
+    }
+    let left = with_blocks_of_pointers(root);
+    deferred.root &= left;
+    if left == 0 {
+        deferred.clear();
+    }
+}
+
+/// The slots of blocks of pointers that are not 0, as bits.
+fn with_blocks_of_pointers(root: &Pointers) -> u16 {
+    let slots = root.iter().enumerate().skip(crate::ext2::pointers::DIRECT);
+    slots
+        .filter(|(_, &pointer)| pointer != 0)
+        .fold(0, |bits, (slot, _)| bits | 1 << slot)
+}
+
+/// What the inode on the device may have of its pointers `root`, which were read before.
+pub(super) fn stored_pointers(inode: &Inode, mut root: Pointers) -> Pointers {
+    let deferred = nofs(|| inode.data().get_ref().deferred.lock().root);
+    for (slot, pointer) in root.iter_mut().enumerate() {
+        if deferred >> slot & 1 != 0 {
+            *pointer = 0;
+        }
+    }
+    root
+}

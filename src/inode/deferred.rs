@@ -18,7 +18,6 @@
 //! Lock order: the block map, then this.
 
 use crate::ext2::pointers::Pointers;
-use crate::inode::data::mark_buffer_dirty;
 use crate::types::Inode;
 use crate::volume::fault::Result;
 use kernel::prelude::*;
@@ -70,7 +69,7 @@ pub(super) fn in_block(
     let deferred = &mut *inode.data().get_ref().deferred.lock();
     if mutant!("pointers-early") {
         link()?;
-        mark_buffer_dirty(inode, parent);
+        mark_dirty(inode, parent);
         return Ok(());
     }
     let is_deferred = |old: &BufferHead| old.block() == parent.block();
@@ -98,7 +97,7 @@ pub(super) fn settle(inode: &Inode) -> Result {
             .sync_buffers()
             .and_then(|()| BlockDevice::of(inode.sb()).issue_flush());
         for parent in &deferred.parents {
-            mark_buffer_dirty(inode, parent);
+            mark_dirty(inode, parent);
         }
         deferred.clear();
         Ok(written?)
@@ -136,4 +135,10 @@ pub(super) fn stored_pointers(inode: &Inode, mut root: Pointers) -> Pointers {
         }
     }
     root
+}
+
+/// As for all blocks of pointers: an fsync of the inode writes it, and it is held until it is written.
+fn mark_dirty(inode: &Inode, buffer: &BufferHead) {
+    inode.mark_buffer_dirty(buffer);
+    inode.sb().data().unwritten.hold(buffer);
 }

@@ -39,8 +39,9 @@
 //!
 //! 1. the inode lock (`i_rwsem`), and the `invalidate_lock` of the mapping;
 //! 2. a folio lock;
-//! 3. the block map of an inode ([`inode::data::InodeData::map`]), and below it its deferred pointers
-//!    ([`inode::deferred`]); or the blocks of extended attributes
+//! 3. the extended attributes of an inode ([`inode::data::InodeData`]); then its block map
+//!    ([`inode::data::InodeData::map`]), and below it its deferred pointers ([`inode::deferred`]), or the
+//!    reference counts of blocks of extended attributes
 //!    ([`volume::state::Volume::attribute_blocks`]);
 //! 4. the groups ([`volume::groups::Groups`]), and with them the allocators;
 //! 5. the buffer of the superblock;

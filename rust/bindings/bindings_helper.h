@@ -12,6 +12,7 @@
 #include <linux/completion.h>
 #include <linux/exportfs.h>
 #include <linux/falloc.h>
+#include <linux/fileattr.h>
 #include <linux/fiemap.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
@@ -23,7 +24,9 @@
 #include <linux/mpage.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
+#include <linux/posix_acl.h>
 #include <linux/sched/mm.h>
+#include <linux/security.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/statfs.h>
@@ -31,6 +34,7 @@
 #include <linux/uio.h>
 #include <linux/workqueue.h>
 #include <linux/writeback.h>
+#include <linux/xattr.h>
 
 #include "../helpers/retryfs_trace.h"
 
@@ -39,6 +43,7 @@ const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
 const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;
 const gfp_t KFS_CONST_GFP_NOWAIT = GFP_NOWAIT;
 const unsigned long KFS_CONST_SB_RDONLY = SB_RDONLY;
+const unsigned long KFS_CONST_SB_POSIXACL = SB_POSIXACL;
 const unsigned long KFS_CONST_SB_FORCE = SB_FORCE;
 const unsigned long KFS_CONST_SB_I_CGROUPWB = SB_I_CGROUPWB;
 const int KFS_CONST_SB_FREEZE_COMPLETE = SB_FREEZE_COMPLETE;

@@ -8,11 +8,14 @@
 #include <linux/blkdev.h>
 #include <linux/buffer_head.h>
 #include <linux/cred.h>
+#include <linux/fileattr.h>
 #include <linux/fs.h>
 #include <linux/mpage.h>
 #include <linux/pagemap.h>
+#include <linux/posix_acl.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/security.h>
 #include <linux/task_io_accounting_ops.h>
 #include <linux/uio.h>
 
@@ -98,6 +101,16 @@ void kfs_helper_map_bh(struct buffer_head *bh, struct super_block *sb, sector_t 
 loff_t kfs_helper_bdev_nr_bytes(struct block_device *bdev)
 {
 	return bdev_nr_bytes(bdev);
+}
+
+void kfs_helper_super_set_uuid(struct super_block *sb, const u8 *uuid, unsigned int len)
+{
+	super_set_uuid(sb, uuid, len);
+}
+
+void kfs_helper_super_set_sysfs_name_bdev(struct super_block *sb)
+{
+	super_set_sysfs_name_bdev(sb);
 }
 
 void kfs_helper_sb_start_intwrite(struct super_block *sb)
@@ -195,14 +208,29 @@ time64_t kfs_helper_inode_get_atime_sec(const struct inode *inode)
 	return inode_get_atime_sec(inode);
 }
 
+long kfs_helper_inode_get_atime_nsec(const struct inode *inode)
+{
+	return inode_get_atime_nsec(inode);
+}
+
 time64_t kfs_helper_inode_get_mtime_sec(const struct inode *inode)
 {
 	return inode_get_mtime_sec(inode);
 }
 
+long kfs_helper_inode_get_mtime_nsec(const struct inode *inode)
+{
+	return inode_get_mtime_nsec(inode);
+}
+
 time64_t kfs_helper_inode_get_ctime_sec(const struct inode *inode)
 {
 	return inode_get_ctime_sec(inode);
+}
+
+long kfs_helper_inode_get_ctime_nsec(const struct inode *inode)
+{
+	return inode_get_ctime_nsec(inode);
 }
 
 void kfs_helper_inode_set_atime(struct inode *inode, time64_t sec, long nsec)
@@ -250,7 +278,28 @@ bool kfs_helper_inode_is_new(struct inode *inode)
 	return inode_state_read_once(inode) & I_NEW;
 }
 
+/* Labels of security modules. */
+
+/* The kernel crate has a function of the whole name, where that is none of a header. */
+int kfs_helper_inode_init_security(struct inode *inode, struct inode *dir,
+				   const struct qstr *qstr, initxattrs store, void *data)
+{
+	return security_inode_init_security(inode, dir, qstr, store, data);
+}
+
+/* Access control lists. */
+
+void kfs_helper_posix_acl_release(struct posix_acl *acl)
+{
+	posix_acl_release(acl);
+}
+
 /* Files and directories. */
+
+bool kfs_helper_fileattr_has_fsx(const struct file_kattr *fa)
+{
+	return fileattr_has_fsx(fa);
+}
 
 ssize_t kfs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count)
 {

@@ -20,6 +20,12 @@ pub fn capable_sys_resource() -> bool {
     unsafe { bindings::capable(bindings::CAP_SYS_RESOURCE as c_int) }
 }
 
+/// Whether the current task may administer the system (`CAP_SYS_ADMIN`). As [`capable_sys_resource`].
+pub fn capable_sys_admin() -> bool {
+    // SAFETY: The function looks at the current task only.
+    unsafe { bindings::capable(bindings::CAP_SYS_ADMIN as c_int) }
+}
+
 /// Whether the current task acts on files as the user `uid` of the initial user namespace.
 pub fn fsuid_is(uid: u32) -> bool {
     // SAFETY: The function looks at the current task only.

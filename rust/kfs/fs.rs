@@ -9,6 +9,7 @@
 //!   objects are generic. `file_system_type` and `fs_parser` are not generic at all.
 //! * `super_block`, then `inode`, its lock, and what an inode does that is new or is truncated.
 //! * `kiocb`, with `fserror` and `writeback_errors`; `generic_io`.
+//! * `xattr`, `posix_acl`, `security` and `file_attr`: what an inode carries beside.
 //! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`, with
 //!   `llseek` and `fiemap` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
 //! * `file_system`: the operations of a filesystem, [`FileSystem`](file_system::FileSystem).
@@ -21,6 +22,7 @@ pub mod address_space;
 pub mod export;
 pub mod fiemap;
 pub mod file;
+pub mod file_attr;
 pub mod file_system;
 pub mod file_system_data;
 pub(crate) mod file_system_type;
@@ -32,6 +34,9 @@ pub mod inode;
 pub mod inode_operations;
 pub mod kiocb;
 pub mod llseek;
+pub mod posix_acl;
 pub mod registration;
+pub mod security;
 pub mod super_block;
 pub(crate) mod writeback_errors;
+pub mod xattr;

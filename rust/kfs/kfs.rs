@@ -17,7 +17,7 @@
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
-//! | `fs` | `block`, `mm`, `iov`, `kobject`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `fs` | `block`, `mm`, `iov`, `kobject`, `time`, `bindings` | Super blocks, inodes, files, requests. |
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
 //! | `block` | `iov`, `sync`, `bindings` | Bios, block devices, the buffer cache. |

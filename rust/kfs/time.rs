@@ -13,3 +13,12 @@ pub fn real_seconds() -> i64 {
     // SAFETY: The function may be called in any context.
     unsafe { bindings::ktime_get_real_seconds() }
 }
+
+/// A time as the VFS has it: `struct timespec64`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timespec {
+    /// Seconds since 1970.
+    pub seconds: i64,
+    /// Nanoseconds after these, less than 10^9.
+    pub nanoseconds: u32,
+}

@@ -19,6 +19,9 @@ pub(crate) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 pub(crate) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
 /// Read-only compatible feature, never used by any implementation; ext2 accepts it.
 pub(crate) const RO_COMPAT_BTREE_DIR: u32 = 0x4;
+/// Read-only compatible feature: inodes have fields after their first 128 bytes, and the superblock
+/// says how many.
+pub(crate) const RO_COMPAT_EXTRA_ISIZE: u32 = 0x40;
 
 /// Incompatible features with which a volume can be mounted.
 ///
@@ -26,7 +29,7 @@ pub(crate) const RO_COMPAT_BTREE_DIR: u32 = 0x4;
 pub(crate) const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE;
 /// Read-only compatible features with which a volume can be written.
 pub(crate) const RO_COMPAT_SUPPORTED: u32 =
-    RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | RO_COMPAT_BTREE_DIR;
+    RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | RO_COMPAT_BTREE_DIR | RO_COMPAT_EXTRA_ISIZE;
 
 const INCOMPAT_NAMES: &[(u32, &str)] = &[
     (0x1, "compression"),
@@ -54,7 +57,7 @@ const RO_COMPAT_NAMES: &[(u32, &str)] = &[
     (0x8, "huge_file"),
     (0x10, "uninit_bg"),
     (0x20, "dir_nlink"),
-    (0x40, "extra_isize"),
+    (RO_COMPAT_EXTRA_ISIZE, "extra_isize"),
     (0x80, "snapshot"),
     (0x100, "quota"),
     (0x200, "bigalloc"),

@@ -2,9 +2,8 @@
 
 //! Inodes on the disk: their layout, reading and validating them, and storing them.
 //!
-//! Times are in whole seconds, as in Linux' ext2. An inode of 256 bytes may have the extra time
-//! fields of ext4 (nanoseconds, and two more bits of seconds). They are kept while the seconds are
-//! unchanged, and cleared with a new time, to which they do not belong.
+//! An inode of more than 128 bytes says how many of the following bytes it uses for fields
+//! (`extra_size`): those of ext4, of which the times are kept here. Extended attributes may follow.
 
 use core::{mem::offset_of, ops::Range};
 
@@ -15,9 +14,15 @@ use zerocopy::{
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{
+    inode_extra::{self, Extra},
     pointers::{tree_blocks, Pointers, POINTERS},
+    time::Time,
     Corrupt, Geometry, Layout, Place,
 };
+
+pub(crate) use super::file_type::FileType;
+pub(crate) use super::inode_extra::EXTRA_SIZE;
+pub(crate) use super::inode_flags::InodeFlags;
 
 /// The size of the block pointers in bytes; the target of a shorter symbolic link is kept there.
 /// Some programs also keep one of just this size there, without a NUL.
@@ -56,107 +61,16 @@ pub(crate) struct RawInode {
     pub(super) os2: U32,
 }
 
-/// The extra fields of ext4 after the first 128 bytes, up to the times.
-#[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
-#[repr(C)]
-pub(crate) struct RawExtra {
-    /// Bytes used after the first 128.
-    pub(super) extra_size: U16,
-    pub(super) checksum_high: U16,
-    pub(super) ctime_extra: U32,
-    pub(super) mtime_extra: U32,
-    pub(super) atime_extra: U32,
-}
+/// Bytes of the slot that have known fields, if it is that large.
+pub(crate) const KNOWN_BYTES: usize = 256;
 
 const _: () = {
     assert!(size_of::<RawInode>() == 128);
     assert!(offset_of!(RawInode, block) == 40);
     assert!(offset_of!(RawInode, generation) == 100);
     assert!(offset_of!(RawInode, uid_high) == 120);
-    assert!(size_of::<RawExtra>() == 16);
+    assert!(size_of::<RawInode>() + EXTRA_SIZE as usize <= KNOWN_BYTES);
 };
-
-/// The type of a file, from the upper four bits of its mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FileType {
-    /// A named pipe.
-    Fifo,
-    /// A character device.
-    CharDevice,
-    /// A directory.
-    Directory,
-    /// A block device.
-    BlockDevice,
-    /// A regular file.
-    Regular,
-    /// A symbolic link.
-    Symlink,
-    /// A socket.
-    Socket,
-}
-
-impl FileType {
-    /// The type in `mode`; `None` when there is none such.
-    pub(crate) const fn from_mode(mode: u16) -> Option<Self> {
-        match mode >> 12 {
-            0o01 => Some(FileType::Fifo),
-            0o02 => Some(FileType::CharDevice),
-            0o04 => Some(FileType::Directory),
-            0o06 => Some(FileType::BlockDevice),
-            0o10 => Some(FileType::Regular),
-            0o12 => Some(FileType::Symlink),
-            0o14 => Some(FileType::Socket),
-            _ => None,
-        }
-    }
-}
-
-/// Flags of an inode, as `lsattr` shows them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct InodeFlags(pub(crate) u32);
-
-impl InodeFlags {
-    /// Writes to it are synchronous.
-    pub(crate) const SYNC: u32 = 0x8;
-    /// It cannot be changed.
-    pub(crate) const IMMUTABLE: u32 = 0x10;
-    /// It can only be appended to.
-    pub(crate) const APPEND: u32 = 0x20;
-    /// `dump` skips it.
-    pub(crate) const NODUMP: u32 = 0x40;
-    /// Reading it leaves its access time alone.
-    pub(crate) const NOATIME: u32 = 0x80;
-    /// A directory with a hash index. Clear it when the directory is changed without the index.
-    pub(crate) const INDEX: u32 = 0x1000;
-    /// Changes of the directory are synchronous.
-    pub(crate) const DIRSYNC: u32 = 0x10000;
-    /// Directories in this one are spread over the groups.
-    pub(crate) const TOPDIR: u32 = 0x20000;
-    /// ext4: the place of the block pointers holds extents.
-    const EXTENTS: u32 = 0x80000;
-    /// ext4: the place of the block pointers holds data.
-    const INLINE_DATA: u32 = 0x1000_0000;
-
-    /// Flags that a new file takes over from its directory: secrm, unrm, compr, sync, nodump,
-    /// noatime, comprblk, nocomp, journal_data, notail, dirsync.
-    const INHERITED: u32 =
-        0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x200 | 0x400 | 0x4000 | 0x8000 | 0x10000;
-
-    /// Whether one of the bits in `flags` is set.
-    pub(crate) const fn has(self, flags: u32) -> bool {
-        self.0 & flags != 0
-    }
-
-    /// The flags of a new file of type `file_type` in a directory with these flags.
-    pub(crate) const fn inherit(self, file_type: FileType) -> Self {
-        let inherited = self.0 & Self::INHERITED;
-        InodeFlags(match file_type {
-            FileType::Directory => inherited,
-            FileType::Regular => inherited & !(Self::DIRSYNC | Self::TOPDIR),
-            _ => inherited & (Self::NODUMP | Self::NOATIME),
-        })
-    }
-}
 
 /// The number of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,12 +185,14 @@ pub(crate) struct Inode {
     pub(crate) links: u16,
     /// 512-byte sectors: data, blocks of pointers and extended attributes.
     pub(crate) sectors: u32,
-    /// Time of the last access, in seconds since 1970.
-    pub(crate) atime: i32,
+    /// Time of the last access.
+    pub(crate) atime: Time,
     /// Time of the last change of the inode.
-    pub(crate) ctime: i32,
+    pub(crate) ctime: Time,
     /// Time of the last change of the content.
-    pub(crate) mtime: i32,
+    pub(crate) mtime: Time,
+    /// Time of birth, if there is room for it.
+    pub(crate) crtime: Option<Time>,
     /// Time of deletion; 0 while it is in use.
     pub(crate) dtime: u32,
     /// Flags.
@@ -285,20 +201,22 @@ pub(crate) struct Inode {
     pub(crate) generation: u32,
     /// Block of the extended attributes, 0 for none.
     pub(crate) file_acl: u32,
+    /// Bytes after the first 128 that are used for fields; 0 in an inode that has no more.
+    pub(crate) extra_size: u16,
     /// Block pointers, or what is kept in place of them.
     pub(crate) content: Content,
 }
 
 impl Inode {
-    /// Reads inode `ino` from `bytes`, of which there are at least 128.
+    /// Reads inode `ino` from `bytes`, its slot or the first [`KNOWN_BYTES`] of that.
     ///
     /// # Errors
     ///
     /// The inode is unused, or corrupt: no file type, a size that the type cannot have, attributes
-    /// in a block of metadata.
+    /// in a block of metadata, fields beyond the slot.
     pub(crate) fn parse(layout: &Layout<'_>, ino: u32, bytes: &[u8]) -> Result<Self, InodeError> {
         let at = Place::Inode(ino);
-        let Ok((raw, _)) = RawInode::ref_from_prefix(bytes) else {
+        let Ok((raw, rest)) = RawInode::ref_from_prefix(bytes) else {
             return Err(Corrupt::new(at, "shorter than 128 bytes").into());
         };
         let mode = raw.mode.get();
@@ -328,6 +246,13 @@ impl Inode {
             _ => raw.size.get().into(),
         };
         let content = parse_content(layout.geometry(), ino, file_type, size, raw)?;
+        let room = layout.geometry().inode_size() - size_of::<RawInode>() as u32;
+        let extra = Extra::read(rest);
+        if !extra.is_valid(room) {
+            let what = "fields end beyond the inode, or not at a multiple of four";
+            return Err(Corrupt::found(at, what, extra.size.into()).into());
+        }
+        let [ctime, mtime, atime, crtime] = extra.times;
         Ok(Inode {
             mode,
             file_type,
@@ -336,21 +261,25 @@ impl Inode {
             size,
             links: raw.links.get(),
             sectors: raw.sectors.get(),
-            atime: raw.atime.get() as i32,
-            ctime: raw.ctime.get() as i32,
-            mtime: raw.mtime.get() as i32,
+            atime: Time::decode(raw.atime.get(), atime),
+            ctime: Time::decode(raw.ctime.get(), ctime),
+            mtime: Time::decode(raw.mtime.get(), mtime),
+            crtime: extra.crtime.map(|field| Time::decode(field, crtime)),
             dtime: 0,
             flags,
             generation: raw.generation.get(),
             file_acl,
+            extra_size: extra.size,
             content,
         })
     }
 
-    /// Stores the inode in `bytes`, its slot in the inode table, and returns the range changed.
+    /// Stores the inode in `bytes`, its slot or the first [`KNOWN_BYTES`] of that, and returns the
+    /// range changed, which ends before extended attributes.
     ///
-    /// With `new`, the slot is cleared first: it has the stale contents of an earlier inode.
-    /// Without, unknown fields keep their values.
+    /// With `new`, all bytes are cleared first: they are the stale contents of an earlier inode.
+    /// Without, unknown fields keep their values, unless the inode uses more bytes for fields than
+    /// before.
     ///
     /// # Errors
     ///
@@ -370,16 +299,11 @@ impl Inode {
             return Err(Corrupt::new(Place::Inode(ino), what));
         };
         let times = [
-            (self.ctime as u32, &mut raw.ctime),
-            (self.mtime as u32, &mut raw.mtime),
-            (self.atime as u32, &mut raw.atime),
+            (self.ctime, &mut raw.ctime),
+            (self.mtime, &mut raw.mtime),
+            (self.atime, &mut raw.atime),
         ];
-        let changed = times.map(|(time, field)| {
-            let changed = field.get() != time;
-            field.set(time);
-            changed
-        });
-        clear_extra_times(rest, changed);
+        let extra = inode_extra::store(times, self.crtime, self.extra_size, rest);
 
         raw.mode.set(self.mode);
         raw.uid.set(low(self.uid));
@@ -413,7 +337,10 @@ impl Inode {
             }
             Content::Nothing => {}
         }
-        Ok(0..whole)
+        Ok(match new {
+            true => 0..whole,
+            false => 0..size_of::<RawInode>() + extra,
+        })
     }
 
     /// The block pointers; `None` for a file type without.
@@ -431,25 +358,6 @@ const fn low(id: u32) -> u16 {
 
 const fn high(id: u32) -> u16 {
     (id >> 16) as u16
-}
-
-/// Clears the extra fields of the times that are `changed`, in the order ctime, mtime, atime, as
-/// far as they are in use; `rest` is the inode after its first 128 bytes.
-fn clear_extra_times(rest: &mut [u8], changed: [bool; 3]) {
-    let Ok((extra, _)) = RawExtra::mut_from_prefix(rest) else {
-        return;
-    };
-    let used = usize::from(extra.extra_size.get());
-    let fields = [
-        (&mut extra.ctime_extra, offset_of!(RawExtra, ctime_extra)),
-        (&mut extra.mtime_extra, offset_of!(RawExtra, mtime_extra)),
-        (&mut extra.atime_extra, offset_of!(RawExtra, atime_extra)),
-    ];
-    for ((field, offset), changed) in fields.into_iter().zip(changed) {
-        if changed && used >= offset + size_of::<U32>() {
-            field.set(0);
-        }
-    }
 }
 
 /// Whether `bytes`, a slot of the inode table, has an inode without links: deleted, or never used.

@@ -31,6 +31,7 @@
     clippy::unwrap_used
 )]
 
+pub(crate) mod acl;
 pub(crate) mod bitmap;
 pub(crate) mod block_map;
 pub(crate) mod check_due;
@@ -38,13 +39,17 @@ pub(crate) mod choose_group;
 pub(crate) mod directory;
 pub(crate) mod error;
 pub(crate) mod features;
+pub(crate) mod file_type;
 pub(crate) mod geometry;
 pub(crate) mod group;
 pub(crate) mod inode;
+pub(crate) mod inode_extra;
+pub(crate) mod inode_flags;
 pub(crate) mod layout;
 pub(crate) mod pointers;
 pub(crate) mod run_cache;
 pub(crate) mod superblock;
+pub(crate) mod time;
 pub(crate) mod truncate;
 pub(crate) mod tuned;
 pub(crate) mod xattr;

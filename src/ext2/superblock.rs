@@ -13,9 +13,10 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::{
     features::{
         self, Features, Named, COMPAT_RESIZE_INODE, COMPAT_SPARSE_SUPER2, INCOMPAT_FILETYPE,
-        RO_COMPAT_LARGE_FILE, RO_COMPAT_SPARSE_SUPER,
+        RO_COMPAT_EXTRA_ISIZE, RO_COMPAT_LARGE_FILE, RO_COMPAT_SPARSE_SUPER,
     },
     geometry::Backups,
+    inode::EXTRA_SIZE,
     Corrupt, Geometry, Place,
 };
 
@@ -90,8 +91,11 @@ pub(crate) struct RawSuperblock {
     pub(super) descriptor_size: U16,
     pub(super) default_mount_options: U32,
     pub(super) first_meta_group: U32,
-    // Fields of ext4, of which only the groups of sparse_super2 are used.
-    pub(super) unused1: [u8; 0x24c - 0x108],
+    // Fields of ext4, of which few are used.
+    pub(super) unused1: [u8; 0x15c - 0x108],
+    pub(super) min_extra_isize: U16,
+    pub(super) want_extra_isize: U16,
+    pub(super) unused3: [u8; 0x24c - 0x160],
     pub(super) backup_groups: [U32; 2],
     pub(super) unused2: [u8; 0x400 - 0x254],
 }
@@ -102,6 +106,7 @@ const _: () = {
     assert!(offset_of!(RawSuperblock, first_ino) == 0x54);
     assert!(offset_of!(RawSuperblock, reserved_gdt_blocks) == 0xce);
     assert!(offset_of!(RawSuperblock, first_meta_group) == 0x104);
+    assert!(offset_of!(RawSuperblock, want_extra_isize) == 0x15e);
     assert!(offset_of!(RawSuperblock, backup_groups) == 0x24c);
 };
 
@@ -210,6 +215,8 @@ pub(crate) struct Superblock {
     pub(crate) revision: u32,
     /// Identifier of the volume.
     pub(crate) uuid: [u8; 16],
+    /// How many bytes after the first 128 a new inode uses for fields.
+    pub(crate) extra_size: u16,
 }
 
 impl Superblock {
@@ -234,6 +241,7 @@ impl Superblock {
             return Err(MountError::Features(features.forbid_mount()));
         }
         let geometry = parse_geometry(raw, &features, device_bytes)?;
+        let extra_size = extra_size(raw, &features, &geometry)?;
 
         // The field is signed: a negative number, and 0, stand for "never".
         let max_mount_count = match raw.max_mount_count.get() {
@@ -250,6 +258,7 @@ impl Superblock {
             check_interval: raw.check_interval.get(),
             revision: raw.revision.get(),
             uuid: raw.uuid,
+            extra_size,
         })
     }
 }
@@ -260,6 +269,32 @@ const fn bad(what: &'static str) -> Corrupt {
 
 fn found(what: &'static str, value: u32) -> Corrupt {
     Corrupt::found(Place::Superblock, what, value.into())
+}
+
+/// How many bytes after the first 128 a new inode uses for fields: all that are known, and what the
+/// superblock asks for.
+fn extra_size(
+    raw: &RawSuperblock,
+    features: &Features,
+    geometry: &Geometry,
+) -> Result<u16, Corrupt> {
+    let room = geometry.inode_size() - GOOD_OLD_INODE_SIZE;
+    if room == 0 {
+        return Ok(0);
+    }
+    if !features.ro_compat(RO_COMPAT_EXTRA_ISIZE) {
+        return Ok(EXTRA_SIZE);
+    }
+    let (min, want) = (raw.min_extra_isize.get(), raw.want_extra_isize.get());
+    for size in [min, want] {
+        if u32::from(size) > room || size & 3 != 0 {
+            return Err(found(
+                "impossible size of the extra fields of inodes",
+                size.into(),
+            ));
+        }
+    }
+    Ok(EXTRA_SIZE.max(min).max(want))
 }
 
 fn parse_geometry(

@@ -4,8 +4,12 @@
 
 use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::{Content, FileType, InodeFlags};
+use crate::ext2::xattr::{Index, Key};
 use crate::ext2::{Corrupt, Place};
-use crate::inode::data::{ino32, vfs_flags};
+use crate::inode::acl;
+use crate::inode::attributes;
+use crate::inode::data::{disk_time, ino32, vfs_flags};
+use crate::inode::errors::reported;
 use crate::inode::names;
 use crate::inode::operations::SetOperations;
 use crate::types::{Inode, RetryFs};
@@ -13,16 +17,24 @@ use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::fs::inode::init::InodeInit;
 use kfs::fs::inode::new::CreatedInode;
+use kfs::fs::posix_acl::AclType;
+use kfs::fs::xattr::SetXattr;
 use kfs::random::random_u32;
 
 /// Creates an inode with one link for an entry in the directory `dir`.
 ///
-/// `mode` includes the file type; `content` is what the inode holds in place of block pointers, or
+/// `name` is that of the entry, `None` for a file without one. `mode` includes the file type, `content` is what the inode holds in place of block pointers, or
 /// no pointers yet. The caller adds the entry; dropping the inode instead deletes it. Takes the
 /// lock of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
 /// inode.
-pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<CreatedInode<RetryFs>> {
+pub(crate) fn create(
+    dir: &Inode,
+    name: Option<&[u8]>,
+    mode: u16,
+    content: Content,
+) -> Result<CreatedInode<RetryFs>> {
     let sb = dir.sb();
     let file_type = FileType::from_mode(mode).ok_or(EINVAL)?;
     let unhashed = sb.new_inode()?;
@@ -39,11 +51,37 @@ pub(crate) fn create(dir: &Inode, mode: u16, content: Content) -> Result<Created
     data.set_flags(dir.data().flags().inherit(file_type));
     data.new.store(true, ordering::Relaxed);
     data.nothing_beyond_eof();
+    let extra_size = sb.data().superblock.extra_size;
+    data.extra_size.store(extra_size.into(), ordering::Relaxed);
     names::created(&inode);
     inode.init_owner(dir, mode, sb.data().options().inherit_group)?;
+    if sb.data().superblock.extra_size != 0 {
+        data.crtime.populate(disk_time(inode.times().mtime));
+    }
     inode.set_generation(random_u32());
     inode.set_flags(vfs_flags(data.flags()));
     RetryFs::set_operations(&inode, file_type, &content)?;
     inode.mark_inode_dirty();
+    create_attributes(&inode, dir, name)?;
     Ok(inode)
+}
+
+/// Gives a new inode the access control lists that its directory has for it, and the labels of security
+/// modules.
+fn create_attributes(inode: &InodeInit<RetryFs>, dir: &Inode, name: Option<&[u8]>) -> Result {
+    let acls = inode.posix_acl_create(dir)?;
+    if !mutant!("acl-not-inherited") {
+        if let Some(default) = &acls.default {
+            acl::set(inode, AclType::Default, Some(default))?;
+        }
+        if let Some(access) = &acls.access {
+            acl::set(inode, AclType::Access, Some(access))?;
+        }
+    }
+    inode.init_security(dir, name, |inode, name, value| {
+        let index = Index::SECURITY;
+        let set = attributes::set(inode, Key { index, name }, Some(value), SetXattr::Any);
+        reported(inode, set)
+    })?;
+    Ok(())
 }

@@ -5,6 +5,7 @@
 use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::pointers::Pointers;
 use crate::ext2::run_cache::RunCache;
+use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::deferred::Deferred;
 use crate::inode::name_record::Record;
@@ -17,6 +18,7 @@ use kernel::sync::{new_mutex, new_spinlock, Mutex, SetOnce, SpinLock};
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::init;
 use kfs::fs::inode::lock::Exclusive;
+use kfs::time::Timespec;
 
 /// The filesystem's part of an inode in memory, beside `struct inode`.
 #[pin_data]
@@ -28,8 +30,17 @@ pub(crate) struct InodeData {
     #[pin]
     pub(super) deferred: Mutex<Deferred>,
     flags: Atomic<u32>,
+    /// Held while extended attributes are read or changed.
+    #[pin]
+    pub(super) attributes: Mutex<()>,
     /// Block of the extended attributes, 0 for none.
     pub(super) file_acl: Atomic<u32>,
+    /// There are extended attributes in the slot of the inode, too.
+    pub(super) in_slot: Atomic<bool>,
+    /// Bytes of the slot after the first 128 that are used for fields.
+    pub(super) extra_size: Atomic<u32>,
+    /// Time of birth, if it is known.
+    pub(crate) crtime: SetOnce<Time>,
     /// Time of deletion, 0 while the inode is in use.
     pub(super) dtime: Atomic<u32>,
     /// Not written yet since it was created: its slot in the inode table has stale contents.
@@ -66,7 +77,11 @@ impl InodeData {
             map <- new_mutex!(Map::default()),
             deferred <- new_mutex!(Deferred::default()),
             flags: Atomic::new(0),
+            attributes <- new_mutex!(()),
             file_acl: Atomic::new(0),
+            in_slot: Atomic::new(false),
+            extra_size: Atomic::new(0),
+            crtime: SetOnce::new(),
             dtime: Atomic::new(0),
             new: Atomic::new(false),
             symlink: SetOnce::new(),
@@ -83,7 +98,7 @@ impl InodeData {
         InodeFlags(self.flags.load(ordering::Relaxed))
     }
 
-    pub(super) fn set_flags(&self, flags: InodeFlags) {
+    pub(crate) fn set_flags(&self, flags: InodeFlags) {
         self.flags.store(flags.0, ordering::Relaxed);
     }
 
@@ -139,9 +154,40 @@ impl InodeData {
         self.reused_synced.store(reused, ordering::Release);
     }
 
+    /// Whether there are extended attributes in the slot of the inode.
+    pub(super) fn has_slot_attributes(&self) -> bool {
+        self.in_slot.load(ordering::Relaxed)
+    }
+
+    /// Whether there may be extended attributes at all.
+    pub(super) fn may_have_attributes(&self) -> bool {
+        self.has_slot_attributes() || self.file_acl() != 0
+    }
+
+    /// How many bytes of the slot after the first 128 are used for fields.
+    pub(super) fn extra_size(&self) -> u16 {
+        self.extra_size.load(ordering::Relaxed) as u16
+    }
+
     /// The block with the extended attributes, 0 for none. It counts in `i_blocks`.
     pub(super) fn file_acl(&self) -> u32 {
         self.file_acl.load(ordering::Relaxed)
+    }
+}
+
+/// A time as the VFS has it.
+pub(crate) fn timespec(time: Time) -> Timespec {
+    Timespec {
+        seconds: time.seconds,
+        nanoseconds: time.nanoseconds,
+    }
+}
+
+/// A time as the format has it.
+pub(super) fn disk_time(time: Timespec) -> Time {
+    Time {
+        seconds: time.seconds,
+        nanoseconds: time.nanoseconds,
     }
 }
 
@@ -170,7 +216,7 @@ pub(crate) fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
 }
 
 /// The flags that the VFS acts on, as `S_*` flags.
-pub(super) fn vfs_flags(flags: InodeFlags) -> init::InodeFlags {
+pub(crate) fn vfs_flags(flags: InodeFlags) -> init::InodeFlags {
     init::InodeFlags {
         sync: flags.has(InodeFlags::SYNC),
         append: flags.has(InodeFlags::APPEND),

@@ -2,15 +2,13 @@
 
 //! Deleting inodes: no link is left, and the last reference is being dropped.
 
-use crate::ext2::xattr;
+use crate::inode::attribute_block;
 use crate::inode::block_map;
-use crate::inode::data::ino32;
 use crate::inode::write::store_first;
-use crate::types::{Inode, InodeLocked, SuperBlock};
-use crate::volume::copy_back::copy_back;
+use crate::types::{InodeLocked, SuperBlock};
 use crate::volume::fault::Result;
+use crate::volume::inode_numbers;
 use crate::volume::unwritten::First;
-use crate::volume::{blocks, inode_numbers};
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
@@ -35,39 +33,8 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
         result = block_map::truncate(inode, 0);
     }
     result
-        .and(release_attributes(inode))
+        .and(nofs(|| attribute_block::release(inode)))
         .and(store_first(inode, First::Release))
-}
-
-/// Drops the reference of an inode to its block of extended attributes; frees it with the last one.
-fn release_attributes(inode: &Inode) -> Result {
-    let sb = inode.sb();
-    let data = inode.data();
-    let block = data.file_acl();
-    if block == 0 {
-        return Ok(());
-    }
-    nofs(|| {
-        // The block may be shared between inodes: its reference count changes under one lock.
-        let _locked = sb.data().attribute_blocks.lock();
-        let buffer = sb.bread(block.into())?;
-        let mut header = [0; 32];
-        buffer.read(0, &mut header)?;
-        match xattr::release(ino32(inode), block, &mut header)? {
-            xattr::Release::Free => {
-                buffer.forget();
-                blocks::free(sb, blocks::Blocks::one(block))
-            }
-            xattr::Release::Keep(changed) => {
-                copy_back(&buffer, 0, &header, changed)?;
-                sb.data().mark_buffer_dirty(&buffer);
-                Ok(())
-            }
-        }
-    })?;
-    data.file_acl.store(0, ordering::Relaxed);
-    inode.sub_bytes(sb.blocksize() as u64);
-    Ok(())
 }
 
 /// Frees the inode number of a deleted inode, as [`delete`]. Takes the lock of the groups; may

@@ -6,12 +6,16 @@
 //!   table.
 //! * [`read`], [`create`], [`write`], [`delete`] are its life cycle; in [`operations`] the floor
 //!   above gives it its operations tables.
+//! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists.
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, [`extents`] shows them as runs, and [`directory`] has
 //!   the names of a directory.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to.
 //! * [`names`] sees to it that an inode that was synced is found after a crash.
 
+pub(crate) mod acl;
+mod attribute_block;
+pub(crate) mod attributes;
 pub(crate) mod block_map;
 pub(crate) mod create;
 pub(crate) mod data;

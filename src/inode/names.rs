@@ -15,6 +15,7 @@
 //! inode that was read looks at all the directories that the path leads through, as what is missing
 //! of these may be known in memory alone.
 
+use crate::inode::attributes;
 use crate::inode::data::ino32;
 use crate::inode::name_record::{Record, ENTRIES};
 use crate::inode::table;
@@ -53,13 +54,14 @@ pub(crate) fn is_changed(inode: &Inode) -> bool {
     !inode.data().names.lock().entries().is_empty()
 }
 
-/// Writes all names of `inode` to the device, and what is needed to find them, and waits. The inode
-/// itself has been written. The cache of the device is flushed by the caller.
+/// Writes all names of `inode` to the device, what is needed to find them, and the attributes of the
+/// inode, and waits. The inode itself has been written. The cache of the device is flushed by the caller.
 ///
 /// Takes no inode lock; may sleep. `EIO` when the device fails: then the next call tries again.
 pub(crate) fn sync(inode: &Inode) -> Result {
     let sb = inode.sb();
     let volume = sb.data();
+    attributes::sync(inode)?;
     if let Some(reused) = inode.data().reused() {
         let first: &[First] = match inode.is_dir() {
             true => &[First::Release, First::New],

@@ -3,12 +3,14 @@
 //! Reading inodes.
 
 use crate::ext2::geometry::ROOT_INO;
-use crate::ext2::inode::{has_no_link, FileType, Inode as DiskInode, InodeError};
+use crate::ext2::inode::{has_no_link, FileType, Inode as DiskInode, InodeError, EXTRA_SIZE};
+use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
-use crate::inode::data::vfs_flags;
+use crate::inode::attributes;
+use crate::inode::data::{timespec, vfs_flags};
 use crate::inode::directory::Found;
 use crate::inode::operations::SetOperations;
-use crate::inode::table::{has_attributes_in_slot, read_raw};
+use crate::inode::table::read_raw;
 use crate::types::{InodeRef, RetryFs, SuperBlock};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
@@ -16,6 +18,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::init::{Attributes, InodeInit};
 use kfs::fs::inode::new::{Iget, NewInode};
+use kfs::fs::inode::Times;
 
 /// Returns the root directory. May sleep. `EIO` when it cannot be read.
 pub(crate) fn iget_root(sb: &SuperBlock) -> Result<InodeRef<'_>> {
@@ -108,10 +111,6 @@ fn read_new<'sb>(
         InodeError::Deleted => deleted(),
         InodeError::Corrupt(corrupt) => corrupt.into(),
     })?;
-    let volume = sb.data();
-    if !volume.attributes_told() && (from.file_acl != 0 || has_attributes_in_slot(sb, ino)?) {
-        volume.tell_attributes(sb);
-    }
     fill(&new, &from)?;
     Ok(new.unlock_new_inode())
 }
@@ -121,6 +120,12 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
     let data = inode.data();
     data.set_flags(from.flags);
     data.file_acl.store(from.file_acl, ordering::Relaxed);
+    data.extra_size
+        .store(extra_size(inode.sb(), from).into(), ordering::Relaxed);
+    // Drivers that do not know it leave 0.
+    if let Some(crtime) = from.crtime.filter(|&time| time != Time::default()) {
+        data.crtime.populate(crtime);
+    }
     if let Some(pointers) = from.pointers() {
         data.map.lock().pointers = *pointers;
     }
@@ -135,13 +140,31 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
         nlink: from.links.into(),
         size: from.size,
         blocks: from.sectors.into(),
-        times: (from.atime.into(), from.mtime.into(), from.ctime.into()),
+        times: Times {
+            atime: timespec(from.atime),
+            mtime: timespec(from.mtime),
+            ctime: timespec(from.ctime),
+        },
         generation: from.generation,
     })?;
     inode.set_flags(vfs_flags(from.flags));
+    if from.extra_size != 0 {
+        data.in_slot
+            .store(attributes::are_in_slot(inode)?, ordering::Relaxed);
+    }
     Ok(RetryFs::set_operations(
         inode,
         from.file_type,
         &from.content,
     )?)
+}
+
+/// How many bytes of its slot an inode is to use for fields, after the first 128: what it used, and
+/// those with known fields, where what is there is not used for anything.
+fn extra_size(sb: &SuperBlock, from: &DiskInode) -> u16 {
+    let used = from.extra_size;
+    match used {
+        0 => sb.data().superblock.extra_size.min(EXTRA_SIZE),
+        _ => used,
+    }
 }

@@ -2,29 +2,35 @@
 
 //! The inode table: the slots of inodes on the volume.
 
-use crate::ext2::xattr;
+use crate::ext2::inode::KNOWN_BYTES;
 use crate::inode::data::ino32;
 use crate::types::{Inode, SuperBlock};
 use crate::volume::fault::Result;
+use core::ops::Deref;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
-/// Reads the first 128 bytes of the slot of inode `ino`. May sleep.
-pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<[u8; 128]> {
-    let (buffer, offset) = read_table(sb, ino)?;
-    let mut bytes = [0; 128];
-    buffer.read(offset, &mut bytes)?;
-    Ok(bytes)
+/// The slot of an inode, as far as it has known fields.
+pub(super) struct RawSlot {
+    bytes: [u8; KNOWN_BYTES],
+    len: usize,
 }
 
-/// Whether the slot of inode `ino` has extended attributes behind the inode. May sleep.
-pub(super) fn has_attributes_in_slot(sb: &SuperBlock, ino: u32) -> Result<bool> {
-    let size = sb.data().geometry().inode_size() as usize;
+impl Deref for RawSlot {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+/// Reads the slot of inode `ino`. May sleep.
+pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<RawSlot> {
     let (buffer, offset) = read_table(sb, ino)?;
-    let mut bytes = [0; 256];
-    let slot = bytes.get_mut(..size.min(256)).unwrap_or_default();
-    buffer.read(offset, slot)?;
-    Ok(xattr::are_in_slot(slot))
+    let len = KNOWN_BYTES.min(sb.data().geometry().inode_size() as usize);
+    let mut bytes = [0; KNOWN_BYTES];
+    buffer.read(offset, bytes.get_mut(..len).unwrap_or_default())?;
+    Ok(RawSlot { bytes, len })
 }
 
 /// Reads the block with the slot of inode `ino`: its buffer, and the byte offset of the slot in it.

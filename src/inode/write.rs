@@ -2,9 +2,9 @@
 
 //! Writing inodes.
 
-use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode};
+use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode, KNOWN_BYTES};
 use crate::ext2::superblock;
-use crate::inode::data::{file_type, ino32};
+use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
 use crate::inode::table::read_table;
 use crate::types::{Inode, SuperBlock};
@@ -26,6 +26,13 @@ pub(crate) fn store(inode: &Inode) -> Result {
     settled
 }
 
+/// [`store`] without waiting: pointers to blocks that are not on the device are left to the next one.
+pub(super) fn store_now(inode: &Inode) -> Result {
+    let buffer = copy_to_table(inode)?;
+    inode.sb().data().mark_buffer_dirty(&buffer);
+    Ok(())
+}
+
 /// [`store`] for an inode that has lost blocks, or all it had, or that is new. The buffer has to be
 /// written before others.
 pub(crate) fn store_first(inode: &Inode, first: First) -> Result {
@@ -42,7 +49,7 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
     if inode.is_reg() && superblock::needs_large_file(size) {
         require_large_file(sb)?;
     }
-    let (atime, mtime, ctime) = inode.times();
+    let times = inode.times();
     let file_type = file_type(inode)?;
     let content = match file_type {
         FileType::CharDevice | FileType::BlockDevice => Content::Device(Device {
@@ -59,8 +66,8 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
         },
     };
     let uid16 = sb.data().options().uid16;
-    // The format has 32 bits for times and sectors, and 16 for links. `s_time_min`, `s_time_max`,
-    // `s_maxbytes` and `s_max_links` keep the VFS within these.
+    // The format has 32 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep the
+    // VFS within these.
     let stored = DiskInode {
         mode: inode.mode(),
         file_type,
@@ -69,20 +76,21 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
         size,
         links: inode.nlink() as u16,
         sectors: inode.blocks() as u32,
-        atime: atime as i32,
-        ctime: ctime as i32,
-        mtime: mtime as i32,
+        atime: disk_time(times.atime),
+        ctime: disk_time(times.ctime),
+        mtime: disk_time(times.mtime),
+        crtime: data.crtime.as_ref().copied(),
         dtime: data.dtime.load(ordering::Relaxed),
         flags: data.flags(),
         generation: inode.generation(),
         file_acl: data.file_acl(),
+        extra_size: data.extra_size(),
         content,
     };
     let (buffer, offset) = read_table(sb, ino)?;
     let inode_size = sb.data().geometry().inode_size() as usize;
-    // On the stack, as an allocation could fail, and a deletion that is not written is lost. All
-    // known fields are in the first 256 bytes of a larger slot.
-    let mut bytes = [0; 256];
+    // On the stack, as an allocation could fail, and a deletion that is not written is lost.
+    let mut bytes = [0; KNOWN_BYTES];
     let known = inode_size.min(bytes.len());
     let bytes = bytes.get_mut(..known).unwrap_or_default();
     buffer.read(offset, bytes)?;

@@ -3,18 +3,25 @@
 //! Inode attributes: `chmod(2)`, `chown(2)`, `truncate(2)`, `statx(2)`.
 
 use crate::ext2::inode::InodeFlags;
+use crate::inode::acl;
 use crate::inode::block_map;
+use crate::inode::data::{file_type, timespec, vfs_flags};
 use crate::inode::errors::reported;
 use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
 use crate::vfs::extents;
+use crate::vfs::xattr;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::fs::fiemap::FiemapExtentInfo;
+use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::{
-    InodeOperations, Kstat, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
+    InodeOperations, Kstat, SetAcl, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE,
+    STATX_ATTR_NODUMP,
 };
+use kfs::fs::posix_acl::{AclType, PosixAcl};
+use kfs::fs::xattr::XattrBuffer;
 
 /// The `inode_operations` of everything but directories, which use its `setattr` and `getattr`.
 pub(crate) struct FileAttributes;
@@ -30,7 +37,10 @@ impl InodeOperations<RetryFs> for FileAttributes {
         }
         attr.copy();
         attr.inode().mark_inode_dirty();
-        Ok(())
+        match mutant!("acl-chmod-forgotten") {
+            true => Ok(()),
+            false => attr.posix_acl_chmod(),
+        }
     }
 
     fn fiemap(inode: &Inode, info: &mut FiemapExtentInfo<'_>) -> Result {
@@ -52,10 +62,55 @@ impl InodeOperations<RetryFs> for FileAttributes {
             }
         }
         stat.set_attributes(attributes, mask);
+        if let Some(crtime) = inode.data().crtime.as_ref() {
+            stat.set_btime(timespec(*crtime));
+        }
         if inode.is_reg() && stat.wants_dioalign() {
             let device = BlockDevice::of(inode.sb());
             stat.set_dioalign(device.dma_alignment() + 1, device.logical_block_size());
         }
+    }
+
+    fn listxattr(inode: &Inode, names: &mut XattrBuffer<'_>) -> Result {
+        xattr::list(inode, names)
+    }
+
+    fn get_inode_acl(inode: &Inode, acl_type: AclType) -> Result<Option<PosixAcl>> {
+        reported(inode, acl::get(inode, acl_type))
+    }
+
+    fn fileattr_get(inode: &Inode, attr: &mut FileAttr<'_>) -> Result {
+        attr.fill_flags(inode.data().flags().0 & InodeFlags::VISIBLE);
+        Ok(())
+    }
+
+    fn fileattr_set(inode: &InodeLocked<Exclusive>, attr: &FileAttr<'_>) -> Result {
+        inode.sb().data().check_writable(inode.sb())?;
+        if attr.has_fsx() {
+            return Err(EOPNOTSUPP);
+        }
+        let file_type = reported(inode, file_type(inode))?;
+        let old = inode.data().flags();
+        let new = old.with_settable(attr.flags(), file_type);
+        let new = new.ok_or(EOPNOTSUPP)?;
+        if new.has(InodeFlags::IMMUTABLE) && !old.has(InodeFlags::IMMUTABLE) && inode.is_reg() {
+            // What was written before is not to change it later.
+            inode.dio_wait();
+            inode.write_and_wait()?;
+        }
+        inode.data().set_flags(new);
+        if !mutant!("chattr-late") {
+            inode.set_inode_flags(vfs_flags(new));
+        }
+        inode.touch_ctime();
+        inode.mark_inode_dirty();
+        Ok(())
+    }
+
+    fn set_acl(acl: &SetAcl<'_, RetryFs>) -> Result {
+        let inode = acl.inode();
+        inode.sb().data().check_writable(inode.sb())?;
+        reported(inode, acl::set(inode, acl.acl_type(), acl.acl()))
     }
 }
 

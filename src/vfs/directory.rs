@@ -19,9 +19,14 @@ use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
+use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::{Exclusive, Shared};
 use kfs::fs::inode::new::CreatedInode;
-use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
+use kfs::fs::inode_operations::{
+    InodeOperations, Kstat, Rename, SetAcl, SetAttr, RENAME_NOREPLACE,
+};
+use kfs::fs::posix_acl::{AclType, PosixAcl};
+use kfs::fs::xattr::XattrBuffer;
 
 /// The `inode_operations` and `file_operations` of directories.
 pub(crate) struct Directory;
@@ -102,7 +107,7 @@ impl InodeOperations<RetryFs> for Directory {
         mode: u16,
     ) -> Result<CreatedInode<RetryFs>> {
         changing(dir, || {
-            add(dir, name, create::create(dir, mode, NO_BLOCKS)?)
+            add(dir, name, create::create(dir, Some(name), mode, NO_BLOCKS)?)
         })
     }
 
@@ -121,7 +126,7 @@ impl InodeOperations<RetryFs> for Directory {
                 Some(FileType::Regular) => NO_BLOCKS,
                 _ => Content::Nothing,
             };
-            add(dir, name, create::create(dir, mode, content)?)
+            add(dir, name, create::create(dir, Some(name), mode, content)?)
         })
     }
 
@@ -137,13 +142,14 @@ impl InodeOperations<RetryFs> for Directory {
             }
             let made = match FastSymlink::new(target.to_bytes()) {
                 Some(link) => {
-                    let made = create::create(dir, SYMLINK, Content::FastSymlink(link))?;
+                    let made =
+                        create::create(dir, Some(name), SYMLINK, Content::FastSymlink(link))?;
                     made.as_locked()
                         .i_size_write(target.to_bytes().len() as u64);
                     made
                 }
                 None => {
-                    let made = create::create(dir, SYMLINK, NO_BLOCKS)?;
+                    let made = create::create(dir, Some(name), SYMLINK, NO_BLOCKS)?;
                     made.page_symlink(target)?;
                     // Before its name is there: e2fsck looks at it, and nobody syncs it.
                     if !mutant!("symlink-unwritten") {
@@ -164,7 +170,7 @@ impl InodeOperations<RetryFs> for Directory {
         mode: u16,
     ) -> Result<CreatedInode<RetryFs>> {
         changing(dir, || {
-            let made = create::create(dir, mode, NO_BLOCKS)?;
+            let made = create::create(dir, Some(name), mode, NO_BLOCKS)?;
             directory::make_empty(made.as_locked(), dir)?;
             // For its own `.`.
             made.inc_link_count();
@@ -176,7 +182,7 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn tmpfile(dir: &Inode, mode: u16) -> Result<CreatedInode<RetryFs>> {
-        changing(dir, || create::create(dir, mode, NO_BLOCKS))
+        changing(dir, || create::create(dir, None, mode, NO_BLOCKS))
     }
 
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
@@ -243,6 +249,26 @@ impl InodeOperations<RetryFs> for Directory {
 
     fn getattr(inode: &Inode, stat: &mut Kstat<'_>) {
         FileAttributes::getattr(inode, stat);
+    }
+
+    fn listxattr(inode: &Inode, names: &mut XattrBuffer<'_>) -> Result {
+        FileAttributes::listxattr(inode, names)
+    }
+
+    fn get_inode_acl(inode: &Inode, acl_type: AclType) -> Result<Option<PosixAcl>> {
+        FileAttributes::get_inode_acl(inode, acl_type)
+    }
+
+    fn set_acl(acl: &SetAcl<'_, RetryFs>) -> Result {
+        FileAttributes::set_acl(acl)
+    }
+
+    fn fileattr_get(inode: &Inode, attr: &mut FileAttr<'_>) -> Result {
+        FileAttributes::fileattr_get(inode, attr)
+    }
+
+    fn fileattr_set(inode: &InodeLocked<Exclusive>, attr: &FileAttr<'_>) -> Result {
+        FileAttributes::fileattr_set(inode, attr)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::inode::names;
 use crate::types::{Inode, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
 use crate::vfs::fallocate;
+use crate::vfs::xattr;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::{File, FileOperations, Fsync};
@@ -43,6 +44,9 @@ impl FileOperations<RetryFs> for RegularFile {
         iocb: Kiocb<'a, RetryFs>,
         from: &mut IovIterSource<'_>,
     ) -> Result<Io<'a, RetryFs>> {
+        if iocb.is_nowait() && !xattr::are_known(iocb.inode()) {
+            return Err(EAGAIN);
+        }
         let end = (iocb.pos() as u64).saturating_add(from.count() as u64);
         let written = if iocb.is_direct() && end <= iocb.inode().i_size_read() {
             match overwrite(iocb, from)? {

@@ -11,6 +11,7 @@
 //!   `inode_operations` of everything else.
 //! * [`file`] and [`fallocate`] have `file_operations` of regular files.
 //! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
+//! * [`xattr`] has `xattr_handler`s.
 //! * [`export`] has `export_operations`.
 //! * [`tables`] says which of these an inode gets.
 
@@ -25,3 +26,4 @@ pub(crate) mod file;
 pub(crate) mod super_block;
 pub(crate) mod sysfs;
 pub(crate) mod tables;
+pub(crate) mod xattr;

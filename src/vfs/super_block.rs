@@ -8,11 +8,13 @@ use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::LINKS_MAX;
 use crate::ext2::pointers::max_file_size;
 use crate::ext2::superblock::MAGIC;
+use crate::ext2::time::{EXTRA_SECONDS_MAX, SECONDS_MAX, SECONDS_MIN};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
 use crate::inode::{delete, names, read, table, write};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
+use crate::vfs::xattr::{Security, Trusted, User};
 use crate::volume::errors::reported;
 use crate::volume::fault::Fault;
 use crate::volume::options::{self, ParsedOptions};
@@ -54,6 +56,7 @@ impl FileSystemData for RetryFs {
 
 impl FileSystem for RetryFs {
     const NAME: &'static CStr = c"retryfs";
+    const MULTIGRAIN: bool = !mutant!("times-of-the-tick");
     const PARAMETERS: &'static [ParameterSpec] = options::PARAMETERS;
     type Options = ParsedOptions;
 
@@ -76,11 +79,16 @@ impl FileSystem for RetryFs {
         if !mutant!("no-cgroup-writeback") {
             sb.set_cgroup_writeback();
         }
+        sb.set_identity(&volume.superblock.uuid);
         sb.set_magic(MAGIC.into());
         sb.set_export_operations();
+        sb.set_xattr_handlers::<User, Trusted, Security>();
         sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
         sb.set_max_links(LINKS_MAX.into());
-        sb.set_time_range(i32::MIN.into(), i32::MAX.into(), 1_000_000_000);
+        match volume.superblock.extra_size {
+            0 => sb.set_time_range(SECONDS_MIN, SECONDS_MAX, 1_000_000_000),
+            _ => sb.set_time_range(SECONDS_MIN, EXTRA_SECONDS_MAX, 1),
+        }
         Ok(volume)
     }
 
@@ -120,6 +128,10 @@ impl FileSystem for RetryFs {
         }
         volume.give_options(parsed);
         Ok(())
+    }
+
+    fn posix_acl(sb: &SuperBlock) -> bool {
+        sb.data().options().acl
     }
 
     fn show_options(sb: &SuperBlock, seq: &SeqFile) {

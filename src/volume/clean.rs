@@ -85,6 +85,7 @@ impl Volume {
             );
             return Err(EROFS);
         }
+        self.attribute_blocks.lock().clear();
         if now.geometry != self.superblock.geometry {
             pr_err!(
                 "{}: cannot remount read-write: not the volume that was mounted\n",

@@ -7,12 +7,14 @@
 //!   volume clean.
 //! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
+//! * [`attribute_blocks`] knows which blocks of extended attributes can be shared.
 //! * [`copy_back`] puts what was changed in a copy back into its buffer.
 //! * [`recount`] replaces counters that are wrong.
 //! * [`options`] are the mount options.
 //!
 //! Nothing here knows an inode in memory: the allocators work on numbers.
 
+pub(crate) mod attribute_blocks;
 pub(crate) mod bitmaps;
 pub(crate) mod blocks;
 pub(crate) mod clean;

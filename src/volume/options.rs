@@ -107,6 +107,8 @@ pub(crate) struct ParsedOptions {
     reserved_gid: Option<u32>,
     inherit_group: Option<bool>,
     super_block: Option<u32>,
+    acl: Option<bool>,
+    user_xattr: Option<bool>,
     flags: u32,
 }
 
@@ -131,11 +133,8 @@ impl ParsedOptions {
             GRPID => self.inherit_group = Some(!param.negated()),
             BSDGROUPS => self.inherit_group = Some(true),
             SYSVGROUPS => self.inherit_group = Some(false),
-            ACL | USER_XATTR => {
-                if !param.negated() {
-                    pr_info!("options acl and user_xattr are not supported and ignored\n");
-                }
-            }
+            ACL => self.acl = Some(!param.negated()),
+            USER_XATTR => self.user_xattr = Some(!param.negated()),
             SB => self.super_block = Some(param.u32()),
             opt => {
                 let index = usize::from(opt.checked_sub(FIRST_FLAG).ok_or(EINVAL)?);
@@ -171,6 +170,8 @@ impl ParsedOptions {
             reserved_uid: newer.reserved_uid.or(self.reserved_uid),
             reserved_gid: newer.reserved_gid.or(self.reserved_gid),
             inherit_group: newer.inherit_group.or(self.inherit_group),
+            acl: newer.acl.or(self.acl),
+            user_xattr: newer.user_xattr.or(self.user_xattr),
             // Where it was read from does not change: ignored in a remount, as by ext2.
             super_block: self.super_block,
             flags: FLAGS
@@ -201,6 +202,13 @@ impl ParsedOptions {
             Some(false) => seq_print!(seq, ",nogrpid"),
             None => {}
         }
+        for (given, name) in [(self.acl, "acl"), (self.user_xattr, "user_xattr")] {
+            match given {
+                Some(true) => seq_print!(seq, ",{}", name),
+                Some(false) => seq_print!(seq, ",no{}", name),
+                None => {}
+            }
+        }
         if let Some(block) = self.super_block {
             seq_print!(seq, ",sb={}", block);
         }
@@ -221,6 +229,10 @@ pub(crate) struct Options {
     pub(crate) reserved_gid: u32,
     /// New files get the group of their directory rather than the fsgid of the task.
     pub(crate) inherit_group: bool,
+    /// Access control lists are honoured.
+    pub(crate) acl: bool,
+    /// There are attributes of users.
+    pub(crate) user_xattr: bool,
     /// statfs(2) counts metadata among the blocks of the volume.
     pub(crate) minix_df: bool,
     /// Owners and groups have 16 bits on the device.
@@ -242,6 +254,9 @@ impl Options {
             reserved_uid: given.reserved_uid.unwrap_or(tuned.reserved_uid.into()),
             reserved_gid: given.reserved_gid.unwrap_or(tuned.reserved_gid.into()),
             inherit_group: given.inherit_group.unwrap_or(bsdgroups),
+            // As ext4 has it, whatever the defaults in the superblock say.
+            acl: given.acl.unwrap_or(true),
+            user_xattr: given.user_xattr.unwrap_or(true),
             minix_df: given.flags & MINIXDF != 0,
             uid16: given.flags & NOUID32 != 0
                 || at_mount.default_mount_options & Self::DEFAULT_UID16 != 0,

@@ -8,6 +8,7 @@ use crate::ext2::superblock::{Superblock, SUPERBLOCK_OFFSET};
 use crate::ext2::tuned::Tuned;
 use crate::ext2::{Corrupt, Geometry, Layout};
 use crate::types::{NewSuperBlock, SuperBlock};
+use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::options::{Options, ParsedOptions};
@@ -42,16 +43,14 @@ pub(crate) struct Volume {
     pub(super) found_corrupt: Atomic<bool>,
     /// An error was found while the volume was frozen, which the superblock does not say yet.
     pub(super) error_unmarked: Atomic<bool>,
-    /// The log has it that there are extended attributes.
-    attributes_told: Atomic<bool>,
     /// A counter of a group was wrong.
     pub(super) miscounted: Atomic<bool>,
     /// Metadata buffers that are dirty, or could not be written.
     #[pin]
     pub(crate) unwritten: Unwritten,
-    /// Serialises changes to the reference counts of blocks of extended attributes.
+    /// Blocks of extended attributes. The lock is held while a reference count is changed.
     #[pin]
-    pub(crate) attribute_blocks: Mutex<()>,
+    pub(crate) attribute_blocks: Mutex<AttributeBlocks>,
     /// The options that were given, at mount or since.
     #[pin]
     given: SpinLock<ParsedOptions>,
@@ -161,10 +160,9 @@ impl Volume {
             leaked: Atomic::new(false),
             found_corrupt: Atomic::new(false),
             error_unmarked: Atomic::new(false),
-            attributes_told: Atomic::new(false),
             miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
-            attribute_blocks <- new_mutex!(()),
+            attribute_blocks <- new_mutex!(AttributeBlocks::new()),
             given <- new_spinlock!(given),
             super_buffer <- new_mutex!(super_buffer),
             tuned_buffer,
@@ -216,22 +214,6 @@ impl Volume {
     /// Remembers that the feature `large_file` was set.
     pub(crate) fn set_large_file(&self) {
         self.large_file.store(true, ordering::Relaxed);
-    }
-
-    /// Whether [`Volume::tell_attributes`] was called.
-    pub(crate) fn attributes_told(&self) -> bool {
-        self.attributes_told.load(ordering::Relaxed)
-    }
-
-    /// Says in the log, once for a mount, that a file has extended attributes. That a volume may have
-    /// some says nothing: it is the default of mkfs.
-    pub(crate) fn tell_attributes(&self, sb: &SuperBlock) {
-        if !self.attributes_told.xchg(true, ordering::Relaxed) {
-            pr_warn!(
-                "{}: extended attributes are kept, but not honoured: files may be more accessible than their access control lists say\n",
-                sb.id()
-            );
-        }
     }
 
     /// Whether an error has stopped changes to the volume.

@@ -47,6 +47,10 @@ pub trait FileSystem: FileSystemData {
     /// The mount options that [`FileSystem::parse_param`] is called for.
     const PARAMETERS: &'static [ParameterSpec];
 
+    /// Whether a change time is finer than the clock tick if somebody has asked for the one before
+    /// (multigrain timestamps), so that each change can be told from the last one that was seen.
+    const MULTIGRAIN: bool;
+
     /// The mount options while they are being parsed.
     type Options: Default + Send;
 
@@ -75,6 +79,10 @@ pub trait FileSystem: FileSystemData {
     /// When the mount becomes read-only, everything dirty has been written before, and nothing is
     /// dirtied any more; unless that is forced. Errors of a forced change are logged, with a warning.
     fn reconfigure(sb: &SuperBlock<Self>, options: &Self::Options, to: Reconfigure) -> Result;
+
+    /// Whether access control lists are honoured: asked after a mount and after its options have
+    /// changed.
+    fn posix_acl(sb: &SuperBlock<Self>) -> bool;
 
     /// Writes the options of the mount that differ from the default, as in `/proc/mounts`.
     fn show_options(sb: &SuperBlock<Self>, seq: &SeqFile);

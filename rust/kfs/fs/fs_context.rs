@@ -165,7 +165,11 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -
         _ => F::reconfigure(sb, options, to),
     };
     match result {
-        Ok(()) => 0,
+        Ok(()) => {
+            // SAFETY: As above; the VFS changes flags with `s_umount` held.
+            unsafe { operations::set_posix_acl::<F>(sb.as_ptr()) };
+            0
+        }
         Err(error) => error.to_errno(),
     }
 }

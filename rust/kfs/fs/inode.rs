@@ -33,6 +33,7 @@ use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::super_block::SuperBlock;
 use crate::mm::page_cache::PageCache;
+use crate::time::Timespec;
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
 use core::ptr;
@@ -62,6 +63,17 @@ unsafe impl<F: FileSystemData> Send for Inode<F> {}
 // SAFETY: The methods only read fields that are constant or tolerate races, or call functions
 // that lock for themselves; what needs a lock is in `InodeLocked` or `InodeInit`.
 unsafe impl<F: FileSystemData> Sync for Inode<F> {}
+
+/// The times of an inode that the VFS keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Of the last access.
+    pub atime: Timespec,
+    /// Of the last change of the content.
+    pub mtime: Timespec,
+    /// Of the last change of the inode.
+    pub ctime: Timespec,
+}
 
 /// The type in a mode.
 pub(crate) fn file_type(mode: u16) -> u32 {
@@ -157,6 +169,13 @@ impl<F: FileSystemData> Inode<F> {
         flags & (bindings::S_APPEND | bindings::S_IMMUTABLE) != 0
     }
 
+    /// Whether the VFS knows that a write has no privileges to take away: no set-id bits, and no
+    /// capabilities among the extended attributes.
+    pub fn has_no_privileges(&self) -> bool {
+        // SAFETY: By the type invariant the inode is valid.
+        unsafe { bindings::IS_NOSEC(self.as_ptr()) }
+    }
+
     /// Owner, as a number of the initial user namespace.
     pub fn uid(&self) -> u32 {
         // SAFETY: By the type invariant the inode is valid.
@@ -206,16 +225,30 @@ impl<F: FileSystemData> Inode<F> {
         unsafe { (*self.as_ptr()).i_blkbits }
     }
 
-    /// Access, modification and change time, in seconds since 1970.
-    pub fn times(&self) -> (i64, i64, i64) {
+    /// Access, modification and change time.
+    pub fn times(&self) -> Times {
+        let time = |seconds, nanoseconds: c_long| Timespec {
+            seconds,
+            nanoseconds: nanoseconds as u32,
+        };
+        let inode = self.as_ptr();
         // SAFETY: By the type invariant the inode is valid. Times may be torn, as they may be for C
         // code.
         unsafe {
-            (
-                bindings::inode_get_atime_sec(self.as_ptr()),
-                bindings::inode_get_mtime_sec(self.as_ptr()),
-                bindings::inode_get_ctime_sec(self.as_ptr()),
-            )
+            Times {
+                atime: time(
+                    bindings::inode_get_atime_sec(inode),
+                    bindings::inode_get_atime_nsec(inode),
+                ),
+                mtime: time(
+                    bindings::inode_get_mtime_sec(inode),
+                    bindings::inode_get_mtime_nsec(inode),
+                ),
+                ctime: time(
+                    bindings::inode_get_ctime_sec(inode),
+                    bindings::inode_get_ctime_nsec(inode),
+                ),
+            }
         }
     }
 

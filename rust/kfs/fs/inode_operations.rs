@@ -11,22 +11,28 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod attributes;
 mod dirsync;
 mod kstat;
 mod rename;
+mod set_acl;
 mod setattr;
 pub mod table;
 
 use crate::fs::fiemap::FiemapExtentInfo;
+use crate::fs::file_attr::FileAttr;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
 use crate::fs::inode::reference::InodeRef;
 use crate::fs::inode::Inode;
+use crate::fs::posix_acl::{AclType, PosixAcl};
+use crate::fs::xattr::XattrBuffer;
 use kernel::prelude::*;
 
 pub use kstat::{Kstat, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP};
 pub use rename::{Rename, RENAME_NOREPLACE};
+pub use set_acl::SetAcl;
 pub use setattr::SetAttr;
 
 /// The operations on an inode. A method that is not implemented does not exist for the VFS.
@@ -141,6 +147,31 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Adds to the attributes that `stat` already has from the inode.
     fn getattr(_inode: &Inode<F>, _stat: &mut Kstat<'_>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Appends the full names of the extended attributes of the inode to `names`, each with a NUL.
+    fn listxattr(_inode: &Inode<F>, _names: &mut XattrBuffer<'_>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Reads an access control list of the inode; `None` when it has none.
+    fn get_inode_acl(_inode: &Inode<F>, _acl_type: AclType) -> Result<Option<PosixAcl>> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Stores an access control list of the inode, or removes it; see [`SetAcl`].
+    fn set_acl(_acl: &SetAcl<'_, F>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Fills in the flags of the file.
+    fn fileattr_get(_inode: &Inode<F>, _attr: &mut FileAttr<'_>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Sets the flags of the file. The VFS has checked that the caller may set them.
+    fn fileattr_set(_inode: &InodeLocked<F, Exclusive>, _attr: &FileAttr<'_>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }

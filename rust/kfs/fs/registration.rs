@@ -48,7 +48,9 @@ impl<F: FileSystem> Registration<F> {
                 // SAFETY: `slot` was just initialised and is not yet shared.
                 let fs_type = unsafe { &mut *slot };
                 fs_type.name = F::NAME.as_char_ptr();
-                fs_type.fs_flags = bindings::FS_REQUIRES_DEV as c_int;
+                fs_type.fs_flags = (bindings::FS_REQUIRES_DEV
+                    | if F::MULTIGRAIN { bindings::FS_MGTIME } else { 0 })
+                    as c_int;
                 fs_type.init_fs_context = Some(fs_context::init_fs_context::<F>);
                 fs_type.parameters = fs_context::parameters::<F>();
                 fs_type.kill_sb = Some(kill_sb);

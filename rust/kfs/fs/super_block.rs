@@ -239,6 +239,16 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
         self.sb.s_iflags |= bindings::SB_I_CGROUPWB;
     }
 
+    /// Sets the UUID, and the name of the directory in `/sys/fs`, which is that of the device, for
+    /// `FS_IOC_GETFSUUID` and `FS_IOC_GETFSSYSFSPATH`.
+    pub fn set_identity(&mut self, uuid: &[u8; 16]) {
+        // SAFETY: A super block that is being filled is valid, and its device is open.
+        unsafe {
+            bindings::super_set_uuid(self.sb, uuid.as_ptr(), uuid.len() as c_uint);
+            bindings::super_set_sysfs_name_bdev(self.sb);
+        }
+    }
+
     /// Sets the magic number that `statfs(2)` reports.
     pub fn set_magic(&mut self, magic: u32) {
         self.sb.s_magic = magic as c_ulong;
@@ -247,6 +257,12 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// Sets the table for handles of inodes, which has to be one for `F`.
     pub(crate) fn set_export_op(&mut self, ops: &'static bindings::export_operations) {
         self.sb.s_export_op = ptr::from_ref(ops).cast();
+    }
+
+    /// Sets the handlers of extended attributes, which have to be ones for `F`; a null pointer ends the
+    /// list.
+    pub(crate) fn set_xattr(&mut self, handlers: &'static [*const bindings::xattr_handler]) {
+        self.sb.s_xattr = handlers.as_ptr().cast();
     }
 
     /// Sets the size of the largest possible file in bytes.

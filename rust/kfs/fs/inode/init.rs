@@ -7,7 +7,7 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
-use crate::fs::inode::{file_type, loff, Inode};
+use crate::fs::inode::{file_type, loff, Inode, Times};
 use core::ops::Deref;
 use kernel::prelude::*;
 
@@ -25,8 +25,8 @@ pub struct Attributes {
     pub size: u64,
     /// Space occupied, in sectors of 512 bytes.
     pub blocks: u64,
-    /// Access, modification and change time, in seconds since 1970.
-    pub times: (i64, i64, i64),
+    /// Its times.
+    pub times: Times,
     /// Generation of the inode number.
     pub generation: u32,
 }
@@ -44,6 +44,31 @@ pub struct InodeFlags {
     pub noatime: bool,
     /// As `sync`, for changes of the directory only.
     pub dirsync: bool,
+}
+
+impl InodeFlags {
+    /// All of them.
+    pub(crate) const ALL: InodeFlags = InodeFlags {
+        sync: true,
+        append: true,
+        immutable: true,
+        noatime: true,
+        dirsync: true,
+    };
+
+    /// As the VFS has them, `S_*`.
+    pub(crate) fn bits(self) -> u32 {
+        [
+            (self.sync, bindings::S_SYNC),
+            (self.append, bindings::S_APPEND),
+            (self.immutable, bindings::S_IMMUTABLE),
+            (self.noatime, bindings::S_NOATIME),
+            (self.dirsync, bindings::S_DIRSYNC),
+        ]
+        .into_iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |bits, (_, bit)| bits | bit)
+    }
 }
 
 /// An inode that is not complete: only the one who made it uses it.
@@ -104,9 +129,14 @@ impl<F: FileSystemData> InodeInit<F> {
             bindings::set_nlink(inode, from.nlink);
             bindings::i_size_write(inode, loff(from.size));
             (*inode).i_blocks = from.blocks;
-            bindings::inode_set_atime(inode, from.times.0, 0);
-            bindings::inode_set_mtime(inode, from.times.1, 0);
-            bindings::inode_set_ctime(inode, from.times.2, 0);
+            let Times {
+                atime,
+                mtime,
+                ctime,
+            } = from.times;
+            bindings::inode_set_atime(inode, atime.seconds, atime.nanoseconds as c_long);
+            bindings::inode_set_mtime(inode, mtime.seconds, mtime.nanoseconds as c_long);
+            bindings::inode_set_ctime(inode, ctime.seconds, ctime.nanoseconds as c_long);
             (*inode).i_generation = from.generation;
         }
         Ok(())
@@ -146,18 +176,7 @@ impl<F: FileSystemData> InodeInit<F> {
 
     /// Sets the attributes that the VFS honours.
     pub fn set_flags(&self, flags: InodeFlags) {
-        let mut bits = 0;
-        for (set, bit) in [
-            (flags.sync, bindings::S_SYNC),
-            (flags.append, bindings::S_APPEND),
-            (flags.immutable, bindings::S_IMMUTABLE),
-            (flags.noatime, bindings::S_NOATIME),
-            (flags.dirsync, bindings::S_DIRSYNC),
-        ] {
-            if set {
-                bits |= bit;
-            }
-        }
+        let bits = flags.bits();
         // SAFETY: By the type invariant nobody else uses the inode.
         unsafe { (*self.raw()).i_flags |= bits };
     }

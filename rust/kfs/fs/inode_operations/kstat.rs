@@ -5,6 +5,8 @@
 //! C header: [`include/linux/stat.h`](srctree/include/linux/stat.h)
 
 use crate::bindings;
+use crate::time::Timespec;
+use kernel::ffi::c_long;
 
 /// `statx(2)`: the file can only be appended to.
 pub const STATX_ATTR_APPEND: u64 = bindings::STATX_ATTR_APPEND as u64;
@@ -32,6 +34,13 @@ impl Kstat<'_> {
         self.stat.dio_mem_align = memory;
         self.stat.dio_offset_align = offset;
         self.stat.dio_read_offset_align = offset;
+    }
+
+    /// Sets the time of birth.
+    pub fn set_btime(&mut self, time: Timespec) {
+        self.stat.result_mask |= bindings::STATX_BTIME;
+        self.stat.btime.tv_sec = time.seconds;
+        self.stat.btime.tv_nsec = time.nanoseconds as c_long;
     }
 
     /// Sets `attributes` (`STATX_ATTR_*`), and which attributes this filesystem knows at all.

@@ -37,6 +37,16 @@ impl<'a, F: FileSystemData> SetAttr<'a, F> {
         (asked && size != self.inode.i_size_read()).then_some(size)
     }
 
+    /// Has the access control list follow the mode, if that has been changed, after [`SetAttr::copy`].
+    /// May sleep.
+    pub fn posix_acl_chmod(&mut self) -> Result {
+        if self.attr.ia_valid & bindings::ATTR_MODE == 0 {
+            return Ok(());
+        }
+        // SAFETY: The lock is held, and the pointers are valid during the call.
+        to_result(unsafe { bindings::posix_acl_chmod(self.idmap, self.dentry, self.inode.mode()) })
+    }
+
     /// Copies everything but the size to the inode. The inode is not marked dirty.
     pub fn copy(&mut self) {
         // SAFETY: The lock is held, and the pointers are valid during the call.

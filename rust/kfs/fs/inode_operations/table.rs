@@ -5,6 +5,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+use super::attributes::{self, errno};
 use super::dirsync::{dirsync, dirsync_removed};
 use super::kstat::Kstat;
 use super::rename::Rename;
@@ -117,6 +118,18 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             setattr: if_has!(T::HAS_SETATTR, Self::setattr),
             getattr: if_has!(T::HAS_GETATTR, Self::getattr),
             fiemap: if_has!(T::HAS_FIEMAP, Self::fiemap),
+            listxattr: if_has!(T::HAS_LISTXATTR, attributes::listxattr::<F, T>),
+            fileattr_get: if_has!(T::HAS_FILEATTR_GET, attributes::fileattr_get::<F, T>),
+            fileattr_set: if_has!(T::HAS_FILEATTR_SET, attributes::fileattr_set::<F, T>),
+            // A symbolic link has no lists.
+            get_inode_acl: match link {
+                Link::None => if_has!(T::HAS_GET_INODE_ACL, attributes::get_inode_acl::<F, T>),
+                _ => None,
+            },
+            set_acl: match link {
+                Link::None => if_has!(T::HAS_SET_ACL, attributes::set_inode_acl::<F, T>),
+                _ => None,
+            },
             // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
             ..unsafe { core::mem::zeroed() }
         }
@@ -402,13 +415,6 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             )
         };
         errno(T::fiemap(inode, &mut info))
-    }
-}
-
-fn errno(result: Result) -> c_int {
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
     }
 }
 

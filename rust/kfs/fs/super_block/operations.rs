@@ -59,8 +59,11 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
     // INVARIANT: `s_fs_info` owns the data from here to `drop_data`.
     // SAFETY: `sb` is valid.
     unsafe { (*sb).s_fs_info = data.into_foreign().cast() };
-    // SAFETY: The invariants hold now.
-    let this = unsafe { SuperBlock::<F>::from_raw(sb) };
+    // SAFETY: The invariants hold now, and nobody else uses the super block.
+    let this = unsafe {
+        set_posix_acl::<F>(sb);
+        SuperBlock::<F>::from_raw(sb)
+    };
     let made = F::root(this).and_then(|root| {
         let root = root.into_raw();
         // SAFETY: `d_make_root` takes over the reference, also when it fails.
@@ -80,6 +83,21 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
         }
     }
     made
+}
+
+/// Lets the VFS honour access control lists, or not, as the options say.
+///
+/// # Safety
+///
+/// The invariants of a [`SuperBlock`] must hold for `sb`, and nobody else may change its flags.
+pub(crate) unsafe fn set_posix_acl<F: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: By the requirement. The flags are read at any time; a volatile write stores all of them.
+    unsafe {
+        let on = F::posix_acl(SuperBlock::<F>::from_raw(sb));
+        let flags = (*sb).s_flags & !bindings::SB_POSIXACL;
+        let acl = if on { bindings::SB_POSIXACL } else { 0 };
+        ptr::write_volatile(&raw mut (*sb).s_flags, flags | acl);
+    }
 }
 
 /// # Safety

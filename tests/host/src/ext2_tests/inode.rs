@@ -4,10 +4,11 @@
 
 use proptest::prelude::*;
 
-use super::support::{get16, get32, put16, put32, target, with_layout, Spec};
+use super::support::{get16, put16, put32, target, with_layout, Spec};
 use crate::ext2::{
     inode::{Content, Device, FastSymlink, FileType, Inode, InodeError, InodeFlags, LINKS_MAX},
     pointers::tree_blocks,
+    time::Time,
 };
 
 /// A block of the default volume that may hold data.
@@ -56,7 +57,9 @@ fn reads_what_is_there() {
     assert_eq!((inode.mode, inode.file_type), (0o100644, FileType::Regular));
     assert_eq!((inode.uid, inode.gid), (0x9abc1234, 0xdef05678));
     assert_eq!(inode.size, (2 << 32) + 5000);
-    assert_eq!((inode.atime, inode.ctime, inode.mtime), (-1, 12, 16));
+    let times = [inode.atime, inode.ctime, inode.mtime];
+    assert_eq!(times, [-1, 12, 16].map(Time::seconds));
+    assert_eq!((inode.crtime, inode.extra_size), (None, 0));
     assert_eq!((inode.links, inode.sectors, inode.dtime), (3, 10, 0));
     assert!(inode.flags.has(InodeFlags::NOATIME));
     assert!(!inode
@@ -155,6 +158,29 @@ fn flags_and_attributes() {
 }
 
 #[test]
+fn flags_that_users_set() {
+    let set = |old: u32, new, file_type| {
+        let set = InodeFlags(old).with_settable(new, file_type);
+        set.map(|flags| flags.0)
+    };
+    let (index, dirsync) = (InodeFlags::INDEX, InodeFlags::DIRSYNC);
+    assert_eq!(
+        set(index, dirsync, FileType::Directory),
+        Some(index | dirsync)
+    );
+    assert_eq!(
+        set(index, index | 0x10, FileType::Directory),
+        Some(index | 0x10)
+    );
+    assert_eq!(set(0x10, 0, FileType::Regular), Some(0));
+    assert_eq!(set(0, 0x80ff, FileType::Regular), Some(0x80ff));
+    assert_eq!(set(0, dirsync, FileType::Regular), None);
+    assert_eq!(set(0, 0xc0, FileType::Fifo), Some(0xc0));
+    assert_eq!(set(0, 0x8, FileType::Symlink), None);
+    assert_eq!(set(0, !InodeFlags::VISIBLE, FileType::Regular), None);
+}
+
+#[test]
 fn devices() {
     for mode in [0o20600, 0o60600] {
         let mut b = raw(mode);
@@ -235,18 +261,23 @@ fn new_inodes_take_nothing_over() {
         size: 0,
         links: 1,
         sectors: 0,
-        atime: 1,
-        ctime: 2,
-        mtime: 3,
+        atime: Time::seconds(1),
+        ctime: Time::seconds(2),
+        mtime: Time::seconds(1 << 33),
+        crtime: Some(Time {
+            seconds: -5,
+            nanoseconds: 999_999_999,
+        }),
         dtime: 0,
         flags: InodeFlags(0),
         generation: 9,
         file_acl: 0,
+        extra_size: 32,
         content: Content::Nothing,
     };
     assert_eq!(inode.store(12, &mut b, true).unwrap(), 0..256);
     assert_eq!(parse(&b).unwrap(), inode);
-    assert!(b[128..].iter().all(|&b| b == 0));
+    assert!(b[160..].iter().all(|&b| b == 0));
     assert!(b[40..100].iter().all(|&b| b == 0));
     assert!(inode.store(12, &mut [0; 127], false).is_err());
 }
@@ -265,8 +296,12 @@ fn deletion_clears_the_upper_ids() {
 }
 
 #[test]
-fn extra_times_live_as_long_as_their_seconds() {
-    for (extra_size, cleared) in [
+fn extra_times_are_kept_as_far_as_there_is_room() {
+    let late = Time {
+        seconds: 1 << 33,
+        nanoseconds: 7,
+    };
+    for (extra_size, rooms) in [
         (32u16, [true; 3]),
         (8, [true, false, false]),
         (0, [false; 3]),
@@ -278,14 +313,71 @@ fn extra_times_live_as_long_as_their_seconds() {
         let before = b.clone();
         inode.store(12, &mut b, false).unwrap();
         assert_eq!(b, before, "nothing changed");
-        (inode.ctime, inode.mtime, inode.atime) = (1, 2, 3);
-        inode.store(12, &mut b, false).unwrap();
-        for (i, cleared) in cleared.into_iter().enumerate() {
-            let expected = if cleared { 0 } else { 0x7777_7777 };
-            assert_eq!(get32(&b, 132 + 4 * i), expected, "{extra_size} {i}");
+        (inode.ctime, inode.mtime, inode.atime) = (late, late, late);
+        let changed = inode.store(12, &mut b, false).unwrap();
+        assert_eq!(changed, 0..128 + usize::from(extra_size));
+        let again = parse(&b).unwrap();
+        for (time, room) in [again.ctime, again.mtime, again.atime]
+            .into_iter()
+            .zip(rooms)
+        {
+            let short = Time::seconds(i32::MAX.into());
+            assert_eq!(time, if room { late } else { short }, "{extra_size}");
         }
         assert_eq!(b[144..], before[144..]);
     }
+}
+
+#[test]
+fn fields_are_taken_into_use() {
+    let mut b = raw(0o100644);
+    b[128..].fill(0x77);
+    put16(&mut b, 128, 0);
+    let mut inode = parse(&b).unwrap();
+    assert_eq!((inode.extra_size, inode.crtime), (0, None));
+    inode.extra_size = 32;
+    assert_eq!(inode.store(12, &mut b, false).unwrap(), 0..160);
+    assert_eq!(get16(&b, 128), 32);
+    assert!(b[130..160].iter().all(|&b| b == 0));
+    assert!(b[160..].iter().all(|&b| b == 0x77));
+}
+
+#[test]
+fn fields_that_are_none() {
+    for (size, ok) in [(0, true), (4, true), (128, true), (6, false), (132, false)] {
+        let mut b = raw(0o100644);
+        put16(&mut b, 128, size);
+        assert_eq!(parse(&b).is_ok(), ok, "{size}");
+    }
+}
+
+#[test]
+fn times() {
+    for (field, extra, seconds, nanoseconds) in [
+        (0, 0, 0, 0),
+        (0xffff_ffff, 0, -1, 0),
+        (0x8000_0000, 0, i32::MIN.into(), 0),
+        (0x8000_0000, 1, 0x8000_0000, 0),
+        (0, 1 | (5 << 2), 1 << 32, 5),
+        (
+            0x7fff_ffff,
+            3 | (999_999_999 << 2),
+            0x3_7fff_ffff,
+            999_999_999,
+        ),
+    ] {
+        let time = Time {
+            seconds,
+            nanoseconds,
+        };
+        assert_eq!(Time::decode(field, Some(extra)), time);
+        assert_eq!(time.encode(), (field, extra));
+    }
+    assert_eq!(Time::decode(5, Some(1_000_000_000 << 2)), Time::seconds(5));
+    assert_eq!(Time::decode(0xffff_ffff, None), Time::seconds(-1));
+    assert_eq!(Time::seconds(1 << 40).encode(), (0x7fff_ffff, 3));
+    assert_eq!(Time::seconds(-1 << 40).encode(), (0x8000_0000, 0));
+    assert_eq!(Time::seconds(1 << 32).encode_short(), 0x7fff_ffff);
 }
 
 prop_compose! {
@@ -299,6 +391,7 @@ prop_compose! {
         sectors in prop::sample::select(vec![0u32, 2, 4]),
         acl in prop::sample::select(vec![0u32, DATA, 5, u32::MAX]),
         flags: u32,
+        extra_size in prop::sample::select(vec![0u16, 4, 8, 24, 28, 32, 128, 130]),
     ) -> Vec<u8> {
         put16(&mut bytes, 0, (kind << 12) | 0o644);
         put16(&mut bytes, 26, links);
@@ -307,6 +400,7 @@ prop_compose! {
         put32(&mut bytes, 28, sectors);
         put32(&mut bytes, 104, acl);
         put32(&mut bytes, 32, flags & !0x1008_0000);
+        put16(&mut bytes, 128, extra_size);
         bytes
     }
 }
@@ -338,6 +432,13 @@ proptest! {
             assert_eq!(parse(&after), Ok(inode));
             assert_eq!(inode.store(12, &mut vec![0; 256], true), Ok(0..256));
         }
+    }
+
+    #[test]
+    fn times_survive(seconds in -(1i64 << 31)..(7i64 << 31), nanoseconds in 0u32..1_000_000_000) {
+        let time = Time { seconds, nanoseconds };
+        let (field, extra) = time.encode();
+        assert_eq!(Time::decode(field, Some(extra)), time);
     }
 
     #[test]

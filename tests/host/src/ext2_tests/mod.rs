@@ -6,6 +6,7 @@ mod fuzz;
 mod support;
 mod volume;
 
+mod acl;
 mod bitmap;
 mod block_map;
 mod choose_group;

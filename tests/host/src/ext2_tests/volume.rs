@@ -16,9 +16,9 @@ use crate::ext2::{
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
     pointers::Path,
     superblock::{self, MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},
+    time::Time,
     truncate::{free_range, FreeBlocks, Unfreed},
-    xattr::{self, Release},
-    Corrupt, Geometry, Layout, Place,
+    xattr, Corrupt, Geometry, Layout, Place,
 };
 
 /// Why something did not work.
@@ -604,13 +604,15 @@ impl Volume {
             size,
             links: 1,
             sectors: 0,
-            atime: NOW as i32,
-            ctime: NOW as i32,
-            mtime: NOW as i32,
+            atime: Time::seconds(NOW.into()),
+            ctime: Time::seconds(NOW.into()),
+            mtime: Time::seconds(NOW.into()),
+            crtime: None,
             dtime: 0,
             flags: parent.flags.inherit(file_type),
             generation: 1,
             file_acl: 0,
+            extra_size: 0,
             content,
         };
         self.store(ino, &inode, true)?;
@@ -674,8 +676,10 @@ impl Volume {
         let mut inode = self.inode(ino)?;
         if inode.file_acl != 0 {
             let block = inode.file_acl;
-            if let Release::Free = xattr::release(ino, block, self.disk.block(block))? {
-                self.disk.free(block, 1)?;
+            let bytes = self.disk.block(block);
+            match xattr::references(ino, block, bytes)? {
+                1 => self.disk.free(block, 1)?,
+                count => put32(bytes, xattr::REFERENCES_AT, count - 1),
             }
             inode.file_acl = 0;
             let freed = geometry.sectors_per_block();

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Setting an access control list.
+//!
+//! C header: [`include/linux/posix_acl.h`](srctree/include/linux/posix_acl.h)
+
+use super::InodeOperations;
+use crate::bindings;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::posix_acl::{AclType, PosixAcl};
+use core::mem::ManuallyDrop;
+use core::ptr;
+use kernel::error::to_result;
+use kernel::prelude::*;
+
+/// A list that an inode is to get.
+pub struct SetAcl<'a, F: FileSystemData> {
+    inode: &'a InodeLocked<F, Exclusive>,
+    acl: Option<ManuallyDrop<PosixAcl>>,
+    acl_type: AclType,
+}
+
+impl<'a, F: FileSystemData> SetAcl<'a, F> {
+    /// The inode.
+    pub fn inode(&self) -> &'a InodeLocked<F, Exclusive> {
+        self.inode
+    }
+
+    /// The list, or `None` when the inode is to have none any more.
+    pub fn acl(&self) -> Option<&PosixAcl> {
+        self.acl.as_deref()
+    }
+
+    /// Which of the lists.
+    pub fn acl_type(&self) -> AclType {
+        self.acl_type
+    }
+}
+
+/// Stores a list by `T`, and has the mode follow it. A list that says no more than the mode is not
+/// stored.
+///
+/// # Safety
+///
+/// The pointers must be those that the VFS gives to `set_acl` of an inode of `F`, whose lock is held.
+pub(super) unsafe fn set_acl<F: FileSystemData, T: InodeOperations<F>>(
+    idmap: *mut bindings::mnt_idmap,
+    inode: *mut bindings::inode,
+    mut acl: *mut bindings::posix_acl,
+    acl_type: AclType,
+) -> Result {
+    // SAFETY: By the requirement.
+    let locked = unsafe { InodeLocked::<F, Exclusive>::from_raw(inode) };
+    let mut mode = locked.mode();
+    if acl_type == AclType::Default && !locked.is_dir() {
+        return match acl.is_null() {
+            true => Ok(()),
+            false => Err(EACCES),
+        };
+    }
+    let update = acl_type == AclType::Access && !acl.is_null();
+    if update {
+        // SAFETY: By the requirement. The function may replace the list by none.
+        to_result(unsafe { bindings::posix_acl_update_mode(idmap, inode, &mut mode, &mut acl) })?;
+    }
+    T::set_acl(&SetAcl {
+        inode: locked,
+        // SAFETY: By the requirement the list is valid, and its reference is the caller's, to whom it is
+        // left.
+        acl: unsafe { PosixAcl::from_owned(acl) }.map(ManuallyDrop::new),
+        acl_type,
+    })?;
+    locked.set_cached_acl(acl_type, acl);
+    if update {
+        // SAFETY: The lock is held, and a volatile write stores all of it.
+        unsafe { ptr::write_volatile(&raw mut (*inode).i_mode, mode) };
+        locked.touch_ctime();
+        locked.mark_inode_dirty();
+    }
+    Ok(())
+}

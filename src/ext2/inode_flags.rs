@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Flags of inodes.
+
+use super::file_type::FileType;
+
+/// Flags of an inode, as `lsattr` shows them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InodeFlags(pub(crate) u32);
+
+impl InodeFlags {
+    /// Writes to it are synchronous.
+    pub(crate) const SYNC: u32 = 0x8;
+    /// It cannot be changed.
+    pub(crate) const IMMUTABLE: u32 = 0x10;
+    /// It can only be appended to.
+    pub(crate) const APPEND: u32 = 0x20;
+    /// `dump` skips it.
+    pub(crate) const NODUMP: u32 = 0x40;
+    /// Reading it leaves its access time alone.
+    pub(crate) const NOATIME: u32 = 0x80;
+    /// A directory with a hash index. Clear it when the directory is changed without the index.
+    pub(crate) const INDEX: u32 = 0x1000;
+    /// Changes of the directory are synchronous.
+    pub(crate) const DIRSYNC: u32 = 0x10000;
+    /// Directories in this one are spread over the groups.
+    pub(crate) const TOPDIR: u32 = 0x20000;
+    /// ext4: the place of the block pointers holds extents.
+    pub(super) const EXTENTS: u32 = 0x80000;
+    /// ext4: the place of the block pointers holds data.
+    pub(super) const INLINE_DATA: u32 = 0x1000_0000;
+
+    /// Flags that a new file takes over from its directory: secrm, unrm, compr, sync, nodump,
+    /// noatime, comprblk, nocomp, journal_data, notail, dirsync.
+    const INHERITED: u32 =
+        0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x200 | 0x400 | 0x4000 | 0x8000 | 0x10000;
+
+    /// Flags that users may see.
+    pub(crate) const VISIBLE: u32 = 0x3_dfff;
+    /// Flags that they may set: secrm, unrm, compr, sync, immutable, append, nodump, noatime, notail,
+    /// dirsync, topdir.
+    const MODIFIABLE: u32 = 0xff | 0x8000 | Self::DIRSYNC | Self::TOPDIR;
+
+    /// These flags of a file of type `file_type`, of which a user sets `flags`. `None` when there is
+    /// one that nobody may set on such a file.
+    pub(crate) const fn with_settable(self, flags: u32, file_type: FileType) -> Option<Self> {
+        let possible = match file_type {
+            FileType::Directory => Self::MODIFIABLE,
+            FileType::Regular => Self::MODIFIABLE & !(Self::DIRSYNC | Self::TOPDIR),
+            _ => Self::NODUMP | Self::NOATIME,
+        };
+        // Who sets one has read all, and gives those back.
+        if flags & !Self::VISIBLE != 0 || flags & Self::MODIFIABLE & !possible != 0 {
+            return None;
+        }
+        let kept = self.0 & !Self::MODIFIABLE;
+        Some(InodeFlags(kept | (flags & Self::MODIFIABLE)))
+    }
+
+    /// Whether one of the bits in `flags` is set.
+    pub(crate) const fn has(self, flags: u32) -> bool {
+        self.0 & flags != 0
+    }
+
+    /// The flags of a new file of type `file_type` in a directory with these flags.
+    pub(crate) const fn inherit(self, file_type: FileType) -> Self {
+        let inherited = self.0 & Self::INHERITED;
+        InodeFlags(match file_type {
+            FileType::Directory => inherited,
+            FileType::Regular => inherited & !(Self::DIRSYNC | Self::TOPDIR),
+            _ => inherited & (Self::NODUMP | Self::NOATIME),
+        })
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The block of extended attributes of an inode, which others may share.
+
+use crate::ext2::xattr::{self, HEADER_BYTES, REFERENCES_AT};
+use crate::inode::data::ino32;
+use crate::inode::write;
+use crate::types::{Inode, SuperBlock};
+use crate::volume::attribute_blocks::AttributeBlocks;
+use crate::volume::blocks::{self, Blocks};
+use crate::volume::fault::Result;
+use crate::volume::unwritten::First;
+use kernel::prelude::*;
+use kernel::sync::atomic::ordering;
+use kfs::block::buffer_head::BufferHead;
+
+/// Reads `block`, the one of `inode`. May sleep.
+pub(super) fn read(inode: &Inode, block: u32) -> Result<BufferHead> {
+    let sb = inode.sb();
+    Ok(sb.bread(block.into()).inspect_err(|_| {
+        pr_err!(
+            "{}: inode {}: cannot read its attributes in block {}\n",
+            sb.id(),
+            inode.ino(),
+            block
+        );
+    })?)
+}
+
+/// How many inodes have the block in `buffer`.
+fn references(inode: &Inode, buffer: &BufferHead) -> Result<u32> {
+    let mut header = [0; HEADER_BYTES];
+    buffer.read(0, &mut header)?;
+    // Blocks have 32 bits.
+    let block = buffer.block() as u32;
+    Ok(xattr::references(ino32(inode), block, &header)?)
+}
+
+fn set_references(sb: &SuperBlock, buffer: &BufferHead, references: u32) -> Result {
+    buffer.write(REFERENCES_AT, &references.to_le_bytes())?;
+    sb.data().mark_buffer_dirty(buffer);
+    Ok(())
+}
+
+/// Gives `inode` the attributes in `bytes`, the contents of a block with one reference, or none, if it
+/// is empty, in place of those in its block. The lock of the attributes is held.
+///
+/// With `first`, and if another block is given up, they are on the device when this returns. Takes the
+/// locks of shared blocks and of the groups; may sleep. `ENOSPC` without a free block.
+pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
+    let sb = inode.sb();
+    let data = inode.data();
+    let old = match data.file_acl() {
+        0 => None,
+        block => Some(read(inode, block)?),
+    };
+    if bytes.is_empty() {
+        return give_up(inode, old, 0);
+    }
+    let new = match share(inode, bytes, old.as_ref())? {
+        Some(shared) => shared,
+        None => add(inode, bytes)?,
+    };
+    let is_old = old.as_ref().is_some_and(|old| old.block() == new.block());
+    // What is given up is needed until the other one is there.
+    let gives_up = first || (old.is_some() && !is_old);
+    if gives_up && !mutant!("xattr-copied-late") {
+        if let Err(error) = new.sync_dirty() {
+            if !is_old {
+                drop_reference(inode, new)?;
+            }
+            return Err(error.into());
+        }
+    }
+    if is_old {
+        return Ok(());
+    }
+    if old.is_none() {
+        inode.add_bytes(sb.blocksize() as u64);
+    }
+    give_up(inode, old, new.block() as u32)
+}
+
+/// Finds a block to have these attributes: another one that has them already, or the `old` one of the
+/// inode, if it is its own.
+fn share(inode: &Inode, bytes: &[u8], old: Option<&BufferHead>) -> Result<Option<BufferHead>> {
+    let sb = inode.sb();
+    let mut shared = sb.data().attribute_blocks.lock();
+    let hash = xattr::block_hash(bytes);
+    if let Some((buffer, references)) = hash.and_then(|hash| equal(sb, &shared, hash, bytes)) {
+        if old.is_none_or(|old| old.block() != buffer.block()) {
+            set_references(sb, &buffer, references + 1)?;
+        }
+        return Ok(Some(buffer));
+    }
+    let Some(old) = old else {
+        return Ok(None);
+    };
+    if references(inode, old)? != 1 && !mutant!("xattr-shared-changed") {
+        return Ok(None);
+    }
+    let block = old.block() as u32;
+    shared.remove(block);
+    old.write(0, bytes)?;
+    sb.data().mark_buffer_dirty(old);
+    if let Some(hash) = hash {
+        shared.insert(hash, block);
+    }
+    Ok(Some(old.get()))
+}
+
+/// A block in memory with the attributes in `bytes`, and the number of its references.
+fn equal(
+    sb: &SuperBlock,
+    shared: &AttributeBlocks,
+    hash: u32,
+    bytes: &[u8],
+) -> Option<(BufferHead, u32)> {
+    let buffer = sb.find_get_block(shared.find(hash)?.into())?;
+    let mut there = KVVec::new();
+    there.resize(sb.blocksize(), 0, GFP_KERNEL).ok()?;
+    buffer.read(0, &mut there).ok()?;
+    let references = xattr::may_share(&there, bytes)?;
+    Some((buffer, references))
+}
+
+/// Makes a new block of these attributes.
+fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
+    let sb = inode.sb();
+    let geometry = sb.data().geometry();
+    let ino = ino32(inode);
+    let goal = geometry.group_first_block(geometry.inode_slot(ino)?.group);
+    let made = blocks::allocate(sb, ino, goal, 1)?;
+    let fill = || -> Result<BufferHead> {
+        let buffer = sb.getblk(made.start.into())?;
+        buffer.init_zeroed();
+        buffer.write(0, bytes)?;
+        Ok(buffer)
+    };
+    let buffer = fill().inspect_err(|_| {
+        let _ = blocks::free(sb, made);
+    })?;
+    sb.data().mark_buffer_dirty(&buffer);
+    if let Some(hash) = xattr::block_hash(bytes) {
+        let mut shared = sb.data().attribute_blocks.lock();
+        shared.insert(hash, made.start);
+    }
+    Ok(buffer)
+}
+
+/// The inode has `new` now, or none (0), and drops its reference to `old`.
+fn give_up(inode: &Inode, old: Option<BufferHead>, new: u32) -> Result {
+    inode.data().file_acl.store(new, ordering::Relaxed);
+    let Some(old) = old else {
+        return Ok(());
+    };
+    if new == 0 {
+        inode.sub_bytes(inode.sb().blocksize() as u64);
+    }
+    // Before the block can be given to somebody else.
+    write::store_first(inode, First::Release)?;
+    drop_reference(inode, old)
+}
+
+/// Drops a reference to a block; frees it with the last one.
+fn drop_reference(inode: &Inode, buffer: BufferHead) -> Result {
+    let sb = inode.sb();
+    let block = buffer.block() as u32;
+    {
+        let mut shared = sb.data().attribute_blocks.lock();
+        let references = references(inode, &buffer)?;
+        if references > 1 {
+            return set_references(sb, &buffer, references - 1);
+        }
+        shared.remove(block);
+    }
+    buffer.forget();
+    blocks::free(sb, Blocks::one(block))
+}
+
+/// Drops the reference of an inode that is being deleted, which the caller stores. Takes the locks of
+/// shared blocks and of the groups; may sleep.
+pub(super) fn release(inode: &Inode) -> Result {
+    let block = inode.data().file_acl();
+    if block == 0 {
+        return Ok(());
+    }
+    drop_reference(inode, read(inode, block)?)?;
+    inode.data().file_acl.store(0, ordering::Relaxed);
+    inode.sub_bytes(inode.sb().blocksize() as u64);
+    Ok(())
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The extended attributes of an inode: in its slot of the inode table, and in a block.
+//!
+//! An attribute is in one of them, where it stays as long as it fits there. The block may belong to
+//! other inodes, too: it is never changed then, but copied.
+//!
+//! After a crash an attribute that was synced has its old value or its new one. So what is moved, or
+//! copied, is on the device before its old place is given up.
+
+use crate::ext2::xattr::{self, Attributes, Change, Changed, Key};
+use crate::inode::attribute_block;
+use crate::inode::data::ino32;
+use crate::inode::table;
+use crate::inode::write;
+use crate::types::Inode;
+use crate::volume::fault::Result;
+use kernel::prelude::*;
+use kernel::sync::atomic::ordering;
+use kfs::fs::xattr::SetXattr;
+use kfs::mm::nofs::nofs;
+
+/// Bytes of the slot that every inode has for its first fields.
+const FIXED: usize = 128;
+
+/// A copy of what an inode has of attributes.
+#[derive(Default)]
+struct Copies {
+    slot: KVVec<u8>,
+    block: KVVec<u8>,
+}
+
+impl Copies {
+    fn slot(&self, inode: &Inode) -> Result<Attributes<'_>> {
+        match inode.data().has_slot_attributes() {
+            true => Ok(Attributes::in_slot(ino32(inode), &self.slot)?),
+            false => Ok(Attributes::NONE),
+        }
+    }
+
+    fn block(&self, inode: &Inode) -> Result<Attributes<'_>> {
+        match inode.data().file_acl() {
+            0 => Ok(Attributes::NONE),
+            block => Ok(Attributes::in_block(ino32(inode), block, &self.block)?),
+        }
+    }
+}
+
+/// Where attributes are in the slot of an inode: the offset in it, and how many bytes there are. `None`
+/// when there is no room for any.
+fn room(inode: &Inode) -> Option<(usize, usize)> {
+    let size = inode.sb().data().geometry().inode_size() as usize;
+    let start = match inode.data().extra_size() {
+        0 => return None,
+        extra => FIXED + usize::from(extra),
+    };
+    let len = size.checked_sub(start)?;
+    (len >= xattr::SLOT_MIN).then_some((start, len))
+}
+
+/// Copies the attributes, with the lock held.
+fn copy(inode: &Inode) -> Result<Copies> {
+    let sb = inode.sb();
+    let mut copies = Copies::default();
+    if let (Some((start, len)), true) = (room(inode), inode.data().has_slot_attributes()) {
+        let (buffer, offset) = table::read_table(sb, ino32(inode))?;
+        copies.slot.resize(len, 0, GFP_KERNEL)?;
+        buffer.read(offset + start, &mut copies.slot)?;
+    }
+    let block = inode.data().file_acl();
+    if block != 0 {
+        let buffer = attribute_block::read(inode, block)?;
+        copies.block.resize(sb.blocksize(), 0, GFP_KERNEL)?;
+        buffer.read(0, &mut copies.block)?;
+    }
+    Ok(copies)
+}
+
+/// Runs `f` on the attributes in the slot and in the block. Takes the lock of the attributes; may
+/// sleep.
+fn with<R>(
+    inode: &Inode,
+    f: impl FnOnce(Attributes<'_>, Attributes<'_>) -> Result<R>,
+) -> Result<R> {
+    if !inode.data().may_have_attributes() {
+        return f(Attributes::NONE, Attributes::NONE);
+    }
+    let data = inode.data();
+    nofs(|| {
+        let locked = data.attributes.lock();
+        let copies = copy(inode)?;
+        let (slot, block) = (copies.slot(inode)?, copies.block(inode)?);
+        drop(locked);
+        f(slot, block)
+    })
+}
+
+/// Calls `f` with the value of an attribute. `ENODATA` when there is none. Takes the lock of the
+/// attributes; may sleep.
+pub(crate) fn get<R>(inode: &Inode, key: Key<'_>, f: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+    with(inode, |slot, block| {
+        f(slot.find(key).or_else(|| block.find(key)).ok_or(ENODATA)?)
+    })
+}
+
+/// Calls `f` with the names of all attributes. Takes the lock of the attributes; may sleep.
+pub(crate) fn list(inode: &Inode, mut f: impl FnMut(Key<'_>) -> Result) -> Result {
+    with(inode, |slot, block| {
+        for attribute in slot.iter() {
+            f(attribute.key)?;
+        }
+        for attribute in block.iter().filter(|a| slot.find(a.key).is_none()) {
+            f(attribute.key)?;
+        }
+        Ok(())
+    })
+}
+
+/// Sets an attribute, or removes it, if `value` is `None`. The inode lock is held, or the inode is new.
+///
+/// Takes the lock of the attributes, and those of the block allocator; may sleep. `EEXIST` and `ENODATA`
+/// as [`SetXattr`] says, `ERANGE` for a name or value that can fit nowhere, `ENOSPC` when there is no room
+/// beside the other attributes, or on the volume.
+pub(crate) fn set(inode: &Inode, key: Key<'_>, value: Option<&[u8]>, how: SetXattr) -> Result {
+    let max = xattr::value_max(inode.sb().blocksize(), key.name.len());
+    if key.name.len() > xattr::NAME_MAX || value.is_some_and(|value| value.len() > max) {
+        return Err(ERANGE.into());
+    }
+    let data = inode.data();
+    nofs(|| {
+        let _locked = data.attributes.lock();
+        change(inode, Change { key, value }, how)
+    })
+}
+
+/// Sets an attribute, with the lock held.
+fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
+    let copies = copy(inode)?;
+    let (slot, block) = (copies.slot(inode)?, copies.block(inode)?);
+    let (in_slot, in_block) = (slot.find(change.key), block.find(change.key));
+    let there = in_slot.or(in_block);
+    match how {
+        SetXattr::Create if there.is_some() => return Err(EEXIST.into()),
+        SetXattr::Replace if there.is_none() => return Err(ENODATA.into()),
+        _ => {}
+    }
+    let twice = in_slot.is_some() && in_block.is_some();
+    if there == change.value && !twice {
+        return Ok(());
+    }
+    let removed = Change {
+        value: None,
+        ..change
+    };
+    let new_slot = slot_with(inode, slot, change)?;
+    let new_block = block_with(inode, block, change)?;
+    let stays = in_block.is_some() && in_slot.is_none();
+    let into_slot = match (&new_slot, &new_block) {
+        (Some(_), Some(_)) => !stays || change.value.is_none(),
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        (None, None) => return Err(ENOSPC.into()),
+    };
+    // First the new one, then the old one goes from where it was.
+    if let (Some(bytes), true) = (&new_slot, into_slot) {
+        if change.value.is_some() || in_slot.is_some() {
+            write_slot(inode, bytes, in_block.is_some())?;
+        }
+        if in_block.is_some() {
+            let rest = block_with(inode, block, removed)?.unwrap_or_default();
+            attribute_block::replace(inode, &rest, false)?;
+        }
+    } else if let Some(bytes) = &new_block {
+        attribute_block::replace(inode, bytes, in_slot.is_some())?;
+        if in_slot.is_some() {
+            write_slot(
+                inode,
+                &slot_with(inode, slot, removed)?.unwrap_or_default(),
+                false,
+            )?;
+        }
+    }
+    inode.touch_ctime();
+    inode.mark_inode_dirty();
+    Ok(())
+}
+
+/// The bytes of the slot with a change; `None` when they have no room.
+fn slot_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<Option<KVVec<u8>>> {
+    let Some((_, len)) = room(inode) else {
+        return Ok(None);
+    };
+    let mut bytes = KVVec::new();
+    bytes.resize(len, 0, GFP_KERNEL)?;
+    Ok(Changed::new(old, change)
+        .to_slot(&mut bytes)
+        .then_some(bytes))
+}
+
+/// The bytes of the block with a change, none if nothing is left; `None` when they have no room.
+fn block_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<Option<KVVec<u8>>> {
+    let mut bytes = KVVec::new();
+    let changed = Changed::new(old, change);
+    if changed.is_empty() {
+        return Ok(Some(bytes));
+    }
+    bytes.resize(inode.sb().blocksize(), 0, GFP_KERNEL)?;
+    Ok(changed.to_block(&mut bytes).then_some(bytes))
+}
+
+/// Writes the attributes in the slot; with `first`, to the device, and waits.
+fn write_slot(inode: &Inode, bytes: &[u8], first: bool) -> Result {
+    let sb = inode.sb();
+    let Some((start, _)) = room(inode) else {
+        return Ok(());
+    };
+    // The slot of a new inode has stale contents, and that of an old one may have no size of its fields.
+    write::store_now(inode)?;
+    let (buffer, offset) = table::read_table(sb, ino32(inode))?;
+    buffer.write(offset + start, bytes)?;
+    sb.data().mark_buffer_dirty(&buffer);
+    let magic = bytes.first_chunk();
+    let any = magic.is_some_and(|magic| xattr::are_here(*magic));
+    inode.data().in_slot.store(any, ordering::Relaxed);
+    if first {
+        buffer.sync_dirty()?;
+    }
+    Ok(())
+}
+
+/// Whether the slot of `inode`, which is being read, has attributes. May sleep.
+pub(super) fn are_in_slot(inode: &Inode) -> Result<bool> {
+    let Some((start, _)) = room(inode) else {
+        return Ok(false);
+    };
+    let (buffer, offset) = table::read_table(inode.sb(), ino32(inode))?;
+    let mut magic = [0; 4];
+    buffer.read(offset + start, &mut magic)?;
+    Ok(xattr::are_here(magic))
+}
+
+/// Writes the block of attributes to the device and waits, if it is in memory: only then may there be
+/// something to write. Those in the slot are written with the inode. May sleep. `EIO` when the device
+/// fails.
+pub(crate) fn sync(inode: &Inode) -> Result {
+    let block = inode.data().file_acl();
+    if block == 0 || mutant!("xattr-unsynced") {
+        return Ok(());
+    }
+    if let Some(buffer) = inode.sb().find_get_block(block.into()) {
+        buffer.sync_dirty()?;
+    }
+    Ok(())
+}
+
+/// Whether the attributes are in memory, so that reading them does not wait for the device. Does not
+/// sleep.
+pub(crate) fn are_cached(inode: &Inode) -> bool {
+    let sb = inode.sb();
+    let data = inode.data();
+    let table = || {
+        let location = sb.data().layout().locate_inode(ino32(inode));
+        location.is_ok_and(|at| sb.find_get_block(at.block.into()).is_some())
+    };
+    let block = data.file_acl();
+    (!data.has_slot_attributes() || table())
+        && (block == 0 || sb.find_get_block(block.into()).is_some())
+}

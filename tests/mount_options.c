@@ -268,29 +268,4 @@ TEST_F(mount_options, stopped_by_an_error)
 	EXPECT_EQ(1, run(1, mend));
 }
 
-/* Attributes in a block, or in the inode if that has room; a volume that may have some is nothing. */
-TEST_F(mount_options, attributes_are_not_honoured)
-{
-	const char *const set[] = { "debugfs", "-w", "-R", "ea_set f user.a b", self->v.dev, NULL };
-	static const char *const words[] = { "retryfs", "access control lists", NULL };
-	int i;
-
-	if (!env_is_retryfs())
-		SKIP(return, "the messages of retryfs");
-	ASSERT_EQ(0, try_mount(&self->v, NULL));
-	EXPECT_TRUE(vol_holds("f", 100 * KIB, 1));
-	EXPECT_FALSE(kmsg_has(self->kmsg, words));
-	ASSERT_EQ(0, vol_prefill("g", 0, 1 * KIB, 1));
-	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, run(0, set));
-	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(0, try_mount(&self->v, NULL));
-		EXPECT_TRUE(vol_exists("g"));
-		EXPECT_FALSE(kmsg_has(self->kmsg, words));
-		EXPECT_TRUE(vol_exists("f"));
-		EXPECT_TRUE(kmsg_has(self->kmsg, words));
-		ASSERT_EQ(0, vol_umount(&self->v));
-	}
-}
-
 TEST_HARNESS_MAIN

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -120,6 +121,22 @@ static void read_mapped(int fd, off_t size)
 	munmap(map, len ? len : 1);
 }
 
+/* The names of its extended attributes, and the value of each. */
+static bool read_attributes(struct fuzz *f, struct found *at, int fd)
+{
+	static char names[READ_MAX], value[READ_MAX];
+	ssize_t n = flistxattr(fd, names, sizeof(names));
+	const char *name;
+
+	if (n < 0)
+		return may_be(errno) || wrong(f, "attributes of \"%s\": %m", at->path);
+	for (name = names; name < names + n; name += strlen(name) + 1) {
+		if (fgetxattr(fd, name, value, sizeof(value)) < 0 && !may_be(errno))
+			return wrong(f, "attribute \"%s\" of \"%s\": %m", name, at->path);
+	}
+	return true;
+}
+
 static bool read_file(struct fuzz *f, struct found *at, int dir, const char *name, const struct stat *st,
 		      bool all)
 {
@@ -130,7 +147,7 @@ static bool read_file(struct fuzz *f, struct found *at, int dir, const char *nam
 	if (fd < 0)
 		return failed(f, at, "open", errno);
 	direct = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_DIRECT);
-	ok = read_at(f, at, fd, direct, 0, READ_MAX, all);
+	ok = read_attributes(f, at, fd) && read_at(f, at, fd, direct, 0, READ_MAX, all);
 	if (ok && st->st_size > READ_MAX) {
 		off_t end = (st->st_size - 1) & ~4095L;
 

@@ -40,7 +40,7 @@ impl XattrBuffer<'_> {
     /// Appends `bytes`. `ERANGE` when there is no room.
     pub fn push(&mut self, bytes: &[u8]) -> Result {
         let end = self.len.checked_add(bytes.len()).ok_or(ERANGE)?;
-        if !self.is_size_only() {
+        if !self.to.is_null() {
             if end > self.size {
                 return Err(ERANGE);
             }
@@ -49,11 +49,6 @@ impl XattrBuffer<'_> {
         }
         self.len = end;
         Ok(())
-    }
-
-    /// Whether the caller only asks for the size.
-    pub fn is_size_only(&self) -> bool {
-        self.to.is_null()
     }
 
     /// How many bytes were appended, or would have been.

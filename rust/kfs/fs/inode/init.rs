@@ -176,7 +176,10 @@ impl<F: FileSystemData> InodeInit<F> {
 
     /// Sets the attributes that the VFS honours.
     pub fn set_flags(&self, flags: InodeFlags) {
-        let bits = flags.bits();
+        let mut bits = flags.bits();
+        if cfg!(mutant = "kfs-capability-kept") {
+            bits |= bindings::S_NOSEC;
+        }
         // SAFETY: By the type invariant nobody else uses the inode.
         unsafe { (*self.raw()).i_flags |= bits };
     }

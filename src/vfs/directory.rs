@@ -14,6 +14,7 @@ use crate::inode::read::iget;
 use crate::inode::write;
 use crate::types::{Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
+use crate::vfs::exchange::exchange;
 use crate::volume::fault::{self, Fault};
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
@@ -21,7 +22,7 @@ use kfs::block::bdev::BlockDevice;
 use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::inode::lock::{Exclusive, Shared};
 use kfs::fs::inode::new::CreatedInode;
-use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, RENAME_NOREPLACE};
+use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAttr, Target};
 
 /// The `inode_operations` and `file_operations` of directories.
 pub(crate) struct Directory;
@@ -68,7 +69,7 @@ fn check_own_links(inode: &Inode) -> fault::Result {
 /// Checks the link count of `dir`, from which a subdirectory is about to be removed: its name, its
 /// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an
 /// inode that still has a name count as deleted.
-fn check_links(dir: &Inode) -> fault::Result {
+pub(super) fn check_links(dir: &Inode) -> fault::Result {
     let links = dir.nlink();
     if links < 3 {
         let what = "too few links for the directories in it";
@@ -182,10 +183,16 @@ impl InodeOperations<RetryFs> for Directory {
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
         changing(dir, || {
             names::make_room(inode)?;
+            let nameless = inode.nlink() == 0;
             inode.touch_ctime();
             inode.inc_link_count();
-            let block = directory::insert(dir, name, ino32(inode), file_type(inode)?)
-                .inspect_err(|_| inode.dec_link_count())?;
+            let block = match nameless && !mutant!("tmpfile-link-late") {
+                // On the device it is deleted, or not there: new to who syncs the directory.
+                true => write::store_first(inode, First::New),
+                false => Ok(()),
+            }
+            .and_then(|()| directory::insert(dir, name, ino32(inode), file_type(inode)?))
+            .inspect_err(|_| inode.dec_link_count())?;
             names::changed(inode, dir, block);
             Ok(())
         })
@@ -225,12 +232,12 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn rename(rename: &Rename<'_, RetryFs>) -> Result {
-        // The VFS has checked `RENAME_NOREPLACE`: the new name is negative.
-        if rename.flags & !RENAME_NOREPLACE != 0 {
-            return Err(EINVAL);
-        }
-        changing(rename.old_dir, || move_entry(rename))
+    fn rename(rename: &Rename<'_, RetryFs>) -> Result<Option<CreatedInode<RetryFs>>> {
+        changing(rename.old_dir, || match rename.target {
+            Target::Free => move_entry(rename, None),
+            Target::Replaced(replaced) => move_entry(rename, Some(replaced)),
+            Target::Exchanged(other) => exchange(rename, other).map(|()| None),
+        })
     }
 
     fn sync(inode: &Inode) -> Result {
@@ -260,7 +267,7 @@ fn sync(inode: &Inode) -> fault::Result {
 }
 
 /// The same, with the flush: it is on the device before anything that is written later.
-fn sync_now(inode: &Inode) -> fault::Result {
+pub(super) fn sync_now(inode: &Inode) -> fault::Result {
     sync(inode)?;
     Ok(BlockDevice::of(inode.sb()).issue_flush()?)
 }
@@ -275,15 +282,18 @@ fn sync_now(inode: &Inode) -> fault::Result {
 /// * the link of what was replaced is dropped, and the old name removed, when the new name is on the
 ///   device. A name that stays in one block takes a single write, which needs no order.
 ///
-/// If the device fails the entries are put back.
-fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
+/// If the device fails the entries are put back. Returns the whiteout that the old name leads to, if
+/// that was asked for; the same goes for that as for a name that is replaced.
+fn move_entry(
+    rename: &Rename<'_, RetryFs>,
+    replaced: Option<&InodeLocked<Exclusive>>,
+) -> fault::Result<Option<CreatedInode<RetryFs>>> {
     let &Rename {
         old_dir,
         old_name,
         inode,
         new_dir,
         new_name,
-        replaced,
         ..
     } = rename;
     let file_type = file_type(inode)?;
@@ -296,12 +306,18 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     }
     names::make_room(inode)?;
     let old_block = directory::find(old_dir, old_name)?.ok_or(ENOENT)?.block;
+    if let Some(replaced) = replaced {
+        if directory && !directory::is_empty(replaced)? {
+            return Err(ENOTEMPTY.into());
+        }
+        check_own_links(replaced)?;
+    }
+    let whiteout = match rename.whiteout {
+        true => Some(make_whiteout(old_dir)?),
+        false => None,
+    };
     match replaced {
         Some(replaced) => {
-            if directory && !directory::is_empty(replaced)? {
-                return Err(ENOTEMPTY.into());
-            }
-            check_own_links(replaced)?;
             if !mutant!("rename-inode-late") {
                 inode.write_and_wait()?;
                 sync_now(inode)?;
@@ -337,7 +353,14 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     }
     inode.touch_ctime();
     inode.mark_inode_dirty();
-    let block = directory::remove(old_dir, old_name, ino32(inode))?;
+    let block = match &whiteout {
+        Some(made) => {
+            let block = directory::replace(old_dir, old_name, ino32(made), FileType::CharDevice)?;
+            names::changed(made, old_dir, block);
+            block
+        }
+        None => directory::remove(old_dir, old_name, ino32(inode))?,
+    };
     names::changed(inode, old_dir, block);
     if directory {
         if !old_dir.is(new_dir) {
@@ -345,7 +368,19 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
         }
         old_dir.dec_link_count();
     }
-    Ok(())
+    Ok(whiteout)
+}
+
+/// Makes a whiteout for a name in `dir`, and brings it to the device.
+fn make_whiteout(dir: &Inode) -> fault::Result<CreatedInode<RetryFs>> {
+    const CHAR_DEVICE: u16 = 0o02_0000;
+    let none = Content::Device(Device { major: 0, minor: 0 });
+    let made = create::create(dir, CHAR_DEVICE, none)?;
+    write::store_first(&made, First::New)?;
+    if !mutant!("whiteout-late") {
+        sync_now(&made)?;
+    }
+    Ok(made)
 }
 
 impl Fsync<RetryFs> for Directory {

@@ -18,6 +18,7 @@ pub(crate) mod address_space;
 pub(crate) mod attributes;
 pub(crate) mod direct_io;
 pub(crate) mod directory;
+pub(crate) mod exchange;
 pub(crate) mod export;
 pub(crate) mod extents;
 mod fallocate;

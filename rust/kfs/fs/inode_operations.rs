@@ -26,7 +26,7 @@ use crate::fs::inode::Inode;
 use kernel::prelude::*;
 
 pub use kstat::{Kstat, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP};
-pub use rename::{Rename, RENAME_NOREPLACE};
+pub use rename::{Rename, Target};
 pub use setattr::SetAttr;
 
 /// The operations on an inode. A method that is not implemented does not exist for the VFS.
@@ -117,8 +117,9 @@ pub trait InodeOperations<F: FileSystemData> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Gives an inode another name, see [`Rename`].
-    fn rename(_rename: &Rename<'_, F>) -> Result {
+    /// Gives an inode another name, see [`Rename`]. Returns the inode of the whiteout, if one was
+    /// asked for.
+    fn rename(_rename: &Rename<'_, F>) -> Result<Option<CreatedInode<F>>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An overlay with the volume as its upper layer: what is deleted or renamed of the lower layer stays so.
+ * An overlay with the volume as its upper layer: what is deleted or renamed of the lower
+ * layer stays so.
  */
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -88,8 +89,7 @@ FIXTURE_SETUP(fs_overlay)
 
 FIXTURE_TEARDOWN(fs_overlay)
 {
-	if (self->mounted)
-		EXPECT_EQ(0, umount(MERGED));
+	EXPECT_EQ(0, self->mounted ? umount(MERGED) : 0);
 	EXPECT_EQ(0, umount(LOWER));
 	EXPECT_EQ(0, vol_down(&self->v));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* O_TMPFILE: a file without a name, that can get one; and what is there of it after a loss of power. */
+/* O_TMPFILE: a file without a name, that can get one; what is left of it after a loss of power. */
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -117,7 +117,7 @@ TEST_F(fs_tmpfile, loss_of_power)
 }
 
 /* As on the device it is deleted, the sync of the directory has to bring the inode, too. */
-static void link_and_sync_the_directory(struct __test_metadata *_metadata, struct vol *v, bool synced)
+static void link_and_sync_dir(struct __test_metadata *_metadata, struct vol *v, bool synced)
 {
 	int dir, fd;
 
@@ -133,20 +133,17 @@ static void link_and_sync_the_directory(struct __test_metadata *_metadata, struc
 	ASSERT_EQ(0, link_by_proc(fd, "d/t"));
 	ASSERT_EQ(0, fsync(dir));
 	ASSERT_EQ(0, lose_power(v));
-	if (synced)
-		EXPECT_TRUE(lost_holds("d/t", LEN, 1));
-	else
-		EXPECT_TRUE(lost_exists("d/t"));
+	EXPECT_TRUE(synced ? lost_holds("d/t", LEN, 1) : lost_exists("d/t"));
 }
 
 TEST_F(fs_tmpfile, link_of_a_new_file)
 {
-	link_and_sync_the_directory(_metadata, &self->v, false);
+	link_and_sync_dir(_metadata, &self->v, false);
 }
 
 TEST_F(fs_tmpfile, link_of_a_synced_file)
 {
-	link_and_sync_the_directory(_metadata, &self->v, true);
+	link_and_sync_dir(_metadata, &self->v, true);
 }
 
 TEST_HARNESS_MAIN

@@ -15,10 +15,10 @@ use crate::inode::write;
 use crate::types::{Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
 use crate::vfs::exchange::exchange;
+use crate::vfs::links::{check_links, check_own_links, sync, sync_now};
 use crate::volume::fault::{self, Fault};
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
-use kfs::block::bdev::BlockDevice;
 use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::inode::lock::{Exclusive, Shared};
 use kfs::fs::inode::new::CreatedInode;
@@ -48,34 +48,6 @@ fn add(
     let block = directory::insert(dir, name, ino32(&made), file_type(&made)?)?;
     names::changed(&made, dir, block);
     Ok(made)
-}
-
-/// Checks that `inode`, which is about to lose a name, has the links for it: one, or for a directory
-/// without subdirectories, two. With fewer, it would count as deleted while another name leads to
-/// it; a directory with more would not be deleted.
-fn check_own_links(inode: &Inode) -> fault::Result {
-    let links = inode.nlink();
-    let what = match inode.is_dir() {
-        true if links != 2 => "links of a directory without subdirectories are not two",
-        false if links == 0 => "no link for a name that it has",
-        _ => return Ok(()),
-    };
-    if mutant!("entry-unchecked") {
-        return Ok(());
-    }
-    Err(Corrupt::found(Place::Inode(ino32(inode)), what, links.into()).into())
-}
-
-/// Checks the link count of `dir`, from which a subdirectory is about to be removed: its name, its
-/// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an
-/// inode that still has a name count as deleted.
-pub(super) fn check_links(dir: &Inode) -> fault::Result {
-    let links = dir.nlink();
-    if links < 3 {
-        let what = "too few links for the directories in it";
-        return Err(Corrupt::found(Place::Inode(ino32(dir)), what, links.into()).into());
-    }
-    Ok(())
 }
 
 #[vtable]
@@ -255,22 +227,6 @@ impl InodeOperations<RetryFs> for Directory {
 
 const ABOVE: &str = "entry of a directory that is above it";
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
-
-/// Writes `inode`, its names and what leads to them. The cache of the device is not flushed.
-fn sync(inode: &Inode) -> fault::Result {
-    if inode.is_lnk() {
-        // The target, which nobody can sync by itself.
-        inode.write_and_wait()?;
-    }
-    inode.sync_metadata()?;
-    names::sync(inode)
-}
-
-/// The same, with the flush: it is on the device before anything that is written later.
-pub(super) fn sync_now(inode: &Inode) -> fault::Result {
-    sync(inode)?;
-    Ok(BlockDevice::of(inode.sb()).issue_flush()?)
-}
 
 /// Moves an entry, so that a crash at any time leaves the inode with one name at least, and a name
 /// that is replaced with one inode or the other.

@@ -8,7 +8,7 @@ use crate::inode::directory::{self, Found};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::types::{Inode, InodeLocked, RetryFs};
-use crate::vfs::directory::{check_links, sync_now};
+use crate::vfs::links::{check_links, sync_now};
 use crate::volume::fault;
 use kernel::prelude::*;
 use kfs::fs::inode::lock::Exclusive;

@@ -59,9 +59,20 @@ impl<'a> Side<'a> {
         directory::replace(self.dir, self.name, ino, file_type).map(drop)
     }
 
-    /// After [`Side::point`], as it was.
-    fn undo(&self) {
-        let undone = self.point(self);
+    /// Points `..` of a directory to `parent`.
+    fn set_parent(&self, parent: &Inode) -> fault::Result {
+        match self.is_dir() {
+            true => directory::set_parent(self.inode, parent),
+            false => Ok(()),
+        }
+    }
+
+    /// As it was, after an error.
+    fn undo(&self, moved: bool) {
+        let mut undone = self.point(self);
+        if moved {
+            undone = undone.and(self.set_parent(self.dir));
+        }
         errors::log(self.dir, "cannot undo a rename", undone);
     }
 }
@@ -100,30 +111,29 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
         directory::exchange(old.dir, (old.name, old.entry()), (new.name, new.entry()))?;
     } else {
         new.point(&old)?;
-        old.point(&new).inspect_err(|_| new.undo())?;
+        old.point(&new).inspect_err(|_| new.undo(false))?;
     }
     for (side, _) in sides {
         names::changed(side.inode, old.dir, old.block);
         names::changed(side.inode, new.dir, new.block);
     }
-    if !one_block && !mutant!("exchange-names-late") {
-        let synced = sync_now(old.inode).and_then(|()| sync_now(new.inode));
-        synced.inspect_err(|_| {
-            new.undo();
-            old.undo();
-        })?;
-    }
+    let done = sides
+        .iter()
+        .try_for_each(|(from, to)| match moved && !mutant!("exchange-dotdot") {
+            true => from.set_parent(to.dir),
+            false => Ok(()),
+        });
+    let done = done.and_then(|()| match one_block || mutant!("exchange-names-late") {
+        true => Ok(()),
+        false => sync_now(old.inode).and_then(|()| sync_now(new.inode)),
+    });
+    done.inspect_err(|_| sides.iter().for_each(|(side, _)| side.undo(moved)))?;
     for (from, to) in sides {
         from.inode.touch_ctime();
         from.inode.mark_inode_dirty();
-        if moved && from.is_dir() {
-            if !mutant!("exchange-dotdot") {
-                directory::set_parent(from.inode, to.dir)?;
-            }
-            if !to.is_dir() && !mutant!("exchange-links") {
-                to.dir.inc_link_count();
-                from.dir.dec_link_count();
-            }
+        if moved && from.is_dir() && !to.is_dir() && !mutant!("exchange-links") {
+            to.dir.inc_link_count();
+            from.dir.dec_link_count();
         }
     }
     Ok(())

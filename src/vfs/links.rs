@@ -7,7 +7,6 @@ use crate::inode::data::ino32;
 use crate::inode::names;
 use crate::types::Inode;
 use crate::volume::fault;
-use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 
 /// Checks that `inode`, which is about to lose a name, has the links for it: one, or for a directory

@@ -174,27 +174,37 @@ static int looks_clean(struct vol *v)
 }
 
 /* An inode that is unlinked but open would have to be freed in a copy: not clean. */
-TEST_F(dio_lifecycle, frozen_without_a_name)
+static void frozen_without_a_name(struct __test_metadata *_metadata, struct vol *v, bool unnamed)
 {
-	struct freezer f = { .v = &self->v, .how = BY_IOCTL };
+	struct freezer f = { .v = v, .how = BY_IOCTL };
 	int fd, with, without;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
 	f.dir = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ASSERT_LE(0, f.dir);
-	fd = vol_open("f", O_RDWR);
+	fd = unnamed ? open(env_dir(), O_TMPFILE | O_RDWR, 0600) : vol_open("f", O_RDWR);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, unlinkat(f.dir, "f", 0));
 	ASSERT_EQ(0, freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
-	with = looks_clean(&self->v);
+	with = looks_clean(v);
 	EXPECT_EQ(0, thaw(&f));
 	close(fd);
 	ASSERT_EQ(0, freeze(&f)) TH_LOG("freezing: %s", strerror(errno));
-	without = looks_clean(&self->v);
+	without = looks_clean(v);
 	EXPECT_EQ(0, thaw(&f));
 	EXPECT_EQ(0, with);
 	EXPECT_EQ(1, without);
-	EXPECT_EQ(0, looks_clean(&self->v));
+	EXPECT_EQ(0, looks_clean(v));
+}
+
+TEST_F(dio_lifecycle, frozen_without_a_name)
+{
+	frozen_without_a_name(_metadata, &self->v, false);
+}
+
+TEST_F(dio_lifecycle, frozen_with_a_tmpfile)
+{
+	frozen_without_a_name(_metadata, &self->v, true);
 }
 
 /* The descriptor is closed: it is the request that still writes to the file. */

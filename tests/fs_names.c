@@ -55,32 +55,6 @@ TEST_F(fs_names, unlink)
 	EXPECT_TRUE(vol_holds("keep", 100, 1));
 }
 
-TEST_F(fs_names, tmpfile)
-{
-	struct statfs before, after;
-	char name[64];
-	int fd;
-
-	ASSERT_EQ(0, statfs(env_dir(), &before));
-	fd = open(env_dir(), O_TMPFILE | O_RDWR, 0600);
-	if (fd < 0 && errno == EOPNOTSUPP)
-		SKIP(return, "no O_TMPFILE");
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(4, write(fd, "test", 4));
-	close(fd);
-	ASSERT_EQ(0, statfs(env_dir(), &after));
-	EXPECT_EQ(before.f_ffree, after.f_ffree);
-	EXPECT_EQ(before.f_bfree, after.f_bfree);
-
-	fd = open(env_dir(), O_TMPFILE | O_RDWR, 0600);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(4, write(fd, "test", 4));
-	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	ASSERT_EQ(0, linkat(AT_FDCWD, name, AT_FDCWD, vol_path("t"),
-			    AT_SYMLINK_FOLLOW));
-	EXPECT_EQ(1, vol_links("t"));
-}
-
 TEST_F(fs_names, hard_link)
 {
 	ASSERT_EQ(0, vol_prefill("a", 0, 3000, 1));
@@ -244,19 +218,6 @@ TEST_F(fs_names, rename_dirs)
 	ASSERT_EQ(0, vol_remount(&self->v));
 	EXPECT_EQ(vol_inode(""), vol_inode("d/.."));
 	EXPECT_TRUE(vol_holds("d/f", 100, 1));
-}
-
-TEST_F(fs_names, rename_exchange_refused)
-{
-	if (!env_is_retryfs())
-		SKIP(return, "only a promise of retryfs");
-	ASSERT_EQ(0, vol_prefill("a", 0, 100, 1));
-	ASSERT_EQ(0, vol_prefill("b", 0, 200, 2));
-	EXPECT_EQ(-EINVAL, vol_rename("a", "b", RENAME_EXCHANGE));
-	EXPECT_EQ(-EINVAL, vol_rename("a", "c", RENAME_WHITEOUT));
-	EXPECT_TRUE(vol_holds("a", 100, 1));
-	EXPECT_TRUE(vol_holds("b", 200, 2));
-	EXPECT_FALSE(vol_exists("c"));
 }
 
 TEST_F(fs_names, names)

@@ -312,6 +312,30 @@ pub(crate) fn replace(
     Ok(block)
 }
 
+/// Points the entry `name` to the inode and type `of_other`, and the entry `other` to `of_name`, by a
+/// single write. Both were looked up before, and are in the same block, which is returned.
+pub(crate) fn exchange(
+    dir: &InodeLocked<Exclusive>,
+    (name, of_name): (&[u8], (u32, FileType)),
+    (other, of_other): (&[u8], (u32, FileType)),
+) -> Result<u64> {
+    let (name, other) = (checked(name)?, checked(other)?);
+    let block = change_entry(dir, Block::write, |block| {
+        let mut set = |name, (ino, file_type)| -> Result<Option<Range<usize>>> {
+            Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
+        };
+        let Some(first) = set(name, of_other)? else {
+            return Ok(None);
+        };
+        let second = set(other, of_name)?.ok_or(EIO)?;
+        Ok(Some(
+            first.start.min(second.start)..first.end.max(second.end),
+        ))
+    })?;
+    changed(dir);
+    Ok(block)
+}
+
 /// Points `..` of the directory `dir` to `parent`.
 ///
 /// For a rename that moves `dir` between directories. Its inode lock need not be held: only such a

@@ -14,17 +14,16 @@ use crate::inode::read::iget;
 use crate::inode::write;
 use crate::types::{Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
+use crate::vfs::exchange::exchange;
+use crate::vfs::links::{check_links, check_own_links, sync, sync_now};
 use crate::volume::fault::{self, Fault};
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
-use kfs::block::bdev::BlockDevice;
 use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::{Exclusive, Shared};
 use kfs::fs::inode::new::CreatedInode;
-use kfs::fs::inode_operations::{
-    InodeOperations, Kstat, Rename, SetAcl, SetAttr, RENAME_NOREPLACE,
-};
+use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAcl, SetAttr, Target};
 use kfs::fs::posix_acl::{AclType, PosixAcl};
 use kfs::fs::xattr::XattrBuffer;
 
@@ -52,34 +51,6 @@ fn add(
     let block = directory::insert(dir, name, ino32(&made), file_type(&made)?)?;
     names::changed(&made, dir, block);
     Ok(made)
-}
-
-/// Checks that `inode`, which is about to lose a name, has the links for it: one, or for a directory
-/// without subdirectories, two. With fewer, it would count as deleted while another name leads to
-/// it; a directory with more would not be deleted.
-fn check_own_links(inode: &Inode) -> fault::Result {
-    let links = inode.nlink();
-    let what = match inode.is_dir() {
-        true if links != 2 => "links of a directory without subdirectories are not two",
-        false if links == 0 => "no link for a name that it has",
-        _ => return Ok(()),
-    };
-    if mutant!("entry-unchecked") {
-        return Ok(());
-    }
-    Err(Corrupt::found(Place::Inode(ino32(inode)), what, links.into()).into())
-}
-
-/// Checks the link count of `dir`, from which a subdirectory is about to be removed: its name, its
-/// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an
-/// inode that still has a name count as deleted.
-fn check_links(dir: &Inode) -> fault::Result {
-    let links = dir.nlink();
-    if links < 3 {
-        let what = "too few links for the directories in it";
-        return Err(Corrupt::found(Place::Inode(ino32(dir)), what, links.into()).into());
-    }
-    Ok(())
 }
 
 #[vtable]
@@ -188,10 +159,16 @@ impl InodeOperations<RetryFs> for Directory {
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
         changing(dir, || {
             names::make_room(inode)?;
+            let nameless = inode.nlink() == 0;
             inode.touch_ctime();
             inode.inc_link_count();
-            let block = directory::insert(dir, name, ino32(inode), file_type(inode)?)
-                .inspect_err(|_| inode.dec_link_count())?;
+            let block = match nameless && !mutant!("tmpfile-link-late") {
+                // On the device it is deleted, or not there: new to who syncs the directory.
+                true => write::store_first(inode, First::New),
+                false => Ok(()),
+            }
+            .and_then(|()| directory::insert(dir, name, ino32(inode), file_type(inode)?))
+            .inspect_err(|_| inode.dec_link_count())?;
             names::changed(inode, dir, block);
             Ok(())
         })
@@ -231,12 +208,12 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn rename(rename: &Rename<'_, RetryFs>) -> Result {
-        // The VFS has checked `RENAME_NOREPLACE`: the new name is negative.
-        if rename.flags & !RENAME_NOREPLACE != 0 {
-            return Err(EINVAL);
-        }
-        changing(rename.old_dir, || move_entry(rename))
+    fn rename(rename: &Rename<'_, RetryFs>) -> Result<Option<CreatedInode<RetryFs>>> {
+        changing(rename.old_dir, || match rename.target {
+            Target::Free => move_entry(rename, None),
+            Target::Replaced(replaced) => move_entry(rename, Some(replaced)),
+            Target::Exchanged(other) => exchange(rename, other).map(|()| None),
+        })
     }
 
     fn sync(inode: &Inode) -> Result {
@@ -275,22 +252,6 @@ impl InodeOperations<RetryFs> for Directory {
 const ABOVE: &str = "entry of a directory that is above it";
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
 
-/// Writes `inode`, its names and what leads to them. The cache of the device is not flushed.
-fn sync(inode: &Inode) -> fault::Result {
-    if inode.is_lnk() {
-        // The target, which nobody can sync by itself.
-        inode.write_and_wait()?;
-    }
-    inode.sync_metadata()?;
-    names::sync(inode)
-}
-
-/// The same, with the flush: it is on the device before anything that is written later.
-fn sync_now(inode: &Inode) -> fault::Result {
-    sync(inode)?;
-    Ok(BlockDevice::of(inode.sb()).issue_flush()?)
-}
-
 /// Moves an entry, so that a crash at any time leaves the inode with one name at least, and a name
 /// that is replaced with one inode or the other.
 ///
@@ -301,15 +262,18 @@ fn sync_now(inode: &Inode) -> fault::Result {
 /// * the link of what was replaced is dropped, and the old name removed, when the new name is on the
 ///   device. A name that stays in one block takes a single write, which needs no order.
 ///
-/// If the device fails the entries are put back.
-fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
+/// If the device fails the entries are put back. Returns the whiteout that the old name leads to, if
+/// that was asked for; the same goes for that as for a name that is replaced.
+fn move_entry(
+    rename: &Rename<'_, RetryFs>,
+    replaced: Option<&InodeLocked<Exclusive>>,
+) -> fault::Result<Option<CreatedInode<RetryFs>>> {
     let &Rename {
         old_dir,
         old_name,
         inode,
         new_dir,
         new_name,
-        replaced,
         ..
     } = rename;
     let file_type = file_type(inode)?;
@@ -322,12 +286,18 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     }
     names::make_room(inode)?;
     let old_block = directory::find(old_dir, old_name)?.ok_or(ENOENT)?.block;
+    if let Some(replaced) = replaced {
+        if directory && !directory::is_empty(replaced)? {
+            return Err(ENOTEMPTY.into());
+        }
+        check_own_links(replaced)?;
+    }
+    let whiteout = match rename.whiteout {
+        true => Some(make_whiteout(old_dir)?),
+        false => None,
+    };
     match replaced {
         Some(replaced) => {
-            if directory && !directory::is_empty(replaced)? {
-                return Err(ENOTEMPTY.into());
-            }
-            check_own_links(replaced)?;
             if !mutant!("rename-inode-late") {
                 inode.write_and_wait()?;
                 sync_now(inode)?;
@@ -363,7 +333,14 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
     }
     inode.touch_ctime();
     inode.mark_inode_dirty();
-    let block = directory::remove(old_dir, old_name, ino32(inode))?;
+    let block = match &whiteout {
+        Some(made) => {
+            let block = directory::replace(old_dir, old_name, ino32(made), FileType::CharDevice)?;
+            names::changed(made, old_dir, block);
+            block
+        }
+        None => directory::remove(old_dir, old_name, ino32(inode))?,
+    };
     names::changed(inode, old_dir, block);
     if directory {
         if !old_dir.is(new_dir) {
@@ -371,7 +348,19 @@ fn move_entry(rename: &Rename<'_, RetryFs>) -> fault::Result {
         }
         old_dir.dec_link_count();
     }
-    Ok(())
+    Ok(whiteout)
+}
+
+/// Makes a whiteout for a name in `dir`, and brings it to the device.
+fn make_whiteout(dir: &Inode) -> fault::Result<CreatedInode<RetryFs>> {
+    const CHAR_DEVICE: u16 = 0o02_0000;
+    let none = Content::Device(Device { major: 0, minor: 0 });
+    let made = create::create(dir, None, CHAR_DEVICE, none)?;
+    write::store_first(&made, First::New)?;
+    if !mutant!("whiteout-late") {
+        sync_now(&made)?;
+    }
+    Ok(made)
 }
 
 impl Fsync<RetryFs> for Directory {

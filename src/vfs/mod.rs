@@ -7,8 +7,8 @@
 //! and a line in the log.
 //!
 //! * [`super_block`] has mounting and `super_operations`, [`sysfs`] the counters of a mount.
-//! * [`directory`] has `inode_operations` and `file_operations` of directories, [`attributes`]
-//!   `inode_operations` of everything else.
+//! * [`directory`] has `inode_operations` and `file_operations` of directories, `exchange` one of
+//!   these and `links` what they share; [`attributes`] has `inode_operations` of everything else.
 //! * [`file`] and [`fallocate`] have `file_operations` of regular files.
 //! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
 //! * [`xattr`] has `xattr_handler`s.
@@ -19,10 +19,12 @@ pub(crate) mod address_space;
 pub(crate) mod attributes;
 pub(crate) mod direct_io;
 pub(crate) mod directory;
+mod exchange;
 pub(crate) mod export;
 pub(crate) mod extents;
 mod fallocate;
 pub(crate) mod file;
+mod links;
 pub(crate) mod super_block;
 pub(crate) mod sysfs;
 pub(crate) mod tables;

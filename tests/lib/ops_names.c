@@ -161,6 +161,48 @@ static const char *dir_renamed(struct round *r)
 	return either(r, vol_exists("d/sub"), vol_exists("empty/sub"));
 }
 
+/* A directory and a file. */
+static long exchange_names(struct round *r)
+{
+	return vol_rename("d/sub", "f", RENAME_EXCHANGE);
+}
+
+static const char *exchanged(struct round *r)
+{
+	struct stat old, new, up, parent;
+	bool is_new;
+
+	if (stat(vol_path("d/sub"), &old) || stat(vol_path("f"), &new))
+		return "a name is gone";
+	is_new = S_ISDIR(new.st_mode);
+	if (is_new == S_ISDIR(old.st_mode))
+		return "both are the same";
+	if (vol_links("d") != 2 + !is_new)
+		return "the count of links is not that of the directories";
+	if (stat(vol_path(is_new ? "f/.." : "d/sub/.."), &up) ||
+	    stat(vol_path(is_new ? "" : "d"), &parent) || up.st_ino != parent.st_ino)
+		return "it has another parent than it thinks";
+	return either(r, !is_new, is_new);
+}
+
+static long rename_whiteout(struct round *r)
+{
+	return vol_rename("d/a", "empty/a", RENAME_WHITEOUT);
+}
+
+static const char *whited_out(struct round *r)
+{
+	struct stat st;
+	bool is_new = vol_exists("empty/a");
+	const char *found = ops_mixed(r, is_new ? "empty/a" : "d/a", 14 << 10, 1, false);
+
+	if (found)
+		return found;
+	if (lstat(vol_path("d/a"), &st))
+		return "there is no whiteout";
+	return either(r, S_ISREG(st.st_mode) && !is_new, S_ISCHR(st.st_mode) && is_new);
+}
+
 static long unlink_last(struct round *r)
 {
 	return ops_errno(unlink(vol_path("deep")));
@@ -220,6 +262,8 @@ const struct op ops_names[] = {
 	{ "rename", .run = rename_name, .check = renamed, .changes = true },
 	{ "rename over", .run = rename_over, .check = renamed_over, .changes = true },
 	{ "rename of a directory", .run = rename_dir, .check = dir_renamed, .changes = true },
+	{ "exchange", .run = exchange_names, .check = exchanged, .changes = true },
+	{ "rename with a whiteout", .run = rename_whiteout, .check = whited_out, .changes = true },
 	{ "unlink", .run = unlink_last, .check = unlinked_last, .changes = true },
 	{ "unlink of one of many", .run = unlink_other, .check = unlinked_other, .changes = true },
 	{ "rmdir", .run = remove_dir, .check = dir_removed, .changes = true },

@@ -31,7 +31,7 @@ use crate::fs::xattr::XattrBuffer;
 use kernel::prelude::*;
 
 pub use kstat::{Kstat, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP};
-pub use rename::{Rename, RENAME_NOREPLACE};
+pub use rename::{Rename, Target};
 pub use set_acl::SetAcl;
 pub use setattr::SetAttr;
 
@@ -123,8 +123,9 @@ pub trait InodeOperations<F: FileSystemData> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Gives an inode another name, see [`Rename`].
-    fn rename(_rename: &Rename<'_, F>) -> Result {
+    /// Gives an inode another name, see [`Rename`]. Returns the inode of the whiteout, if one was
+    /// asked for.
+    fn rename(_rename: &Rename<'_, F>) -> Result<Option<CreatedInode<F>>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

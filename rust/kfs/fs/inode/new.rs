@@ -180,6 +180,21 @@ impl<F: FileSystemData> CreatedInode<F> {
         core::mem::forget(self);
     }
 
+    /// Clears `I_NEW` of an inode that has got a name, but no dentry.
+    ///
+    /// # Safety
+    ///
+    /// The mount must be valid for `'sb`.
+    pub(crate) unsafe fn unlock<'sb>(self) -> InodeRef<'sb, F> {
+        let inode = self.0.cast();
+        core::mem::forget(self);
+        // SAFETY: By the type invariant and the requirement; the reference passes on.
+        unsafe {
+            bindings::unlock_new_inode(inode.as_ptr());
+            InodeRef::from_raw(inode)
+        }
+    }
+
     /// Ties the inode to a file without a name (`O_TMPFILE`), and takes its link away.
     ///
     /// # Safety

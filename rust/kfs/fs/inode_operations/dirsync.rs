@@ -9,17 +9,17 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
 use kernel::prelude::*;
 
-/// If one of the directories has to be in step with the device, brings `inode`, which got a name in
+/// If one of the directories has to be in step with the device, brings `inodes`, which got a name in
 /// one of them, and all of them there, with what is needed to find them.
 pub(super) fn dirsync<F: FileSystemData, T: InodeOperations<F>>(
-    inode: Option<&Inode<F>>,
+    inodes: &[&Inode<F>],
     dirs: &[&Inode<F>],
 ) -> Result {
     let Some(dir) = dirs.iter().find(|dir| dir.needs_sync()) else {
         return Ok(());
     };
     let mut result = Ok(());
-    for inode in Iterator::chain(inode.iter(), dirs) {
+    for inode in Iterator::chain(inodes.iter(), dirs) {
         result = result.and(T::sync(inode));
     }
     result.and_then(|()| BlockDevice::of(dir.sb()).issue_flush())
@@ -32,13 +32,13 @@ pub(super) fn dirsync<F: FileSystemData, T: InodeOperations<F>>(
 ///
 /// The pointers must be directories and dentries of `F` that the VFS has given to an operation.
 pub(super) unsafe fn dirsync_removed<F: FileSystemData, T: InodeOperations<F>>(
-    inode: Option<&Inode<F>>,
+    inodes: &[&Inode<F>],
     dirs: &[*mut bindings::inode; 2],
     dentries: &[*mut bindings::dentry],
 ) -> Result {
     // SAFETY: By the requirement.
     let dirs = dirs.map(|dir| unsafe { Inode::<F>::from_raw(dir) });
-    dirsync::<F, T>(inode, &dirs).inspect_err(|_| {
+    dirsync::<F, T>(inodes, &dirs).inspect_err(|_| {
         for &dentry in dentries {
             // SAFETY: By the requirement.
             unsafe { bindings::d_drop(dentry) };

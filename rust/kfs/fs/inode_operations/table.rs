@@ -8,7 +8,7 @@
 use super::attributes::{self, errno};
 use super::dirsync::{dirsync, dirsync_removed};
 use super::kstat::Kstat;
-use super::rename::Rename;
+use super::rename::{Rename, Target};
 use super::setattr::SetAttr;
 use super::InodeOperations;
 use crate::bindings;
@@ -280,7 +280,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                     // The dentry takes over a reference.
                     bindings::ihold(inode.as_ptr());
                     bindings::d_instantiate(dentry, inode.as_ptr());
-                    errno(dirsync::<F, T>(Some(inode), &[Inode::from_raw(dir)]))
+                    errno(dirsync::<F, T>(&[inode], &[Inode::from_raw(dir)]))
                 }
                 Err(error) => error.to_errno(),
             }
@@ -298,7 +298,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
-            .and_then(|()| dirsync_removed::<F, T>(None, &[dir, dir], &[dentry]))
+            .and_then(|()| dirsync_removed::<F, T>(&[], &[dir, dir], &[dentry]))
         })
     }
 
@@ -313,7 +313,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
-            .and_then(|()| dirsync_removed::<F, T>(None, &[dir, dir], &[dentry]))
+            .and_then(|()| dirsync_removed::<F, T>(&[], &[dir, dir], &[dentry]))
         })
     }
 
@@ -328,26 +328,42 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         new_dentry: *mut bindings::dentry,
         flags: c_uint,
     ) -> c_int {
-        // SAFETY: By the requirement.
+        if flags & !RENAME_FLAGS != 0 {
+            return EINVAL.to_errno();
+        }
+        let exchange = flags & bindings::RENAME_EXCHANGE != 0;
+        // SAFETY: By the requirement. In an exchange both dentries have inodes, and the lock of one
+        // that stays in its directory need not be held.
         errno(unsafe {
-            let replaced = (*new_dentry).d_inode;
+            let target = (*new_dentry).d_inode;
             T::rename(&Rename {
                 old_dir: InodeLocked::from_raw(old_dir),
                 old_name: name(old_dentry),
                 inode: Inode::from_raw((*old_dentry).d_inode),
                 new_dir: InodeLocked::from_raw(new_dir),
                 new_name: name(new_dentry),
-                replaced: if replaced.is_null() {
-                    None
-                } else {
-                    Some(InodeLocked::from_raw(replaced))
+                target: match exchange {
+                    true => Target::Exchanged(Inode::from_raw(target)),
+                    false if target.is_null() => Target::Free,
+                    false => Target::Replaced(InodeLocked::from_raw(target)),
                 },
-                flags,
+                whiteout: flags & bindings::RENAME_WHITEOUT != 0,
             })
-            // With the inode, which may be a directory whose `..` has changed.
-            .and_then(|()| {
+            .and_then(|whiteout| {
+                let dir = Inode::<F>::from_raw(old_dir);
                 let inode = Inode::from_raw((*old_dentry).d_inode);
-                let moved = (!cfg!(mutant = "kfs-dotdot-unsynced")).then_some(inode);
+                // A whiteout has a name now, and no dentry: it is looked up when it is asked for.
+                let whiteout = match whiteout {
+                    Some(made) if !ptr::eq(made.sb(), dir.sb()) => return Err(EIO),
+                    made => made.map(|made| made.unlock()),
+                };
+                // With the inodes, which may be directories whose `..` has changed.
+                let moved: &[&Inode<F>] = match &whiteout {
+                    _ if cfg!(mutant = "kfs-dotdot-unsynced") => &[],
+                    Some(whiteout) => &[inode, whiteout],
+                    None if exchange => &[inode, Inode::from_raw(target)],
+                    None => &[inode],
+                };
                 let dentries = &[new_dentry, old_dentry];
                 dirsync_removed::<F, T>(moved, &[new_dir, old_dir], dentries)
             })
@@ -418,6 +434,10 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     }
 }
 
+/// The flags of `renameat2(2)` that are known here. The VFS has checked `RENAME_NOREPLACE`.
+const RENAME_FLAGS: u32 =
+    bindings::RENAME_NOREPLACE | bindings::RENAME_EXCHANGE | bindings::RENAME_WHITEOUT;
+
 /// # Safety
 ///
 /// The name of `dentry` must not change for `'a`.
@@ -445,12 +465,12 @@ unsafe fn instantiate<F: FileSystemData, T: InodeOperations<F>>(
     }
     if cfg!(mutant = "kfs-dirsync-undone") {
         // SAFETY: By the requirement.
-        dirsync::<F, T>(None, &[unsafe { Inode::from_raw(dir) }])?;
+        dirsync::<F, T>(&[], &[unsafe { Inode::from_raw(dir) }])?;
     }
     // SAFETY: By the requirement. The dentry keeps the inode.
     unsafe {
         made.d_instantiate_new(dentry);
         let inode = Inode::<F>::from_raw((*dentry).d_inode);
-        dirsync::<F, T>(Some(inode), &[Inode::from_raw(dir)])
+        dirsync::<F, T>(&[inode], &[Inode::from_raw(dir)])
     }
 }

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The links of an inode: checks of their number, and bringing them to the device.
+
+use crate::ext2::{Corrupt, Place};
+use crate::inode::data::ino32;
+use crate::inode::names;
+use crate::types::Inode;
+use crate::volume::fault;
+use kfs::block::bdev::BlockDevice;
+
+/// Checks that `inode`, which is about to lose a name, has the links for it: one, or for a directory
+/// without subdirectories, two. With fewer, it would count as deleted while another name leads to
+/// it; a directory with more would not be deleted.
+pub(super) fn check_own_links(inode: &Inode) -> fault::Result {
+    let links = inode.nlink();
+    let what = match inode.is_dir() {
+        true if links != 2 => "links of a directory without subdirectories are not two",
+        false if links == 0 => "no link for a name that it has",
+        _ => return Ok(()),
+    };
+    if mutant!("entry-unchecked") {
+        return Ok(());
+    }
+    Err(Corrupt::found(Place::Inode(ino32(inode)), what, links.into()).into())
+}
+
+/// Checks the link count of `dir`, from which a subdirectory is about to be removed: its name, its
+/// own `.` and the `..` of the subdirectory make three. With fewer, dropping one could make an
+/// inode that still has a name count as deleted.
+pub(super) fn check_links(dir: &Inode) -> fault::Result {
+    let links = dir.nlink();
+    if links < 3 {
+        let what = "too few links for the directories in it";
+        return Err(Corrupt::found(Place::Inode(ino32(dir)), what, links.into()).into());
+    }
+    Ok(())
+}
+
+/// Writes `inode`, its names and what leads to them. The cache of the device is not flushed.
+pub(super) fn sync(inode: &Inode) -> fault::Result {
+    if inode.is_lnk() {
+        // The target, which nobody can sync by itself.
+        inode.write_and_wait()?;
+    }
+    inode.sync_metadata()?;
+    names::sync(inode)
+}
+
+/// The same, with the flush: it is on the device before anything that is written later.
+pub(super) fn sync_now(inode: &Inode) -> fault::Result {
+    sync(inode)?;
+    Ok(BlockDevice::of(inode.sb()).issue_flush()?)
+}

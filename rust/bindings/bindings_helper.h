@@ -32,6 +32,7 @@
 #include <linux/workqueue.h>
 #include <linux/writeback.h>
 
+#include "../helpers/nested.h"
 #include "../helpers/retryfs_trace.h"
 
 /* Macros that bindgen cannot evaluate become constants. */

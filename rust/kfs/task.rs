@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The current task: signals, the scheduler, accounting.
+//! The current task: signals, the scheduler, accounting; and the context: whether it may sleep, and how
+//! deep it is in something.
 //!
 //! [`kernel::task`] knows of signals of any kind, not of those that kill.
 //!
-//! C headers: [`include/linux/sched.h`](srctree/include/linux/sched.h),
+//! C headers: `rust/helpers/nested.h`, [`include/linux/sched.h`](srctree/include/linux/sched.h),
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/task_io_accounting_ops.h`](srctree/include/linux/task_io_accounting_ops.h)
 

@@ -30,16 +30,12 @@ unsafe impl Sync for Workqueue {}
 impl Workqueue {
     /// Makes a workqueue whose rescuer thread is called `name`. May sleep. `ENOMEM`.
     pub fn new(name: &CStr) -> Result<Self> {
-        let placement = match cfg!(mutant = "kfs-queue-bound") {
-            true => bindings::wq_flags_WQ_PERCPU,
-            false => bindings::wq_flags_WQ_UNBOUND,
-        };
         // SAFETY: The format takes one string, and the arguments are valid for the call. The flags
         // say per-CPU xor unbound, as they must.
         let wq = unsafe {
             bindings::alloc_workqueue_noprof(
                 c"%s".as_char_ptr(),
-                bindings::wq_flags_WQ_MEM_RECLAIM | placement,
+                bindings::wq_flags_WQ_MEM_RECLAIM | bindings::wq_flags_WQ_UNBOUND,
                 0,
                 name.as_char_ptr(),
             )

@@ -72,7 +72,7 @@ fn check_context<F: Filesystem, N>(
 ) -> Result<(), N> {
     let Err(atomic) = context else { return Ok(()) };
     let is_write = request.op == Op::Write;
-    let has_failed = request.outcome.failure().is_some() && !mutant!("kick-failed");
+    let has_failed = request.outcome.failure().is_some();
     let is_dsync = is_write && iocb.is_dsync() && !mutant!("kick-dsync");
     let has_pages = is_write && iocb.has_pages(request.len as usize) && !mutant!("kick-cached");
     match has_failed || is_dsync || has_pages {

@@ -14,7 +14,7 @@ use kfs::task::{MaySleep, Nested};
 /// How many retries may run one within the other on a CPU: what a retry completes may be the end of a
 /// bio for another one (a filesystem in a file of another one), and the stack is not endless. In this
 /// count are a hard and a soft interrupt that come in the midst of one.
-const NESTED_MAX: u32 = if mutant!("kick-endless") { u32::MAX } else { 4 };
+const NESTED_MAX: u32 = 4;
 
 impl<F: Retry> Platform for BioArc<Dio<F>> {
     type Iocb = Armed<F>;

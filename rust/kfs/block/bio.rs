@@ -24,6 +24,7 @@
 mod arc;
 mod build;
 mod copy;
+mod deferral;
 mod ended;
 mod front;
 mod lender;

@@ -9,9 +9,9 @@
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
+use super::deferral::Deferral;
 use super::front::{BioData, Front};
 use super::pool::{self, RawSet};
-use super::work::Deferral;
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use core::marker::PhantomData;

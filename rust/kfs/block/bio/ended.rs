@@ -61,10 +61,11 @@ impl<T: BioData> EndedBio<T> {
     /// As [`EndedBio::complete`], in any context. Gives the bio back if pages have to be marked dirty.
     #[inline]
     pub fn complete_atomic<L: Lender>(self, lender: &L) -> Result<(T::Data, Result), Self> {
-        if self.0.is_left_clean() && !cfg!(mutant = "kfs-kick-clean") {
+        let is_left_clean = self.0.is_left_clean();
+        if is_left_clean && !cfg!(any(mutant = "kfs-kick-clean", mutant = "kfs-kick-sleeps")) {
             return Err(self);
         }
-        Ok(self.release(lender, false))
+        Ok(self.release(lender, cfg!(mutant = "kfs-kick-sleeps")))
     }
 
     #[inline]

@@ -2,49 +2,25 @@
 
 //! What an owner of bios has done in process context.
 //!
-//! The work item lies in front of the bio, beside the owner, so that queueing it takes no memory. It
-//! is initialised when it is needed: most owners are done where their last bio ended.
+//! The work item lies beside the owner ([`Deferral`]), so that queueing it takes no memory.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use super::arc::{BioArc, WithOwner};
+use super::deferral::Deferral;
 use super::front::BioData;
 use crate::bindings;
 use crate::task::MaySleep;
 use crate::workqueue::Workqueue;
 use core::mem::offset_of;
 use core::ptr::NonNull;
-use kernel::sync::atomic::{ordering, Atomic};
+use kernel::sync::atomic::ordering;
 use kernel::types::Opaque;
 
 /// An owner of bios that has something done in process context.
 pub trait BioWork: BioData {
     /// What is to be done.
     fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>);
-}
-
-/// The work item of an owner.
-///
-/// # Invariants
-///
-/// While `queued` is not 0, `work` is initialised and queued, and owns a reference to the owner; or
-/// the one who has set it is about to do that.
-pub(super) struct Deferral {
-    queued: Atomic<u32>,
-    work: Opaque<bindings::work_struct>,
-}
-
-impl Deferral {
-    /// Makes one that is not queued.
-    ///
-    /// # Safety
-    ///
-    /// `this` must be valid for writes, and not be used by anybody else.
-    #[inline]
-    pub(super) unsafe fn init(this: *mut Self) {
-        // SAFETY: By the requirement. The work item is not looked at before it is queued.
-        unsafe { (&raw mut (*this).queued).write(Atomic::new(0)) };
-    }
 }
 
 impl<T: BioWork> BioArc<T> {

@@ -143,6 +143,7 @@ TEST_F(dio_retry, r5_read_into_a_mapping)
 {
 	const size_t len = 64 * KIB;
 	char *map, *back = buf_alloc(len);
+	struct counters c0 = {}, c1 = {};
 	struct io_event ev;
 	struct vol_map src;
 	struct iocb cb;
@@ -160,6 +161,8 @@ TEST_F(dio_retry, r5_read_into_a_mapping)
 	ASSERT_EQ(0, aio_setup(1, &ctx));
 	ASSERT_EQ(0, vol_route(&self->v, &src));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
 	aio_prep_read(&cb, fd, map, len, 0);
 	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
 	/*
@@ -173,6 +176,10 @@ TEST_F(dio_retry, r5_read_into_a_mapping)
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	ASSERT_EQ(len, ev.res);
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.retries_queued + 1, c1.retries_queued);
+	}
 	EXPECT_PATTERN(map, len, 0, 1);
 	munmap(map, len);
 	close(tfd);
@@ -371,6 +378,106 @@ TEST_F(dio_retry, dsync_by_the_retry)
 	cb.aio_rw_flags = RWF_SYNC;
 	ASSERT_EQ(len, aio_do(&cb));
 	EXPECT_LT(before, disk_flushes());
+}
+
+/*
+ * One asynchronous request that ends after its submitter has left, and how many retries had
+ * to be queued for it; -1 if it failed. Nothing may have to be read to find its blocks.
+ */
+static long queued_retries(struct vol *v, aio_context_t ctx, struct iocb *cb, size_t len)
+{
+	struct counters c0 = {}, c1 = {};
+	struct io_event ev;
+
+	if (vol_hold(v) || vol_counters(v, &c0) || aio_submit_one(ctx, cb) || vol_release(v) ||
+	    aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000) != 1 || vol_counters(v, &c1))
+		return -1;
+	if (ev.res != (long)len || c1.retries != c0.retries + 1)
+		return -1;
+	return c1.retries_queued - c0.retries_queued;
+}
+
+/* R5: the retry runs where the last bio ended, unless it has to sleep; and then it is queued. */
+TEST_F(dio_retry, r5_what_may_sleep_is_queued)
+{
+	const size_t len = 16 * KIB, far = 256 * KIB;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct counters c0 = {}, c1 = {};
+	struct io_event ev;
+	aio_context_t ctx;
+	struct iocb cb;
+	int fd, cached;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	ASSERT_EQ(0, vol_prefill("f", 0, far + len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	cached = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, cached);
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(len, pread(fd, buf, len, far));
+
+	memset(buf, 0, len);
+	aio_prep_read(&cb, fd, buf, len, 0);
+	EXPECT_EQ(0, queued_retries(&self->v, ctx, &cb, len));
+	EXPECT_PATTERN(buf, len, 0, 1);
+	pattern_fill(buf, len, 0, 2);
+	aio_prep_write(&cb, fd, buf, len, 0);
+	EXPECT_EQ(0, queued_retries(&self->v, ctx, &cb, len));
+
+	/* what the page cache has elsewhere does not matter */
+	ASSERT_EQ(len, pread(cached, back, len, far));
+	EXPECT_EQ(0, queued_retries(&self->v, ctx, &cb, len));
+	cb.aio_rw_flags = RWF_DSYNC;
+	EXPECT_EQ(1, queued_retries(&self->v, ctx, &cb, len));
+
+	/* pages of the range, which came while the write was in flight, are dropped */
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	pattern_fill(buf, len, 0, 3);
+	aio_prep_write(&cb, fd, buf, len, 0);
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+	ASSERT_EQ(len, pread(cached, back, len, 0));
+	EXPECT_PATTERN(back, len, 0, 2);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(len, ev.res);
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_EQ(c0.retries_queued + 1, c1.retries_queued);
+	ASSERT_EQ(len, pread(cached, back, len, 0));
+	EXPECT_PATTERN(back, len, 0, 3);
+}
+
+/* A request of very many pieces of memory is not reaped in an interrupt as a whole. */
+TEST_F(dio_retry, many_segments_are_queued)
+{
+	enum { SEGMENTS = 1000 };
+	const size_t piece = 512, len = SEGMENTS * piece;
+	struct iovec iov[SEGMENTS];
+	char *buf = buf_alloc(SEGMENTS * 4096UL), *back = buf_alloc(len);
+	aio_context_t ctx;
+	struct iocb cb;
+	int fd, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < SEGMENTS; i++)
+		iov[i] = (struct iovec){ buf + i * 4096UL, piece };
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(len, preadv(fd, iov, SEGMENTS, 0));
+	memset(buf, 0, SEGMENTS * 4096UL);
+	aio_prep_readv(&cb, fd, iov, SEGMENTS, 0);
+	EXPECT_EQ(1, queued_retries(&self->v, ctx, &cb, len));
+	for (i = 0; i < SEGMENTS; i++)
+		memcpy(back + i * piece, iov[i].iov_base, piece);
+	EXPECT_PATTERN(back, len, 0, 1);
 }
 
 /* What was read and written shows in the counters, each under its own name. */

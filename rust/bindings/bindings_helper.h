@@ -36,6 +36,7 @@
 #include <linux/writeback.h>
 #include <linux/xattr.h>
 
+#include "../helpers/nested.h"
 #include "../helpers/retryfs_trace.h"
 
 /* Macros that bindgen cannot evaluate become constants. */

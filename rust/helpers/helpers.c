@@ -18,6 +18,7 @@
 #include <linux/security.h>
 #include <linux/task_io_accounting_ops.h>
 #include <linux/uio.h>
+#include <linux/workqueue.h>
 
 /* Buffer cache. */
 
@@ -377,6 +378,18 @@ void kfs_helper_memalloc_nofs_restore(unsigned int flags)
 	memalloc_nofs_restore(flags);
 }
 
+/* Work. */
+
+void kfs_helper_INIT_WORK(struct work_struct *work, work_func_t func)
+{
+	INIT_WORK(work, func);
+}
+
+bool kfs_helper_queue_work(struct workqueue_struct *wq, struct work_struct *work)
+{
+	return queue_work(wq, work);
+}
+
 /* Direct I/O. */
 
 bool kfs_helper_iocb_is_dsync(const struct kiocb *iocb)
@@ -427,6 +440,16 @@ struct folio *kfs_helper_filemap_lock_folio(struct address_space *mapping, pgoff
 void kfs_helper_folio_put(struct folio *folio)
 {
 	folio_put(folio);
+}
+
+bool kfs_helper_folio_trylock(struct folio *folio)
+{
+	return folio_trylock(folio);
+}
+
+bool kfs_helper_folio_test_private(const struct folio *folio)
+{
+	return folio_test_private(folio);
 }
 
 bool kfs_helper_folio_test_dirty(const struct folio *folio)

@@ -1,14 +1,64 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The current task: signals, the scheduler, accounting.
+//! The current task: signals, the scheduler, accounting; and the context: whether it may sleep, and how
+//! deep it is in something.
 //!
 //! [`kernel::task`] knows of signals of any kind, not of those that kill.
 //!
-//! C headers: [`include/linux/sched.h`](srctree/include/linux/sched.h),
+//! C headers: `rust/helpers/nested.h`, [`include/linux/sched.h`](srctree/include/linux/sched.h),
 //! [`include/linux/sched/signal.h`](srctree/include/linux/sched/signal.h),
 //! [`include/linux/task_io_accounting_ops.h`](srctree/include/linux/task_io_accounting_ops.h)
 
 use crate::bindings;
+use core::marker::PhantomData;
+use kernel::types::NotThreadSafe;
+
+/// Evidence that this context may sleep: it is that of a task, and not an interrupt or one that a lock
+/// keeps from sleeping.
+///
+/// What may sleep, and is called where a bio has ended, takes it as an argument: so it cannot be
+/// called where there is none. It is good as long as what it was got from, and on this task only.
+#[derive(Clone, Copy)]
+pub struct MaySleep<'a>(PhantomData<&'a ()>, NotThreadSafe);
+
+impl MaySleep<'_> {
+    /// # Safety
+    ///
+    /// The context must be one that may sleep, for the life time of the value.
+    #[inline]
+    pub(crate) unsafe fn new() -> Self {
+        MaySleep(PhantomData, NotThreadSafe)
+    }
+}
+
+/// So many at most of a thing that may be begun within itself, on one stack. See [`Nested::enter`].
+///
+/// # Invariants
+///
+/// `kfs_nested_enter` was called by this context, and its end is owed.
+pub struct Nested(NotThreadSafe);
+
+impl Nested {
+    /// Begins one, which ends when the value is dropped. `None` if this CPU is in the midst of `max` of
+    /// them already, one within the other or within what interrupted it. Until the end the task stays on
+    /// its CPU. Any context.
+    #[inline]
+    pub fn enter(max: u32) -> Option<Self> {
+        // SAFETY: The function may be called in any context.
+        let depth = unsafe { bindings::kfs_nested_enter() };
+        // INVARIANT: It was called.
+        let this = Nested(NotThreadSafe);
+        (depth <= max).then_some(this)
+    }
+}
+
+impl Drop for Nested {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::kfs_nested_exit() };
+    }
+}
 
 /// Whether a signal is pending that kills the current task: an operation that takes long should be
 /// given up, with `EINTR`.

@@ -2,26 +2,20 @@
 
 //! Workqueues of a filesystem.
 //!
-//! [`kernel::workqueue::Queue`] is used as it is; the kernel crate has no constructor for one
-//! beside those of the system, so [`Workqueue`] owns what `alloc_workqueue` returns.
+//! The kernel crate has no constructor for a workqueue beside those of the system, so [`Workqueue`] owns
+//! what `alloc_workqueue` returns.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::bindings;
-use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::workqueue::Queue;
 
 /// A workqueue that makes progress when memory is short, because a thread of its own takes over
-/// when no worker can be created (`WQ_MEM_RECLAIM`). Work runs on the CPU that queued it.
+/// when no worker can be created (`WQ_MEM_RECLAIM`). Work runs on any CPU (`WQ_UNBOUND`): the one that
+/// queued it may be kept busy by a task that waits for the work.
 ///
-/// Use it as a [`Queue`]. Dropping it waits for all work that was queued, and sleeps:
-///
-/// ```ignore
-/// let queue = Workqueue::new(c"retryfs-dio")?;
-/// queue.enqueue(item);
-/// ```
+/// Dropping it waits for all work that was queued, and sleeps.
 ///
 /// # Invariants
 ///
@@ -41,7 +35,7 @@ impl Workqueue {
         let wq = unsafe {
             bindings::alloc_workqueue_noprof(
                 c"%s".as_char_ptr(),
-                bindings::wq_flags_WQ_MEM_RECLAIM | bindings::wq_flags_WQ_PERCPU,
+                bindings::wq_flags_WQ_MEM_RECLAIM | bindings::wq_flags_WQ_UNBOUND,
                 0,
                 name.as_char_ptr(),
             )
@@ -49,15 +43,11 @@ impl Workqueue {
         // INVARIANT: It was just made and is given to nobody else.
         Ok(Workqueue(NonNull::new(wq).ok_or(ENOMEM)?))
     }
-}
 
-impl Deref for Workqueue {
-    type Target = Queue;
-
+    /// The C workqueue.
     #[inline]
-    fn deref(&self) -> &Queue {
-        // SAFETY: By the type invariant the workqueue is valid until `self` is dropped.
-        unsafe { Queue::from_raw(self.0.as_ptr()) }
+    pub(crate) fn as_ptr(&self) -> *mut bindings::workqueue_struct {
+        self.0.as_ptr()
     }
 }
 

@@ -9,49 +9,93 @@ use super::outcome::Outcome;
 use super::report;
 use super::request::Request;
 use super::state::BioList;
+use super::step::Context;
 use kernel::prelude::*;
 use kfs::block::bio::{EndedBio, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Iocb, IocbMut};
 use kfs::trace;
 
-/// Reaps one ended bio: unpins its pages and records its status. Process context: marking the pages
-/// of a read dirty sleeps (R5).
-fn dio_bio_complete<F: Filesystem>(
+/// How many segments are reaped at most where nothing may sleep. Each takes time, and it may be an
+/// interrupt.
+const SEGMENTS_MAX: usize = 256;
+
+/// Reaps one ended bio: unpins its pages and records its status. Marking the pages of a read dirty
+/// sleeps (R5): if that has to be done in a context that must not, gives the bio back.
+fn dio_bio_complete<F: Filesystem, N: Copy>(
     bio: EndedBio<Dio<F>>,
     iocb: &Iocb<F>,
     outcome: &mut Outcome<Error>,
-) {
-    let (pos, result) = bio.complete(iocb);
+    context: Context<'_, N>,
+) -> Result<(), (EndedBio<Dio<F>>, N)> {
+    let (pos, result) = match context {
+        Ok(may_sleep) => bio.complete(iocb, may_sleep),
+        Err(atomic) => bio.complete_atomic(iocb).map_err(|bio| (bio, atomic))?,
+    };
     if let (Err(error), false) = (result, mutant!("bio-error-lost")) {
         outcome.fail(pos, error);
     }
+    Ok(())
 }
 
-/// Reaps ended bios; their errors go to `outcome`. Process context; may sleep.
-pub(super) fn dio_bio_reap<F: Filesystem>(
-    mut bios: Bios<F>,
+/// Reaps ended bios; their errors go to `outcome`. Fails if it has to sleep and must not, or takes
+/// long: then `bios` has the rest.
+pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
+    bios: &mut Bios<F>,
     iocb: &Iocb<F>,
     outcome: &mut Outcome<Error>,
-) {
+    context: Context<'_, N>,
+) -> Result<(), N> {
+    let mut segments = 0;
     while let (Some(bio), false) = (bios.pop(), mutant!("not-reaped")) {
-        dio_bio_complete(bio, iocb, outcome);
+        if let Err(atomic) = context {
+            segments += bio.segments();
+            if segments > SEGMENTS_MAX && !mutant!("kick-unbounded") {
+                bios.push(bio);
+                return Err(atomic);
+            }
+        }
+        if let Err((bio, atomic)) = dio_bio_complete(bio, iocb, outcome, context) {
+            bios.push(bio);
+            return Err(atomic);
+        }
+    }
+    Ok(())
+}
+
+/// Fails if completing the request has to sleep, and must not: a failure is logged and reported; what
+/// the page cache has of a write is invalidated; a write is synced.
+fn check_context<F: Filesystem, N>(
+    iocb: &Iocb<F>,
+    request: &Request,
+    context: Context<'_, N>,
+) -> Result<(), N> {
+    let Err(atomic) = context else { return Ok(()) };
+    let is_write = request.op == Op::Write;
+    let has_failed = request.outcome.failure().is_some();
+    let is_dsync = is_write && iocb.is_dsync() && !mutant!("kick-dsync");
+    let has_pages = is_write && iocb.has_pages(request.len as usize) && !mutant!("kick-cached");
+    match has_failed || is_dsync || has_pages {
+        true => Err(atomic),
+        false => Ok(()),
     }
 }
 
 /// Does what has to be done after the I/O and before the request completes, and returns its result:
-/// bytes, or an errno. May sleep.
+/// bytes, or an errno. Fails, and has done nothing, if it has to sleep and must not.
 ///
 /// `locked` is the inode lock of a write whose submitter has waited: then i_size moves, and blocks
 /// that were allocated beyond what was written are freed, under the lock (R8). The callers of a
 /// submitter advance the position, fall back to buffered I/O and sync for `O_DSYNC`; for a retry
 /// that is done here, but for the fallback, which none needs.
-pub(super) fn dio_complete<F: Filesystem>(
+pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     mut iocb: IocbMut<'_, F>,
     request: &Request,
     locked: Option<&InodeLocked<F, Exclusive>>,
     is_retry: bool,
-) -> Result<usize> {
+    context: Context<'_, N>,
+) -> Result<Result<usize>, N> {
+    check_context(&iocb, request, context)?;
     let mut result = request.count();
     let count = result.unwrap_or(0);
     let is_write = request.op == Op::Write;
@@ -79,8 +123,9 @@ pub(super) fn dio_complete<F: Filesystem>(
     // Not after an extend: from when i_size has moved, the pages may be dirtied with good reason.
     let is_kept = is_extended && !mutant!("extend-dropped-twice");
     let is_kept = is_kept || is_retry && mutant!("retry-no-invalidate");
-    if is_write && count > 0 && !is_kept {
-        iocb.invalidate_post_direct_write(count);
+    // Where it must not sleep there is no page.
+    if let (true, Ok(may_sleep)) = (is_write && count > 0 && !is_kept, context) {
+        iocb.invalidate_post_direct_write(count, may_sleep);
     }
     trace::dio_complete(
         iocb.inode(),
@@ -93,9 +138,10 @@ pub(super) fn dio_complete<F: Filesystem>(
     iocb.inode_dio_end();
     if is_retry && count > 0 {
         iocb.advance(count);
-        if is_write && !mutant!("retry-no-sync") {
-            result = iocb.generic_write_sync(count);
+        // Where it must not sleep none was asked for.
+        if let (true, Ok(may_sleep)) = (is_write && !mutant!("retry-no-sync"), context) {
+            result = iocb.generic_write_sync(count, may_sleep);
         }
     }
-    result
+    Ok(result)
 }

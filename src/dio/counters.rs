@@ -40,8 +40,10 @@ pub(crate) struct Counters {
     pub(crate) sync_hole: Counter,
     /// Asynchronous requests that became synchronous because of an error while issuing.
     pub(crate) sync_error: Counter,
-    /// Times that the retry entered the worker.
+    /// Asynchronous requests whose retry was kicked by their last bio.
     pub(crate) retries: Counter,
+    /// Those of them that would have had to sleep there, and were left to process context.
+    pub(crate) retries_queued: Counter,
     /// Direct writes that fell back to buffered I/O, wholly or in part.
     pub(crate) buffered_fallback: Counter,
 }
@@ -56,6 +58,7 @@ impl Counters {
             sync_hole: Counter::new(),
             sync_error: Counter::new(),
             retries: Counter::new(),
+            retries_queued: Counter::new(),
             buffered_fallback: Counter::new(),
         }
     }

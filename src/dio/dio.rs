@@ -13,7 +13,7 @@
 //! * the dio holds the ended bios, and, while *Armed* or *Kicked*, the kiocb with the [`Request`];
 //! * the queued retry holds the dio.
 //!
-//! The reference cycle of kiocb and dio is broken by the retry, which always runs: it is queued
+//! The reference cycle of kiocb and dio is broken by the retry, which always runs: it is kicked
 //! when the last bio ends, and the block layer ends every bio.
 //!
 //! [`Request`]: super::request::Request
@@ -22,21 +22,34 @@ use super::request::Armed;
 use super::state::{self, State};
 use kernel::prelude::*;
 use kernel::sync::{new_spinlock_irq, SpinLockIrq};
-use kernel::workqueue::{new_work, Work};
 use kfs::block::bio::{BioArc, BioList, EndedBio};
 use kfs::fs::kiocb::KiocbOwner;
-use kfs::fs::super_block::SuperBlock;
 use kfs::sync::completion::Completion;
+use kfs::task::MaySleep;
 use kfs::workqueue::Workqueue;
 
 /// A filesystem whose requests are retried. The objects of a request only start the retry; what it
 /// does is in [`super::retry`], above them.
 pub(crate) trait Retry: KiocbOwner<Private = BioArc<Dio<Self>>> {
-    /// The workqueue of a mount, for its retries.
-    fn queue(sb: &SuperBlock<Self>) -> &Workqueue;
+    /// Takes note that the retry of a request starts. Any context.
+    fn kicked(armed: &Armed<Self>);
 
-    /// Continues a request whose bios have all ended. Process context; may sleep.
-    fn retry(dio: BioArc<Dio<Self>>, armed: Armed<Self>);
+    /// The workqueue for the retry of a request. Any context.
+    fn queue(armed: &Armed<Self>) -> &Workqueue;
+
+    /// Continues a request. Any context: gives it back if that has to sleep.
+    fn retry_atomic(kick: Kick<Self>) -> Option<Kick<Self>>;
+
+    /// Continues a request.
+    fn retry(kick: Kick<Self>, may_sleep: MaySleep<'_>);
+}
+
+/// What the last bio of an asynchronous request leaves to the retry.
+pub(crate) struct Kick<F: Retry> {
+    pub(super) dio: BioArc<Dio<F>>,
+    pub(super) armed: Armed<F>,
+    /// The bios that are not reaped. All of the request have ended.
+    pub(super) bios: Bios<F>,
 }
 
 /// The part of a request that its bios, its submitter and its retry share.
@@ -47,8 +60,6 @@ pub(crate) struct Dio<F: Retry> {
     /// Completed by the last bio when the submitter waits.
     #[pin]
     pub(super) done: Completion,
-    #[pin]
-    pub(super) retry: Work<Dio<F>>,
 }
 
 /// The ended bios of a request.
@@ -78,7 +89,6 @@ impl<F: Retry> Dio<F> {
         pin_init!(Dio {
             state <- new_spinlock_irq!(State::new(), "Dio::state"),
             done <- Completion::new(),
-            retry <- new_work!("Dio::retry"),
         })
     }
 }

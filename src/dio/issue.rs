@@ -26,6 +26,8 @@ use super::mount::Mount;
 use super::policy::Stop;
 use super::request::Request;
 use super::state;
+use super::step::Context;
+use core::convert::Infallible;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
@@ -34,7 +36,7 @@ use kfs::block::plug::plugged;
 use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::kiocb::Iocb;
 use kfs::iov::{IovIter, IovIterDest, IovIterSource, IovIterZero};
-use kfs::task::task_io_account_write;
+use kfs::task::{task_io_account_write, MaySleep};
 use kfs::trace;
 
 /// The most memory, in bytes, that a request has copies of at a time: a request may be of gigabytes.
@@ -68,6 +70,7 @@ pub(super) struct Issue<'a, I: IovIter, F: Filesystem> {
     is_copy: bool,
     /// How many bytes of copies the bios have that were not waited for.
     copied: usize,
+    may_sleep: MaySleep<'a>,
 }
 
 impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
@@ -79,6 +82,7 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
         request: &'a mut Request,
         iter: &'a mut I,
         known: Option<Mapping>,
+        may_sleep: MaySleep<'a>,
     ) -> Self {
         let sb = iocb.inode().sb();
         let bdev = BlockDevice::of(sb);
@@ -96,6 +100,7 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
             issued: 0,
             is_copy,
             copied: 0,
+            may_sleep,
         }
     }
 
@@ -345,8 +350,9 @@ impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
 
     /// Waits for the bios that were issued so far, and reaps them. Sleeps.
     pub(super) fn dio_bio_wait(&mut self) {
-        let bios = state::await_sync(self.dio, self.issued);
-        dio_bio_reap(bios, self.iocb, &mut self.request.outcome);
+        let mut bios = state::await_sync(self.dio, self.issued);
+        let context: Context<'_, Infallible> = Ok(self.may_sleep);
+        let Ok(()) = dio_bio_reap(&mut bios, self.iocb, &mut self.request.outcome, context);
         state::resume(self.dio);
         self.issued = 0;
         self.copied = 0;

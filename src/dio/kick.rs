@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kick: the last bio of a request wakes its submitter, if that waits, or queues the retry.
+//! The kick: the last bio of a request wakes its submitter, if that waits, or starts the retry.
+//!
+//! The retry runs there and then, in the context in which the bio has ended, which may be a hard
+//! interrupt. If it finds that it has to sleep it is queued, and runs in process context.
 
-use super::dio::{Bios, Dio, Retry};
+use super::dio::{Bios, Dio, Kick, Retry};
 use super::request::Armed;
 use super::state::{self, Platform, State};
-use kernel::workqueue::{impl_has_work, WorkItem};
-use kfs::block::bio::{BioArc, BioData, BioOwner, EndedBio};
+use kfs::block::bio::{BioArc, BioData, BioOwner, BioWork, EndedBio};
+use kfs::task::{MaySleep, Nested};
+
+/// How many retries may run one within the other on a CPU: what a retry completes may be the end of a
+/// bio for another one (a filesystem in a file of another one), and the stack is not endless. In this
+/// count are a hard and a soft interrupt that come in the midst of one.
+const NESTED_MAX: u32 = 4;
 
 impl<F: Retry> Platform for BioArc<Dio<F>> {
     type Iocb = Armed<F>;
@@ -16,9 +24,20 @@ impl<F: Retry> Platform for BioArc<Dio<F>> {
         f(&mut self.state.lock())
     }
 
-    fn kick(&self, armed: &Armed<F>) {
-        // It cannot be queued already: the state machine kicks a request once.
-        let _ = F::queue(armed.iocb.inode().sb()).enqueue(self.clone());
+    fn kick(self, armed: Armed<F>, bios: Bios<F>) {
+        F::kicked(&armed);
+        let kick = Kick {
+            dio: self,
+            armed,
+            bios,
+        };
+        let deferred = match Nested::enter(NESTED_MAX) {
+            Some(_nested) if !mutant!("kick-queued") => F::retry_atomic(kick),
+            _ => Some(kick),
+        };
+        if let Some(kick) = deferred {
+            defer(kick);
+        }
     }
 
     fn wake(&self) {
@@ -30,6 +49,15 @@ impl<F: Retry> Platform for BioArc<Dio<F>> {
     }
 }
 
+/// Queues the retry of a request.
+fn defer<F: Retry>(kick: Kick<F>) {
+    let Kick { dio, armed, bios } = kick;
+    state::defer(&dio, armed, bios, |armed| {
+        // It cannot be queued already: the state machine kicks a request once.
+        let _ = dio.clone().queue(F::queue(armed));
+    });
+}
+
 impl<F: Retry> BioData for Dio<F> {
     /// The position in the file of the first byte of the bio.
     type Data = u64;
@@ -37,27 +65,22 @@ impl<F: Retry> BioData for Dio<F> {
 
 impl<F: Retry> BioOwner for Dio<F> {
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>) {
-        dio_bio_end_io(&this, bio);
+        dio_bio_end_io(this, bio);
     }
 }
 
 /// The end of a bio: one function for reads and writes, synchronous and asynchronous (R3). Any
 /// context, hard interrupt included.
-fn dio_bio_end_io<F: Retry>(dio: &BioArc<Dio<F>>, bio: EndedBio<Dio<F>>) {
+fn dio_bio_end_io<F: Retry>(dio: BioArc<Dio<F>>, bio: EndedBio<Dio<F>>) {
     state::bio_end(dio, bio);
 }
 
-impl_has_work! {
-    impl{F: Retry} HasWork<Dio<F>> for Dio<F> { self.retry }
-}
-
-impl<F: Retry> WorkItem for Dio<F> {
-    type Pointer = BioArc<Self>;
-
+impl<F: Retry> BioWork for Dio<F> {
     /// The retry of an asynchronous request whose bios have all ended.
-    fn run(this: BioArc<Self>) {
-        if let Some(armed) = state::retry(&this) {
-            F::retry(this, armed);
+    fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>) {
+        if let Some((armed, bios)) = state::retry(&this) {
+            let dio = this;
+            F::retry(Kick { dio, armed, bios }, may_sleep);
         }
     }
 }

@@ -4,16 +4,17 @@
 //!
 //! A direct request transfers data between user memory and the device, without the page cache. It
 //! is issued by the task that makes it. If it is asynchronous, that task does not wait: when the
-//! last bio has ended, a *retry* enters the worker again with the same kiocb, in process context,
-//! reaps the bios and completes the request. If it turns out while issuing that something depends
-//! on the end of the request, the submitter waits. The design is that of Suparna Bhattacharya's
-//! patch "Retry based AIO-DIO" of October 2003, and functions that do what they did there have kept
-//! their names. `Documentation/filesystems/retryfs-dio.rst` has the design,
+//! last bio has ended, a *retry* enters the worker again with the same kiocb, reaps the bios and
+//! completes the request. It runs where the bio has ended, or, if it has to sleep, in process
+//! context. If it turns out while issuing that something depends on the end of the request, the
+//! submitter waits. The design is that of Suparna Bhattacharya's patch "Retry based AIO-DIO" of
+//! October 2003, and functions that do what they did there have kept their names.
+//! `Documentation/filesystems/retryfs-dio.rst` has the design,
 //! `Documentation/filesystems/retryfs-walk.rst` two requests step by step.
 //!
 //! ```text
-//!  submitter                                    retry, in a workqueue
-//!  direct_io                submit.rs           run                           kick.rs
+//!  submitter                                    retry, where the last bio ended,
+//!  direct_io                submit.rs           kick, or run in a workqueue   kick.rs
 //!   `- direct_io_worker     worker.rs            `- retry                     retry.rs
 //!       |- direct_io_issue                           |- direct_io_worker      worker.rs
 //!       |   `- do_direct_io issue.rs                 |   `- dio_await_completion
@@ -25,7 +26,7 @@
 //!
 //!  end of a bio, in any context
 //!  dio_bio_end_io           kick.rs
-//!   `- bio_end              state.rs            the last one wakes the submitter, or queues the retry
+//!   `- bio_end              state.rs            the last one wakes the submitter, or starts the retry
 //! ```
 //!
 //! # Files
@@ -47,9 +48,9 @@
 //! | --- | --- | --- |
 //! | R1 | `kiocb->private` is the dio from before the first bio until all are reaped, and null otherwise | `direct_io_worker`, `dio_await_completion` in [`worker`] |
 //! | R2 | entering the worker with a kiocb that has a dio issues nothing | `direct_io_worker` in [`worker`] |
-//! | R3 | one `bi_end_io`, which only queues the bio and at zero wakes the submitter or queues the retry | `dio_bio_end_io` in [`kick`], [`state::bio_end`] |
+//! | R3 | one `bi_end_io`, which only queues the bio and at zero wakes the submitter or starts the retry | `dio_bio_end_io` in [`kick`], [`state::bio_end`] |
 //! | R4 | an asynchronous wait does not sleep | `dio_await_one` in [`worker`], [`state::await_async`] |
-//! | R5 | bios are reaped in process context | `dio_bio_complete` in [`complete`] |
+//! | R5 | what may sleep is done in process context | [`step::Context`], `dio_bio_complete` and `check_context` in [`complete`] |
 //! | R6 | when all are reaped: result, `dio_complete`, private cleared, dio dropped, once | `dio_await_completion` in [`worker`] |
 //! | R7 | the wait is decided after the I/O is issued | [`policy`] |
 //! | R8 | extends hold the lock until data and i_size are in place | below, `dio_complete` in [`complete`] |
@@ -94,7 +95,7 @@
 //!
 //! # Forward progress
 //!
-//! * Reaping and completing needs no memory: a retry is queued by linking the work item in the dio,
+//! * Reaping and completing needs no memory: a retry is queued by linking the work item beside the dio,
 //!   on a workqueue with a rescuer.
 //! * A submitter may sleep for memory, also while it has bios in flight, but it waits for *bios* of
 //!   other requests only when it has none of its own ([`issue`]).

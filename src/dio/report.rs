@@ -25,6 +25,7 @@ fn is_reported(failure: &Failure<Error>) -> bool {
 
 /// Reports the failure in `outcome`, if there is one, for a request that ends at byte `end`.
 /// `is_cut_short`: the caller gets a short count, and so no error. Does not sleep.
+#[inline]
 pub(super) fn outcome<F: KiocbOwner>(
     iocb: &Iocb<F>,
     is_write: bool,

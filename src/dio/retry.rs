@@ -1,38 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The retry: enters the worker again with a request whose bios have all ended.
+//!
+//! Uses neither the iterator nor the mm of the submitter, and takes no lock that a submitter holds
+//! while it waits.
 
-use super::dio::{Dio, Retry};
+use super::dio::{Kick, Retry};
 use super::filesystem::Filesystem;
 use super::request::Armed;
-use super::step::Step;
-use super::worker::direct_io_worker;
-use kfs::block::bio::BioArc;
-use kfs::fs::super_block::SuperBlock;
+use super::step::{Atomic, Kicked, Step};
+use super::worker::{direct_io_worker, Enter};
+use kfs::task::MaySleep;
 use kfs::trace;
 use kfs::workqueue::Workqueue;
 
 impl<F: Filesystem> Retry for F {
-    fn queue(sb: &SuperBlock<F>) -> &Workqueue {
-        &F::dio(sb).queue
+    fn kicked(armed: &Armed<F>) {
+        let (inode, request) = (armed.iocb.inode(), &armed.request);
+        F::dio(inode.sb()).counters.retries.inc();
+        trace::dio_retry(inode, request.start(), request.len.into());
     }
 
-    fn retry(dio: BioArc<Dio<F>>, armed: Armed<F>) {
-        retry(dio, armed);
+    fn queue(armed: &Armed<F>) -> &Workqueue {
+        let mount = F::dio(armed.iocb.inode().sb());
+        mount.counters.retries_queued.inc();
+        &mount.queue
     }
-}
 
-/// The retry of an asynchronous request whose bios have all ended.
-///
-/// Uses neither the iterator nor the mm of the submitter, and takes no lock that a submitter holds
-/// while it waits.
-fn retry<F: Filesystem>(dio: BioArc<Dio<F>>, armed: Armed<F>) {
-    let Armed { iocb, request } = armed;
-    F::dio(iocb.inode().sb()).counters.retries.inc();
-    trace::dio_retry(iocb.inode(), request.start(), request.len.into());
-    match direct_io_worker(iocb, dio, request, None) {
-        Step::Retry(never) => match never {},
-        // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
-        Step::Done(iocb, result) => iocb.complete(result),
+    fn retry_atomic(kick: Kick<F>) -> Option<Kick<F>> {
+        let Kick { dio, armed, bios } = kick;
+        let Armed { iocb, request } = armed;
+        let enter = Enter::Retry(bios);
+        match direct_io_worker(Kicked(iocb), dio, request, enter, Err(Atomic)) {
+            Step::Retry(kick) => Some(kick),
+            // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
+            Step::Done(Kicked(iocb), result) => {
+                iocb.complete(result);
+                None
+            }
+        }
+    }
+
+    fn retry(kick: Kick<F>, may_sleep: MaySleep<'_>) {
+        let Kick { dio, armed, bios } = kick;
+        let Armed { iocb, request } = armed;
+        let enter = Enter::Retry(bios);
+        match direct_io_worker(iocb, dio, request, enter, Ok(may_sleep)) {
+            Step::Retry(never) => match never {},
+            // As above.
+            Step::Done(iocb, result) => iocb.complete(result),
+        }
     }
 }

@@ -15,10 +15,10 @@
 //!                        |  |  \                                    | bio_end, the last:
 //!                        |  |   \                                   | kick, exactly once
 //!                        |  |    +-- wait() --> Waiting             v
-//!                        |  |                    |    ^          Kicked ---- retry() ----+
+//!                        |  |                    |    ^           Done ---- defer() --> Kicked
 //!     arm() or wait()    |  |   bio_end, the     |    | bio_end,                         |
 //!     finds all bios     |  |   last: wake,      |    | not the last:                    |
-//!     ended: there is    |  |   exactly once     |    +- counts                          |
+//!     ended: there is    |  |   exactly once     |    +- counts                  retry() |
 //!     no wake-up         v  v                    v                                       v
 //!                       Done <-------------------+---------------------------------- Done
 //! ```
@@ -28,15 +28,16 @@
 //!   submitter arms or waits. So submitting a bio takes no lock.
 //! * *Armed*: the request is asynchronous and its submitter has returned. The dio owns the I/O
 //!   control block; the last bio passes both to the retry.
-//! * *Kicked*: nothing is in flight and the retry is queued, which takes the control block.
+//! * *Kicked*: the retry would have had to sleep where the last bio ended. It is queued, and takes
+//!   the control block again.
 //! * *Waiting*: the submitter sleeps until the last bio wakes it.
-//! * *Done*: nothing is in flight, and no wake-up is due. The ended bios are taken from here and
-//!   reaped in process context.
+//! * *Done*: nothing is in flight, and no wake-up is due. The ended bios are taken from here, or have
+//!   been taken by the kick.
 //!
-//! The transition to *Done* or *Kicked* happens once, so that either the one woken by the last bio
-//! continues the request, or the submitter that found all bios ended. (A submitter that gets no bio
-//! waits for its own and then issues more: from *Done* back to *Submitting*, which it can do only
-//! if it has not armed.)
+//! The transition to *Done* happens once, so that either the one woken by the last bio continues the
+//! request, or the submitter that found all bios ended. (A submitter that gets no bio waits for its
+//! own and then issues more: from *Done* back to *Submitting*, which it can do only if it has not
+//! armed.)
 //!
 //! This file does not depend on the kernel: the lock, the bios and the wake-ups come from a
 //! [`Platform`]. In the module that is a reference to the dio; `tests/host` runs the same source
@@ -80,13 +81,13 @@ pub(crate) struct State<K, L> {
 impl<K, L> Unpin for State<K, L> {}
 
 /// The wake-up that is due at the end of a bio.
-pub(crate) enum Wake<'a, K> {
+pub(crate) enum Wake<K, L> {
     /// None: other bios are in flight, or are still being issued.
     None,
     /// That of the submitter, which sleeps.
     Submitter,
-    /// That of the retry of the request with this control block.
-    Retry(&'a K),
+    /// That of the retry of the request with this control block, of which these bios have ended.
+    Retry(K, L),
 }
 
 impl<K, L: BioList> State<K, L> {
@@ -100,7 +101,7 @@ impl<K, L: BioList> State<K, L> {
     }
 
     /// Queues a bio that has ended, and returns the wake-up that is due.
-    pub(crate) fn bio_end(&mut self, bio: L::Bio) -> Wake<'_, K> {
+    pub(crate) fn bio_end(&mut self, bio: L::Bio) -> Wake<K, L> {
         self.ended.push(bio);
         self.in_flight -= 1;
         let early = match self.phase {
@@ -114,11 +115,7 @@ impl<K, L: BioList> State<K, L> {
         match mem::replace(&mut self.phase, Phase::Done) {
             Phase::Waiting => Wake::Submitter,
             Phase::Armed(iocb) if !mutant!("no-kick") => {
-                self.phase = Phase::Kicked(iocb);
-                match &self.phase {
-                    Phase::Kicked(iocb) => Wake::Retry(iocb),
-                    _ => Wake::None,
-                }
+                Wake::Retry(iocb, mem::take(&mut self.ended))
             }
             // Submitting never counts down to zero. In Kicked and Done nothing is in flight.
             other => {
@@ -135,16 +132,16 @@ impl<K, L: BioList> State<K, L> {
         self.in_flight == 0
     }
 
-    /// Ends the submission of `issued` bios and leaves `iocb` to the retry.
+    /// Ends the submission of `issued` bios and leaves the control block to the retry: `iocb` makes
+    /// it. Returns whether that was done.
     ///
-    /// If all bios have ended, there is no retry: the control block is returned, and the caller
-    /// reaps.
-    pub(crate) fn arm(&mut self, issued: u32, iocb: K) -> Result<(), K> {
+    /// If all bios have ended, there is no retry, and the caller reaps.
+    pub(crate) fn arm(&mut self, issued: u32, iocb: impl FnOnce() -> K) -> bool {
         if self.submitted(issued) && !mutant!("arm-late") {
-            return Err(iocb);
+            return false;
         }
-        self.phase = Phase::Armed(iocb);
-        Ok(())
+        self.phase = Phase::Armed(iocb());
+        true
     }
 
     /// Ends the submission of `issued` bios by a submitter that waits; whether it has to sleep.
@@ -156,11 +153,20 @@ impl<K, L: BioList> State<K, L> {
         true
     }
 
-    /// Takes the control block that the last bio left to the retry: once per kick, so that a
-    /// request has no second retry.
-    pub(crate) fn retry(&mut self) -> Option<K> {
-        match mem::replace(&mut self.phase, Phase::Done) {
+    /// Keeps what was kicked for a retry that may sleep; returns the control block as it is kept.
+    fn defer(&mut self, iocb: K, bios: L) -> Option<&K> {
+        self.ended = bios;
+        self.phase = Phase::Kicked(iocb);
+        match &self.phase {
             Phase::Kicked(iocb) => Some(iocb),
+            _ => None,
+        }
+    }
+
+    /// Takes what was kept for the retry, once, so that a request has no second one.
+    pub(crate) fn retry(&mut self) -> Option<(K, L)> {
+        match mem::replace(&mut self.phase, Phase::Done) {
+            Phase::Kicked(iocb) => Some((iocb, mem::take(&mut self.ended))),
             other => {
                 self.phase = other;
                 None
@@ -185,7 +191,7 @@ impl<K, L: BioList> State<K, L> {
 }
 
 /// What the state machine needs of its surroundings; implemented by a reference to the dio.
-pub(crate) trait Platform {
+pub(crate) trait Platform: Sized {
     /// The I/O control block of an asynchronous request.
     type Iocb;
     /// A list of bios.
@@ -194,8 +200,10 @@ pub(crate) trait Platform {
     /// Runs `f` on the state with the lock held and interrupts off.
     fn with_state<R>(&self, f: impl FnOnce(&mut State<Self::Iocb, Self::Bios>) -> R) -> R;
 
-    /// Queues the retry. Called with the lock held, once per request at most.
-    fn kick(&self, iocb: &Self::Iocb);
+    /// Starts the retry of a request, of which `bios` have ended: here, or, after [`defer`], where it
+    /// may sleep. Called in the context in which the last bio ended, without the lock, once per
+    /// request at most. Takes the reference to the dio, as the retry may complete the request.
+    fn kick(self, iocb: Self::Iocb, bios: Self::Bios);
 
     /// Wakes the submitter. Called with the lock held, once per request at most.
     fn wake(&self);
@@ -204,31 +212,39 @@ pub(crate) trait Platform {
     fn sleep(&self);
 }
 
-/// The end of a bio: queues it and, if it was the last one, wakes the submitter or queues the
-/// retry.
+/// The end of a bio: queues it and, if it was the last one, wakes the submitter or kicks the retry
+/// (R3).
 ///
-/// Any context; takes the lock. This is all that is done in interrupt context (R3). The wake-up is
-/// done with the lock held, so that the dio cannot be freed before this function has released it.
-pub(crate) fn bio_end<P: Platform>(dio: &P, bio: <P::Bios as BioList>::Bio) {
-    dio.with_state(|state| match state.bio_end(bio) {
-        Wake::None => {}
-        Wake::Submitter => dio.wake(),
-        Wake::Retry(iocb) => dio.kick(iocb),
-    })
+/// Any context; takes the lock. The wake-up is done with the lock held: the submitter takes it before
+/// it goes on, so that it does not free anything under this function. The kick comes after it, and
+/// has what was in the state: nobody else uses that any more.
+pub(crate) fn bio_end<P: Platform>(dio: P, bio: <P::Bios as BioList>::Bio) {
+    let kicked = dio.with_state(|state| match state.bio_end(bio) {
+        Wake::None => None,
+        Wake::Submitter => {
+            dio.wake();
+            None
+        }
+        Wake::Retry(iocb, bios) => Some((iocb, bios)),
+    });
+    if let Some((iocb, bios)) = kicked {
+        dio.kick(iocb, bios);
+    }
 }
 
-/// Waits for `issued` bios without sleeping: leaves `iocb` to the retry (R4).
+/// Waits for `issued` bios without sleeping: leaves the control block, which `iocb` makes under the
+/// lock, to the retry (R4).
 ///
-/// After `Ok` the retry owns the control block and may have freed it. Otherwise all bios have ended
-/// and there is no retry: the control block and the bios are returned.
+/// After `None` the retry owns the control block and may have freed it. Otherwise all bios have ended,
+/// and are returned; there is no retry, and no control block was made.
 pub(crate) fn await_async<P: Platform>(
     dio: &P,
     issued: u32,
-    iocb: P::Iocb,
-) -> Result<(), (P::Iocb, P::Bios)> {
+    iocb: impl FnOnce() -> P::Iocb,
+) -> Option<P::Bios> {
     dio.with_state(|state| match state.arm(issued, iocb) {
-        Ok(()) => Ok(()),
-        Err(iocb) => Err((iocb, state.ended().unwrap_or_default())),
+        true => None,
+        false => Some(state.ended().unwrap_or_default()),
     })
 }
 
@@ -250,7 +266,22 @@ pub(crate) fn resume<P: Platform>(dio: &P) {
     dio.with_state(State::resume);
 }
 
-/// Takes the control block for the retry, once.
-pub(crate) fn retry<P: Platform>(dio: &P) -> Option<P::Iocb> {
+/// Keeps what [`Platform::kick`] got for a retry in process context, which `queue` queues. The lock is
+/// held meanwhile: the retry takes it before anything else.
+pub(crate) fn defer<P: Platform>(
+    dio: &P,
+    iocb: P::Iocb,
+    bios: P::Bios,
+    queue: impl FnOnce(&P::Iocb),
+) {
+    dio.with_state(|state| {
+        if let Some(iocb) = state.defer(iocb, bios) {
+            queue(iocb);
+        }
+    });
+}
+
+/// Takes the control block and the bios for the retry in process context, once.
+pub(crate) fn retry<P: Platform>(dio: &P) -> Option<(P::Iocb, P::Bios)> {
     dio.with_state(State::retry)
 }

@@ -11,7 +11,7 @@ use super::overwrite;
 use super::policy::Wait;
 use super::request::Request;
 use super::step::Step;
-use super::worker::{direct_io_worker, Submission, Transfer, WriteLock};
+use super::worker::{direct_io_worker, Enter, Submission, Transfer, WriteLock};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{BioArc, Op, BIO_MAX_VECS};
@@ -105,9 +105,11 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         known,
         first,
         wait: &mut wait,
+        may_sleep: iocb.may_sleep(),
     };
     let is_nowait = iocb.is_nowait();
-    let step = direct_io_worker(iocb, dio, request, Some(submission));
+    let context = Ok(iocb.may_sleep());
+    let step = direct_io_worker(iocb, dio, request, Enter::Submit(submission), context);
     if is_nowait {
         nowait::count(&mount.counters, op, wait, &step);
     }

@@ -17,12 +17,13 @@ use super::issue::Issue;
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
 use super::state;
-use super::step::{Entry, Step};
+use super::step::{Context, Entry, Step};
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::fs::kiocb::IocbMut;
 use kfs::iov::{IovIterDest, IovIterSource};
+use kfs::task::MaySleep;
 use kfs::trace;
 
 /// The memory of a request, and the inode lock of its submitter.
@@ -68,9 +69,27 @@ pub(super) struct Submission<'a, 'data, F: Filesystem> {
     pub(super) first: Bio<Dio<F>>,
     /// Gets how the submitter waits.
     pub(super) wait: &'a mut Wait,
+    /// Evidence that it may.
+    pub(super) may_sleep: MaySleep<'a>,
 }
 
-/// The worker. Process context; sleeps if the request is waited for.
+/// What the worker is entered with.
+pub(super) enum Enter<'a, 'data, F: Filesystem> {
+    /// By a submitter.
+    Submit(Submission<'a, 'data, F>),
+    /// By a retry, with the bios, which have ended.
+    Retry(Bios<F>),
+}
+
+/// What is waited for, and how.
+enum Awaited<F: Filesystem> {
+    /// So many bios that were issued.
+    Issued(Wait, u32),
+    /// Nothing: these bios have ended.
+    Ended(Bios<F>),
+}
+
+/// The worker. Sleeps if the request is waited for, and where `context` says that it may.
 ///
 /// If the kiocb has no dio yet, it issues the request; a retry comes with a dio, and issues nothing
 /// (R2). Then it waits for the request, and completes it.
@@ -78,54 +97,66 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     mut iocb: E,
     dio: BioArc<Dio<F>>,
     mut request: Request,
-    submission: Option<Submission<'_, '_, F>>,
+    enter: Enter<'_, '_, F>,
+    context: Context<'_, E::Atomic>,
 ) -> Step<E, F> {
     let mut locked = None;
-    let mut wait = None;
 
-    if let (None, Some(submission)) = (iocb.private(), submission) {
-        if let Transfer::Write(_, lock) = submission.transfer {
-            locked = Some(lock);
-        }
-        iocb.as_mut().set_private(dio.clone());
-        trace::dio_submit(
-            iocb.inode(),
-            request.start(),
-            request.len.into(),
-            request.op == Op::Write,
-            !iocb.is_sync(),
-        );
-        let Submission {
-            transfer,
-            known,
-            first,
-            wait: how_told,
-        } = submission;
-        let (issued, stop) =
-            direct_io_issue(iocb.as_mut(), &dio, &mut request, transfer, known, first);
-
-        let end = request.end();
-        if mutant!("size-early") {
-            if let Some(locked) = locked.and_then(|lock| lock.exclusive) {
-                iocb.extend_post_direct_write(locked, request.len as usize);
+    let awaited = match (iocb.private(), enter) {
+        (None, Enter::Submit(submission)) => {
+            if let Transfer::Write(_, lock) = submission.transfer {
+                locked = Some(lock);
             }
+            iocb.as_mut().set_private(dio.clone());
+            trace::dio_submit(
+                iocb.inode(),
+                request.start(),
+                request.len.into(),
+                request.op == Op::Write,
+                !iocb.is_sync(),
+            );
+            let Submission {
+                transfer,
+                known,
+                first,
+                wait: how_told,
+                may_sleep,
+            } = submission;
+            let (issued, stop) = direct_io_issue(
+                iocb.as_mut(),
+                &dio,
+                &mut request,
+                transfer,
+                known,
+                first,
+                may_sleep,
+            );
+
+            let end = request.end();
+            if mutant!("size-early") {
+                if let Some(locked) = locked.and_then(|lock| lock.exclusive) {
+                    iocb.extend_post_direct_write(locked, request.len as usize);
+                }
+            }
+            if mutant!("hole-no-fallback") && stop == Stop::Hole {
+                request.outcome.issued_to(end);
+            }
+            let how = policy::decide(iocb.is_sync(), end, request.i_size, stop);
+            *how_told = how;
+            if !iocb.is_nowait() {
+                F::dio(iocb.inode().sb()).counters.waits(how);
+            }
+            if let Wait::Switch(reason) = how {
+                trace::dio_switch(iocb.inode(), request.start(), reason as u32);
+            }
+            Awaited::Issued(how, issued)
         }
-        if mutant!("hole-no-fallback") && stop == Stop::Hole {
-            request.outcome.issued_to(end);
-        }
-        let how = policy::decide(iocb.is_sync(), end, request.i_size, stop);
-        *how_told = how;
-        if !iocb.is_nowait() {
-            F::dio(iocb.inode().sb()).counters.waits(how);
-        }
-        if let Wait::Switch(reason) = how {
-            trace::dio_switch(iocb.inode(), request.start(), reason as u32);
-        }
-        wait = Some((how, issued));
-    }
+        (_, Enter::Retry(bios)) => Awaited::Ended(bios),
+        (Some(_), Enter::Submit(_)) => Awaited::Ended(Bios::default()),
+    };
 
     // do_wait:
-    dio_await_completion(iocb, dio, request, wait, locked)
+    dio_await_completion(iocb, dio, request, awaited, locked, context)
 }
 
 /// Issues a request. Returns the number of bios to wait for, and why it stopped. May sleep.
@@ -136,6 +167,7 @@ fn direct_io_issue<F: Filesystem>(
     transfer: Transfer<'_, '_, F>,
     known: Option<Mapping>,
     first: Bio<Dio<F>>,
+    may_sleep: MaySleep<'_>,
 ) -> (u32, Stop) {
     let end = request.end();
 
@@ -147,7 +179,7 @@ fn direct_io_issue<F: Filesystem>(
             }
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            let mut issue = Issue::new(dio, first, &iocb, request, from, known);
+            let mut issue = Issue::new(dio, first, &iocb, request, from, known, may_sleep);
             let stop = issue.do_direct_write(locked, lock.exclusive, end);
             (issue.issued(), stop)
         }
@@ -161,7 +193,7 @@ fn direct_io_issue<F: Filesystem>(
             }
             request.i_size = locked.i_size_read();
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
-            let mut issue = Issue::new(dio, first, &iocb, request, to, known);
+            let mut issue = Issue::new(dio, first, &iocb, request, to, known, may_sleep);
             let stop = issue.do_direct_read(&locked, end.min(eof));
             if mutant!("read-keeps-lock") {
                 issue.dio_bio_wait();
@@ -174,12 +206,12 @@ fn direct_io_issue<F: Filesystem>(
 /// The result of [`dio_await_one`].
 enum Await<E: Entry<F>, F: Filesystem> {
     /// The request was left to the retry.
-    Retry(E::Queued),
+    Retry(E::Retry),
     /// Nothing is in flight: these bios have ended.
     Ended(E, Bios<F>),
 }
 
-/// Waits for the bios of a request. `wait` as for [`dio_await_completion`].
+/// Waits for the bios of a request.
 ///
 /// An asynchronous wait arms the kick and does not sleep (R4); a synchronous one sleeps. Either way
 /// there is one wake-up, by the last bio.
@@ -187,31 +219,29 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
     iocb: E,
     dio: &BioArc<Dio<F>>,
     request: &Request,
-    wait: Option<(Wait, u32)>,
+    awaited: Awaited<F>,
 ) -> Await<E, F> {
-    match wait {
-        None => Await::Ended(iocb, state::ended(dio)),
-        Some((Wait::Switch(Reason::Hole), _)) if mutant!("hole-no-wait") => {
+    match awaited {
+        Awaited::Ended(bios) => Await::Ended(iocb, bios),
+        Awaited::Issued(Wait::Switch(Reason::Hole), _) if mutant!("hole-no-wait") => {
             Await::Ended(iocb, Bios::default())
         }
-        Some((Wait::Sync | Wait::Switch(_), issued)) => {
+        Awaited::Issued(Wait::Sync | Wait::Switch(_), issued) => {
             Await::Ended(iocb, state::await_sync(dio, issued))
         }
-        Some((Wait::Async, issued)) => {
-            let mut unarmed = None;
+        Awaited::Issued(Wait::Async, issued) => {
             let queued = iocb.queue(|iocb| {
-                let request = *request;
-                let armed = Armed { iocb, request };
-                state::await_async(dio, issued, armed).map_err(|(armed, bios)| {
-                    unarmed = Some(bios);
-                    armed.iocb
+                state::await_async(dio, issued, || Armed {
+                    iocb: iocb.take(),
+                    request: *request,
                 })
             });
             match queued {
                 Ok(queued) => Await::Retry(queued),
-                Err(iocb) => {
+                Err((iocb, ended)) => {
                     // All bios have ended already, or the kiocb cannot be queued.
-                    let bios = unarmed.unwrap_or_else(|| state::await_sync(dio, issued));
+                    let bios = ended.flatten();
+                    let bios = bios.unwrap_or_else(|| state::await_sync(dio, issued));
                     Await::Ended(iocb, bios)
                 }
             }
@@ -219,40 +249,39 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
     }
 }
 
-/// Waits for all bios, reaps them, completes the request and frees the dio (R6).
-///
-/// `wait` is how a submitter waits, and for how many bios; `None` for a retry, of which all have
-/// ended.
+/// Waits for all bios, reaps them, completes the request and frees the dio (R6). If that has to sleep
+/// and must not, leaves it to the retry.
 fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     iocb: E,
     dio: BioArc<Dio<F>>,
     mut request: Request,
-    wait: Option<(Wait, u32)>,
+    awaited: Awaited<F>,
     locked: Option<WriteLock<'_, F>>,
+    context: Context<'_, E::Atomic>,
 ) -> Step<E, F> {
-    let is_retry = wait.is_none();
+    let is_retry = matches!(awaited, Awaited::Ended(_));
     let awaited = match locked {
         #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
         Some(lock) if cfg!(mutant = "kfs-extend-unlocked") == (request.end() > request.i_size) => {
-            let wait = || dio_await_one(iocb, &dio, &request, wait);
+            let wait = || dio_await_one(iocb, &dio, &request, awaited);
             match lock.exclusive {
                 Some(locked) => locked.unlocked(wait),
                 None => lock.held.unlocked(wait),
             }
         }
-        _ => dio_await_one(iocb, &dio, &request, wait),
+        _ => dio_await_one(iocb, &dio, &request, awaited),
     };
-    let (mut iocb, bios) = match awaited {
+    let (mut iocb, mut bios) = match awaited {
         Await::Retry(queued) => return Step::Retry(queued),
         Await::Ended(iocb, bios) => (iocb, bios),
     };
-    dio_bio_reap(bios, &iocb, &mut request.outcome);
-    let result = dio_complete(
-        iocb.as_mut(),
-        &request,
-        locked.and_then(|lock| lock.exclusive),
-        is_retry,
-    );
+    let exclusive = locked.and_then(|lock| lock.exclusive);
+    let result = dio_bio_reap(&mut bios, &iocb, &mut request.outcome, context)
+        .and_then(|()| dio_complete(iocb.as_mut(), &request, exclusive, is_retry, context));
+    let result = match result {
+        Ok(result) => result,
+        Err(atomic) => return Step::Retry(iocb.defer(atomic, dio, request, bios)),
+    };
     if !mutant!("kfs-private-left") {
         drop(iocb.as_mut().take_private());
     }

@@ -58,7 +58,7 @@ impl FileOperations<RetryFs> for RegularFile {
         };
         match written {
             Io::Done(iocb, bytes) if bytes > 0 && !mutant!("submitter-no-sync") => {
-                let bytes = iocb.generic_write_sync(bytes)?;
+                let bytes = iocb.generic_write_sync(bytes, iocb.may_sleep())?;
                 Ok(Io::Done(iocb, bytes))
             }
             other => Ok(other),

@@ -42,6 +42,8 @@ int vol_counters(struct vol *v, struct counters *c)
 	if (!err)
 		err = counter(dev, "retries", &c->retries);
 	if (!err)
+		err = counter(dev, "retries_queued", &c->retries_queued);
+	if (!err)
 		err = counter(dev, "buffered_fallback", &c->buffered_fallback);
 	return err;
 }

@@ -10,7 +10,7 @@ struct vol;
 struct counters {
 	uint64_t requests_read, requests_write, async;
 	uint64_t sync_extend, sync_hole, sync_error;
-	uint64_t retries, buffered_fallback;
+	uint64_t retries, retries_queued, buffered_fallback;
 };
 
 /* -ENOENT on a filesystem that has none. */

@@ -7,8 +7,8 @@
 //! 1. [`Bio`] is being built: memory is added to it. [`Bio::submit`] consumes it.
 //! 2. The block layer owns the bio. Nothing in Rust refers to it.
 //! 3. [`EndedBio`] is handed to [`BioOwner::end_io`], in whatever context the device driver ends
-//!    bios, interrupts included. It can be put on a [`BioList`] there and is consumed by
-//!    [`EndedBio::complete`] in process context.
+//!    bios, interrupts included. It can be put on a [`BioList`] there. It is consumed by
+//!    [`EndedBio::complete`], which may have to sleep, or [`EndedBio::complete_atomic`].
 //!
 //! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes. Pages that are
 //! not, those of a kvec or bvec iterator, are lent by the kiocb of the request, which is not over
@@ -24,6 +24,7 @@
 mod arc;
 mod build;
 mod copy;
+mod deferral;
 mod ended;
 mod front;
 mod lender;
@@ -32,6 +33,7 @@ mod op;
 mod owned;
 mod pool;
 mod set;
+mod work;
 
 pub use arc::{BioArc, BioArcSet};
 pub use build::Bio;
@@ -42,3 +44,4 @@ pub use list::BioList;
 pub use op::{Op, SECTOR_SIZE};
 pub use pool::BIO_MAX_VECS;
 pub use set::BioSet;
+pub use work::BioWork;

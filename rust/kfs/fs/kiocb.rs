@@ -36,5 +36,5 @@ mod iocb;
 
 pub use async_kiocb::AsyncKiocb;
 pub(crate) use call::Call;
-pub use call::{Io, Kiocb, Queued};
+pub use call::{Handover, Io, Kiocb, Queued};
 pub use iocb::{Iocb, IocbMut, KiocbOwner};

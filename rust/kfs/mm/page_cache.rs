@@ -58,6 +58,17 @@ impl<'a> PageCache<'a> {
         })
     }
 
+    /// Whether there is a page with a part of the bytes in `range`. Any context.
+    #[inline]
+    pub(crate) fn has_pages(&self, range: &Range<i64>) -> bool {
+        if range.is_empty() || self.is_empty() {
+            return false;
+        }
+        // SAFETY: By the type invariant the mapping is valid. The end is inclusive. The function takes
+        // no lock but that of RCU.
+        unsafe { bindings::filemap_range_has_page(self.mapping(), range.start, range.end - 1) }
+    }
+
     /// Looks up the folio with the byte at `pos` and locks it, if there is one. May sleep.
     pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
         // SAFETY: By the type invariant the mapping is valid.

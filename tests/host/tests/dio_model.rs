@@ -5,7 +5,8 @@
 //!
 //! `src/dio/state.rs` is what the module is built from. Only its platform is another one: loom's
 //! mutex is the lock with interrupts off, and what the kernel's workqueue and completion do is in
-//! `Dio`. The memory of the dio is an `Arc`; in the module it is counted in the same way, but is one
+//! `Dio`. The retry runs in the thread of the last bio, as in an interrupt, or, if it would sleep, in
+//! that of the workqueue. The memory of the dio is an `Arc`; in the module it is counted in the same way, but is one
 //! piece with the first bio, which is counted as well until it is reaped.
 //!
 //! Each run checks that every bio is reaped once, that the request is completed once, by one side,
@@ -81,11 +82,25 @@ struct Dio {
     kick: Condvar,
     /// All wake-ups and kicks there were. `None`: there must be none any more.
     signals: Mutex<Option<u32>>,
+    retry: Retry,
+    /// How many bios the retry has to find.
+    bios: usize,
+}
+
+/// Where the retry runs.
+#[derive(Clone, Copy, PartialEq)]
+enum Retry {
+    /// Where the last bio has ended.
+    AtTheKick,
+    /// There, until it finds that it has to sleep, and then in the workqueue.
+    Queued,
 }
 
 impl Dio {
-    fn new() -> Arc<Self> {
+    fn new(retry: Retry, bios: usize) -> Arc<Self> {
         Arc::new(Dio {
+            retry,
+            bios,
             state: Mutex::new(State::new()),
             woken: Mutex::new(0),
             wake: Condvar::new(),
@@ -155,12 +170,28 @@ impl Platform for Arc<Dio> {
         f(&mut self.state.lock().unwrap())
     }
 
-    fn kick(&self, iocb: &Iocb) {
+    fn kick(self, iocb: Iocb, mut bios: Bios) {
         assert_eq!(*iocb.0.completions.lock().unwrap(), 0);
         self.signal();
-        let mut kicked = self.kicked.lock().unwrap();
-        *kicked = Some(kicked.expect("kicked after the submitter had completed") + 1);
-        self.kick.notify_one();
+        if self.retry == Retry::AtTheKick {
+            let mut reaped = Vec::new();
+            reap(bios, &mut reaped);
+            check(&reaped, self.bios);
+            // The last: the teardown waits for it.
+            self.close();
+            complete(&iocb.0);
+            return;
+        }
+        // One that would have to sleep is put back.
+        if let Some(first) = bios.pop() {
+            bios.push(first);
+        }
+        state::defer(&self, iocb, bios, |iocb| {
+            assert_eq!(*iocb.0.completions.lock().unwrap(), 0);
+            let mut kicked = self.kicked.lock().unwrap();
+            *kicked = Some(kicked.expect("kicked after the submitter had completed") + 1);
+            self.kick.notify_one();
+        });
     }
 
     fn wake(&self) {
@@ -181,7 +212,7 @@ impl Platform for Arc<Dio> {
 /// Submits a bio: it ends on another CPU.
 fn submit(dio: &Arc<Dio>, bio: Bio) -> thread::JoinHandle<()> {
     let dio = dio.clone();
-    thread::spawn(move || state::bio_end(&dio, bio))
+    thread::spawn(move || state::bio_end(dio, bio))
 }
 
 fn reap(mut bios: Bios, reaped: &mut Vec<Bio>) {
@@ -197,61 +228,72 @@ fn complete(request: &Request) {
     request.completed.notify_all();
 }
 
-fn check(mut reaped: Vec<Bio>, expected: usize) {
+fn check(reaped: &[Bio], expected: usize) {
+    let mut reaped = reaped.to_vec();
     reaped.sort_unstable();
     assert_eq!(reaped, (0..expected).collect::<Vec<_>>());
 }
 
+/// The worker of the workqueue: the retry, if it is queued.
+fn work(dio: &Arc<Dio>, request: &Arc<Request>, reaped: &mut Vec<Bio>) {
+    if !dio.wait_for_kick() {
+        return;
+    }
+    let (iocb, bios) = state::retry(dio).expect("kicked without a control block");
+    assert!(state::retry(dio).is_none(), "a second retry");
+    reap(bios, reaped);
+    check(reaped, dio.bios);
+    assert!(Arc::ptr_eq(&iocb.0, request));
+    complete(&iocb.0);
+}
+
+/// The submitter of an asynchronous request, with `issued` bios that are not reaped. Whether it has
+/// left the request to the retry.
+fn arm(dio: &Arc<Dio>, request: &Arc<Request>, issued: u32, reaped: &mut Vec<Bio>) -> bool {
+    let mut made = false;
+    let iocb = || {
+        made = true;
+        Iocb(request.clone())
+    };
+    let Some(ended) = state::await_async(dio, issued, iocb) else {
+        // Neither the dio nor the control block are ours from here.
+        return true;
+    };
+    assert!(!made, "two control blocks");
+    reap(ended, reaped);
+    check(reaped, dio.bios);
+    complete(request);
+    false
+}
+
 /// An asynchronous request with `bios` bios: the submitter arms, the retry or the submitter reaps.
-fn asynchronous(bios: usize) {
-    let dio = Dio::new();
+fn asynchronous(retry: Retry, bios: usize) {
+    let dio = Dio::new(retry, bios);
     let request = Request::new();
 
     let worker = {
         let (dio, request) = (dio.clone(), request.clone());
-        thread::spawn(move || {
-            if !dio.wait_for_kick() {
-                return false;
-            }
-            let iocb = state::retry(&dio).expect("kicked without a control block");
-            assert!(state::retry(&dio).is_none(), "a second retry");
-            let mut reaped = Vec::new();
-            reap(state::ended(&dio), &mut reaped);
-            check(reaped, bios);
-            complete(&iocb.0);
-            assert!(Arc::ptr_eq(&iocb.0, &request));
-            true
-        })
+        thread::spawn(move || work(&dio, &request, &mut Vec::new()))
     };
-
     let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
-    match state::await_async(&dio, bios as u32, Iocb(request.clone())) {
-        Ok(()) => {
-            // Neither the dio nor the control block are ours from here.
-        }
-        Err((iocb, ended)) => {
-            let mut reaped = Vec::new();
-            reap(ended, &mut reaped);
-            check(reaped, bios);
-            complete(&iocb.0);
-            dio.close();
-        }
+    let armed = arm(&dio, &request, bios as u32, &mut Vec::new());
+    if !armed {
+        dio.close();
     }
-
-    let retried = worker.join().unwrap();
+    worker.join().unwrap();
     for thread in bio_threads {
         thread.join().unwrap();
     }
     assert_eq!(*request.completions.lock().unwrap(), 1);
     // One kick at most, and none if the submitter completed.
-    assert_eq!(*dio.signals.lock().unwrap(), Some(u32::from(retried)));
+    assert_eq!(*dio.signals.lock().unwrap(), Some(u32::from(armed)));
     assert!(state::retry(&dio).is_none());
     assert!(state::ended(&dio).0.is_empty());
 }
 
 /// An asynchronous request with `bios` bios while somebody waits for its end to tear it down.
-fn asynchronous_torn_down(bios: usize) {
-    let dio = Dio::new();
+fn asynchronous_torn_down(retry: Retry, bios: usize) {
+    let dio = Dio::new(retry, bios);
     let request = Request::new();
 
     let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
@@ -259,26 +301,12 @@ fn asynchronous_torn_down(bios: usize) {
         let (dio, request) = (dio.clone(), request.clone());
         thread::spawn(move || request.tear_down(&dio))
     };
-    let retried = match state::await_async(&dio, bios as u32, Iocb(request.clone())) {
+    let armed = arm(&dio, &request, bios as u32, &mut Vec::new());
+    if armed {
         // The submitter's thread goes on as the worker of the workqueue.
-        Ok(()) => {
-            assert!(dio.wait_for_kick());
-            let iocb = state::retry(&dio).expect("kicked without a control block");
-            let mut reaped = Vec::new();
-            reap(state::ended(&dio), &mut reaped);
-            check(reaped, bios);
-            complete(&iocb.0);
-            true
-        }
-        Err((iocb, ended)) => {
-            let mut reaped = Vec::new();
-            reap(ended, &mut reaped);
-            check(reaped, bios);
-            complete(&iocb.0);
-            false
-        }
-    };
-    assert_eq!(teardown.join().unwrap(), u32::from(retried));
+        work(&dio, &request, &mut Vec::new());
+    }
+    assert_eq!(teardown.join().unwrap(), u32::from(armed));
     for thread in bio_threads {
         thread.join().unwrap();
     }
@@ -287,7 +315,7 @@ fn asynchronous_torn_down(bios: usize) {
 
 /// A synchronous request with `bios` bios that somebody tries to cancel, and waits to tear down.
 fn synchronous_cancelled(bios: usize) {
-    let dio = Dio::new();
+    let dio = Dio::new(Retry::Queued, bios);
     let request = Request::new();
 
     let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
@@ -300,7 +328,7 @@ fn synchronous_cancelled(bios: usize) {
     };
     let mut reaped = Vec::new();
     reap(state::await_sync(&dio, bios as u32), &mut reaped);
-    check(reaped, bios);
+    check(&reaped, bios);
     complete(&request);
     // One wake at most, and it was slept for.
     assert!(cancel.join().unwrap() <= 1);
@@ -312,11 +340,11 @@ fn synchronous_cancelled(bios: usize) {
 
 /// A synchronous request with `bios` bios.
 fn synchronous(bios: usize) {
-    let dio = Dio::new();
+    let dio = Dio::new(Retry::Queued, bios);
     let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
     let mut reaped = Vec::new();
     reap(state::await_sync(&dio, bios as u32), &mut reaped);
-    check(reaped, bios);
+    check(&reaped, bios);
     for thread in bio_threads {
         thread.join().unwrap();
     }
@@ -327,17 +355,19 @@ fn synchronous(bios: usize) {
 
 #[test]
 fn asynchronous_with_no_bio() {
-    loom::model(|| asynchronous(0));
+    loom::model(|| asynchronous(Retry::Queued, 0));
 }
 
 #[test]
 fn asynchronous_with_one_bio() {
-    loom::model(|| asynchronous(1));
+    loom::model(|| asynchronous(Retry::AtTheKick, 1));
+    loom::model(|| asynchronous(Retry::Queued, 1));
 }
 
 #[test]
 fn asynchronous_with_two_bios() {
-    loom::model(|| asynchronous(2));
+    loom::model(|| asynchronous(Retry::AtTheKick, 2));
+    loom::model(|| asynchronous(Retry::Queued, 2));
 }
 
 #[test]
@@ -357,12 +387,14 @@ fn synchronous_with_two_bios() {
 
 #[test]
 fn torn_down_with_one_bio() {
-    loom::model(|| asynchronous_torn_down(1));
+    loom::model(|| asynchronous_torn_down(Retry::AtTheKick, 1));
+    loom::model(|| asynchronous_torn_down(Retry::Queued, 1));
 }
 
 #[test]
 fn torn_down_with_two_bios() {
-    bounded(3, || asynchronous_torn_down(2));
+    bounded(3, || asynchronous_torn_down(Retry::AtTheKick, 2));
+    bounded(3, || asynchronous_torn_down(Retry::Queued, 2));
 }
 
 #[test]
@@ -385,7 +417,8 @@ fn bounded(preemptions: usize, request: fn()) {
 /// More bios than can be searched exhaustively in reasonable time: up to two preemptions.
 #[test]
 fn three_bios_bounded() {
-    bounded(2, || asynchronous(3));
+    bounded(2, || asynchronous(Retry::AtTheKick, 3));
+    bounded(2, || asynchronous(Retry::Queued, 3));
     bounded(2, || synchronous(3));
 }
 
@@ -393,7 +426,7 @@ fn three_bios_bounded() {
 #[test]
 fn two_rounds() {
     loom::model(|| {
-        let dio = Dio::new();
+        let dio = Dio::new(Retry::Queued, 2);
         let request = Request::new();
         let mut reaped = Vec::new();
 
@@ -404,20 +437,11 @@ fn two_rounds() {
         first.join().unwrap();
 
         let second = submit(&dio, 1);
-        match state::await_async(&dio, 1, Iocb(request.clone())) {
-            Err((iocb, ended)) => {
-                reap(ended, &mut reaped);
-                complete(&iocb.0);
-            }
-            Ok(()) => {
-                assert!(dio.wait_for_kick());
-                let iocb = state::retry(&dio).expect("kicked without a control block");
-                reap(state::ended(&dio), &mut reaped);
-                complete(&iocb.0);
-            }
+        if arm(&dio, &request, 1, &mut reaped) {
+            work(&dio, &request, &mut reaped);
         }
         second.join().unwrap();
-        check(reaped, 2);
+        check(&reaped, 2);
         assert_eq!(*request.completions.lock().unwrap(), 1);
     });
 }

@@ -9,6 +9,7 @@
 //!
 //! C header: [`include/linux/bio.h`](srctree/include/linux/bio.h)
 
+use super::deferral::Deferral;
 use super::front::{BioData, Front};
 use super::pool::{self, RawSet};
 use crate::bindings;
@@ -20,12 +21,12 @@ use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::Refcount;
 use kernel::types::ForeignOwnable;
-use kernel::workqueue::{HasWork, RawWorkItem, Work, WorkItem, WorkItemPointer};
 
 /// An object, followed by its bio.
 #[repr(C)]
 pub(super) struct WithOwner<T: BioData> {
     refs: Refcount,
+    pub(super) deferral: Deferral,
     owner: T,
     front: Front<T::Data>,
 }
@@ -106,6 +107,7 @@ impl<T: BioData> BioArc<T> {
         // SAFETY: As above; the object stays where it is until it is dropped.
         unsafe {
             (&raw mut (*front.as_ptr()).refs).write(Refcount::new(2));
+            Deferral::init(&raw mut (*front.as_ptr()).deferral);
             Front::init(NonNull::from(&mut (*front.as_ptr()).front), data);
             pin_init::raw_init(&raw mut (*front.as_ptr()).owner, init);
         }
@@ -128,10 +130,24 @@ impl<T: BioData> BioArc<T> {
 
     /// Gives up the reference: the pointer owns it.
     #[inline]
+    pub(super) fn into_front(self) -> NonNull<WithOwner<T>> {
+        ManuallyDrop::new(self).0
+    }
+
+    /// # Safety
+    ///
+    /// `front` must be from [`BioArc::into_front`], and that reference be given up.
+    #[inline]
+    pub(super) unsafe fn from_front(front: NonNull<WithOwner<T>>) -> Self {
+        // INVARIANT: They held for the value that was given to `into_front`.
+        BioArc(front)
+    }
+
+    /// As [`BioArc::into_front`], with a pointer to the object.
+    #[inline]
     fn into_raw(self) -> *mut T {
-        let this = ManuallyDrop::new(self);
         // SAFETY: By the type invariants the structure exists.
-        unsafe { &raw mut (*this.0.as_ptr()).owner }
+        unsafe { &raw mut (*self.into_front().as_ptr()).owner }
     }
 
     /// # Safety
@@ -215,43 +231,5 @@ unsafe impl<T: BioData> ForeignOwnable for BioArc<T> {
     unsafe fn borrow_mut<'a>(ptr: *mut c_void) -> &'a T {
         // SAFETY: The requirements are more than those of `borrow`.
         unsafe { <Self as ForeignOwnable>::borrow(ptr) }
-    }
-}
-
-// SAFETY: `__enqueue` of the same type gets the `work_struct` from the field `Work<T, ID>` that
-// `HasWork` names, and `run` finds the object by the same trait.
-unsafe impl<T, const ID: u64> WorkItemPointer<ID> for BioArc<T>
-where
-    T: BioData + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
-{
-    unsafe extern "C" fn run(ptr: *mut kernel::bindings::work_struct) {
-        // SAFETY: By the requirements the pointer is that of `__enqueue`: a field of an object
-        // whose reference was given away there, and is given back here.
-        let this = unsafe { BioArc::from_raw(T::work_container_of(ptr.cast::<Work<T, ID>>())) };
-        T::run(this);
-    }
-}
-
-// SAFETY: The `work_struct` is a field of the object, which lives as long as the reference. That is
-// given away before `queue_work_on` is called; it is taken back if the work was not queued, and
-// otherwise in `WorkItemPointer::run`.
-unsafe impl<T, const ID: u64> RawWorkItem<ID> for BioArc<T>
-where
-    T: BioData + WorkItem<ID, Pointer = Self> + HasWork<T, ID>,
-{
-    type EnqueueOutput = Result<(), Self>;
-
-    unsafe fn __enqueue<F>(self, queue_work_on: F) -> Self::EnqueueOutput
-    where
-        F: FnOnce(*mut kernel::bindings::work_struct) -> bool,
-    {
-        let owner = self.into_raw();
-        // SAFETY: The object exists, and so does its field.
-        let work = unsafe { Work::raw_get(T::raw_get_work(owner)) };
-        if queue_work_on(work) {
-            return Ok(());
-        }
-        // SAFETY: It was given away above, and the work queue has not taken it.
-        Err(unsafe { BioArc::from_raw(owner) })
     }
 }

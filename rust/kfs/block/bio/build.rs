@@ -266,6 +266,7 @@ impl<T: BioOwner> Bio<T> {
     /// must not be completed before [`EndedBio::complete`].
     #[inline]
     pub fn submit<L: Lender>(self, owner: BioArc<T>, lender: &L) {
+        self.0.try_mark_dirty();
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         unsafe {
             let front = self.0.front();

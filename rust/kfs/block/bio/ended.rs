@@ -7,6 +7,7 @@ use super::front::BioData;
 use super::lender::Lender;
 use super::owned::Owned;
 use crate::bindings;
+use crate::task::MaySleep;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -42,15 +43,36 @@ impl<T: BioData> EndedBio<T> {
         self.0.into_raw()
     }
 
-    /// Unpins or gives back the memory, frees the bio, and returns its data and how it ended.
-    /// Process context: pages of user memory that were read into are marked dirty, which may sleep.
-    /// `lender` is that of `Bio::submit`.
+    /// The number of segments that the bio has. To complete it takes time for each.
     #[inline]
-    pub fn complete<L: Lender>(mut self, lender: &L) -> (T::Data, Result) {
+    pub fn segments(&self) -> usize {
+        self.0.as_ref().bi_vcnt.into()
+    }
+
+    /// Unpins or gives back the memory, frees the bio, and returns its data and how it ended. Pages of
+    /// user memory that were read into and are not dirty are marked so, which may sleep. `lender` is
+    /// that of `Bio::submit`.
+    #[inline]
+    pub fn complete<L: Lender>(self, lender: &L, _: MaySleep<'_>) -> (T::Data, Result) {
+        let is_left_clean = self.0.is_left_clean();
+        self.release(lender, is_left_clean)
+    }
+
+    /// As [`EndedBio::complete`], in any context. Gives the bio back if pages have to be marked dirty.
+    #[inline]
+    pub fn complete_atomic<L: Lender>(self, lender: &L) -> Result<(T::Data, Result), Self> {
+        let is_left_clean = self.0.is_left_clean();
+        if is_left_clean && !cfg!(any(mutant = "kfs-kick-clean", mutant = "kfs-kick-sleeps")) {
+            return Err(self);
+        }
+        Ok(self.release(lender, cfg!(mutant = "kfs-kick-sleeps")))
+    }
+
+    #[inline]
+    fn release<L: Lender>(mut self, lender: &L, mark_dirty: bool) -> (T::Data, Result) {
         #[cfg(mutant = "kfs-retry-issues")]
         self.0.issue_again();
         let bio = self.0.as_ref();
-        let is_read = self.0.is_read();
         let result = if bio.bi_status == 0 {
             Ok(())
         } else {
@@ -58,7 +80,7 @@ impl<T: BioData> EndedBio<T> {
             to_result(unsafe { bindings::blk_status_to_errno(bio.bi_status) })
         };
         self.0
-            .release_pages(is_read && !cfg!(mutant = "kfs-read-clean"));
+            .release_pages(mark_dirty && !cfg!(mutant = "kfs-read-clean"));
         // SAFETY: By the invariants of `Owned` the structure is valid.
         let lent_by = unsafe { (*self.0.front()).lender };
         if !lent_by.is_null() {

@@ -105,6 +105,48 @@ impl<T: BioData> Owned<T> {
         unsafe { (*self.front()).is_copy }
     }
 
+    /// Calls `f` for the folio of each segment, until it returns false; returns whether it never did.
+    pub(super) fn all_folios(&self, mut f: impl FnMut(*mut bindings::folio) -> bool) -> bool {
+        let bio = self.as_ref();
+        (0..usize::from(bio.bi_vcnt)).all(|i| {
+            // SAFETY: By the type invariants the bio is ours, and so are its `bi_vcnt` segments, each of
+            // which lies in one folio.
+            f(unsafe { bindings::page_folio((*bio.bi_io_vec.add(i)).bv_page) })
+        })
+    }
+
+    /// Whether the pages are user memory that the device writes to.
+    #[inline]
+    fn is_pinned_dest(&self) -> bool {
+        self.is_read() && self.is_pinned()
+    }
+
+    /// Marks pages dirty that will be read into, as far as that does not need sleeping: what is clean at
+    /// the end has to be marked then.
+    #[inline]
+    pub(super) fn try_mark_dirty(&self) {
+        if self.is_pinned_dest() {
+            self.all_folios(|folio| {
+                // SAFETY: The folios are pinned for the bio. To mark one dirty takes its lock.
+                unsafe {
+                    if !is_dirty(folio) && bindings::folio_trylock(folio) {
+                        bindings::folio_mark_dirty(folio);
+                        bindings::folio_unlock(folio);
+                    }
+                }
+                true
+            });
+        }
+    }
+
+    /// Whether pages were read into that are not marked dirty, or not any more: somebody has written
+    /// them back meanwhile, perhaps without what was read.
+    #[inline]
+    pub(super) fn is_left_clean(&self) -> bool {
+        // SAFETY: The folios are pinned for the bio.
+        self.is_pinned_dest() && !self.all_folios(|folio| unsafe { is_dirty(folio) })
+    }
+
     /// Unpins the pages, if they are, after marking them dirty, if asked to, which may sleep; or
     /// frees them, if they are a copy.
     #[inline]
@@ -146,4 +188,16 @@ impl<T: BioData> Drop for Owned<T> {
             }
         }
     }
+}
+
+/// Whether the whole folio is dirty. One with private data has a state for each block, of which the flag
+/// of the folio says too little. Any context; it may change at any time.
+///
+/// # Safety
+///
+/// The folio must be valid.
+#[inline]
+unsafe fn is_dirty(folio: *mut bindings::folio) -> bool {
+    // SAFETY: By the requirement.
+    unsafe { bindings::folio_test_dirty(folio) && !bindings::folio_test_private(folio) }
 }

@@ -5,7 +5,6 @@
 use super::iocb::{Iocb, IocbMut, KiocbOwner};
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
-use core::ptr;
 use kernel::prelude::*;
 
 /// A kiocb whose call does not wait for it. It is to be completed.
@@ -38,14 +37,6 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
                 ki_complete(self.0.as_ptr(), ret)
             };
         }
-    }
-
-    /// The call of the kiocb goes on with it, and answers the request.
-    #[inline]
-    pub(super) fn into_iocb(self) -> Iocb<F> {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
-        unsafe { ptr::read(&this.0) }
     }
 }
 

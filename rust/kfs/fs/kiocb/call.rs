@@ -17,6 +17,7 @@ use super::async_kiocb::AsyncKiocb;
 use super::iocb::{Iocb, IocbMut, KiocbOwner};
 use crate::bindings;
 use crate::fs::inode::Inode;
+use crate::task::MaySleep;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
@@ -116,36 +117,47 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         unsafe { Inode::from_raw((*self.iocb.as_ref().ki_filp).f_inode) }
     }
 
-    /// Makes the request asynchronous: gives the kiocb to `f`, who takes it, or does not.
-    ///
-    /// If `f` takes it, the request may be complete and the kiocb gone by the time that `f`
-    /// returns. If `f` gives it back, or if the request is synchronous, so that `f` is not even
-    /// asked, the call goes on with the kiocb.
+    /// Evidence that the call may sleep: it is made by a task.
     #[inline]
-    pub fn queue(
-        self,
-        f: impl FnOnce(AsyncKiocb<F>) -> Result<(), AsyncKiocb<F>>,
-    ) -> Result<Queued<'a>, Self> {
-        if self.is_sync() {
-            return Err(self);
-        }
-        let (kiocb, call) = (self.iocb.as_ptr(), self.call);
-        call.ended.set(true);
-        // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
-        let iocb = unsafe { ptr::read(&ManuallyDrop::new(self).iocb) };
+    pub fn may_sleep(&self) -> MaySleep<'a> {
+        // SAFETY: `read_iter`, `write_iter` and `direct_IO` are called in process context, and the life
+        // time is that of the call.
+        unsafe { MaySleep::new() }
+    }
 
-        match f(AsyncKiocb(iocb)) {
-            Err(back) if back.0.as_ptr() == kiocb => {
-                call.ended.set(false);
-                Err(Kiocb {
-                    iocb: back.into_iocb(),
+    /// Makes the request asynchronous: `f` may take the kiocb, by [`Handover::take`]. Returns what `f`
+    /// does.
+    ///
+    /// If `f` takes it, the request may be complete and the kiocb gone by the time that `f` returns. If
+    /// it does not, or if the request is synchronous, so that `f` is not even asked, the call goes on
+    /// with the kiocb.
+    #[inline]
+    pub fn queue<R>(
+        self,
+        f: impl FnOnce(Handover<'_, F>) -> R,
+    ) -> Result<Queued<'a>, (Self, Option<R>)> {
+        if self.is_sync() {
+            return Err((self, None));
+        }
+        let call = self.call;
+        // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
+        let mut iocb = Some(unsafe { ptr::read(&ManuallyDrop::new(self).iocb) });
+        // INVARIANT: It is there.
+        let ret = f(Handover(&mut iocb));
+        match iocb {
+            None => {
+                call.ended.set(true);
+                Ok(Queued::new())
+            }
+            Some(iocb) => Err((
+                Kiocb {
+                    iocb,
                     call,
                     _call: PhantomData,
                     _not_send: NotThreadSafe,
-                })
-            }
-            // If another kiocb came back, dropping it completes that one. Ours has been taken.
-            _ => Ok(Queued::new()),
+                },
+                Some(ret),
+            )),
         }
     }
 
@@ -206,6 +218,22 @@ impl<F: KiocbOwner> Drop for Kiocb<'_, F> {
     fn drop(&mut self) {
         self.iocb.end();
         self.call.ended.set(true);
+    }
+}
+
+/// A kiocb that may be taken out of the hands of its call, once.
+///
+/// # Invariants
+///
+/// It is `Some`.
+pub struct Handover<'h, F: KiocbOwner>(&'h mut Option<Iocb<F>>);
+
+impl<F: KiocbOwner> Handover<'_, F> {
+    /// Takes the kiocb: the call ends with `-EIOCBQUEUED`.
+    #[inline]
+    pub fn take(self) -> AsyncKiocb<F> {
+        // SAFETY: By the type invariant; this is the end of the value.
+        AsyncKiocb(unsafe { self.0.take().unwrap_unchecked() })
     }
 }
 

@@ -6,6 +6,7 @@ use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
 use crate::fs::fserror;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::task::MaySleep;
 use core::ops::Range;
 use kernel::prelude::*;
 
@@ -26,13 +27,23 @@ impl<F: KiocbOwner> Iocb<F> {
         unsafe { bindings::filemap_range_needs_writeback(self.mapping(), start, end - 1) }
     }
 
+    /// Whether the page cache has any of the `count` bytes at the position. Any context.
+    ///
+    /// It may change at any time; but when the device has the bytes, a page that comes later has them
+    /// too.
+    #[inline]
+    pub fn has_pages(&self, count: usize) -> bool {
+        let end = self.pos() + count as i64;
+        self.inode().page_cache().has_pages(&(self.pos()..end))
+    }
+
     /// Invalidates the page cache for the `count` bytes that were written at the position: what it
-    /// has of them is stale. May sleep; takes folio locks.
+    /// has of them is stale. Takes folio locks.
     ///
     /// A page that was dirtied in other blocks meanwhile is written back and then invalidated:
     /// pages can be larger than blocks. If that fails, or the same blocks were dirtied, the next
     /// fsync of the file fails with `EIO`, and the kernel log says why.
-    pub fn invalidate_post_direct_write(&self, count: usize) {
+    pub fn invalidate_post_direct_write(&self, count: usize, _: MaySleep<'_>) {
         let end = self.pos() + count as i64;
         self.invalidate(self.pos()..end, self.pos()..end);
     }
@@ -131,8 +142,8 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// For a request that asked for it (O_SYNC, O_DSYNC, RWF_SYNC, RWF_DSYNC): writes the `count`
     /// bytes before the position, and what is needed to find them again, to stable storage. Returns
-    /// `count`. May sleep.
-    pub fn generic_write_sync(&self, count: usize) -> Result<usize> {
+    /// `count`.
+    pub fn generic_write_sync(&self, count: usize, _: MaySleep<'_>) -> Result<usize> {
         // SAFETY: By the type invariants the kiocb is valid, ours, and of an open file.
         let ret = unsafe { bindings::generic_write_sync(self.as_ptr(), count as isize) };
         usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))

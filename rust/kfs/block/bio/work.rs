@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an owner of bios has done in process context.
+//!
+//! The work item lies beside the owner ([`Deferral`]), so that queueing it takes no memory.
+//!
+//! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
+
+use super::arc::{BioArc, WithOwner};
+use super::deferral::Deferral;
+use super::front::BioData;
+use crate::bindings;
+use crate::task::MaySleep;
+use crate::workqueue::Workqueue;
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use kernel::sync::atomic::ordering;
+use kernel::types::Opaque;
+
+/// An owner of bios that has something done in process context.
+pub trait BioWork: BioData {
+    /// What is to be done.
+    fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>);
+}
+
+impl<T: BioWork> BioArc<T> {
+    /// Has [`BioWork::run`] called once, by a worker of `queue`. Any context. Gives the reference back if
+    /// it is to be called already.
+    pub fn queue(self, queue: &Workqueue) -> Result<(), Self> {
+        let front = self.into_front();
+        // SAFETY: The reference keeps the structure until the work runs, and takes it over.
+        // INVARIANT: The work item is initialised and queued below.
+        unsafe {
+            let deferral = &raw mut (*front.as_ptr()).deferral;
+            if (*deferral).queued.xchg(1, ordering::Full) != 0 {
+                return Err(BioArc::from_front(front));
+            }
+            let work = Opaque::cast_into(&raw const (*deferral).work);
+            bindings::INIT_WORK(work, Some(run::<T>));
+            bindings::queue_work(queue.as_ptr(), work);
+        }
+        Ok(())
+    }
+}
+
+/// # Safety
+///
+/// Called by a workqueue for a work item that [`BioArc::queue`] has queued.
+unsafe extern "C" fn run<T: BioWork>(work: *mut bindings::work_struct) {
+    // SAFETY: By the requirement it is the field of such a structure, which exists, as the reference that
+    // was given up in `queue` is taken here.
+    let this = unsafe {
+        let deferral = work.byte_sub(offset_of!(Deferral, work)).cast::<Deferral>();
+        // INVARIANT: Not queued any more.
+        (*deferral).queued.store(0, ordering::Release);
+        let front = deferral.byte_sub(offset_of!(WithOwner<T>, deferral)).cast();
+        BioArc::<T>::from_front(NonNull::new_unchecked(front))
+    };
+    // SAFETY: A worker calls this in process context, without a lock.
+    let may_sleep = unsafe { MaySleep::new() };
+    T::run(this, may_sleep);
+}

@@ -5,7 +5,7 @@
 use core::convert::Infallible;
 use core::ops::Deref;
 use kernel::prelude::*;
-use kfs::fs::kiocb::{AsyncKiocb, Iocb, IocbMut, Kiocb, KiocbOwner, Queued};
+use kfs::fs::kiocb::{AsyncKiocb, CallIocb, Iocb, IocbMut, Kiocb, KiocbOwner, Queued};
 
 /// How the worker returns.
 ///
@@ -34,6 +34,25 @@ pub(super) trait Entry<F: KiocbOwner>: Deref<Target = Iocb<F>> + Sized {
         self,
         f: impl FnOnce(AsyncKiocb<F>) -> Result<(), AsyncKiocb<F>>,
     ) -> Result<Self::Queued, Self>;
+}
+
+/// An [`Entry`] that bios can be issued for, with the memory that came with the call `'call`.
+pub(super) trait Submitter<'call, F: KiocbOwner>: Entry<F> {
+    /// The kiocb, to lend that memory.
+    fn lending(&self) -> &CallIocb<'call, F>;
+}
+
+impl<'a, F: KiocbOwner> Submitter<'a, F> for Kiocb<'a, F> {
+    fn lending(&self) -> &CallIocb<'a, F> {
+        Kiocb::lending(self)
+    }
+}
+
+impl<F: KiocbOwner> Submitter<'static, F> for AsyncKiocb<F> {
+    /// A retry issues nothing.
+    fn lending(&self) -> &CallIocb<'static, F> {
+        AsyncKiocb::lending(self)
+    }
 }
 
 impl<'a, F: KiocbOwner> Entry<F> for Kiocb<'a, F> {

@@ -31,7 +31,7 @@ impl FileOperations<RetryFs> for RegularFile {
 
     fn read_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
-        to: &mut IovIterDest<'_>,
+        to: &mut IovIterDest<'a>,
     ) -> Result<Io<'a, RetryFs>> {
         match iocb.is_direct() {
             true => dio::direct_read(iocb, to),
@@ -41,7 +41,7 @@ impl FileOperations<RetryFs> for RegularFile {
 
     fn write_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
-        from: &mut IovIterSource<'_>,
+        from: &mut IovIterSource<'a>,
     ) -> Result<Io<'a, RetryFs>> {
         let end = (iocb.pos() as u64).saturating_add(from.count() as u64);
         let written = if iocb.is_direct() && end <= iocb.inode().i_size_read() {

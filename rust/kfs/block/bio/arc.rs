@@ -106,7 +106,10 @@ impl<T: BioData> BioArc<T> {
         // SAFETY: As above; the object stays where it is until it is dropped.
         unsafe {
             (&raw mut (*front.as_ptr()).refs).write(Refcount::new(2));
-            Front::init(NonNull::new_unchecked(&raw mut (*front.as_ptr()).front), data);
+            Front::init(
+                NonNull::new_unchecked(&raw mut (*front.as_ptr()).front),
+                data,
+            );
             pin_init::raw_init(&raw mut (*front.as_ptr()).owner, init);
         }
         // INVARIANT: The object is initialised; of the two references one is for this value, and

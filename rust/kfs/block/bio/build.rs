@@ -48,12 +48,7 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
     /// May sleep, until another bio of the set is freed if memory is short, but does not fail. So
     /// the caller must not own such bios: it might wait for itself.
     #[inline]
-    pub fn alloc(
-        set: &BioSet<T::Data>,
-        bdev: &BlockDevice,
-        nr_vecs: u16,
-        data: T::Data,
-    ) -> Self {
+    pub fn alloc(set: &BioSet<T::Data>, bdev: &BlockDevice, nr_vecs: u16, data: T::Data) -> Self {
         loop {
             // With flags that allow to wait it takes from the reserve, and succeeds.
             let gfp = bindings::GFP_KERNEL;
@@ -241,7 +236,6 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             }
         }
     }
-
 }
 
 impl<T: BioData> Bio<IovIterSource<'_>, T> {

@@ -9,7 +9,7 @@
 //!
 //! ```ignore
 //! /// How many bytes of the request there is no room for in a bio.
-//! fn left_over<I: IovIter>(bio: &mut Bio<T>, iter: &mut I) -> Result<usize> {
+//! fn left_over<'data, I: IovIter<'data>>(bio: &mut Bio<I, T>, iter: &mut I) -> Result<usize> {
 //!     bio.add_iter(iter, iter.count(), 511, 511)?;
 //!     Ok(iter.count())
 //! }
@@ -28,20 +28,23 @@ mod private {
     impl Sealed for super::IovIterSource<'_> {}
 }
 
-impl IovIter for IovIterDest<'_> {
+impl<'data> IovIter<'data> for IovIterDest<'data> {
     const IS_DEST: bool = true;
 }
 
-impl IovIter for IovIterSource<'_> {
+impl<'data> IovIter<'data> for IovIterSource<'data> {
     const IS_DEST: bool = false;
 }
 
 /// An iterator, whichever its direction: [`IovIterDest`] or [`IovIterSource`].
 ///
+/// Its memory is there for `'data`. That is the same lifetime as that of the call of a
+/// [`Kiocb`](crate::fs::kiocb::Kiocb) that came with the iterator, and as that of no other call.
+///
 /// Both are a C iterator that is valid and goes over memory that is, in the sense that the C
 /// functions may be used on it: user memory is checked by them. An iterator does not own its array
 /// of segments. None of the methods sleeps.
-pub trait IovIter: private::Sealed + Sized {
+pub trait IovIter<'data>: private::Sealed + Sized {
     /// Whether the memory is written to, as in read(2).
     const IS_DEST: bool;
 
@@ -114,7 +117,7 @@ pub trait IovIter: private::Sealed + Sized {
 
     /// Whether pages that are taken from the iterator get pinned and have to be unpinned.
     ///
-    /// So it is for user memory. Pages of the kernel are held by whoever made the iterator, until
+    /// So it is for user memory. Pages of the kernel are held by the maker of the iterator, until
     /// the request is completed.
     #[inline]
     fn extract_will_pin(&self) -> bool {
@@ -134,7 +137,7 @@ pub trait IovIter: private::Sealed + Sized {
 }
 
 /// Zeroing the memory that a read goes to.
-pub trait IovIterZero: IovIter {
+pub trait IovIterZero {
     /// Fills the next `bytes` bytes with zeroes; returns how many could be. May sleep, as user
     /// memory may have to be brought in.
     ///

@@ -34,7 +34,7 @@ use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
 use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
-use kfs::fs::kiocb::Iocb;
+use kfs::fs::kiocb::CallIocb;
 use kfs::iov::{IovIter, IovIterDest, IovIterSource, IovIterZero};
 use kfs::task::{task_io_account_write, MaySleep};
 use kfs::trace;
@@ -53,11 +53,11 @@ struct Run {
 }
 
 /// The state of a submitter while it issues a request. `I` is the direction.
-pub(super) struct Issue<'a, I: IovIter, F: Filesystem> {
+pub(super) struct Issue<'a, 'call, I: IovIter<'call>, F: Filesystem> {
     dio: &'a BioArc<Dio<F>>,
     /// The bio that was allocated with the dio, until it is issued.
-    first: Option<Bio<Dio<F>>>,
-    iocb: &'a Iocb<F>,
+    first: Option<Bio<I, Dio<F>>>,
+    iocb: &'a CallIocb<'call, F>,
     mount: &'a Mount<F>,
     bdev: &'a BlockDevice,
     request: &'a mut Request,
@@ -73,12 +73,12 @@ pub(super) struct Issue<'a, I: IovIter, F: Filesystem> {
     may_sleep: MaySleep<'a>,
 }
 
-impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
+impl<'a, 'call, I: IovIter<'call>, F: Filesystem> Issue<'a, 'call, I, F> {
     /// A submitter that has issued nothing. `first` is the bio that was allocated with `dio`.
     pub(super) fn new(
         dio: &'a BioArc<Dio<F>>,
-        first: Bio<Dio<F>>,
-        iocb: &'a Iocb<F>,
+        first: Bio<I, Dio<F>>,
+        iocb: &'a CallIocb<'call, F>,
         request: &'a mut Request,
         iter: &'a mut I,
         known: Option<Mapping>,
@@ -110,12 +110,17 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
     }
 
     /// Issues the request up to byte `end` of the file; returns why it stopped. An error is
-    /// recorded in the outcome. `next` finds the next run. May sleep.
-    fn do_direct_io(&mut self, end: u64, next: impl Fn(&mut Self) -> Result<Option<Run>>) -> Stop {
+    /// recorded in the outcome. `next` finds the next run, `issue` issues it. May sleep.
+    fn do_direct_io(
+        &mut self,
+        end: u64,
+        next: impl Fn(&mut Self) -> Result<Option<Run>>,
+        issue: impl Fn(&mut Self, &Run) -> Result,
+    ) -> Stop {
         plugged(|| {
             while self.pos() < end {
                 let issued = match next(self) {
-                    Ok(Some(run)) => self.issue_run(&run),
+                    Ok(Some(run)) => issue(self, &run),
                     Ok(None) => return Stop::Hole,
                     Err(error) => Err(error),
                 };
@@ -148,11 +153,12 @@ impl<'a, I: IovIter, F: Filesystem> Issue<'a, I, F> {
     }
 }
 
-impl<F: Filesystem> Issue<'_, IovIterDest<'_>, F> {
+impl<'call, F: Filesystem> Issue<'_, 'call, IovIterDest<'call>, F> {
     /// Issues a read up to byte `end` of the file; returns why it stopped. While the lock is held,
     /// the block map does not change. May sleep.
     pub(super) fn do_direct_read(&mut self, locked: &InodeLocked<F, Shared>, end: u64) -> Stop {
-        self.do_direct_io(end, |this| this.read_run(locked, end))
+        let next = |this: &mut Self| this.read_run(locked, end);
+        self.do_direct_io(end, next, |this, run| this.issue_data(run, Self::add_iter))
     }
 
     /// Finds the next run to read. A hole is read at once, and returned as an empty run.
@@ -199,7 +205,7 @@ impl<F: Filesystem> Issue<'_, IovIterDest<'_>, F> {
     }
 }
 
-impl<F: Filesystem> Issue<'_, IovIterSource<'_>, F> {
+impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
     /// Issues a write up to byte `end` of the file; returns why it stopped. With the exclusive lock,
     /// blocks may be allocated. May sleep.
     pub(super) fn do_direct_write(
@@ -208,7 +214,8 @@ impl<F: Filesystem> Issue<'_, IovIterSource<'_>, F> {
         exclusive: Option<&InodeLocked<F, Exclusive>>,
         end: u64,
     ) -> Stop {
-        self.do_direct_io(end, |this| this.write_run(locked, exclusive, end))
+        let next = |this: &mut Self| this.write_run(locked, exclusive, end);
+        self.do_direct_io(end, next, Self::issue_write)
     }
 
     /// Finds or allocates the next run to write; `None` at a hole inside i_size.
@@ -250,51 +257,22 @@ impl<F: Filesystem> Issue<'_, IovIterSource<'_>, F> {
     }
 }
 
-impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
-    /// Issues the bios of a run, with zeroes around the data in fresh blocks.
-    fn issue_run(&mut self, run: &Run) -> Result {
+impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
+    /// Issues the bios of a run of a write, with zeroes around the data in fresh blocks.
+    fn issue_write(&mut self, run: &Run) -> Result {
         let bits = self.bits();
         if run.fresh && !mutant!("new-head") {
             self.issue_zeroes(run, extent::unwritten_head(&run.bytes, bits));
         }
-        let issued = self.issue_data(run);
+        let issued = match self.is_copy {
+            true => self.issue_data(run, Self::add_copy),
+            false => self.issue_data(run, Self::add_iter),
+        };
         let written = run.bytes.start..self.pos();
         if run.fresh && !written.is_empty() && !mutant!("new-tail") {
             self.issue_zeroes(run, extent::unwritten_tail(&written, bits));
         }
         issued
-    }
-
-    /// Issues the data of a run.
-    fn issue_data(&mut self, run: &Run) -> Result {
-        let mem_mask = self.bdev.dma_alignment();
-        let len_mask = self.bdev.logical_block_size() - 1;
-        while self.pos() < run.bytes.end {
-            let pos = self.pos();
-            let mut len = (run.bytes.end - pos) as usize;
-            if self.is_copy && !mutant!("copies-unlimited") {
-                if self.copied >= COPIES_MAX {
-                    self.dio_bio_wait();
-                }
-                // Pages that lie side by side count as one for the size of a bio.
-                len = len.min(COPIES_MAX - self.copied);
-            }
-            let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len));
-            bio.set_hints(self.iocb);
-            let added = match self.is_copy {
-                true => bio.add_copy(self.iter, len, len_mask)?,
-                false => bio.add_iter(self.iter, len, mem_mask, len_mask)?,
-            };
-            if self.request.op == Op::Write {
-                task_io_account_write(added);
-            }
-            self.dio_bio_submit(bio);
-            if self.is_copy {
-                self.copied += added;
-            }
-            self.request.outcome.issued_to(pos + added as u64);
-        }
-        Ok(())
     }
 
     /// Issues zeroes for `bytes`, a part of the blocks of a run that the request does not write.
@@ -310,29 +288,83 @@ impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
         }
     }
 
+    /// Adds a copy of the next `len` bytes of memory to a bio, or of as much as there is room for.
+    fn add_copy(
+        &mut self,
+        bio: &mut Bio<IovIterSource<'call>, Dio<F>>,
+        len: usize,
+    ) -> Result<usize> {
+        bio.add_copy(self.iter, len, self.bdev.logical_block_size() - 1)
+    }
+}
+
+impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
+    /// Adds the next `len` bytes of memory to a bio, or as much as there is room for.
+    fn add_iter(&mut self, bio: &mut Bio<I, Dio<F>>, len: usize) -> Result<usize> {
+        let mem_mask = self.bdev.dma_alignment();
+        let len_mask = self.bdev.logical_block_size() - 1;
+        bio.add_iter(self.iter, len, mem_mask, len_mask)
+    }
+
+    /// Issues the data of a run. `add` adds it to a bio.
+    fn issue_data(
+        &mut self,
+        run: &Run,
+        add: impl Fn(&mut Self, &mut Bio<I, Dio<F>>, usize) -> Result<usize>,
+    ) -> Result {
+        while self.pos() < run.bytes.end {
+            let pos = self.pos();
+            let mut len = (run.bytes.end - pos) as usize;
+            if self.is_copy && !mutant!("copies-unlimited") {
+                if self.copied >= COPIES_MAX {
+                    self.dio_bio_wait();
+                }
+                // Pages that lie side by side count as one for the size of a bio.
+                len = len.min(COPIES_MAX - self.copied);
+            }
+            let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len));
+            bio.set_hints(self.iocb);
+            let added = add(self, &mut bio, len)?;
+            if self.request.op == Op::Write {
+                task_io_account_write(added);
+            }
+            self.dio_bio_submit(bio);
+            if self.is_copy {
+                self.copied += added;
+            }
+            self.request.outcome.issued_to(pos + added as u64);
+        }
+        Ok(())
+    }
+
     /// Allocates a bio for byte `pos` of the file, which is in a run. `vecs` returns the number of
     /// pages it has room for.
     ///
     /// The first bio came with the dio. A request with bios in flight must not sleep for one from
     /// the reserve: all of these may belong to requests that do the same. It waits for its own bios
     /// and reaps them first; then it holds none, and may sleep.
-    fn dio_bio_alloc(&mut self, run: &Run, pos: u64, vecs: impl FnOnce(&I) -> u16) -> Bio<Dio<F>> {
+    fn dio_bio_alloc(
+        &mut self,
+        run: &Run,
+        pos: u64,
+        vecs: impl FnOnce(&I) -> u16,
+    ) -> Bio<I, Dio<F>> {
         let mut bio = match self.first.take() {
             Some(mut first) => {
                 first.set_data(pos);
                 first
             }
             None => {
-                let (set, op, vecs) = (&self.mount.bios, self.request.op, vecs(self.iter));
+                let (set, vecs) = (&self.mount.bios, vecs(self.iter));
                 let available = match self.issued {
                     0 => None,
-                    _ => Bio::try_alloc(set, self.bdev, vecs, op, pos),
+                    _ => Bio::try_alloc(set, self.bdev, vecs, pos),
                 };
                 available.unwrap_or_else(|| {
                     if self.issued != 0 {
                         self.dio_bio_wait();
                     }
-                    Bio::alloc(set, self.bdev, vecs, op, pos)
+                    Bio::alloc(set, self.bdev, vecs, pos)
                 })
             }
         };
@@ -341,7 +373,7 @@ impl<I: IovIter, F: Filesystem> Issue<'_, I, F> {
         bio
     }
 
-    fn dio_bio_submit(&mut self, bio: Bio<Dio<F>>) {
+    fn dio_bio_submit(&mut self, bio: Bio<I, Dio<F>>) {
         let size = bio.size() as u64;
         trace::dio_bio(self.iocb.inode(), bio.data(), size, bio.sector());
         self.issued += 1;

@@ -26,9 +26,9 @@ use kfs::iov::IovIter;
 /// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
 /// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its blocks
 /// are, if there are some inside i_size. Does not sleep.
-pub(super) fn check<F: Filesystem, M: Mode>(
+pub(super) fn check<'call, F: Filesystem, M: Mode>(
     iocb: &Kiocb<'_, F>,
-    iter: &impl IovIter,
+    iter: &impl IovIter<'call>,
     locked: &InodeLocked<F, M>,
     op: Op,
 ) -> Result<Option<Mapping>> {

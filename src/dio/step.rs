@@ -9,7 +9,7 @@ use core::convert::Infallible;
 use core::ops::Deref;
 use kernel::prelude::*;
 use kfs::block::bio::BioArc;
-use kfs::fs::kiocb::{AsyncKiocb, Handover, Iocb, IocbMut, Kiocb, Queued};
+use kfs::fs::kiocb::{AsyncKiocb, CallIocb, Handover, Iocb, IocbMut, Kiocb, Queued};
 use kfs::task::MaySleep;
 
 /// How the worker returns.
@@ -55,6 +55,32 @@ pub(super) trait Entry<F: Filesystem>: Deref<Target = Iocb<F>> + Sized {
         request: Request,
         bios: Bios<F>,
     ) -> Self::Retry;
+}
+
+/// An [`Entry`] that bios can be issued for, with the memory that came with the call `'call`.
+pub(super) trait Submitter<'call, F: Filesystem>: Entry<F> {
+    /// The kiocb, to lend that memory.
+    fn lending(&self) -> &CallIocb<'call, F>;
+}
+
+impl<'a, F: Filesystem> Submitter<'a, F> for Kiocb<'a, F> {
+    fn lending(&self) -> &CallIocb<'a, F> {
+        Kiocb::lending(self)
+    }
+}
+
+impl<F: Filesystem> Submitter<'static, F> for AsyncKiocb<F> {
+    /// A retry issues nothing.
+    fn lending(&self) -> &CallIocb<'static, F> {
+        AsyncKiocb::lending(self)
+    }
+}
+
+impl<F: Filesystem> Submitter<'static, F> for Kicked<F> {
+    /// A retry issues nothing.
+    fn lending(&self) -> &CallIocb<'static, F> {
+        self.0.lending()
+    }
 }
 
 impl<'a, F: Filesystem> Entry<F> for Kiocb<'a, F> {

@@ -5,6 +5,7 @@
 use super::dio::Dio;
 use super::extent::BlockBits;
 use super::filesystem::Filesystem;
+use super::mount::Mount;
 use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::overwrite;
@@ -14,9 +15,10 @@ use super::step::Step;
 use super::worker::{direct_io_worker, Enter, Submission, Transfer, WriteLock};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
-use kfs::block::bio::{BioArc, Op, BIO_MAX_VECS};
+use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS};
 use kfs::fs::address_space::Direct;
 use kfs::fs::kiocb::{Io, Kiocb};
+use kfs::iov::IovIter;
 
 /// The `direct_IO` operation of a filesystem: reads or writes at the position of `iocb`.
 ///
@@ -29,7 +31,7 @@ use kfs::fs::kiocb::{Io, Kiocb};
 /// the request when none of it succeeded.
 pub(crate) fn direct_io<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    direct: Direct<'_, '_, F>,
+    direct: Direct<'_, 'a, F>,
 ) -> Result<Io<'a, F>> {
     let inode = iocb.inode();
     let bdev = BlockDevice::of(inode.sb());
@@ -55,37 +57,39 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     }
 
     let vecs = direct.npages(BIO_MAX_VECS, len);
-    let early = mutant!("dio-before-lock")
-        .then(|| BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new()));
     let bits = BlockBits::new(inode.sb().blocksize_bits());
+    let is_nowait = iocb.is_nowait();
     let mut known = None;
-    let transfer = match direct {
+    let (dio, transfer) = match direct {
         Direct::Write(from, locked) => {
             let lock = WriteLock::new(locked);
-            if lock.is_shared() && !iocb.is_nowait() {
+            if lock.is_shared() && !is_nowait {
                 known = overwrite::allocated(locked, start..start + len as u64, bits)?;
                 if known.is_none() {
                     return Ok(Io::Done(iocb, 0));
                 }
             }
-            Transfer::Write(from, lock)
-        }
-        Direct::Read(to) if !iocb.is_nowait() || mutant!("nowait-locks") => {
-            Transfer::Read(to, inode.lock_shared())
+            let (dio, first) = dio_alloc(mount, bdev, vecs, start, is_nowait)?;
+            (dio, Transfer::Write(from, lock, first))
         }
         Direct::Read(to) => {
-            let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
-            known = nowait::check(&iocb, to, &locked, op)?;
-            Transfer::Read(to, locked)
+            let early = match mutant!("dio-before-lock") {
+                true => Some(dio_alloc(mount, bdev, vecs, start, is_nowait)?),
+                false => None,
+            };
+            let locked = if !is_nowait || mutant!("nowait-locks") {
+                inode.lock_shared()
+            } else {
+                let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
+                known = nowait::check(&iocb, to, &locked, op)?;
+                locked
+            };
+            let (dio, first) = match early {
+                Some(early) => early,
+                None => dio_alloc(mount, bdev, vecs, start, is_nowait)?,
+            };
+            (dio, Transfer::Read(to, locked, first))
         }
-    };
-    // With the inode lock, of a read too: who has a dio must not wait for who waits for one (R15).
-    let (dio, first) = if let Some(early) = early {
-        early
-    } else if iocb.is_nowait() && !mutant!("nowait-no-memory") {
-        BioArc::try_alloc(&mount.dios, bdev, vecs, op, start, Dio::new()).ok_or(EAGAIN)?
-    } else {
-        BioArc::alloc(&mount.dios, bdev, vecs, op, start, Dio::new())
     };
 
     let request = Request {
@@ -103,11 +107,9 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     let submission = Submission {
         transfer,
         known,
-        first,
         wait: &mut wait,
         may_sleep: iocb.may_sleep(),
     };
-    let is_nowait = iocb.is_nowait();
     let context = Ok(iocb.may_sleep());
     let step = direct_io_worker(iocb, dio, request, Enter::Submit(submission), context);
     if is_nowait {
@@ -116,5 +118,25 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     match step {
         Step::Retry(queued) => Ok(Io::Queued(queued)),
         Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
+    }
+}
+
+/// A dio, and the bio that was allocated with it.
+type WithFirst<I, F> = (BioArc<Dio<F>>, Bio<I, Dio<F>>);
+
+/// Allocates the dio of a request, with its first bio, for `vecs` pages of memory of the type `I`.
+/// With the inode lock held, of a read too: the owner of a dio must not wait for one who waits for a
+/// dio (R15). May sleep, or else `EAGAIN` if there is no memory.
+fn dio_alloc<'call, I: IovIter<'call>, F: Filesystem>(
+    mount: &Mount<F>,
+    bdev: &BlockDevice,
+    vecs: u16,
+    start: u64,
+    is_nowait: bool,
+) -> Result<WithFirst<I, F>> {
+    if is_nowait && !mutant!("nowait-no-memory") {
+        BioArc::try_alloc(&mount.dios, bdev, vecs, start, Dio::new()).ok_or(EAGAIN)
+    } else {
+        Ok(BioArc::alloc(&mount.dios, bdev, vecs, start, Dio::new()))
     }
 }

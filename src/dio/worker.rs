@@ -17,22 +17,31 @@ use super::issue::Issue;
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
 use super::state;
-use super::step::{Context, Entry, Step};
+use super::step::{Context, Entry, Step, Submitter};
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
-use kfs::fs::kiocb::IocbMut;
+use kfs::fs::kiocb::{CallIocb, IocbMut};
 use kfs::iov::{IovIterDest, IovIterSource};
 use kfs::task::MaySleep;
 use kfs::trace;
 
-/// The memory of a request, and the inode lock of its submitter.
-pub(super) enum Transfer<'a, 'data, F: Filesystem> {
+/// The memory of a request, the inode lock of its submitter, and the bio that was allocated with
+/// the dio.
+pub(super) enum Transfer<'a, 'call, F: Filesystem> {
     /// Those of a read, which releases the lock when its bios are issued (R12).
-    Read(&'a mut IovIterDest<'data>, InodeGuard<'a, F, Shared>),
+    Read(
+        &'a mut IovIterDest<'call>,
+        InodeGuard<'a, F, Shared>,
+        Bio<IovIterDest<'call>, Dio<F>>,
+    ),
     /// Those of a write, whose caller holds the lock for the whole call (R8, R11): exclusively, or
     /// the write is an overwrite.
-    Write(&'a mut IovIterSource<'data>, WriteLock<'a, F>),
+    Write(
+        &'a mut IovIterSource<'call>,
+        WriteLock<'a, F>,
+        Bio<IovIterSource<'call>, Dio<F>>,
+    ),
 }
 
 /// The inode lock as the caller of a write holds it.
@@ -61,12 +70,10 @@ impl<'a, F: Filesystem> WriteLock<'a, F> {
 }
 
 /// What only a submitter enters the worker with.
-pub(super) struct Submission<'a, 'data, F: Filesystem> {
-    pub(super) transfer: Transfer<'a, 'data, F>,
+pub(super) struct Submission<'a, 'call, F: Filesystem> {
+    pub(super) transfer: Transfer<'a, 'call, F>,
     /// Where its first blocks are, if that has been looked up under the lock.
     pub(super) known: Option<Mapping>,
-    /// The bio that was allocated with the dio.
-    pub(super) first: Bio<Dio<F>>,
     /// Gets how the submitter waits.
     pub(super) wait: &'a mut Wait,
     /// Evidence that it may.
@@ -93,18 +100,18 @@ enum Awaited<F: Filesystem> {
 ///
 /// If the kiocb has no dio yet, it issues the request; a retry comes with a dio, and issues nothing
 /// (R2). Then it waits for the request, and completes it.
-pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
+pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
     mut iocb: E,
     dio: BioArc<Dio<F>>,
     mut request: Request,
-    enter: Enter<'_, '_, F>,
+    enter: Enter<'_, 'call, F>,
     context: Context<'_, E::Atomic>,
 ) -> Step<E, F> {
     let mut locked = None;
 
     let awaited = match (iocb.private(), enter) {
         (None, Enter::Submit(submission)) => {
-            if let Transfer::Write(_, lock) = submission.transfer {
+            if let Transfer::Write(_, lock, _) = submission.transfer {
                 locked = Some(lock);
             }
             iocb.as_mut().set_private(dio.clone());
@@ -118,17 +125,16 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
             let Submission {
                 transfer,
                 known,
-                first,
                 wait: how_told,
                 may_sleep,
             } = submission;
+            dio_begin(iocb.as_mut(), &transfer);
             let (issued, stop) = direct_io_issue(
-                iocb.as_mut(),
+                iocb.lending(),
                 &dio,
                 &mut request,
                 transfer,
                 known,
-                first,
                 may_sleep,
             );
 
@@ -159,41 +165,45 @@ pub(super) fn direct_io_worker<F: Filesystem, E: Entry<F>>(
     dio_await_completion(iocb, dio, request, awaited, locked, context)
 }
 
+/// Raises the count of direct I/O of the inode. With the lock held: truncate holds it and waits for
+/// the count.
+fn dio_begin<F: Filesystem>(mut iocb: IocbMut<'_, F>, transfer: &Transfer<'_, '_, F>) {
+    match transfer {
+        Transfer::Write(_, lock, _) if !mutant!("write-no-begin") => {
+            iocb.inode_dio_begin(lock.held)
+        }
+        Transfer::Read(_, locked, _) if !mutant!("read-no-begin") => iocb.inode_dio_begin(locked),
+        _ => {}
+    }
+}
+
 /// Issues a request. Returns the number of bios to wait for, and why it stopped. May sleep.
-fn direct_io_issue<F: Filesystem>(
-    mut iocb: IocbMut<'_, F>,
+fn direct_io_issue<'call, F: Filesystem>(
+    iocb: &CallIocb<'call, F>,
     dio: &BioArc<Dio<F>>,
     request: &mut Request,
-    transfer: Transfer<'_, '_, F>,
+    transfer: Transfer<'_, 'call, F>,
     known: Option<Mapping>,
-    first: Bio<Dio<F>>,
     may_sleep: MaySleep<'_>,
 ) -> (u32, Stop) {
     let end = request.end();
 
     match transfer {
-        Transfer::Write(from, lock) => {
+        Transfer::Write(from, lock, first) => {
             let locked = lock.held;
-            if !mutant!("write-no-begin") {
-                iocb.inode_dio_begin(locked);
-            }
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            let mut issue = Issue::new(dio, first, &iocb, request, from, known, may_sleep);
+            let mut issue = Issue::new(dio, first, iocb, request, from, known, may_sleep);
             let stop = issue.do_direct_write(locked, lock.exclusive, end);
             (issue.issued(), stop)
         }
-        Transfer::Read(to, locked) => {
+        Transfer::Read(to, locked, first) => {
             // The lock is released after the look-ups (R12); then `i_dio_count` keeps the blocks
-            // from being freed. It is raised with the lock held, as truncate holds the lock and
-            // waits for the count: raised before, the two would deadlock.
+            // from being freed.
             let bdev = BlockDevice::of(locked.sb());
-            if !mutant!("read-no-begin") {
-                iocb.inode_dio_begin(&locked);
-            }
             request.i_size = locked.i_size_read();
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
-            let mut issue = Issue::new(dio, first, &iocb, request, to, known, may_sleep);
+            let mut issue = Issue::new(dio, first, iocb, request, to, known, may_sleep);
             let stop = issue.do_direct_read(&locked, end.min(eof));
             if mutant!("read-keeps-lock") {
                 issue.dio_bio_wait();

@@ -180,10 +180,6 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     let result = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();
         map.forget();
-        if range.end < u64::MAX || range.start > DIRECT as u64 {
-            // Blocks of pointers stay, and are marked dirty. An error is kept in the buffers.
-            let _ = deferred::settle(inode);
-        }
         let root = &mut map.pointers;
         let freed = truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device);
         deferred::freed(inode, root);
@@ -391,6 +387,7 @@ impl FreeBlocks for PointerBuffers<'_> {
         const ZEROES: [u8; 256] = [0; 256];
         let inode = self.inode;
         let buffer = self.buffer(block)?;
+        deferred::before_change(inode, buffer);
         let mut done = 0;
         while done < len {
             let count = (len - done).min(ZEROES.len());
@@ -403,7 +400,9 @@ impl FreeBlocks for PointerBuffers<'_> {
 
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result {
         let inode = self.inode;
-        store(inode, self.buffer(block)?, index, Blocks { start, len })
+        let buffer = self.buffer(block)?;
+        deferred::before_change(inode, buffer);
+        store(inode, buffer, index, Blocks { start, len })
     }
 
     fn free_data(&mut self, start: u32, len: u32) -> Result {

@@ -104,6 +104,19 @@ pub(super) fn settle(inode: &Inode) -> Result {
     })
 }
 
+/// Before pointers in a block of pointers of `inode` are cleared, after which it is dirty: if some of it
+/// are deferred, settles all. An error is kept in the buffers. May sleep.
+pub(super) fn before_change(inode: &Inode, buffer: &BufferHead) {
+    let is_deferred = nofs(|| {
+        let deferred = inode.data().get_ref().deferred.lock();
+        let has = |parent: &BufferHead| parent.block() == buffer.block();
+        deferred.parents.iter().any(has)
+    });
+    if is_deferred {
+        let _ = settle(inode);
+    }
+}
+
 /// After blocks of the file were freed, and the pointers of the inode are `root`: where it has no
 /// blocks of pointers any more, nothing is deferred. The lock of the block map is held.
 pub(super) fn freed(inode: &Inode, root: &Pointers) {

@@ -54,7 +54,7 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
 
     fn direct_io<'a>(
         iocb: Kiocb<'a, RetryFs>,
-        direct: Direct<'_, '_, RetryFs>,
+        direct: Direct<'_, 'a, RetryFs>,
     ) -> Result<Io<'a, RetryFs>> {
         dio::direct_io(iocb, direct)
     }

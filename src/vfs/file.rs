@@ -32,7 +32,7 @@ impl FileOperations<RetryFs> for RegularFile {
 
     fn read_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
-        to: &mut IovIterDest<'_>,
+        to: &mut IovIterDest<'a>,
     ) -> Result<Io<'a, RetryFs>> {
         match iocb.is_direct() {
             true => dio::direct_read(iocb, to),
@@ -42,7 +42,7 @@ impl FileOperations<RetryFs> for RegularFile {
 
     fn write_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
-        from: &mut IovIterSource<'_>,
+        from: &mut IovIterSource<'a>,
     ) -> Result<Io<'a, RetryFs>> {
         if iocb.is_nowait() && !xattr::are_known(iocb.inode()) {
             return Err(EAGAIN);

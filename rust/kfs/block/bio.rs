@@ -39,7 +39,7 @@ pub use arc::{BioArc, BioArcSet};
 pub use build::Bio;
 pub use ended::{BioOwner, EndedBio};
 pub use front::BioData;
-pub use lender::{Hints, Lender};
+pub use lender::{Hints, Lender, Lends};
 pub use list::BioList;
 pub use op::{Op, SECTOR_SIZE};
 pub use pool::BIO_MAX_VECS;

@@ -50,7 +50,7 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
     fn write_failed(inode: &InodeLocked<F, Exclusive>, to: u64);
 
     /// Reads or writes past the page cache.
-    fn direct_io<'a>(iocb: Kiocb<'a, F>, direct: Direct<'_, '_, F>) -> Result<Io<'a, F>>;
+    fn direct_io<'a>(iocb: Kiocb<'a, F>, direct: Direct<'_, 'a, F>) -> Result<Io<'a, F>>;
 }
 
 /// What `direct_IO` is to do.
@@ -356,8 +356,8 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
         iter: *mut bindings::iov_iter,
     ) -> isize {
         let call = Call::new();
-        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; for
-        // a write the lock is held.
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
+        // memory is there until the kiocb is completed. For a write the lock is held.
         let (iocb, direct) = unsafe {
             let iocb = Kiocb::from_raw(iocb, &call);
             let direct = match AnyIovIter::from_raw(iter.cast()) {

@@ -88,10 +88,10 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     const DIO_PARALLEL_WRITE: bool;
 
     /// Reads from the file.
-    fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'_>) -> Result<Io<'a, F>>;
+    fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>) -> Result<Io<'a, F>>;
 
     /// Writes to the file.
-    fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIterSource<'_>) -> Result<Io<'a, F>>;
+    fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIterSource<'a>) -> Result<Io<'a, F>>;
 
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
@@ -273,7 +273,8 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         to: *mut bindings::iov_iter,
     ) -> isize {
         let call = Call::new();
-        // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
+        // memory is there until the kiocb is completed.
         let (iocb, to) = unsafe { (Kiocb::enter(iocb, &call), IovIterDest::from_raw(to.cast())) };
         call.ret(T::read_iter(iocb, to))
     }
@@ -286,7 +287,8 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         from: *mut bindings::iov_iter,
     ) -> isize {
         let call = Call::new();
-        // SAFETY: By the requirement the pointers are valid, and ours to use during the call.
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
+        // memory is there until the kiocb is completed.
         let (iocb, from) = unsafe {
             (
                 Kiocb::enter(iocb, &call),

@@ -33,8 +33,10 @@ mod async_kiocb;
 mod call;
 mod direct;
 mod iocb;
+mod lending;
 
 pub use async_kiocb::AsyncKiocb;
 pub(crate) use call::Call;
 pub use call::{Handover, Io, Kiocb, Queued};
 pub use iocb::{Iocb, IocbMut, KiocbOwner};
+pub use lending::CallIocb;

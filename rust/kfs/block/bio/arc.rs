@@ -108,7 +108,10 @@ impl<T: BioData> BioArc<T> {
         unsafe {
             (&raw mut (*front.as_ptr()).refs).write(Refcount::new(2));
             Deferral::init(&raw mut (*front.as_ptr()).deferral);
-            Front::init(NonNull::from(&mut (*front.as_ptr()).front), data);
+            Front::init(
+                NonNull::new_unchecked(&raw mut (*front.as_ptr()).front),
+                data,
+            );
             pin_init::raw_init(&raw mut (*front.as_ptr()).owner, init);
         }
         // INVARIANT: The object is initialised; of the two references one is for this value, and
@@ -170,7 +173,8 @@ impl<T: BioData> Deref for BioArc<T> {
     #[inline]
     fn deref(&self) -> &T {
         // SAFETY: By the type invariants the object is initialised, and exists while it is counted.
-        unsafe { &self.0.as_ref().owner }
+        // The reference is to the object alone: the bio behind it may be the block layer's.
+        unsafe { &(*self.0.as_ptr()).owner }
     }
 }
 
@@ -196,7 +200,7 @@ impl<T: BioData> Drop for BioArc<T> {
         // a reference, nobody uses the bio, which is from a `BioArcSet`.
         unsafe {
             (&raw mut (*front).owner).drop_in_place();
-            pool::put(NonNull::from(&mut (*front).front.bio));
+            pool::put(NonNull::new_unchecked((*front).front.bio.get()));
         }
     }
 }

@@ -3,24 +3,25 @@
 //! Bios that are being built.
 //!
 //! ```ignore
-//! let mut bio = Bio::alloc(&set, bdev, iter.npages(BIO_MAX_VECS, len), Op::Read, pos);
+//! let mut bio = Bio::alloc(&set, bdev, iter.npages(BIO_MAX_VECS, len), pos);
 //! bio.set_sector(sector);
 //! bio.set_hints(iocb);
 //! // May be less than `len`: the next bio takes the rest.
 //! let added = bio.add_iter(iter, len, bdev.dma_alignment(), bdev.logical_block_size() - 1)?;
-//! bio.submit(owner.clone(), iocb);
+//! bio.submit(owner.clone(), iocb.lending());
 //! ```
 
 use super::arc::{BioArc, BioArcSet};
 use super::ended::{BioOwner, EndedBio};
 use super::front::BioData;
-use super::lender::Lender;
+use super::lender::{Lender, Lends};
 use super::op::Op;
 use super::owned::Owned;
 use super::set::BioSet;
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
-use crate::iov::IovIter;
+use crate::iov::{IovIter, IovIterSource};
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -29,26 +30,29 @@ use kernel::types::ForeignOwnable;
 /// The most bytes that [`Bio::add_iter`] adds to a bio: the size field has 32 bits.
 const BIO_MAX_SIZE: usize = 1 << 30;
 
-/// A bio that is being built.
-pub struct Bio<T: BioData>(pub(super) Owned<T>);
+/// A bio that is being built, for memory of iterators of the type `I`: it reads if these are
+/// destinations, and writes if they are sources. Their lifetime, that of a call, is one with the
+/// lifetime of the request that it can be submitted for.
+pub struct Bio<I, T: BioData> {
+    pub(super) bio: Owned<T>,
+    // Invariant, so that the lifetime of a call is never taken for that of another.
+    _memory: PhantomData<fn(I) -> I>,
+}
 
-impl<T: BioData> Bio<T> {
+impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
+    /// What a bio for such memory does.
+    const OP: Op = if I::IS_DEST { Op::Read } else { Op::Write };
+
     /// Allocates a bio with room for `nr_vecs` segments, one at least.
     ///
     /// May sleep, until another bio of the set is freed if memory is short, but does not fail. So
     /// the caller must not own such bios: it might wait for itself.
     #[inline]
-    pub fn alloc(
-        set: &BioSet<T::Data>,
-        bdev: &BlockDevice,
-        nr_vecs: u16,
-        op: Op,
-        data: T::Data,
-    ) -> Self {
+    pub fn alloc(set: &BioSet<T::Data>, bdev: &BlockDevice, nr_vecs: u16, data: T::Data) -> Self {
         loop {
             // With flags that allow to wait it takes from the reserve, and succeeds.
             let gfp = bindings::GFP_KERNEL;
-            if let Some(bio) = Self::alloc_gfp(set, bdev, nr_vecs, op, data, gfp) {
+            if let Some(bio) = Self::alloc_gfp(set, bdev, nr_vecs, data, gfp) {
                 return bio;
             }
         }
@@ -60,10 +64,9 @@ impl<T: BioData> Bio<T> {
         set: &BioSet<T::Data>,
         bdev: &BlockDevice,
         nr_vecs: u16,
-        op: Op,
         data: T::Data,
     ) -> Option<Self> {
-        Self::alloc_gfp(set, bdev, nr_vecs, op, data, bindings::GFP_NOWAIT)
+        Self::alloc_gfp(set, bdev, nr_vecs, data, bindings::GFP_NOWAIT)
     }
 
     #[inline]
@@ -71,48 +74,50 @@ impl<T: BioData> Bio<T> {
         set: &BioSet<T::Data>,
         bdev: &BlockDevice,
         nr_vecs: u16,
-        op: Op,
         data: T::Data,
         gfp: bindings::gfp_t,
     ) -> Option<Self> {
-        let bio = set.alloc(bdev, nr_vecs, op.opf(), data, gfp)?;
+        let bio = set.alloc(bdev, nr_vecs, Self::OP.opf(), data, gfp)?;
         // SAFETY: The bio was just made and has its data, and nothing is pinned.
         Some(unsafe { Self::from_raw(bio) })
     }
 
     /// # Safety
     ///
-    /// `bio` must satisfy the invariants of [`Owned`].
+    /// `bio` must satisfy the invariants of [`Owned`], and be one to do [`Bio::OP`].
     #[inline]
     unsafe fn from_raw(bio: NonNull<bindings::bio>) -> Self {
-        // SAFETY: By the requirement.
-        Bio(unsafe { Owned::from_raw(bio) })
+        Bio {
+            // SAFETY: By the requirement.
+            bio: unsafe { Owned::from_raw(bio) },
+            _memory: PhantomData,
+        }
     }
 
     /// Replaces the data that was given to [`Bio::alloc`].
     #[inline]
     pub fn set_data(&mut self, data: T::Data) {
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
-        unsafe { (*self.0.front()).data.write(data) };
+        unsafe { (*self.bio.front()).data.write(data) };
     }
 
     /// Sets where on the device the bio starts, in sectors of [`SECTOR_SIZE`](super::SECTOR_SIZE).
     #[inline]
     pub fn set_sector(&mut self, sector: u64) {
-        self.0.as_mut().bi_iter.bi_sector = sector;
+        self.bio.as_mut().bi_iter.bi_sector = sector;
     }
 
     /// Where on the device the bio starts, in sectors of [`SECTOR_SIZE`](super::SECTOR_SIZE).
     #[inline]
     pub fn sector(&self) -> u64 {
-        self.0.as_ref().bi_iter.bi_sector
+        self.bio.as_ref().bi_iter.bi_sector
     }
 
     /// Takes over what a request says to the block layer: I/O priority, write hint, `REQ_NOWAIT`.
     #[inline]
     pub fn set_hints(&mut self, of: &impl Lender) {
         let hints = of.hints();
-        let bio = self.0.as_mut();
+        let bio = self.bio.as_mut();
         bio.bi_ioprio = hints.ioprio;
         bio.bi_write_hint = hints.write_hint;
         if hints.nowait {
@@ -123,13 +128,13 @@ impl<T: BioData> Bio<T> {
     /// How many bytes the bio has.
     #[inline]
     pub fn size(&self) -> usize {
-        self.0.as_ref().bi_iter.bi_size as usize
+        self.bio.as_ref().bi_iter.bi_size as usize
     }
 
     /// The data that was given to [`Bio::alloc`].
     #[inline]
     pub fn data(&self) -> T::Data {
-        self.0.data()
+        self.bio.data()
     }
 
     /// Adds memory from `iter`, and advances that by as much: `max` bytes at most, and only so much
@@ -138,9 +143,8 @@ impl<T: BioData> Bio<T> {
     /// It is less than `max` when the bio is full. User pages are pinned. Fails if nothing can be
     /// added: `EFAULT` if there is no such memory, `EINVAL` if it is misaligned with respect to
     /// `mem_mask + 1`, or is in so many small pieces that a full bio is too short for `len_mask`.
-    /// `EINVAL` also for a bio that reads if the memory is not to be written to, the other way
-    /// round, and if the bio has memory of another kind already.
-    pub fn add_iter<I: IovIter>(
+    /// `EINVAL` also if the bio has memory of another kind already.
+    pub fn add_iter(
         &mut self,
         iter: &mut I,
         max: usize,
@@ -149,28 +153,25 @@ impl<T: BioData> Bio<T> {
     ) -> Result<usize> {
         let before = self.size();
         let max = max.min(BIO_MAX_SIZE.saturating_sub(before));
-        if I::IS_DEST != self.0.is_read() {
-            return Err(EINVAL);
-        }
         let pin = iter.extract_will_pin();
         // INVARIANT: Either all segments are pinned or none is, those of zero pages included, see
         // `add_zeroes`, which excludes the flag; and none is of a copy.
-        if before != 0 && (self.0.is_pinned() != pin || self.0.is_copy()) {
+        if before != 0 && (self.bio.is_pinned() != pin || self.bio.is_copy()) {
             return Err(EINVAL);
         }
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
-        unsafe { (*self.0.front()).is_copy = false };
+        unsafe { (*self.bio.front()).is_copy = false };
         if pin {
-            self.0.as_mut().bi_flags |= 1 << bindings::BIO_PAGE_PINNED;
+            self.bio.as_mut().bi_flags |= 1 << bindings::BIO_PAGE_PINNED;
         } else {
-            self.0.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+            self.bio.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
             // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
-            unsafe { (*self.0.front()).borrows = true };
+            unsafe { (*self.bio.front()).borrows = true };
         }
 
         let mut stopped = Ok(());
         loop {
-            let bio = self.0.as_mut();
+            let bio = self.bio.as_mut();
             let left = max - (bio.bi_iter.bi_size as usize - before);
             if left == 0 || iter.count() == 0 || bio.bi_vcnt >= bio.bi_max_vecs {
                 break;
@@ -204,15 +205,15 @@ impl<T: BioData> Bio<T> {
     }
 
     /// Gives the last `bytes` bytes, which came from `iter`, back to it.
-    fn trim(&mut self, iter: &mut impl IovIter, bytes: usize) {
+    fn trim(&mut self, iter: &mut I, bytes: usize) {
         if bytes == 0 {
             return;
         }
         // SAFETY: The iterator was advanced by at least `bytes` while these were added to the bio.
         unsafe { bindings::iov_iter_revert(iter.as_ptr(), bytes) };
 
-        let pinned = self.0.is_pinned();
-        let bio = self.0.as_mut();
+        let pinned = self.bio.is_pinned();
+        let bio = self.bio.as_mut();
         bio.bi_iter.bi_size -= bytes as u32;
         let mut bytes = bytes as u32;
         while bytes != 0 && bio.bi_vcnt != 0 {
@@ -235,19 +236,20 @@ impl<T: BioData> Bio<T> {
             }
         }
     }
+}
 
-    /// Adds `len` bytes of zeroes to a bio that has nothing but zeroes; returns how many fit. None
-    /// do in a bio that reads.
+impl<T: BioData> Bio<IovIterSource<'_>, T> {
+    /// Adds `len` bytes of zeroes to a bio that has nothing but zeroes; returns how many fit.
     pub fn add_zeroes(&mut self, len: usize) -> usize {
         let before = self.size();
-        if self.0.is_read() || self.0.is_copy() {
+        if self.bio.is_copy() {
             return 0;
         }
-        while self.size() - before < len && !self.0.is_pinned() {
+        while self.size() - before < len && !self.bio.is_pinned() {
             let chunk = (len - (self.size() - before)).min(kernel::page::PAGE_SIZE);
             // SAFETY: The bio is ours. The zero page is never freed, so it needs no pin.
             let added = unsafe {
-                bindings::bio_add_page(self.0.as_ptr(), bindings::zero_page(), chunk as u32, 0)
+                bindings::bio_add_page(self.bio.as_ptr(), bindings::zero_page(), chunk as u32, 0)
             };
             if added == 0 {
                 break;
@@ -257,19 +259,20 @@ impl<T: BioData> Bio<T> {
     }
 }
 
-impl<T: BioOwner> Bio<T> {
+impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
     /// Hands the bio to the block layer, which passes it to [`BioOwner::end_io`] of `owner` when it
     /// has ended: in any context, and perhaps before this returns. May sleep, for a request of the
     /// queue, unless `REQ_NOWAIT` is set.
     ///
-    /// `lender` is the request that the memory comes from. If the memory is not pinned, the request
-    /// must not be completed before [`EndedBio::complete`].
+    /// `lender` is the request that the memory comes from: that of the call whose lifetime the
+    /// memory has. If the memory is not pinned, the request must not be completed before
+    /// [`EndedBio::complete`].
     #[inline]
-    pub fn submit<L: Lender>(self, owner: BioArc<T>, lender: &L) {
-        self.0.try_mark_dirty();
+    pub fn submit<L: Lends<'data>>(self, owner: BioArc<T>, lender: &L) {
+        self.bio.try_mark_dirty();
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         unsafe {
-            let front = self.0.front();
+            let front = self.bio.front();
             if (*front).borrows {
                 (*front).lender = lender.lend();
             }
@@ -277,10 +280,10 @@ impl<T: BioOwner> Bio<T> {
         #[cfg(mutant = "kfs-retry-issues")]
         // SAFETY: As in `issue_again`.
         unsafe {
-            (*self.0.front()).iter = (*self.0.as_ptr()).bi_iter
+            (*self.bio.front()).iter = (*self.bio.as_ptr()).bi_iter
         };
         // The block layer owns it from here.
-        let bio = self.0.into_raw();
+        let bio = self.bio.into_raw();
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
         unsafe {
             (*bio.as_ptr()).bi_private = owner.into_foreign();
@@ -325,24 +328,24 @@ unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
 
 impl<T: BioData> BioArc<T> {
     /// Allocates an object, which `init` makes, and a bio with room for `nr_vecs` segments, one at
-    /// least, to do `op`. The bio has `data` in front of it, until [`Bio::set_data`].
+    /// least, for memory of iterators of the type `I`. The bio has `data` in front of it, until [`Bio::set_data`].
     ///
     /// May sleep, until another one of the set is freed if memory is short, but does not fail. So
-    /// the caller must not own one: it might wait for itself. Nor may who owns one wait for the
+    /// the caller must not own one: it might wait for itself. Nor may the owner of one wait for the
     /// caller: for a lock that is held here.
     #[inline]
-    pub fn alloc(
+    pub fn alloc<'data, I: IovIter<'data>>(
         set: &BioArcSet<T>,
         bdev: &BlockDevice,
         nr_vecs: u16,
-        op: Op,
         data: T::Data,
         init: impl PinInit<T>,
-    ) -> (Self, Bio<T>) {
+    ) -> (Self, Bio<I, T>) {
+        let opf = Bio::<I, T>::OP.opf();
         loop {
             // With flags that allow to wait it takes from the reserve, and succeeds.
-            if let Some(bio) = set.alloc(bdev, nr_vecs, op.opf(), bindings::GFP_KERNEL) {
-                // SAFETY: The bio was just allocated from this set.
+            if let Some(bio) = set.alloc(bdev, nr_vecs, opf, bindings::GFP_KERNEL) {
+                // SAFETY: The bio was just allocated from this set, to do that.
                 return unsafe { Self::with_bio(bio, data, init) };
             }
         }
@@ -351,28 +354,29 @@ impl<T: BioData> BioArc<T> {
     /// Like [`BioArc::alloc`], but does not sleep; `None` if memory is short. The reserve is for
     /// those who may wait.
     #[inline]
-    pub fn try_alloc(
+    pub fn try_alloc<'data, I: IovIter<'data>>(
         set: &BioArcSet<T>,
         bdev: &BlockDevice,
         nr_vecs: u16,
-        op: Op,
         data: T::Data,
         init: impl PinInit<T>,
-    ) -> Option<(Self, Bio<T>)> {
-        let bio = set.alloc(bdev, nr_vecs, op.opf(), bindings::GFP_NOWAIT)?;
-        // SAFETY: The bio was just allocated from this set.
+    ) -> Option<(Self, Bio<I, T>)> {
+        let opf = Bio::<I, T>::OP.opf();
+        let bio = set.alloc(bdev, nr_vecs, opf, bindings::GFP_NOWAIT)?;
+        // SAFETY: The bio was just allocated from this set, to do that.
         Some(unsafe { Self::with_bio(bio, data, init) })
     }
 
     /// # Safety
     ///
-    /// `bio` must be from a [`BioArcSet<T>`], and new: not used by anybody else.
+    /// `bio` must be from a [`BioArcSet<T>`], new: not used by anybody else, and one to do what
+    /// [`Bio::OP`] says.
     #[inline]
-    unsafe fn with_bio(
+    unsafe fn with_bio<'data, I: IovIter<'data>>(
         bio: NonNull<bindings::bio>,
         data: T::Data,
         init: impl PinInit<T>,
-    ) -> (Self, Bio<T>) {
+    ) -> (Self, Bio<I, T>) {
         // SAFETY: By the requirement.
         let this = unsafe { BioArc::in_front_of(bio, data, init) };
         // SAFETY: The bio is new and has its data, nothing is pinned, and it owns a reference to

@@ -11,13 +11,13 @@
 use super::build::Bio;
 use super::front::BioData;
 use crate::bindings;
-use crate::iov::IovIter;
+use crate::iov::{IovIter, IovIterSource};
 use core::mem::ManuallyDrop;
 use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
 use kernel::page::{Page, PAGE_SIZE};
 use kernel::prelude::*;
 
-impl<T: BioData> Bio<T> {
+impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
     /// Adds a copy of memory from `iter`, and advances that by as much: `max` bytes at most, and
     /// only so much that the bio gets a multiple of `len_mask + 1` bytes, which is no more than a
     /// page. Returns how much.
@@ -25,27 +25,27 @@ impl<T: BioData> Bio<T> {
     /// It is less than `max` when the bio is full. The copy is freed with the bio; the memory of
     /// `iter` is not used after this. May sleep, for memory, and as user memory may have to be
     /// brought in. Fails if nothing can be added: `EFAULT` if there is no such memory, `ENOMEM`.
-    /// `EINVAL` for a bio that reads, or has memory of another kind already, or is full.
-    pub fn add_copy<I: IovIter>(
+    /// `EINVAL` for a bio that has memory of another kind already, or is full.
+    pub fn add_copy(
         &mut self,
-        iter: &mut I,
+        iter: &mut IovIterSource<'data>,
         max: usize,
         len_mask: u32,
     ) -> Result<usize> {
         let before = self.size();
-        if I::IS_DEST || self.0.is_read() || (before != 0 && !self.0.is_copy()) {
+        if before != 0 && !self.bio.is_copy() {
             return Err(EINVAL);
         }
         // INVARIANT: If anything is in the bio, it is pages of a copy; if not, neither is anything
         // pinned.
-        self.0.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+        self.bio.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
-        unsafe { (*self.0.front()).is_copy = true };
+        unsafe { (*self.bio.front()).is_copy = true };
 
         let mut stopped = Err(EINVAL);
         loop {
             let left = (max - (self.size() - before)).min(iter.count());
-            let bio = self.0.as_ref();
+            let bio = self.bio.as_ref();
             if left == 0 || bio.bi_vcnt >= bio.bi_max_vecs {
                 break;
             }
@@ -68,7 +68,12 @@ impl<T: BioData> Bio<T> {
     }
 
     /// Adds a page with a copy of the next `len` bytes, a page at most, or of as many as there are.
-    fn add_page<I: IovIter>(&mut self, iter: &mut I, len: usize, len_mask: u32) -> Result<usize> {
+    fn add_page(
+        &mut self,
+        iter: &mut IovIterSource<'data>,
+        len: usize,
+        len_mask: u32,
+    ) -> Result<usize> {
         let page = Page::alloc_page(GFP_KERNEL_ACCOUNT)?;
         // SAFETY: The page is ours, and `len` is not more than its size. The iterator is valid, and
         // a source.
@@ -82,7 +87,7 @@ impl<T: BioData> Bio<T> {
         // SAFETY: The bio is ours, and the first `whole` bytes of the page are initialised. The bio
         // keeps the page, below.
         let added =
-            unsafe { bindings::bio_add_page(self.0.as_ptr(), page.as_ptr(), whole as u32, 0) };
+            unsafe { bindings::bio_add_page(self.bio.as_ptr(), page.as_ptr(), whole as u32, 0) };
         if added == 0 {
             // SAFETY: As above.
             unsafe { bindings::iov_iter_revert(iter.as_ptr(), whole) };

@@ -8,6 +8,7 @@ use crate::bindings;
 use core::ffi::c_void;
 use core::mem::{offset_of, MaybeUninit};
 use core::ptr::{self, NonNull};
+use kernel::types::Opaque;
 
 /// An owner of bios (see [`BioOwner`](crate::block::bio::BioOwner)), as far as its bios in memory
 /// go.
@@ -29,7 +30,8 @@ pub(super) struct Front<D> {
     /// What the bio was to do, before the block layer advanced it.
     #[cfg(mutant = "kfs-retry-issues")]
     pub(super) iter: bindings::bvec_iter,
-    pub(super) bio: bindings::bio,
+    /// The block layer changes it while it is in flight.
+    pub(super) bio: Opaque<bindings::bio>,
 }
 
 impl<D> Front<D> {

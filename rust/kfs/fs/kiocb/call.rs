@@ -12,6 +12,10 @@
 //!     call.ret(T::read_iter(iocb, to))
 //! }
 //! ```
+//!
+//! The methods are generic over the lifetime of the call, which kiocb and iterator have in common:
+//! `read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>)`. Nothing with such a lifetime can be
+//! kept, so that no code ever has the kiocb of one call and the iterator of another.
 
 use super::async_kiocb::AsyncKiocb;
 use super::iocb::{Iocb, IocbMut, KiocbOwner};

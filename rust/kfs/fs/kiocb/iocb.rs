@@ -6,12 +6,10 @@
 //! `file->private_data`, and knows of neither completion nor `ki_flags`.
 
 use crate::bindings;
-use crate::block::bio::{Hints, Lender};
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Mode};
 use crate::fs::inode::Inode;
 use core::cell::Cell;
-use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
@@ -35,7 +33,7 @@ pub trait KiocbOwner: FileSystemData {
 pub struct Iocb<F: KiocbOwner> {
     kiocb: NonNull<bindings::kiocb>,
     dio: bool,
-    lent: Cell<u32>,
+    pub(super) lent: Cell<u32>,
     _p: PhantomData<F>,
 }
 
@@ -144,35 +142,6 @@ impl<F: KiocbOwner> Iocb<F> {
             drop(this.take_private());
         }
         this.inode_dio_end();
-    }
-}
-
-// SAFETY: Pages that an iterator lends are there until its request is completed, as C has it. The
-// kiocb cannot be completed or given back while `lent` counts a bio: `end` stops the kernel then.
-unsafe impl<F: KiocbOwner> Lender for Iocb<F> {
-    #[inline]
-    fn hints(&self) -> Hints {
-        // SAFETY: The inode is valid. The field may change at any time; it is only a hint.
-        let hint = unsafe { ptr::read_volatile(&raw const (*self.inode().as_ptr()).i_write_hint) };
-        Hints {
-            ioprio: self.ioprio(),
-            write_hint: hint as bindings::rw_hint,
-            nowait: self.is_nowait(),
-        }
-    }
-
-    #[inline]
-    fn lend(&self) -> *const c_void {
-        // There is no room for so many bios.
-        self.lent.set(self.lent.get() + 1);
-        self.kiocb.as_ptr().cast()
-    }
-
-    #[inline]
-    unsafe fn give_back(&self, lender: *const c_void) {
-        if ptr::eq(lender, self.kiocb.as_ptr().cast()) {
-            self.lent.set(self.lent.get() - 1);
-        }
     }
 }
 

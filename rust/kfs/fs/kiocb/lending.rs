@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Kiocbs as lenders of the memory that they came with.
+
+use super::async_kiocb::AsyncKiocb;
+use super::call::Kiocb;
+use super::iocb::{Iocb, KiocbOwner};
+use crate::bindings;
+use crate::block::bio::{Hints, Lender, Lends};
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::ops::Deref;
+use core::ptr;
+
+impl<F: KiocbOwner> Lender for Iocb<F> {
+    #[inline]
+    fn hints(&self) -> Hints {
+        // SAFETY: The inode is valid. The field may change at any time; it is only a hint.
+        let hint = unsafe { ptr::read_volatile(&raw const (*self.inode().as_ptr()).i_write_hint) };
+        Hints {
+            ioprio: self.ioprio(),
+            write_hint: hint as bindings::rw_hint,
+            nowait: self.is_nowait(),
+        }
+    }
+
+    #[inline]
+    unsafe fn give_back(&self, lender: *const c_void) {
+        if ptr::eq(lender, self.as_ptr().cast()) {
+            self.lent.set(self.lent.get() - 1);
+        }
+    }
+}
+
+/// The kiocb of a request, with the lifetime of the call that its memory came with.
+///
+/// # Invariants
+///
+/// The memory of iterators with the lifetime `'call` stays until the kiocb is completed or, if that
+/// does not happen later, until the call has ended.
+#[repr(transparent)]
+pub struct CallIocb<'call, F: KiocbOwner> {
+    iocb: Iocb<F>,
+    // Invariant, so that the lifetimes of two calls are never taken for each other.
+    _call: PhantomData<fn(&'call ()) -> &'call ()>,
+}
+
+impl<'call, F: KiocbOwner> CallIocb<'call, F> {
+    /// # Safety
+    ///
+    /// The type invariants must hold for `'call`.
+    #[inline]
+    unsafe fn of(iocb: &Iocb<F>) -> &Self {
+        // INVARIANT: By the requirement.
+        // SAFETY: The type is transparent.
+        unsafe { &*ptr::from_ref(iocb).cast() }
+    }
+}
+
+impl<F: KiocbOwner> Deref for CallIocb<'_, F> {
+    type Target = Iocb<F>;
+
+    #[inline]
+    fn deref(&self) -> &Iocb<F> {
+        &self.iocb
+    }
+}
+
+impl<F: KiocbOwner> Lender for CallIocb<'_, F> {
+    #[inline]
+    fn hints(&self) -> Hints {
+        self.iocb.hints()
+    }
+
+    #[inline]
+    unsafe fn give_back(&self, lender: *const c_void) {
+        // SAFETY: By the requirement.
+        unsafe { self.iocb.give_back(lender) };
+    }
+}
+
+// SAFETY: By the type invariants the memory stays until the kiocb is completed or given back. That
+// cannot be while `lent` counts a bio: see `Iocb::end`.
+unsafe impl<'call, F: KiocbOwner> Lends<'call> for CallIocb<'call, F> {
+    #[inline]
+    fn lend(&self) -> *const c_void {
+        // There is no room for so many bios.
+        self.lent.set(self.lent.get() + 1);
+        self.as_ptr().cast()
+    }
+}
+
+impl<'a, F: KiocbOwner> Kiocb<'a, F> {
+    /// The kiocb, to lend the memory that came with it.
+    #[inline]
+    pub fn lending(&self) -> &CallIocb<'a, F> {
+        // SAFETY: `'a` stands for the call that the kiocb was made for, and for no other. Iterators
+        // get it where they are made, with this kiocb (see `Call`).
+        unsafe { CallIocb::of(self) }
+    }
+}
+
+impl<F: KiocbOwner> AsyncKiocb<F> {
+    /// The kiocb, to lend memory that is there for ever: its call may have ended.
+    #[inline]
+    pub fn lending(&self) -> &CallIocb<'static, F> {
+        // SAFETY: There is no end of `'static`.
+        unsafe { CallIocb::of(self) }
+    }
+}

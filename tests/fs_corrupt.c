@@ -363,6 +363,51 @@ TEST_F(fs_corrupt, attributes_that_cannot_be_read)
 	EXPECT_EQ(CORRECTED, preen(&self->v));
 }
 
+/*
+ * Pointers that lead outside of the volume, and to metadata: nothing is read or written there, by
+ * direct I/O or through the page cache.
+ */
+TEST_F(fs_corrupt, pointers)
+{
+	const uint32_t bs = self->v.bs, end = self->v.sectors * 512 / bs;
+	char *buf = buf_alloc(bs), *back = buf_alloc(bs);
+	uint32_t bitmap, inodes, at[5];
+	size_t i;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 20 * bs, 1));
+	ASSERT_EQ(0, ext2_bitmaps(&self->v, 0, &bitmap, &inodes));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	at[0] = end;
+	at[1] = UINT32_MAX;
+	at[2] = bitmap;
+	at[3] = inodes + 1;	/* of the inode table */
+	at[4] = 1;		/* the superblock */
+	pattern_fill(buf, bs, 0, 2);
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		int fd, cached;
+
+		ASSERT_EQ(0, debugfs(&self->v, "sif f block[1] %u", at[i]));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, CONTINUE));
+		fd = vol_open("f", O_RDWR | O_DIRECT);
+		cached = vol_open("f", O_RDONLY);
+		ASSERT_LE(0, fd);
+		ASSERT_LE(0, cached);
+		EXPECT_EQ(-1, pread(fd, back, bs, bs));
+		EXPECT_EQ(EUCLEAN, errno);
+		EXPECT_EQ(-1, pwrite(fd, buf, bs, bs));
+		EXPECT_EQ(EUCLEAN, errno);
+		EXPECT_EQ(-1, pread(cached, back, bs, bs));
+		/* what is beside it is sound */
+		EXPECT_EQ(bs, pread(fd, back, bs, 0));
+		EXPECT_PATTERN(back, bs, 0, 1);
+		close(cached);
+		close(fd);
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+	}
+	/* e2fsck gives the file a hole there */
+	EXPECT_EQ(CORRECTED, mend(&self->v));
+}
+
 /* As genext2fs made them: the target fills the place of the pointers, without a NUL. */
 TEST_F(fs_corrupt, symbolic_link_of_60_bytes)
 {

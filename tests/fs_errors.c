@@ -57,6 +57,31 @@ static int state(struct vol *v)
  * device is emptied: if what the device has came back, blocks and inode numbers
  * would be given out twice.
  */
+/* An inode that could not be stored, as its block could not be read, is stored when it can. */
+TEST_F(fs_errors, inode_that_could_not_be_stored)
+{
+	struct stat st;
+	int fd, dir;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	sync();
+	ASSERT_EQ(0, empty_caches());
+	ASSERT_EQ(0, vol_fail(&self->v, NULL));
+	EXPECT_EQ(0, fchmod(fd, 0604));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	close(fd);
+	syncfs(dir);
+	close(dir);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, stat(vol_path("f"), &st));
+	EXPECT_EQ(0604, st.st_mode & 07777);
+}
+
 TEST_F(fs_errors, bitmap_that_could_not_be_written)
 {
 	static const char *const names[] = { "a", "b", "c" };

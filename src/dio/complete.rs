@@ -121,8 +121,7 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     }
 
     // Not after an extend: from when i_size has moved, the pages may be dirtied with good reason.
-    let is_kept = is_extended && !mutant!("extend-dropped-twice");
-    let is_kept = is_kept || is_retry && mutant!("retry-no-invalidate");
+    let is_kept = is_extended || is_retry && mutant!("retry-no-invalidate");
     // Where it must not sleep there is no page.
     if let (true, Ok(may_sleep)) = (is_write && count > 0 && !is_kept, context) {
         iocb.invalidate_post_direct_write(count, may_sleep);
@@ -132,6 +131,9 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
         request.start(),
         result.map_or_else(|error| error.to_errno().into(), |count| count as i64),
     );
+    if let (true, Ok(may_sleep)) = (is_extended && mutant!("extend-dropped-twice"), context) {
+        iocb.invalidate_post_direct_write(count, may_sleep);
+    }
     if is_write {
         F::direct_write_end(iocb.inode());
     }

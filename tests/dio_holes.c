@@ -4,6 +4,7 @@
  * the part that was allocated and of the fallback to the page cache.
  */
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "blocks.h"
@@ -70,6 +71,43 @@ TEST_F(dio_holes, loophole3_async_write_to_hole)
 		EXPECT_EQ(c0.sync_hole + 1, c1.sync_hole);
 		EXPECT_EQ(c0.buffered_fallback + 1, c1.buffered_fallback);
 	}
+}
+
+/*
+ * While the worker waits for what it has issued before a hole, a store through a mapping fills the
+ * hole: the rest of the write goes there all the same.
+ */
+TEST_F(dio_holes, hole_that_is_filled_meanwhile)
+{
+	const off_t page = 4096, len = 2 * page;
+	char *buf = buf_alloc(len), *back = buf_alloc(len), *map;
+	struct vol_map first;
+	struct task write;
+	struct io_op op;
+	int fd, bfd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, page, 1));
+	ASSERT_EQ(0, truncate(vol_path("f"), len));
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, 0, page, 1, &first));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, page);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, vol_route(&self->v, &first));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, len, 0, 2);
+	op = (struct io_op){ fd, buf, len, 0 };
+	ASSERT_EQ(0, task_start(&write, op_pwrite, &op));
+	ASSERT_BLOCKED(&write);
+	map[0] = 'x';
+	ASSERT_EQ(0, sync_file_range(bfd, page, page,
+				     SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(len, task_join(&write, JOIN_SECONDS));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_PATTERN(back, len, 0, 2);
+	munmap(map, page);
 }
 
 /*

@@ -64,6 +64,13 @@ pub(crate) trait Filesystem: Retry {
     /// Counts a direct write out, after its bios are reaped. Does not sleep.
     fn direct_write_end(inode: &Inode<Self>);
 
+    /// Takes note of the byte of the file at which the worker has stopped, as there is a hole; or
+    /// that it has not. Does not sleep.
+    fn set_stopped_at(inode: &InodeLocked<Self, Exclusive>, pos: Option<u64>);
+
+    /// What was noted last. Does not sleep.
+    fn stopped_at(inode: &InodeLocked<Self, Exclusive>) -> Option<u64>;
+
     /// Waits for direct writes in flight, before a buffered write to a part of a block: a direct
     /// write to the rest of the block would race with its writeback.
     fn direct_writes_wait(inode: &InodeLocked<Self, Exclusive>);

@@ -195,7 +195,11 @@ fn direct_io_issue<'call, F: Filesystem>(
             request.i_size = locked.i_size_read();
             let mut issue = Issue::new(dio, first, iocb, request, from, known, may_sleep);
             let stop = issue.do_direct_write(locked, lock.exclusive, end);
-            (issue.issued(), stop)
+            let issued = issue.issued();
+            if let (Stop::Hole, Some(exclusive)) = (stop, lock.exclusive) {
+                F::set_stopped_at(exclusive, Some(request.outcome.pos()));
+            }
+            (issued, stop)
         }
         Transfer::Read(to, locked, first) => {
             // The lock is released after the look-ups (R12); then `i_dio_count` keeps the blocks

@@ -45,12 +45,19 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
         counters.requests_write.inc();
     }
     kiocb_modified(&mut iocb, locked)?;
+    F::set_stopped_at(locked, None);
     let (iocb, written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         Ok(queued) => return Ok(queued),
         Err((_, error)) => return Err(error),
     };
-    if written == len || !needs_fallback(&iocb, locked, written) {
+    let is_at_hole = match mutant!("hole-looked-up-late") {
+        true => is_in_hole(&iocb, locked),
+        false => F::stopped_at(locked) == Some(iocb.pos() as u64),
+    };
+    // There was no error if nothing was written: the page cache of the range could not be
+    // invalidated, and the worker was not called; or it stopped at once.
+    if written == len || written != 0 && !is_at_hole {
         return Ok(Io::Done(iocb, written));
     }
     if iocb.is_nowait() {
@@ -175,19 +182,13 @@ fn extend<'a, F: Filesystem>(
     Io::Done(iocb, more)
 }
 
-/// Whether the rest of a short write falls back: it starts at a hole inside i_size, or nothing has
-/// been written, without an error. (The latter also if the page cache of the range could not be
-/// invalidated, and the worker was not called.)
-fn needs_fallback<F: Filesystem>(
-    iocb: &Kiocb<'_, F>,
-    locked: &InodeLocked<F, Exclusive>,
-    written: usize,
-) -> bool {
+/// Whether the position is inside i_size and in a hole, by now: writeback of a store through a mapping
+/// may have filled the one that the worker met.
+fn is_in_hole<F: Filesystem>(iocb: &Kiocb<'_, F>, locked: &InodeLocked<F, Exclusive>) -> bool {
     let bits = BlockBits::new(locked.sb().blocksize_bits());
     let block = bits.block(iocb.pos() as u64);
-    written == 0
-        || block < bits.blocks(locked.i_size_read())
-            && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
+    block < bits.blocks(locked.i_size_read())
+        && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
 }
 
 /// Writes the rest of a direct write by buffered I/O: hole by hole, and what is between them.

@@ -49,6 +49,8 @@ pub(crate) struct InodeData {
     pub(crate) symlink: SetOnce<FastSymlink>,
     /// Number of direct writes in flight.
     direct_writes: Atomic<u32>,
+    /// Where a direct write has stopped at a hole, or -1. Protected by the inode lock, held exclusively.
+    stopped_at: Atomic<i64>,
     /// No block is beyond EOF that was there when the inode was read.
     nothing_beyond_eof: Atomic<bool>,
     /// What of the names may not be on the device.
@@ -86,6 +88,7 @@ impl InodeData {
             new: Atomic::new(false),
             symlink: SetOnce::new(),
             direct_writes: Atomic::new(0),
+            stopped_at: Atomic::new(-1),
             nothing_beyond_eof: Atomic::new(false),
             names <- new_spinlock!(Record::new()),
             reused: Atomic::new(1),
@@ -124,6 +127,18 @@ impl InodeData {
     /// Whether a direct write is in flight. With the inode lock held exclusively, none can start.
     pub(crate) fn has_direct_writes(&self) -> bool {
         self.direct_writes.load(ordering::Acquire) != 0
+    }
+
+    /// Notes at which byte of the file a direct write has stopped, as there is a hole. The inode lock
+    /// is held exclusively.
+    pub(crate) fn set_stopped_at(&self, pos: Option<u64>) {
+        let pos = pos.map_or(-1, |pos| pos as i64);
+        self.stopped_at.store(pos, ordering::Relaxed);
+    }
+
+    /// What was noted last. The inode lock is held exclusively.
+    pub(crate) fn stopped_at(&self) -> Option<u64> {
+        u64::try_from(self.stopped_at.load(ordering::Relaxed)).ok()
     }
 
     /// Whether blocks beyond EOF that the inode had when it was read are gone.

@@ -72,6 +72,14 @@ impl dio::Filesystem for RetryFs {
         inode.data().direct_write_end();
     }
 
+    fn set_stopped_at(inode: &InodeLocked<Exclusive>, pos: Option<u64>) {
+        inode.data().set_stopped_at(pos);
+    }
+
+    fn stopped_at(inode: &InodeLocked<Exclusive>) -> Option<u64> {
+        inode.data().stopped_at()
+    }
+
     fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
         direct_writes_wait(inode);
     }

@@ -326,4 +326,46 @@ TEST_F(fs_order, file_that_has_grown_and_has_a_hole)
 	EXPECT_TRUE(lost_exists("f"));
 }
 
+/*
+ * A block of pointers has got a pointer that is not to come to the device yet, and is given back: it
+ * is not written over what it is used for then.
+ */
+TEST_F(fs_order, block_of_pointers_that_is_given_back)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(64 * bs), *back = buf_alloc(64 * bs);
+	off_t pos, size = 0;
+	int fd, all;
+
+	fd = vol_make("f", (DOUBLE + 1) * bs, 1);
+	ASSERT_LE(0, fd);
+	sync();
+	ASSERT_EQ(0, write_block(fd, bs, DOUBLE + 256));
+	ASSERT_EQ(0, ftruncate(fd, (SINGLE + 1) * bs));
+	/* a file that has all there is */
+	all = vol_open("all", O_CREAT | O_RDWR);
+	ASSERT_LE(0, all);
+	for (;;) {
+		ssize_t n;
+
+		pattern_fill(buf, 64 * bs, size, 2);
+		n = pwrite(all, buf, 64 * bs, size);
+		if (n <= 0)
+			break;
+		size += n;
+	}
+	ASSERT_EQ(ENOSPC, errno);
+	sync();
+	close(all);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	all = vol_open("all", O_RDONLY);
+	for (pos = 0; pos < size; pos += 64 * bs) {
+		const off_t len = size - pos < 64 * bs ? size - pos : 64 * bs;
+
+		ASSERT_EQ(len, pread(all, back, len, pos));
+		ASSERT_PATTERN(back, len, pos, 2);
+	}
+}
+
 TEST_HARNESS_MAIN

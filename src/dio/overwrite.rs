@@ -4,8 +4,8 @@
 //!
 //! Such a write changes neither the block map nor i_size, and needs the inode lock only to keep
 //! others from doing so: shared. All that needs more takes the lock exclusively, from the start: a
-//! hole, a write past i_size, set-id bits or a capability to
-//! be taken away, pages that cannot be invalidated.
+//! hole, a write past i_size, set-id bits or a capability to be taken away, pages that cannot be
+//! invalidated.
 
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};

@@ -327,8 +327,8 @@ TEST_F(fs_order, file_that_has_grown_and_has_a_hole)
 }
 
 /*
- * A block of pointers has got a pointer that is not to come to the device yet, and is given back: it
- * is not written over what it is used for then.
+ * A block of pointers has got a pointer that is not to come to the device yet, and is given
+ * back: it is not written over what it is used for then.
  */
 TEST_F(fs_order, block_of_pointers_that_is_given_back)
 {

@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak crash faults fuzz mutants shell buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash faults fuzz mutants docs shell buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -58,6 +58,8 @@ faults:
 fuzz:
 	@RUNS='$(RUNS)' TARGETS='$(TARGETS)' INPUT='$(INPUT)' IMAGES='$(IMAGES)' SEED='$(SEED)' \
 		COMPARE='$(COMPARE)' KERNEL='$(KERNEL)' VERBOSE='$(VERBOSE)' scripts/fuzz
+docs:
+	@scripts/docs
 shell:
 	@scripts/shell
 buildroot:
@@ -92,6 +94,7 @@ help:
 	@echo '  crash           - power loss at thousands of moments, and what is there then (POINTS=10000 SEED=)'
 	@echo '  faults          - every bio and every allocation of every operation fails once (KERNEL=stock|debug STRIDE=)'
 	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
+	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'

@@ -113,7 +113,7 @@ impl<T: Attributes> Directory<T> {
             let error = bindings::kobject_init_and_add(
                 this.kobj(),
                 &Self::KTYPE,
-                FileSystemType::of(sb.as_ptr()).sysfs(),
+                FileSystemType::<F>::of(sb.as_ptr()).sysfs(),
                 c"%s".as_char_ptr(),
                 sb.id().as_char_ptr(),
             );

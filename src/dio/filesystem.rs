@@ -3,7 +3,7 @@
 //! What the worker needs of the filesystem.
 
 use super::dio::Retry;
-use super::mount::Mount;
+use super::mount::{DioCache, Mount};
 use kernel::prelude::*;
 use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::inode::Inode;
@@ -33,6 +33,9 @@ pub(crate) enum Mapping {
 pub(crate) trait Filesystem: Retry {
     /// The state of the worker for a mount. Does not sleep.
     fn dio(sb: &SuperBlock<Self>) -> &Mount<Self>;
+
+    /// The dios that all mounts share. Does not sleep.
+    fn dio_cache(sb: &SuperBlock<Self>) -> &DioCache<Self>;
 
     /// Looks up at most `max` blocks of a file from `block` on. Allocates nothing.
     fn map<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;

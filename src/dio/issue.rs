@@ -117,7 +117,9 @@ impl<'a, 'call, I: IovIter<'call>, F: Filesystem> Issue<'a, 'call, I, F> {
         next: impl Fn(&mut Self) -> Result<Option<Run>>,
         issue: impl Fn(&mut Self, &Run) -> Result,
     ) -> Stop {
-        plugged(|| {
+        // What is in one block is in one bio.
+        let several = end.saturating_sub(self.pos()) > self.bits().size();
+        plugged(several, || {
             while self.pos() < end {
                 let issued = match next(self) {
                     Ok(Some(run)) => issue(self, &run),

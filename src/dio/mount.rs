@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The state of the worker for a mount.
+//! The state of the worker for a mount, and for all of them.
 
 use super::counters::Counters;
 use super::dio::{Dio, Retry};
@@ -11,12 +11,23 @@ use kfs::workqueue::Workqueue;
 /// The number of bios in the reserve of a mempool.
 const BIO_RESERVE: u32 = 4;
 
+/// Dios that have been freed, for the next requests of all mounts.
+pub(crate) struct DioCache<F: Retry>(pub(super) BioArcSet<Dio<F>>);
+
+impl<F: Retry> DioCache<F> {
+    /// Sets the cache up. May sleep; `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        // Its reserve is not used: a request that has to wait for a dio waits for one of its mount.
+        BioArcSet::new_cached(1).map(DioCache)
+    }
+}
+
 /// The state of the worker for a mount.
 pub(crate) struct Mount<F: Retry> {
     /// The workqueue of the retries. It has a rescuer: memory may be short because of pages that
     /// are pinned for, or being cleaned by, the very requests that are queued here (R15).
     pub(super) queue: Workqueue,
-    /// The mempool of dios, each with its first bio. A submitter that sleeps for one holds none,
+    /// The mempool of dios, each with its first bio, for when memory is short. A submitter that sleeps for one holds none,
     /// and waits for another request to complete; none that has one waits for a lock of it.
     /// Not shared by mounts: one may be on a file of another.
     pub(super) dios: BioArcSet<Dio<F>>,

@@ -5,7 +5,6 @@
 use super::dio::Dio;
 use super::extent::BlockBits;
 use super::filesystem::Filesystem;
-use super::mount::Mount;
 use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::overwrite;
@@ -18,6 +17,7 @@ use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op, BIO_MAX_VECS};
 use kfs::fs::address_space::Direct;
 use kfs::fs::kiocb::{Io, Kiocb};
+use kfs::fs::super_block::SuperBlock;
 use kfs::iov::IovIter;
 
 /// The `direct_IO` operation of a filesystem: reads or writes at the position of `iocb`.
@@ -69,12 +69,12 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                     return Ok(Io::Done(iocb, 0));
                 }
             }
-            let (dio, first) = dio_alloc(mount, bdev, vecs, start, is_nowait)?;
+            let (dio, first) = dio_alloc(inode.sb(), bdev, vecs, start, is_nowait)?;
             (dio, Transfer::Write(from, lock, first))
         }
         Direct::Read(to) => {
             let early = match mutant!("dio-before-lock") {
-                true => Some(dio_alloc(mount, bdev, vecs, start, is_nowait)?),
+                true => Some(dio_alloc(inode.sb(), bdev, vecs, start, is_nowait)?),
                 false => None,
             };
             let locked = if !is_nowait || mutant!("nowait-locks") {
@@ -86,7 +86,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
             };
             let (dio, first) = match early {
                 Some(early) => early,
-                None => dio_alloc(mount, bdev, vecs, start, is_nowait)?,
+                None => dio_alloc(inode.sb(), bdev, vecs, start, is_nowait)?,
             };
             (dio, Transfer::Read(to, locked, first))
         }
@@ -127,16 +127,20 @@ type WithFirst<I, F> = (BioArc<Dio<F>>, Bio<I, Dio<F>>);
 /// Allocates the dio of a request, with its first bio, for `vecs` pages of memory of the type `I`.
 /// With the inode lock held, of a read too: the owner of a dio must not wait for one who waits for a
 /// dio (R15). May sleep, or else `EAGAIN` if there is no memory.
+#[inline]
 fn dio_alloc<'call, I: IovIter<'call>, F: Filesystem>(
-    mount: &Mount<F>,
+    sb: &SuperBlock<F>,
     bdev: &BlockDevice,
     vecs: u16,
     start: u64,
     is_nowait: bool,
 ) -> Result<WithFirst<I, F>> {
-    if is_nowait && !mutant!("nowait-no-memory") {
-        BioArc::try_alloc(&mount.dios, bdev, vecs, start, Dio::new()).ok_or(EAGAIN)
-    } else {
-        Ok(BioArc::alloc(&mount.dios, bdev, vecs, start, Dio::new()))
+    match BioArc::try_alloc(&F::dio_cache(sb).0, bdev, vecs, start, Dio::new()) {
+        Some(allocated) => Ok(allocated),
+        None if is_nowait && !mutant!("nowait-no-memory") => Err(EAGAIN),
+        None => {
+            let dios = &F::dio(sb).dios;
+            Ok(BioArc::alloc(dios, bdev, vecs, start, Dio::new()))
+        }
     }
 }

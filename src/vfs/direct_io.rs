@@ -23,6 +23,10 @@ impl dio::Filesystem for RetryFs {
         &sb.data().dio
     }
 
+    fn dio_cache(sb: &SuperBlock) -> &dio::DioCache<RetryFs> {
+        sb.type_data()
+    }
+
     fn map<M: Mode>(inode: &InodeLocked<M>, block: u64, max: u32) -> Result<dio::Mapping> {
         reported(inode, block_map::lookup(inode, block, max)).map(dio_mapping)
     }

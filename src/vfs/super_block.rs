@@ -50,6 +50,7 @@ impl Deref for SbInfo {
 }
 
 impl FileSystemData for RetryFs {
+    type TypeData = dio::DioCache<RetryFs>;
     type SuperData = SbInfo;
     type InodeData = InodeData;
 }
@@ -59,6 +60,10 @@ impl FileSystem for RetryFs {
     const MULTIGRAIN: bool = !mutant!("times-of-the-tick");
     const PARAMETERS: &'static [ParameterSpec] = options::PARAMETERS;
     type Options = ParsedOptions;
+
+    fn type_data() -> Result<dio::DioCache<RetryFs>> {
+        dio::DioCache::new()
+    }
 
     fn inode_data() -> impl PinInit<InodeData, Error> {
         InodeData::new()

@@ -54,6 +54,9 @@ pub trait FileSystem: FileSystemData {
     /// The mount options while they are being parsed.
     type Options: Default + Send;
 
+    /// Makes the data of the type, when it is registered. It is dropped when that ends.
+    fn type_data() -> Result<Self::TypeData>;
+
     /// Initialises the data of a new in-core inode.
     fn inode_data() -> impl PinInit<Self::InodeData, Error>;
 

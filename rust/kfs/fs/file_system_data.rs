@@ -9,6 +9,9 @@
 
 /// A filesystem type, as far as its data in memory goes.
 pub trait FileSystemData: Sized + Send + Sync + 'static {
+    /// The data of the type, which all its mounts share.
+    type TypeData: Send + Sync;
+
     /// The data of a mount, in `sb->s_fs_info`.
     type SuperData: Send + Sync;
 

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
+use crate::fs::file_system_data::FileSystemData;
 use crate::kobject::Kobject;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -52,20 +53,22 @@ impl Drop for InodeCache {
 
 /// A `struct file_system_type`, and what its super blocks find with it.
 #[pin_data]
-pub(crate) struct FileSystemType {
+pub(crate) struct FileSystemType<F: FileSystemData> {
     #[pin]
     pub(super) fs_type: Opaque<bindings::file_system_type>,
     pub(super) inode_cache: InodeCache,
     pub(super) sysfs: Kobject,
+    pub(super) data: F::TypeData,
 }
 
-impl FileSystemType {
+impl<F: FileSystemData> FileSystemType<F> {
     /// The type of a super block.
     ///
     /// # Safety
     ///
     /// `sb` must point to a super block that is valid for `'a` and whose type was registered by a
-    /// [`Registration`](crate::fs::registration::Registration).
+    /// [`Registration`](crate::fs::registration::Registration) of `F`.
+    #[inline]
     pub(crate) unsafe fn of<'a>(sb: *mut bindings::super_block) -> &'a Self {
         // SAFETY: By the requirement, `s_type` is the field `fs_type` of such a value, which
         // outlives its super blocks because each of them holds a reference to the module.
@@ -75,6 +78,12 @@ impl FileSystemType {
     /// The slab cache of the inodes.
     pub(crate) fn inode_cache(&self) -> *mut bindings::kmem_cache {
         self.inode_cache.as_ptr()
+    }
+
+    /// The data of the type.
+    #[inline]
+    pub(crate) fn data(&self) -> &F::TypeData {
+        &self.data
     }
 
     /// The directory of the type in sysfs.

@@ -10,7 +10,6 @@ use crate::fs::file_system_type::FileSystemType;
 use crate::fs::fs_context;
 use crate::fs::inode::life;
 use crate::kobject::Kobject;
-use core::marker::PhantomData;
 use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -24,8 +23,7 @@ use kernel::types::Opaque;
 #[pin_data(PinnedDrop)]
 pub struct Registration<F: FileSystem> {
     #[pin]
-    inner: FileSystemType,
-    _p: PhantomData<F>,
+    inner: FileSystemType<F>,
 }
 
 // SAFETY: `register_filesystem` and `unregister_filesystem` may be called from any thread, and
@@ -40,6 +38,7 @@ impl<F: FileSystem> Registration<F> {
     /// `EBUSY` when there is a type of that name.
     pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         let inner = try_pin_init!(FileSystemType {
+            data: F::type_data()?,
             sysfs: Kobject::new_in_fs(F::NAME)?,
             inode_cache: life::create_cache::<F>()?,
             fs_type <- Opaque::try_ffi_init(|slot: *mut bindings::file_system_type| {
@@ -61,7 +60,6 @@ impl<F: FileSystem> Registration<F> {
         }? Error);
         try_pin_init!(Self {
             inner <- inner,
-            _p: PhantomData,
         }? Error)
     }
 }

@@ -14,6 +14,7 @@ use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
+use crate::fs::file_system_type::FileSystemType;
 use core::marker::PhantomData;
 use core::ptr;
 use kernel::prelude::*;
@@ -53,6 +54,13 @@ impl<F: FileSystemData> SuperBlock<F> {
     pub fn data(&self) -> &F::SuperData {
         // SAFETY: By the type invariant `s_fs_info` owns such a box, and it is not replaced.
         unsafe { &*(*self.as_ptr()).s_fs_info.cast::<F::SuperData>() }
+    }
+
+    /// The data of the type.
+    #[inline]
+    pub fn type_data(&self) -> &F::TypeData {
+        // SAFETY: By the type invariant.
+        unsafe { FileSystemType::<F>::of(self.as_ptr()) }.data()
     }
 
     /// The name of the device, as the kernel log shows it.

@@ -11,7 +11,7 @@
 
 use super::deferral::Deferral;
 use super::front::{BioData, Front};
-use super::pool::{self, RawSet};
+use super::pool::{self, Cache, RawSet};
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use core::marker::PhantomData;
@@ -49,13 +49,23 @@ pub struct BioArcSet<T: BioData> {
 impl<T: BioData> BioArcSet<T> {
     /// Makes a set with `reserve` bios that are kept for when memory is short.
     pub fn new(reserve: u32) -> Result<Self> {
+        Self::with_cache(reserve, Cache::Slab)
+    }
+
+    /// Makes a set that keeps freed ones in lists for each processor, up to 256 in each: for all
+    /// filesystems of a type, since that memory is given back only with the set.
+    pub fn new_cached(reserve: u32) -> Result<Self> {
+        Self::with_cache(reserve, Cache::PerCpu)
+    }
+
+    fn with_cache(reserve: u32, cache: Cache) -> Result<Self> {
         // The slab of the set aligns the whole object only as a bio needs it.
         const {
             assert!(align_of::<WithOwner<T>>() <= 8);
         }
         // INVARIANT: The front pad makes the bio the field of a `WithOwner<T>`.
         Ok(BioArcSet {
-            raw: RawSet::new(reserve, WithOwner::<T>::BIO, true)?,
+            raw: RawSet::new(reserve, WithOwner::<T>::BIO, true, cache)?,
             _owner: PhantomData,
         })
     }

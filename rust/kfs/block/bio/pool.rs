@@ -13,6 +13,16 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::types::Opaque;
 
+/// Where a bio comes from when memory is not short.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cache {
+    /// The slab.
+    Slab,
+    /// A list of freed ones for each processor, then the slab. Such a list has up to 256 bios, which no
+    /// shrinker can reclaim: for sets of which there are few.
+    PerCpu,
+}
+
 /// The most segments a bio can have.
 pub const BIO_MAX_VECS: u16 = bindings::BIO_MAX_VECS as u16;
 
@@ -46,7 +56,16 @@ unsafe impl Sync for RawSet {}
 impl RawSet {
     /// Makes a set that keeps `reserve` bios for when memory is short, with `front_pad` bytes in
     /// front of each.
-    pub(super) fn new(reserve: u32, front_pad: usize, has_owner: bool) -> Result<Self> {
+    pub(super) fn new(
+        reserve: u32,
+        front_pad: usize,
+        has_owner: bool,
+        cache: Cache,
+    ) -> Result<Self> {
+        let flags = match cache {
+            Cache::Slab => bindings::BIOSET_NEED_BVECS,
+            Cache::PerCpu => bindings::BIOSET_NEED_BVECS | bindings::BIOSET_PERCPU_CACHE,
+        };
         let pool = KBox::pin_init(
             pin_init!(Pool {
                 set: Opaque::zeroed(),
@@ -56,17 +75,10 @@ impl RawSet {
             }),
             GFP_KERNEL,
         )?;
-        // Without `BIOSET_PERCPU_CACHE`: what such a cache has, up to 256 bios for each CPU, no
-        // shrinker can reclaim.
         // SAFETY: All zeroes is what `bioset_init` expects, and the set is in a box and does not
         // move from here on.
         to_result(unsafe {
-            bindings::bioset_init(
-                pool.set.get(),
-                reserve,
-                front_pad as u32,
-                bindings::BIOSET_NEED_BVECS as i32,
-            )
+            bindings::bioset_init(pool.set.get(), reserve, front_pad as u32, flags as i32)
         })?;
         // INVARIANT: `bioset_init` succeeded, and there is no bio yet.
         Ok(RawSet(pool))

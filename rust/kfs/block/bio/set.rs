@@ -3,7 +3,7 @@
 //! A source of bios alone.
 
 use super::front::Front;
-use super::pool::RawSet;
+use super::pool::{Cache, RawSet};
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use core::marker::PhantomData;
@@ -30,7 +30,7 @@ impl<D: Copy> BioSet<D> {
         }
         // INVARIANT: The front pad makes the bio the field of a `Front<D>`.
         Ok(BioSet {
-            raw: RawSet::new(reserve, offset_of!(Front<D>, bio), false)?,
+            raw: RawSet::new(reserve, offset_of!(Front<D>, bio), false, Cache::Slab)?,
             _data: PhantomData,
         })
     }

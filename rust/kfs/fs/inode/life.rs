@@ -59,7 +59,7 @@ pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
     // SAFETY: By the requirement the super block is of a type registered for `F`.
     let object = unsafe {
         bindings::kmem_cache_alloc_lru_noprof(
-            FileSystemType::of(sb).inode_cache(),
+            FileSystemType::<F>::of(sb).inode_cache(),
             &raw mut (*sb).s_inode_lru,
             bindings::GFP_KERNEL,
         )

@@ -146,12 +146,16 @@ TEST_F(dio_nowait, pointers_not_in_memory)
 
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
 	for (way = SYNC; way <= ASYNC; way++) {
+		struct counters c0 = {};
+
 		ASSERT_EQ(0, vol_remount(&self->v));
 		fd = vol_open("f", O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
 		EXPECT_EQ(-EAGAIN, nowait_read(way, fd, buf, bs, at));
 		pattern_fill(buf, bs, at, 2);
 		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf, bs, at));
+		if (env_is_retryfs())
+			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_METADATA, 2));
 		ASSERT_EQ(bs, do_read(way, fd, buf, bs, at));
 		EXPECT_PATTERN(buf, bs, at, 1);
 		EXPECT_EQ(bs, nowait_read(way, fd, buf, bs, at));
@@ -182,6 +186,10 @@ TEST_F(dio_nowait, what_is_waited_for)
 		ASSERT_EQ(0, vol_counters(&self->v, &c0));
 	for (way = SYNC; way <= ASYNC; way++) {
 		pattern_fill(buf, 2 * size, 0, 2);
+		struct counters before = {};
+
+		if (env_is_retryfs())
+			ASSERT_EQ(0, vol_counters(&self->v, &before));
 		/* a hole, and one after allocated blocks */
 		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf + 10 * bs, bs, 10 * bs));
 		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf, size, 0));
@@ -191,8 +199,14 @@ TEST_F(dio_nowait, what_is_waited_for)
 		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf + size, bs, size + 100 * bs));
 		EXPECT_EQ(-EAGAIN, nowait(way, true, fd, buf + size, bs, 0, RWF_APPEND));
 		EXPECT_EQ(0, nowait_read(way, fd, back, bs, size));
+		if (env_is_retryfs()) {
+			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &before, AGAIN_BLOCKS, 6));
+			ASSERT_EQ(0, vol_counters(&self->v, &before));
+		}
 		/* the flush */
 		EXPECT_EQ(-EAGAIN, nowait(way, true, fd, buf, bs, 0, RWF_DSYNC));
+		if (env_is_retryfs())
+			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &before, AGAIN_SYNC, 1));
 	}
 	if (env_is_retryfs()) {
 		ASSERT_EQ(0, vol_counters(&self->v, &c1));
@@ -247,10 +261,16 @@ TEST_F(dio_nowait, pages_in_the_way)
 	ASSERT_LE(0, cached);
 	ASSERT_EQ(0, warm_up(fd, len));
 	for (way = SYNC; way <= ASYNC; way++) {
+		struct counters c0 = {};
+
+		if (env_is_retryfs())
+			ASSERT_EQ(0, vol_counters(&self->v, &c0));
 		pattern_fill(buf, bs, 0, 2);
 		ASSERT_EQ(bs, pwrite(cached, buf, bs, 0));
 		EXPECT_EQ(-EAGAIN, nowait_read(way, fd, back, bs, 0));
 		EXPECT_EQ(-EAGAIN, nowait_write(way, fd, buf, bs, 0));
+		if (env_is_retryfs())
+			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_PAGES, 2));
 		/* somewhere else there is nothing in the way */
 		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, len / 2));
 		ASSERT_EQ(0, fsync(cached));
@@ -264,6 +284,7 @@ TEST_F(dio_nowait, lock_and_device)
 {
 	const off_t bs = self->v.bs, len = 16 * bs;
 	char *buf = buf_alloc(len + bs), *back = buf_alloc(len + bs);
+	struct counters c0 = {};
 	struct task over, extend;
 	struct io_op ov, ext;
 	struct vol_map map;
@@ -283,12 +304,16 @@ TEST_F(dio_nowait, lock_and_device)
 	pattern_fill(buf, len + bs, 0, 2);
 	ASSERT_EQ(bs, pwrite(fd, buf + 8 * bs, bs, 8 * bs));
 
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
 	/* a suspended device says that it would have to wait, and is not broken by that */
 	for (way = SYNC; way <= ASYNC; way++) {
 		ASSERT_EQ(-EAGAIN, nowait_or_held(way, false, fd, back, bs, 0));
 		ASSERT_EQ(-EAGAIN, nowait_or_held(way, true, fd, buf, bs, 0));
 		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, 8 * bs));
 	}
+	if (env_is_retryfs())
+		EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_DEVICE, 4));
 	/* a synchronous overwrite has the lock until it is done (R11), but shared */
 	ov = (struct io_op){ fd, buf, 8 * bs, 0 };
 	ASSERT_EQ(0, task_start(&over, op_pwrite, &ov));
@@ -304,6 +329,8 @@ TEST_F(dio_nowait, lock_and_device)
 	ext = (struct io_op){ fd, buf, len + bs, 0 };
 	ASSERT_EQ(0, task_start(&extend, op_pwrite, &ext));
 	ASSERT_TRUE(task_settles(&extend, TASK_BLOCKED));
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
 	for (way = SYNC; way <= ASYNC; way++) {
 		struct io_op op = { fd, back, bs, 8 * bs };
 		struct task reader;
@@ -312,6 +339,8 @@ TEST_F(dio_nowait, lock_and_device)
 		ASSERT_EQ(-EAGAIN, nowait_or_held(way, true, fd, buf + 8 * bs, bs, 8 * bs));
 		if (way != ASYNC)
 			continue;
+		if (env_is_retryfs())
+			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_LOCK, 4));
 		/* one who may wait does */
 		ASSERT_EQ(0, task_start(&reader, op_pread, &op));
 		EXPECT_TRUE(task_settles(&reader, TASK_BLOCKED));

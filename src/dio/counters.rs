@@ -4,6 +4,7 @@
 
 use kernel::sync::atomic::{ordering, Atomic};
 
+use super::nowait::Block;
 use super::policy::{Reason, Wait};
 
 /// A counter of events. Needs no lock.
@@ -46,6 +47,14 @@ pub(crate) struct Counters {
     pub(crate) retries_queued: Counter,
     /// Direct writes that fell back to buffered I/O, wholly or in part.
     pub(crate) buffered_fallback: Counter,
+    /// Direct requests that failed with `EAGAIN`, by what they would have waited for.
+    pub(crate) nowait_lock: Counter,
+    pub(crate) nowait_metadata: Counter,
+    pub(crate) nowait_blocks: Counter,
+    pub(crate) nowait_pages: Counter,
+    pub(crate) nowait_sync: Counter,
+    pub(crate) nowait_memory: Counter,
+    pub(crate) nowait_device: Counter,
 }
 
 impl Counters {
@@ -60,7 +69,28 @@ impl Counters {
             retries: Counter::new(),
             retries_queued: Counter::new(),
             buffered_fallback: Counter::new(),
+            nowait_lock: Counter::new(),
+            nowait_metadata: Counter::new(),
+            nowait_blocks: Counter::new(),
+            nowait_pages: Counter::new(),
+            nowait_sync: Counter::new(),
+            nowait_memory: Counter::new(),
+            nowait_device: Counter::new(),
         }
+    }
+
+    /// Counts a request that would block.
+    pub(super) fn would_block(&self, on: Block) {
+        let counter = match on {
+            Block::Lock => &self.nowait_lock,
+            Block::Metadata => &self.nowait_metadata,
+            Block::Blocks => &self.nowait_blocks,
+            Block::Pages => &self.nowait_pages,
+            Block::Sync => &self.nowait_sync,
+            Block::Memory => &self.nowait_memory,
+            Block::Device => &self.nowait_device,
+        };
+        counter.inc();
     }
 
     /// Counts a request by how its submitter waits for it.

@@ -130,6 +130,7 @@ mod write;
 pub(crate) use dio::Dio;
 pub(crate) use filesystem::{Filesystem, Mapping};
 pub(crate) use mount::{DioCache, Mount};
+pub(crate) use nowait::{would_block, Block};
 pub(crate) use overwrite::{direct_overwrite, Overwrite};
 pub(crate) use read::direct_read;
 pub(crate) use submit::direct_io;

@@ -6,12 +6,9 @@
 //! it would complete as a short read or write, which its caller need not expect. On `EAGAIN` the
 //! caller makes the request again where it may block (io_uring: in a worker thread).
 //!
-//! It would block on: a contended lock; a block of pointers that is not in memory; memory for a dio
-//! that is not there at once; dirty pages to be written back first; and all that makes a submitter wait: a hole, an extend, `O_DSYNC`. A
-//! range of several extents takes several bios, of which the device may refuse one when others are
-//! in flight.
+//! [`Block`] has what it would block on. A range of several extents takes several bios, of which the
+//! device may refuse one when others are in flight.
 
-use super::counters::Counters;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::policy::Wait;
@@ -21,7 +18,42 @@ use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Op, BIO_MAX_VECS};
 use kfs::fs::inode::lock::{InodeLocked, Mode};
 use kfs::fs::kiocb::Kiocb;
+use kfs::fs::super_block::SuperBlock;
 use kfs::iov::IovIter;
+
+/// What a request would block on.
+#[derive(Clone, Copy)]
+pub(crate) enum Block {
+    /// The lock of the inode.
+    Lock,
+    /// Reading metadata, or writing it: a block of pointers that is not in memory, set-id bits to take
+    /// away.
+    Metadata,
+    /// What makes a submitter wait: a hole, an extend; or the blocks are not in one piece.
+    Blocks,
+    /// Pages of the range: dirty ones for a read, any for a write.
+    Pages,
+    /// The flush for `O_DSYNC`.
+    Sync,
+    /// Memory.
+    Memory,
+    /// The device.
+    Device,
+}
+
+/// Counts a request of this mount that would block; returns its error.
+pub(crate) fn would_block<F: Filesystem>(sb: &SuperBlock<F>, on: Block) -> Error {
+    F::dio(sb).counters.would_block(on);
+    EAGAIN
+}
+
+/// The result of what fails with `EAGAIN` for a request that must not wait for metadata to be written.
+pub(super) fn modified<T, F: Filesystem>(sb: &SuperBlock<F>, result: Result<T>) -> Result<T> {
+    result.map_err(|error| match error == EAGAIN {
+        true => would_block(sb, Block::Metadata),
+        false => error,
+    })
+}
 
 /// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
 /// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its blocks
@@ -41,40 +73,46 @@ pub(super) fn check<'call, F: Filesystem, M: Mode>(
     let end = start.checked_add(len as u64).ok_or(EINVAL)?;
     let i_size = locked.i_size_read();
 
+    let again = |on| Err(would_block(locked.sb(), on));
     let is_past_eof = end > i_size && (op == Op::Write || !iocb.is_sync());
     let is_several = iter.npages(BIO_MAX_VECS, len) == BIO_MAX_VECS;
-    if is_past_eof || is_several || !BlockDevice::of(locked.sb()).nowait() {
-        return Err(EAGAIN);
+    if is_past_eof || is_several {
+        return again(Block::Blocks);
+    }
+    if !BlockDevice::of(locked.sb()).nowait() {
+        return again(Block::Device);
     }
     let end = end.min(i_size);
     if start >= end {
         return Ok(None);
     }
     let wanted = extent::blocks_wanted(start, end, bits);
-    let mapping = F::map_nowait(locked, bits.block(start), wanted)?;
+    let Ok(mapping) = F::map_nowait(locked, bits.block(start), wanted) else {
+        return again(Block::Metadata);
+    };
     if !matches!(mapping, Mapping::Mapped { len, .. } if len >= wanted) {
-        return Err(EAGAIN);
+        return again(Block::Blocks);
     }
     // After the look-up: a block that it found was allocated after its page was dirtied.
-    let would_block = match op {
-        Op::Read => iocb.range_needs_writeback(iocb.pos(), end as i64),
-        Op::Write => iocb.is_dsync(),
-    };
-    if would_block {
-        return Err(EAGAIN);
+    match op {
+        Op::Read if iocb.range_needs_writeback(iocb.pos(), end as i64) => again(Block::Pages),
+        Op::Write if iocb.is_dsync() => again(Block::Sync),
+        Op::Write if iocb.has_pages(len) => again(Block::Pages),
+        _ => Ok(Some(mapping)),
     }
-    Ok(Some(mapping))
 }
 
 /// Counts a request that has passed [`check`], unless the device had no free tag (`EAGAIN`): then
 /// it was not made, and the blocking attempt counts.
 pub(super) fn count<F: Filesystem, E: Entry<F>>(
-    counters: &Counters,
+    sb: &SuperBlock<F>,
     op: Op,
     wait: Wait,
     step: &Step<E, F>,
 ) {
+    let counters = &F::dio(sb).counters;
     if matches!(step, Step::Done(_, Err(error)) if *error == EAGAIN) {
+        counters.would_block(Block::Device);
         return;
     }
     match op {

@@ -42,7 +42,7 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
     if iocb.is_nowait() {
         nowait::check(&iocb, from, locked, Op::Write)?;
     }
-    if !kiocb_modified_nosec(&mut iocb, locked)? {
+    if !nowait::modified(locked.sb(), kiocb_modified_nosec(&mut iocb, locked))? {
         return Ok(Overwrite::NeedsExclusive(iocb, false));
     }
     let is_counted = !iocb.is_nowait();

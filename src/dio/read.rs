@@ -3,6 +3,7 @@
 //! Direct reads.
 
 use super::filesystem::Filesystem;
+use super::nowait::{self, Block};
 use kernel::prelude::*;
 use kfs::fs::generic_io::{filemap_read, generic_file_direct_read};
 use kfs::fs::kiocb::{Io, Kiocb};
@@ -18,6 +19,12 @@ pub(crate) fn direct_read<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
     to: &mut IovIterDest<'_>,
 ) -> Result<Io<'a, F>> {
+    if iocb.is_nowait() {
+        let end = iocb.pos().saturating_add(to.count() as i64);
+        if iocb.range_needs_writeback(iocb.pos(), end) {
+            return Err(nowait::would_block(iocb.inode().sb(), Block::Pages));
+        }
+    }
     let (iocb, read) = match generic_file_direct_read(iocb, to)? {
         Io::Done(iocb, read) => (iocb, read),
         queued => return Ok(queued),

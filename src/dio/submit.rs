@@ -5,7 +5,7 @@
 use super::dio::Dio;
 use super::extent::BlockBits;
 use super::filesystem::Filesystem;
-use super::nowait;
+use super::nowait::{self, Block};
 use super::outcome::{Outcome, LEN_MAX};
 use super::overwrite;
 use super::policy::Wait;
@@ -34,7 +34,8 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     direct: Direct<'_, 'a, F>,
 ) -> Result<Io<'a, F>> {
     let inode = iocb.inode();
-    let bdev = BlockDevice::of(inode.sb());
+    let sb = inode.sb();
+    let bdev = BlockDevice::of(sb);
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
     let len = direct.count();
     let op = match &direct {
@@ -42,7 +43,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         Direct::Write(_, locked) if locked.is(inode) => Op::Write,
         Direct::Write(..) => return Err(EINVAL),
     };
-    let mount = F::dio(inode.sb());
+    let mount = F::dio(sb);
     // A write may enter twice, around a fallback: `direct_write` counts it.
     if op == Op::Read && !iocb.is_nowait() {
         mount.counters.requests_read.inc();
@@ -57,7 +58,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     }
 
     let vecs = direct.npages(BIO_MAX_VECS, len);
-    let bits = BlockBits::new(inode.sb().blocksize_bits());
+    let bits = BlockBits::new(sb.blocksize_bits());
     let is_nowait = iocb.is_nowait();
     let mut known = None;
     let (dio, transfer) = match direct {
@@ -69,24 +70,26 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                     return Ok(Io::Done(iocb, 0));
                 }
             }
-            let (dio, first) = dio_alloc(inode.sb(), bdev, vecs, start, is_nowait)?;
+            let (dio, first) = dio_alloc(sb, bdev, vecs, start, is_nowait)?;
             (dio, Transfer::Write(from, lock, first))
         }
         Direct::Read(to) => {
             let early = match mutant!("dio-before-lock") {
-                true => Some(dio_alloc(inode.sb(), bdev, vecs, start, is_nowait)?),
+                true => Some(dio_alloc(sb, bdev, vecs, start, is_nowait)?),
                 false => None,
             };
             let locked = if !is_nowait || mutant!("nowait-locks") {
                 inode.lock_shared()
             } else {
-                let locked = inode.try_lock_shared().ok_or(EAGAIN)?;
+                let locked = inode
+                    .try_lock_shared()
+                    .ok_or_else(|| nowait::would_block(sb, Block::Lock))?;
                 known = nowait::check(&iocb, to, &locked, op)?;
                 locked
             };
             let (dio, first) = match early {
                 Some(early) => early,
-                None => dio_alloc(inode.sb(), bdev, vecs, start, is_nowait)?,
+                None => dio_alloc(sb, bdev, vecs, start, is_nowait)?,
             };
             (dio, Transfer::Read(to, locked, first))
         }
@@ -113,7 +116,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     let context = Ok(iocb.may_sleep());
     let step = direct_io_worker(iocb, dio, request, Enter::Submit(submission), context);
     if is_nowait {
-        nowait::count(&mount.counters, op, wait, &step);
+        nowait::count(sb, op, wait, &step);
     }
     match step {
         Step::Retry(queued) => Ok(Io::Queued(queued)),
@@ -137,7 +140,9 @@ fn dio_alloc<'call, I: IovIter<'call>, F: Filesystem>(
 ) -> Result<WithFirst<I, F>> {
     match BioArc::try_alloc(&F::dio_cache(sb).0, bdev, vecs, start, Dio::new()) {
         Some(allocated) => Ok(allocated),
-        None if is_nowait && !mutant!("nowait-no-memory") => Err(EAGAIN),
+        None if is_nowait && !mutant!("nowait-no-memory") => {
+            Err(nowait::would_block(sb, Block::Memory))
+        }
         None => {
             let dios = &F::dio(sb).dios;
             Ok(BioArc::alloc(dios, bdev, vecs, start, Dio::new()))

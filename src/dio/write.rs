@@ -4,7 +4,7 @@
 
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
-use super::nowait;
+use super::nowait::{self, Block};
 use super::outcome::Failure;
 use super::report;
 use core::ops::Range;
@@ -44,7 +44,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     } else if !is_counted {
         counters.requests_write.inc();
     }
-    kiocb_modified(&mut iocb, locked)?;
+    nowait::modified(locked.sb(), kiocb_modified(&mut iocb, locked))?;
     F::set_stopped_at(locked, None);
     let (iocb, written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
@@ -61,7 +61,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
         return Ok(Io::Done(iocb, written));
     }
     if iocb.is_nowait() {
-        return Err(EAGAIN);
+        return Err(nowait::would_block(locked.sb(), Block::Blocks));
     }
     counters.buffered_fallback.inc();
     trace::dio_fallback(locked, iocb.pos() as u64, (len - written) as i64);

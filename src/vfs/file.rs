@@ -2,7 +2,7 @@
 
 //! Regular files: `file_operations`.
 
-use crate::dio::{self, Overwrite};
+use crate::dio::{self, would_block, Block, Overwrite};
 use crate::inode::data::direct_writes_wait;
 use crate::inode::errors::reported;
 use crate::inode::names;
@@ -45,7 +45,7 @@ impl FileOperations<RetryFs> for RegularFile {
         from: &mut IovIterSource<'a>,
     ) -> Result<Io<'a, RetryFs>> {
         if iocb.is_nowait() && !xattr::are_known(iocb.inode()) {
-            return Err(EAGAIN);
+            return Err(would_block(iocb.inode().sb(), Block::Metadata));
         }
         let end = (iocb.pos() as u64).saturating_add(from.count() as u64);
         let written = if iocb.is_direct() && end <= iocb.inode().i_size_read() {
@@ -79,7 +79,9 @@ fn overwrite<'a>(
     let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
         inode.lock_shared()
     } else {
-        inode.try_lock_shared().ok_or(EAGAIN)?
+        inode
+            .try_lock_shared()
+            .ok_or_else(|| would_block(inode.sb(), Block::Lock))?
     };
     lock.sb().data().check_writable(lock.sb())?;
     if generic_write_checks(&mut iocb, from, &lock)? == 0 {
@@ -100,7 +102,9 @@ fn write<'a>(
     } else if !iocb.is_direct() {
         return Err(EOPNOTSUPP);
     } else {
-        inode.try_lock().ok_or(EAGAIN)?
+        inode
+            .try_lock()
+            .ok_or_else(|| would_block(inode.sb(), Block::Lock))?
     };
     lock.sb().data().check_writable(lock.sb())?;
     if generic_write_checks(&mut iocb, from, &lock)? == 0 {
@@ -113,7 +117,7 @@ fn write<'a>(
     let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
     if start > size && in_block(size) && !mutant!("old-tail-kept") {
         if iocb.is_nowait() {
-            return Err(EAGAIN);
+            return Err(would_block(lock.sb(), Block::Blocks));
         }
         direct_writes_wait(&lock);
         zero_tail_of_block(&lock, size)?;

@@ -19,5 +19,14 @@ impl Attributes for dio::Mount<RetryFs> {
         Attribute::new(c"buffered_fallback", |dio| {
             dio.counters.buffered_fallback.read()
         }),
+        Attribute::new(c"nowait_lock", |dio| dio.counters.nowait_lock.read()),
+        Attribute::new(c"nowait_metadata", |dio| {
+            dio.counters.nowait_metadata.read()
+        }),
+        Attribute::new(c"nowait_blocks", |dio| dio.counters.nowait_blocks.read()),
+        Attribute::new(c"nowait_pages", |dio| dio.counters.nowait_pages.read()),
+        Attribute::new(c"nowait_sync", |dio| dio.counters.nowait_sync.read()),
+        Attribute::new(c"nowait_memory", |dio| dio.counters.nowait_memory.read()),
+        Attribute::new(c"nowait_device", |dio| dio.counters.nowait_device.read()),
     ];
 }

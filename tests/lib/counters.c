@@ -23,10 +23,20 @@ static int counter(const char *dev, const char *name, uint64_t *val)
 	return err;
 }
 
+static const char *const again_names[AGAIN_REASONS] = {
+	[AGAIN_LOCK] = "nowait_lock",
+	[AGAIN_METADATA] = "nowait_metadata",
+	[AGAIN_BLOCKS] = "nowait_blocks",
+	[AGAIN_PAGES] = "nowait_pages",
+	[AGAIN_SYNC] = "nowait_sync",
+	[AGAIN_MEMORY] = "nowait_memory",
+	[AGAIN_DEVICE] = "nowait_device",
+};
+
 int vol_counters(struct vol *v, struct counters *c)
 {
 	const char *dev = strrchr(v->dev, '/') + 1;
-	int err;
+	int err, i;
 
 	err = counter(dev, "requests_read", &c->requests_read);
 	if (!err)
@@ -45,5 +55,26 @@ int vol_counters(struct vol *v, struct counters *c)
 		err = counter(dev, "retries_queued", &c->retries_queued);
 	if (!err)
 		err = counter(dev, "buffered_fallback", &c->buffered_fallback);
+	for (i = 0; !err && i < AGAIN_REASONS; i++)
+		err = counter(dev, again_names[i], &c->again[i]);
 	return err;
+}
+
+const char *vol_again_differs(struct vol *v, const struct counters *before, enum again why, uint64_t n)
+{
+	static char text[100];
+	struct counters now;
+	int i;
+
+	if (vol_counters(v, &now))
+		return "the counters cannot be read";
+	for (i = 0; i < AGAIN_REASONS; i++) {
+		unsigned long long more = now.again[i] - before->again[i];
+
+		if (more == (i == (int)why ? n : 0))
+			continue;
+		snprintf(text, sizeof(text), "%s has counted %llu", again_names[i], more);
+		return text;
+	}
+	return NULL;
 }

@@ -297,6 +297,8 @@ TEST_F(dio_nowait, lock_and_device)
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, warm_up(fd, len));
+	/* no page is in the way */
+	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED));
 	ASSERT_EQ(0, vol_route(&self->v, &map));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 

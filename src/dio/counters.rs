@@ -4,8 +4,7 @@
 
 use kernel::sync::atomic::{ordering, Atomic};
 
-use super::nowait::Block;
-use super::policy::{Reason, Wait};
+use super::policy::{Block, Reason, Wait};
 
 /// A counter of events. Needs no lock.
 pub(crate) struct Counter(Atomic<u64>);

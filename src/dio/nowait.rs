@@ -11,7 +11,7 @@
 
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
-use super::policy::Wait;
+use super::policy::{Block, Wait};
 use super::step::{Entry, Step};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
@@ -20,26 +20,6 @@ use kfs::fs::inode::lock::{InodeLocked, Mode};
 use kfs::fs::kiocb::Kiocb;
 use kfs::fs::super_block::SuperBlock;
 use kfs::iov::IovIter;
-
-/// What a request would block on.
-#[derive(Clone, Copy)]
-pub(crate) enum Block {
-    /// The lock of the inode.
-    Lock,
-    /// Reading metadata, or writing it: a block of pointers that is not in memory, set-id bits to take
-    /// away.
-    Metadata,
-    /// What makes a submitter wait: a hole, an extend; or the blocks are not in one piece.
-    Blocks,
-    /// Pages of the range: dirty ones for a read, any for a write.
-    Pages,
-    /// The flush for `O_DSYNC`.
-    Sync,
-    /// Memory.
-    Memory,
-    /// The device.
-    Device,
-}
 
 /// Counts a request of this mount that would block; returns its error.
 pub(crate) fn would_block<F: Filesystem>(sb: &SuperBlock<F>, on: Block) -> Error {

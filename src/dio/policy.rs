@@ -44,6 +44,26 @@ pub(crate) enum Wait {
     Switch(Reason),
 }
 
+/// What a request that must not wait would block on.
+#[derive(Clone, Copy)]
+pub(crate) enum Block {
+    /// The lock of the inode.
+    Lock,
+    /// Reading metadata, or writing it: a block of pointers that is not in memory, set-id bits to take
+    /// away.
+    Metadata,
+    /// What makes a submitter wait: a hole, an extend; or the blocks are not in one piece.
+    Blocks,
+    /// Pages of the range: dirty ones for a read, any for a write.
+    Pages,
+    /// The flush for `O_DSYNC`.
+    Sync,
+    /// Memory.
+    Memory,
+    /// The device.
+    Device,
+}
+
 /// Decides how to wait for a request that ends at byte `end` and stopped for the reason `stop`.
 ///
 /// `i_size` is that at the look-up of the blocks, under the inode lock.

@@ -3,7 +3,8 @@
 //! Direct reads.
 
 use super::filesystem::Filesystem;
-use super::nowait::{self, Block};
+use super::nowait;
+use super::policy::Block;
 use kernel::prelude::*;
 use kfs::fs::generic_io::{filemap_read, generic_file_direct_read};
 use kfs::fs::kiocb::{Io, Kiocb};

@@ -5,10 +5,10 @@
 use super::dio::Dio;
 use super::extent::BlockBits;
 use super::filesystem::Filesystem;
-use super::nowait::{self, Block};
+use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::overwrite;
-use super::policy::Wait;
+use super::policy::{Block, Wait};
 use super::request::Request;
 use super::step::Step;
 use super::worker::{direct_io_worker, Enter, Submission, Transfer, WriteLock};

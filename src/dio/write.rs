@@ -4,8 +4,9 @@
 
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
-use super::nowait::{self, Block};
+use super::nowait;
 use super::outcome::Failure;
+use super::policy::Block;
 use super::report;
 use core::ops::Range;
 use kernel::prelude::*;

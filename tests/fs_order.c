@@ -3,6 +3,7 @@
  * In which order names, inodes and blocks come to the device: what was synced is there
  * after a loss of power, and e2fsck, whatever was begun and not synced since.
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@ VOL_FIXTURE(fs_order);
 FIXTURE_VARIANT_ADD(fs_order, bs1k) { .conf = SMALL_1K };
 
 #define LEN	3000
+#define WRITE_ALL	(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
 
 /* A file of generation @gen that is open; it is synced, with all names. */
 static int make_synced(const char *name, uint64_t gen)
@@ -202,6 +204,48 @@ TEST_F(fs_order, blocks_of_a_deleted_file)
 TEST_F(fs_order, blocks_of_a_truncated_file)
 {
 	blocks_of_a_file(_metadata, &self->v, true);
+}
+
+/*
+ * A file that was synced gives its blocks back, which the device does not know yet. Another
+ * one asks for as many, and is not synced either, but its data comes to the device: the first
+ * has what it had, or is shorter, and has not what the other one wrote. Then there are no other
+ * blocks, and the second gets those.
+ */
+static void blocks_given_back(struct __test_metadata *_metadata, struct vol *v, bool deleted)
+{
+	const size_t len = 60 * v->bs;
+	char *buf = buf_alloc(len);
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("old", 0, len, 1));
+	ASSERT_EQ(0, fill_up(v, 100));
+	sync();
+	ASSERT_EQ(0, deleted ? unlink(vol_path("old")) : truncate(vol_path("old"), 0));
+	fd = vol_open("new", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, len, 0, 2);
+	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	ASSERT_EQ(0, sync_file_range(fd, 0, 0, WRITE_ALL));
+	ASSERT_EQ(0, lose_power(v));
+	EXPECT_TRUE(lost_holds("old", len, 1));
+	/* more than there are without them */
+	ASSERT_EQ(len, pwrite(fd, buf, len, len));
+	EXPECT_GE(60, free_blocks());
+	ASSERT_EQ(0, sync_file_range(fd, 0, 0, WRITE_ALL));
+	ASSERT_EQ(0, lose_power(v));
+	EXPECT_TRUE(deleted ? !lost_exists("old") || lost_holds("old", 0, 1) :
+		    lost_holds("old", 0, 1));
+}
+
+TEST_F(fs_order, blocks_given_back_by_truncate)
+{
+	blocks_given_back(_metadata, &self->v, false);
+}
+
+TEST_F(fs_order, blocks_given_back_by_unlink)
+{
+	blocks_given_back(_metadata, &self->v, true);
 }
 
 /* A name that cannot be written is not replaced, and one does not move there. */

@@ -130,14 +130,19 @@ fn change(bits: &mut [u8], end: u32, run: Run, set: bool) -> Result<Range<usize>
     if wrong < stop {
         return Err(wrong);
     }
-    let first = run.start as usize / 8;
+    Ok(fill(bits, run.start, stop, set))
+}
+
+/// Sets or clears all bits in `start..stop`, whatever they are. Returns the range of bytes changed.
+fn fill(bits: &mut [u8], start: u32, stop: u32, set: bool) -> Range<usize> {
+    let first = start as usize / 8;
     let range = first..(stop as usize).div_ceil(8).max(first);
     for (byte, value) in range
         .clone()
         .zip(bits.get_mut(range.clone()).unwrap_or_default())
     {
         let byte_start = byte as u32 * 8;
-        let low = run.start.saturating_sub(byte_start).min(8);
+        let low = start.saturating_sub(byte_start).min(8);
         let high = stop.saturating_sub(byte_start).min(8);
         // The bits from `low` up to `high`; `as` drops what is above the byte.
         let mask = ((1u32 << high) - (1u32 << low)) as u8;
@@ -147,7 +152,12 @@ fn change(bits: &mut [u8], end: u32, run: Run, set: bool) -> Result<Range<usize>
             *value &= !mask;
         }
     }
-    Ok(range)
+    range
+}
+
+/// Sets the bits of `run`, some of which may be set already.
+pub(crate) fn mark_run(bits: &mut [u8], run: Run) {
+    fill(bits, run.start, run.start.saturating_add(run.len), true);
 }
 
 /// Sets the bits of `run`, all below `end`. Returns the range of bytes changed.

@@ -48,6 +48,7 @@ pub(crate) mod inode_flags;
 pub(crate) mod layout;
 pub(crate) mod pointers;
 pub(crate) mod run_cache;
+pub(crate) mod run_set;
 pub(crate) mod superblock;
 pub(crate) mod time;
 pub(crate) mod truncate;

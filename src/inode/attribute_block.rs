@@ -7,7 +7,7 @@ use crate::inode::data::ino32;
 use crate::inode::write;
 use crate::types::{Inode, SuperBlock};
 use crate::volume::attribute_blocks::AttributeBlocks;
-use crate::volume::blocks::{self, Blocks};
+use crate::volume::blocks::{self, Blocks, Freed};
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
@@ -138,7 +138,7 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
         Ok(buffer)
     };
     let buffer = fill().inspect_err(|_| {
-        let _ = blocks::free(sb, made);
+        let _ = blocks::free(sb, made, Freed::Unused);
     })?;
     sb.data().mark_buffer_dirty(&buffer);
     if let Some(hash) = xattr::block_hash(bytes) {
@@ -162,7 +162,8 @@ fn give_up(inode: &Inode, old: Option<BufferHead>, new: u32) -> Result {
     drop_reference(inode, old)
 }
 
-/// Drops a reference to a block; frees it with the last one.
+/// Drops a reference to a block; frees it with the last one. The inode is stored without it, or is
+/// before what `begin_release` returned is dropped.
 fn drop_reference(inode: &Inode, buffer: BufferHead) -> Result {
     let sb = inode.sb();
     let block = buffer.block() as u32;
@@ -175,7 +176,7 @@ fn drop_reference(inode: &Inode, buffer: BufferHead) -> Result {
         shared.remove(block);
     }
     buffer.forget();
-    blocks::free(sb, Blocks::one(block))
+    blocks::free(sb, Blocks::one(block), Freed::Released)
 }
 
 /// Drops the reference of an inode that is being deleted, which the caller stores. Takes the locks of

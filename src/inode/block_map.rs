@@ -16,7 +16,7 @@ use crate::inode::data::{ino32, mark_buffer_dirty, mark_first_dirty, Map};
 use crate::inode::deferred;
 use crate::inode::write;
 use crate::types::{Inode, InodeLocked};
-use crate::volume::blocks::{self, Blocks};
+use crate::volume::blocks::{self, Blocks, Freed};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
 use core::ops::Range;
@@ -177,20 +177,20 @@ pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
 pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: Unfreed) -> Result {
     let layout = inode.sb().data().layout();
     let mut device = PointerBuffers::new(inode);
-    let result = nofs(|| {
+    let (result, stored) = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();
         map.forget();
+        let _releasing = inode.sb().data().begin_release();
         let root = &mut map.pointers;
         let freed = truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device);
         deferred::freed(inode, root);
-        freed
+        // To the buffer: it is written before others get the blocks.
+        (freed, write::store_released(inode, root))
     });
     if result.is_err() && unfreed == Unfreed::Lose {
         inode.sb().data().set_leaked();
     }
     inode.mark_inode_dirty();
-    // To the buffer: others that get the blocks have that written before they pass for synced.
-    let stored = write::store_first(inode, First::Release);
     result.and(stored)
 }
 
@@ -234,7 +234,7 @@ fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Resul
 /// Frees blocks that did not become part of a file, after an error, which is the one that the caller
 /// gets: if it fails they leak until e2fsck.
 fn give_back(inode: &Inode, blocks: Blocks) {
-    if blocks::free(inode.sb(), blocks).is_err() {
+    if blocks::free(inode.sb(), blocks, Freed::Unused).is_err() {
         inode.sb().data().set_leaked();
     }
 }
@@ -411,7 +411,7 @@ impl FreeBlocks for PointerBuffers<'_> {
             // free, it may be allocated and dirtied by another task.
             self.inode.sb().forget_blocks(start.into(), len.into());
         }
-        blocks::free(self.inode.sb(), Blocks { start, len })?;
+        blocks::free(self.inode.sb(), Blocks { start, len }, Freed::Released)?;
         self.inode.sub_bytes(u64::from(len) << self.inode.blkbits());
         Ok(())
     }

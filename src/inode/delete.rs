@@ -32,6 +32,8 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
         inode.i_size_write(0);
         result = block_map::truncate(inode, 0);
     }
+    // The block of attributes is not allocated before the inode without it is on the device.
+    let _releasing = inode.sb().data().begin_release();
     result
         .and(nofs(|| attribute_block::release(inode)))
         .and(store_first(inode, First::Release))

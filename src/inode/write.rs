@@ -3,6 +3,7 @@
 //! Writing inodes.
 
 use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode, KNOWN_BYTES};
+use crate::ext2::pointers::Pointers;
 use crate::ext2::superblock;
 use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
@@ -21,27 +22,34 @@ use kfs::mm::nofs::nofs;
 /// Takes the lock of the block map and reads the block of the inode table; may sleep.
 pub(crate) fn store(inode: &Inode) -> Result {
     let settled = deferred::settle(inode);
-    let buffer = copy_to_table(inode)?;
+    let buffer = copy_to_table(inode, None)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
     settled
 }
 
 /// [`store`] without waiting: pointers to blocks that are not on the device are left to the next one.
 pub(super) fn store_now(inode: &Inode) -> Result {
-    let buffer = copy_to_table(inode)?;
+    let buffer = copy_to_table(inode, None)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
     Ok(())
 }
 
-/// [`store`] for an inode that has lost blocks, or all it had, or that is new. The buffer has to be
-/// written before others.
+/// [`store`] for an inode that is deleted or new. The buffer has to be written before others.
 pub(crate) fn store_first(inode: &Inode, first: First) -> Result {
-    let buffer = copy_to_table(inode)?;
+    let buffer = copy_to_table(inode, None)?;
     inode.sb().data().mark_first_dirty(&buffer, first);
     Ok(())
 }
 
-fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
+/// The same for one that has lost blocks, with the lock of its block map held: `pointers` is in it.
+pub(super) fn store_released(inode: &Inode, pointers: &Pointers) -> Result {
+    let buffer = copy_to_table(inode, Some(pointers))?;
+    inode.sb().data().mark_first_dirty(&buffer, First::Release);
+    Ok(())
+}
+
+/// `pointers` are those of the block map, if its lock is held.
+fn copy_to_table(inode: &Inode, pointers: Option<&Pointers>) -> Result<BufferHead> {
     let sb = inode.sb();
     let ino = ino32(inode);
     let data = inode.data();
@@ -60,7 +68,10 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
         _ => match data.symlink.as_ref() {
             Some(link) => Content::FastSymlink(*link),
             None => {
-                let root = nofs(|| data.map.lock().pointers);
+                let root = match pointers {
+                    Some(pointers) => *pointers,
+                    None => nofs(|| data.map.lock().pointers),
+                };
                 Content::Blocks(deferred::stored_pointers(inode, root))
             }
         },

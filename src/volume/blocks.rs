@@ -6,7 +6,7 @@ use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::groups_from;
 use crate::ext2::Place;
 use crate::types::SuperBlock;
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::state::Volume;
 use kernel::prelude::*;
@@ -37,40 +37,72 @@ impl Blocks {
 /// What the blocks hold is stale. Takes the lock of the groups; may sleep. `ENOSPC` when no free
 /// block is left to the current task (see [`usable`]), `EROFS` when corruption in a bitmap stops
 /// changes to the volume, `EIO` when there may be free blocks in groups whose bitmap cannot be read
-/// only.
+/// only, or when all that are left have been given back, and that cannot be written.
 pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Result<Blocks> {
+    let volume = sb.data();
+    let mut is_settled = false;
+    nofs(|| loop {
+        let mut groups = volume.groups.lock();
+        if !groups.released.is_full() {
+            match search(sb, &mut groups, ino, goal, want) {
+                // Those that are left may be found once they are settled.
+                Err(Fault::Error(error))
+                    if error == ENOSPC && !is_settled && !groups.released.is_empty() => {}
+                found => return found,
+            }
+        }
+        drop(groups);
+        volume.settle_released(sb)?;
+        is_settled = true;
+    })
+}
+
+/// [`allocate`] among the blocks that nobody has on the device either.
+fn search(sb: &SuperBlock, groups: &mut Groups, ino: u32, goal: u32, want: u32) -> Result<Blocks> {
     let volume = sb.data();
     let geometry = volume.geometry();
     let (goal_group, goal_index) = geometry.locate_block(goal).unwrap_or((0, 0));
-    nofs(|| {
-        let mut groups = volume.groups.lock();
-        let want = want.min(usable(volume, &groups)?);
-        let mut unread = None;
-        for group in groups_from(goal_group, geometry.groups()) {
-            if groups.counts(group).free_blocks == 0 {
-                continue;
-            }
-            let goal_index = if group == goal_group { goal_index } else { 0 };
-            match allocate_in(sb, &mut groups, group, goal_index, want) {
-                Ok(Some(blocks)) => {
-                    volume
-                        .layout()
-                        .check_data(Place::Inode(ino), blocks.start, blocks.len)?;
-                    return Ok(blocks);
-                }
-                Ok(None) => {}
-                Err(fault) => fault.skip_group(sb, &mut unread)?,
-            }
+    let want = want.min(usable(volume, groups)?);
+    let mut unread = None;
+    for group in groups_from(goal_group, geometry.groups()) {
+        if groups.counts(group).free_blocks == 0 {
+            continue;
         }
-        Err(unread.unwrap_or(ENOSPC).into())
-    })
+        let goal_index = if group == goal_group { goal_index } else { 0 };
+        match allocate_in(sb, groups, group, goal_index, want) {
+            Ok(Some(blocks)) => {
+                volume
+                    .layout()
+                    .check_data(Place::Inode(ino), blocks.start, blocks.len)?;
+                return Ok(blocks);
+            }
+            Ok(None) => {}
+            Err(fault) => fault.skip_group(sb, &mut unread)?,
+        }
+    }
+    Err(match unread {
+        // With some of them settled there may be enough in the other groups.
+        Some(_) if !groups.released.is_empty() => ENOSPC,
+        Some(error) => error,
+        None => ENOSPC,
+    }
+    .into())
+}
+
+/// What blocks that are freed have been.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freed {
+    /// They were just allocated, and no pointer led to them.
+    Unused,
+    /// A file had them, and may have them on the device. [`Volume::begin_release`] was called.
+    Released,
 }
 
 /// Frees blocks, group by group.
 ///
 /// Takes the lock of the groups; may sleep. Freeing a free block is corruption, and then nothing is
 /// freed in its group. The caller has dropped what the blocks have in the page and buffer caches.
-pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
+pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
     let layout = volume.layout();
@@ -92,6 +124,9 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks) -> Result {
             // They are free when the lock is given back. Had they not been freed, what is not
             // written of them would still be needed.
             volume.unwritten.forget(rest.start, len);
+            if freed == Freed::Released {
+                groups.released.add(rest.start, len);
+            }
             if let Some(counts) = groups.counts.get_mut(group as usize) {
                 counts.give_blocks(geometry, group, len)?;
             }
@@ -147,7 +182,13 @@ fn allocate_in(
     if want == 0 {
         return Ok(None);
     }
-    let Some(run) = bitmap::find_run(&groups.bitmap, end, goal, want) else {
+    let first = geometry.group_first_block(group);
+    groups.taken.copy_from_slice(&groups.bitmap);
+    let Groups {
+        released, taken, ..
+    } = &mut *groups;
+    released.mark(first..first.saturating_add(end), taken);
+    let Some(run) = bitmap::find_run(taken, end, goal, want) else {
         return Ok(None);
     };
     let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;
@@ -158,7 +199,7 @@ fn allocate_in(
     groups.write_bitmap(sb.data(), &buffer, changed)?;
     groups.store_counts(sb.data(), group)?;
     Ok(Some(Blocks {
-        start: geometry.group_first_block(group).saturating_add(run.start),
+        start: first.saturating_add(run.start),
         len: run.len,
     }))
 }

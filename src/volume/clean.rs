@@ -20,10 +20,13 @@ impl Volume {
         let synced = device.sync();
         self.unwritten.sweep();
         self.check_device(sb);
-        if !mutant!("sync-no-flush") {
+        let settled = self.settle_released(sb);
+        // Which has flushed it, if there was anything to settle.
+        if !matches!(settled, Ok(true)) && !mutant!("sync-no-flush") {
             device.issue_flush()?;
         }
-        Ok(synced?)
+        synced?;
+        settled.map(|_| ())
     }
 
     /// Marks the volume as mounted read-write, not clean, and waits for the superblock.

@@ -7,6 +7,7 @@ use crate::ext2::group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE}
 use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
+use crate::volume::released::Released;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
@@ -29,6 +30,10 @@ pub(crate) struct Groups {
     descriptors: KVVec<BufferHead>,
     /// A copy of the bitmap in use: bitmaps are searched and changed here.
     pub(super) bitmap: KVVec<u8>,
+    /// Another, of what is not to be allocated.
+    pub(super) taken: KVVec<u8>,
+    /// Blocks that are free, and not to be allocated yet.
+    pub(super) released: Released,
 }
 
 impl Groups {
@@ -61,6 +66,7 @@ impl Groups {
             counts.push(parsed.counts, GFP_KERNEL)?;
         }
         let bitmap = KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?;
+        let taken = KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?;
         let compared =
             KVVec::from_elem(Compared::default(), geometry.groups() as usize, GFP_KERNEL)?;
         let groups = Groups {
@@ -69,6 +75,8 @@ impl Groups {
             compared,
             descriptors,
             bitmap,
+            taken,
+            released: Released::new()?,
         };
         Ok((layouts, groups, clamped))
     }

@@ -8,6 +8,7 @@
 //! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
 //! * [`attribute_blocks`] knows which blocks of extended attributes can be shared.
+//! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
 //! * [`copy_back`] puts what was changed in a copy back into its buffer.
 //! * [`recount`] replaces counters that are wrong.
 //! * [`options`] are the mount options.
@@ -25,6 +26,8 @@ pub(crate) mod groups;
 pub(crate) mod inode_numbers;
 pub(crate) mod options;
 pub(crate) mod recount;
+pub(crate) mod released;
+pub(crate) mod settle;
 pub(crate) mod state;
 pub(crate) mod superblock;
 pub(crate) mod unwritten;

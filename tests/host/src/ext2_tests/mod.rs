@@ -20,6 +20,7 @@ mod images;
 mod inode;
 mod layout;
 mod run_cache;
+mod run_set;
 mod superblock;
 mod truncate;
 mod xattr;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sets of blocks, as runs in a table of fixed size.
+//! Sets of blocks, or of inode numbers, as runs in a table of fixed size.
 
 use core::ops::{Deref, DerefMut, Range};
 
@@ -11,6 +11,7 @@ use super::bitmap::Run;
 pub(crate) struct RunSet<T> {
     table: T,
     len: usize,
+    total: u32,
 }
 
 /// The block behind a run.
@@ -21,15 +22,25 @@ fn end(run: &Run) -> u32 {
 impl<T: Deref<Target = [Run]> + DerefMut> RunSet<T> {
     /// An empty set, with room for as many runs as `table` has.
     pub(crate) const fn new(table: T) -> Self {
-        RunSet { table, len: 0 }
+        RunSet {
+            table,
+            len: 0,
+            total: 0,
+        }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    /// The number of blocks.
+    pub(crate) const fn total(&self) -> u32 {
+        self.total
+    }
+
     pub(crate) fn clear(&mut self) {
         self.len = 0;
+        self.total = 0;
     }
 
     fn runs(&self) -> &[Run] {
@@ -52,11 +63,13 @@ impl<T: Deref<Target = [Run]> + DerefMut> RunSet<T> {
         let stop = touching
             .last()
             .map_or(end(&new), |run| end(run).max(end(&new)));
+        let replaced: u32 = touching.iter().map(|run| run.len).sum();
         let len = self.len - touching.len() + 1;
         let table = &mut *self.table;
         if len > table.len() {
             return false;
         }
+        self.total = self.total - replaced + (stop - start);
         table.copy_within(to..self.len, from + 1);
         if let Some(place) = table.get_mut(from) {
             *place = Run {

@@ -25,6 +25,10 @@ pub(crate) trait FreeBlocks: PointerBlocks {
     /// Clears `len` bytes from byte `offset` on of block `block`, a block of pointers.
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), Self::Error>;
 
+    /// The pointers of the inode are `root` now, some having been cleared. What these led to is freed
+    /// when this returns.
+    fn clear_root(&mut self, root: &Pointers) -> Result<(), Self::Error>;
+
     /// Stores pointers to the `len` blocks from `start` on in block `block`, a block of pointers,
     /// from `index` on: those that were just cleared.
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), Self::Error>;
@@ -278,7 +282,11 @@ impl<D: FreeBlocks> Work<'_, D> {
         free: impl FnOnce(&mut Self) -> Result<(), D::Error>,
     ) -> Result<(), D::Error> {
         self.clear(at, run.index, run.len)?;
-        let result = free(self);
+        let cleared = match at {
+            Some(_) => Ok(()),
+            None => self.device.clear_root(self.root),
+        };
+        let result = cleared.and_then(|()| free(self));
         match (&result, at) {
             (Err(error), Some(block)) if !D::is_corrupt(error) => {
                 self.device.restore(block, run.index, run.start, run.len)?;

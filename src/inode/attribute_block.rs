@@ -162,8 +162,7 @@ fn give_up(inode: &Inode, old: Option<BufferHead>, new: u32) -> Result {
     drop_reference(inode, old)
 }
 
-/// Drops a reference to a block; frees it with the last one. The inode is stored without it, or is
-/// before what `begin_release` returned is dropped.
+/// Drops a reference to a block; frees it with the last one. The inode has been stored without it.
 fn drop_reference(inode: &Inode, buffer: BufferHead) -> Result {
     let sb = inode.sb();
     let block = buffer.block() as u32;
@@ -179,15 +178,24 @@ fn drop_reference(inode: &Inode, buffer: BufferHead) -> Result {
     blocks::free(sb, Blocks::one(block), Freed::Released)
 }
 
-/// Drops the reference of an inode that is being deleted, which the caller stores. Takes the locks of
-/// shared blocks and of the groups; may sleep.
-pub(super) fn release(inode: &Inode) -> Result {
+/// Takes the reference of an inode that is being deleted, for [`release`] when that has been stored. May
+/// sleep.
+pub(super) fn take(inode: &Inode) -> Result<Option<BufferHead>> {
     let block = inode.data().file_acl();
     if block == 0 {
-        return Ok(());
+        return Ok(None);
     }
-    drop_reference(inode, read(inode, block)?)?;
+    let buffer = read(inode, block)?;
     inode.data().file_acl.store(0, ordering::Relaxed);
     inode.sub_bytes(inode.sb().blocksize() as u64);
-    Ok(())
+    Ok(Some(buffer))
+}
+
+/// Drops the reference that [`take`] has taken. Takes the locks of shared blocks and of the groups; may
+/// sleep.
+pub(super) fn release(inode: &Inode, taken: Option<BufferHead>) -> Result {
+    match taken {
+        Some(buffer) => drop_reference(inode, buffer),
+        None => Ok(()),
+    }
 }

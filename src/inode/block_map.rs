@@ -156,7 +156,6 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
             inode.sb().clean_bdev_aliases(start, len);
         }
         inode.mark_inode_dirty();
-        inode.data().set_reused();
     }
     Ok(run)
 }
@@ -177,21 +176,19 @@ pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
 pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: Unfreed) -> Result {
     let layout = inode.sb().data().layout();
     let mut device = PointerBuffers::new(inode);
-    let (result, stored) = nofs(|| {
+    let result = nofs(|| {
         let mut map = inode.data().get_ref().map.lock();
         map.forget();
-        let _releasing = inode.sb().data().begin_release();
         let root = &mut map.pointers;
         let freed = truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device);
         deferred::freed(inode, root);
-        // To the buffer: it is written before others get the blocks.
-        (freed, write::store_released(inode, root))
+        freed
     });
     if result.is_err() && unfreed == Unfreed::Lose {
         inode.sb().data().set_leaked();
     }
     inode.mark_inode_dirty();
-    result.and(stored)
+    result
 }
 
 fn path(inode: &Inode, block: u64) -> Result<Path> {
@@ -396,6 +393,13 @@ impl FreeBlocks for PointerBuffers<'_> {
         }
         mark_first_dirty(inode, buffer, First::Release);
         Ok(())
+    }
+
+    fn clear_root(&mut self, root: &Pointers) -> Result {
+        match mutant!("root-released-late") {
+            true => Ok(()),
+            false => write::store_released(self.inode, root),
+        }
     }
 
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result {

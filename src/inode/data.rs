@@ -56,11 +56,10 @@ pub(crate) struct InodeData {
     /// What of the names may not be on the device.
     #[pin]
     pub(super) names: SpinLock<Record>,
-    /// How often the inode has got a number or blocks that may belong to another one on the device,
-    /// or, for a directory, a name,
-    reused: Atomic<u32>,
-    /// and up to where that has been made sure of.
-    reused_synced: Atomic<u32>,
+    /// How often a directory has got a name, which may be that of a new inode,
+    named: Atomic<u32>,
+    /// and up to where these are on the device.
+    named_synced: Atomic<u32>,
 }
 
 /// The block map of an inode.
@@ -91,8 +90,8 @@ impl InodeData {
             stopped_at: Atomic::new(-1),
             nothing_beyond_eof: Atomic::new(false),
             names <- new_spinlock!(Record::new()),
-            reused: Atomic::new(1),
-            reused_synced: Atomic::new(0),
+            named: Atomic::new(1),
+            named_synced: Atomic::new(0),
         })
     }
 
@@ -152,21 +151,20 @@ impl InodeData {
         self.nothing_beyond_eof.store(true, ordering::Relaxed);
     }
 
-    /// The inode got blocks or names.
-    pub(super) fn set_reused(&self) {
-        self.reused.fetch_add(1, ordering::Release);
+    /// A directory has got a name, or lost one.
+    pub(super) fn set_named(&self) {
+        self.named.fetch_add(1, ordering::Release);
     }
 
-    /// Whether the inode got a number, blocks or names since [`InodeData::reused_synced`], which takes what
-    /// this returns.
-    pub(super) fn reused(&self) -> Option<u32> {
-        let reused = self.reused.load(ordering::Acquire);
-        (reused != self.reused_synced.load(ordering::Acquire)).then_some(reused)
+    /// Whether a directory has got names since [`InodeData::named_synced`], which takes what this returns.
+    pub(super) fn named(&self) -> Option<u32> {
+        let named = self.named.load(ordering::Acquire);
+        (named != self.named_synced.load(ordering::Acquire)).then_some(named)
     }
 
-    /// On the device, what the inode has got belongs to it alone, and names lead to inodes.
-    pub(super) fn reused_synced(&self, reused: u32) {
-        self.reused_synced.store(reused, ordering::Release);
+    /// On the device, names lead to inodes.
+    pub(super) fn named_synced(&self, named: u32) {
+        self.named_synced.store(named, ordering::Release);
     }
 
     /// Whether there are extended attributes in the slot of the inode.

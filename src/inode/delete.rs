@@ -32,11 +32,13 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
         inode.i_size_write(0);
         result = block_map::truncate(inode, 0);
     }
-    // The block of attributes is not allocated before the inode without it is on the device.
-    let _releasing = inode.sb().data().begin_release();
-    result
-        .and(nofs(|| attribute_block::release(inode)))
-        .and(store_first(inode, First::Release))
+    let attributes = nofs(|| attribute_block::take(inode));
+    let stored = store_first(inode, First::Release);
+    let released = match stored {
+        Ok(()) => nofs(|| attributes.and_then(|taken| attribute_block::release(inode, taken))),
+        Err(_) => attributes.map(|_| ()),
+    };
+    result.and(stored).and(released)
 }
 
 /// Frees the inode number of a deleted inode, as [`delete`]. Takes the lock of the groups; may

@@ -7,8 +7,11 @@
 //! * each entry that names it: a directory block, with the pointers to it and the inode of the
 //!   directory, if the directory has grown;
 //! * the same for that directory, if it is new itself or has moved, and so on up to the root;
-//! * that its number and its blocks belong to nobody else on the device; and of a directory, that the
-//!   inodes are there which it has new names of (both: see [`crate::volume::unwritten`]).
+//! * of a directory, that the inodes are there which it has new names of (see
+//!   [`crate::volume::unwritten`]).
+//!
+//! That its number and its blocks belong to nobody else on the device is so since they were allocated
+//! (see [`crate::volume::released`]).
 //!
 //! So each inode has a record of the entries that were made and removed since it was synced last. It
 //! is lost when the inode leaves memory. What it was about is written then, and the first sync of an
@@ -36,7 +39,7 @@ pub(crate) fn changed(inode: &Inode, dir: &Inode, block: u64) {
     if !mutant!("fsync-no-parent") {
         inode.data().names.lock().add(ino32(dir), block);
     }
-    dir.data().set_reused();
+    dir.data().set_named();
 }
 
 /// Makes room for the change of a name of `inode`, by a sync of those before, if there were many.
@@ -62,13 +65,9 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     let sb = inode.sb();
     let volume = sb.data();
     attributes::sync(inode)?;
-    if let Some(reused) = inode.data().reused() {
-        let first: &[First] = match inode.is_dir() {
-            true => &[First::Release, First::New],
-            false => &[First::Release],
-        };
-        volume.unwritten.sync_first(first)?;
-        inode.data().reused_synced(reused);
+    if let Some(named) = inode.data().named().filter(|_| inode.is_dir()) {
+        volume.unwritten.sync_first(First::New)?;
+        inode.data().named_synced(named);
     }
     let record = *inode.data().names.lock();
     if record.is_empty() {

@@ -41,7 +41,7 @@ pub(crate) fn store_first(inode: &Inode, first: First) -> Result {
     Ok(())
 }
 
-/// The same for one that has lost blocks, with the lock of its block map held: `pointers` is in it.
+/// The same for one that loses blocks, with the lock of its block map held: `pointers` is in it.
 pub(super) fn store_released(inode: &Inode, pointers: &Pointers) -> Result {
     let buffer = copy_to_table(inode, Some(pointers))?;
     inode.sb().data().mark_first_dirty(&buffer, First::Release);

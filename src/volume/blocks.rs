@@ -6,7 +6,7 @@ use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::groups_from;
 use crate::ext2::Place;
 use crate::types::SuperBlock;
-use crate::volume::fault::{Fault, Result};
+use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use crate::volume::state::Volume;
 use kernel::prelude::*;
@@ -34,31 +34,26 @@ impl Blocks {
 
 /// Allocates up to `want` contiguous blocks near the block `goal` for inode `ino`.
 ///
-/// What the blocks hold is stale. Takes the lock of the groups; may sleep. `ENOSPC` when no free
+/// What the blocks hold is stale. Takes the lock of settling, and that of the groups; may sleep. `ENOSPC` when no free
 /// block is left to the current task (see [`usable`]), `EROFS` when corruption in a bitmap stops
 /// changes to the volume, `EIO` when there may be free blocks in groups whose bitmap cannot be read
 /// only, or when all that are left have been given back, and that cannot be written.
 pub(crate) fn allocate(sb: &SuperBlock, ino: u32, goal: u32, want: u32) -> Result<Blocks> {
-    let volume = sb.data();
-    let mut is_settled = false;
-    nofs(|| loop {
-        let mut groups = volume.groups.lock();
-        if !groups.released.is_full() {
-            match search(sb, &mut groups, ino, goal, want) {
-                // Those that are left may be found once they are settled.
-                Err(Fault::Error(error))
-                    if error == ENOSPC && !is_settled && !groups.released.is_empty() => {}
-                found => return found,
-            }
-        }
-        drop(groups);
-        volume.settle_released(sb)?;
-        is_settled = true;
-    })
+    sb.data().allocate(
+        sb,
+        |groups| &groups.released_blocks,
+        |groups| search(sb, groups, ino, goal, want),
+    )
 }
 
-/// [`allocate`] among the blocks that nobody has on the device either.
-fn search(sb: &SuperBlock, groups: &mut Groups, ino: u32, goal: u32, want: u32) -> Result<Blocks> {
+/// [`allocate`] among the blocks that nobody has on the device either. `None` if there are none.
+fn search(
+    sb: &SuperBlock,
+    groups: &mut Groups,
+    ino: u32,
+    goal: u32,
+    want: u32,
+) -> Result<Option<Blocks>> {
     let volume = sb.data();
     let geometry = volume.geometry();
     let (goal_group, goal_index) = geometry.locate_block(goal).unwrap_or((0, 0));
@@ -74,19 +69,17 @@ fn search(sb: &SuperBlock, groups: &mut Groups, ino: u32, goal: u32, want: u32) 
                 volume
                     .layout()
                     .check_data(Place::Inode(ino), blocks.start, blocks.len)?;
-                return Ok(blocks);
+                return Ok(Some(blocks));
             }
             Ok(None) => {}
             Err(fault) => fault.skip_group(sb, &mut unread)?,
         }
     }
-    Err(match unread {
-        // With some of them settled there may be enough in the other groups.
-        Some(_) if !groups.released.is_empty() => ENOSPC,
-        Some(error) => error,
-        None => ENOSPC,
+    match unread {
+        // Once those that were given back are settled, there may be some in the other groups.
+        Some(error) if groups.released_blocks.is_empty() => Err(error.into()),
+        _ => Ok(None),
     }
-    .into())
 }
 
 /// What blocks that are freed have been.
@@ -94,14 +87,16 @@ fn search(sb: &SuperBlock, groups: &mut Groups, ino: u32, goal: u32, want: u32) 
 pub(crate) enum Freed {
     /// They were just allocated, and no pointer led to them.
     Unused,
-    /// A file had them, and may have them on the device. [`Volume::begin_release`] was called.
+    /// A file had them, and may have them on the device. What led to them has been cleared, in
+    /// buffers that are [`First::Release`](crate::volume::unwritten::First).
     Released,
 }
 
 /// Frees blocks, group by group.
 ///
-/// Takes the lock of the groups; may sleep. Freeing a free block is corruption, and then nothing is
-/// freed in its group. The caller has dropped what the blocks have in the page and buffer caches.
+/// Takes the lock of the groups; may sleep, but does not wait for what was given back before to be
+/// settled. Freeing a free block is corruption, and then nothing is freed in its group. The caller has
+/// dropped what the blocks have in the page and buffer caches.
 pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
@@ -125,7 +120,7 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
             // written of them would still be needed.
             volume.unwritten.forget(rest.start, len);
             if freed == Freed::Released {
-                groups.released.add(rest.start, len);
+                groups.released_blocks.add(rest.start, len);
             }
             if let Some(counts) = groups.counts.get_mut(group as usize) {
                 counts.give_blocks(geometry, group, len)?;
@@ -184,11 +179,9 @@ fn allocate_in(
     }
     let first = geometry.group_first_block(group);
     groups.taken.copy_from_slice(&groups.bitmap);
-    let Groups {
-        released, taken, ..
-    } = &mut *groups;
-    released.mark(first..first.saturating_add(end), taken);
-    let Some(run) = bitmap::find_run(taken, end, goal, want) else {
+    let range = first..first.saturating_add(end);
+    groups.released_blocks.mark(range, &mut groups.taken);
+    let Some(run) = bitmap::find_run(&groups.taken, end, goal, want) else {
         return Ok(None);
     };
     let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;

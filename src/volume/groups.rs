@@ -32,8 +32,10 @@ pub(crate) struct Groups {
     pub(super) bitmap: KVVec<u8>,
     /// Another, of what is not to be allocated.
     pub(super) taken: KVVec<u8>,
-    /// Blocks that are free, and not to be allocated yet.
-    pub(super) released: Released,
+    /// Blocks that are free, and not to be allocated yet,
+    pub(super) released_blocks: Released,
+    /// and inode numbers.
+    pub(super) released_numbers: Released,
 }
 
 impl Groups {
@@ -76,7 +78,8 @@ impl Groups {
             descriptors,
             bitmap,
             taken,
-            released: Released::new()?,
+            released_blocks: Released::new(geometry.blocks_per_group())?,
+            released_numbers: Released::new(geometry.inodes_per_group())?,
         };
         Ok((layouts, groups, clamped))
     }

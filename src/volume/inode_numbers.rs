@@ -15,44 +15,63 @@ use kfs::random::random_u32;
 /// Allocates an inode number, for a `directory` or another file, near inode `parent` of the
 /// directory that it is created in. Directories in a `top` directory are spread over the volume.
 ///
-/// Takes the lock of the groups; may sleep. `ENOSPC` without a free inode, `EROFS` when corruption
-/// in a bitmap stops changes to the volume, `EIO` when there may be free inodes in groups whose
-/// bitmap cannot be read only.
+/// Takes the lock of settling, and that of the groups; may sleep. `ENOSPC` without a free inode, `EROFS` when
+/// corruption in a bitmap stops changes to the volume, `EIO` when there may be free inodes in groups whose
+/// bitmap cannot be read only, or when all that are left were given back, and that cannot be written.
 pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool) -> Result<u32> {
-    let geometry = sb.data().geometry();
-    let parent_group = geometry.inode_slot(parent)?.group;
-    nofs(|| {
-        let mut groups = sb.data().groups.lock();
-        let counts = |group: u32| groups.counts(group);
-        let first = if directory {
-            let spread = Spread {
-                groups: geometry.groups(),
-                inodes_per_group: geometry.inodes_per_group(),
-                blocks_per_group: geometry.blocks_per_group(),
-                totals: groups.totals,
+    let parent_group = sb.data().geometry().inode_slot(parent)?.group;
+    sb.data().allocate(
+        sb,
+        |groups| &groups.released_numbers,
+        |groups| {
+            let geometry = sb.data().geometry();
+            let counts = |group: u32| groups.counts(group);
+            let first = if directory {
+                let spread = Spread {
+                    groups: geometry.groups(),
+                    inodes_per_group: geometry.inodes_per_group(),
+                    blocks_per_group: geometry.blocks_per_group(),
+                    totals: groups.totals,
+                };
+                choose_group::for_directory(&spread, counts, top, parent_group, random_u32())
+            } else {
+                choose_group::for_file(geometry.groups(), counts, parent_group, parent)
             };
-            choose_group::for_directory(&spread, counts, top, parent_group, random_u32())
-        } else {
-            choose_group::for_file(geometry.groups(), counts, parent_group, parent)
-        };
-        let Some(first) = first else {
-            return Err(ENOSPC.into());
-        };
-        let mut unread = None;
-        for group in groups_from(first, geometry.groups()) {
-            match allocate_in(sb, &mut groups, group, directory) {
-                Ok(Some(ino)) => return Ok(ino),
-                Ok(None) => {}
-                Err(fault) => fault.skip_group(sb, &mut unread)?,
-            }
+            let first = first.ok_or(ENOSPC)?;
+            search(sb, groups, first, directory)
+        },
+    )
+}
+
+/// Allocates one that nobody has on the device either, in `first` or a group after it. `None` if
+/// there is none.
+fn search(
+    sb: &SuperBlock,
+    groups: &mut Groups,
+    first: u32,
+    directory: bool,
+) -> Result<Option<u32>> {
+    let mut unread = None;
+    for group in groups_from(first, sb.data().geometry().groups()) {
+        match allocate_in(sb, groups, group, directory) {
+            Ok(Some(ino)) => return Ok(Some(ino)),
+            Ok(None) => {}
+            Err(fault) => fault.skip_group(sb, &mut unread)?,
         }
-        Err(unread.unwrap_or(ENOSPC).into())
-    })
+    }
+    match unread {
+        // Once those that were given back are settled, there may be some in the other groups.
+        Some(error) if groups.released_numbers.is_empty() => Err(error.into()),
+        _ => Ok(None),
+    }
 }
 
 /// Frees the inode number `ino`; `directory` says whether it counted as a directory in its group.
 ///
-/// Takes the lock of the groups; may sleep. Freeing a free or reserved number is corruption.
+/// No entry on the device leads to the inode, or its buffer is [`First::Release`]. Takes the lock of the
+/// groups; may sleep. Freeing a free or reserved number is corruption.
+///
+/// [`First::Release`]: crate::volume::unwritten::First::Release
 pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     let geometry = sb.data().geometry();
     let layout = sb.data().layout();
@@ -77,6 +96,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
             slot.group,
             bitmap::Kind::Inodes,
         )?;
+        groups.released_numbers.add(ino, 1);
         if let Some(counts) = groups.counts.get_mut(slot.group as usize) {
             counts.give_inode(geometry, slot.group, directory)?;
         }
@@ -99,7 +119,8 @@ pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     Ok(bitmap::is_set(&byte, slot.index % 8))
 }
 
-/// Allocates an inode number in one group. `None` when the counter of the group says none is free.
+/// Allocates an inode number in one group. `None` when the counter of the group says none is free, or
+/// all that are have been given back, and that may not be on the device.
 fn allocate_in(
     sb: &SuperBlock,
     groups: &mut Groups,
@@ -118,7 +139,14 @@ fn allocate_in(
     if groups.counts(group).free_inodes == 0 {
         return Ok(None);
     }
-    let Some(index) = bitmap::next_free(&groups.bitmap, 0, end) else {
+    groups.taken.copy_from_slice(&groups.bitmap);
+    let first = geometry.ino_at(group, 0).unwrap_or(u32::MAX);
+    let range = first..first.saturating_add(end);
+    let any_released = groups.released_numbers.mark(range, &mut groups.taken);
+    let Some(index) = bitmap::next_free(&groups.taken, 0, end) else {
+        if any_released {
+            return Ok(None);
+        }
         let what = "free inodes counted, but none in the inode bitmap";
         return Err(Corrupt::new(Place::Group(group), what).into());
     };

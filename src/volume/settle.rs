@@ -1,75 +1,91 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Giving blocks back, and making sure that the device knows it: see [`crate::volume::released`].
+//! Making sure that the device knows what was given back: see [`crate::volume::released`].
+//!
+//! It is done by who allocates, when nothing else is free or much is kept, and with a sync of the
+//! volume. Who allocates may hold the inode lock, folio locks and the lock of the block map, so that
+//! settling waits for nothing but the device and others that settle: it writes buffers, which any
+//! task could, and no inodes; and giving back waits for no settling. What is given back meanwhile is
+//! settled the next time.
 
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
+use crate::volume::groups::Groups;
+use crate::volume::released::Released;
 use crate::volume::state::Volume;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::mm::nofs::nofs;
 
-/// From when the first block is freed until what had it is in the buffers: before, the device cannot
-/// be told.
-pub(crate) struct Releasing<'a>(&'a Volume);
-
-impl Drop for Releasing<'_> {
-    fn drop(&mut self) {
-        nofs(|| self.0.groups.lock().released.releasing -= 1);
-        self.0.released_changed.notify_all();
-    }
-}
-
 impl Volume {
-    /// Begins to give blocks back. The lock of the block map of the file is held, and stays so until
-    /// the value is dropped: who waits for that with the lock of another one would wait for ever
-    /// otherwise. May sleep.
-    pub(crate) fn begin_release(&self) -> Releasing<'_> {
-        nofs(|| {
-            let mut groups = self.groups.lock();
-            while groups.released.is_settling {
-                self.released_changed.wait(&mut groups);
-            }
-            groups.released.releasing += 1;
-        });
-        Releasing(self)
-    }
-
-    /// Makes sure that on the device, too, the blocks that were given back belong to nobody: they can be
-    /// allocated then. Returns whether there were any; if so, the cache of the device was flushed.
+    /// Makes sure that on the device, too, what was given back belongs to nobody: it can be allocated
+    /// then. Returns whether there was anything; if so, the cache of the device was flushed.
     ///
-    /// Takes the lock of the groups; the caller may hold that of a block map. Sleeps. `EIO` when the
-    /// device fails; the next call tries again.
+    /// Takes the lock of settling, and then that of the groups, but not while it waits for the device.
+    /// Sleeps. `EIO` when the device fails; the next call tries again.
     pub(crate) fn settle_released(&self, sb: &SuperBlock) -> Result<bool> {
-        nofs(|| -> Result<bool> {
-            let mut groups = self.groups.lock();
-            while groups.released.is_settling {
-                self.released_changed.wait(&mut groups);
-            }
-            if groups.released.is_empty() {
+        nofs(|| {
+            let _one_at_a_time = self.settling.lock();
+            if !self.groups.lock().begin_settling() {
                 return Ok(false);
             }
-            groups.released.is_settling = true;
-            while groups.released.releasing > 0 {
-                self.released_changed.wait(&mut groups);
-            }
-            drop(groups);
-            let result: Result<(), Error> = match mutant!("released-unsettled") {
+            let result = match mutant!("released-unsettled") {
                 true => Ok(()),
                 false => self
                     .unwritten
-                    .sync_first(&[First::Release])
+                    .sync_first(First::Release)
                     .and_then(|()| BlockDevice::of(sb).issue_flush()),
             };
-            let released = &mut self.groups.lock().released;
-            released.is_settling = false;
-            if result.is_ok() {
-                released.clear();
-            }
-            self.released_changed.notify_all();
+            self.groups.lock().end_settling(result.is_ok());
             result?;
             Ok(true)
         })
+    }
+
+    /// Allocates with `search` what is not among the `released` ones: these are settled first if that
+    /// finds nothing, or if there are many. `ENOSPC` if there is nothing then.
+    ///
+    /// Takes the locks as [`Volume::settle_released`]. Sleeps. `EIO` when all that is left was given back, and
+    /// that cannot be written; or the error of `search`.
+    pub(super) fn allocate<T>(
+        &self,
+        sb: &SuperBlock,
+        released: fn(&Groups) -> &Released,
+        mut search: impl FnMut(&mut Groups) -> Result<Option<T>>,
+    ) -> Result<T> {
+        let mut is_tried = false;
+        nofs(|| loop {
+            let mut groups = self.groups.lock();
+            let is_due = released(&groups).is_due() && !is_tried;
+            let is_full = released(&groups).is_full();
+            if !is_due && !is_full {
+                if let Some(found) = search(&mut groups)? {
+                    return Ok(found);
+                }
+                if released(&groups).is_empty() {
+                    return Err(ENOSPC.into());
+                }
+            }
+            drop(groups);
+            is_tried = true;
+            let settled = self.settle_released(sb);
+            // If it was only due, others are free.
+            if !is_due || is_full {
+                settled?;
+            }
+        })
+    }
+}
+
+impl Groups {
+    fn begin_settling(&mut self) -> bool {
+        // Both.
+        self.released_blocks.begin() | self.released_numbers.begin()
+    }
+
+    fn end_settling(&mut self, is_settled: bool) {
+        self.released_blocks.end(is_settled);
+        self.released_numbers.end(is_settled);
     }
 }

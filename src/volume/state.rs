@@ -17,7 +17,7 @@ use crate::volume::unwritten::{First, Unwritten};
 use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::{new_condvar, new_mutex, new_spinlock, CondVar, Mutex, SpinLock};
+use kernel::sync::{new_mutex, new_spinlock, Mutex, SpinLock};
 use kfs::block::bdev::WriteErrors;
 use kfs::block::buffer_head::BufferHead;
 use kfs::mm::nofs::nofs;
@@ -64,9 +64,9 @@ pub(crate) struct Volume {
     /// The groups. The lock is held while a bitmap or a counter is changed.
     #[pin]
     pub(super) groups: Mutex<Groups>,
-    /// For who waits for what of [`Groups::released`] to change.
+    /// Held while what was given back is written: see [`crate::volume::settle`].
     #[pin]
-    pub(super) released_changed: CondVar,
+    pub(super) settling: Mutex<()>,
 }
 
 impl Volume {
@@ -172,7 +172,7 @@ impl Volume {
             tuned_at_mount,
             super_place: place,
             groups <- new_mutex!(groups),
-            released_changed <- new_condvar!(),
+            settling <- new_mutex!(()),
         }))
     }
 

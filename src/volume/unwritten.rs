@@ -10,13 +10,12 @@
 //! Nobody tells when the kernel has written one. They are swept when there are many, by a sync, and
 //! when memory is short: a reference keeps the page of a clean buffer, too.
 //!
-//! Some have to be written before others pass for synced ([`Unwritten::sync_first`]):
+//! Some have to be written before others ([`Unwritten::sync_first`]):
 //!
 //! * those that [*release*](First::Release) something. An entry that was removed gives an inode number
 //!   back, an inode or a block of pointers that was cleared gives blocks back. Until such a buffer is
-//!   written, what it released belongs to its old owner on the device too, and after a crash e2fsck
-//!   would take the entry for another name of the new inode, or the data in a block for pointers. So
-//!   they come before an inode that may have got something of that;
+//!   written, what it released belongs to its old owner on the device. So they come before that is
+//!   allocated again ([`crate::volume::released`]);
 //! * those of [new](First::New) inodes, which come before a directory that may have their names.
 
 use kernel::prelude::*;
@@ -106,11 +105,7 @@ impl Unwritten {
     ///
     /// Without memory it is written at once.
     pub(crate) fn hold_first(&self, buffer: &BufferHead, first: First) {
-        let forgotten = match first {
-            First::Release => mutant!("release-late"),
-            First::New => mutant!("new-inode-late"),
-        };
-        if forgotten {
+        if matches!(first, First::New) && mutant!("new-inode-late") {
             return self.hold(buffer);
         }
         if !self.hold_as(buffer, first as u8) {
@@ -146,11 +141,11 @@ impl Unwritten {
         })
     }
 
-    /// Writes the buffers that have to be written first, for one of these reasons, and waits for
-    /// them. May sleep. `EIO` when one cannot be written; the next call tries again.
-    pub(crate) fn sync_first(&self, why: &[First]) -> Result {
+    /// Writes the buffers that have to be written first for this reason, and waits for them. May
+    /// sleep. `EIO` when one cannot be written; the next call tries again.
+    pub(crate) fn sync_first(&self, why: First) -> Result {
         const BATCH: usize = 16;
-        let why = why.iter().fold(0, |bits, &first| bits | first as u8);
+        let why = why as u8;
         let mut next = Some(0);
         while let Some(start) = next {
             let mut batch = [const { None }; BATCH];

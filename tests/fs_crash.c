@@ -52,8 +52,8 @@ static void print_found(struct __test_metadata *_metadata, const struct crash *c
 {
 	int i;
 
-	TH_LOG("%d workloads, %d crashes, %d repaired, %d mounted; with stale blocks %d, with ones in use again %d",
-	       c->workloads, c->done, c->repaired, c->mounted, c->stale, c->reused);
+	TH_LOG("%d workloads, %d crashes, %d repaired, %d mounted; with stale blocks %d",
+	       c->workloads, c->done, c->repaired, c->mounted, c->stale);
 	for (i = 0; i < W_KINDS; i++)
 		if (c->found[i])
 			TH_LOG("%s: %d", wrong_names[i], c->found[i]);

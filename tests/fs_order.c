@@ -3,7 +3,6 @@
  * In which order names, inodes and blocks come to the device: what was synced is there
  * after a loss of power, and e2fsck, whatever was begun and not synced since.
  */
-#define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
@@ -16,7 +15,6 @@ VOL_FIXTURE(fs_order);
 FIXTURE_VARIANT_ADD(fs_order, bs1k) { .conf = SMALL_1K };
 
 #define LEN	3000
-#define WRITE_ALL	(SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER)
 
 /* A file of generation @gen that is open; it is synced, with all names. */
 static int make_synced(const char *name, uint64_t gen)
@@ -126,126 +124,6 @@ TEST_F(fs_order, link_and_unlink_that_are_half_written)
 	ASSERT_EQ(0, fsync(dir));
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds("d/g", LEN, 1));
-}
-
-/*
- * A directory that got the number of one that was removed, of which the name is still
- * on the device: it would be found there, and not under its own name.
- */
-TEST_F(fs_order, number_of_a_removed_directory)
-{
-	ino_t ino;
-	int fd;
-
-	ASSERT_EQ(0, vol_mkdir("a"));
-	ASSERT_EQ(0, vol_mkdir("b"));
-	ASSERT_EQ(0, vol_mkdir("a/old"));
-	sync();
-	ino = vol_inode("a/old");
-	ASSERT_EQ(0, rmdir(vol_path("a/old")));
-	ASSERT_EQ(0, vol_mkdir("b/new"));
-	if (vol_inode("b/new") != ino)
-		SKIP(return, "numbers are not used again so soon");
-	fd = vol_make("b/new/f", LEN, 1);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, fsync(fd));
-	ASSERT_EQ(0, lose_power(&self->v));
-	EXPECT_TRUE(lost_holds("b/new/f", LEN, 1));
-}
-
-static int fill_all(struct vol *v)
-{
-	int err = fill_up(v, 3), i, fd;
-	char name[16];
-
-	for (i = 0; !err && free_blocks() > 0; i++) {
-		snprintf(name, sizeof(name), "fill%d", i);
-		fd = vol_open(name, O_CREAT | O_RDWR);
-		if (fd < 0 || write(fd, "x", 1) != 1)
-			err = -EIO;
-		close(fd);
-	}
-	sync();
-	return err;
-}
-
-/*
- * Data in the blocks of a file that was deleted, which is still on the device: e2fsck
- * would take some of it for block numbers, and the rest for that of two files.
- */
-static void blocks_of_a_file(struct __test_metadata *_metadata, struct vol *v, bool truncated)
-{
-	const size_t len = 60 * v->bs;
-	char *buf = buf_alloc(len);
-	int fd;
-
-	ASSERT_EQ(0, vol_prefill("old", 0, len, 1));
-	ASSERT_EQ(0, fill_all(v));
-	ASSERT_EQ(0, truncated ? truncate(vol_path("old"), 0) : unlink(vol_path("old")));
-	/* one block, so that pointers and data change places */
-	fd = vol_open("shift", O_CREAT | O_RDWR);
-	ASSERT_LE(0, fd);
-	ASSERT_EQ(1, pwrite(fd, "x", 1, 0));
-	close(fd);
-	fd = vol_open("new", O_CREAT | O_RDWR);
-	ASSERT_LE(0, fd);
-	pattern_fill(buf, len, 0, 2);
-	ASSERT_EQ(len - v->bs, pwrite(fd, buf, len - v->bs, 0));
-	ASSERT_EQ(0, fsync(fd));
-	ASSERT_EQ(0, lose_power(v));
-	EXPECT_TRUE(lost_holds("new", len - v->bs, 2));
-}
-
-TEST_F(fs_order, blocks_of_a_deleted_file)
-{
-	blocks_of_a_file(_metadata, &self->v, false);
-}
-
-TEST_F(fs_order, blocks_of_a_truncated_file)
-{
-	blocks_of_a_file(_metadata, &self->v, true);
-}
-
-/*
- * A file that was synced gives its blocks back, which the device does not know yet. Another
- * one asks for as many, and is not synced either, but its data comes to the device: the first
- * has what it had, or is shorter, and has not what the other one wrote. Then there are no other
- * blocks, and the second gets those.
- */
-static void blocks_given_back(struct __test_metadata *_metadata, struct vol *v, bool deleted)
-{
-	const size_t len = 60 * v->bs;
-	char *buf = buf_alloc(len);
-	int fd;
-
-	ASSERT_EQ(0, vol_prefill("old", 0, len, 1));
-	ASSERT_EQ(0, fill_up(v, 100));
-	sync();
-	ASSERT_EQ(0, deleted ? unlink(vol_path("old")) : truncate(vol_path("old"), 0));
-	fd = vol_open("new", O_CREAT | O_RDWR);
-	ASSERT_LE(0, fd);
-	pattern_fill(buf, len, 0, 2);
-	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
-	ASSERT_EQ(0, sync_file_range(fd, 0, 0, WRITE_ALL));
-	ASSERT_EQ(0, lose_power(v));
-	EXPECT_TRUE(lost_holds("old", len, 1));
-	/* more than there are without them */
-	ASSERT_EQ(len, pwrite(fd, buf, len, len));
-	EXPECT_GE(60, free_blocks());
-	ASSERT_EQ(0, sync_file_range(fd, 0, 0, WRITE_ALL));
-	ASSERT_EQ(0, lose_power(v));
-	EXPECT_TRUE(deleted ? !lost_exists("old") || lost_holds("old", 0, 1) :
-		    lost_holds("old", 0, 1));
-}
-
-TEST_F(fs_order, blocks_given_back_by_truncate)
-{
-	blocks_given_back(_metadata, &self->v, false);
-}
-
-TEST_F(fs_order, blocks_given_back_by_unlink)
-{
-	blocks_given_back(_metadata, &self->v, true);
 }
 
 /* A name that cannot be written is not replaced, and one does not move there. */

@@ -87,7 +87,7 @@ impl Released {
 
     /// Whether none can be allocated before they are settled.
     pub(super) fn is_full(&self) -> bool {
-        self.since.is_full || self.settling.is_full
+        (self.since.is_full || self.settling.is_full) && !mutant!("released-overflow")
     }
 
     /// Whether they should be settled before others are allocated.
@@ -112,7 +112,7 @@ impl Released {
     /// Whether the device has it now that they were given back: they can be allocated.
     pub(super) fn end(&mut self, is_settled: bool) {
         self.due_above = self.limit;
-        if !is_settled {
+        if !is_settled && !mutant!("released-error-lost") {
             for run in self.settling.runs.within(0..u32::MAX) {
                 self.since.add(run);
             }

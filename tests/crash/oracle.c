@@ -131,21 +131,6 @@ static bool block_changed(const struct object *o, uint32_t block, int floor, boo
 	return changed;
 }
 
-/*
- * Since the file was durable as a whole, has it given back blocks? On the device it may still have
- * them, and pointers that lead to anything: then e2fsck clears it.
- */
-static bool may_be_cleared(const struct object *o)
-{
-	bool direct;
-	uint32_t b;
-
-	for (b = 0; o->type == T_FILE && b < BLOCKS; b++)
-		if (block_changed(o, b, o->size_floor, false, &direct))
-			return true;
-	return false;
-}
-
 static void judge_byte(struct verdict *v, struct model *m, int object, const struct node *n,
 		       uint32_t at, bool kept, int least)
 {
@@ -154,11 +139,9 @@ static void judge_byte(struct verdict *v, struct model *m, int object, const str
 	int floor = floor_at(o, at, least);
 	bool direct = true;
 
-	if (block_changed(o, at / m->bs, floor, false, &direct) ||
-	    was_nameless(m, object, o->anchor < 0 ? o->born : o->anchor)) {
-		v->reused++;
+	/* Deleted, and not durably: as far as it has been. */
+	if (!n->data[at] && was_nameless(m, object, o->anchor < 0 ? o->born : o->anchor))
 		return;
-	}
 	if (block_changed(o, at / m->bs, floor, true, &direct)) {
 		if (!direct || !kept) {
 			v->stale++;
@@ -242,11 +225,6 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 	}
 	for (i = c->floor; i < c->nr && c->was[i].object != is; i++)
 		;
-	if (i == c->nr && is < 0 && c->floor == c->nr - 1 && may_be_cleared(&m->objects[cell_now(c)])) {
-		v->reused++;
-		seen[cell_now(c)] = true;
-		return;
-	}
 	if (i == c->nr) {
 		static const enum wrong lost[] = {
 			[KEPT_BY_ITSELF] = W_NAME, [KEPT_BY_DIR] = W_ENTRY, [KEPT_BY_MORE] = W_FURTHER,
@@ -320,9 +298,6 @@ void oracle_judge(struct verdict *v, struct model *m, const struct tree *t, bool
 
 		if (seen[i] || since < 0 || was_nameless(m, i, since) || parent_lost(m, i, seen))
 			continue;
-		if (may_be_cleared(&m->objects[i]))
-			v->reused++;
-		else
-			oracle_wrong(v, W_RENAME, "%s", object_text(m, i));
+		oracle_wrong(v, W_RENAME, "%s", object_text(m, i));
 	}
 }

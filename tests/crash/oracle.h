@@ -29,7 +29,6 @@ extern const char *const wrong_names[W_KINDS];
 struct verdict {
 	int found[W_KINDS];
 	int stale;		/* files with data that was not synced, and shows stale blocks */
-	int reused;		/* files that were freed, not durably, and show what is there now */
 	bool wrong;
 	char text[W_KINDS][256];	/* the first of each kind */
 };

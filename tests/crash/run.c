@@ -130,7 +130,6 @@ static void crash_at(struct crash *c, const struct workload *w, const struct poi
 	if (c->done % MOUNT_EVERY == 0)
 		compare_with_kernel(c, &v, &t);
 	c->stale += !!v.stale;
-	c->reused += !!v.reused;
 	c->done++;
 	/* that somebody who waits sees that it gets on */
 	if (c->done % TELL_EVERY == 0) {

@@ -22,7 +22,7 @@ struct crash {
 	unsigned char *start[2];	/* the volume when a workload begins: synced, fresh */
 	struct log log;
 	struct model model;
-	int workloads, done, mounted, repaired, stale, reused;
+	int workloads, done, mounted, repaired, stale;
 	int failed;
 	int found[W_KINDS];	/* points */
 };

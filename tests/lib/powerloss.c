@@ -70,22 +70,31 @@ bool lost_exists(const char *path)
 	return lost_inode(path) != 0;
 }
 
-bool lost_holds(const char *path, size_t len, uint64_t gen)
+ssize_t lost_read(const char *path, void *buf, size_t len)
 {
-	char *buf = buf_alloc(len + 1);
-	const char *diff;
 	FILE *out;
 	size_t n;
 
 	if (!lost_exists(path)) {
 		printf("# %s: there is no such name\n", path);
-		return false;
+		return -ENOENT;
 	}
 	out = ask("cat", path);
 	if (!out)
-		return false;
-	n = fread(buf, 1, len + 1, out);
+		return -errno;
+	n = fread(buf, 1, len, out);
 	pclose(out);
+	return n;
+}
+
+bool lost_holds(const char *path, size_t len, uint64_t gen)
+{
+	char *buf = buf_alloc(len + 1);
+	ssize_t n = lost_read(path, buf, len + 1);
+	const char *diff;
+
+	if (n < 0)
+		return false;
 	diff = n != len ? "of another size" : pattern_diff(buf, len, 0, gen);
 	if (diff)
 		printf("# %s: %s\n", path, diff);

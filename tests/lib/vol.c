@@ -144,9 +144,10 @@ static int make(struct vol *v, const struct vol_conf *conf)
 int vol_mkfs(struct vol *v, const struct vol_conf *conf)
 {
 	const char *argv[20];
-	char bs[16], isize[16];
+	char bs[16], isize[16], inodes[16];
 	int n = 0;
 
+	snprintf(inodes, sizeof(inodes), "%u", conf->inodes);
 	snprintf(bs, sizeof(bs), "%u", v->bs);
 	snprintf(isize, sizeof(isize), "%u", v->isize);
 	argv[n++] = "mkfs.ext2";
@@ -160,6 +161,10 @@ int vol_mkfs(struct vol *v, const struct vol_conf *conf)
 	argv[n++] = "0";
 	argv[n++] = "-E";
 	argv[n++] = "nodiscard,lazy_itable_init=0";
+	if (conf->inodes) {
+		argv[n++] = "-N";
+		argv[n++] = inodes;
+	}
 	if (conf->features) {
 		argv[n++] = "-O";
 		argv[n++] = conf->features;

@@ -22,6 +22,7 @@ struct vol_conf {
 	unsigned int bs;
 	unsigned int isize;
 	unsigned int mib;	/* 0: 64 */
+	unsigned int inodes;	/* 0: what mke2fs(8) thinks is enough */
 	bool no_poison;
 	const char *features;	/* for mkfs -O, or NULL */
 };

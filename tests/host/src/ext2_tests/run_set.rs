@@ -40,14 +40,21 @@ fn a_full_set_stays_as_it_is() {
 
 proptest! {
     #[test]
-    fn as_a_set(runs in prop::collection::vec((0u32..200, 1u32..20), 0..40), from in 0u32..220, len in 0u32..100) {
+    fn as_a_set(
+        runs in prop::collection::vec((0u32..200, 1u32..20), 0..40),
+        from in 0u32..220,
+        len in 0u32..100,
+    ) {
         let mut set = set(40);
         let mut model = BTreeSet::new();
         for (start, len) in runs {
-            prop_assert!(set.insert(Run { start, len }));
+            let inserted = set.insert(Run { start, len });
+            prop_assert!(inserted);
             model.extend(start..start + len);
+            prop_assert_eq!(set.total() as usize, model.len());
         }
-        let found: Vec<_> = set.within(from..from + len).flat_map(|run| run.start..run.start + run.len).collect();
+        let blocks = |run: Run| run.start..run.start + run.len;
+        let found: Vec<_> = set.within(from..from + len).flat_map(blocks).collect();
         let want: Vec<_> = model.range(from..from + len).copied().collect();
         prop_assert_eq!(found, want);
     }

@@ -9,6 +9,7 @@ use crate::ext2::{
     block_map::PointerBlocks,
     group::{Group, GroupLayout},
     inode::FastSymlink,
+    pointers::Pointers,
     superblock::Superblock,
     truncate::FreeBlocks,
     Corrupt, Geometry, Layout,
@@ -245,6 +246,10 @@ impl PointerBlocks for MemDevice {
 impl FreeBlocks for MemDevice {
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
         self.pointers.get_mut(&block).expect("clears pointers only")[offset..offset + len].fill(0);
+        Ok(())
+    }
+
+    fn clear_root(&mut self, _root: &Pointers) -> Result<(), DeviceError> {
         Ok(())
     }
 

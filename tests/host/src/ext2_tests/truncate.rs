@@ -149,14 +149,27 @@ impl File {
 struct Recording<'a> {
     device: &'a mut MemDevice,
     runs: Vec<(u32, u32)>,
+    /// What the inode has, as far as the device knows.
+    root: Pointers,
 }
 
 impl<'a> Recording<'a> {
-    fn new(device: &'a mut MemDevice) -> Self {
+    fn new(device: &'a mut MemDevice, root: &Pointers) -> Self {
         Recording {
             device,
             runs: Vec::new(),
+            root: *root,
         }
+    }
+
+    /// Nothing leads to the block any more.
+    fn check_cleared(&self, block: u32) {
+        let all = &self.device.pointers;
+        let mut pointers = self.root.iter().copied().chain(
+            all.values()
+                .flat_map(|bytes| (0..bytes.len() / 4).map(|i| get32(bytes, i * 4))),
+        );
+        assert!(pointers.all(|pointer| pointer != block), "block {block}");
     }
 }
 
@@ -173,16 +186,23 @@ impl FreeBlocks for Recording<'_> {
         self.device.clear(block, offset, len)
     }
 
+    fn clear_root(&mut self, root: &Pointers) -> Result<(), DeviceError> {
+        self.root = *root;
+        Ok(())
+    }
+
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), DeviceError> {
         self.device.restore(block, index, start, len)
     }
 
     fn free_data(&mut self, start: u32, len: u32) -> Result<(), DeviceError> {
         self.runs.push((start, len));
+        (start..start + len).for_each(|block| self.check_cleared(block));
         self.device.free_data(start, len)
     }
 
     fn free_pointers(&mut self, block: u32) -> Result<(), DeviceError> {
+        self.check_cleared(block);
         self.device.free_pointers(block)
     }
 
@@ -257,7 +277,7 @@ proptest! {
                 let (before, _) = file.reachable();
                 let mut expected = before.clone();
                 expected.retain(|&b, _| b < start || b >= start + len);
-                let mut device = Recording::new(&mut file.device);
+                let mut device = Recording::new(&mut file.device, &file.root);
                 free_range(
                     layout, INO, &mut file.root, start..start + len, Unfreed::Keep, &mut device,
                 ).unwrap();
@@ -400,6 +420,10 @@ impl crate::ext2::truncate::FreeBlocks for Lenient {
         Ok(())
     }
 
+    fn clear_root(&mut self, _root: &Pointers) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), DeviceError> {
         match self.0.pointers.contains_key(&block) {
             true => self.0.restore(block, index, start, len),
@@ -427,7 +451,7 @@ fn blocks_in_a_row_are_freed_together() {
         for file_block in 0..12 + P {
             file.add(layout, file_block, 0);
         }
-        let mut device = Recording::new(&mut file.device);
+        let mut device = Recording::new(&mut file.device, &file.root);
         truncate(layout, INO, &mut file.root, 4, &mut device).unwrap();
         // 8 direct ones; then the block of pointers, which is in between, and its 256.
         assert_eq!(device.runs, [(404, 8), (413, 256)]);

@@ -14,7 +14,7 @@ use crate::ext2::{
     geometry::ROOT_INO,
     group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE},
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
-    pointers::Path,
+    pointers::{Path, Pointers},
     superblock::{self, MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},
     time::Time,
     truncate::{free_range, FreeBlocks, Unfreed},
@@ -180,6 +180,10 @@ impl PointerBlocks for Disk {
 impl FreeBlocks for Disk {
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<()> {
         self.block(block)[offset..offset + len].fill(0);
+        Ok(())
+    }
+
+    fn clear_root(&mut self, _root: &Pointers) -> Result<()> {
         Ok(())
     }
 

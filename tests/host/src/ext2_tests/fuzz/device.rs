@@ -111,6 +111,10 @@ impl FreeBlocks for Device {
         Ok(())
     }
 
+    fn clear_root(&mut self, _root: &Pointers) -> Result<(), DeviceError> {
+        Ok(())
+    }
+
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result<(), DeviceError> {
         assert!(((index + len) * 4) as usize <= self.block_size);
         (0..len).for_each(|i| self.set(block, index + i, start + i));

@@ -3,7 +3,6 @@
  * Blocks and inode numbers that were given back, and that the device still has with their
  * owner: who gets them, and when, and what is there after a loss of power.
  */
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>

@@ -264,6 +264,8 @@ TEST_F(dio_locks, freed_blocks_are_forgotten)
 	ASSERT_EQ(len, pwrite(fd, buf, len, 0));
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	ASSERT_EQ(0, ftruncate(fd, kept));
+	/* others can have them */
+	sync();
 	pattern_fill(buf, len, 0, 2);
 	ASSERT_EQ(len, pwrite(gd, buf, len, 0));
 	ASSERT_EQ(0, ftruncate(fd, len));

@@ -116,7 +116,8 @@ TEST_F(fs_handles, stale)
 		EXPECT_EQ(-ESTALE, handle_open(&dir, O_RDONLY));
 		ASSERT_EQ(0, forget());
 	}
-	/* the lowest free number is taken next */
+	/* the lowest free number is taken next, once the device knows that it is free */
+	sync();
 	ASSERT_EQ(0, vol_prefill("new", 0, 4096, 2));
 	ASSERT_EQ(0, handle_of(vol_path("new"), &new));
 	ASSERT_EQ(old.word[0], new.word[0]);

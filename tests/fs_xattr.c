@@ -12,6 +12,7 @@
 
 #include "debugfs.h"
 #include "harness.h"
+#include "powerloss.h"
 #include "rng.h"
 
 VOL_FIXTURE(fs_xattr);
@@ -296,6 +297,39 @@ TEST_F(fs_xattr, shared_block)
 	ASSERT_EQ(0, unlink(vol_path("b")));
 	ASSERT_EQ(0, lremovexattr(vol_path("c"), "user.x"));
 	EXPECT_EQ(free, blocks_free());
+}
+
+/*
+ * A file that has a block no more which it still has on the device, and another that had
+ * it, too, and is changed and synced: the first one must not get the second one's.
+ */
+TEST_F(fs_xattr, block_that_was_shared)
+{
+	char name[16], value[BIG + 1];
+	int fd, i;
+
+	ASSERT_EQ(0, create("a"));
+	/* in a block of inodes of its own */
+	for (i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		ASSERT_EQ(0, create(name));
+	}
+	ASSERT_EQ(0, create("b"));
+	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
+	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
+	sync();
+	ASSERT_EQ(0, lremovexattr(vol_path("a"), "user.x"));
+	ASSERT_EQ(0, set("b", "user.x", big('y'), BIG, 0));
+	fd = vol_open("b", O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fsync(fd));
+	close(fd);
+	ASSERT_EQ(0, lose_power(&self->v));
+	ASSERT_EQ(BIG, lost_xattr("b", "user.x", value, sizeof(value)));
+	EXPECT_EQ(0, memcmp(value, big('y'), BIG));
+	/* that it was removed was not synced */
+	if (lost_xattr("a", "user.x", value, sizeof(value)))
+		EXPECT_EQ(0, memcmp(value, big('x'), BIG));
 }
 
 /* No block for it on the volume: the file has what it had. */

@@ -96,10 +96,13 @@ fn share(inode: &Inode, bytes: &[u8], old: Option<&BufferHead>) -> Result<Option
     let Some(old) = old else {
         return Ok(None);
     };
-    if references(inode, old)? != 1 && !mutant!("xattr-shared-changed") {
+    let block = old.block() as u32;
+    // After a loss of power another inode would have the attributes of this one.
+    let is_shared = references(inode, old)? != 1;
+    let was_shared = blocks::was_shared(sb, block) && !mutant!("xattr-once-shared-changed");
+    if (is_shared || was_shared) && !mutant!("xattr-shared-changed") {
         return Ok(None);
     }
-    let block = old.block() as u32;
     shared.remove(block);
     old.write(0, bytes)?;
     sb.data().mark_buffer_dirty(old);
@@ -170,6 +173,7 @@ fn drop_reference(inode: &Inode, buffer: BufferHead) -> Result {
         let mut shared = sb.data().attribute_blocks.lock();
         let references = references(inode, &buffer)?;
         if references > 1 {
+            blocks::drop_shared(sb, block);
             return set_references(sb, &buffer, references - 1);
         }
         shared.remove(block);

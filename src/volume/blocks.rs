@@ -137,6 +137,18 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
     })
 }
 
+/// Takes note that one of the inodes that share `block` has it no more, but may have it on the device.
+/// What led to it has been cleared, as for [`Freed::Released`]. Takes the lock of the groups; may sleep.
+pub(crate) fn drop_shared(sb: &SuperBlock, block: u32) {
+    nofs(|| sb.data().groups.lock().released_blocks.add(block, 1));
+}
+
+/// Whether an inode may have `block` on the device that has it no more. Takes the lock of the groups; may
+/// sleep.
+pub(crate) fn was_shared(sb: &SuperBlock, block: u32) -> bool {
+    nofs(|| sb.data().groups.lock().released_blocks.has(block))
+}
+
 /// How many blocks the current task may allocate: the reserved ones are for the user and the group
 /// of the mount options and for `CAP_SYS_RESOURCE`. `ENOSPC` when there are none.
 fn usable(volume: &Volume, groups: &Groups) -> Result<u32> {

@@ -103,6 +103,13 @@ impl Released {
         }
     }
 
+    /// Whether `block` may have an owner on the device that has given it back.
+    pub(super) fn has(&self, block: u32) -> bool {
+        let range = block..block.saturating_add(1);
+        let among = |set: &Set| set.is_full || set.runs.within(range.clone()).next().is_some();
+        among(&self.since) || among(&self.settling)
+    }
+
     /// Begins to settle what there is. Returns whether there is anything. [`Released::end`] follows.
     pub(super) fn begin(&mut self) -> bool {
         core::mem::swap(&mut self.since, &mut self.settling);

@@ -87,6 +87,22 @@ ssize_t lost_read(const char *path, void *buf, size_t len)
 	return n;
 }
 
+ssize_t lost_xattr(const char *path, const char *name, void *buf, size_t len)
+{
+	char cmd[512];
+	FILE *out;
+	size_t n;
+
+	snprintf(cmd, sizeof(cmd), "debugfs -R 'ea_get -V \"/%s\" %s' " COPY " 2>/dev/null", path, name);
+	out = popen(cmd, "r");
+	if (!out)
+		return -errno;
+	/* and a newline behind it */
+	n = fread(buf, 1, len, out);
+	pclose(out);
+	return n ? n - 1 : 0;
+}
+
 bool lost_holds(const char *path, size_t len, uint64_t gen)
 {
 	char *buf = buf_alloc(len + 1);

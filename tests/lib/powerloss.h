@@ -22,6 +22,8 @@ ino_t lost_inode(const char *path);
 bool lost_exists(const char *path);
 /* The begin of a file; how many bytes, or -errno. */
 ssize_t lost_read(const char *path, void *buf, size_t len);
+/* The value of an extended attribute; how many bytes. */
+ssize_t lost_xattr(const char *path, const char *name, void *buf, size_t len);
 /* Has it what vol_prefill() wrote to its begin, and no more? */
 bool lost_holds(const char *path, size_t len, uint64_t gen);
 

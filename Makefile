@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak crash faults fuzz mutants docs shell buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash faults fuzz mutants docs shell deb deb-test buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -62,6 +62,10 @@ docs:
 	@scripts/docs
 shell:
 	@scripts/shell
+deb:
+	@DEB_SIGN_KEY='$(DEB_SIGN_KEY)' DEB_SIGN_CERT='$(DEB_SIGN_CERT)' scripts/deb
+deb-test:
+	@scripts/deb-test
 buildroot:
 	@scripts/buildroot
 kernels:
@@ -96,6 +100,8 @@ help:
 	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
 	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
+	@echo '  deb             - packages for Debian (DEB_SIGN_KEY= DEB_SIGN_CERT= sign the module)'
+	@echo '  deb-test        - try them: install, mount, boot, upgrade, remove in fresh guests; dkms takes long'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'
 	@echo '  update          - ask the archive for newer packages and a newer point release'

@@ -14,6 +14,7 @@ use crate::fs::llseek::{llseek, Seek};
 use crate::iov::{IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
+use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::Opaque;
@@ -319,14 +320,14 @@ impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         file: *mut bindings::file,
         context: *mut bindings::dir_context,
     ) -> c_int {
-        // SAFETY: By the requirement; `context` is used by nobody else.
-        let result = unsafe {
-            T::iterate_shared(
+        // SAFETY: By the requirement; `context` is valid during the call and used by nobody else.
+        let (dir, mut context) = unsafe {
+            (
                 InodeLocked::from_raw((*file).f_inode),
-                &mut DirContext(&mut *context),
+                DirContext(NonNull::new_unchecked(context), PhantomData),
             )
         };
-        match result {
+        match T::iterate_shared(dir, &mut context) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
         }
@@ -334,17 +335,23 @@ impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
 }
 
 /// Where a directory is read from, and to whom the entries go.
-pub struct DirContext<'a>(&'a mut bindings::dir_context);
+///
+/// # Invariants
+///
+/// The pointer is valid during `'a`, and nobody else uses what it points to but the function in it.
+pub struct DirContext<'a>(NonNull<bindings::dir_context>, PhantomData<&'a ()>);
 
 impl DirContext<'_> {
     /// The position in the directory.
     pub fn pos(&self) -> u64 {
-        self.0.pos as u64
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).pos as u64 }
     }
 
     /// Sets the position: of the next entry to be emitted, or of the end.
     pub fn set_pos(&mut self, pos: u64) {
-        self.0.pos = pos as i64;
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).pos = pos as i64 };
     }
 
     /// Emits an entry at the current position. `dt` is one of `DT_*`.
@@ -352,10 +359,10 @@ impl DirContext<'_> {
     /// Returns whether there is room for more; when not, the entry was not taken.
     #[must_use]
     pub fn emit(&mut self, name: &[u8], ino: u64, dt: u8) -> bool {
-        // SAFETY: The context is valid, and `name` is as long as said.
+        // SAFETY: By the type invariants, and `name` is as long as said.
         unsafe {
             bindings::dir_emit(
-                self.0,
+                self.0.as_ptr(),
                 name.as_ptr().cast(),
                 name.len() as c_int,
                 ino,

@@ -12,7 +12,7 @@ use crate::fs::fs_parser::Parameter;
 use crate::fs::super_block::operations;
 use crate::fs::super_block::SuperBlock;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -101,11 +101,9 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
         return opt;
     }
     // SAFETY: `param` is valid during the call, and so is the context.
-    let (param, options) = unsafe { (&*param, options::<F>(fc)) };
-    let parameter = Parameter {
-        param,
-        result: &result,
-        opt,
+    let (parameter, options) = unsafe {
+        let param = NonNull::new_unchecked(param);
+        (Parameter::from_raw(param, result, opt), options::<F>(fc))
     };
     match F::parse_param(options, &parameter) {
         Ok(()) => 0,

@@ -16,7 +16,7 @@ use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -180,41 +180,65 @@ impl BlockDevice {
     }
 }
 
-/// A super block of type `F` that is being filled: nobody else uses it.
+/// A super block of type `F` that is being filled.
+///
+/// It is on the lists of all super blocks, and of those of its type, already: who goes through them
+/// looks at its flags and counts at any time.
+///
+/// # Invariants
+///
+/// The pointer is a super block that is being filled during `'a`, by the owner of the value alone, and
+/// its device is open.
 pub struct NewSuperBlock<'a, F: FileSystemData> {
-    sb: &'a mut bindings::super_block,
-    _p: PhantomData<F>,
+    sb: NonNull<bindings::super_block>,
+    _p: PhantomData<&'a mut SuperBlock<F>>,
 }
 
 impl<F: FileSystemData> NewSuperBlock<'_, F> {
+    /// # Safety
+    ///
+    /// `sb` must satisfy the type invariants for as long as the value lives.
+    pub(super) unsafe fn from_raw(sb: NonNull<bindings::super_block>) -> Self {
+        // INVARIANT: By the requirement.
+        NewSuperBlock {
+            sb,
+            _p: PhantomData,
+        }
+    }
+
+    fn as_ptr(&self) -> *mut bindings::super_block {
+        self.sb.as_ptr()
+    }
+
     /// The device, which is open.
     pub fn device(&self) -> &BlockDevice {
         // SAFETY: The device of a super block that is being filled is open, and stays so until
         // after the last use of the super block.
-        unsafe { BlockDevice::from_raw(self.sb.s_bdev) }
+        unsafe { BlockDevice::from_raw((*self.as_ptr()).s_bdev) }
     }
 
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
-        // SAFETY: `s_id` is a terminated array.
-        unsafe { CStr::from_char_ptr((&raw const self.sb.s_id).cast()) }
+        // SAFETY: By the type invariant it is valid; `s_id` is a terminated array.
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_ptr()).s_id).cast()) }
     }
 
     /// Size of the device in bytes.
-    pub fn device_size(&mut self) -> u64 {
-        device_size(self.sb)
+    pub fn device_size(&self) -> u64 {
+        device_size(self.as_ptr())
     }
 
     /// Whether a read-only mount is asked for.
     pub fn rdonly(&self) -> bool {
-        self.sb.s_flags & bindings::SB_RDONLY != 0
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_ptr()).s_flags & bindings::SB_RDONLY != 0 }
     }
 
     /// Sets the block size to the smallest that the device can do, but at least `size` bytes, and
     /// returns it. `EINVAL` when there is none.
     pub fn min_blocksize(&mut self, size: u32) -> Result<u32> {
-        // SAFETY: A super block that is being filled is valid, and its device is open.
-        match unsafe { bindings::sb_min_blocksize(self.sb, size as c_int) } {
+        // SAFETY: By the type invariant it is valid, and its device is open.
+        match unsafe { bindings::sb_min_blocksize(self.as_ptr(), size as c_int) } {
             0 => Err(EINVAL),
             size => Ok(size as u32),
         }
@@ -224,8 +248,8 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     ///
     /// Buffers read before must be gone: the buffer cache is emptied.
     pub fn set_blocksize(&mut self, size: u32) -> Result {
-        // SAFETY: A super block that is being filled is valid, and its device is open.
-        match unsafe { bindings::sb_set_blocksize(self.sb, size as c_int) } {
+        // SAFETY: By the type invariant it is valid, and its device is open.
+        match unsafe { bindings::sb_set_blocksize(self.as_ptr(), size as c_int) } {
             0 => Err(EINVAL),
             _ => Ok(()),
         }
@@ -233,62 +257,78 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
 
     /// Reads the block with the number `block`, in units of the block size set last.
     pub fn bread(&mut self, block: u64) -> Result<BufferHead> {
-        bread(self.sb, block)
+        bread(self.as_ptr(), block)
     }
 
     /// Makes the mount read-only, although it was not asked for.
     pub fn set_rdonly(&mut self) {
-        self.sb.s_flags |= bindings::SB_RDONLY;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it. Who looks whether it
+        // is born does so at any time; a volatile write stores all flags at once.
+        unsafe {
+            let flags = &raw mut (*self.as_ptr()).s_flags;
+            ptr::write_volatile(flags, *flags | bindings::SB_RDONLY);
+        }
     }
 
     /// Has writeback charged to the cgroup of who wrote to a file, rather than to the root one. Bios
     /// of file data have to be made by functions of the kernel that see to that (`wbc_init_bio()`).
     pub fn set_cgroup_writeback(&mut self) {
-        self.sb.s_iflags |= bindings::SB_I_CGROUPWB;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_ptr()).s_iflags |= bindings::SB_I_CGROUPWB };
     }
 
     /// Sets the UUID, and the name of the directory in `/sys/fs`, which is that of the device, for
     /// `FS_IOC_GETFSUUID` and `FS_IOC_GETFSSYSFSPATH`.
     pub fn set_identity(&mut self, uuid: &[u8; 16]) {
-        // SAFETY: A super block that is being filled is valid, and its device is open.
+        // SAFETY: By the type invariant it is valid, and its device is open.
         unsafe {
-            bindings::super_set_uuid(self.sb, uuid.as_ptr(), uuid.len() as c_uint);
-            bindings::super_set_sysfs_name_bdev(self.sb);
+            bindings::super_set_uuid(self.as_ptr(), uuid.as_ptr(), uuid.len() as c_uint);
+            bindings::super_set_sysfs_name_bdev(self.as_ptr());
         }
     }
 
     /// Sets the magic number that `statfs(2)` reports.
     pub fn set_magic(&mut self, magic: u32) {
-        self.sb.s_magic = magic as c_ulong;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_ptr()).s_magic = magic as c_ulong };
     }
 
     /// Sets the table for handles of inodes, which has to be one for `F`.
     pub(crate) fn set_export_op(&mut self, ops: &'static bindings::export_operations) {
-        self.sb.s_export_op = ptr::from_ref(ops).cast();
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_ptr()).s_export_op = ptr::from_ref(ops).cast() };
     }
 
     /// Sets the handlers of extended attributes, which have to be ones for `F`; a null pointer ends the
     /// list.
     pub(crate) fn set_xattr(&mut self, handlers: &'static [*const bindings::xattr_handler]) {
-        self.sb.s_xattr = handlers.as_ptr().cast();
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_ptr()).s_xattr = handlers.as_ptr().cast() };
     }
 
     /// Sets the size of the largest possible file in bytes.
     pub fn set_maxbytes(&mut self, maxbytes: u64) {
-        self.sb.s_maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);
+        let maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_ptr()).s_maxbytes = maxbytes };
     }
 
     /// Sets the largest number of links to an inode.
     pub fn set_max_links(&mut self, links: u32) {
-        self.sb.s_max_links = links;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_ptr()).s_max_links = links };
     }
 
     /// Sets the first and the last time, in seconds since 1970, that can be stored, and the
     /// granularity of times in nanoseconds.
     pub fn set_time_range(&mut self, min: i64, max: i64, granularity: u32) {
-        self.sb.s_time_min = min;
-        self.sb.s_time_max = max;
-        self.sb.s_time_gran = granularity;
+        let sb = self.as_ptr();
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe {
+            (*sb).s_time_min = min;
+            (*sb).s_time_max = max;
+            (*sb).s_time_gran = granularity;
+        }
     }
 }
 
@@ -305,31 +345,56 @@ fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
 }
 
 /// The answer to `statfs(2)`.
-pub struct Statfs<'a>(&'a mut bindings::kstatfs);
+///
+/// # Invariants
+///
+/// The pointer is valid during `'a`, and nobody else uses what it points to.
+pub struct Statfs<'a>(NonNull<bindings::kstatfs>, PhantomData<&'a ()>);
 
 impl Statfs<'_> {
+    /// # Safety
+    ///
+    /// `statfs` must satisfy the type invariants for as long as the value lives.
+    pub(super) unsafe fn from_raw(statfs: NonNull<bindings::kstatfs>) -> Self {
+        // INVARIANT: By the requirement.
+        Statfs(statfs, PhantomData)
+    }
+
     /// Sets the magic number, the size of a block in bytes and the longest name in bytes.
     pub fn set_type(&mut self, magic: u64, blocksize: u64, namelen: u64) {
-        self.0.f_type = magic as c_long;
-        self.0.f_bsize = blocksize as c_long;
-        self.0.f_namelen = namelen as c_long;
+        let to = self.0.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*to).f_type = magic as c_long;
+            (*to).f_bsize = blocksize as c_long;
+            (*to).f_namelen = namelen as c_long;
+        }
     }
 
     /// Sets the number of all blocks, of free ones, and of those that any user may have.
     pub fn set_blocks(&mut self, all: u64, free: u64, available: u64) {
-        self.0.f_blocks = all;
-        self.0.f_bfree = free;
-        self.0.f_bavail = available;
+        let to = self.0.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*to).f_blocks = all;
+            (*to).f_bfree = free;
+            (*to).f_bavail = available;
+        }
     }
 
     /// Sets the number of all inodes and of free ones.
     pub fn set_files(&mut self, all: u64, free: u64) {
-        self.0.f_files = all;
-        self.0.f_ffree = free;
+        let to = self.0.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*to).f_files = all;
+            (*to).f_ffree = free;
+        }
     }
 
     /// Sets the identity of the filesystem.
     pub fn set_fsid(&mut self, fsid: u64) {
-        self.0.f_fsid.val = [fsid as i32, (fsid >> 32) as i32];
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).f_fsid.val = [fsid as i32, (fsid >> 32) as i32] };
     }
 }

@@ -38,15 +38,14 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
         }
         // INVARIANT: If anything is in the bio, it is pages of a copy; if not, neither is anything
         // pinned.
-        self.bio.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+        self.bio.set_pinned(false);
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         unsafe { (*self.bio.front()).is_copy = true };
 
         let mut stopped = Err(EINVAL);
         loop {
             let left = (max - (self.size() - before)).min(iter.count());
-            let bio = self.bio.as_ref();
-            if left == 0 || bio.bi_vcnt >= bio.bi_max_vecs {
+            if left == 0 || self.bio.is_full() {
                 break;
             }
             let wanted = left.min(PAGE_SIZE);

@@ -46,7 +46,7 @@ impl<T: BioData> EndedBio<T> {
     /// The number of segments that the bio has. To complete it takes time for each.
     #[inline]
     pub fn segments(&self) -> usize {
-        self.0.as_ref().bi_vcnt.into()
+        self.0.segments().into()
     }
 
     /// Unpins or gives back the memory, frees the bio, and returns its data and how it ended. Pages of
@@ -72,12 +72,11 @@ impl<T: BioData> EndedBio<T> {
     fn release<L: Lender>(mut self, lender: &L, mark_dirty: bool) -> (T::Data, Result) {
         #[cfg(mutant = "kfs-retry-issues")]
         self.0.issue_again();
-        let bio = self.0.as_ref();
-        let result = if bio.bi_status == 0 {
-            Ok(())
-        } else {
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        let result = match unsafe { (*self.0.as_ptr()).bi_status } {
+            0 => Ok(()),
             // SAFETY: The function takes any status.
-            to_result(unsafe { bindings::blk_status_to_errno(bio.bi_status) })
+            status => to_result(unsafe { bindings::blk_status_to_errno(status) }),
         };
         self.0
             .release_pages(mark_dirty && !cfg!(mutant = "kfs-read-clean"));

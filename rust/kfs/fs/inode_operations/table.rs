@@ -18,7 +18,7 @@ use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
 use crate::fs::inode::Inode;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 
@@ -379,14 +379,8 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         attr: *mut bindings::iattr,
     ) -> c_int {
         // SAFETY: By the requirement.
-        errno(unsafe {
-            T::setattr(&mut SetAttr {
-                inode: InodeLocked::from_raw((*dentry).d_inode),
-                idmap,
-                dentry,
-                attr: &mut *attr,
-            })
-        })
+        let mut attr = unsafe { SetAttr::from_raw(idmap, dentry, attr) };
+        errno(T::setattr(&mut attr))
     }
 
     /// # Safety
@@ -399,18 +393,14 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         request_mask: u32,
         _flags: c_uint,
     ) -> c_int {
-        // SAFETY: By the requirement; `stat` is used by nobody else.
-        unsafe {
+        // SAFETY: By the requirement; `stat` is valid during the call and used by nobody else.
+        let (inode, mut stat) = unsafe {
             let inode = (*(*path).dentry).d_inode;
             bindings::generic_fillattr(idmap, request_mask, inode, stat);
-            T::getattr(
-                Inode::from_raw(inode),
-                &mut Kstat {
-                    stat: &mut *stat,
-                    request_mask,
-                },
-            );
-        }
+            let stat = Kstat::from_raw(NonNull::new_unchecked(stat), request_mask);
+            (Inode::from_raw(inode), stat)
+        };
+        T::getattr(inode, &mut stat);
         0
     }
 
@@ -444,9 +434,9 @@ const RENAME_FLAGS: u32 =
 unsafe fn name<'a>(dentry: *const bindings::dentry) -> &'a [u8] {
     // SAFETY: By the requirement.
     unsafe {
-        let name = &(*dentry).__bindgen_anon_1.d_name;
-        let len = name.__bindgen_anon_1.__bindgen_anon_1.len as usize;
-        core::slice::from_raw_parts(name.name, len)
+        let name = &raw const (*dentry).__bindgen_anon_1.d_name;
+        let len = (*name).__bindgen_anon_1.__bindgen_anon_1.len as usize;
+        core::slice::from_raw_parts((*name).name, len)
     }
 }
 

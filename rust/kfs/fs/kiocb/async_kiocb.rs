@@ -27,7 +27,7 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
             Ok(count) => count as isize,
             Err(error) => error.to_errno() as isize,
         };
-        if let Some(ki_complete) = self.0.as_ref().ki_complete {
+        if let Some(ki_complete) = self.0.ki_complete() {
             // SAFETY: The kiocb is valid and the request has not been completed: this is called by
             // `complete`, which consumes the value, or else by `drop`.
             unsafe { ki_complete(self.0.as_ptr(), ret) };

@@ -9,7 +9,7 @@ use crate::fs::file_system::FileSystem;
 use crate::fs::inode::life;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::types::ForeignOwnable;
@@ -40,22 +40,19 @@ impl<F: FileSystem> Table<F> {
 ///
 /// # Safety
 ///
-/// `sb` must be a new super block of a type that was registered for `F`, with its device open and
-/// used by nobody else.
+/// `sb` must be a new super block of a type that was registered for `F`, with its device open, that
+/// is being filled by the caller alone.
 pub(crate) unsafe fn fill_super<F: FileSystem>(
     sb: *mut bindings::super_block,
     options: &F::Options,
 ) -> Result {
-    // SAFETY: By the requirement nobody else uses `sb`.
-    let raw = unsafe { &mut *sb };
-    raw.s_op = &Table::<F>::OPS;
-    let data = F::fill_super(
-        &mut NewSuperBlock {
-            sb: raw,
-            _p: PhantomData,
-        },
-        options,
-    )?;
+    // SAFETY: By the requirement it is valid, and nobody else changes it, or is called through its
+    // table yet.
+    let mut new = unsafe {
+        (*sb).s_op = &Table::<F>::OPS;
+        NewSuperBlock::from_raw(NonNull::new_unchecked(sb))
+    };
+    let data = F::fill_super(&mut new, options)?;
     // INVARIANT: `s_fs_info` owns the data from here to `drop_data`.
     // SAFETY: `sb` is valid.
     unsafe { (*sb).s_fs_info = data.into_foreign().cast() };
@@ -203,14 +200,14 @@ unsafe extern "C" fn statfs<F: FileSystem>(
     dentry: *mut bindings::dentry,
     buf: *mut kernel::bindings::kstatfs,
 ) -> c_int {
-    // SAFETY: By the requirement; `buf` is valid and used by nobody else.
-    let (sb, buf) = unsafe {
+    // SAFETY: By the requirement; `buf` is valid during the call and used by nobody else.
+    let (sb, mut statfs) = unsafe {
         (
             SuperBlock::<F>::from_raw((*dentry).d_sb),
-            &mut *buf.cast::<bindings::kstatfs>(),
+            Statfs::from_raw(NonNull::new_unchecked(buf.cast())),
         )
     };
-    match F::statfs(sb, &mut Statfs(buf)) {
+    match F::statfs(sb, &mut statfs) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }

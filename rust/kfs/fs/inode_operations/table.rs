@@ -446,7 +446,7 @@ unsafe fn name<'a>(dentry: *const bindings::dentry) -> &'a [u8] {
 unsafe fn instantiate<F: FileSystemData, T: InodeOperations<F>>(
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
-    made: Result<CreatedInode<F>>,
+    made: Result<CreatedInode<'_, F>>,
 ) -> Result {
     let made = made?;
     // SAFETY: By the requirement.

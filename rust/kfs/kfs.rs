@@ -17,14 +17,14 @@
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
-//! | `fs` | `block`, `mm`, `iov`, `kobject`, `task`, `time`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `fs` | `block`, `mm`, `iov`, `kobject`, `task`, `time`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
 //! | `block` | `iov`, `sync`, `task`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
 //! | `mm` | `bindings` | The page cache, and scopes of allocation. |
 //! | `iov` | `bindings` | Iterators over memory. |
 //! | `sync` | `bindings` | Completions. |
-//! | `workqueue` | `bindings` | Workqueues of one's own. |
+//! | `workqueue` | `bindings` | The workqueue of a mount. |
 //! | `cred` | `bindings` | Rights of the current task. |
 //! | `kobject` | `bindings` | Kernel objects. |
 //! | `task` | `bindings` | The current task, and the context that code runs in. |

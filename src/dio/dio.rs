@@ -34,7 +34,9 @@ pub(crate) trait Retry: KiocbOwner<Private = BioArc<Dio<Self>>> {
     /// Takes note that the retry of a request starts. Any context.
     fn kicked(armed: &Armed<Self>);
 
-    /// The workqueue for the retry of a request. Any context.
+    /// The workqueue for the retry of a request. It has a rescuer: memory may be short because of pages
+    /// that are pinned for, or being cleaned by, the very requests that are queued there (R15). Any
+    /// context.
     fn queue(armed: &Armed<Self>) -> &Workqueue;
 
     /// Continues a request. Any context: gives it back if that has to sleep.

@@ -15,6 +15,7 @@ use crate::block::bdev::BlockDevice;
 use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
+use crate::workqueue::Workqueue;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
@@ -26,7 +27,8 @@ use kernel::types::Opaque;
 ///
 /// The type of the super block was registered by a
 /// [`Registration`](crate::fs::registration::Registration) of `F`, and `s_fs_info` owns the
-/// `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned.
+/// `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned. `s_dio_done_wq` is a
+/// [`Workqueue`].
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystemData>(Opaque<bindings::super_block>, PhantomData<F>);
 
@@ -61,6 +63,15 @@ impl<F: FileSystemData> SuperBlock<F> {
     pub fn type_data(&self) -> &F::TypeData {
         // SAFETY: By the type invariant.
         unsafe { FileSystemType::<F>::of(self.as_ptr()) }.data()
+    }
+
+    /// The workqueue for what direct I/O on the files of the mount leaves to a worker, when the last
+    /// bio of a request has ended.
+    #[inline]
+    pub fn dio_done_wq(&self) -> &Workqueue {
+        // SAFETY: By the type invariant it is one, and it is there until no inode is left. The
+        // super block holds the module.
+        unsafe { Workqueue::from_raw((*self.as_ptr()).s_dio_done_wq) }
     }
 
     /// The name of the device, as the kernel log shows it.

@@ -17,13 +17,13 @@
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
-//! | `fs` | `block`, `mm`, `iov`, `kobject`, `task`, `time`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `fs` | `block`, `mm`, `iov`, `kobject`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
-//! | `block` | `iov`, `sync`, `task`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
+//! | `block` | `iov`, `sync`, `task`, `types`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
 //! | `mm` | `bindings` | The page cache, and scopes of allocation. |
 //! | `iov` | `bindings` | Iterators over memory. |
-//! | `sync` | `bindings` | Completions. |
+//! | `sync` | `types`, `bindings` | Completions. |
 //! | `workqueue` | `bindings` | The workqueue of a mount. |
 //! | `cred` | `bindings` | Rights of the current task. |
 //! | `kobject` | `bindings` | Kernel objects. |
@@ -32,6 +32,7 @@
 //! | `random` | `bindings` | Random numbers. |
 //! | `log` | `bindings` | The kernel log. |
 //! | `panic` | `bindings` | The end of everything. |
+//! | `types` | | Properties of types. |
 //! | `bindings` | | The C API. |
 
 /// The prefix of what this crate writes to the kernel log.
@@ -68,4 +69,5 @@ pub mod sysfs;
 pub mod task;
 pub mod time;
 pub mod trace;
+pub mod types;
 pub mod workqueue;

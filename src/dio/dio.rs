@@ -23,6 +23,7 @@ use super::state::{self, State};
 use kernel::prelude::*;
 use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use kfs::block::bio::{BioArc, BioList, EndedBio};
+use kfs::drop_in_atomic;
 use kfs::fs::kiocb::KiocbOwner;
 use kfs::sync::completion::Completion;
 use kfs::task::MaySleep;
@@ -64,12 +65,20 @@ pub(crate) struct Dio<F: Retry> {
     pub(super) done: Completion,
 }
 
+drop_in_atomic!(struct[F: Retry] Dio<F> { state, done });
+drop_in_atomic!(generic State<K, L>);
+drop_in_atomic!(struct[F: Retry] Bios<F> { bios });
+
 /// The ended bios of a request.
-pub(crate) struct Bios<F: Retry>(BioList<Dio<F>>);
+pub(crate) struct Bios<F: Retry> {
+    bios: BioList<Dio<F>>,
+}
 
 impl<F: Retry> Default for Bios<F> {
     fn default() -> Self {
-        Bios(BioList::new())
+        Bios {
+            bios: BioList::new(),
+        }
     }
 }
 
@@ -77,11 +86,11 @@ impl<F: Retry> state::BioList for Bios<F> {
     type Bio = EndedBio<Dio<F>>;
 
     fn push(&mut self, bio: Self::Bio) {
-        self.0.push(bio);
+        self.bios.push(bio);
     }
 
     fn pop(&mut self) -> Option<Self::Bio> {
-        self.0.pop()
+        self.bios.pop()
     }
 }
 

@@ -17,6 +17,7 @@
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
 
 use crate::bindings;
+use crate::types::DropInAtomic;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -35,6 +36,9 @@ unsafe impl Send for BufferHead {}
 // SAFETY: The methods copy with functions that tolerate concurrent changes, and the flags of a
 // buffer are changed by atomic operations.
 unsafe impl Sync for BufferHead {}
+
+// SAFETY: `brelse` may be called in any context.
+unsafe impl DropInAtomic for BufferHead {}
 
 impl BufferHead {
     /// # Safety

@@ -8,6 +8,7 @@ use super::lender::Lender;
 use super::owned::Owned;
 use crate::bindings;
 use crate::task::MaySleep;
+use crate::types::DropInAtomic;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -16,8 +17,7 @@ use kernel::prelude::*;
 pub trait BioOwner: BioData {
     /// A bio has ended, well or badly.
     ///
-    /// May be called in interrupt context and from within [`Bio::submit`]. The last reference to
-    /// the owner may be dropped here, so its destructor must not sleep either.
+    /// May be called in interrupt context and from within [`Bio::submit`](super::Bio::submit).
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
 }
 
@@ -26,6 +26,10 @@ pub trait BioOwner: BioData {
 /// If it is dropped, the pages of a read are not marked dirty, and memory that was lent does not
 /// count as given back: use [`EndedBio::complete`].
 pub struct EndedBio<T: BioData>(Owned<T>);
+
+// SAFETY: Pages are unpinned, or freed, and a bio is freed, in any context; and so may be the owner,
+// if that is the last reference.
+unsafe impl<T: BioData> DropInAtomic for EndedBio<T> {}
 
 impl<T: BioData> EndedBio<T> {
     /// # Safety

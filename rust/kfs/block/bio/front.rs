@@ -5,14 +5,15 @@
 //! The front pad of a set makes each of its bios the last field of a [`Front`].
 
 use crate::bindings;
+use crate::types::DropInAtomic;
 use core::ffi::c_void;
 use core::mem::{offset_of, MaybeUninit};
 use core::ptr::{self, NonNull};
 use kernel::types::Opaque;
 
 /// An owner of bios (see [`BioOwner`](crate::block::bio::BioOwner)), as far as its bios in memory
-/// go.
-pub trait BioData: Send + Sync + Sized + 'static {
+/// go. It may be dropped where the last of its bios has ended.
+pub trait BioData: DropInAtomic + Send + Sync + Sized + 'static {
     /// What the owner keeps with each bio.
     type Data: Copy + Send;
 }

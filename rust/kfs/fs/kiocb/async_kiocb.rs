@@ -3,6 +3,7 @@
 //! Kiocbs that are completed after their call has ended.
 
 use super::iocb::{Iocb, IocbMut, KiocbOwner};
+use crate::types::DropInAtomic;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use kernel::prelude::*;
@@ -10,6 +11,8 @@ use kernel::prelude::*;
 /// A kiocb whose call does not wait for it. It is to be completed.
 pub struct AsyncKiocb<F: KiocbOwner>(pub(super) Iocb<F>);
 
+// SAFETY: A kiocb may be completed in any context, and so may what hangs on it be dropped.
+unsafe impl<F: KiocbOwner> DropInAtomic for AsyncKiocb<F> {}
 // SAFETY: A kiocb may be completed by any thread, and so may what hangs on it be used and dropped.
 unsafe impl<F: KiocbOwner> Send for AsyncKiocb<F> {}
 

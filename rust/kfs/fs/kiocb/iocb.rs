@@ -9,6 +9,7 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Mode};
 use crate::fs::inode::Inode;
+use crate::types::DropInAtomic;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -18,8 +19,9 @@ use kernel::types::ForeignOwnable;
 
 /// A filesystem that keeps an object of its own with a kiocb.
 pub trait KiocbOwner: FileSystemData {
-    /// What `kiocb->private` owns while it is not null.
-    type Private: ForeignOwnable + Send + Sync + 'static;
+    /// What `kiocb->private` owns while it is not null. It may be dropped where the request is
+    /// completed, in any context.
+    type Private: ForeignOwnable + DropInAtomic + Send + Sync + 'static;
 }
 
 /// What can be done with a kiocb, in a call or after it.

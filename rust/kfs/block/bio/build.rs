@@ -288,11 +288,6 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
                 (*front).lender = lender.lend();
             }
         }
-        #[cfg(mutant = "kfs-retry-issues")]
-        // SAFETY: As in `issue_again`.
-        unsafe {
-            (*self.bio.front()).iter = (*self.bio.as_ptr()).bi_iter
-        };
         // The block layer owns it from here.
         let bio = self.bio.into_raw();
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.

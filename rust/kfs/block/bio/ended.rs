@@ -74,8 +74,6 @@ impl<T: BioData> EndedBio<T> {
 
     #[inline]
     fn release<L: Lender>(mut self, lender: &L, mark_dirty: bool) -> (T::Data, Result) {
-        #[cfg(mutant = "kfs-retry-issues")]
-        self.0.issue_again();
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
         let result = match unsafe { (*self.0.as_ptr()).bi_status } {
             0 => Ok(()),

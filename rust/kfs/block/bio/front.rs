@@ -28,9 +28,6 @@ pub(super) struct Front<D> {
     pub(super) is_copy: bool,
     /// The lender, once the bio is submitted (see [`Lender`](super::lender::Lender)); or null.
     pub(super) lender: *const c_void,
-    /// What the bio was to do, before the block layer advanced it.
-    #[cfg(mutant = "kfs-retry-issues")]
-    pub(super) iter: bindings::bvec_iter,
     /// The block layer changes it while it is in flight.
     pub(super) bio: Opaque<bindings::bio>,
 }

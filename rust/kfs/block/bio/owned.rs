@@ -95,22 +95,6 @@ impl<T: BioData> Owned<T> {
         unsafe { (*self.front()).data.assume_init() }
     }
 
-    /// What no code may do, for a mutant to do: has the device do once more what a bio that has
-    /// ended did, and waits for it.
-    #[cfg(mutant = "kfs-retry-issues")]
-    pub(super) fn issue_again(&mut self) {
-        let bio = self.0.as_ptr();
-        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there.
-        // The clone is gone before.
-        unsafe {
-            (*bio).bi_iter = (*self.front()).iter;
-            let gfp = bindings::GFP_KERNEL;
-            let clone = bindings::bio_alloc_clone((*bio).bi_bdev, bio, gfp, (*bio).bi_pool);
-            bindings::submit_bio_wait(clone);
-            bindings::bio_put(clone);
-        }
-    }
-
     #[inline]
     pub(super) fn is_read(&self) -> bool {
         // SAFETY: By the type invariants the bio is valid and ours.

@@ -33,22 +33,9 @@ pub trait Mode: private::Sealed {
     /// `inode` must be valid and the caller must hold its lock in this mode, and gives it back.
     #[doc(hidden)]
     unsafe fn unlock(inode: *mut bindings::inode);
-
-    /// # Safety
-    ///
-    /// `inode` must be valid.
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    #[doc(hidden)]
-    unsafe fn lock(inode: *mut bindings::inode);
 }
 
 impl Mode for Exclusive {
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    unsafe fn lock(inode: *mut bindings::inode) {
-        // SAFETY: By the requirement.
-        unsafe { bindings::inode_lock(inode) }
-    }
-
     unsafe fn unlock(inode: *mut bindings::inode) {
         // SAFETY: By the requirement.
         unsafe { bindings::inode_unlock(inode) }
@@ -56,12 +43,6 @@ impl Mode for Exclusive {
 }
 
 impl Mode for Shared {
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    unsafe fn lock(inode: *mut bindings::inode) {
-        // SAFETY: By the requirement.
-        unsafe { bindings::inode_lock_shared(inode) }
-    }
-
     unsafe fn unlock(inode: *mut bindings::inode) {
         // SAFETY: By the requirement.
         unsafe { bindings::inode_unlock_shared(inode) }
@@ -84,17 +65,6 @@ impl<F: FileSystemData, M: Mode> InodeLocked<F, M> {
     pub(crate) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
         // SAFETY: By the requirement; the type is transparent.
         unsafe { &*inode.cast() }
-    }
-
-    /// What no code may do, for a mutant to do: gives the lock back while `f` runs.
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    pub fn unlocked<R>(&self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: The lock is held, and is held again when this returns.
-        unsafe { M::unlock(self.as_ptr()) };
-        let result = f();
-        // SAFETY: By the type invariant the inode is valid.
-        unsafe { M::lock(self.as_ptr()) };
-        result
     }
 }
 

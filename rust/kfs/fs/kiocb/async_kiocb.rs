@@ -34,11 +34,6 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
             // SAFETY: The kiocb is valid and the request has not been completed: this is called by
             // `complete`, which consumes the value, or else by `drop`.
             unsafe { ki_complete(self.0.as_ptr(), ret) };
-            #[cfg(mutant = "kfs-complete-twice")]
-            // SAFETY: There is no safety in this.
-            unsafe {
-                ki_complete(self.0.as_ptr(), ret)
-            };
         }
     }
 }

@@ -78,7 +78,9 @@ impl<F: FileSystemData> File<F> {
     }
 }
 
-/// The operations on an open regular file. They may sleep, and no inode lock is held.
+/// The operations on an open regular file. They may sleep, and no inode lock is held. Those that have a
+/// default body do not exist for the VFS if they are not implemented.
+#[vtable]
 pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If
     /// not, the VFS refuses such requests.
@@ -92,7 +94,9 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>) -> Result<Io<'a, F>>;
 
     /// Writes to the file.
-    fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIterSource<'a>) -> Result<Io<'a, F>>;
+    fn write_iter<'a>(_iocb: Kiocb<'a, F>, _from: &mut IovIterSource<'a>) -> Result<Io<'a, F>> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
@@ -101,7 +105,9 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// modes are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to,
     /// can be changed in the middle, and its volume is not frozen meanwhile; the range ends within
     /// the largest file there can be.
-    fn punch_hole(file: &File<F>, range: Range<u64>) -> Result;
+    fn punch_hole(_file: &File<F>, _range: Range<u64>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What `fsync(2)` writes of an inode beside its data, its block map and itself.
@@ -191,14 +197,14 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
         llseek: Some(llseek::<F, T>),
         read_iter: Some(Self::read_iter),
-        write_iter: Some(Self::write_iter),
+        write_iter: if_has!(T::HAS_WRITE_ITER, Self::write_iter),
         open: Some(Self::open),
         mmap_prepare: Some(bindings::generic_file_mmap_prepare),
         fsync: Some(fsync::<F, T>),
         splice_read: Some(Self::splice_read),
-        splice_write: Some(bindings::iter_file_splice_write),
+        splice_write: if_has!(T::HAS_WRITE_ITER, bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
-        fallocate: Some(Self::fallocate),
+        fallocate: if_has!(T::HAS_PUNCH_HOLE, Self::fallocate),
         fop_flags: if T::DIO_PARALLEL_WRITE {
             bindings::FOP_DIO_PARALLEL_WRITE
         } else {

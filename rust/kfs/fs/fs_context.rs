@@ -34,7 +34,7 @@ impl<F: FileSystem> Table<F> {
         parse_param: Some(parse_param::<F>),
         parse_monolithic: None,
         get_tree: Some(get_tree::<F>),
-        reconfigure: Some(reconfigure::<F>),
+        reconfigure: if_has!(F::HAS_RECONFIGURE, reconfigure::<F>),
     };
 }
 

@@ -83,16 +83,6 @@ impl<F: FileSystemData, K> InodeOps<F, K> {
 
 struct Table<F: FileSystemData, T: InodeOperations<F>>(PhantomData<(F, T)>);
 
-macro_rules! if_has {
-    ($has:expr, $function:expr) => {
-        if $has {
-            Some($function)
-        } else {
-            None
-        }
-    };
-}
-
 impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     const OPS: bindings::inode_operations = Self::table(Link::None);
     const FAST_SYMLINK: bindings::inode_operations = Self::table(Link::Inode);

@@ -18,6 +18,8 @@ use kernel::types::ForeignOwnable;
 struct Table<F: FileSystem>(PhantomData<F>);
 
 impl<F: FileSystem> Table<F> {
+    const HAS_CACHE: bool = F::HAS_NR_CACHED_OBJECTS && F::HAS_FREE_CACHED_OBJECTS;
+
     const OPS: bindings::super_operations = bindings::super_operations {
         alloc_inode: Some(life::alloc_inode::<F>),
         free_inode: Some(life::free_inode::<F>),
@@ -25,13 +27,14 @@ impl<F: FileSystem> Table<F> {
         sync_inode_metadata: Some(life::sync_inode_metadata::<F>),
         evict_inode: Some(life::evict_inode::<F>),
         put_super: Some(put_super::<F>),
-        sync_fs: Some(sync_fs::<F>),
-        freeze_fs: Some(freeze_fs::<F>),
-        unfreeze_fs: Some(unfreeze_fs::<F>),
+        sync_fs: if_has!(F::HAS_SYNC_FS, sync_fs::<F>),
+        freeze_fs: if_has!(F::HAS_FREEZE_FS, freeze_fs::<F>),
+        unfreeze_fs: if_has!(F::HAS_UNFREEZE_FS, unfreeze_fs::<F>),
         statfs: Some(statfs::<F>),
-        show_options: Some(show_options::<F>),
-        nr_cached_objects: Some(nr_cached_objects::<F>),
-        free_cached_objects: Some(free_cached_objects::<F>),
+        show_options: if_has!(F::HAS_SHOW_OPTIONS, show_options::<F>),
+        // The VFS calls the second if there is the first.
+        nr_cached_objects: if_has!(Self::HAS_CACHE, nr_cached_objects::<F>),
+        free_cached_objects: if_has!(Self::HAS_CACHE, free_cached_objects::<F>),
         // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
         ..unsafe { core::mem::zeroed() }
     };
@@ -90,7 +93,10 @@ unsafe fn fill<F: FileSystem>(sb: *mut bindings::super_block, options: &F::Optio
             return Err(ENOMEM);
         }
         // With a root in place, a failure from here on goes through `put_super`.
-        F::mounted(this)
+        match F::HAS_MOUNTED {
+            true => F::mounted(this),
+            false => Ok(()),
+        }
     });
     // SAFETY: Without a root the VFS does not call `put_super`, and no inode is left: an inode
     // whose last reference goes while the super block is not active is evicted at once.
@@ -110,7 +116,7 @@ unsafe fn fill<F: FileSystem>(sb: *mut bindings::super_block, options: &F::Optio
 pub(crate) unsafe fn set_posix_acl<F: FileSystem>(sb: *mut bindings::super_block) {
     // SAFETY: By the requirement. The flags are read at any time; a volatile write stores all of them.
     unsafe {
-        let on = F::posix_acl(SuperBlock::<F>::from_raw(sb));
+        let on = F::HAS_POSIX_ACL && F::posix_acl(SuperBlock::<F>::from_raw(sb));
         let flags = (*sb).s_flags & !bindings::SB_POSIXACL;
         let acl = if on { bindings::SB_POSIXACL } else { 0 };
         ptr::write_volatile(&raw mut (*sb).s_flags, flags | acl);
@@ -133,8 +139,10 @@ unsafe fn drop_data<F: FileSystem>(sb: *mut bindings::super_block) {
 ///
 /// Called by the VFS as `put_super`, after all inodes are gone, with the device still open.
 unsafe extern "C" fn put_super<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: A super block with a root went through `fill_super`, so that the invariants hold.
-    F::put_super(unsafe { SuperBlock::<F>::from_raw(sb) });
+    if F::HAS_PUT_SUPER {
+        // SAFETY: A super block with a root went through `fill_super`, so that the invariants hold.
+        F::put_super(unsafe { SuperBlock::<F>::from_raw(sb) });
+    }
     // SAFETY: No inode and no file is left that could use the data.
     unsafe { drop_data::<F>(sb) };
 }

@@ -17,13 +17,13 @@
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
-//! | `fs` | `block`, `mm`, `iov`, `kobject`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `fs` | `block`, `mm`, `iov`, `kobject`, `sync`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
 //! | `block` | `iov`, `sync`, `task`, `types`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
-//! | `mm` | `bindings` | The page cache, and scopes of allocation. |
+//! | `mm` | `sync`, `bindings` | The page cache, and scopes of allocation. |
 //! | `iov` | `bindings` | Iterators over memory. |
-//! | `sync` | `types`, `bindings` | Completions. |
+//! | `sync` | `types`, `bindings` | Completions, and fields that others change. |
 //! | `workqueue` | `bindings` | The workqueue of a mount. |
 //! | `cred` | `bindings` | Rights of the current task. |
 //! | `kobject` | `bindings` | Kernel objects. |

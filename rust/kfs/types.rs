@@ -29,8 +29,8 @@ pub unsafe trait DropInAtomic {}
 /// // It has no destructor of its own, and all fields, which have to be named, are such types.
 /// drop_in_atomic!(struct Map { pointers, runs });
 /// drop_in_atomic!(struct[F: Retry] Dio<F> { state, done });
-/// // It has nothing to be dropped but what is of the types that it is generic over.
-/// drop_in_atomic!(generic State<K, L>);
+/// // It has nothing to be dropped but what is of the types that it is generic over: here, nothing.
+/// drop_in_atomic!(generic State<K = (), L = ()>);
 /// ```
 #[macro_export]
 macro_rules! drop_in_atomic {
@@ -41,13 +41,12 @@ macro_rules! drop_in_atomic {
             unsafe impl $crate::types::DropInAtomic for $type {}
         };
     };
-    (generic $name:ident<$($param:ident),+ $(,)?>) => {
+    (generic $name:ident<$($param:ident = $empty:ty),+ $(,)?>) => {
         const _: () = {
-            type Empty = $name<$($crate::drop_in_atomic!(@empty $param)),+>;
-            assert!(!::core::mem::needs_drop::<Empty>(), "it has more to be dropped");
-            // SAFETY: With nothing to be dropped in place of its parameters the destructor does
-            // nothing. There is no bound on a parameter by which it could choose what else it has, so
-            // that it drops values of their types at most.
+            assert!(!::core::mem::needs_drop::<$name<$($empty),+>>(), "it has more to be dropped");
+            // SAFETY: With some types in place of its parameters the destructor does nothing. There is
+            // no bound on a parameter by which it could choose what else it has, so that it drops
+            // values of their types at most.
             unsafe impl<$($param: $crate::types::DropInAtomic),+> $crate::types::DropInAtomic
                 for $name<$($param),+> {}
         };
@@ -70,7 +69,6 @@ macro_rules! drop_in_atomic {
             unsafe impl$(<$param: $bound>)? $crate::types::DropInAtomic for $name$(<$arg>)? {}
         };
     };
-    (@empty $param:ident) => { () };
 }
 
 /// Compiles for a value of a type that may be dropped in any context.

@@ -66,7 +66,7 @@ pub(crate) struct Dio<F: Retry> {
 }
 
 drop_in_atomic!(struct[F: Retry] Dio<F> { state, done });
-drop_in_atomic!(generic State<K, L>);
+drop_in_atomic!(generic State<K = (), L = ()>);
 drop_in_atomic!(struct[F: Retry] Bios<F> { bios });
 
 /// The ended bios of a request.

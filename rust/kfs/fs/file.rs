@@ -12,6 +12,7 @@ use crate::fs::inode::Inode;
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::fs::llseek::{llseek, Seek};
 use crate::iov::{IovIterDest, IovIterSource};
+use crate::sync::once::read_once;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -57,9 +58,8 @@ impl<F: FileSystemData> File<F> {
     /// If what is done to the file is to be on the device at once (`O_DSYNC`, `O_SYNC`, a mount
     /// option or an attribute of the file), sees to that for the bytes in `range`. May sleep.
     pub fn sync_if_asked(&self, range: Range<u64>) -> Result {
-        // SAFETY: The file is valid. Flags may change at any time (fcntl); a volatile read takes
-        // one of the values.
-        let flags = unsafe { core::ptr::read_volatile(&raw const (*self.0.get()).f_flags) };
+        // SAFETY: The file is valid. Flags may change at any time (fcntl); it is read once.
+        let flags = unsafe { read_once(&raw const (*self.0.get()).f_flags) };
         let is_sync = self.inode().needs_sync();
         if !is_sync && flags & bindings::O_DSYNC == 0 {
             return Ok(());

@@ -33,6 +33,7 @@ use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::super_block::SuperBlock;
 use crate::mm::page_cache::PageCache;
+use crate::sync::once::read_once;
 use crate::time::Timespec;
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
@@ -149,8 +150,8 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Type and permissions.
     pub fn mode(&self) -> u16 {
-        // SAFETY: May change at any time (chmod); a volatile read takes one of the values.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_mode) }
+        // SAFETY: May change at any time (chmod); it is read once.
+        unsafe { read_once(&raw const (*self.as_ptr()).i_mode) }
     }
 
     mode_is! {
@@ -164,8 +165,8 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Whether the file is append-only or immutable.
     pub fn is_append_or_immutable(&self) -> bool {
-        // SAFETY: May change at any time; a volatile read takes one of the values.
-        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_flags) };
+        // SAFETY: May change at any time; it is read once.
+        let flags = unsafe { read_once(&raw const (*self.as_ptr()).i_flags) };
         flags & (bindings::S_APPEND | bindings::S_IMMUTABLE) != 0
     }
 
@@ -191,7 +192,7 @@ impl<F: FileSystemData> Inode<F> {
     /// Number of links.
     pub fn nlink(&self) -> u32 {
         // SAFETY: The fields of the union are the same but for `const`.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).__bindgen_anon_1.i_nlink) }
+        unsafe { read_once(&raw const (*self.as_ptr()).__bindgen_anon_1.i_nlink) }
     }
 
     /// i_size in bytes. May change at any time, unless the inode lock is held.
@@ -215,8 +216,8 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Space that the file occupies, in sectors of 512 bytes.
     pub fn blocks(&self) -> u64 {
-        // SAFETY: May change at any time; a volatile read takes one of the values.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_blocks) }
+        // SAFETY: May change at any time; it is read once.
+        unsafe { read_once(&raw const (*self.as_ptr()).i_blocks) }
     }
 
     /// Logarithm to base two of the block size in bytes.

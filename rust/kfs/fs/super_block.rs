@@ -15,6 +15,7 @@ use crate::block::bdev::BlockDevice;
 use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
+use crate::sync::once::{read_once, write_once};
 use crate::workqueue::Workqueue;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
@@ -82,25 +83,24 @@ impl<F: FileSystemData> SuperBlock<F> {
 
     /// Whether the mount is read-only at the moment.
     pub fn rdonly(&self) -> bool {
-        // SAFETY: The flags may change at any time; a volatile read takes one of the values.
-        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_flags) };
+        // SAFETY: The flags may change at any time; it is read once.
+        let flags = unsafe { read_once(&raw const (*self.as_ptr()).s_flags) };
         flags & bindings::SB_RDONLY != 0
     }
 
     /// Whether the mount is frozen: what is on the device must not change. Constant while `s_umount`
     /// is held, as for `FileSystem::sync_fs`; else it may change at any time.
     pub fn is_frozen(&self) -> bool {
-        // SAFETY: The super block is valid; a volatile read takes one of the values.
-        let frozen = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_writers.frozen) };
+        // SAFETY: The super block is valid; it is read once.
+        let frozen = unsafe { read_once(&raw const (*self.as_ptr()).s_writers.frozen) };
         i64::from(frozen) == i64::from(bindings::SB_FREEZE_COMPLETE)
     }
 
     /// Whether there are inodes that are unlinked but open: in a snapshot of the device they would
     /// never be freed. May change at any time, unless the mount is frozen.
     pub fn has_unlinked_inodes(&self) -> bool {
-        // SAFETY: The super block is valid. The count may change at any time; a volatile read takes
-        // one of the values.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_remove_count.counter) != 0 }
+        // SAFETY: The super block is valid. The count may change at any time; it is read once.
+        unsafe { read_once(&raw const (*self.as_ptr()).s_remove_count.counter) != 0 }
     }
 
     /// Block size in bytes.
@@ -274,10 +274,10 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// Makes the mount read-only, although it was not asked for.
     pub fn set_rdonly(&mut self) {
         // SAFETY: By the type invariant it is valid, and nobody else changes it. Who looks whether it
-        // is born does so at any time; a volatile write stores all flags at once.
+        // is born does so at any time; they are written once.
         unsafe {
             let flags = &raw mut (*self.as_ptr()).s_flags;
-            ptr::write_volatile(flags, *flags | bindings::SB_RDONLY);
+            write_once(flags, *flags | bindings::SB_RDONLY);
         }
     }
 

@@ -7,6 +7,7 @@ use super::call::Kiocb;
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
 use crate::block::bio::{Hints, Lender, Lends};
+use crate::sync::once::read_once;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -16,7 +17,7 @@ impl<F: KiocbOwner> Lender for Iocb<F> {
     #[inline]
     fn hints(&self) -> Hints {
         // SAFETY: The inode is valid. The field may change at any time; it is only a hint.
-        let hint = unsafe { ptr::read_volatile(&raw const (*self.inode().as_ptr()).i_write_hint) };
+        let hint = unsafe { read_once(&raw const (*self.inode().as_ptr()).i_write_hint) };
         Hints {
             ioprio: self.ioprio(),
             write_hint: hint as bindings::rw_hint,

@@ -8,6 +8,7 @@ use crate::bindings;
 use crate::fs::file_system::FileSystem;
 use crate::fs::inode::life;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
+use crate::sync::once::write_once;
 use crate::workqueue::Workqueue;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
@@ -114,12 +115,12 @@ unsafe fn fill<F: FileSystem>(sb: *mut bindings::super_block, options: &F::Optio
 ///
 /// The invariants of a [`SuperBlock`] must hold for `sb`, and nobody else may change its flags.
 pub(crate) unsafe fn set_posix_acl<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: By the requirement. The flags are read at any time; a volatile write stores all of them.
+    // SAFETY: By the requirement. The flags are read at any time; they are written once.
     unsafe {
         let on = F::HAS_POSIX_ACL && F::posix_acl(SuperBlock::<F>::from_raw(sb));
         let flags = (*sb).s_flags & !bindings::SB_POSIXACL;
         let acl = if on { bindings::SB_POSIXACL } else { 0 };
-        ptr::write_volatile(&raw mut (*sb).s_flags, flags | acl);
+        write_once(&raw mut (*sb).s_flags, flags | acl);
     }
 }
 

@@ -221,8 +221,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
         migrate_folio: migrate_folio(),
         is_partially_uptodate: Some(bindings::block_is_partially_uptodate),
         error_remove_folio: Some(bindings::generic_error_remove_folio),
-        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// # Safety

@@ -49,8 +49,7 @@ impl<F: ExportOperations> Table<F> {
         fh_to_dentry: Some(fh_to_dentry::<F>),
         fh_to_parent: Some(fh_to_parent::<F>),
         get_parent: if_has!(F::HAS_GET_PARENT, get_parent::<F>),
-        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 }
 

@@ -210,8 +210,7 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         } else {
             0
         },
-        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// # Safety
@@ -315,8 +314,7 @@ impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         iterate_shared: Some(Self::iterate_shared),
         fsync: Some(fsync::<F, T>),
         setlease: Some(bindings::generic_setlease),
-        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// # Safety

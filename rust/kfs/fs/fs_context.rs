@@ -86,8 +86,7 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
     fc: *mut bindings::fs_context,
     param: *mut bindings::fs_parameter,
 ) -> c_int {
-    // SAFETY: All zeroes is a valid value: a flag and a union of integers.
-    let mut result: bindings::fs_parse_result = unsafe { core::mem::zeroed() };
+    let mut result: bindings::fs_parse_result = pin_init::zeroed();
     // SAFETY: The pointers are valid; the table has an end (see `parameters`).
     let opt = unsafe {
         bindings::__fs_parse(

@@ -76,8 +76,7 @@ impl PosixAcl {
         let mut entries = entries.into_iter();
         for index in 0..count {
             let entry = entries.next().ok_or(EINVAL)??;
-            // SAFETY: All zeroes is a valid value: numbers.
-            let mut raw: bindings::posix_acl_entry = unsafe { core::mem::zeroed() };
+            let mut raw: bindings::posix_acl_entry = pin_init::zeroed();
             raw.e_tag = entry.tag as i16;
             raw.e_perm = entry.permissions;
             match (u32::from(entry.tag), entry.id) {

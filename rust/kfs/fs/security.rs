@@ -69,8 +69,7 @@ impl<F: FileSystemData> InodeInit<F> {
         for (to, from) in bytes.iter_mut().zip(name.unwrap_or_default()) {
             *to = *from;
         }
-        // SAFETY: All zeroes is a valid value: numbers and a pointer.
-        let mut qstr: bindings::qstr = unsafe { core::mem::zeroed() };
+        let mut qstr: bindings::qstr = pin_init::zeroed();
         qstr.name = bytes.as_ptr();
         qstr.__bindgen_anon_1.__bindgen_anon_1.len = len as u32;
         let mut store = Store::<F, S>(store, PhantomData);

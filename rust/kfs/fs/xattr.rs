@@ -100,8 +100,7 @@ impl<F: FileSystemData, T: XattrHandler<F>> Handler<F, T> {
         prefix: T::PREFIX.to_bytes_with_nul().as_ptr().cast(),
         get: if_has!(T::HAS_GET, Self::get),
         set: if_has!(T::HAS_SET, Self::set),
-        // SAFETY: All zeroes is a valid value: pointers, optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// # Safety

@@ -22,8 +22,7 @@ pub(crate) fn create_cache<F: FileSystem>() -> Result<InodeCache> {
         useroffset: offset_of!(InodeObject<F>, data) as c_uint,
         usersize: size_of::<F::InodeData>() as c_uint,
         ctor: Some(init_once::<F>),
-        // SAFETY: All zeroes is a valid value: integers and an optional function pointer.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
     // SAFETY: The name is static; `args` is only used during the call.
     let cache = unsafe {

@@ -120,8 +120,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 Link::None => if_has!(T::HAS_SET_ACL, attributes::set_inode_acl::<F, T>),
                 _ => None,
             },
-            // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
-            ..unsafe { core::mem::zeroed() }
+            ..pin_init::zeroed()
         }
     }
 

@@ -36,8 +36,7 @@ impl<F: FileSystem> Table<F> {
         // The VFS calls the second if there is the first.
         nr_cached_objects: if_has!(Self::HAS_CACHE, nr_cached_objects::<F>),
         free_cached_objects: if_has!(Self::HAS_CACHE, free_cached_objects::<F>),
-        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 }
 

@@ -111,7 +111,7 @@ impl<T: Attributes> Directory<T> {
             let error = bindings::kobject_init_and_add(
                 this.kobj(),
                 &Self::KTYPE,
-                FileSystemType::<F>::of(sb.as_ptr()).sysfs(),
+                FileSystemType::<F>::of(sb.as_raw()).sysfs(),
                 c"%s".as_char_ptr(),
                 sb.id().as_char_ptr(),
             );

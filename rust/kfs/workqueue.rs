@@ -56,7 +56,7 @@ impl Workqueue {
 
     /// The C workqueue.
     #[inline]
-    pub(crate) fn as_ptr(&self) -> *mut bindings::workqueue_struct {
+    pub(crate) fn as_raw(&self) -> *mut bindings::workqueue_struct {
         self.0.get()
     }
 }

@@ -118,7 +118,7 @@ impl<F: FileSystemData> AddressSpaceOps<F> {
         Self(&Table::<F, T>::OPS, PhantomData)
     }
 
-    pub(crate) fn as_ptr(&self) -> *const bindings::address_space_operations {
+    pub(crate) fn as_raw(&self) -> *const bindings::address_space_operations {
         self.0
     }
 }
@@ -189,7 +189,7 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         // with a reference, and with the block uptodate but for them; both are given back here.
         unsafe {
             to_result(bindings::block_write_begin(
-                (*self.as_ptr()).i_mapping,
+                (*self.as_raw()).i_mapping,
                 pos,
                 len as c_uint,
                 &mut folio,
@@ -245,7 +245,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
             Ok(Some(run)) => {
                 // SAFETY: `bh` is used by nobody else. `map_bh` sets `b_size` to one block.
                 unsafe {
-                    bindings::map_bh(bh, inode.sb().as_ptr(), run.block);
+                    bindings::map_bh(bh, inode.sb().as_raw(), run.block);
                     (*bh).b_size = (run.len as usize) << bits;
                     if run.new {
                         bindings::set_buffer_new(bh);
@@ -370,7 +370,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
             let direct = match AnyIovIter::from_raw(iter.cast()) {
                 AnyIovIter::Dest(to) => Direct::Read(to),
                 AnyIovIter::Source(from) => {
-                    Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_ptr()))
+                    Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_raw()))
                 }
             };
             (iocb, direct)

@@ -64,7 +64,7 @@ impl FiemapExtentInfo<'_> {
         let info = self.info.as_ptr();
         // SAFETY: By the invariants of both types inode and request are valid.
         to_result(unsafe {
-            bindings::fiemap_prep(inode.as_ptr(), info, self.start, &mut self.len, 0)
+            bindings::fiemap_prep(inode.as_raw(), info, self.start, &mut self.len, 0)
         })?;
         Ok(self.start..self.start.saturating_add(self.len))
     }

@@ -159,7 +159,7 @@ impl<F: FileSystemData> FileOps<F, Directory> {
 }
 
 impl<F: FileSystemData, K> FileOps<F, K> {
-    pub(crate) fn as_ptr(&self) -> *const bindings::file_operations {
+    pub(crate) fn as_raw(&self) -> *const bindings::file_operations {
         self.0
     }
 }

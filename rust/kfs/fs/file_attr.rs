@@ -51,6 +51,6 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// Sets the attributes that the VFS honours, and clears those that are not set.
     pub fn set_inode_flags(&self, flags: InodeFlags) {
         // SAFETY: The inode is valid, and its lock is held; other flags stay as they are.
-        unsafe { bindings::inode_set_flags(self.as_ptr(), flags.bits(), InodeFlags::ALL.bits()) };
+        unsafe { bindings::inode_set_flags(self.as_raw(), flags.bits(), InodeFlags::ALL.bits()) };
     }
 }

@@ -35,7 +35,7 @@ impl InodeCache {
     }
 
     /// The C slab cache.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kmem_cache {
+    pub(crate) fn as_raw(&self) -> *mut bindings::kmem_cache {
         self.0.as_ptr()
     }
 }
@@ -46,7 +46,7 @@ impl Drop for InodeCache {
         // which `rcu_barrier` waits for; by the type invariant the cache is ours to destroy.
         unsafe {
             bindings::rcu_barrier();
-            bindings::kmem_cache_destroy(self.as_ptr());
+            bindings::kmem_cache_destroy(self.as_raw());
         }
     }
 }
@@ -102,7 +102,7 @@ impl LockKeyed {
     }
 
     /// The C type.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::file_system_type {
+    pub(crate) fn as_raw(&self) -> *mut bindings::file_system_type {
         self.fs_type.get()
     }
 }
@@ -111,7 +111,7 @@ impl LockKeyed {
 impl PinnedDrop for LockKeyed {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariant they are registered. Nobody uses a lock that they are for.
-        unsafe { Self::for_each_key(self.as_ptr(), |key| bindings::lockdep_unregister_key(key)) };
+        unsafe { Self::for_each_key(self.as_raw(), |key| bindings::lockdep_unregister_key(key)) };
     }
 }
 
@@ -145,7 +145,7 @@ impl<F: FileSystemData> FileSystemType<F> {
 
     /// The slab cache of the inodes.
     pub(crate) fn inode_cache(&self) -> *mut bindings::kmem_cache {
-        self.inode_cache.as_ptr()
+        self.inode_cache.as_raw()
     }
 
     /// The data of the type.
@@ -156,6 +156,6 @@ impl<F: FileSystemData> FileSystemType<F> {
 
     /// The directory of the type in sysfs.
     pub(crate) fn sysfs(&self) -> *mut bindings::kobject {
-        self.sysfs.as_ptr()
+        self.sysfs.as_raw()
     }
 }

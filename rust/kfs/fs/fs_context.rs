@@ -156,7 +156,7 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -
     let forced = flags & bindings::SB_FORCE != 0;
     let to = Reconfigure { read_only, forced };
     // SAFETY: The super block is valid and `s_umount` is held by the VFS.
-    let synced = to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) });
+    let synced = to_result(unsafe { bindings::sync_filesystem(sb.as_raw()) });
     let result = match synced {
         Err(error) if !forced => Err(error),
         _ => F::reconfigure(sb, options, to),
@@ -164,7 +164,7 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -
     match result {
         Ok(()) => {
             // SAFETY: As above; the VFS changes flags with `s_umount` held.
-            unsafe { operations::set_posix_acl::<F>(sb.as_ptr()) };
+            unsafe { operations::set_posix_acl::<F>(sb.as_raw()) };
             0
         }
         Err(error) => error.to_errno(),

@@ -30,8 +30,8 @@ pub(crate) fn report_inode<F: FileSystemData>(
     // is negative.
     unsafe {
         bindings::fserror_report(
-            inode.sb().as_ptr(),
-            inode.as_ptr(),
+            inode.sb().as_raw(),
+            inode.as_raw(),
             what,
             range.start as i64,
             range.end.saturating_sub(range.start),
@@ -48,7 +48,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     ///
     /// While the filesystem is being mounted or unmounted nobody listens.
     pub fn report_metadata_error(&self, ino: Option<u64>, error: Error) {
-        let sb = self.as_ptr();
+        let sb = self.as_raw();
         // SAFETY: The flags may change at any time; it is read once.
         if unsafe { read_once(&raw const (*sb).s_flags) } & bindings::SB_ACTIVE == 0 {
             return;

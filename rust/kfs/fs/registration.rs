@@ -43,7 +43,7 @@ impl<F: FileSystem> Registration<F> {
             }),
             GFP_KERNEL,
         )?;
-        let fs_type = inner.fs_type.as_ptr();
+        let fs_type = inner.fs_type.as_raw();
         // SAFETY: It was just made, is not yet shared, and pinned until `unregister_filesystem` in the
         // destructor.
         to_result(unsafe {
@@ -69,7 +69,7 @@ impl<F: FileSystem> Drop for Registration<F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the type is registered. Super blocks hold a reference to
         // the module, so that none is left when a module drops its registration.
-        unsafe { bindings::unregister_filesystem(self.inner.fs_type.as_ptr()) };
+        unsafe { bindings::unregister_filesystem(self.inner.fs_type.as_raw()) };
     }
 }
 

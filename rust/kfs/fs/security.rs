@@ -77,8 +77,8 @@ impl<F: FileSystemData> InodeInit<F> {
         // the closure live during the call, in which the function is called back only.
         to_result(unsafe {
             bindings::inode_init_security(
-                self.as_ptr(),
-                dir.as_ptr(),
+                self.as_raw(),
+                dir.as_raw(),
                 match name {
                     Some(_) => &raw const qstr,
                     None => ptr::null(),

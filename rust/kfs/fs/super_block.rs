@@ -49,21 +49,21 @@ impl<F: FileSystemData> SuperBlock<F> {
     }
 
     /// The C super block.
-    pub fn as_ptr(&self) -> *mut bindings::super_block {
+    pub(crate) fn as_raw(&self) -> *mut bindings::super_block {
         self.0.get()
     }
 
     /// The data of the mount.
     pub fn data(&self) -> &F::SuperData {
         // SAFETY: By the type invariant `s_fs_info` owns such a box, and it is not replaced.
-        unsafe { &*(*self.as_ptr()).s_fs_info.cast::<F::SuperData>() }
+        unsafe { &*(*self.as_raw()).s_fs_info.cast::<F::SuperData>() }
     }
 
     /// The data of the type.
     #[inline]
     pub fn type_data(&self) -> &F::TypeData {
         // SAFETY: By the type invariant.
-        unsafe { FileSystemType::<F>::of(self.as_ptr()) }.data()
+        unsafe { FileSystemType::<F>::of(self.as_raw()) }.data()
     }
 
     /// The workqueue for what direct I/O on the files of the mount leaves to a worker, when the last
@@ -72,19 +72,19 @@ impl<F: FileSystemData> SuperBlock<F> {
     pub fn dio_done_wq(&self) -> &Workqueue {
         // SAFETY: By the type invariant it is one, and it is there until no inode is left. The
         // super block holds the module.
-        unsafe { Workqueue::from_raw((*self.as_ptr()).s_dio_done_wq) }
+        unsafe { Workqueue::from_raw((*self.as_raw()).s_dio_done_wq) }
     }
 
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
         // SAFETY: `s_id` is a terminated array that does not change while mounted.
-        unsafe { CStr::from_char_ptr((&raw const (*self.as_ptr()).s_id).cast()) }
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_raw()).s_id).cast()) }
     }
 
     /// Whether the mount is read-only at the moment.
     pub fn rdonly(&self) -> bool {
         // SAFETY: The flags may change at any time; it is read once.
-        let flags = unsafe { read_once(&raw const (*self.as_ptr()).s_flags) };
+        let flags = unsafe { read_once(&raw const (*self.as_raw()).s_flags) };
         flags & bindings::SB_RDONLY != 0
     }
 
@@ -92,7 +92,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// is held, as for `FileSystem::sync_fs`; else it may change at any time.
     pub fn is_frozen(&self) -> bool {
         // SAFETY: The super block is valid; it is read once.
-        let frozen = unsafe { read_once(&raw const (*self.as_ptr()).s_writers.frozen) };
+        let frozen = unsafe { read_once(&raw const (*self.as_raw()).s_writers.frozen) };
         i64::from(frozen) == i64::from(bindings::SB_FREEZE_COMPLETE)
     }
 
@@ -100,30 +100,30 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// never be freed. May change at any time, unless the mount is frozen.
     pub fn has_unlinked_inodes(&self) -> bool {
         // SAFETY: The super block is valid. The count may change at any time; it is read once.
-        unsafe { read_once(&raw const (*self.as_ptr()).s_remove_count.counter) != 0 }
+        unsafe { read_once(&raw const (*self.as_raw()).s_remove_count.counter) != 0 }
     }
 
     /// Block size in bytes.
     pub fn blocksize(&self) -> usize {
         // SAFETY: Constant while mounted.
-        unsafe { (*self.as_ptr()).s_blocksize }
+        unsafe { (*self.as_raw()).s_blocksize }
     }
 
     /// Logarithm to base two of the block size in bytes.
     pub fn blocksize_bits(&self) -> u8 {
         // SAFETY: Constant while mounted.
-        unsafe { (*self.as_ptr()).s_blocksize_bits }
+        unsafe { (*self.as_raw()).s_blocksize_bits }
     }
 
     /// The device number, which stands for the mount in `fsid`.
     pub fn dev_id(&self) -> u64 {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        u64::from(unsafe { (*(*self.as_ptr()).s_bdev).bd_dev })
+        u64::from(unsafe { (*(*self.as_raw()).s_bdev).bd_dev })
     }
 
     /// Size of the device in bytes.
     pub fn device_size(&self) -> u64 {
-        device_size(self.as_ptr())
+        device_size(self.as_raw())
     }
 
     /// Returns the buffer of `block` (in units of the block size) with its content, read from the
@@ -131,13 +131,13 @@ impl<F: FileSystemData> SuperBlock<F> {
     ///
     /// May sleep. `EIO` when the device fails or has no such block.
     pub fn bread(&self, block: u64) -> Result<BufferHead> {
-        bread(self.as_ptr(), block)
+        bread(self.as_raw(), block)
     }
 
     /// Returns the buffer of `block` if it is cached and uptodate. Does not sleep.
     pub fn find_get_block(&self, block: u64) -> Option<BufferHead> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block)) }
+        unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block)) }
             .filter(BufferHead::is_uptodate)
     }
 
@@ -148,7 +148,7 @@ impl<F: FileSystemData> SuperBlock<F> {
         for block in block..block.saturating_add(count) {
             // SAFETY: By the type invariant the super block is mounted, so that its device is open.
             let cached = unsafe {
-                BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block))
+                BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block))
             };
             if let Some(buffer) = cached {
                 buffer.forget();
@@ -161,7 +161,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// May sleep. `ENOMEM` when there is no memory, or no such block.
     pub fn getblk(&self, block: u64) -> Result<BufferHead> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_ptr(), block)) }.ok_or(ENOMEM)
+        unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_raw(), block)) }.ok_or(ENOMEM)
     }
 
     /// Cleans the buffers that the buffer cache has of `count` blocks from `block` on, and waits
@@ -171,13 +171,13 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// written over the new data.
     pub fn clean_bdev_aliases(&self, block: u64, count: u64) {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { bindings::clean_bdev_aliases((*self.as_ptr()).s_bdev, block, count) };
+        unsafe { bindings::clean_bdev_aliases((*self.as_raw()).s_bdev, block, count) };
     }
 
     /// Records `error`: `syncfs(2)` fails with it once for each open file of the mount.
     pub fn set_wb_err(&self, error: Error) {
         // SAFETY: The super block is valid; the function takes a negative error number.
-        unsafe { bindings::errseq_set(&raw mut (*self.as_ptr()).s_wb_err, error.to_errno()) };
+        unsafe { bindings::errseq_set(&raw mut (*self.as_raw()).s_wb_err, error.to_errno()) };
     }
 }
 
@@ -187,7 +187,7 @@ impl BlockDevice {
     pub fn of<F: FileSystemData>(sb: &SuperBlock<F>) -> &BlockDevice {
         // SAFETY: `s_bdev` of a filesystem on a block device is set before the super block is
         // filled, and the device stays open until after the last use of the super block.
-        unsafe { BlockDevice::from_raw((*sb.as_ptr()).s_bdev) }
+        unsafe { BlockDevice::from_raw((*sb.as_raw()).s_bdev) }
     }
 }
 
@@ -217,7 +217,7 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
         }
     }
 
-    fn as_ptr(&self) -> *mut bindings::super_block {
+    fn as_raw(&self) -> *mut bindings::super_block {
         self.sb.as_ptr()
     }
 
@@ -225,31 +225,31 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     pub fn device(&self) -> &BlockDevice {
         // SAFETY: The device of a super block that is being filled is open, and stays so until
         // after the last use of the super block.
-        unsafe { BlockDevice::from_raw((*self.as_ptr()).s_bdev) }
+        unsafe { BlockDevice::from_raw((*self.as_raw()).s_bdev) }
     }
 
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
         // SAFETY: By the type invariant it is valid; `s_id` is a terminated array.
-        unsafe { CStr::from_char_ptr((&raw const (*self.as_ptr()).s_id).cast()) }
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_raw()).s_id).cast()) }
     }
 
     /// Size of the device in bytes.
     pub fn device_size(&self) -> u64 {
-        device_size(self.as_ptr())
+        device_size(self.as_raw())
     }
 
     /// Whether a read-only mount is asked for.
     pub fn rdonly(&self) -> bool {
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
-        unsafe { (*self.as_ptr()).s_flags & bindings::SB_RDONLY != 0 }
+        unsafe { (*self.as_raw()).s_flags & bindings::SB_RDONLY != 0 }
     }
 
     /// Sets the block size to the smallest that the device can do, but at least `size` bytes, and
     /// returns it. `EINVAL` when there is none.
     pub fn min_blocksize(&mut self, size: u32) -> Result<u32> {
         // SAFETY: By the type invariant it is valid, and its device is open.
-        match unsafe { bindings::sb_min_blocksize(self.as_ptr(), size as c_int) } {
+        match unsafe { bindings::sb_min_blocksize(self.as_raw(), size as c_int) } {
             0 => Err(EINVAL),
             size => Ok(size as u32),
         }
@@ -260,7 +260,7 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// Buffers read before must be gone: the buffer cache is emptied.
     pub fn set_blocksize(&mut self, size: u32) -> Result {
         // SAFETY: By the type invariant it is valid, and its device is open.
-        match unsafe { bindings::sb_set_blocksize(self.as_ptr(), size as c_int) } {
+        match unsafe { bindings::sb_set_blocksize(self.as_raw(), size as c_int) } {
             0 => Err(EINVAL),
             _ => Ok(()),
         }
@@ -268,7 +268,7 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
 
     /// Reads the block with the number `block`, in units of the block size set last.
     pub fn bread(&mut self, block: u64) -> Result<BufferHead> {
-        bread(self.as_ptr(), block)
+        bread(self.as_raw(), block)
     }
 
     /// Makes the mount read-only, although it was not asked for.
@@ -276,7 +276,7 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
         // SAFETY: By the type invariant it is valid, and nobody else changes it. Who looks whether it
         // is born does so at any time; they are written once.
         unsafe {
-            let flags = &raw mut (*self.as_ptr()).s_flags;
+            let flags = &raw mut (*self.as_raw()).s_flags;
             write_once(flags, *flags | bindings::SB_RDONLY);
         }
     }
@@ -285,7 +285,7 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// of file data have to be made by functions of the kernel that see to that (`wbc_init_bio()`).
     pub fn set_cgroup_writeback(&mut self) {
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
-        unsafe { (*self.as_ptr()).s_iflags |= bindings::SB_I_CGROUPWB };
+        unsafe { (*self.as_raw()).s_iflags |= bindings::SB_I_CGROUPWB };
     }
 
     /// Sets the UUID, and the name of the directory in `/sys/fs`, which is that of the device, for
@@ -293,47 +293,47 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     pub fn set_identity(&mut self, uuid: &[u8; 16]) {
         // SAFETY: By the type invariant it is valid, and its device is open.
         unsafe {
-            bindings::super_set_uuid(self.as_ptr(), uuid.as_ptr(), uuid.len() as c_uint);
-            bindings::super_set_sysfs_name_bdev(self.as_ptr());
+            bindings::super_set_uuid(self.as_raw(), uuid.as_ptr(), uuid.len() as c_uint);
+            bindings::super_set_sysfs_name_bdev(self.as_raw());
         }
     }
 
     /// Sets the magic number that `statfs(2)` reports.
     pub fn set_magic(&mut self, magic: u32) {
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
-        unsafe { (*self.as_ptr()).s_magic = magic as c_ulong };
+        unsafe { (*self.as_raw()).s_magic = magic as c_ulong };
     }
 
     /// Sets the table for handles of inodes, which has to be one for `F`.
     pub(crate) fn set_export_op(&mut self, ops: &'static bindings::export_operations) {
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
-        unsafe { (*self.as_ptr()).s_export_op = ptr::from_ref(ops).cast() };
+        unsafe { (*self.as_raw()).s_export_op = ptr::from_ref(ops).cast() };
     }
 
     /// Sets the handlers of extended attributes, which have to be ones for `F`; a null pointer ends the
     /// list.
     pub(crate) fn set_xattr(&mut self, handlers: &'static [*const bindings::xattr_handler]) {
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
-        unsafe { (*self.as_ptr()).s_xattr = handlers.as_ptr().cast() };
+        unsafe { (*self.as_raw()).s_xattr = handlers.as_ptr().cast() };
     }
 
     /// Sets the size of the largest possible file in bytes.
     pub fn set_maxbytes(&mut self, maxbytes: u64) {
         let maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
-        unsafe { (*self.as_ptr()).s_maxbytes = maxbytes };
+        unsafe { (*self.as_raw()).s_maxbytes = maxbytes };
     }
 
     /// Sets the largest number of links to an inode.
     pub fn set_max_links(&mut self, links: u32) {
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
-        unsafe { (*self.as_ptr()).s_max_links = links };
+        unsafe { (*self.as_raw()).s_max_links = links };
     }
 
     /// Sets the first and the last time, in seconds since 1970, that can be stored, and the
     /// granularity of times in nanoseconds.
     pub fn set_time_range(&mut self, min: i64, max: i64, granularity: u32) {
-        let sb = self.as_ptr();
+        let sb = self.as_raw();
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
         unsafe {
             (*sb).s_time_min = min;

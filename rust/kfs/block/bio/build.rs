@@ -105,21 +105,21 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
     #[inline]
     pub fn set_sector(&mut self, sector: u64) {
         // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
-        unsafe { (*self.bio.as_ptr()).bi_iter.bi_sector = sector };
+        unsafe { (*self.bio.as_raw()).bi_iter.bi_sector = sector };
     }
 
     /// Where on the device the bio starts, in sectors of [`SECTOR_SIZE`](super::SECTOR_SIZE).
     #[inline]
     pub fn sector(&self) -> u64 {
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
-        unsafe { (*self.bio.as_ptr()).bi_iter.bi_sector }
+        unsafe { (*self.bio.as_raw()).bi_iter.bi_sector }
     }
 
     /// Takes over what a request says to the block layer: I/O priority, write hint, `REQ_NOWAIT`.
     #[inline]
     pub fn set_hints(&mut self, of: &impl Lender) {
         let hints = of.hints();
-        let bio = self.bio.as_ptr();
+        let bio = self.bio.as_raw();
         // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
         unsafe {
             (*bio).bi_ioprio = hints.ioprio;
@@ -172,7 +172,7 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             unsafe { (*self.bio.front()).borrows = true };
         }
 
-        let bio = self.bio.as_ptr();
+        let bio = self.bio.as_raw();
         let mut added = 0;
         let mut stopped = Ok(());
         loop {
@@ -184,7 +184,7 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             // `bi_vcnt` are in use. The iterator is valid.
             let ret = unsafe {
                 bindings::iov_iter_extract_bvecs(
-                    iter.as_ptr(),
+                    iter.as_raw(),
                     (*bio).bi_io_vec,
                     left,
                     &raw mut (*bio).bi_vcnt,
@@ -217,10 +217,10 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             return;
         }
         // SAFETY: The iterator was advanced by at least `bytes` while these were added to the bio.
-        unsafe { bindings::iov_iter_revert(iter.as_ptr(), bytes) };
+        unsafe { bindings::iov_iter_revert(iter.as_raw(), bytes) };
 
         let pinned = self.bio.is_pinned();
-        let bio = self.bio.as_ptr();
+        let bio = self.bio.as_raw();
         let mut bytes = bytes as u32;
         // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
         unsafe { (*bio).bi_iter.bi_size -= bytes };
@@ -260,7 +260,7 @@ impl<T: BioData> Bio<IovIterSource<'_>, T> {
             let chunk = (len - (self.size() - before)).min(kernel::page::PAGE_SIZE);
             // SAFETY: The bio is ours. The zero page is never freed, so it needs no pin.
             let added = unsafe {
-                bindings::bio_add_page(self.bio.as_ptr(), bindings::zero_page(), chunk as u32, 0)
+                bindings::bio_add_page(self.bio.as_raw(), bindings::zero_page(), chunk as u32, 0)
             };
             if added == 0 {
                 break;

@@ -75,7 +75,7 @@ impl<T: BioData> EndedBio<T> {
     #[inline]
     fn release<L: Lender>(mut self, lender: &L, mark_dirty: bool) -> (T::Data, Result) {
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
-        let result = match unsafe { (*self.0.as_ptr()).bi_status } {
+        let result = match unsafe { (*self.0.as_raw()).bi_status } {
             0 => Ok(()),
             // SAFETY: The function takes any status.
             status => to_result(unsafe { bindings::blk_status_to_errno(status) }),

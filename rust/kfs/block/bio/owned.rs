@@ -39,7 +39,7 @@ impl<T: BioData> Owned<T> {
 
     /// The C bio.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *mut bindings::bio {
+    pub(super) fn as_raw(&self) -> *mut bindings::bio {
         self.0.as_ptr()
     }
 
@@ -53,21 +53,21 @@ impl<T: BioData> Owned<T> {
     #[inline]
     pub(super) fn size(&self) -> u32 {
         // SAFETY: By the type invariants the bio is valid and ours.
-        unsafe { (*self.as_ptr()).bi_iter.bi_size }
+        unsafe { (*self.as_raw()).bi_iter.bi_size }
     }
 
     /// How many segments are in use.
     #[inline]
     pub(super) fn segments(&self) -> u16 {
         // SAFETY: By the type invariants the bio is valid and ours.
-        unsafe { (*self.as_ptr()).bi_vcnt }
+        unsafe { (*self.as_raw()).bi_vcnt }
     }
 
     /// Whether all segments are in use.
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         // SAFETY: By the type invariants the bio is valid and ours.
-        unsafe { self.segments() >= (*self.as_ptr()).bi_max_vecs }
+        unsafe { self.segments() >= (*self.as_raw()).bi_max_vecs }
     }
 
     /// Says whether the pages of the segments are pinned for the bio.
@@ -77,8 +77,8 @@ impl<T: BioData> Owned<T> {
         // SAFETY: By the type invariants the bio is valid, and nobody else uses it.
         unsafe {
             match pinned {
-                true => (*self.as_ptr()).bi_flags |= flag,
-                false => (*self.as_ptr()).bi_flags &= !flag,
+                true => (*self.as_raw()).bi_flags |= flag,
+                false => (*self.as_raw()).bi_flags &= !flag,
             }
         }
     }
@@ -98,14 +98,14 @@ impl<T: BioData> Owned<T> {
     #[inline]
     pub(super) fn is_read(&self) -> bool {
         // SAFETY: By the type invariants the bio is valid and ours.
-        let opf = unsafe { (*self.as_ptr()).bi_opf };
+        let opf = unsafe { (*self.as_raw()).bi_opf };
         opf & REQ_OP_MASK == bindings::req_op_REQ_OP_READ
     }
 
     #[inline]
     pub(super) fn is_pinned(&self) -> bool {
         // SAFETY: By the type invariants the bio is valid and ours.
-        let flags = unsafe { (*self.as_ptr()).bi_flags };
+        let flags = unsafe { (*self.as_raw()).bi_flags };
         flags & (1 << bindings::BIO_PAGE_PINNED) != 0
     }
 
@@ -120,7 +120,7 @@ impl<T: BioData> Owned<T> {
         (0..usize::from(self.segments())).all(|i| {
             // SAFETY: By the type invariants the bio is ours, and so are its `bi_vcnt` segments, each of
             // which lies in one folio.
-            f(unsafe { bindings::page_folio((*(*self.as_ptr()).bi_io_vec.add(i)).bv_page) })
+            f(unsafe { bindings::page_folio((*(*self.as_raw()).bi_io_vec.add(i)).bv_page) })
         })
     }
 
@@ -163,7 +163,7 @@ impl<T: BioData> Owned<T> {
         if self.is_pinned() {
             if cfg!(mutant = "kfs-pin-leak") {
                 // SAFETY: By the type invariants the bio is valid, and nobody else uses it.
-                unsafe { (*self.as_ptr()).bi_vcnt -= 1 };
+                unsafe { (*self.as_raw()).bi_vcnt -= 1 };
             }
             // SAFETY: By the type invariants every page of every segment is pinned for us.
             unsafe { bindings::__bio_release_pages(self.0.as_ptr(), mark_dirty) };

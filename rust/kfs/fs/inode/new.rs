@@ -91,7 +91,7 @@ impl<F: FileSystemData> Drop for NewInode<'_, F> {
 
 fn iget_locked<F: FileSystemData>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<'_, F>> {
     // SAFETY: The super block is mounted or being mounted.
-    let inode = unsafe { bindings::iget_locked(sb.as_ptr(), ino) };
+    let inode = unsafe { bindings::iget_locked(sb.as_raw(), ino) };
     let inode = NonNull::new(inode).ok_or(ENOMEM)?;
     // SAFETY: `inode` is valid, and we own a reference. `I_NEW` shows that we made it: then it is
     // ours until `unlock_new_inode`, otherwise it is complete.
@@ -116,7 +116,7 @@ pub struct Unhashed<'sb, F: FileSystemData>(NonNull<InodeInit<F>>, PhantomData<&
 
 fn new_inode<F: FileSystemData>(sb: &SuperBlock<F>) -> Result<Unhashed<'_, F>> {
     // SAFETY: The super block is mounted.
-    let inode = unsafe { bindings::new_inode(sb.as_ptr()) };
+    let inode = unsafe { bindings::new_inode(sb.as_raw()) };
     let inode = NonNull::new(inode).ok_or(ENOMEM)?;
     // An object of the slab cache keeps the mode of its last use.
     // SAFETY: The inode is new, and nobody else uses it.

@@ -87,6 +87,6 @@ impl<'a, F: FileSystemData> SetAttr<'a, F> {
     pub fn copy(&mut self) {
         let (idmap, attr) = (self.idmap.as_ptr(), self.attr.as_ptr());
         // SAFETY: By the type invariants, and the lock is held.
-        unsafe { bindings::setattr_copy(idmap, self.inode.as_ptr(), attr) };
+        unsafe { bindings::setattr_copy(idmap, self.inode.as_raw(), attr) };
     }
 }

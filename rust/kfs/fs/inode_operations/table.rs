@@ -76,7 +76,7 @@ impl<F: FileSystemData> InodeOps<F, PageSymlink> {
 }
 
 impl<F: FileSystemData, K> InodeOps<F, K> {
-    pub(crate) fn as_ptr(&self) -> *const bindings::inode_operations {
+    pub(crate) fn as_raw(&self) -> *const bindings::inode_operations {
         self.0
     }
 }
@@ -267,8 +267,8 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             match T::link(inode, InodeLocked::from_raw(dir), name(dentry)) {
                 Ok(()) => {
                     // The dentry takes over a reference.
-                    bindings::ihold(inode.as_ptr());
-                    bindings::d_instantiate(dentry, inode.as_ptr());
+                    bindings::ihold(inode.as_raw());
+                    bindings::d_instantiate(dentry, inode.as_raw());
                     errno(dirsync::<F, T>(&[inode], &[Inode::from_raw(dir)]))
                 }
                 Err(error) => error.to_errno(),

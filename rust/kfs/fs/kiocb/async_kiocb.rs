@@ -33,7 +33,7 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
         if let Some(ki_complete) = self.0.ki_complete() {
             // SAFETY: The kiocb is valid and the request has not been completed: this is called by
             // `complete`, which consumes the value, or else by `drop`.
-            unsafe { ki_complete(self.0.as_ptr(), ret) };
+            unsafe { ki_complete(self.0.as_raw(), ret) };
         }
     }
 }

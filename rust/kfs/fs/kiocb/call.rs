@@ -178,7 +178,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     ) -> Result<Io<'a, F>, (Self, Error)> {
         // If the request gets queued, the kiocb is not ours any more.
         let this = ManuallyDrop::new(self);
-        match call(this.iocb.as_ptr()) {
+        match call(this.iocb.as_raw()) {
             ret if ret == -(bindings::EIOCBQUEUED as isize) => {
                 this.call.ended.set(true);
                 Ok(Io::Queued(Queued::new()))
@@ -195,8 +195,8 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
 
     /// The C kiocb, for a call that does not queue it.
     #[inline]
-    pub(crate) fn as_ptr(&mut self) -> *mut bindings::kiocb {
-        self.iocb.as_ptr()
+    pub(crate) fn as_raw(&mut self) -> *mut bindings::kiocb {
+        self.iocb.as_raw()
     }
 }
 

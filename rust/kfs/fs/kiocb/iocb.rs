@@ -58,7 +58,7 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// The C kiocb.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *mut bindings::kiocb {
+    pub(super) fn as_raw(&self) -> *mut bindings::kiocb {
         self.kiocb.as_ptr()
     }
 
@@ -66,20 +66,20 @@ impl<F: KiocbOwner> Iocb<F> {
     #[inline]
     fn file(&self) -> *mut bindings::file {
         // SAFETY: By the type invariants.
-        unsafe { (*self.as_ptr()).ki_filp }
+        unsafe { (*self.as_raw()).ki_filp }
     }
 
     #[inline]
     fn flags(&self) -> i32 {
         // SAFETY: By the type invariants.
-        unsafe { (*self.as_ptr()).ki_flags }
+        unsafe { (*self.as_raw()).ki_flags }
     }
 
     /// What is called when the request ends, unless the caller waits for it.
     #[inline]
     pub(super) fn ki_complete(&self) -> Option<unsafe extern "C" fn(*mut bindings::kiocb, c_long)> {
         // SAFETY: By the type invariants.
-        unsafe { (*self.as_ptr()).ki_complete }
+        unsafe { (*self.as_raw()).ki_complete }
     }
 
     /// The inode of the file, which is valid as long as that is open.
@@ -99,7 +99,7 @@ impl<F: KiocbOwner> Iocb<F> {
     #[inline]
     pub fn pos(&self) -> i64 {
         // SAFETY: By the type invariants.
-        unsafe { (*self.as_ptr()).ki_pos }
+        unsafe { (*self.as_raw()).ki_pos }
     }
 
     /// Whether the page cache is to be bypassed.
@@ -118,7 +118,7 @@ impl<F: KiocbOwner> Iocb<F> {
     #[inline]
     pub fn is_dsync(&self) -> bool {
         // SAFETY: By the type invariants the kiocb is valid and of an open file.
-        unsafe { bindings::iocb_is_dsync(self.as_ptr()) }
+        unsafe { bindings::iocb_is_dsync(self.as_raw()) }
     }
 
     /// Updates the access time of the file, if the mount and the file want that. May sleep.
@@ -131,7 +131,7 @@ impl<F: KiocbOwner> Iocb<F> {
     #[inline]
     pub fn ioprio(&self) -> u16 {
         // SAFETY: By the type invariants.
-        unsafe { (*self.as_ptr()).ki_ioprio }
+        unsafe { (*self.as_raw()).ki_ioprio }
     }
 
     /// The inode of the file.
@@ -145,7 +145,7 @@ impl<F: KiocbOwner> Iocb<F> {
     #[inline]
     pub fn private(&self) -> Option<<F::Private as ForeignOwnable>::Borrowed<'_>> {
         // SAFETY: By the type invariants.
-        let private = unsafe { (*self.as_ptr()).private };
+        let private = unsafe { (*self.as_raw()).private };
         if private.is_null() {
             return None;
         }
@@ -190,7 +190,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     #[inline]
     pub fn set_pos(&mut self, pos: i64) {
         // SAFETY: By the type invariants of `Iocb`.
-        unsafe { (*self.0.as_ptr()).ki_pos = pos };
+        unsafe { (*self.0.as_raw()).ki_pos = pos };
     }
 
     /// Sets the object that is outstanding for the request. What was there before is dropped.
@@ -199,13 +199,13 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
         drop(self.take_private());
         // INVARIANT: It comes from `into_foreign`.
         // SAFETY: By the type invariants of `Iocb`.
-        unsafe { (*self.0.as_ptr()).private = private.into_foreign() };
+        unsafe { (*self.0.as_raw()).private = private.into_foreign() };
     }
 
     /// Takes the object out: nothing is outstanding any more.
     #[inline]
     pub fn take_private(&mut self) -> Option<F::Private> {
-        let kiocb = self.0.as_ptr();
+        let kiocb = self.0.as_raw();
         // INVARIANT: It is null from here on.
         // SAFETY: By the type invariants of `Iocb` it is null, or from `into_foreign` and owned.
         unsafe {
@@ -225,7 +225,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
         if !self.dio && locked.is(self.inode()) {
             // SAFETY: By the type invariants the inode is valid.
-            unsafe { bindings::inode_dio_begin(self.inode().as_ptr()) };
+            unsafe { bindings::inode_dio_begin(self.inode().as_raw()) };
             // INVARIANT: Just counted.
             self.0.dio = true;
         }
@@ -236,7 +236,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     pub fn inode_dio_end(&mut self) {
         if core::mem::replace(&mut self.0.dio, false) {
             // SAFETY: By the type invariants the inode is valid, and counts a request for us.
-            unsafe { bindings::inode_dio_end(self.inode().as_ptr()) };
+            unsafe { bindings::inode_dio_end(self.inode().as_raw()) };
         }
     }
 }

@@ -66,7 +66,6 @@ mod volume;
 
 use crate::types::RetryFs;
 use kernel::prelude::*;
-use kernel::InPlaceModule;
 use kfs::fs::registration::Registration;
 
 module! {
@@ -78,16 +77,14 @@ module! {
     alias: ["fs-retryfs"],
 }
 
-#[pin_data]
 struct Module {
-    #[pin]
-    registration: Registration<RetryFs>,
+    _registration: Registration<RetryFs>,
 }
 
-impl InPlaceModule for Module {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            registration <- Registration::new(module),
+impl kernel::Module for Module {
+    fn init(module: &'static ThisModule) -> Result<Self> {
+        Ok(Module {
+            _registration: Registration::new(module)?,
         })
     }
 }

@@ -14,6 +14,9 @@ pub(crate) type Inode = kfs::fs::inode::Inode<RetryFs>;
 /// A reference to an inode of retryfs.
 pub(crate) type InodeRef<'sb> = kfs::fs::inode::reference::InodeRef<'sb, RetryFs>;
 
+/// A new inode of retryfs without a name.
+pub(crate) type CreatedInode<'sb> = kfs::fs::inode::new::CreatedInode<'sb, RetryFs>;
+
 /// A mounted retryfs.
 pub(crate) type SuperBlock = kfs::fs::super_block::SuperBlock<RetryFs>;
 

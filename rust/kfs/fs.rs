@@ -18,6 +18,17 @@
 //! An item that needs something of a higher file is there, as an `impl` block of its own: a super
 //! block looks up inodes in `inode::new`.
 
+/// An entry of a table: `$function` if there is one, by a constant of `#[vtable]`.
+macro_rules! if_has {
+    ($has:expr, $function:expr) => {
+        if $has {
+            Some($function)
+        } else {
+            None
+        }
+    };
+}
+
 pub mod address_space;
 pub mod export;
 pub mod fiemap;

@@ -51,7 +51,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     /// The C iterator.
     #[doc(hidden)]
     #[inline]
-    fn as_ptr(&self) -> *mut bindings::iov_iter {
+    fn as_raw(&self) -> *mut bindings::iov_iter {
         // Both types are transparent, and opaque inside.
         ptr::from_ref(self).cast_mut().cast()
     }
@@ -63,7 +63,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         // from writing to it. The field is a member of the same structure for every kind of
         // iterator.
         unsafe {
-            (*self.as_ptr())
+            (*self.as_raw())
                 .__bindgen_anon_1
                 .__bindgen_anon_1
                 .as_ref()
@@ -85,7 +85,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     fn advance(&mut self, bytes: usize) {
         // SAFETY: By the invariants of both types the iterator is valid; it is ours to change. The
         // function goes no further than the end.
-        unsafe { bindings::iov_iter_advance(self.as_ptr(), bytes) };
+        unsafe { bindings::iov_iter_advance(self.as_raw(), bytes) };
     }
 
     /// Runs `f` on the next `bytes` bytes, or what is left: to `f` they are all there is. Then
@@ -97,7 +97,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         // SAFETY: By the invariants of both types the iterator is valid; the copy is ours to
         // change. The field is a member of the same structure for every kind of iterator.
         unsafe {
-            (*part.as_ptr())
+            (*part.as_raw())
                 .__bindgen_anon_1
                 .__bindgen_anon_1
                 .as_mut()
@@ -112,7 +112,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     #[inline]
     fn alignment(&self) -> usize {
         // SAFETY: By the invariants of both types the iterator is valid.
-        unsafe { bindings::iov_iter_alignment(self.as_ptr()) }
+        unsafe { bindings::iov_iter_alignment(self.as_raw()) }
     }
 
     /// Whether pages that are taken from the iterator get pinned and have to be unpinned.
@@ -122,7 +122,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     #[inline]
     fn extract_will_pin(&self) -> bool {
         // SAFETY: By the invariants of both types the iterator is valid.
-        unsafe { bindings::iov_iter_extract_will_pin(self.as_ptr()) }
+        unsafe { bindings::iov_iter_extract_will_pin(self.as_raw()) }
     }
 
     /// An upper bound, `max` at most, for the number of pages in the next `bytes` bytes.
@@ -130,7 +130,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     fn npages(&self, max: u16, bytes: usize) -> u16 {
         // SAFETY: By the invariants of both types the iterator is valid; the function leaves it
         // where it is.
-        let pages = unsafe { bindings::iov_iter_npages_cap(self.as_ptr(), i32::from(max), bytes) };
+        let pages = unsafe { bindings::iov_iter_npages_cap(self.as_raw(), i32::from(max), bytes) };
         // It is zero to `max`.
         pages as u16
     }
@@ -149,7 +149,7 @@ impl IovIterZero for IovIterDest<'_> {
     #[inline]
     fn zero(&mut self, bytes: usize) -> usize {
         // SAFETY: By the type invariants the iterator is valid, and it is a destination.
-        unsafe { bindings::iov_iter_zero(bytes, self.as_ptr()) }
+        unsafe { bindings::iov_iter_zero(bytes, self.as_raw()) }
     }
 }
 

@@ -17,14 +17,14 @@
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
-//! | `fs` | `block`, `mm`, `iov`, `kobject`, `task`, `time`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `fs` | `block`, `mm`, `iov`, `kobject`, `sync`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
-//! | `block` | `iov`, `sync`, `task`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
-//! | `mm` | `bindings` | The page cache, and scopes of allocation. |
+//! | `block` | `iov`, `sync`, `task`, `types`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
+//! | `mm` | `sync`, `bindings` | The page cache, and scopes of allocation. |
 //! | `iov` | `bindings` | Iterators over memory. |
-//! | `sync` | `bindings` | Completions. |
-//! | `workqueue` | `bindings` | Workqueues of one's own. |
+//! | `sync` | `types`, `bindings` | Completions, and fields that others change. |
+//! | `workqueue` | `bindings` | The workqueue of a mount. |
 //! | `cred` | `bindings` | Rights of the current task. |
 //! | `kobject` | `bindings` | Kernel objects. |
 //! | `task` | `bindings` | The current task, and the context that code runs in. |
@@ -32,6 +32,7 @@
 //! | `random` | `bindings` | Random numbers. |
 //! | `log` | `bindings` | The kernel log. |
 //! | `panic` | `bindings` | The end of everything. |
+//! | `types` | | Properties of types. |
 //! | `bindings` | | The C API. |
 
 /// The prefix of what this crate writes to the kernel log.
@@ -68,4 +69,5 @@ pub mod sysfs;
 pub mod task;
 pub mod time;
 pub mod trace;
+pub mod types;
 pub mod workqueue;

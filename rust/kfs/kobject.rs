@@ -33,7 +33,7 @@ impl Kobject {
     }
 
     /// The C kobject.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kobject {
+    pub(crate) fn as_raw(&self) -> *mut bindings::kobject {
         self.0.as_ptr()
     }
 }
@@ -41,6 +41,6 @@ impl Kobject {
 impl Drop for Kobject {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the last reference removes the directory.
-        unsafe { bindings::kobject_put(self.as_ptr()) };
+        unsafe { bindings::kobject_put(self.as_raw()) };
     }
 }

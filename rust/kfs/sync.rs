@@ -3,3 +3,4 @@
 //! Synchronisation.
 
 pub mod completion;
+pub(crate) mod once;

@@ -37,8 +37,7 @@ impl<T> Attribute<T> {
             attr: bindings::attribute {
                 name: as_char_ptr_in_const_context(name),
                 mode: 0o444,
-                // SAFETY: All zeroes is a valid value of the other fields: pointers and flags.
-                ..unsafe { core::mem::zeroed() }
+                ..pin_init::zeroed()
             },
             read,
         }
@@ -84,8 +83,7 @@ impl<T: Attributes> Directory<T> {
     const KTYPE: bindings::kobj_type = bindings::kobj_type {
         release: Some(Self::release),
         sysfs_ops: &Self::SYSFS_OPS,
-        // SAFETY: All zeroes is a valid value of the other fields: optional pointers.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// Makes the directory for the mount `sb`, with the files of `data`. May sleep.
@@ -113,7 +111,7 @@ impl<T: Attributes> Directory<T> {
             let error = bindings::kobject_init_and_add(
                 this.kobj(),
                 &Self::KTYPE,
-                FileSystemType::<F>::of(sb.as_ptr()).sysfs(),
+                FileSystemType::<F>::of(sb.as_raw()).sysfs(),
                 c"%s".as_char_ptr(),
                 sb.id().as_char_ptr(),
             );

@@ -32,7 +32,7 @@ macro_rules! trace_points {
                 if on {
                     // SAFETY: By the invariants of `Inode` it is valid; the other arguments are
                     // numbers.
-                    unsafe { crate::bindings::$call(inode.as_ptr(), $($arg),*) };
+                    unsafe { crate::bindings::$call(inode.as_raw(), $($arg),*) };
                 }
             }
             #[cfg(not(CONFIG_TRACEPOINTS))]

@@ -23,6 +23,7 @@ use super::state::{self, State};
 use kernel::prelude::*;
 use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use kfs::block::bio::{BioArc, BioList, EndedBio};
+use kfs::drop_in_atomic;
 use kfs::fs::kiocb::KiocbOwner;
 use kfs::sync::completion::Completion;
 use kfs::task::MaySleep;
@@ -34,7 +35,9 @@ pub(crate) trait Retry: KiocbOwner<Private = BioArc<Dio<Self>>> {
     /// Takes note that the retry of a request starts. Any context.
     fn kicked(armed: &Armed<Self>);
 
-    /// The workqueue for the retry of a request. Any context.
+    /// The workqueue for the retry of a request. It has a rescuer: memory may be short because of pages
+    /// that are pinned for, or being cleaned by, the very requests that are queued there (R15). Any
+    /// context.
     fn queue(armed: &Armed<Self>) -> &Workqueue;
 
     /// Continues a request. Any context: gives it back if that has to sleep.
@@ -62,12 +65,20 @@ pub(crate) struct Dio<F: Retry> {
     pub(super) done: Completion,
 }
 
+drop_in_atomic!(struct[F: Retry] Dio<F> { state, done });
+drop_in_atomic!(generic State<K = (), L = ()>);
+drop_in_atomic!(struct[F: Retry] Bios<F> { bios });
+
 /// The ended bios of a request.
-pub(crate) struct Bios<F: Retry>(BioList<Dio<F>>);
+pub(crate) struct Bios<F: Retry> {
+    bios: BioList<Dio<F>>,
+}
 
 impl<F: Retry> Default for Bios<F> {
     fn default() -> Self {
-        Bios(BioList::new())
+        Bios {
+            bios: BioList::new(),
+        }
     }
 }
 
@@ -75,11 +86,11 @@ impl<F: Retry> state::BioList for Bios<F> {
     type Bio = EndedBio<Dio<F>>;
 
     fn push(&mut self, bio: Self::Bio) {
-        self.0.push(bio);
+        self.bios.push(bio);
     }
 
     fn pop(&mut self) -> Option<Self::Bio> {
-        self.0.pop()
+        self.bios.pop()
     }
 }
 

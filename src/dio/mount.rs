@@ -6,7 +6,6 @@ use super::counters::Counters;
 use super::dio::{Dio, Retry};
 use kernel::prelude::*;
 use kfs::block::bio::{BioArcSet, BioSet};
-use kfs::workqueue::Workqueue;
 
 /// The number of bios in the reserve of a mempool.
 const BIO_RESERVE: u32 = 4;
@@ -24,9 +23,6 @@ impl<F: Retry> DioCache<F> {
 
 /// The state of the worker for a mount.
 pub(crate) struct Mount<F: Retry> {
-    /// The workqueue of the retries. It has a rescuer: memory may be short because of pages that
-    /// are pinned for, or being cleaned by, the very requests that are queued here (R15).
-    pub(super) queue: Workqueue,
     /// The mempool of dios, each with its first bio, for when memory is short. A submitter that sleeps for one holds none,
     /// and waits for another request to complete; none that has one waits for a lock of it.
     /// Not shared by mounts: one may be on a file of another.
@@ -42,7 +38,6 @@ impl<F: Retry> Mount<F> {
     /// Sets up the worker for a mount. May sleep; `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         Ok(Mount {
-            queue: Workqueue::new(c"retryfs-dio")?,
             dios: BioArcSet::new(BIO_RESERVE)?,
             bios: BioSet::new(BIO_RESERVE)?,
             counters: Counters::new(),

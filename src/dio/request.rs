@@ -6,6 +6,7 @@ use super::extent::BlockBits;
 use super::outcome::Outcome;
 use kernel::prelude::*;
 use kfs::block::bio::Op;
+use kfs::drop_in_atomic;
 use kfs::fs::kiocb::{AsyncKiocb, KiocbOwner};
 
 /// The state of a request. Owned by the submitter, and then by the retry, if there is one.
@@ -50,6 +51,9 @@ impl Request {
         } as usize)
     }
 }
+
+drop_in_atomic!(plain Request);
+drop_in_atomic!(struct[F: KiocbOwner] Armed<F> { iocb, request });
 
 /// An asynchronous request whose submitter has returned.
 pub(crate) struct Armed<F: KiocbOwner> {

@@ -22,9 +22,9 @@ impl<F: Filesystem> Retry for F {
     }
 
     fn queue(armed: &Armed<F>) -> &Workqueue {
-        let mount = F::dio(armed.iocb.inode().sb());
-        mount.counters.retries_queued.inc();
-        &mount.queue
+        let sb = armed.iocb.inode().sb();
+        F::dio(sb).counters.retries_queued.inc();
+        sb.dio_done_wq()
     }
 
     fn retry_atomic(kick: Kick<F>) -> Option<Kick<F>> {

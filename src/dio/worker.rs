@@ -274,18 +274,7 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     context: Context<'_, E::Atomic>,
 ) -> Step<E, F> {
     let is_retry = matches!(awaited, Awaited::Ended(_));
-    let awaited = match locked {
-        #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-        Some(lock) if cfg!(mutant = "kfs-extend-unlocked") == (request.end() > request.i_size) => {
-            let wait = || dio_await_one(iocb, &dio, &request, awaited);
-            match lock.exclusive {
-                Some(locked) => locked.unlocked(wait),
-                None => lock.held.unlocked(wait),
-            }
-        }
-        _ => dio_await_one(iocb, &dio, &request, awaited),
-    };
-    let (mut iocb, mut bios) = match awaited {
+    let (mut iocb, mut bios) = match dio_await_one(iocb, &dio, &request, awaited) {
         Await::Retry(queued) => return Step::Retry(queued),
         Await::Ended(iocb, bios) => (iocb, bios),
     };

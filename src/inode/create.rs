@@ -12,13 +12,12 @@ use crate::inode::data::{disk_time, ino32, vfs_flags};
 use crate::inode::errors::reported;
 use crate::inode::names;
 use crate::inode::operations::SetOperations;
-use crate::types::{Inode, RetryFs};
+use crate::types::{CreatedInode, Inode, RetryFs};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::init::InodeInit;
-use kfs::fs::inode::new::CreatedInode;
 use kfs::fs::posix_acl::AclType;
 use kfs::fs::xattr::SetXattr;
 use kfs::random::random_u32;
@@ -29,12 +28,12 @@ use kfs::random::random_u32;
 /// no pointers yet. The caller adds the entry; dropping the inode instead deletes it. Takes the
 /// lock of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
 /// inode.
-pub(crate) fn create(
-    dir: &Inode,
+pub(crate) fn create<'a>(
+    dir: &'a Inode,
     name: Option<&[u8]>,
     mode: u16,
     content: Content,
-) -> Result<CreatedInode<RetryFs>> {
+) -> Result<CreatedInode<'a>> {
     let sb = dir.sb();
     let file_type = FileType::from_mode(mode).ok_or(EINVAL)?;
     let unhashed = sb.new_inode()?;

@@ -16,6 +16,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, new_spinlock, Mutex, SetOnce, SpinLock};
 use kfs::block::buffer_head::BufferHead;
+use kfs::drop_in_atomic;
 use kfs::fs::inode::init;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::time::Timespec;
@@ -70,6 +71,30 @@ pub(crate) struct Map {
     /// Runs that were looked up or allocated; allocated when there is the first to keep.
     pub(crate) runs: Option<KBox<RunCache>>,
 }
+
+drop_in_atomic!(plain RunCache);
+drop_in_atomic!(plain Time);
+drop_in_atomic!(plain FastSymlink);
+drop_in_atomic!(struct Map { pointers, runs });
+drop_in_atomic!(struct InodeData {
+    map,
+    deferred,
+    flags,
+    attributes,
+    file_acl,
+    in_slot,
+    extra_size,
+    crtime,
+    dtime,
+    new,
+    symlink,
+    direct_writes,
+    stopped_at,
+    nothing_beyond_eof,
+    names,
+    named,
+    named_synced,
+});
 
 impl InodeData {
     /// An initialiser for an inode that is yet to be read or created.

@@ -23,6 +23,7 @@ use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
+use kfs::drop_in_atomic;
 use kfs::mm::nofs::nofs;
 
 /// The deferred pointers of an inode.
@@ -33,6 +34,8 @@ pub(crate) struct Deferred {
     /// The blocks of pointers that have some. What is in them is not on the device.
     parents: KVec<BufferHead>,
 }
+
+drop_in_atomic!(struct Deferred { root, parents });
 
 impl Deferred {
     fn is_empty(&self) -> bool {

@@ -11,7 +11,8 @@
 //! such a block.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::directory::{grown, DirBlock, Insert, Name, NAME_MAX};
+use crate::ext2::directory::change::Insert;
+use crate::ext2::directory::{grown, DirBlock, Name, NAME_MAX};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::block_map;

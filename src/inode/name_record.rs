@@ -27,6 +27,8 @@ pub(super) struct Record {
     pub(super) unknown: bool,
 }
 
+kfs::drop_in_atomic!(plain Record);
+
 impl Record {
     /// Of an inode that was read.
     pub(super) const fn new() -> Self {

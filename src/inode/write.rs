@@ -54,7 +54,7 @@ fn copy_to_table(inode: &Inode, pointers: Option<&Pointers>) -> Result<BufferHea
     let ino = ino32(inode);
     let data = inode.data();
     let size = inode.i_size_read();
-    if inode.is_reg() && superblock::needs_large_file(size) {
+    if inode.is_reg() && superblock::update::needs_large_file(size) {
         require_large_file(sb)?;
     }
     let times = inode.times();
@@ -137,7 +137,7 @@ fn require_large_file(sb: &SuperBlock) -> Result {
     if volume.superblock.features.has_large_file() || volume.large_file_is_set() {
         return Ok(());
     }
-    volume.update_superblock(true, |bytes, _| superblock::set_large_file(bytes))?;
+    volume.update_superblock(true, |bytes, _| superblock::update::set_large_file(bytes))?;
     volume.set_large_file();
     Ok(())
 }

@@ -15,6 +15,7 @@ use kfs::fs::kiocb::{Io, Kiocb};
 /// The operations on the pages of regular files and long symbolic links.
 pub(crate) struct FileAddressSpace;
 
+#[vtable]
 impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     fn get_block(
         inode: &Inode,

@@ -12,7 +12,7 @@ use crate::inode::errors;
 use crate::inode::names;
 use crate::inode::read::iget;
 use crate::inode::write;
-use crate::types::{Inode, InodeLocked, InodeRef, RetryFs};
+use crate::types::{CreatedInode, Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
 use crate::vfs::exchange::exchange;
 use crate::vfs::links::{check_links, check_own_links, sync, sync_now};
@@ -22,7 +22,6 @@ use kernel::prelude::*;
 use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::{Exclusive, Shared};
-use kfs::fs::inode::new::CreatedInode;
 use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAcl, SetAttr, Target};
 use kfs::fs::posix_acl::{AclType, PosixAcl};
 use kfs::fs::xattr::XattrBuffer;
@@ -42,11 +41,11 @@ fn changing<T>(inode: &Inode, f: impl FnOnce() -> fault::Result<T>) -> Result<T>
 }
 
 /// Adds an entry for the new inode `made` to `dir`. On error, dropping the inode deletes it.
-fn add(
+fn add<'a>(
     dir: &InodeLocked<Exclusive>,
     name: &[u8],
-    made: CreatedInode<RetryFs>,
-) -> fault::Result<CreatedInode<RetryFs>> {
+    made: CreatedInode<'a>,
+) -> fault::Result<CreatedInode<'a>> {
     write::store_first(&made, First::New)?;
     let block = directory::insert(dir, name, ino32(&made), file_type(&made)?)?;
     names::changed(&made, dir, block);
@@ -72,22 +71,22 @@ impl InodeOperations<RetryFs> for Directory {
         Fault::from(Corrupt::found(Place::Inode(ino32(dir)), ABOVE, inode)).report(dir.sb())
     }
 
-    fn create(
-        dir: &InodeLocked<Exclusive>,
+    fn create<'a>(
+        dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         mode: u16,
-    ) -> Result<CreatedInode<RetryFs>> {
+    ) -> Result<CreatedInode<'a>> {
         changing(dir, || {
             add(dir, name, create::create(dir, Some(name), mode, NO_BLOCKS)?)
         })
     }
 
-    fn mknod(
-        dir: &InodeLocked<Exclusive>,
+    fn mknod<'a>(
+        dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         mode: u16,
         rdev: u32,
-    ) -> Result<CreatedInode<RetryFs>> {
+    ) -> Result<CreatedInode<'a>> {
         changing(dir, || {
             let content = match FileType::from_mode(mode) {
                 Some(FileType::CharDevice | FileType::BlockDevice) => Content::Device(Device {
@@ -101,11 +100,11 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn symlink(
-        dir: &InodeLocked<Exclusive>,
+    fn symlink<'a>(
+        dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         target: &CStr,
-    ) -> Result<CreatedInode<RetryFs>> {
+    ) -> Result<CreatedInode<'a>> {
         const SYMLINK: u16 = 0o12_0777;
         changing(dir, || {
             if target.to_bytes_with_nul().len() > dir.sb().blocksize() {
@@ -135,11 +134,11 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn mkdir(
-        dir: &InodeLocked<Exclusive>,
+    fn mkdir<'a>(
+        dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         mode: u16,
-    ) -> Result<CreatedInode<RetryFs>> {
+    ) -> Result<CreatedInode<'a>> {
         changing(dir, || {
             let made = create::create(dir, Some(name), mode, NO_BLOCKS)?;
             directory::make_empty(made.as_locked(), dir)?;
@@ -152,7 +151,7 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn tmpfile(dir: &Inode, mode: u16) -> Result<CreatedInode<RetryFs>> {
+    fn tmpfile<'a>(dir: &'a Inode, mode: u16) -> Result<CreatedInode<'a>> {
         changing(dir, || create::create(dir, None, mode, NO_BLOCKS))
     }
 
@@ -208,7 +207,7 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn rename(rename: &Rename<'_, RetryFs>) -> Result<Option<CreatedInode<RetryFs>>> {
+    fn rename<'a>(rename: &Rename<'a, RetryFs>) -> Result<Option<CreatedInode<'a>>> {
         changing(rename.old_dir, || match rename.target {
             Target::Free => move_entry(rename, None),
             Target::Replaced(replaced) => move_entry(rename, Some(replaced)),
@@ -264,10 +263,10 @@ const NO_BLOCKS: Content = Content::Blocks([0; 15]);
 ///
 /// If the device fails the entries are put back. Returns the whiteout that the old name leads to, if
 /// that was asked for; the same goes for that as for a name that is replaced.
-fn move_entry(
-    rename: &Rename<'_, RetryFs>,
+fn move_entry<'a>(
+    rename: &Rename<'a, RetryFs>,
     replaced: Option<&InodeLocked<Exclusive>>,
-) -> fault::Result<Option<CreatedInode<RetryFs>>> {
+) -> fault::Result<Option<CreatedInode<'a>>> {
     let &Rename {
         old_dir,
         old_name,
@@ -352,7 +351,7 @@ fn move_entry(
 }
 
 /// Makes a whiteout for a name in `dir`, and brings it to the device.
-fn make_whiteout(dir: &Inode) -> fault::Result<CreatedInode<RetryFs>> {
+fn make_whiteout(dir: &Inode) -> fault::Result<CreatedInode<'_>> {
     const CHAR_DEVICE: u16 = 0o02_0000;
     let none = Content::Device(Device { major: 0, minor: 0 });
     let made = create::create(dir, None, CHAR_DEVICE, none)?;

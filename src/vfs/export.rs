@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use kfs::fs::export::ExportOperations;
 use kfs::fs::inode::lock::Shared;
 
+#[vtable]
 impl ExportOperations for RetryFs {
     fn get_inode(sb: &SuperBlock, ino: u64, generation: u32) -> Result<InodeRef<'_>> {
         let ino = u32::try_from(ino).map_err(|_| ESTALE)?;

@@ -26,6 +26,7 @@ impl Fsync<RetryFs> for RegularFile {
     }
 }
 
+#[vtable]
 impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;
     const DIO_PARALLEL_WRITE: bool = true;

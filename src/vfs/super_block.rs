@@ -55,6 +55,7 @@ impl FileSystemData for RetryFs {
     type InodeData = InodeData;
 }
 
+#[vtable]
 impl FileSystem for RetryFs {
     const NAME: &'static CStr = c"retryfs";
     const MULTIGRAIN: bool = !mutant!("times-of-the-tick");

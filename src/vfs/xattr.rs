@@ -58,6 +58,7 @@ fn check_user(inode: &Inode) -> Result {
     }
 }
 
+#[vtable]
 impl XattrHandler<RetryFs> for User {
     const PREFIX: &'static CStr = USER;
 
@@ -78,40 +79,33 @@ impl XattrHandler<RetryFs> for User {
     }
 }
 
-impl XattrHandler<RetryFs> for Trusted {
-    const PREFIX: &'static CStr = TRUSTED;
+/// Handlers of attributes that are neither for users nor of the system.
+macro_rules! handlers {
+    ($($handler:ident: $prefix:ident, $index:ident;)*) => {$(
+        #[vtable]
+        impl XattrHandler<RetryFs> for $handler {
+            const PREFIX: &'static CStr = $prefix;
 
-    fn get(inode: &Inode, name: &[u8], value: &mut XattrBuffer<'_>) -> Result {
-        get(inode, Index::TRUSTED, name, value)
-    }
+            fn get(inode: &Inode, name: &[u8], value: &mut XattrBuffer<'_>) -> Result {
+                get(inode, Index::$index, name, value)
+            }
 
-    fn set(
-        inode: &InodeLocked<Exclusive>,
-        name: &[u8],
-        value: Option<&[u8]>,
-        how: SetXattr,
-    ) -> Result {
-        let index = Index::TRUSTED;
-        set(inode, Key { index, name }, value, how)
-    }
+            fn set(
+                inode: &InodeLocked<Exclusive>,
+                name: &[u8],
+                value: Option<&[u8]>,
+                how: SetXattr,
+            ) -> Result {
+                let index = Index::$index;
+                set(inode, Key { index, name }, value, how)
+            }
+        }
+    )*};
 }
 
-impl XattrHandler<RetryFs> for Security {
-    const PREFIX: &'static CStr = SECURITY;
-
-    fn get(inode: &Inode, name: &[u8], value: &mut XattrBuffer<'_>) -> Result {
-        get(inode, Index::SECURITY, name, value)
-    }
-
-    fn set(
-        inode: &InodeLocked<Exclusive>,
-        name: &[u8],
-        value: Option<&[u8]>,
-        how: SetXattr,
-    ) -> Result {
-        let index = Index::SECURITY;
-        set(inode, Key { index, name }, value, how)
-    }
+handlers! {
+    Trusted: TRUSTED, TRUSTED;
+    Security: SECURITY, SECURITY;
 }
 
 /// Appends the names that the current task may see, each with a NUL. Others are of other systems.

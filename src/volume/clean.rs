@@ -42,10 +42,10 @@ impl Volume {
             if !mutant!("state-of-first-mount") {
                 before = found;
             }
-            let changed = superblock::mark_mounted(bytes, now)?;
+            let changed = superblock::update::mark_mounted(bytes, now)?;
             // The state is the last of what was changed.
             if miscounted && before.is_clean() {
-                superblock::mark_error(bytes)?;
+                superblock::update::mark_error(bytes)?;
             }
             Ok(changed)
         })?;
@@ -123,7 +123,7 @@ impl Volume {
         if self.is_stopped() && !self.error_unmarked.load(ordering::Relaxed) {
             return Ok(());
         }
-        self.update_superblock(true, superblock::mark_in_use)
+        self.update_superblock(true, superblock::update::mark_in_use)
     }
 
     /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no
@@ -141,7 +141,7 @@ impl Volume {
         let buffer = &super_buffer.buffer;
         super_buffer.change(|bytes, now| {
             let counts = (totals.free_blocks, totals.free_inodes);
-            superblock::mark_unmounted(bytes, super_buffer.before, counts, now)
+            superblock::update::mark_unmounted(bytes, super_buffer.before, counts, now)
         })?;
         self.mark_error_of_freeze(&super_buffer)?;
         self.mark_buffer_dirty(buffer);
@@ -149,7 +149,7 @@ impl Volume {
             // The mount may go on (remount, freeze): the buffer must not say "clean" when it is
             // written later.
             if !mutant!("failed-mark-kept") {
-                super_buffer.change(superblock::mark_in_use)?;
+                super_buffer.change(superblock::update::mark_in_use)?;
                 self.mark_buffer_dirty(buffer);
             }
             return Err(error.into());
@@ -162,7 +162,7 @@ impl Volume {
     pub(crate) fn store_free_counts(&self, wait: bool) -> Result {
         let totals = self.totals();
         self.update_superblock(wait, |bytes, now| {
-            superblock::set_free_counts(bytes, totals.free_blocks, totals.free_inodes, now)
+            superblock::update::set_free_counts(bytes, totals.free_blocks, totals.free_inodes, now)
         })
     }
 }

@@ -80,7 +80,7 @@ impl Volume {
         if sb.is_frozen() && !mutant!("frozen-marked") {
             return;
         }
-        let marked = self.update_superblock(true, |bytes, _| superblock::mark_error(bytes));
+        let marked = self.update_superblock(true, |bytes, _| superblock::update::mark_error(bytes));
         if marked.is_err() {
             pr_err!("{}: cannot mark the volume as having errors\n", sb.id());
         }
@@ -90,7 +90,7 @@ impl Volume {
     /// was frozen.
     pub(super) fn mark_error_of_freeze(&self, super_buffer: &SuperBuffer) -> fault::Result {
         if self.error_unmarked.xchg(false, ordering::Relaxed) {
-            super_buffer.change(|bytes, _| superblock::mark_error(bytes))?;
+            super_buffer.change(|bytes, _| superblock::update::mark_error(bytes))?;
         }
         Ok(())
     }

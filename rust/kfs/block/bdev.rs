@@ -34,7 +34,7 @@ impl BlockDevice {
 
     /// The C block device.
     #[inline]
-    pub(crate) fn as_ptr(&self) -> *mut bindings::block_device {
+    pub(crate) fn as_raw(&self) -> *mut bindings::block_device {
         self.0.get()
     }
 
@@ -43,13 +43,13 @@ impl BlockDevice {
     /// An error, of this writeback or of an earlier one, is returned once, to the first caller.
     pub fn sync(&self) -> Result {
         // SAFETY: By the type invariant the device is open.
-        to_result(unsafe { bindings::sync_blockdev(self.as_ptr()) })
+        to_result(unsafe { bindings::sync_blockdev(self.as_raw()) })
     }
 
     /// Has the device flush its write cache to stable storage. May sleep.
     pub fn issue_flush(&self) -> Result {
         // SAFETY: By the type invariant the device is open.
-        to_result(unsafe { bindings::blkdev_issue_flush(self.as_ptr()) })
+        to_result(unsafe { bindings::blkdev_issue_flush(self.as_raw()) })
     }
 
     /// Begins to watch for failed writeback of buffers of the device's cache. Any context.
@@ -67,7 +67,7 @@ impl BlockDevice {
         let mut since = errors.0.load(ordering::Relaxed);
         // SAFETY: By the type invariant the device is open, and so its mapping is there, with the
         // error sequence in it.
-        let wb_err = unsafe { &raw mut (*(*self.as_ptr()).bd_mapping).wb_err };
+        let wb_err = unsafe { &raw mut (*(*self.as_raw()).bd_mapping).wb_err };
         // SAFETY: As above.
         if unsafe { bindings::errseq_check(wb_err, since) } == 0 {
             return false;
@@ -82,14 +82,14 @@ impl BlockDevice {
     #[inline]
     pub fn logical_block_size(&self) -> u32 {
         // SAFETY: By the type invariant the device is open.
-        unsafe { bindings::bdev_logical_block_size(self.as_ptr()) }
+        unsafe { bindings::bdev_logical_block_size(self.as_raw()) }
     }
 
     /// Bits that must be zero in the addresses and the lengths of memory given to the device.
     #[inline]
     pub fn dma_alignment(&self) -> u32 {
         // SAFETY: By the type invariant the device is open.
-        unsafe { bindings::bdev_dma_alignment(self.as_ptr()) as u32 }
+        unsafe { bindings::bdev_dma_alignment(self.as_raw()) as u32 }
     }
 
     /// Whether the memory of a write must not change until the write has ended: the device, or
@@ -99,7 +99,7 @@ impl BlockDevice {
     #[inline]
     pub fn stable_writes(&self) -> bool {
         // SAFETY: By the type invariant the device is open.
-        unsafe { bindings::bdev_stable_writes(self.as_ptr()) }
+        unsafe { bindings::bdev_stable_writes(self.as_raw()) }
     }
 
     /// Whether the device can say that it would have to wait for room for a request, instead of
@@ -107,6 +107,6 @@ impl BlockDevice {
     #[inline]
     pub fn nowait(&self) -> bool {
         // SAFETY: By the type invariant the device is open.
-        unsafe { bindings::bdev_nowait(self.as_ptr()) }
+        unsafe { bindings::bdev_nowait(self.as_raw()) }
     }
 }

@@ -17,6 +17,7 @@
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
 
 use crate::bindings;
+use crate::types::DropInAtomic;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::prelude::*;
@@ -36,6 +37,9 @@ unsafe impl Send for BufferHead {}
 // buffer are changed by atomic operations.
 unsafe impl Sync for BufferHead {}
 
+// SAFETY: `brelse` may be called in any context.
+unsafe impl DropInAtomic for BufferHead {}
+
 impl BufferHead {
     /// # Safety
     ///
@@ -49,7 +53,7 @@ impl BufferHead {
 
     /// The C buffer head.
     #[inline]
-    pub fn as_ptr(&self) -> *mut bindings::buffer_head {
+    pub(crate) fn as_raw(&self) -> *mut bindings::buffer_head {
         self.0.as_ptr()
     }
 
@@ -57,21 +61,21 @@ impl BufferHead {
     #[inline]
     pub fn block(&self) -> u64 {
         // SAFETY: By the type invariant; the number does not change once the buffer is mapped.
-        unsafe { (*self.as_ptr()).b_blocknr }
+        unsafe { (*self.as_raw()).b_blocknr }
     }
 
     /// Size of the block in bytes.
     #[inline]
     pub fn size(&self) -> usize {
         // SAFETY: By the type invariant; the size does not change while there is a reference.
-        unsafe { (*self.as_ptr()).b_size }
+        unsafe { (*self.as_raw()).b_size }
     }
 
     /// Whether the content is valid (`BH_Uptodate`).
     #[inline]
     pub fn is_uptodate(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::buffer_uptodate(self.as_ptr()) != 0 }
+        unsafe { bindings::buffer_uptodate(self.as_raw()) != 0 }
     }
 
     #[inline]
@@ -80,7 +84,7 @@ impl BufferHead {
             return Err(EINVAL);
         }
         // SAFETY: By the type invariant the block is in memory, at `b_data`, `b_size` bytes long.
-        Ok(unsafe { (*self.as_ptr()).b_data.cast::<u8>().add(offset) })
+        Ok(unsafe { (*self.as_raw()).b_data.cast::<u8>().add(offset) })
     }
 
     /// Copies bytes from `offset` on into `to`. `EINVAL` when that is not all in the block.
@@ -124,7 +128,7 @@ impl BufferHead {
         }
         // SAFETY: By the type invariant; the lock is taken and given back here.
         unsafe {
-            let bh = self.as_ptr();
+            let bh = self.as_raw();
             bindings::lock_buffer(bh);
             bindings::memset((*bh).b_data.cast(), 0, (*bh).b_size);
             bindings::set_buffer_uptodate(bh);
@@ -139,7 +143,7 @@ impl BufferHead {
     #[inline]
     pub(crate) fn fill(&self) -> Result {
         // SAFETY: By the type invariant.
-        if unsafe { bindings::buffer_uptodate(self.as_ptr()) } != 0 {
+        if unsafe { bindings::buffer_uptodate(self.as_raw()) } != 0 {
             return Ok(());
         }
         self.fill_locked()
@@ -148,7 +152,7 @@ impl BufferHead {
     /// [`BufferHead::fill`], with the buffer locked: the flags do not change, as every read and
     /// write of the buffer takes the lock.
     fn fill_locked(&self) -> Result {
-        let bh = self.as_ptr();
+        let bh = self.as_raw();
         // SAFETY: By the type invariant; the lock is taken here and given back here, or at the end
         // of the read. A buffer that has just been looked up is mapped, as a read needs it.
         unsafe {
@@ -172,7 +176,7 @@ impl BufferHead {
     #[inline]
     pub fn get(&self) -> BufferHead {
         // SAFETY: By the type invariant.
-        unsafe { bindings::get_bh(self.as_ptr()) };
+        unsafe { bindings::get_bh(self.as_raw()) };
         // INVARIANT: It owns the reference that was just taken.
         BufferHead(self.0)
     }
@@ -181,13 +185,13 @@ impl BufferHead {
     #[inline]
     pub fn has_write_error(&self) -> bool {
         // SAFETY: By the type invariant.
-        unsafe { bindings::buffer_write_io_error(self.as_ptr()) != 0 }
+        unsafe { bindings::buffer_write_io_error(self.as_raw()) != 0 }
     }
 
     /// Whether what was written to the buffer may not be on the device: it is dirty, under
     /// writeback, or could not be written.
     pub fn is_unwritten(&self) -> bool {
-        let bh = self.as_ptr();
+        let bh = self.as_raw();
         // In this order: a writer of the buffer locks it, then clears the dirty flag, and
         // sets that of an error before the lock is given back.
         // SAFETY: By the type invariant.
@@ -216,7 +220,7 @@ impl BufferHead {
     /// That an earlier write of it failed is over then: what is in memory is to be written, and it
     /// has to be *uptodate* for that.
     pub(crate) fn mark_dirty_by(&self, mark: impl FnOnce(*mut bindings::buffer_head)) {
-        let bh = self.as_ptr();
+        let bh = self.as_raw();
         // SAFETY: By the type invariant.
         if unsafe { bindings::buffer_mapped(bh) } == 0 {
             // The device is gone.
@@ -243,7 +247,7 @@ impl BufferHead {
     /// the end.
     pub fn write_dirty(&self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::write_dirty_buffer(self.as_ptr(), 0) };
+        unsafe { bindings::write_dirty_buffer(self.as_raw(), 0) };
     }
 
     /// Writes the buffer to the device if it is dirty and waits for it. May sleep.
@@ -251,9 +255,9 @@ impl BufferHead {
     /// `EIO` when this or an earlier write of the buffer failed, and it has not been changed since.
     pub fn sync_dirty(&self) -> Result {
         // SAFETY: By the type invariant.
-        let error = unsafe { bindings::sync_dirty_buffer(self.as_ptr()) };
+        let error = unsafe { bindings::sync_dirty_buffer(self.as_raw()) };
         // SAFETY: As above.
-        if error != 0 || unsafe { bindings::buffer_write_io_error(self.as_ptr()) } != 0 {
+        if error != 0 || unsafe { bindings::buffer_write_io_error(self.as_raw()) } != 0 {
             return Err(EIO);
         }
         Ok(())
@@ -263,7 +267,7 @@ impl BufferHead {
     /// the content is not written back. For blocks that were freed. Does not sleep.
     pub fn forget(self) {
         // SAFETY: By the type invariant; the reference is consumed.
-        unsafe { bindings::bforget(self.as_ptr()) };
+        unsafe { bindings::bforget(self.as_raw()) };
         core::mem::forget(self);
     }
 }
@@ -272,6 +276,6 @@ impl Drop for BufferHead {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant the reference is ours, and this is its end.
-        unsafe { bindings::brelse(self.as_ptr()) };
+        unsafe { bindings::brelse(self.as_raw()) };
     }
 }

@@ -33,6 +33,7 @@ pub struct Mapped {
 }
 
 /// The operations on the pages of a file.
+#[vtable]
 pub trait AddressSpaceOperations<F: KiocbOwner> {
     /// Finds at most `max_blocks` blocks from the file's block `iblock` on.
     ///
@@ -46,11 +47,15 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
     ) -> Result<Option<Mapped>>;
 
     /// A buffered write that would have ended at byte `to` has failed or was short: blocks that
-    /// were allocated beyond EOF are to be freed. May sleep.
-    fn write_failed(inode: &InodeLocked<F, Exclusive>, to: u64);
+    /// were allocated beyond EOF are to be freed. May sleep. Without it they stay.
+    fn write_failed(_inode: &InodeLocked<F, Exclusive>, _to: u64) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
-    /// Reads or writes past the page cache.
-    fn direct_io<'a>(iocb: Kiocb<'a, F>, direct: Direct<'_, 'a, F>) -> Result<Io<'a, F>>;
+    /// Reads or writes past the page cache. Without it, a file cannot be opened for that.
+    fn direct_io<'a>(_iocb: Kiocb<'a, F>, _direct: Direct<'_, 'a, F>) -> Result<Io<'a, F>> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What `direct_IO` is to do.
@@ -113,7 +118,7 @@ impl<F: FileSystemData> AddressSpaceOps<F> {
         Self(&Table::<F, T>::OPS, PhantomData)
     }
 
-    pub(crate) fn as_ptr(&self) -> *const bindings::address_space_operations {
+    pub(crate) fn as_raw(&self) -> *const bindings::address_space_operations {
         self.0
     }
 }
@@ -184,7 +189,7 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         // with a reference, and with the block uptodate but for them; both are given back here.
         unsafe {
             to_result(bindings::block_write_begin(
-                (*self.as_ptr()).i_mapping,
+                (*self.as_raw()).i_mapping,
                 pos,
                 len as c_uint,
                 &mut folio,
@@ -212,12 +217,11 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
         write_begin: Some(Self::write_begin),
         write_end: Some(Self::write_end),
         bmap: Some(Self::bmap),
-        direct_IO: Some(Self::direct_io),
+        direct_IO: if_has!(T::HAS_DIRECT_IO, Self::direct_io),
         migrate_folio: migrate_folio(),
         is_partially_uptodate: Some(bindings::block_is_partially_uptodate),
         error_remove_folio: Some(bindings::generic_error_remove_folio),
-        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// # Safety
@@ -241,7 +245,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
             Ok(Some(run)) => {
                 // SAFETY: `bh` is used by nobody else. `map_bh` sets `b_size` to one block.
                 unsafe {
-                    bindings::map_bh(bh, inode.sb().as_ptr(), run.block);
+                    bindings::map_bh(bh, inode.sb().as_raw(), run.block);
                     (*bh).b_size = (run.len as usize) << bits;
                     if run.new {
                         bindings::set_buffer_new(bh);
@@ -288,6 +292,9 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
     /// `mapping` must be of an inode of `F` whose lock is held, or that is new and in the hands of
     /// its maker (a symbolic link).
     unsafe fn write_failed(mapping: *mut bindings::address_space, to: i64) {
+        if !T::HAS_WRITE_FAILED {
+            return;
+        }
         // SAFETY: By the requirement.
         let inode = unsafe { InodeLocked::<F, Exclusive>::from_raw((*mapping).host) };
         T::write_failed(inode, to as u64);
@@ -363,7 +370,7 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
             let direct = match AnyIovIter::from_raw(iter.cast()) {
                 AnyIovIter::Dest(to) => Direct::Read(to),
                 AnyIovIter::Source(from) => {
-                    Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_ptr()))
+                    Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_raw()))
                 }
             };
             (iocb, direct)

@@ -20,14 +20,18 @@ use core::marker::PhantomData;
 use kernel::prelude::*;
 
 /// A filesystem whose inodes have handles. All methods may sleep; no lock of an inode is held.
+#[vtable]
 pub trait ExportOperations: FileSystemData {
     /// Returns the inode with the number `ino`, if that is still the one of this generation.
     ///
     /// `ESTALE` if not: no such inode, a free one, a later one. Both values are to be distrusted.
     fn get_inode(sb: &SuperBlock<Self>, ino: u64, generation: u32) -> Result<InodeRef<'_, Self>>;
 
-    /// Returns the directory that the directory `dir` is in.
-    fn get_parent(dir: &InodeLocked<Self, Shared>) -> Result<InodeRef<'_, Self>>;
+    /// Returns the directory that the directory `dir` is in. Without it, a directory that is not cached
+    /// cannot be opened by its handle.
+    fn get_parent(_dir: &InodeLocked<Self, Shared>) -> Result<InodeRef<'_, Self>> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 impl<F: ExportOperations> NewSuperBlock<'_, F> {
@@ -44,9 +48,8 @@ impl<F: ExportOperations> Table<F> {
         encode_fh: Some(bindings::generic_encode_ino32_fh),
         fh_to_dentry: Some(fh_to_dentry::<F>),
         fh_to_parent: Some(fh_to_parent::<F>),
-        get_parent: Some(get_parent::<F>),
-        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        get_parent: if_has!(F::HAS_GET_PARENT, get_parent::<F>),
+        ..pin_init::zeroed()
     };
 }
 

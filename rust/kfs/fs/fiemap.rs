@@ -7,7 +7,9 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
+use core::marker::PhantomData;
 use core::ops::Range;
+use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -23,26 +25,34 @@ pub struct Extent {
 }
 
 /// The answer to `FS_IOC_FIEMAP`, in the memory of the caller.
+///
+/// # Invariants
+///
+/// The pointer is what the VFS calls `fiemap` with, valid during `'a`, and nobody else uses what it
+/// points to.
 pub struct FiemapExtentInfo<'a> {
-    info: &'a mut bindings::fiemap_extent_info,
+    info: NonNull<bindings::fiemap_extent_info>,
     start: u64,
     len: u64,
+    _p: PhantomData<&'a ()>,
 }
 
-impl<'a> FiemapExtentInfo<'a> {
+impl FiemapExtentInfo<'_> {
     /// # Safety
     ///
-    /// `info` must be what the VFS calls `fiemap` with, and be used by nobody else for `'a`.
+    /// `info` must satisfy the type invariants for as long as the value lives.
     pub(super) unsafe fn from_raw(
         info: *mut bindings::fiemap_extent_info,
         start: u64,
         len: u64,
     ) -> Self {
+        // INVARIANT: By the requirement.
         FiemapExtentInfo {
-            // SAFETY: By the requirement.
-            info: unsafe { &mut *info },
+            // SAFETY: What is valid is not null.
+            info: unsafe { NonNull::new_unchecked(info) },
             start,
             len,
+            _p: PhantomData,
         }
     }
 
@@ -51,9 +61,10 @@ impl<'a> FiemapExtentInfo<'a> {
     ///
     /// `EBADR` for a flag that this does not know.
     pub fn prep<F: FileSystemData>(&mut self, inode: &Inode<F>) -> Result<Range<u64>> {
-        // SAFETY: Inode and request are valid.
+        let info = self.info.as_ptr();
+        // SAFETY: By the invariants of both types inode and request are valid.
         to_result(unsafe {
-            bindings::fiemap_prep(inode.as_ptr(), self.info, self.start, &mut self.len, 0)
+            bindings::fiemap_prep(inode.as_raw(), info, self.start, &mut self.len, 0)
         })?;
         Ok(self.start..self.start.saturating_add(self.len))
     }
@@ -67,10 +78,10 @@ impl<'a> FiemapExtentInfo<'a> {
         if is_last {
             flags |= bindings::FIEMAP_EXTENT_LAST;
         }
-        // SAFETY: The request is valid.
+        // SAFETY: By the type invariants.
         let ret = unsafe {
             bindings::fiemap_fill_next_extent(
-                self.info,
+                self.info.as_ptr(),
                 extent.logical,
                 extent.physical,
                 extent.len,

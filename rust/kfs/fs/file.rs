@@ -12,8 +12,10 @@ use crate::fs::inode::Inode;
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::fs::llseek::{llseek, Seek};
 use crate::iov::{IovIterDest, IovIterSource};
+use crate::sync::once::read_once;
 use core::marker::PhantomData;
 use core::ops::Range;
+use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::Opaque;
@@ -56,9 +58,8 @@ impl<F: FileSystemData> File<F> {
     /// If what is done to the file is to be on the device at once (`O_DSYNC`, `O_SYNC`, a mount
     /// option or an attribute of the file), sees to that for the bytes in `range`. May sleep.
     pub fn sync_if_asked(&self, range: Range<u64>) -> Result {
-        // SAFETY: The file is valid. Flags may change at any time (fcntl); a volatile read takes
-        // one of the values.
-        let flags = unsafe { core::ptr::read_volatile(&raw const (*self.0.get()).f_flags) };
+        // SAFETY: The file is valid. Flags may change at any time (fcntl); it is read once.
+        let flags = unsafe { read_once(&raw const (*self.0.get()).f_flags) };
         let is_sync = self.inode().needs_sync();
         if !is_sync && flags & bindings::O_DSYNC == 0 {
             return Ok(());
@@ -77,7 +78,9 @@ impl<F: FileSystemData> File<F> {
     }
 }
 
-/// The operations on an open regular file. They may sleep, and no inode lock is held.
+/// The operations on an open regular file. They may sleep, and no inode lock is held. Those that have a
+/// default body do not exist for the VFS if they are not implemented.
+#[vtable]
 pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If
     /// not, the VFS refuses such requests.
@@ -91,7 +94,9 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>) -> Result<Io<'a, F>>;
 
     /// Writes to the file.
-    fn write_iter<'a>(iocb: Kiocb<'a, F>, from: &mut IovIterSource<'a>) -> Result<Io<'a, F>>;
+    fn write_iter<'a>(_iocb: Kiocb<'a, F>, _from: &mut IovIterSource<'a>) -> Result<Io<'a, F>> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
@@ -100,7 +105,9 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// modes are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to,
     /// can be changed in the middle, and its volume is not frozen meanwhile; the range ends within
     /// the largest file there can be.
-    fn punch_hole(file: &File<F>, range: Range<u64>) -> Result;
+    fn punch_hole(_file: &File<F>, _range: Range<u64>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What `fsync(2)` writes of an inode beside its data, its block map and itself.
@@ -152,7 +159,7 @@ impl<F: FileSystemData> FileOps<F, Directory> {
 }
 
 impl<F: FileSystemData, K> FileOps<F, K> {
-    pub(crate) fn as_ptr(&self) -> *const bindings::file_operations {
+    pub(crate) fn as_raw(&self) -> *const bindings::file_operations {
         self.0
     }
 }
@@ -190,21 +197,20 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
         llseek: Some(llseek::<F, T>),
         read_iter: Some(Self::read_iter),
-        write_iter: Some(Self::write_iter),
+        write_iter: if_has!(T::HAS_WRITE_ITER, Self::write_iter),
         open: Some(Self::open),
         mmap_prepare: Some(bindings::generic_file_mmap_prepare),
         fsync: Some(fsync::<F, T>),
         splice_read: Some(Self::splice_read),
-        splice_write: Some(bindings::iter_file_splice_write),
+        splice_write: if_has!(T::HAS_WRITE_ITER, bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
-        fallocate: Some(Self::fallocate),
+        fallocate: if_has!(T::HAS_PUNCH_HOLE, Self::fallocate),
         fop_flags: if T::DIO_PARALLEL_WRITE {
             bindings::FOP_DIO_PARALLEL_WRITE
         } else {
             0
         },
-        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// # Safety
@@ -308,8 +314,7 @@ impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         iterate_shared: Some(Self::iterate_shared),
         fsync: Some(fsync::<F, T>),
         setlease: Some(bindings::generic_setlease),
-        // SAFETY: All zeroes is a valid value: optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
 
     /// # Safety
@@ -319,14 +324,14 @@ impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         file: *mut bindings::file,
         context: *mut bindings::dir_context,
     ) -> c_int {
-        // SAFETY: By the requirement; `context` is used by nobody else.
-        let result = unsafe {
-            T::iterate_shared(
+        // SAFETY: By the requirement; `context` is valid during the call and used by nobody else.
+        let (dir, mut context) = unsafe {
+            (
                 InodeLocked::from_raw((*file).f_inode),
-                &mut DirContext(&mut *context),
+                DirContext(NonNull::new_unchecked(context), PhantomData),
             )
         };
-        match result {
+        match T::iterate_shared(dir, &mut context) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
         }
@@ -334,17 +339,23 @@ impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
 }
 
 /// Where a directory is read from, and to whom the entries go.
-pub struct DirContext<'a>(&'a mut bindings::dir_context);
+///
+/// # Invariants
+///
+/// The pointer is valid during `'a`, and nobody else uses what it points to but the function in it.
+pub struct DirContext<'a>(NonNull<bindings::dir_context>, PhantomData<&'a ()>);
 
 impl DirContext<'_> {
     /// The position in the directory.
     pub fn pos(&self) -> u64 {
-        self.0.pos as u64
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).pos as u64 }
     }
 
     /// Sets the position: of the next entry to be emitted, or of the end.
     pub fn set_pos(&mut self, pos: u64) {
-        self.0.pos = pos as i64;
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).pos = pos as i64 };
     }
 
     /// Emits an entry at the current position. `dt` is one of `DT_*`.
@@ -352,10 +363,10 @@ impl DirContext<'_> {
     /// Returns whether there is room for more; when not, the entry was not taken.
     #[must_use]
     pub fn emit(&mut self, name: &[u8], ino: u64, dt: u8) -> bool {
-        // SAFETY: The context is valid, and `name` is as long as said.
+        // SAFETY: By the type invariants, and `name` is as long as said.
         unsafe {
             bindings::dir_emit(
-                self.0,
+                self.0.as_ptr(),
                 name.as_ptr().cast(),
                 name.len() as c_int,
                 ino,

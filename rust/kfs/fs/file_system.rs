@@ -39,7 +39,9 @@ pub struct Reconfigure {
 /// A type of filesystem on a block device.
 ///
 /// It stands for `struct file_system_type` and `struct super_operations`. All methods are called
-/// in process context and may sleep, unless noted.
+/// in process context and may sleep, unless noted. Of those that have a default body a filesystem
+/// implements what it has something to do in.
+#[vtable]
 pub trait FileSystem: FileSystemData {
     /// The name by which `mount(2)` knows the type.
     const NAME: &'static CStr;
@@ -74,68 +76,96 @@ pub trait FileSystem: FileSystemData {
     /// Returns the inode of the root directory.
     fn root(sb: &SuperBlock<Self>) -> Result<InodeRef<'_, Self>>;
 
-    /// Called when the mount is complete, with everything in place and before users see it.
-    fn mounted(sb: &SuperBlock<Self>) -> Result;
+    /// Called, if it is there, when the mount is complete, with everything in place and before users see it.
+    fn mounted(_sb: &SuperBlock<Self>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
-    /// Changes the options of a mount.
+    /// Changes the options of a mount. Without it, a remount changes what the VFS does alone.
     ///
     /// When the mount becomes read-only, everything dirty has been written before, and nothing is
     /// dirtied any more; unless that is forced. Errors of a forced change are logged, with a warning.
-    fn reconfigure(sb: &SuperBlock<Self>, options: &Self::Options, to: Reconfigure) -> Result;
+    fn reconfigure(_sb: &SuperBlock<Self>, _options: &Self::Options, _to: Reconfigure) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Whether access control lists are honoured: asked after a mount and after its options have
-    /// changed.
-    fn posix_acl(sb: &SuperBlock<Self>) -> bool;
+    /// changed. Without it they are not.
+    fn posix_acl(_sb: &SuperBlock<Self>) -> bool {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Writes the options of the mount that differ from the default, as in `/proc/mounts`.
-    fn show_options(sb: &SuperBlock<Self>, seq: &SeqFile);
+    fn show_options(_sb: &SuperBlock<Self>, _seq: &SeqFile) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Fills in the answer to `statfs(2)`.
     fn statfs(sb: &SuperBlock<Self>, statfs: &mut Statfs<'_>) -> Result;
 
     /// Writes what is kept in memory about the mount to the buffers of the device, and waits for
     /// these to be on the device when `wait` is set.
-    fn sync_fs(sb: &SuperBlock<Self>, wait: bool) -> Result;
+    fn sync_fs(_sb: &SuperBlock<Self>, _wait: bool) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Makes the device look as after an umount, for a snapshot. The mount is writable, but writers
     /// are blocked, and everything dirty has been written back. May sleep. After an error the
     /// mount is not frozen.
-    fn freeze_fs(sb: &SuperBlock<Self>) -> Result;
+    fn freeze_fs(_sb: &SuperBlock<Self>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Takes [`FileSystem::freeze_fs`] back, before writers are let in again. May sleep.
     /// After an error the mount stays frozen.
-    fn unfreeze_fs(sb: &SuperBlock<Self>) -> Result;
+    fn unfreeze_fs(_sb: &SuperBlock<Self>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Called at the last umount, after all inodes are gone.
-    fn put_super(sb: &SuperBlock<Self>);
+    fn put_super(_sb: &SuperBlock<Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// The number of objects that the mount keeps in memory and may be able to do without. Called by
     /// memory reclaim from when the mount is complete until before the last umount. Does not sleep.
-    fn nr_cached_objects(sb: &SuperBlock<Self>) -> usize;
+    fn nr_cached_objects(_sb: &SuperBlock<Self>) -> usize {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Frees of these what can be freed, and returns how many. Called by memory reclaim, with the
     /// mount kept from being unmounted, and never from an allocation without `__GFP_FS`. Must not
     /// wait for locks that are held while such memory is allocated.
-    fn free_cached_objects(sb: &SuperBlock<Self>) -> usize;
+    fn free_cached_objects(_sb: &SuperBlock<Self>) -> usize {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Copies the inode to its buffer and marks that dirty. Does not wait for the device.
     fn write_inode(inode: &Inode<Self>) -> Result;
 
     /// Writes the buffer that [`FileSystem::write_inode`] made dirty to the device and waits.
-    fn sync_inode_metadata(inode: &Inode<Self>) -> Result;
+    fn sync_inode_metadata(_inode: &Inode<Self>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Called when an inode with links leaves memory, clean: what an fsync of it would have to
     /// write beside it, and that is known in memory alone, is to be written now.
     ///
     /// Memory reclaim may have called: waits for nothing but buffers of the device.
-    fn evict_inode(inode: &Inode<Self>);
+    fn evict_inode(_inode: &Inode<Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Frees the blocks of an inode that has no link left and is used by nobody.
     ///
     /// Nobody else can reach the inode, which is as good as holding its lock.
-    fn delete_inode(inode: &InodeLocked<Self, Exclusive>);
+    fn delete_inode(_inode: &InodeLocked<Self, Exclusive>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Frees the number `ino` of an inode that was a directory, or was not, after
     /// [`FileSystem::delete_inode`] and after everything that the VFS knew about the inode is gone.
-    fn free_inode(sb: &SuperBlock<Self>, ino: u64, is_dir: bool);
+    fn free_inode(_sb: &SuperBlock<Self>, _ino: u64, _is_dir: bool) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }

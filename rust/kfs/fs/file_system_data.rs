@@ -7,6 +7,8 @@
 //! [`FileSystem`](crate::fs::file_system::FileSystem), whose methods take them: so the files that
 //! define them need not know the one that defines the operations.
 
+use crate::types::DropInAtomic;
+
 /// A filesystem type, as far as its data in memory goes.
 pub trait FileSystemData: Sized + Send + Sync + 'static {
     /// The data of the type, which all its mounts share.
@@ -16,6 +18,6 @@ pub trait FileSystemData: Sized + Send + Sync + 'static {
     type SuperData: Send + Sync;
 
     /// The data of an inode beside what the VFS keeps. It is dropped in an RCU callback, that is
-    /// in softirq context: its destructor must not sleep.
-    type InodeData: Send + Sync;
+    /// in softirq context.
+    type InodeData: Send + Sync + DropInAtomic;
 }

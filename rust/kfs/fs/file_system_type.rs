@@ -7,7 +7,7 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::kobject::Kobject;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -35,7 +35,7 @@ impl InodeCache {
     }
 
     /// The C slab cache.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::kmem_cache {
+    pub(crate) fn as_raw(&self) -> *mut bindings::kmem_cache {
         self.0.as_ptr()
     }
 }
@@ -46,19 +46,84 @@ impl Drop for InodeCache {
         // which `rcu_barrier` waits for; by the type invariant the cache is ours to destroy.
         unsafe {
             bindings::rcu_barrier();
-            bindings::kmem_cache_destroy(self.as_ptr());
+            bindings::kmem_cache_destroy(self.as_raw());
         }
+    }
+}
+
+/// A `struct file_system_type`, with the keys in it by which lockdep knows the locks of its super blocks
+/// and inodes: for those, it has to be in static memory, or they have to be registered.
+///
+/// # Invariants
+///
+/// The keys are registered while the value exists.
+#[pin_data(PinnedDrop)]
+#[repr(transparent)]
+pub(crate) struct LockKeyed {
+    #[pin]
+    fs_type: Opaque<bindings::file_system_type>,
+}
+
+impl LockKeyed {
+    /// A type of which only the keys are set. Not for static memory.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            fs_type <- Opaque::ffi_init(|slot: *mut bindings::file_system_type| {
+                // SAFETY: `slot` is valid for writes; all zeroes is a valid value of the type. The keys
+                // are at a place of their own until the destructor runs.
+                unsafe {
+                    ptr::write_bytes(slot, 0, 1);
+                    Self::for_each_key(slot, |key| bindings::lockdep_register_key(key));
+                }
+            }),
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `fs_type` must be valid.
+    unsafe fn for_each_key(
+        fs_type: *mut bindings::file_system_type,
+        f: impl Fn(*mut bindings::lock_class_key),
+    ) {
+        // SAFETY: By the requirement; the fields are projected, not used.
+        unsafe {
+            f(&raw mut (*fs_type).s_lock_key);
+            f(&raw mut (*fs_type).s_umount_key);
+            f(&raw mut (*fs_type).s_vfs_rename_key);
+            for level in 0..(*fs_type).s_writers_key.len() {
+                f(&raw mut (*fs_type).s_writers_key[level]);
+            }
+            f(&raw mut (*fs_type).i_lock_key);
+            f(&raw mut (*fs_type).i_mutex_key);
+            f(&raw mut (*fs_type).invalidate_lock_key);
+            f(&raw mut (*fs_type).i_mutex_dir_key);
+        }
+    }
+
+    /// The C type.
+    pub(crate) fn as_raw(&self) -> *mut bindings::file_system_type {
+        self.fs_type.get()
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for LockKeyed {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant they are registered. Nobody uses a lock that they are for.
+        unsafe { Self::for_each_key(self.as_raw(), |key| bindings::lockdep_unregister_key(key)) };
     }
 }
 
 /// A `struct file_system_type`, and what its super blocks find with it.
 #[pin_data]
 pub(crate) struct FileSystemType<F: FileSystemData> {
-    #[pin]
-    pub(super) fs_type: Opaque<bindings::file_system_type>,
     pub(super) inode_cache: InodeCache,
     pub(super) sysfs: Kobject,
     pub(super) data: F::TypeData,
+    // The last that is dropped: the inodes have its locks.
+    #[pin]
+    pub(super) fs_type: LockKeyed,
 }
 
 impl<F: FileSystemData> FileSystemType<F> {
@@ -72,12 +137,15 @@ impl<F: FileSystemData> FileSystemType<F> {
     pub(crate) unsafe fn of<'a>(sb: *mut bindings::super_block) -> &'a Self {
         // SAFETY: By the requirement, `s_type` is the field `fs_type` of such a value, which
         // outlives its super blocks because each of them holds a reference to the module.
-        unsafe { &*kernel::container_of!(Opaque::cast_from((*sb).s_type), Self, fs_type) }
+        unsafe {
+            let fs_type = (*sb).s_type.cast::<LockKeyed>().cast_const();
+            &*kernel::container_of!(fs_type, Self, fs_type)
+        }
     }
 
     /// The slab cache of the inodes.
     pub(crate) fn inode_cache(&self) -> *mut bindings::kmem_cache {
-        self.inode_cache.as_ptr()
+        self.inode_cache.as_raw()
     }
 
     /// The data of the type.
@@ -88,6 +156,6 @@ impl<F: FileSystemData> FileSystemType<F> {
 
     /// The directory of the type in sysfs.
     pub(crate) fn sysfs(&self) -> *mut bindings::kobject {
-        self.sysfs.as_ptr()
+        self.sysfs.as_raw()
     }
 }

@@ -12,7 +12,7 @@ use crate::fs::fs_parser::Parameter;
 use crate::fs::super_block::operations;
 use crate::fs::super_block::SuperBlock;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -34,7 +34,7 @@ impl<F: FileSystem> Table<F> {
         parse_param: Some(parse_param::<F>),
         parse_monolithic: None,
         get_tree: Some(get_tree::<F>),
-        reconfigure: Some(reconfigure::<F>),
+        reconfigure: if_has!(F::HAS_RECONFIGURE, reconfigure::<F>),
     };
 }
 
@@ -86,8 +86,7 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
     fc: *mut bindings::fs_context,
     param: *mut bindings::fs_parameter,
 ) -> c_int {
-    // SAFETY: All zeroes is a valid value: a flag and a union of integers.
-    let mut result: bindings::fs_parse_result = unsafe { core::mem::zeroed() };
+    let mut result: bindings::fs_parse_result = pin_init::zeroed();
     // SAFETY: The pointers are valid; the table has an end (see `parameters`).
     let opt = unsafe {
         bindings::__fs_parse(
@@ -101,11 +100,9 @@ unsafe extern "C" fn parse_param<F: FileSystem>(
         return opt;
     }
     // SAFETY: `param` is valid during the call, and so is the context.
-    let (param, options) = unsafe { (&*param, options::<F>(fc)) };
-    let parameter = Parameter {
-        param,
-        result: &result,
-        opt,
+    let (parameter, options) = unsafe {
+        let param = NonNull::new_unchecked(param);
+        (Parameter::from_raw(param, result, opt), options::<F>(fc))
     };
     match F::parse_param(options, &parameter) {
         Ok(()) => 0,
@@ -159,7 +156,7 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -
     let forced = flags & bindings::SB_FORCE != 0;
     let to = Reconfigure { read_only, forced };
     // SAFETY: The super block is valid and `s_umount` is held by the VFS.
-    let synced = to_result(unsafe { bindings::sync_filesystem(sb.as_ptr()) });
+    let synced = to_result(unsafe { bindings::sync_filesystem(sb.as_raw()) });
     let result = match synced {
         Err(error) if !forced => Err(error),
         _ => F::reconfigure(sb, options, to),
@@ -167,7 +164,7 @@ unsafe extern "C" fn reconfigure<F: FileSystem>(fc: *mut bindings::fs_context) -
     match result {
         Ok(()) => {
             // SAFETY: As above; the VFS changes flags with `s_umount` held.
-            unsafe { operations::set_posix_acl::<F>(sb.as_ptr()) };
+            unsafe { operations::set_posix_acl::<F>(sb.as_raw()) };
             0
         }
         Err(error) => error.to_errno(),

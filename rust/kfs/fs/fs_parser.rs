@@ -5,7 +5,8 @@
 //! C header: [`include/linux/fs_parser.h`](srctree/include/linux/fs_parser.h)
 
 use crate::bindings;
-use core::ptr;
+use core::marker::PhantomData;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::str::as_char_ptr_in_const_context;
 
@@ -65,13 +66,36 @@ impl ParameterSpec {
 const FS_PARAM_NEG_WITH_NO: u16 = 2;
 
 /// One mount option as given by the user, after the kernel's parser has checked it.
+///
+/// # Invariants
+///
+/// The pointer is a parameter that is valid during `'a`, and does not change. `result` and `opt` are what
+/// the parser has made of it.
 pub struct Parameter<'a> {
-    pub(super) param: &'a bindings::fs_parameter,
-    pub(super) result: &'a bindings::fs_parse_result,
-    pub(super) opt: c_int,
+    param: NonNull<bindings::fs_parameter>,
+    result: bindings::fs_parse_result,
+    opt: c_int,
+    _p: PhantomData<&'a ()>,
 }
 
 impl Parameter<'_> {
+    /// # Safety
+    ///
+    /// The arguments must satisfy the type invariants for as long as the value lives.
+    pub(super) unsafe fn from_raw(
+        param: NonNull<bindings::fs_parameter>,
+        result: bindings::fs_parse_result,
+        opt: c_int,
+    ) -> Self {
+        // INVARIANT: By the requirement.
+        Parameter {
+            param,
+            result,
+            opt,
+            _p: PhantomData,
+        }
+    }
+
     /// The number that the [`ParameterSpec`] of the option has.
     pub fn opt(&self) -> u8 {
         self.opt as u8
@@ -91,11 +115,17 @@ impl Parameter<'_> {
 
     /// The value of an option, or `None` when it has none.
     pub fn string(&self) -> Option<&CStr> {
-        if self.param.type_() != bindings::fs_value_type_fs_value_is_string {
-            return None;
-        }
-        // SAFETY: The type says that the union holds a string; it may be null for an empty one.
-        let string = unsafe { self.param.__bindgen_anon_1.string };
+        let param = self.param.as_ptr();
+        // SAFETY: By the type invariants. The type says whether the union holds a string; it may be null
+        // for an empty one.
+        let string = unsafe {
+            if bindings::fs_parameter::type__raw(param)
+                != bindings::fs_value_type_fs_value_is_string
+            {
+                return None;
+            }
+            (*param).__bindgen_anon_1.string
+        };
         if string.is_null() {
             return None;
         }

@@ -13,6 +13,7 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
 use crate::fs::super_block::SuperBlock;
+use crate::sync::once::read_once;
 use core::ops::Range;
 use core::ptr;
 use kernel::prelude::*;
@@ -29,8 +30,8 @@ pub(crate) fn report_inode<F: FileSystemData>(
     // is negative.
     unsafe {
         bindings::fserror_report(
-            inode.sb().as_ptr(),
-            inode.as_ptr(),
+            inode.sb().as_raw(),
+            inode.as_raw(),
             what,
             range.start as i64,
             range.end.saturating_sub(range.start),
@@ -47,9 +48,9 @@ impl<F: FileSystemData> SuperBlock<F> {
     ///
     /// While the filesystem is being mounted or unmounted nobody listens.
     pub fn report_metadata_error(&self, ino: Option<u64>, error: Error) {
-        let sb = self.as_ptr();
-        // SAFETY: The flags may change at any time; a volatile read takes one of the values.
-        if unsafe { ptr::read_volatile(&raw const (*sb).s_flags) } & bindings::SB_ACTIVE == 0 {
+        let sb = self.as_raw();
+        // SAFETY: The flags may change at any time; it is read once.
+        if unsafe { read_once(&raw const (*sb).s_flags) } & bindings::SB_ACTIVE == 0 {
             return;
         }
         let _rcu = rcu::read_lock();

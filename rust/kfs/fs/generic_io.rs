@@ -36,7 +36,7 @@ pub fn filemap_read<'a, F: KiocbOwner>(
     iter.limited(left, |iter| {
         // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
         // function does.
-        unsafe { iocb.call(|iocb| bindings::filemap_read(iocb, iter.as_ptr(), 0)) }
+        unsafe { iocb.call(|iocb| bindings::filemap_read(iocb, iter.as_raw(), 0)) }
     })
 }
 
@@ -73,7 +73,7 @@ pub fn generic_file_direct_read<'a, F: KiocbOwner>(
                 return ret as isize;
             }
             bindings::file_accessed((*iocb).ki_filp);
-            direct_io(iocb, all.as_ptr())
+            direct_io(iocb, all.as_raw())
         }
     };
     // SAFETY: The closure returns what a `read_iter` function does; when `direct_IO` has queued the
@@ -117,7 +117,7 @@ pub fn generic_write_checks<F: KiocbOwner, M: Mode>(
         return Err(EINVAL);
     }
     // SAFETY: Kiocb and iterator are valid, and ours.
-    let ret = unsafe { bindings::generic_write_checks(iocb.as_ptr(), iter.as_ptr()) };
+    let ret = unsafe { bindings::generic_write_checks(iocb.as_raw(), iter.as_raw()) };
     usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
 }
 
@@ -136,7 +136,7 @@ pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
     // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
     // only returns.
-    unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_ptr())) }
+    unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_raw())) }
         .map_err(|(_, error)| error)
 }
 
@@ -153,7 +153,7 @@ pub fn kiocb_modified<F: KiocbOwner>(
         return Err(EINVAL);
     }
     // SAFETY: The kiocb is valid and ours, its file is open, and the lock of its inode is held.
-    to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })
+    to_result(unsafe { bindings::kiocb_modified(iocb.as_raw()) })
 }
 
 /// As [`kiocb_modified`], with the lock held shared: false, and nothing is done, if the file may
@@ -169,13 +169,13 @@ pub fn kiocb_modified_nosec<F: KiocbOwner>(
         return Err(EINVAL);
     }
     // SAFETY: The inode is valid.
-    if !unsafe { bindings::IS_NOSEC(locked.as_ptr()) } {
+    if !unsafe { bindings::IS_NOSEC(locked.as_raw()) } {
         return Ok(false);
     }
     // SAFETY: The kiocb is valid and ours, and its file is open. Without anything to take away it
     // changes the times only, which writers may do side by side. The flag stays: who clears it has
     // the lock exclusively.
-    to_result(unsafe { bindings::kiocb_modified(iocb.as_ptr()) })?;
+    to_result(unsafe { bindings::kiocb_modified(iocb.as_raw()) })?;
     Ok(true)
 }
 
@@ -213,7 +213,7 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner, M: Mode>(
                 ret if ret == EBUSY.to_errno() => return 0,
                 ret => return ret as isize,
             }
-            direct_io(iocb, all.as_ptr())
+            direct_io(iocb, all.as_raw())
         }
     };
     // SAFETY: The closure returns what a `write_iter` function does; when `direct_IO` has queued the
@@ -263,18 +263,18 @@ pub fn direct_write_fallback<F: KiocbOwner>(
     let pos = iocb.pos();
     let errors = WritebackErrors::watch(locked);
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held.
-    let buffered = unsafe { bindings::generic_perform_write(iocb.as_ptr(), iter.as_ptr()) };
+    let buffered = unsafe { bindings::generic_perform_write(iocb.as_raw(), iter.as_raw()) };
     if buffered < 0 {
         return Err(FallbackError::NotTaken(Error::from_errno(buffered as i32)));
     }
     // SAFETY: As above; so many bytes before the position are in the page cache.
-    let ret = unsafe { bindings::direct_write_fallback(iocb.as_ptr(), iter.as_ptr(), 0, buffered) };
+    let ret = unsafe { bindings::direct_write_fallback(iocb.as_raw(), iter.as_raw(), 0, buffered) };
     let written = usize::try_from(ret)
         .map_err(|_| FallbackError::NotOnDevice(Error::from_errno(ret as i32)))?;
     let on_device = errors.check();
     if let (Err(error), false) = (on_device, cfg!(mutant = "kfs-fallback-flag")) {
         // SAFETY: The kiocb is valid and ours.
-        unsafe { (*iocb.as_ptr()).ki_pos = pos };
+        unsafe { (*iocb.as_raw()).ki_pos = pos };
         return Err(FallbackError::NotOnDevice(error));
     }
     Ok(written)

@@ -33,6 +33,7 @@ use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::super_block::SuperBlock;
 use crate::mm::page_cache::PageCache;
+use crate::sync::once::read_once;
 use crate::time::Timespec;
 use core::marker::PhantomData;
 use core::mem::{offset_of, MaybeUninit};
@@ -98,20 +99,20 @@ impl<F: FileSystemData> Inode<F> {
     /// # Safety
     ///
     /// `inode` must satisfy the type invariants and stay valid for `'a`.
-    pub unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
+    pub(crate) unsafe fn from_raw<'a>(inode: *mut bindings::inode) -> &'a Self {
         // SAFETY: By the requirement; the type is transparent.
         unsafe { &*inode.cast() }
     }
 
     /// The C inode.
-    pub fn as_ptr(&self) -> *mut bindings::inode {
+    pub(crate) fn as_raw(&self) -> *mut bindings::inode {
         self.0.get()
     }
 
     fn object(&self) -> *mut InodeObject<F> {
         // SAFETY: By the type invariant the inode is this field of such an object.
         unsafe {
-            self.as_ptr()
+            self.as_raw()
                 .byte_sub(offset_of!(InodeObject<F>, inode))
                 .cast()
         }
@@ -131,26 +132,26 @@ impl<F: FileSystemData> Inode<F> {
     /// The super block that the inode belongs to.
     pub fn sb(&self) -> &SuperBlock<F> {
         // SAFETY: By the type invariant the super block is one of `F`; the inode keeps it.
-        unsafe { SuperBlock::from_raw((*self.as_ptr()).i_sb) }
+        unsafe { SuperBlock::from_raw((*self.as_raw()).i_sb) }
     }
 
     /// The page cache of the file.
     pub(crate) fn page_cache(&self) -> PageCache<'_> {
         // SAFETY: The mapping of an inode is valid as long as the inode. The address space
         // operations of `F` are those of buffer heads.
-        unsafe { PageCache::from_raw((*self.as_ptr()).i_mapping) }
+        unsafe { PageCache::from_raw((*self.as_raw()).i_mapping) }
     }
 
     /// The number of the inode.
     pub fn ino(&self) -> u64 {
         // SAFETY: Constant once the inode is hashed.
-        unsafe { (*self.as_ptr()).i_ino }
+        unsafe { (*self.as_raw()).i_ino }
     }
 
     /// Type and permissions.
     pub fn mode(&self) -> u16 {
-        // SAFETY: May change at any time (chmod); a volatile read takes one of the values.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_mode) }
+        // SAFETY: May change at any time (chmod); it is read once.
+        unsafe { read_once(&raw const (*self.as_raw()).i_mode) }
     }
 
     mode_is! {
@@ -164,8 +165,8 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Whether the file is append-only or immutable.
     pub fn is_append_or_immutable(&self) -> bool {
-        // SAFETY: May change at any time; a volatile read takes one of the values.
-        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_flags) };
+        // SAFETY: May change at any time; it is read once.
+        let flags = unsafe { read_once(&raw const (*self.as_raw()).i_flags) };
         flags & (bindings::S_APPEND | bindings::S_IMMUTABLE) != 0
     }
 
@@ -173,56 +174,56 @@ impl<F: FileSystemData> Inode<F> {
     /// capabilities among the extended attributes.
     pub fn has_no_privileges(&self) -> bool {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::IS_NOSEC(self.as_ptr()) }
+        unsafe { bindings::IS_NOSEC(self.as_raw()) }
     }
 
     /// Owner, as a number of the initial user namespace.
     pub fn uid(&self) -> u32 {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::i_uid_read(self.as_ptr()) }
+        unsafe { bindings::i_uid_read(self.as_raw()) }
     }
 
     /// Group, as a number of the initial user namespace.
     pub fn gid(&self) -> u32 {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::i_gid_read(self.as_ptr()) }
+        unsafe { bindings::i_gid_read(self.as_raw()) }
     }
 
     /// Number of links.
     pub fn nlink(&self) -> u32 {
         // SAFETY: The fields of the union are the same but for `const`.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).__bindgen_anon_1.i_nlink) }
+        unsafe { read_once(&raw const (*self.as_raw()).__bindgen_anon_1.i_nlink) }
     }
 
     /// i_size in bytes. May change at any time, unless the inode lock is held.
     pub fn i_size_read(&self) -> u64 {
         // SAFETY: By the type invariant the inode is valid; the function tolerates concurrent
         // writers.
-        unsafe { bindings::i_size_read(self.as_ptr()) as u64 }
+        unsafe { bindings::i_size_read(self.as_raw()) as u64 }
     }
 
     /// Device number of a special file, as the kernel encodes it in memory.
     pub fn rdev(&self) -> u32 {
         // SAFETY: Constant once the inode is complete.
-        unsafe { (*self.as_ptr()).i_rdev }
+        unsafe { (*self.as_raw()).i_rdev }
     }
 
     /// Generation of the inode number.
     pub fn generation(&self) -> u32 {
         // SAFETY: Constant once the inode is complete.
-        unsafe { (*self.as_ptr()).i_generation }
+        unsafe { (*self.as_raw()).i_generation }
     }
 
     /// Space that the file occupies, in sectors of 512 bytes.
     pub fn blocks(&self) -> u64 {
-        // SAFETY: May change at any time; a volatile read takes one of the values.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).i_blocks) }
+        // SAFETY: May change at any time; it is read once.
+        unsafe { read_once(&raw const (*self.as_raw()).i_blocks) }
     }
 
     /// Logarithm to base two of the block size in bytes.
     pub fn blkbits(&self) -> u8 {
         // SAFETY: Constant once the inode exists.
-        unsafe { (*self.as_ptr()).i_blkbits }
+        unsafe { (*self.as_raw()).i_blkbits }
     }
 
     /// Access, modification and change time.
@@ -231,7 +232,7 @@ impl<F: FileSystemData> Inode<F> {
             seconds,
             nanoseconds: nanoseconds as u32,
         };
-        let inode = self.as_ptr();
+        let inode = self.as_raw();
         // SAFETY: By the type invariant the inode is valid. Times may be torn, as they may be for C
         // code.
         unsafe {
@@ -255,34 +256,34 @@ impl<F: FileSystemData> Inode<F> {
     /// Sets the change time to now.
     pub fn touch_ctime(&self) {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::inode_set_ctime_current(self.as_ptr()) };
+        unsafe { bindings::inode_set_ctime_current(self.as_raw()) };
     }
 
     /// Sets the modification and the change time to now.
     pub fn touch_cmtime(&self) {
         // SAFETY: By the type invariant the inode is valid.
         unsafe {
-            let now = bindings::inode_set_ctime_current(self.as_ptr());
-            bindings::inode_set_mtime_to_ts(self.as_ptr(), now);
+            let now = bindings::inode_set_ctime_current(self.as_raw());
+            bindings::inode_set_mtime_to_ts(self.as_raw(), now);
         }
     }
 
     /// Adds `bytes` to the space that the file occupies.
     pub fn add_bytes(&self, bytes: u64) {
         // SAFETY: By the type invariant the inode is valid; the function takes `i_lock`.
-        unsafe { bindings::inode_add_bytes(self.as_ptr(), bytes as i64) };
+        unsafe { bindings::inode_add_bytes(self.as_raw(), bytes as i64) };
     }
 
     /// Takes `bytes` from the space that the file occupies.
     pub fn sub_bytes(&self, bytes: u64) {
         // SAFETY: By the type invariant the inode is valid; the function takes `i_lock`.
-        unsafe { bindings::inode_sub_bytes(self.as_ptr(), bytes as i64) };
+        unsafe { bindings::inode_sub_bytes(self.as_raw(), bytes as i64) };
     }
 
     /// Marks the inode dirty: `FileSystem::write_inode` will be called for it.
     pub fn mark_inode_dirty(&self) {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::mark_inode_dirty(self.as_ptr()) };
+        unsafe { bindings::mark_inode_dirty(self.as_raw()) };
     }
 
     /// Adds a link and marks the inode dirty. The lock of the directory that gets the link has to
@@ -290,7 +291,7 @@ impl<F: FileSystemData> Inode<F> {
     pub fn inc_link_count(&self) {
         // SAFETY: By the type invariant the inode is valid; the count is only ever wrong, not
         // unsound, without a lock.
-        unsafe { bindings::inode_inc_link_count(self.as_ptr()) };
+        unsafe { bindings::inode_inc_link_count(self.as_raw()) };
     }
 
     /// Removes a link and marks the inode dirty.
@@ -301,21 +302,21 @@ impl<F: FileSystemData> Inode<F> {
             return;
         }
         // SAFETY: By the type invariant the inode is valid, and the count is not zero.
-        unsafe { bindings::inode_dec_link_count(self.as_ptr()) };
+        unsafe { bindings::inode_dec_link_count(self.as_raw()) };
     }
 
     /// Whether changes of the inode have to be on the device before the operation returns
     /// (`O_SYNC`-like mount option or attribute; for a directory also `dirsync`).
     pub fn needs_sync(&self) -> bool {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::inode_needs_sync(self.as_ptr()) != 0 }
+        unsafe { bindings::inode_needs_sync(self.as_raw()) != 0 }
     }
 
     /// Writes the inode and the buffers marked by [`Inode::mark_buffer_dirty`] to the device and
     /// waits for them. May sleep.
     pub fn sync_metadata(&self) -> Result {
         // SAFETY: By the type invariant the inode is valid.
-        kernel::error::to_result(unsafe { bindings::sync_inode_metadata(self.as_ptr(), 1) })
+        kernel::error::to_result(unsafe { bindings::sync_inode_metadata(self.as_raw(), 1) })
     }
 
     /// Marks a buffer dirty that belongs to the inode's block map or directory: an fsync of this

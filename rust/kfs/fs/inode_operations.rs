@@ -55,44 +55,44 @@ pub trait InodeOperations<F: FileSystemData> {
     }
 
     /// Makes a regular file. `mode` has the type and the permissions after the umask.
-    fn create(
-        _dir: &InodeLocked<F, Exclusive>,
+    fn create<'a>(
+        _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _mode: u16,
-    ) -> Result<CreatedInode<F>> {
+    ) -> Result<CreatedInode<'a, F>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Makes a device, FIFO or socket. `rdev` is the device number as encoded in memory.
-    fn mknod(
-        _dir: &InodeLocked<F, Exclusive>,
+    fn mknod<'a>(
+        _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _mode: u16,
         _rdev: u32,
-    ) -> Result<CreatedInode<F>> {
+    ) -> Result<CreatedInode<'a, F>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Makes a symbolic link to `target`.
-    fn symlink(
-        _dir: &InodeLocked<F, Exclusive>,
+    fn symlink<'a>(
+        _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _target: &CStr,
-    ) -> Result<CreatedInode<F>> {
+    ) -> Result<CreatedInode<'a, F>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Makes a directory.
-    fn mkdir(
-        _dir: &InodeLocked<F, Exclusive>,
+    fn mkdir<'a>(
+        _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _mode: u16,
-    ) -> Result<CreatedInode<F>> {
+    ) -> Result<CreatedInode<'a, F>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
     /// Makes a regular file without a name.
-    fn tmpfile(_dir: &Inode<F>, _mode: u16) -> Result<CreatedInode<F>> {
+    fn tmpfile<'a>(_dir: &'a Inode<F>, _mode: u16) -> Result<CreatedInode<'a, F>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -125,7 +125,7 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Gives an inode another name, see [`Rename`]. Returns the inode of the whiteout, if one was
     /// asked for.
-    fn rename(_rename: &Rename<'_, F>) -> Result<Option<CreatedInode<F>>> {
+    fn rename<'a>(_rename: &Rename<'a, F>) -> Result<Option<CreatedInode<'a, F>>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

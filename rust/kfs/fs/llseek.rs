@@ -45,7 +45,7 @@ pub(super) unsafe extern "C" fn llseek<F: FileSystemData, T: Seek<F>>(
         Ok(pos) if pos >= size && whence as u32 == bindings::SEEK_DATA => ENXIO.to_errno().into(),
         // SAFETY: By the requirement. The position is inside what a file may have.
         Ok(pos) => unsafe {
-            bindings::vfs_setpos(file, pos as i64, (*(*inode.as_ptr()).i_sb).s_maxbytes)
+            bindings::vfs_setpos(file, pos as i64, (*(*inode.as_raw()).i_sb).s_maxbytes)
         },
         Err(error) => error.to_errno().into(),
     }

@@ -76,8 +76,7 @@ impl PosixAcl {
         let mut entries = entries.into_iter();
         for index in 0..count {
             let entry = entries.next().ok_or(EINVAL)??;
-            // SAFETY: All zeroes is a valid value: numbers.
-            let mut raw: bindings::posix_acl_entry = unsafe { core::mem::zeroed() };
+            let mut raw: bindings::posix_acl_entry = pin_init::zeroed();
             raw.e_tag = entry.tag as i16;
             raw.e_perm = entry.permissions;
             match (u32::from(entry.tag), entry.id) {
@@ -110,25 +109,25 @@ impl PosixAcl {
 
     /// Gives the reference away.
     pub(crate) fn into_raw(self) -> *mut bindings::posix_acl {
-        let acl = self.as_ptr();
+        let acl = self.as_raw();
         core::mem::forget(self);
         acl
     }
 
     /// The C list.
-    pub(crate) fn as_ptr(&self) -> *mut bindings::posix_acl {
+    pub(crate) fn as_raw(&self) -> *mut bindings::posix_acl {
         self.0.as_ptr()
     }
 
     fn first_entry(&self) -> *mut bindings::posix_acl_entry {
         // SAFETY: By the type invariant; entries follow the header.
-        unsafe { (*self.as_ptr()).a_entries.as_mut_ptr() }
+        unsafe { (*self.as_raw()).a_entries.as_mut_ptr() }
     }
 
     /// The number of entries.
     pub fn count(&self) -> usize {
         // SAFETY: By the type invariant; it does not change.
-        unsafe { (*self.as_ptr()).__bindgen_anon_1.hdr.as_ref().a_count as usize }
+        unsafe { (*self.as_raw()).__bindgen_anon_1.hdr.as_ref().a_count as usize }
     }
 
     /// The entries, in order.
@@ -154,7 +153,7 @@ impl PosixAcl {
 impl Drop for PosixAcl {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the reference is ours, and this is its end.
-        unsafe { bindings::posix_acl_release(self.as_ptr()) };
+        unsafe { bindings::posix_acl_release(self.as_raw()) };
     }
 }
 
@@ -171,7 +170,7 @@ impl<F: FileSystemData> Inode<F> {
     pub(crate) fn set_cached_acl(&self, acl_type: AclType, acl: *mut bindings::posix_acl) {
         // SAFETY: By the type invariant the inode is valid, and so is the list, to which the function
         // takes a reference.
-        unsafe { bindings::set_cached_acl(self.as_ptr(), acl_type.to_raw(), acl) };
+        unsafe { bindings::set_cached_acl(self.as_raw(), acl_type.to_raw(), acl) };
     }
 }
 
@@ -183,8 +182,8 @@ impl<F: FileSystemData> InodeInit<F> {
         let (mut access, mut default) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: Both inodes are valid, and by the type invariant nobody else uses this one.
         to_result(unsafe {
-            let mode = &raw mut (*self.as_ptr()).i_mode;
-            bindings::posix_acl_create(dir.as_ptr(), mode, &mut default, &mut access)
+            let mode = &raw mut (*self.as_raw()).i_mode;
+            bindings::posix_acl_create(dir.as_raw(), mode, &mut default, &mut access)
         })?;
         self.set_cached_acl(AclType::Access, access);
         if self.is_dir() {

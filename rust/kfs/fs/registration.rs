@@ -6,24 +6,21 @@
 
 use crate::bindings;
 use crate::fs::file_system::FileSystem;
-use crate::fs::file_system_type::FileSystemType;
+use crate::fs::file_system_type::{FileSystemType, LockKeyed};
 use crate::fs::fs_context;
 use crate::fs::inode::life;
 use crate::kobject::Kobject;
-use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
-use kernel::types::Opaque;
 
 /// Owner of a registered `struct file_system_type`. Dropping it unregisters the type.
 ///
 /// # Invariants
 ///
-/// `fs_type` is registered while the value exists, and its slab cache is one for inodes of `F`.
-#[pin_data(PinnedDrop)]
+/// The type is registered while the value exists, and its slab cache is one for inodes of `F`.
 pub struct Registration<F: FileSystem> {
-    #[pin]
-    inner: FileSystemType<F>,
+    // Not in the value itself, which might be in static memory or not: see `LockKeyed`.
+    inner: Pin<KBox<FileSystemType<F>>>,
 }
 
 // SAFETY: `register_filesystem` and `unregister_filesystem` may be called from any thread, and
@@ -36,40 +33,43 @@ impl<F: FileSystem> Registration<F> {
     /// Registers the filesystem type for `module`. May sleep.
     ///
     /// `EBUSY` when there is a type of that name.
-    pub fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let inner = try_pin_init!(FileSystemType {
-            data: F::type_data()?,
-            sysfs: Kobject::new_in_fs(F::NAME)?,
-            inode_cache: life::create_cache::<F>()?,
-            fs_type <- Opaque::try_ffi_init(|slot: *mut bindings::file_system_type| {
-                // SAFETY: `slot` is valid for writes; all zeroes is a valid value of the type.
-                unsafe { ptr::write_bytes(slot, 0, 1) };
-                // SAFETY: `slot` was just initialised and is not yet shared.
-                let fs_type = unsafe { &mut *slot };
-                fs_type.name = F::NAME.as_char_ptr();
-                fs_type.fs_flags = (bindings::FS_REQUIRES_DEV
-                    | if F::MULTIGRAIN { bindings::FS_MGTIME } else { 0 })
-                    as c_int;
-                fs_type.init_fs_context = Some(fs_context::init_fs_context::<F>);
-                fs_type.parameters = fs_context::parameters::<F>();
-                fs_type.kill_sb = Some(kill_sb);
-                fs_type.owner = module.as_ptr();
-                // SAFETY: `slot` is pinned until `unregister_filesystem` in the destructor.
-                to_result(unsafe { bindings::register_filesystem(slot) })
+    pub fn new(module: &'static ThisModule) -> Result<Self> {
+        let inner = KBox::try_pin_init(
+            try_pin_init!(FileSystemType {
+                data: F::type_data()?,
+                sysfs: Kobject::new_in_fs(F::NAME)?,
+                inode_cache: life::create_cache::<F>()?,
+                fs_type <- LockKeyed::new(),
             }),
-        }? Error);
-        try_pin_init!(Self {
-            inner <- inner,
-        }? Error)
+            GFP_KERNEL,
+        )?;
+        let fs_type = inner.fs_type.as_raw();
+        // SAFETY: It was just made, is not yet shared, and pinned until `unregister_filesystem` in the
+        // destructor.
+        to_result(unsafe {
+            (*fs_type).name = F::NAME.as_char_ptr();
+            (*fs_type).fs_flags = (bindings::FS_REQUIRES_DEV
+                | if F::MULTIGRAIN {
+                    bindings::FS_MGTIME
+                } else {
+                    0
+                }) as c_int;
+            (*fs_type).init_fs_context = Some(fs_context::init_fs_context::<F>);
+            (*fs_type).parameters = fs_context::parameters::<F>();
+            (*fs_type).kill_sb = Some(kill_sb);
+            (*fs_type).owner = module.as_ptr();
+            bindings::register_filesystem(fs_type)
+        })?;
+        // INVARIANT: Just registered.
+        Ok(Registration { inner })
     }
 }
 
-#[pinned_drop]
-impl<F: FileSystem> PinnedDrop for Registration<F> {
-    fn drop(self: Pin<&mut Self>) {
+impl<F: FileSystem> Drop for Registration<F> {
+    fn drop(&mut self) {
         // SAFETY: By the type invariant the type is registered. Super blocks hold a reference to
         // the module, so that none is left when a module drops its registration.
-        unsafe { bindings::unregister_filesystem(self.inner.fs_type.get()) };
+        unsafe { bindings::unregister_filesystem(self.inner.fs_type.as_raw()) };
     }
 }
 

@@ -69,8 +69,7 @@ impl<F: FileSystemData> InodeInit<F> {
         for (to, from) in bytes.iter_mut().zip(name.unwrap_or_default()) {
             *to = *from;
         }
-        // SAFETY: All zeroes is a valid value: numbers and a pointer.
-        let mut qstr: bindings::qstr = unsafe { core::mem::zeroed() };
+        let mut qstr: bindings::qstr = pin_init::zeroed();
         qstr.name = bytes.as_ptr();
         qstr.__bindgen_anon_1.__bindgen_anon_1.len = len as u32;
         let mut store = Store::<F, S>(store, PhantomData);
@@ -78,8 +77,8 @@ impl<F: FileSystemData> InodeInit<F> {
         // the closure live during the call, in which the function is called back only.
         to_result(unsafe {
             bindings::inode_init_security(
-                self.as_ptr(),
-                dir.as_ptr(),
+                self.as_raw(),
+                dir.as_raw(),
                 match name {
                     Some(_) => &raw const qstr,
                     None => ptr::null(),

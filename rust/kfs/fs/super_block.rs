@@ -15,8 +15,10 @@ use crate::block::bdev::BlockDevice;
 use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
+use crate::sync::once::{read_once, write_once};
+use crate::workqueue::Workqueue;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -26,7 +28,8 @@ use kernel::types::Opaque;
 ///
 /// The type of the super block was registered by a
 /// [`Registration`](crate::fs::registration::Registration) of `F`, and `s_fs_info` owns the
-/// `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned.
+/// `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned. `s_dio_done_wq` is a
+/// [`Workqueue`].
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystemData>(Opaque<bindings::super_block>, PhantomData<F>);
 
@@ -46,73 +49,81 @@ impl<F: FileSystemData> SuperBlock<F> {
     }
 
     /// The C super block.
-    pub fn as_ptr(&self) -> *mut bindings::super_block {
+    pub(crate) fn as_raw(&self) -> *mut bindings::super_block {
         self.0.get()
     }
 
     /// The data of the mount.
     pub fn data(&self) -> &F::SuperData {
         // SAFETY: By the type invariant `s_fs_info` owns such a box, and it is not replaced.
-        unsafe { &*(*self.as_ptr()).s_fs_info.cast::<F::SuperData>() }
+        unsafe { &*(*self.as_raw()).s_fs_info.cast::<F::SuperData>() }
     }
 
     /// The data of the type.
     #[inline]
     pub fn type_data(&self) -> &F::TypeData {
         // SAFETY: By the type invariant.
-        unsafe { FileSystemType::<F>::of(self.as_ptr()) }.data()
+        unsafe { FileSystemType::<F>::of(self.as_raw()) }.data()
+    }
+
+    /// The workqueue for what direct I/O on the files of the mount leaves to a worker, when the last
+    /// bio of a request has ended.
+    #[inline]
+    pub fn dio_done_wq(&self) -> &Workqueue {
+        // SAFETY: By the type invariant it is one, and it is there until no inode is left. The
+        // super block holds the module.
+        unsafe { Workqueue::from_raw((*self.as_raw()).s_dio_done_wq) }
     }
 
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
         // SAFETY: `s_id` is a terminated array that does not change while mounted.
-        unsafe { CStr::from_char_ptr((&raw const (*self.as_ptr()).s_id).cast()) }
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_raw()).s_id).cast()) }
     }
 
     /// Whether the mount is read-only at the moment.
     pub fn rdonly(&self) -> bool {
-        // SAFETY: The flags may change at any time; a volatile read takes one of the values.
-        let flags = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_flags) };
+        // SAFETY: The flags may change at any time; it is read once.
+        let flags = unsafe { read_once(&raw const (*self.as_raw()).s_flags) };
         flags & bindings::SB_RDONLY != 0
     }
 
     /// Whether the mount is frozen: what is on the device must not change. Constant while `s_umount`
     /// is held, as for `FileSystem::sync_fs`; else it may change at any time.
     pub fn is_frozen(&self) -> bool {
-        // SAFETY: The super block is valid; a volatile read takes one of the values.
-        let frozen = unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_writers.frozen) };
+        // SAFETY: The super block is valid; it is read once.
+        let frozen = unsafe { read_once(&raw const (*self.as_raw()).s_writers.frozen) };
         i64::from(frozen) == i64::from(bindings::SB_FREEZE_COMPLETE)
     }
 
     /// Whether there are inodes that are unlinked but open: in a snapshot of the device they would
     /// never be freed. May change at any time, unless the mount is frozen.
     pub fn has_unlinked_inodes(&self) -> bool {
-        // SAFETY: The super block is valid. The count may change at any time; a volatile read takes
-        // one of the values.
-        unsafe { ptr::read_volatile(&raw const (*self.as_ptr()).s_remove_count.counter) != 0 }
+        // SAFETY: The super block is valid. The count may change at any time; it is read once.
+        unsafe { read_once(&raw const (*self.as_raw()).s_remove_count.counter) != 0 }
     }
 
     /// Block size in bytes.
     pub fn blocksize(&self) -> usize {
         // SAFETY: Constant while mounted.
-        unsafe { (*self.as_ptr()).s_blocksize }
+        unsafe { (*self.as_raw()).s_blocksize }
     }
 
     /// Logarithm to base two of the block size in bytes.
     pub fn blocksize_bits(&self) -> u8 {
         // SAFETY: Constant while mounted.
-        unsafe { (*self.as_ptr()).s_blocksize_bits }
+        unsafe { (*self.as_raw()).s_blocksize_bits }
     }
 
     /// The device number, which stands for the mount in `fsid`.
     pub fn dev_id(&self) -> u64 {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        u64::from(unsafe { (*(*self.as_ptr()).s_bdev).bd_dev })
+        u64::from(unsafe { (*(*self.as_raw()).s_bdev).bd_dev })
     }
 
     /// Size of the device in bytes.
     pub fn device_size(&self) -> u64 {
-        device_size(self.as_ptr())
+        device_size(self.as_raw())
     }
 
     /// Returns the buffer of `block` (in units of the block size) with its content, read from the
@@ -120,13 +131,13 @@ impl<F: FileSystemData> SuperBlock<F> {
     ///
     /// May sleep. `EIO` when the device fails or has no such block.
     pub fn bread(&self, block: u64) -> Result<BufferHead> {
-        bread(self.as_ptr(), block)
+        bread(self.as_raw(), block)
     }
 
     /// Returns the buffer of `block` if it is cached and uptodate. Does not sleep.
     pub fn find_get_block(&self, block: u64) -> Option<BufferHead> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block)) }
+        unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block)) }
             .filter(BufferHead::is_uptodate)
     }
 
@@ -137,7 +148,7 @@ impl<F: FileSystemData> SuperBlock<F> {
         for block in block..block.saturating_add(count) {
             // SAFETY: By the type invariant the super block is mounted, so that its device is open.
             let cached = unsafe {
-                BufferHead::from_owned(bindings::sb_find_get_block(self.as_ptr(), block))
+                BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block))
             };
             if let Some(buffer) = cached {
                 buffer.forget();
@@ -150,7 +161,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// May sleep. `ENOMEM` when there is no memory, or no such block.
     pub fn getblk(&self, block: u64) -> Result<BufferHead> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_ptr(), block)) }.ok_or(ENOMEM)
+        unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_raw(), block)) }.ok_or(ENOMEM)
     }
 
     /// Cleans the buffers that the buffer cache has of `count` blocks from `block` on, and waits
@@ -160,13 +171,13 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// written over the new data.
     pub fn clean_bdev_aliases(&self, block: u64, count: u64) {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { bindings::clean_bdev_aliases((*self.as_ptr()).s_bdev, block, count) };
+        unsafe { bindings::clean_bdev_aliases((*self.as_raw()).s_bdev, block, count) };
     }
 
     /// Records `error`: `syncfs(2)` fails with it once for each open file of the mount.
     pub fn set_wb_err(&self, error: Error) {
         // SAFETY: The super block is valid; the function takes a negative error number.
-        unsafe { bindings::errseq_set(&raw mut (*self.as_ptr()).s_wb_err, error.to_errno()) };
+        unsafe { bindings::errseq_set(&raw mut (*self.as_raw()).s_wb_err, error.to_errno()) };
     }
 }
 
@@ -176,45 +187,69 @@ impl BlockDevice {
     pub fn of<F: FileSystemData>(sb: &SuperBlock<F>) -> &BlockDevice {
         // SAFETY: `s_bdev` of a filesystem on a block device is set before the super block is
         // filled, and the device stays open until after the last use of the super block.
-        unsafe { BlockDevice::from_raw((*sb.as_ptr()).s_bdev) }
+        unsafe { BlockDevice::from_raw((*sb.as_raw()).s_bdev) }
     }
 }
 
-/// A super block of type `F` that is being filled: nobody else uses it.
+/// A super block of type `F` that is being filled.
+///
+/// It is on the lists of all super blocks, and of those of its type, already: who goes through them
+/// looks at its flags and counts at any time.
+///
+/// # Invariants
+///
+/// The pointer is a super block that is being filled during `'a`, by the owner of the value alone, and
+/// its device is open.
 pub struct NewSuperBlock<'a, F: FileSystemData> {
-    sb: &'a mut bindings::super_block,
-    _p: PhantomData<F>,
+    sb: NonNull<bindings::super_block>,
+    _p: PhantomData<&'a mut SuperBlock<F>>,
 }
 
 impl<F: FileSystemData> NewSuperBlock<'_, F> {
+    /// # Safety
+    ///
+    /// `sb` must satisfy the type invariants for as long as the value lives.
+    pub(super) unsafe fn from_raw(sb: NonNull<bindings::super_block>) -> Self {
+        // INVARIANT: By the requirement.
+        NewSuperBlock {
+            sb,
+            _p: PhantomData,
+        }
+    }
+
+    fn as_raw(&self) -> *mut bindings::super_block {
+        self.sb.as_ptr()
+    }
+
     /// The device, which is open.
     pub fn device(&self) -> &BlockDevice {
         // SAFETY: The device of a super block that is being filled is open, and stays so until
         // after the last use of the super block.
-        unsafe { BlockDevice::from_raw(self.sb.s_bdev) }
+        unsafe { BlockDevice::from_raw((*self.as_raw()).s_bdev) }
     }
 
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
-        // SAFETY: `s_id` is a terminated array.
-        unsafe { CStr::from_char_ptr((&raw const self.sb.s_id).cast()) }
+        // SAFETY: By the type invariant it is valid; `s_id` is a terminated array.
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_raw()).s_id).cast()) }
     }
 
     /// Size of the device in bytes.
-    pub fn device_size(&mut self) -> u64 {
-        device_size(self.sb)
+    pub fn device_size(&self) -> u64 {
+        device_size(self.as_raw())
     }
 
     /// Whether a read-only mount is asked for.
     pub fn rdonly(&self) -> bool {
-        self.sb.s_flags & bindings::SB_RDONLY != 0
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_raw()).s_flags & bindings::SB_RDONLY != 0 }
     }
 
     /// Sets the block size to the smallest that the device can do, but at least `size` bytes, and
     /// returns it. `EINVAL` when there is none.
     pub fn min_blocksize(&mut self, size: u32) -> Result<u32> {
-        // SAFETY: A super block that is being filled is valid, and its device is open.
-        match unsafe { bindings::sb_min_blocksize(self.sb, size as c_int) } {
+        // SAFETY: By the type invariant it is valid, and its device is open.
+        match unsafe { bindings::sb_min_blocksize(self.as_raw(), size as c_int) } {
             0 => Err(EINVAL),
             size => Ok(size as u32),
         }
@@ -224,8 +259,8 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     ///
     /// Buffers read before must be gone: the buffer cache is emptied.
     pub fn set_blocksize(&mut self, size: u32) -> Result {
-        // SAFETY: A super block that is being filled is valid, and its device is open.
-        match unsafe { bindings::sb_set_blocksize(self.sb, size as c_int) } {
+        // SAFETY: By the type invariant it is valid, and its device is open.
+        match unsafe { bindings::sb_set_blocksize(self.as_raw(), size as c_int) } {
             0 => Err(EINVAL),
             _ => Ok(()),
         }
@@ -233,62 +268,78 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
 
     /// Reads the block with the number `block`, in units of the block size set last.
     pub fn bread(&mut self, block: u64) -> Result<BufferHead> {
-        bread(self.sb, block)
+        bread(self.as_raw(), block)
     }
 
     /// Makes the mount read-only, although it was not asked for.
     pub fn set_rdonly(&mut self) {
-        self.sb.s_flags |= bindings::SB_RDONLY;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it. Who looks whether it
+        // is born does so at any time; they are written once.
+        unsafe {
+            let flags = &raw mut (*self.as_raw()).s_flags;
+            write_once(flags, *flags | bindings::SB_RDONLY);
+        }
     }
 
     /// Has writeback charged to the cgroup of who wrote to a file, rather than to the root one. Bios
     /// of file data have to be made by functions of the kernel that see to that (`wbc_init_bio()`).
     pub fn set_cgroup_writeback(&mut self) {
-        self.sb.s_iflags |= bindings::SB_I_CGROUPWB;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_raw()).s_iflags |= bindings::SB_I_CGROUPWB };
     }
 
     /// Sets the UUID, and the name of the directory in `/sys/fs`, which is that of the device, for
     /// `FS_IOC_GETFSUUID` and `FS_IOC_GETFSSYSFSPATH`.
     pub fn set_identity(&mut self, uuid: &[u8; 16]) {
-        // SAFETY: A super block that is being filled is valid, and its device is open.
+        // SAFETY: By the type invariant it is valid, and its device is open.
         unsafe {
-            bindings::super_set_uuid(self.sb, uuid.as_ptr(), uuid.len() as c_uint);
-            bindings::super_set_sysfs_name_bdev(self.sb);
+            bindings::super_set_uuid(self.as_raw(), uuid.as_ptr(), uuid.len() as c_uint);
+            bindings::super_set_sysfs_name_bdev(self.as_raw());
         }
     }
 
     /// Sets the magic number that `statfs(2)` reports.
     pub fn set_magic(&mut self, magic: u32) {
-        self.sb.s_magic = magic as c_ulong;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_raw()).s_magic = magic as c_ulong };
     }
 
     /// Sets the table for handles of inodes, which has to be one for `F`.
     pub(crate) fn set_export_op(&mut self, ops: &'static bindings::export_operations) {
-        self.sb.s_export_op = ptr::from_ref(ops).cast();
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_raw()).s_export_op = ptr::from_ref(ops).cast() };
     }
 
     /// Sets the handlers of extended attributes, which have to be ones for `F`; a null pointer ends the
     /// list.
     pub(crate) fn set_xattr(&mut self, handlers: &'static [*const bindings::xattr_handler]) {
-        self.sb.s_xattr = handlers.as_ptr().cast();
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_raw()).s_xattr = handlers.as_ptr().cast() };
     }
 
     /// Sets the size of the largest possible file in bytes.
     pub fn set_maxbytes(&mut self, maxbytes: u64) {
-        self.sb.s_maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);
+        let maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_raw()).s_maxbytes = maxbytes };
     }
 
     /// Sets the largest number of links to an inode.
     pub fn set_max_links(&mut self, links: u32) {
-        self.sb.s_max_links = links;
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe { (*self.as_raw()).s_max_links = links };
     }
 
     /// Sets the first and the last time, in seconds since 1970, that can be stored, and the
     /// granularity of times in nanoseconds.
     pub fn set_time_range(&mut self, min: i64, max: i64, granularity: u32) {
-        self.sb.s_time_min = min;
-        self.sb.s_time_max = max;
-        self.sb.s_time_gran = granularity;
+        let sb = self.as_raw();
+        // SAFETY: By the type invariant it is valid, and nobody else changes it.
+        unsafe {
+            (*sb).s_time_min = min;
+            (*sb).s_time_max = max;
+            (*sb).s_time_gran = granularity;
+        }
     }
 }
 
@@ -305,31 +356,56 @@ fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
 }
 
 /// The answer to `statfs(2)`.
-pub struct Statfs<'a>(&'a mut bindings::kstatfs);
+///
+/// # Invariants
+///
+/// The pointer is valid during `'a`, and nobody else uses what it points to.
+pub struct Statfs<'a>(NonNull<bindings::kstatfs>, PhantomData<&'a ()>);
 
 impl Statfs<'_> {
+    /// # Safety
+    ///
+    /// `statfs` must satisfy the type invariants for as long as the value lives.
+    pub(super) unsafe fn from_raw(statfs: NonNull<bindings::kstatfs>) -> Self {
+        // INVARIANT: By the requirement.
+        Statfs(statfs, PhantomData)
+    }
+
     /// Sets the magic number, the size of a block in bytes and the longest name in bytes.
     pub fn set_type(&mut self, magic: u64, blocksize: u64, namelen: u64) {
-        self.0.f_type = magic as c_long;
-        self.0.f_bsize = blocksize as c_long;
-        self.0.f_namelen = namelen as c_long;
+        let to = self.0.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*to).f_type = magic as c_long;
+            (*to).f_bsize = blocksize as c_long;
+            (*to).f_namelen = namelen as c_long;
+        }
     }
 
     /// Sets the number of all blocks, of free ones, and of those that any user may have.
     pub fn set_blocks(&mut self, all: u64, free: u64, available: u64) {
-        self.0.f_blocks = all;
-        self.0.f_bfree = free;
-        self.0.f_bavail = available;
+        let to = self.0.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*to).f_blocks = all;
+            (*to).f_bfree = free;
+            (*to).f_bavail = available;
+        }
     }
 
     /// Sets the number of all inodes and of free ones.
     pub fn set_files(&mut self, all: u64, free: u64) {
-        self.0.f_files = all;
-        self.0.f_ffree = free;
+        let to = self.0.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*to).f_files = all;
+            (*to).f_ffree = free;
+        }
     }
 
     /// Sets the identity of the filesystem.
     pub fn set_fsid(&mut self, fsid: u64) {
-        self.0.f_fsid.val = [fsid as i32, (fsid >> 32) as i32];
+        // SAFETY: By the type invariants.
+        unsafe { (*self.0.as_ptr()).f_fsid.val = [fsid as i32, (fsid >> 32) as i32] };
     }
 }

@@ -49,7 +49,7 @@ impl<'a, F: FileSystemData> WritebackErrors<'a, F> {
 
     fn wb_err(&self) -> *mut bindings::errseq_t {
         // SAFETY: By the invariants of `Inode` it is valid, and so is its mapping as long.
-        unsafe { &raw mut (*(*self.locked.as_ptr()).i_mapping).wb_err }
+        unsafe { &raw mut (*(*self.locked.as_raw()).i_mapping).wb_err }
     }
 }
 

@@ -68,23 +68,29 @@ pub enum SetXattr {
     Replace,
 }
 
-/// What can be done to the attributes whose names begin with a prefix. All methods may sleep.
+/// What can be done to the attributes whose names begin with a prefix. All methods may sleep. Without one
+/// of them the VFS refuses what it is for, with `EOPNOTSUPP`.
+#[vtable]
 pub trait XattrHandler<F: FileSystemData> {
     /// The prefix, with its dot.
     const PREFIX: &'static CStr;
 
     /// Appends the value of the attribute to `value`. `name` is what follows the prefix. `ENODATA` when
     /// there is none. No lock of the inode is held.
-    fn get(inode: &Inode<F>, name: &[u8], value: &mut XattrBuffer<'_>) -> Result;
+    fn get(_inode: &Inode<F>, _name: &[u8], _value: &mut XattrBuffer<'_>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Sets the attribute, or removes it, if `value` is `None`. `EEXIST` or `ENODATA` if it is to be
     /// made, or replaced, and cannot.
     fn set(
-        inode: &InodeLocked<F, Exclusive>,
-        name: &[u8],
-        value: Option<&[u8]>,
-        how: SetXattr,
-    ) -> Result;
+        _inode: &InodeLocked<F, Exclusive>,
+        _name: &[u8],
+        _value: Option<&[u8]>,
+        _how: SetXattr,
+    ) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 struct Handler<F, T>(PhantomData<(F, T)>);
@@ -92,10 +98,9 @@ struct Handler<F, T>(PhantomData<(F, T)>);
 impl<F: FileSystemData, T: XattrHandler<F>> Handler<F, T> {
     const HANDLER: bindings::xattr_handler = bindings::xattr_handler {
         prefix: T::PREFIX.to_bytes_with_nul().as_ptr().cast(),
-        get: Some(Self::get),
-        set: Some(Self::set),
-        // SAFETY: All zeroes is a valid value: pointers, optional function pointers and flags.
-        ..unsafe { core::mem::zeroed() }
+        get: if_has!(T::HAS_GET, Self::get),
+        set: if_has!(T::HAS_SET, Self::set),
+        ..pin_init::zeroed()
     };
 
     /// # Safety

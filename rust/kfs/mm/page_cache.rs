@@ -8,9 +8,10 @@
 //! C header: [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
 
 use crate::bindings;
+use crate::sync::once::read_once;
 use core::marker::PhantomData;
 use core::ops::Range;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
@@ -39,9 +40,8 @@ impl<'a> PageCache<'a> {
 
     /// Whether there is no page. That may change at any time.
     fn is_empty(&self) -> bool {
-        // SAFETY: By the type invariant the mapping is valid; a volatile read takes one of the
-        // values.
-        unsafe { ptr::read_volatile(&raw const (*self.mapping()).nrpages) == 0 }
+        // SAFETY: By the type invariant the mapping is valid; it is read once.
+        unsafe { read_once(&raw const (*self.mapping()).nrpages) == 0 }
     }
 
     /// Writes dirty pages with bytes in `range` back, and waits for writeback. Does nothing if

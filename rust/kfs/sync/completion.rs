@@ -8,6 +8,7 @@
 //! C header: [`include/linux/completion.h`](srctree/include/linux/completion.h)
 
 use crate::bindings;
+use crate::types::DropInAtomic;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -21,6 +22,8 @@ pub struct Completion {
     inner: Opaque<bindings::completion>,
 }
 
+// SAFETY: Nothing is done to drop it.
+unsafe impl DropInAtomic for Completion {}
 // SAFETY: A completion may be used and freed by any thread.
 unsafe impl Send for Completion {}
 // SAFETY: The functions called by the methods lock the completion for themselves.

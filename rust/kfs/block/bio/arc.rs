@@ -14,6 +14,7 @@ use super::front::{BioData, Front};
 use super::pool::{self, Cache, RawSet};
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
+use crate::types::DropInAtomic;
 use core::marker::PhantomData;
 use core::mem::{align_of, offset_of, ManuallyDrop};
 use core::ops::Deref;
@@ -92,6 +93,9 @@ impl<T: BioData> BioArcSet<T> {
 /// moved, and is counted in `refs` for this value.
 pub struct BioArc<T: BioData>(NonNull<WithOwner<T>>);
 
+// SAFETY: The object is dropped, if this was the last reference, as by `BioData` it may be in any context,
+// and so may a bio be freed.
+unsafe impl<T: BioData> DropInAtomic for BioArc<T> {}
 // SAFETY: As for `Arc`: the object may be used by several threads, and dropped by any of them,
 // since `BioData` asks for `Send` and `Sync`. A bio may be freed by any thread.
 unsafe impl<T: BioData> Send for BioArc<T> {}

@@ -104,31 +104,36 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
     /// Sets where on the device the bio starts, in sectors of [`SECTOR_SIZE`](super::SECTOR_SIZE).
     #[inline]
     pub fn set_sector(&mut self, sector: u64) {
-        self.bio.as_mut().bi_iter.bi_sector = sector;
+        // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
+        unsafe { (*self.bio.as_raw()).bi_iter.bi_sector = sector };
     }
 
     /// Where on the device the bio starts, in sectors of [`SECTOR_SIZE`](super::SECTOR_SIZE).
     #[inline]
     pub fn sector(&self) -> u64 {
-        self.bio.as_ref().bi_iter.bi_sector
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        unsafe { (*self.bio.as_raw()).bi_iter.bi_sector }
     }
 
     /// Takes over what a request says to the block layer: I/O priority, write hint, `REQ_NOWAIT`.
     #[inline]
     pub fn set_hints(&mut self, of: &impl Lender) {
         let hints = of.hints();
-        let bio = self.bio.as_mut();
-        bio.bi_ioprio = hints.ioprio;
-        bio.bi_write_hint = hints.write_hint;
-        if hints.nowait {
-            bio.bi_opf |= 1 << bindings::req_flag_bits___REQ_NOWAIT;
+        let bio = self.bio.as_raw();
+        // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
+        unsafe {
+            (*bio).bi_ioprio = hints.ioprio;
+            (*bio).bi_write_hint = hints.write_hint;
+            if hints.nowait {
+                (*bio).bi_opf |= 1 << bindings::req_flag_bits___REQ_NOWAIT;
+            }
         }
     }
 
     /// How many bytes the bio has.
     #[inline]
     pub fn size(&self) -> usize {
-        self.bio.as_ref().bi_iter.bi_size as usize
+        self.bio.size() as usize
     }
 
     /// The data that was given to [`Bio::alloc`].
@@ -161,30 +166,29 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         }
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         unsafe { (*self.bio.front()).is_copy = false };
-        if pin {
-            self.bio.as_mut().bi_flags |= 1 << bindings::BIO_PAGE_PINNED;
-        } else {
-            self.bio.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+        self.bio.set_pinned(pin);
+        if !pin {
             // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
             unsafe { (*self.bio.front()).borrows = true };
         }
 
+        let bio = self.bio.as_raw();
+        let mut added = 0;
         let mut stopped = Ok(());
         loop {
-            let bio = self.bio.as_mut();
-            let left = max - (bio.bi_iter.bi_size as usize - before);
-            if left == 0 || iter.count() == 0 || bio.bi_vcnt >= bio.bi_max_vecs {
+            let left = max - added;
+            if left == 0 || iter.count() == 0 || self.bio.is_full() {
                 break;
             }
             // SAFETY: The bio is ours and has a table of `bi_max_vecs` segments, of which
             // `bi_vcnt` are in use. The iterator is valid.
             let ret = unsafe {
                 bindings::iov_iter_extract_bvecs(
-                    iter.as_ptr(),
-                    bio.bi_io_vec,
+                    iter.as_raw(),
+                    (*bio).bi_io_vec,
                     left,
-                    &raw mut bio.bi_vcnt,
-                    bio.bi_max_vecs,
+                    &raw mut (*bio).bi_vcnt,
+                    (*bio).bi_max_vecs,
                     mem_mask,
                     0,
                 )
@@ -193,12 +197,15 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
                 stopped = to_result(ret as i32);
                 break;
             }
-            bio.bi_iter.bi_size += ret as u32;
+            added += ret as usize;
         }
 
-        let excess = self.size() & len_mask as usize;
-        self.trim(iter, excess.min(self.size() - before));
-        match self.size() - before {
+        let size = before + added;
+        // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
+        unsafe { (*bio).bi_iter.bi_size = size as u32 };
+        let excess = added.min(size & len_mask as usize);
+        self.trim(iter, excess);
+        match added - excess {
             0 => Err(stopped.err().unwrap_or(EINVAL)),
             added => Ok(added),
         }
@@ -210,29 +217,33 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             return;
         }
         // SAFETY: The iterator was advanced by at least `bytes` while these were added to the bio.
-        unsafe { bindings::iov_iter_revert(iter.as_ptr(), bytes) };
+        unsafe { bindings::iov_iter_revert(iter.as_raw(), bytes) };
 
         let pinned = self.bio.is_pinned();
-        let bio = self.bio.as_mut();
-        bio.bi_iter.bi_size -= bytes as u32;
+        let bio = self.bio.as_raw();
         let mut bytes = bytes as u32;
-        while bytes != 0 && bio.bi_vcnt != 0 {
-            // SAFETY: The table has more than `bi_vcnt - 1` segments, and the bio is ours.
-            let bv = unsafe { &mut *bio.bi_io_vec.add(usize::from(bio.bi_vcnt) - 1) };
-            let pages = pages(bv);
-            let cut = bytes.min(bv.bv_len);
-            bv.bv_len -= cut;
+        // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
+        unsafe { (*bio).bi_iter.bi_size -= bytes };
+        while bytes != 0 && self.bio.segments() != 0 {
+            // SAFETY: The table has more than `bi_vcnt - 1` segments.
+            let bv = unsafe { (*bio).bi_io_vec.add(usize::from((*bio).bi_vcnt) - 1) };
+            // SAFETY: The segment is initialised, as it is in use.
+            let (page, offset, len) = unsafe { ((*bv).bv_page, (*bv).bv_offset, (*bv).bv_len) };
+            let cut = bytes.min(len);
+            let left = len - cut;
             bytes -= cut;
-            let gone = pages - self::pages(bv);
+            let gone = pages(offset, len) - pages(offset, left);
             if pinned && gone != 0 && !cfg!(mutant = "kfs-trim-leak") {
                 // SAFETY: A segment lies in one folio, every page of it was pinned once, and the
                 // last `gone` of them are not part of the bio any more.
-                unsafe {
-                    bindings::unpin_user_folio(bindings::page_folio(bv.bv_page), gone as usize)
-                };
+                unsafe { bindings::unpin_user_folio(bindings::page_folio(page), gone as usize) };
             }
-            if bv.bv_len == 0 {
-                bio.bi_vcnt -= 1;
+            // SAFETY: As above; the bio is ours.
+            unsafe {
+                (*bv).bv_len = left;
+                if left == 0 {
+                    (*bio).bi_vcnt -= 1;
+                }
             }
         }
     }
@@ -249,7 +260,7 @@ impl<T: BioData> Bio<IovIterSource<'_>, T> {
             let chunk = (len - (self.size() - before)).min(kernel::page::PAGE_SIZE);
             // SAFETY: The bio is ours. The zero page is never freed, so it needs no pin.
             let added = unsafe {
-                bindings::bio_add_page(self.bio.as_ptr(), bindings::zero_page(), chunk as u32, 0)
+                bindings::bio_add_page(self.bio.as_raw(), bindings::zero_page(), chunk as u32, 0)
             };
             if added == 0 {
                 break;
@@ -277,11 +288,6 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
                 (*front).lender = lender.lend();
             }
         }
-        #[cfg(mutant = "kfs-retry-issues")]
-        // SAFETY: As in `issue_again`.
-        unsafe {
-            (*self.bio.front()).iter = (*self.bio.as_ptr()).bi_iter
-        };
         // The block layer owns it from here.
         let bio = self.bio.into_raw();
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
@@ -298,14 +304,14 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
     }
 }
 
-/// How many pages a segment touches.
-fn pages(bv: &bindings::bio_vec) -> u32 {
+/// How many pages a segment of `len` bytes from `offset` on touches.
+fn pages(offset: u32, len: u32) -> u32 {
     let page = kernel::page::PAGE_SIZE as u32;
-    let end = u64::from(bv.bv_offset) + u64::from(bv.bv_len);
-    if bv.bv_len == 0 {
+    let end = u64::from(offset) + u64::from(len);
+    if len == 0 {
         0
     } else {
-        (end.div_ceil(page.into()) as u32) - bv.bv_offset / page
+        (end.div_ceil(page.into()) as u32) - offset / page
     }
 }
 

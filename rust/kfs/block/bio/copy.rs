@@ -38,15 +38,14 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
         }
         // INVARIANT: If anything is in the bio, it is pages of a copy; if not, neither is anything
         // pinned.
-        self.bio.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+        self.bio.set_pinned(false);
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         unsafe { (*self.bio.front()).is_copy = true };
 
         let mut stopped = Err(EINVAL);
         loop {
             let left = (max - (self.size() - before)).min(iter.count());
-            let bio = self.bio.as_ref();
-            if left == 0 || bio.bi_vcnt >= bio.bi_max_vecs {
+            if left == 0 || self.bio.is_full() {
                 break;
             }
             let wanted = left.min(PAGE_SIZE);
@@ -77,20 +76,20 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
         let page = Page::alloc_page(GFP_KERNEL_ACCOUNT)?;
         // SAFETY: The page is ours, and `len` is not more than its size. The iterator is valid, and
         // a source.
-        let copied = unsafe { bindings::copy_page_from_iter(page.as_ptr(), 0, len, iter.as_ptr()) };
+        let copied = unsafe { bindings::copy_page_from_iter(page.as_ptr(), 0, len, iter.as_raw()) };
         let whole = copied & !(len_mask as usize);
         // SAFETY: The iterator was advanced by at least as much just now.
-        unsafe { bindings::iov_iter_revert(iter.as_ptr(), copied - whole) };
+        unsafe { bindings::iov_iter_revert(iter.as_raw(), copied - whole) };
         if whole == 0 {
             return Err(EFAULT);
         }
         // SAFETY: The bio is ours, and the first `whole` bytes of the page are initialised. The bio
         // keeps the page, below.
         let added =
-            unsafe { bindings::bio_add_page(self.bio.as_ptr(), page.as_ptr(), whole as u32, 0) };
+            unsafe { bindings::bio_add_page(self.bio.as_raw(), page.as_ptr(), whole as u32, 0) };
         if added == 0 {
             // SAFETY: As above.
-            unsafe { bindings::iov_iter_revert(iter.as_ptr(), whole) };
+            unsafe { bindings::iov_iter_revert(iter.as_raw(), whole) };
             return Err(EINVAL);
         }
         // INVARIANT: The bio owns the page.

@@ -8,6 +8,7 @@ use super::lender::Lender;
 use super::owned::Owned;
 use crate::bindings;
 use crate::task::MaySleep;
+use crate::types::DropInAtomic;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -16,8 +17,7 @@ use kernel::prelude::*;
 pub trait BioOwner: BioData {
     /// A bio has ended, well or badly.
     ///
-    /// May be called in interrupt context and from within [`Bio::submit`]. The last reference to
-    /// the owner may be dropped here, so its destructor must not sleep either.
+    /// May be called in interrupt context and from within [`Bio::submit`](super::Bio::submit).
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
 }
 
@@ -26,6 +26,10 @@ pub trait BioOwner: BioData {
 /// If it is dropped, the pages of a read are not marked dirty, and memory that was lent does not
 /// count as given back: use [`EndedBio::complete`].
 pub struct EndedBio<T: BioData>(Owned<T>);
+
+// SAFETY: Pages are unpinned, or freed, and a bio is freed, in any context; and so may be the owner,
+// if that is the last reference.
+unsafe impl<T: BioData> DropInAtomic for EndedBio<T> {}
 
 impl<T: BioData> EndedBio<T> {
     /// # Safety
@@ -46,7 +50,7 @@ impl<T: BioData> EndedBio<T> {
     /// The number of segments that the bio has. To complete it takes time for each.
     #[inline]
     pub fn segments(&self) -> usize {
-        self.0.as_ref().bi_vcnt.into()
+        self.0.segments().into()
     }
 
     /// Unpins or gives back the memory, frees the bio, and returns its data and how it ended. Pages of
@@ -70,14 +74,11 @@ impl<T: BioData> EndedBio<T> {
 
     #[inline]
     fn release<L: Lender>(mut self, lender: &L, mark_dirty: bool) -> (T::Data, Result) {
-        #[cfg(mutant = "kfs-retry-issues")]
-        self.0.issue_again();
-        let bio = self.0.as_ref();
-        let result = if bio.bi_status == 0 {
-            Ok(())
-        } else {
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        let result = match unsafe { (*self.0.as_raw()).bi_status } {
+            0 => Ok(()),
             // SAFETY: The function takes any status.
-            to_result(unsafe { bindings::blk_status_to_errno(bio.bi_status) })
+            status => to_result(unsafe { bindings::blk_status_to_errno(status) }),
         };
         self.0
             .release_pages(mark_dirty && !cfg!(mutant = "kfs-read-clean"));

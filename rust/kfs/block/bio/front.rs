@@ -5,14 +5,15 @@
 //! The front pad of a set makes each of its bios the last field of a [`Front`].
 
 use crate::bindings;
+use crate::types::DropInAtomic;
 use core::ffi::c_void;
 use core::mem::{offset_of, MaybeUninit};
 use core::ptr::{self, NonNull};
 use kernel::types::Opaque;
 
 /// An owner of bios (see [`BioOwner`](crate::block::bio::BioOwner)), as far as its bios in memory
-/// go.
-pub trait BioData: Send + Sync + Sized + 'static {
+/// go. It may be dropped where the last of its bios has ended.
+pub trait BioData: DropInAtomic + Send + Sync + Sized + 'static {
     /// What the owner keeps with each bio.
     type Data: Copy + Send;
 }
@@ -27,9 +28,6 @@ pub(super) struct Front<D> {
     pub(super) is_copy: bool,
     /// The lender, once the bio is submitted (see [`Lender`](super::lender::Lender)); or null.
     pub(super) lender: *const c_void,
-    /// What the bio was to do, before the block layer advanced it.
-    #[cfg(mutant = "kfs-retry-issues")]
-    pub(super) iter: bindings::bvec_iter,
     /// The block layer changes it while it is in flight.
     pub(super) bio: Opaque<bindings::bio>,
 }

@@ -5,6 +5,7 @@
 use super::ended::EndedBio;
 use super::front::BioData;
 use crate::bindings;
+use crate::types::DropInAtomic;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 
@@ -20,6 +21,8 @@ pub struct BioList<T: BioData> {
     _p: PhantomData<EndedBio<T>>,
 }
 
+// SAFETY: The bios are dropped, in any context.
+unsafe impl<T: BioData> DropInAtomic for BioList<T> {}
 // SAFETY: The list owns its bios, and these are `Send`.
 unsafe impl<T: BioData> Send for BioList<T> {}
 

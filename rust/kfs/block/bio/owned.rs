@@ -39,7 +39,7 @@ impl<T: BioData> Owned<T> {
 
     /// The C bio.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *mut bindings::bio {
+    pub(super) fn as_raw(&self) -> *mut bindings::bio {
         self.0.as_ptr()
     }
 
@@ -49,16 +49,38 @@ impl<T: BioData> Owned<T> {
         ManuallyDrop::new(self).0
     }
 
+    /// How many bytes the bio has, and, once it has ended, did not transfer.
     #[inline]
-    pub(super) fn as_ref(&self) -> &bindings::bio {
+    pub(super) fn size(&self) -> u32 {
         // SAFETY: By the type invariants the bio is valid and ours.
-        unsafe { self.0.as_ref() }
+        unsafe { (*self.as_raw()).bi_iter.bi_size }
     }
 
+    /// How many segments are in use.
     #[inline]
-    pub(super) fn as_mut(&mut self) -> &mut bindings::bio {
-        // SAFETY: By the type invariants the bio is valid and nobody else uses it.
-        unsafe { self.0.as_mut() }
+    pub(super) fn segments(&self) -> u16 {
+        // SAFETY: By the type invariants the bio is valid and ours.
+        unsafe { (*self.as_raw()).bi_vcnt }
+    }
+
+    /// Whether all segments are in use.
+    #[inline]
+    pub(super) fn is_full(&self) -> bool {
+        // SAFETY: By the type invariants the bio is valid and ours.
+        unsafe { self.segments() >= (*self.as_raw()).bi_max_vecs }
+    }
+
+    /// Says whether the pages of the segments are pinned for the bio.
+    #[inline]
+    pub(super) fn set_pinned(&mut self, pinned: bool) {
+        let flag = 1 << bindings::BIO_PAGE_PINNED;
+        // SAFETY: By the type invariants the bio is valid, and nobody else uses it.
+        unsafe {
+            match pinned {
+                true => (*self.as_raw()).bi_flags |= flag,
+                false => (*self.as_raw()).bi_flags &= !flag,
+            }
+        }
     }
 
     #[inline]
@@ -73,30 +95,18 @@ impl<T: BioData> Owned<T> {
         unsafe { (*self.front()).data.assume_init() }
     }
 
-    /// What no code may do, for a mutant to do: has the device do once more what a bio that has
-    /// ended did, and waits for it.
-    #[cfg(mutant = "kfs-retry-issues")]
-    pub(super) fn issue_again(&mut self) {
-        let bio = self.0.as_ptr();
-        // SAFETY: The bio is ours, the field of such a structure, and its memory is still there.
-        // The clone is gone before.
-        unsafe {
-            (*bio).bi_iter = (*self.front()).iter;
-            let gfp = bindings::GFP_KERNEL;
-            let clone = bindings::bio_alloc_clone((*bio).bi_bdev, bio, gfp, (*bio).bi_pool);
-            bindings::submit_bio_wait(clone);
-            bindings::bio_put(clone);
-        }
-    }
-
     #[inline]
     pub(super) fn is_read(&self) -> bool {
-        self.as_ref().bi_opf & REQ_OP_MASK == bindings::req_op_REQ_OP_READ
+        // SAFETY: By the type invariants the bio is valid and ours.
+        let opf = unsafe { (*self.as_raw()).bi_opf };
+        opf & REQ_OP_MASK == bindings::req_op_REQ_OP_READ
     }
 
     #[inline]
     pub(super) fn is_pinned(&self) -> bool {
-        self.as_ref().bi_flags & (1 << bindings::BIO_PAGE_PINNED) != 0
+        // SAFETY: By the type invariants the bio is valid and ours.
+        let flags = unsafe { (*self.as_raw()).bi_flags };
+        flags & (1 << bindings::BIO_PAGE_PINNED) != 0
     }
 
     #[inline]
@@ -107,11 +117,10 @@ impl<T: BioData> Owned<T> {
 
     /// Calls `f` for the folio of each segment, until it returns false; returns whether it never did.
     pub(super) fn all_folios(&self, mut f: impl FnMut(*mut bindings::folio) -> bool) -> bool {
-        let bio = self.as_ref();
-        (0..usize::from(bio.bi_vcnt)).all(|i| {
+        (0..usize::from(self.segments())).all(|i| {
             // SAFETY: By the type invariants the bio is ours, and so are its `bi_vcnt` segments, each of
             // which lies in one folio.
-            f(unsafe { bindings::page_folio((*bio.bi_io_vec.add(i)).bv_page) })
+            f(unsafe { bindings::page_folio((*(*self.as_raw()).bi_io_vec.add(i)).bv_page) })
         })
     }
 
@@ -153,12 +162,13 @@ impl<T: BioData> Owned<T> {
     pub(super) fn release_pages(&mut self, mark_dirty: bool) {
         if self.is_pinned() {
             if cfg!(mutant = "kfs-pin-leak") {
-                self.as_mut().bi_vcnt -= 1;
+                // SAFETY: By the type invariants the bio is valid, and nobody else uses it.
+                unsafe { (*self.as_raw()).bi_vcnt -= 1 };
             }
             // SAFETY: By the type invariants every page of every segment is pinned for us.
             unsafe { bindings::__bio_release_pages(self.0.as_ptr(), mark_dirty) };
             // INVARIANT: Nothing is pinned any more.
-            self.as_mut().bi_flags &= !(1 << bindings::BIO_PAGE_PINNED);
+            self.set_pinned(false);
         }
         if self.is_copy() {
             if !cfg!(mutant = "kfs-copy-leak") {

@@ -97,7 +97,7 @@ impl RawSet {
         // initialised.
         let bio = NonNull::new(unsafe {
             bindings::bio_alloc_bioset(
-                bdev.as_ptr(),
+                bdev.as_raw(),
                 nr_vecs.clamp(1, BIO_MAX_VECS),
                 opf,
                 gfp,

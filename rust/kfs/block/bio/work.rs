@@ -37,7 +37,7 @@ impl<T: BioWork> BioArc<T> {
             }
             let work = Opaque::cast_into(&raw const (*deferral).work);
             bindings::INIT_WORK(work, Some(run::<T>));
-            bindings::queue_work(queue.as_ptr(), work);
+            bindings::queue_work(queue.as_raw(), work);
         }
         Ok(())
     }

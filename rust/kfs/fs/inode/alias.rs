@@ -16,7 +16,7 @@ impl<F: FileSystemData> Inode<F> {
     /// `None` when there is no dentry, or none with a name, as of the root. May sleep.
     pub fn any_parent(&self) -> Option<InodeRef<'_, F>> {
         // SAFETY: By the type invariant the inode is valid.
-        let dentry = unsafe { bindings::d_find_any_alias(self.as_ptr()) };
+        let dentry = unsafe { bindings::d_find_any_alias(self.as_raw()) };
         if dentry.is_null() {
             return None;
         }
@@ -40,7 +40,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// makes or evicts the inode.
     pub fn ilookup(&self, ino: u64) -> Option<InodeRef<'_, F>> {
         // SAFETY: By the type invariant the super block is mounted.
-        let inode = NonNull::new(unsafe { bindings::ilookup(self.as_ptr(), ino) })?;
+        let inode = NonNull::new(unsafe { bindings::ilookup(self.as_raw(), ino) })?;
         // SAFETY: The inode is complete, and of the super block; the reference passes to the result.
         Some(unsafe { InodeRef::from_raw(inode) })
     }

@@ -92,11 +92,11 @@ impl<F: FileSystemData> InodeInit<F> {
     /// The inode as if locked: nobody else can reach it.
     pub fn as_locked(&self) -> &InodeLocked<F, Exclusive> {
         // SAFETY: By the type invariant nobody else uses the inode.
-        unsafe { InodeLocked::from_raw(self.as_ptr()) }
+        unsafe { InodeLocked::from_raw(self.as_raw()) }
     }
 
     pub(super) fn raw(&self) -> *mut bindings::inode {
-        self.as_ptr()
+        self.as_raw()
     }
 
     /// Whether the inode has no type yet, or that of `mode`. It gets one once: what the VFS keeps
@@ -152,9 +152,9 @@ impl<F: FileSystemData> InodeInit<F> {
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses `inode`; `dir` is valid.
         unsafe {
-            bindings::inode_init_owner(&raw mut bindings::nop_mnt_idmap, inode, dir.as_ptr(), mode);
+            bindings::inode_init_owner(&raw mut bindings::nop_mnt_idmap, inode, dir.as_raw(), mode);
             if inherit_group {
-                (*inode).i_gid = (*dir.as_ptr()).i_gid;
+                (*inode).i_gid = (*dir.as_raw()).i_gid;
                 (*inode).i_mode = mode;
             }
             bindings::simple_inode_init_ts(inode);

@@ -22,8 +22,7 @@ pub(crate) fn create_cache<F: FileSystem>() -> Result<InodeCache> {
         useroffset: offset_of!(InodeObject<F>, data) as c_uint,
         usersize: size_of::<F::InodeData>() as c_uint,
         ctor: Some(init_once::<F>),
-        // SAFETY: All zeroes is a valid value: integers and an optional function pointer.
-        ..unsafe { core::mem::zeroed() }
+        ..pin_init::zeroed()
     };
     // SAFETY: The name is static; `args` is only used during the call.
     let cache = unsafe {
@@ -141,8 +140,10 @@ pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
     let inode = unsafe { Inode::<F>::from_raw(inode) };
     match inode
         .sync_buffers()
-        .and_then(|()| F::sync_inode_metadata(inode))
-    {
+        .and_then(|()| match F::HAS_SYNC_INODE_METADATA {
+            true => F::sync_inode_metadata(inode),
+            false => Ok(()),
+        }) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
@@ -163,11 +164,13 @@ pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings:
         bindings::truncate_inode_pages_final(&raw mut (*inode).i_data);
         if delete {
             bindings::sb_start_intwrite((*inode).i_sb);
-            F::delete_inode(this);
+            if F::HAS_DELETE_INODE {
+                F::delete_inode(this);
+            }
         } else {
             // An error is kept in the address space, and in the log.
             let _ = this.sync_buffers();
-            if !bindings::is_bad_inode(inode) {
+            if F::HAS_EVICT_INODE && !bindings::is_bad_inode(inode) {
                 F::evict_inode(this);
             }
         }
@@ -175,7 +178,9 @@ pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings:
         bindings::clear_inode(inode);
         if delete {
             // The inode itself is dead: what is marked dirty through it now would be lost.
-            F::free_inode(this.sb(), this.ino(), this.is_dir());
+            if F::HAS_FREE_INODE {
+                F::free_inode(this.sb(), this.ino(), this.is_dir());
+            }
             bindings::sb_end_intwrite((*inode).i_sb);
         }
     }

@@ -33,22 +33,9 @@ pub trait Mode: private::Sealed {
     /// `inode` must be valid and the caller must hold its lock in this mode, and gives it back.
     #[doc(hidden)]
     unsafe fn unlock(inode: *mut bindings::inode);
-
-    /// # Safety
-    ///
-    /// `inode` must be valid.
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    #[doc(hidden)]
-    unsafe fn lock(inode: *mut bindings::inode);
 }
 
 impl Mode for Exclusive {
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    unsafe fn lock(inode: *mut bindings::inode) {
-        // SAFETY: By the requirement.
-        unsafe { bindings::inode_lock(inode) }
-    }
-
     unsafe fn unlock(inode: *mut bindings::inode) {
         // SAFETY: By the requirement.
         unsafe { bindings::inode_unlock(inode) }
@@ -56,12 +43,6 @@ impl Mode for Exclusive {
 }
 
 impl Mode for Shared {
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    unsafe fn lock(inode: *mut bindings::inode) {
-        // SAFETY: By the requirement.
-        unsafe { bindings::inode_lock_shared(inode) }
-    }
-
     unsafe fn unlock(inode: *mut bindings::inode) {
         // SAFETY: By the requirement.
         unsafe { bindings::inode_unlock_shared(inode) }
@@ -85,17 +66,6 @@ impl<F: FileSystemData, M: Mode> InodeLocked<F, M> {
         // SAFETY: By the requirement; the type is transparent.
         unsafe { &*inode.cast() }
     }
-
-    /// What no code may do, for a mutant to do: gives the lock back while `f` runs.
-    #[cfg(any(mutant = "kfs-extend-unlocked", mutant = "kfs-sync-unlocked"))]
-    pub fn unlocked<R>(&self, f: impl FnOnce() -> R) -> R {
-        // SAFETY: The lock is held, and is held again when this returns.
-        unsafe { M::unlock(self.as_ptr()) };
-        let result = f();
-        // SAFETY: By the type invariant the inode is valid.
-        unsafe { M::lock(self.as_ptr()) };
-        result
-    }
 }
 
 impl<F: FileSystemData> InodeLocked<F, Shared> {
@@ -103,12 +73,12 @@ impl<F: FileSystemData> InodeLocked<F, Shared> {
     #[inline]
     pub fn as_exclusive(&self) -> Option<&InodeLocked<F, Exclusive>> {
         // SAFETY: By the type invariant the inode is valid.
-        if !unsafe { bindings::inode_is_locked_exclusive(self.as_ptr()) } {
+        if !unsafe { bindings::inode_is_locked_exclusive(self.as_raw()) } {
             return None;
         }
         // SAFETY: The lock is held on behalf of the caller while `self` is borrowed. That excludes
         // an exclusive holder beside it, so that it is the caller's lock that is exclusive.
-        Some(unsafe { InodeLocked::from_raw(self.as_ptr()) })
+        Some(unsafe { InodeLocked::from_raw(self.as_raw()) })
     }
 }
 
@@ -116,13 +86,13 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// The same as evidence for code that needs the lock only shared.
     pub fn as_shared(&self) -> &InodeLocked<F, Shared> {
         // SAFETY: The lock is held exclusively while `self` is borrowed, which excludes even more.
-        unsafe { InodeLocked::from_raw(self.as_ptr()) }
+        unsafe { InodeLocked::from_raw(self.as_raw()) }
     }
 
     /// Sets the size of the file in bytes.
     pub fn i_size_write(&self, size: u64) {
         // SAFETY: The lock is held exclusively, which is what writers of `i_size` need.
-        unsafe { bindings::i_size_write(self.as_ptr(), loff(size)) };
+        unsafe { bindings::i_size_write(self.as_raw(), loff(size)) };
     }
 }
 
@@ -151,7 +121,7 @@ impl<F: FileSystemData> Inode<F> {
     /// Takes the inode lock for writing. May sleep.
     pub fn lock(&self) -> InodeGuard<'_, F, Exclusive> {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::inode_lock(self.as_ptr()) };
+        unsafe { bindings::inode_lock(self.as_raw()) };
         // INVARIANT: Just taken.
         InodeGuard {
             inode: self,
@@ -163,7 +133,7 @@ impl<F: FileSystemData> Inode<F> {
     /// Takes the inode lock for writing if that does not need waiting.
     pub fn try_lock(&self) -> Option<InodeGuard<'_, F, Exclusive>> {
         // SAFETY: By the type invariant the inode is valid.
-        if unsafe { bindings::inode_trylock(self.as_ptr()) } == 0 {
+        if unsafe { bindings::inode_trylock(self.as_raw()) } == 0 {
             return None;
         }
         // INVARIANT: Just taken.
@@ -177,7 +147,7 @@ impl<F: FileSystemData> Inode<F> {
     /// Takes the inode lock for reading if that does not need waiting.
     pub fn try_lock_shared(&self) -> Option<InodeGuard<'_, F, Shared>> {
         // SAFETY: By the type invariant the inode is valid.
-        if unsafe { bindings::inode_trylock_shared(self.as_ptr()) } == 0 {
+        if unsafe { bindings::inode_trylock_shared(self.as_raw()) } == 0 {
             return None;
         }
         // INVARIANT: Just taken.
@@ -191,7 +161,7 @@ impl<F: FileSystemData> Inode<F> {
     /// Takes the inode lock for reading. May sleep.
     pub fn lock_shared(&self) -> InodeGuard<'_, F, Shared> {
         // SAFETY: By the type invariant the inode is valid.
-        unsafe { bindings::inode_lock_shared(self.as_ptr()) };
+        unsafe { bindings::inode_lock_shared(self.as_raw()) };
         // INVARIANT: Just taken.
         InodeGuard {
             inode: self,
@@ -206,13 +176,13 @@ impl<F: FileSystemData, M: Mode> Deref for InodeGuard<'_, F, M> {
 
     fn deref(&self) -> &InodeLocked<F, M> {
         // SAFETY: By the type invariant the lock is held while the guard is borrowed.
-        unsafe { InodeLocked::from_raw(self.inode.as_ptr()) }
+        unsafe { InodeLocked::from_raw(self.inode.as_raw()) }
     }
 }
 
 impl<F: FileSystemData, M: Mode> Drop for InodeGuard<'_, F, M> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; this is the end of it.
-        unsafe { M::unlock(self.inode.as_ptr()) };
+        unsafe { M::unlock(self.inode.as_raw()) };
     }
 }

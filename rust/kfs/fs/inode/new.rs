@@ -47,7 +47,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     }
 
     /// Makes a new inode without a number. May sleep. `ENOMEM`.
-    pub fn new_inode(&self) -> Result<Unhashed<F>> {
+    pub fn new_inode(&self) -> Result<Unhashed<'_, F>> {
         new_inode(self)
     }
 }
@@ -56,7 +56,8 @@ impl<F: FileSystemData> SuperBlock<F> {
 ///
 /// # Invariants
 ///
-/// The pointer owns a reference, and the inode is `I_NEW` on behalf of this value.
+/// The pointer owns a reference, and the inode is `I_NEW` on behalf of this value. The super block is not
+/// unmounted during `'sb`.
 pub struct NewInode<'sb, F: FileSystemData>(NonNull<InodeInit<F>>, PhantomData<&'sb SuperBlock<F>>);
 
 impl<'sb, F: FileSystemData> NewInode<'sb, F> {
@@ -90,7 +91,7 @@ impl<F: FileSystemData> Drop for NewInode<'_, F> {
 
 fn iget_locked<F: FileSystemData>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<'_, F>> {
     // SAFETY: The super block is mounted or being mounted.
-    let inode = unsafe { bindings::iget_locked(sb.as_ptr(), ino) };
+    let inode = unsafe { bindings::iget_locked(sb.as_raw(), ino) };
     let inode = NonNull::new(inode).ok_or(ENOMEM)?;
     // SAFETY: `inode` is valid, and we own a reference. `I_NEW` shows that we made it: then it is
     // ours until `unlock_new_inode`, otherwise it is complete.
@@ -110,36 +111,36 @@ fn iget_locked<F: FileSystemData>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<'
 ///
 /// # Invariants
 ///
-/// The pointer owns the only reference.
-pub struct Unhashed<F: FileSystemData>(NonNull<InodeInit<F>>);
+/// The pointer owns the only reference. The super block is not unmounted during `'sb`.
+pub struct Unhashed<'sb, F: FileSystemData>(NonNull<InodeInit<F>>, PhantomData<&'sb SuperBlock<F>>);
 
-fn new_inode<F: FileSystemData>(sb: &SuperBlock<F>) -> Result<Unhashed<F>> {
+fn new_inode<F: FileSystemData>(sb: &SuperBlock<F>) -> Result<Unhashed<'_, F>> {
     // SAFETY: The super block is mounted.
-    let inode = unsafe { bindings::new_inode(sb.as_ptr()) };
+    let inode = unsafe { bindings::new_inode(sb.as_raw()) };
     let inode = NonNull::new(inode).ok_or(ENOMEM)?;
     // An object of the slab cache keeps the mode of its last use.
     // SAFETY: The inode is new, and nobody else uses it.
     unsafe { (*inode.as_ptr()).i_mode = 0 };
     // INVARIANT: The inode is new and not hashed.
-    Ok(Unhashed(inode.cast()))
+    Ok(Unhashed(inode.cast(), PhantomData))
 }
 
-impl<F: FileSystemData> Unhashed<F> {
+impl<'sb, F: FileSystemData> Unhashed<'sb, F> {
     /// Gives the inode the number `ino` and makes it known by that. `EBUSY` when an inode of that
     /// number is in memory, which a correct filesystem does not have.
-    pub fn insert_inode_locked(self, ino: u64) -> Result<CreatedInode<F>> {
+    pub fn insert_inode_locked(self, ino: u64) -> Result<CreatedInode<'sb, F>> {
         let inode = self.0.as_ptr().cast::<bindings::inode>();
         // SAFETY: By the type invariant nobody else uses the inode.
         unsafe { (*inode).i_ino = ino };
         // SAFETY: As above.
         kernel::error::to_result(unsafe { bindings::insert_inode_locked(inode) })?;
-        let created = CreatedInode(self.0);
+        let created = CreatedInode(self.0, PhantomData);
         core::mem::forget(self);
         Ok(created)
     }
 }
 
-impl<F: FileSystemData> Deref for Unhashed<F> {
+impl<F: FileSystemData> Deref for Unhashed<'_, F> {
     type Target = InodeInit<F>;
 
     fn deref(&self) -> &InodeInit<F> {
@@ -148,7 +149,7 @@ impl<F: FileSystemData> Deref for Unhashed<F> {
     }
 }
 
-impl<F: FileSystemData> Drop for Unhashed<F> {
+impl<F: FileSystemData> Drop for Unhashed<'_, F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; a bad inode is evicted without being written or freed on
         // the device.
@@ -165,10 +166,14 @@ impl<F: FileSystemData> Drop for Unhashed<F> {
 ///
 /// # Invariants
 ///
-/// The pointer owns a reference, and the inode is `I_NEW` on behalf of this value.
-pub struct CreatedInode<F: FileSystemData>(NonNull<InodeInit<F>>);
+/// The pointer owns a reference, and the inode is `I_NEW` on behalf of this value. The super block is not
+/// unmounted during `'sb`.
+pub struct CreatedInode<'sb, F: FileSystemData>(
+    NonNull<InodeInit<F>>,
+    PhantomData<&'sb SuperBlock<F>>,
+);
 
-impl<F: FileSystemData> CreatedInode<F> {
+impl<'sb, F: FileSystemData> CreatedInode<'sb, F> {
     /// Ties the inode to `dentry` and clears `I_NEW`.
     ///
     /// # Safety
@@ -181,14 +186,10 @@ impl<F: FileSystemData> CreatedInode<F> {
     }
 
     /// Clears `I_NEW` of an inode that has got a name, but no dentry.
-    ///
-    /// # Safety
-    ///
-    /// The mount must be valid for `'sb`.
-    pub(crate) unsafe fn unlock<'sb>(self) -> InodeRef<'sb, F> {
+    pub(crate) fn unlock(self) -> InodeRef<'sb, F> {
         let inode = self.0.cast();
         core::mem::forget(self);
-        // SAFETY: By the type invariant and the requirement; the reference passes on.
+        // SAFETY: By the type invariant; the reference passes on.
         unsafe {
             bindings::unlock_new_inode(inode.as_ptr());
             InodeRef::from_raw(inode)
@@ -210,7 +211,7 @@ impl<F: FileSystemData> CreatedInode<F> {
     }
 }
 
-impl<F: FileSystemData> Deref for CreatedInode<F> {
+impl<F: FileSystemData> Deref for CreatedInode<'_, F> {
     type Target = InodeInit<F>;
 
     fn deref(&self) -> &InodeInit<F> {
@@ -219,7 +220,7 @@ impl<F: FileSystemData> Deref for CreatedInode<F> {
     }
 }
 
-impl<F: FileSystemData> Drop for CreatedInode<F> {
+impl<F: FileSystemData> Drop for CreatedInode<'_, F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; the function consumes the reference, and without links
         // the inode is deleted when it is evicted.

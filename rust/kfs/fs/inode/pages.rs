@@ -20,7 +20,7 @@ impl<F: FileSystemData> Inode<F> {
         // SAFETY: By the type invariant the inode is valid. The end is inclusive.
         unsafe {
             bindings::filemap_range_needs_writeback(
-                (*self.as_ptr()).i_mapping,
+                (*self.as_raw()).i_mapping,
                 loff(range.start),
                 loff(range.end) - 1,
             )

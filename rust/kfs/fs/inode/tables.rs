@@ -25,9 +25,9 @@ impl<F: FileSystemData> InodeInit<F> {
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
         unsafe {
-            (*inode).i_op = iop.as_ptr();
-            (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
-            (*(*inode).i_mapping).a_ops = aops.as_ptr();
+            (*inode).i_op = iop.as_raw();
+            (*inode).__bindgen_anon_3.i_fop = fop.as_raw();
+            (*(*inode).i_mapping).a_ops = aops.as_raw();
         }
         Ok(())
     }
@@ -39,8 +39,8 @@ impl<F: FileSystemData> InodeInit<F> {
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
         unsafe {
-            (*inode).i_op = iop.as_ptr();
-            (*inode).__bindgen_anon_3.i_fop = fop.as_ptr();
+            (*inode).i_op = iop.as_raw();
+            (*inode).__bindgen_anon_3.i_fop = fop.as_raw();
         }
         Ok(())
     }
@@ -56,9 +56,9 @@ impl<F: FileSystemData> InodeInit<F> {
         let inode = self.raw();
         // SAFETY: By the type invariant nobody else uses the inode; the tables are static.
         unsafe {
-            (*inode).i_op = iop.as_ptr();
+            (*inode).i_op = iop.as_raw();
             bindings::inode_nohighmem(inode);
-            (*(*inode).i_mapping).a_ops = aops.as_ptr();
+            (*(*inode).i_mapping).a_ops = aops.as_raw();
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl<F: FileSystemData> InodeInit<F> {
         // grace period after the last user of `i_link`, is to memory that does not change until
         // then.
         unsafe {
-            (*inode).i_op = iop.as_ptr();
+            (*inode).i_op = iop.as_raw();
             (*inode).__bindgen_anon_5.i_link = target.as_char_ptr().cast_mut();
         }
         Ok(())
@@ -98,7 +98,7 @@ impl<F: FileSystemData> InodeInit<F> {
         // SAFETY: By the type invariant nobody else uses the inode; the table is static.
         unsafe {
             bindings::init_special_inode(inode, (*inode).i_mode, rdev);
-            (*inode).i_op = iop.as_ptr();
+            (*inode).i_op = iop.as_raw();
         }
         Ok(())
     }

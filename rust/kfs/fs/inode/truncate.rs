@@ -19,7 +19,7 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// Sleeps.
     pub fn dio_wait(&self) {
         // SAFETY: By the invariants of `Inode` it is valid.
-        unsafe { bindings::inode_dio_wait(self.as_ptr()) };
+        unsafe { bindings::inode_dio_wait(self.as_raw()) };
     }
 
     /// Sets i_size to `size` bytes and drops the pages beyond it from the page cache; then runs
@@ -30,9 +30,9 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
         // back here.
         unsafe {
-            let mapping = (*self.as_ptr()).i_mapping;
+            let mapping = (*self.as_raw()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
-            bindings::truncate_setsize(self.as_ptr(), loff(size));
+            bindings::truncate_setsize(self.as_raw(), loff(size));
             let result = free();
             bindings::filemap_invalidate_unlock(mapping);
             result
@@ -47,9 +47,9 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
         // back here.
         unsafe {
-            let mapping = (*self.as_ptr()).i_mapping;
+            let mapping = (*self.as_raw()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
-            bindings::truncate_pagecache(self.as_ptr(), loff(size));
+            bindings::truncate_pagecache(self.as_raw(), loff(size));
             let result = free();
             bindings::filemap_invalidate_unlock(mapping);
             result
@@ -69,9 +69,9 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken here. The
         // end is inclusive.
         unsafe {
-            bindings::filemap_invalidate_lock((*self.as_ptr()).i_mapping);
+            bindings::filemap_invalidate_lock((*self.as_raw()).i_mapping);
             if !range.is_empty() {
-                bindings::truncate_pagecache_range(self.as_ptr(), range.start, range.end - 1);
+                bindings::truncate_pagecache_range(self.as_raw(), range.start, range.end - 1);
             }
         }
         // A store through a mapping makes all blocks of a page dirty, and writing it back looks up
@@ -90,7 +90,7 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         let result = free();
         drop((first, last));
         // SAFETY: The lock was taken above.
-        unsafe { bindings::filemap_invalidate_unlock((*self.as_ptr()).i_mapping) };
+        unsafe { bindings::filemap_invalidate_unlock((*self.as_raw()).i_mapping) };
         result
     }
 
@@ -105,6 +105,6 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// Drops the pages beyond `size` bytes from the page cache. i_size does not change. May sleep.
     pub fn truncate_pagecache(&self, size: u64) {
         // SAFETY: By the invariants of `Inode` it is valid.
-        unsafe { bindings::truncate_pagecache(self.as_ptr(), loff(size)) };
+        unsafe { bindings::truncate_pagecache(self.as_raw(), loff(size)) };
     }
 }

@@ -6,6 +6,8 @@
 
 use crate::bindings;
 use crate::time::Timespec;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
 use kernel::ffi::c_long;
 
 /// `statx(2)`: the file can only be appended to.
@@ -16,12 +18,29 @@ pub const STATX_ATTR_IMMUTABLE: u64 = bindings::STATX_ATTR_IMMUTABLE as u64;
 pub const STATX_ATTR_NODUMP: u64 = bindings::STATX_ATTR_NODUMP as u64;
 
 /// The answer to `statx(2)`.
+///
+/// # Invariants
+///
+/// The pointer is valid during `'a`, and nobody else uses what it points to.
 pub struct Kstat<'a> {
-    pub(super) stat: &'a mut bindings::kstat,
-    pub(super) request_mask: u32,
+    stat: NonNull<bindings::kstat>,
+    request_mask: u32,
+    _p: PhantomData<&'a ()>,
 }
 
 impl Kstat<'_> {
+    /// # Safety
+    ///
+    /// `stat` must satisfy the type invariants for as long as the value lives.
+    pub(super) unsafe fn from_raw(stat: NonNull<bindings::kstat>, request_mask: u32) -> Self {
+        // INVARIANT: By the requirement.
+        Kstat {
+            stat,
+            request_mask,
+            _p: PhantomData,
+        }
+    }
+
     /// Whether the caller wants to know how to align direct I/O.
     pub fn wants_dioalign(&self) -> bool {
         self.request_mask & (bindings::STATX_DIOALIGN | bindings::STATX_DIO_READ_ALIGN) != 0
@@ -30,22 +49,34 @@ impl Kstat<'_> {
     /// Sets the alignment that direct I/O needs, in bytes: of memory, and of offset and length,
     /// which are the same for reads and writes.
     pub fn set_dioalign(&mut self, memory: u32, offset: u32) {
-        self.stat.result_mask |= bindings::STATX_DIOALIGN | bindings::STATX_DIO_READ_ALIGN;
-        self.stat.dio_mem_align = memory;
-        self.stat.dio_offset_align = offset;
-        self.stat.dio_read_offset_align = offset;
+        let stat = self.stat.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*stat).result_mask |= bindings::STATX_DIOALIGN | bindings::STATX_DIO_READ_ALIGN;
+            (*stat).dio_mem_align = memory;
+            (*stat).dio_offset_align = offset;
+            (*stat).dio_read_offset_align = offset;
+        }
     }
 
     /// Sets the time of birth.
     pub fn set_btime(&mut self, time: Timespec) {
-        self.stat.result_mask |= bindings::STATX_BTIME;
-        self.stat.btime.tv_sec = time.seconds;
-        self.stat.btime.tv_nsec = time.nanoseconds as c_long;
+        let stat = self.stat.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*stat).result_mask |= bindings::STATX_BTIME;
+            (*stat).btime.tv_sec = time.seconds;
+            (*stat).btime.tv_nsec = time.nanoseconds as c_long;
+        }
     }
 
     /// Sets `attributes` (`STATX_ATTR_*`), and which attributes this filesystem knows at all.
     pub fn set_attributes(&mut self, attributes: u64, mask: u64) {
-        self.stat.attributes |= attributes;
-        self.stat.attributes_mask |= mask;
+        let stat = self.stat.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*stat).attributes |= attributes;
+            (*stat).attributes_mask |= mask;
+        }
     }
 }

@@ -9,8 +9,8 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::posix_acl::{AclType, PosixAcl};
+use crate::sync::once::write_once;
 use core::mem::ManuallyDrop;
-use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -73,8 +73,8 @@ pub(super) unsafe fn set_acl<F: FileSystemData, T: InodeOperations<F>>(
     })?;
     locked.set_cached_acl(acl_type, acl);
     if update {
-        // SAFETY: The lock is held, and a volatile write stores all of it.
-        unsafe { ptr::write_volatile(&raw mut (*inode).i_mode, mode) };
+        // SAFETY: The lock is held, and it is written once.
+        unsafe { write_once(&raw mut (*inode).i_mode, mode) };
         locked.touch_ctime();
         locked.mark_inode_dirty();
     }

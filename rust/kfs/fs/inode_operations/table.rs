@@ -18,7 +18,7 @@ use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
 use crate::fs::inode::Inode;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::error::from_err_ptr;
 use kernel::prelude::*;
 
@@ -76,22 +76,12 @@ impl<F: FileSystemData> InodeOps<F, PageSymlink> {
 }
 
 impl<F: FileSystemData, K> InodeOps<F, K> {
-    pub(crate) fn as_ptr(&self) -> *const bindings::inode_operations {
+    pub(crate) fn as_raw(&self) -> *const bindings::inode_operations {
         self.0
     }
 }
 
 struct Table<F: FileSystemData, T: InodeOperations<F>>(PhantomData<(F, T)>);
-
-macro_rules! if_has {
-    ($has:expr, $function:expr) => {
-        if $has {
-            Some($function)
-        } else {
-            None
-        }
-    };
-}
 
 impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     const OPS: bindings::inode_operations = Self::table(Link::None);
@@ -130,8 +120,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 Link::None => if_has!(T::HAS_SET_ACL, attributes::set_inode_acl::<F, T>),
                 _ => None,
             },
-            // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
-            ..unsafe { core::mem::zeroed() }
+            ..pin_init::zeroed()
         }
     }
 
@@ -278,8 +267,8 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             match T::link(inode, InodeLocked::from_raw(dir), name(dentry)) {
                 Ok(()) => {
                     // The dentry takes over a reference.
-                    bindings::ihold(inode.as_ptr());
-                    bindings::d_instantiate(dentry, inode.as_ptr());
+                    bindings::ihold(inode.as_raw());
+                    bindings::d_instantiate(dentry, inode.as_raw());
                     errno(dirsync::<F, T>(&[inode], &[Inode::from_raw(dir)]))
                 }
                 Err(error) => error.to_errno(),
@@ -379,14 +368,8 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         attr: *mut bindings::iattr,
     ) -> c_int {
         // SAFETY: By the requirement.
-        errno(unsafe {
-            T::setattr(&mut SetAttr {
-                inode: InodeLocked::from_raw((*dentry).d_inode),
-                idmap,
-                dentry,
-                attr: &mut *attr,
-            })
-        })
+        let mut attr = unsafe { SetAttr::from_raw(idmap, dentry, attr) };
+        errno(T::setattr(&mut attr))
     }
 
     /// # Safety
@@ -399,18 +382,14 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         request_mask: u32,
         _flags: c_uint,
     ) -> c_int {
-        // SAFETY: By the requirement; `stat` is used by nobody else.
-        unsafe {
+        // SAFETY: By the requirement; `stat` is valid during the call and used by nobody else.
+        let (inode, mut stat) = unsafe {
             let inode = (*(*path).dentry).d_inode;
             bindings::generic_fillattr(idmap, request_mask, inode, stat);
-            T::getattr(
-                Inode::from_raw(inode),
-                &mut Kstat {
-                    stat: &mut *stat,
-                    request_mask,
-                },
-            );
-        }
+            let stat = Kstat::from_raw(NonNull::new_unchecked(stat), request_mask);
+            (Inode::from_raw(inode), stat)
+        };
+        T::getattr(inode, &mut stat);
         0
     }
 
@@ -444,9 +423,9 @@ const RENAME_FLAGS: u32 =
 unsafe fn name<'a>(dentry: *const bindings::dentry) -> &'a [u8] {
     // SAFETY: By the requirement.
     unsafe {
-        let name = &(*dentry).__bindgen_anon_1.d_name;
-        let len = name.__bindgen_anon_1.__bindgen_anon_1.len as usize;
-        core::slice::from_raw_parts(name.name, len)
+        let name = &raw const (*dentry).__bindgen_anon_1.d_name;
+        let len = (*name).__bindgen_anon_1.__bindgen_anon_1.len as usize;
+        core::slice::from_raw_parts((*name).name, len)
     }
 }
 
@@ -456,7 +435,7 @@ unsafe fn name<'a>(dentry: *const bindings::dentry) -> &'a [u8] {
 unsafe fn instantiate<F: FileSystemData, T: InodeOperations<F>>(
     dir: *mut bindings::inode,
     dentry: *mut bindings::dentry,
-    made: Result<CreatedInode<F>>,
+    made: Result<CreatedInode<'_, F>>,
 ) -> Result {
     let made = made?;
     // SAFETY: By the requirement.

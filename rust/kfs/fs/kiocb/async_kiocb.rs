@@ -3,6 +3,7 @@
 //! Kiocbs that are completed after their call has ended.
 
 use super::iocb::{Iocb, IocbMut, KiocbOwner};
+use crate::types::DropInAtomic;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use kernel::prelude::*;
@@ -10,6 +11,8 @@ use kernel::prelude::*;
 /// A kiocb whose call does not wait for it. It is to be completed.
 pub struct AsyncKiocb<F: KiocbOwner>(pub(super) Iocb<F>);
 
+// SAFETY: A kiocb may be completed in any context, and so may what hangs on it be dropped.
+unsafe impl<F: KiocbOwner> DropInAtomic for AsyncKiocb<F> {}
 // SAFETY: A kiocb may be completed by any thread, and so may what hangs on it be used and dropped.
 unsafe impl<F: KiocbOwner> Send for AsyncKiocb<F> {}
 
@@ -27,15 +30,10 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
             Ok(count) => count as isize,
             Err(error) => error.to_errno() as isize,
         };
-        if let Some(ki_complete) = self.0.as_ref().ki_complete {
+        if let Some(ki_complete) = self.0.ki_complete() {
             // SAFETY: The kiocb is valid and the request has not been completed: this is called by
             // `complete`, which consumes the value, or else by `drop`.
-            unsafe { ki_complete(self.0.as_ptr(), ret) };
-            #[cfg(mutant = "kfs-complete-twice")]
-            // SAFETY: There is no safety in this.
-            unsafe {
-                ki_complete(self.0.as_ptr(), ret)
-            };
+            unsafe { ki_complete(self.0.as_raw(), ret) };
         }
     }
 }

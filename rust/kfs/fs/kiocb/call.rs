@@ -111,14 +111,14 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     /// Whether the caller waits for the result anyway, so that there is no queueing the request.
     #[inline]
     pub fn is_sync(&self) -> bool {
-        self.iocb.as_ref().ki_complete.is_none()
+        self.iocb.ki_complete().is_none()
     }
 
     /// The inode of the file, which lives as long as the call whatever becomes of the kiocb.
     #[inline]
     pub fn inode(&self) -> &'a Inode<F> {
         // SAFETY: By the contract of `enter`, the caller holds the file until the end of `'a`.
-        unsafe { Inode::from_raw((*self.iocb.as_ref().ki_filp).f_inode) }
+        unsafe { Inode::from_raw(self.iocb.f_inode()) }
     }
 
     /// Evidence that the call may sleep: it is made by a task.
@@ -178,7 +178,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     ) -> Result<Io<'a, F>, (Self, Error)> {
         // If the request gets queued, the kiocb is not ours any more.
         let this = ManuallyDrop::new(self);
-        match call(this.iocb.as_ptr()) {
+        match call(this.iocb.as_raw()) {
             ret if ret == -(bindings::EIOCBQUEUED as isize) => {
                 this.call.ended.set(true);
                 Ok(Io::Queued(Queued::new()))
@@ -195,8 +195,8 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
 
     /// The C kiocb, for a call that does not queue it.
     #[inline]
-    pub(crate) fn as_ptr(&mut self) -> *mut bindings::kiocb {
-        self.iocb.as_ptr()
+    pub(crate) fn as_raw(&mut self) -> *mut bindings::kiocb {
+        self.iocb.as_raw()
     }
 }
 

@@ -145,7 +145,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// `count`.
     pub fn generic_write_sync(&self, count: usize, _: MaySleep<'_>) -> Result<usize> {
         // SAFETY: By the type invariants the kiocb is valid, ours, and of an open file.
-        let ret = unsafe { bindings::generic_write_sync(self.as_ptr(), count as isize) };
+        let ret = unsafe { bindings::generic_write_sync(self.as_raw(), count as isize) };
         usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
     }
 }

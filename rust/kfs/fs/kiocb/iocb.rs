@@ -9,16 +9,19 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Mode};
 use crate::fs::inode::Inode;
+use crate::types::DropInAtomic;
 use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
+use kernel::ffi::c_long;
 use kernel::types::ForeignOwnable;
 
 /// A filesystem that keeps an object of its own with a kiocb.
 pub trait KiocbOwner: FileSystemData {
-    /// What `kiocb->private` owns while it is not null.
-    type Private: ForeignOwnable + Send + Sync + 'static;
+    /// What `kiocb->private` owns while it is not null. It may be dropped where the request is
+    /// completed, in any context.
+    type Private: ForeignOwnable + DropInAtomic + Send + Sync + 'static;
 }
 
 /// What can be done with a kiocb, in a call or after it.
@@ -55,76 +58,94 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// The C kiocb.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *mut bindings::kiocb {
+    pub(super) fn as_raw(&self) -> *mut bindings::kiocb {
         self.kiocb.as_ptr()
     }
 
+    /// The open file.
     #[inline]
-    pub(super) fn as_ref(&self) -> &bindings::kiocb {
-        // SAFETY: By the type invariants the kiocb is valid and nobody else uses it.
-        unsafe { self.kiocb.as_ref() }
+    fn file(&self) -> *mut bindings::file {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.as_raw()).ki_filp }
     }
 
     #[inline]
-    fn as_mut(&mut self) -> &mut bindings::kiocb {
-        // SAFETY: By the type invariants the kiocb is valid and nobody else uses it.
-        unsafe { self.kiocb.as_mut() }
+    fn flags(&self) -> i32 {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.as_raw()).ki_flags }
+    }
+
+    /// What is called when the request ends, unless the caller waits for it.
+    #[inline]
+    pub(super) fn ki_complete(&self) -> Option<unsafe extern "C" fn(*mut bindings::kiocb, c_long)> {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.as_raw()).ki_complete }
+    }
+
+    /// The inode of the file, which is valid as long as that is open.
+    #[inline]
+    pub(super) fn f_inode(&self) -> *mut bindings::inode {
+        // SAFETY: By the type invariants the file is open, so that it holds its inode.
+        unsafe { (*self.file()).f_inode }
     }
 
     #[inline]
     pub(super) fn mapping(&self) -> *mut bindings::address_space {
         // SAFETY: By the type invariants the file is open.
-        unsafe { (*self.as_ref().ki_filp).f_mapping }
+        unsafe { (*self.file()).f_mapping }
     }
 
     /// Where in the file the request starts, or goes on.
     #[inline]
     pub fn pos(&self) -> i64 {
-        self.as_ref().ki_pos
+        // SAFETY: By the type invariants.
+        unsafe { (*self.as_raw()).ki_pos }
     }
 
     /// Whether the page cache is to be bypassed.
     #[inline]
     pub fn is_direct(&self) -> bool {
-        self.as_ref().ki_flags & bindings::IOCB_DIRECT as i32 != 0
+        self.flags() & bindings::IOCB_DIRECT as i32 != 0
     }
 
     /// Whether the request is to fail with `EAGAIN` where it would have to wait (`RWF_NOWAIT`).
     #[inline]
     pub fn is_nowait(&self) -> bool {
-        self.as_ref().ki_flags & bindings::IOCB_NOWAIT != 0
+        self.flags() & bindings::IOCB_NOWAIT != 0
     }
 
     /// Whether what was written has to be on stable storage when the request ends.
     #[inline]
     pub fn is_dsync(&self) -> bool {
         // SAFETY: By the type invariants the kiocb is valid and of an open file.
-        unsafe { bindings::iocb_is_dsync(self.kiocb.as_ptr()) }
+        unsafe { bindings::iocb_is_dsync(self.as_raw()) }
     }
 
     /// Updates the access time of the file, if the mount and the file want that. May sleep.
     pub(crate) fn accessed(&self) {
         // SAFETY: By the type invariants the file is open.
-        unsafe { bindings::file_accessed(self.as_ref().ki_filp) };
+        unsafe { bindings::file_accessed(self.file()) };
     }
 
     /// The I/O priority of the request.
     #[inline]
     pub fn ioprio(&self) -> u16 {
-        self.as_ref().ki_ioprio
+        // SAFETY: By the type invariants.
+        unsafe { (*self.as_raw()).ki_ioprio }
     }
 
     /// The inode of the file.
     #[inline]
     pub fn inode(&self) -> &Inode<F> {
-        // SAFETY: By the type invariants the file is open, so that it holds its inode.
-        unsafe { Inode::from_raw((*self.as_ref().ki_filp).f_inode) }
+        // SAFETY: By the type invariants it is an inode of `F`, and the file, which is open, holds it.
+        unsafe { Inode::from_raw(self.f_inode()) }
     }
 
     /// The object that is outstanding for the request, or `None`.
     #[inline]
     pub fn private(&self) -> Option<<F::Private as ForeignOwnable>::Borrowed<'_>> {
-        let private = self.as_ref().private;
+        // SAFETY: By the type invariants.
+        let private = unsafe { (*self.as_raw()).private };
         if private.is_null() {
             return None;
         }
@@ -168,7 +189,8 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     /// Sets where in the file the request goes on, in bytes.
     #[inline]
     pub fn set_pos(&mut self, pos: i64) {
-        self.0.as_mut().ki_pos = pos;
+        // SAFETY: By the type invariants of `Iocb`.
+        unsafe { (*self.0.as_raw()).ki_pos = pos };
     }
 
     /// Sets the object that is outstanding for the request. What was there before is dropped.
@@ -176,16 +198,21 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     pub fn set_private(&mut self, private: F::Private) {
         drop(self.take_private());
         // INVARIANT: It comes from `into_foreign`.
-        self.0.as_mut().private = private.into_foreign();
+        // SAFETY: By the type invariants of `Iocb`.
+        unsafe { (*self.0.as_raw()).private = private.into_foreign() };
     }
 
     /// Takes the object out: nothing is outstanding any more.
     #[inline]
     pub fn take_private(&mut self) -> Option<F::Private> {
+        let kiocb = self.0.as_raw();
         // INVARIANT: It is null from here on.
-        let private = core::mem::replace(&mut self.0.as_mut().private, ptr::null_mut());
-        // SAFETY: By the type invariants it is null, or from `into_foreign` and owned.
-        unsafe { F::Private::try_from_foreign(private) }
+        // SAFETY: By the type invariants of `Iocb` it is null, or from `into_foreign` and owned.
+        unsafe {
+            let private = (*kiocb).private;
+            (*kiocb).private = ptr::null_mut();
+            F::Private::try_from_foreign(private)
+        }
     }
 
     /// Counts a direct I/O request on the inode, until [`IocbMut::inode_dio_end`]: truncate, and
@@ -198,7 +225,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     pub fn inode_dio_begin<M: Mode>(&mut self, locked: &InodeLocked<F, M>) {
         if !self.dio && locked.is(self.inode()) {
             // SAFETY: By the type invariants the inode is valid.
-            unsafe { bindings::inode_dio_begin(self.inode().as_ptr()) };
+            unsafe { bindings::inode_dio_begin(self.inode().as_raw()) };
             // INVARIANT: Just counted.
             self.0.dio = true;
         }
@@ -209,7 +236,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     pub fn inode_dio_end(&mut self) {
         if core::mem::replace(&mut self.0.dio, false) {
             // SAFETY: By the type invariants the inode is valid, and counts a request for us.
-            unsafe { bindings::inode_dio_end(self.inode().as_ptr()) };
+            unsafe { bindings::inode_dio_end(self.inode().as_raw()) };
         }
     }
 }

@@ -7,6 +7,7 @@ use super::call::Kiocb;
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
 use crate::block::bio::{Hints, Lender, Lends};
+use crate::sync::once::read_once;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -16,7 +17,7 @@ impl<F: KiocbOwner> Lender for Iocb<F> {
     #[inline]
     fn hints(&self) -> Hints {
         // SAFETY: The inode is valid. The field may change at any time; it is only a hint.
-        let hint = unsafe { ptr::read_volatile(&raw const (*self.inode().as_ptr()).i_write_hint) };
+        let hint = unsafe { read_once(&raw const (*self.inode().as_raw()).i_write_hint) };
         Hints {
             ioprio: self.ioprio(),
             write_hint: hint as bindings::rw_hint,
@@ -26,7 +27,7 @@ impl<F: KiocbOwner> Lender for Iocb<F> {
 
     #[inline]
     unsafe fn give_back(&self, lender: *const c_void) {
-        if ptr::eq(lender, self.as_ptr().cast()) {
+        if ptr::eq(lender, self.as_raw().cast()) {
             self.lent.set(self.lent.get() - 1);
         }
     }
@@ -86,7 +87,7 @@ unsafe impl<'call, F: KiocbOwner> Lends<'call> for CallIocb<'call, F> {
     fn lend(&self) -> *const c_void {
         // There is no room for so many bios.
         self.lent.set(self.lent.get() + 1);
-        self.as_ptr().cast()
+        self.as_raw().cast()
     }
 }
 

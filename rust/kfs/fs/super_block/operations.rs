@@ -8,8 +8,10 @@ use crate::bindings;
 use crate::fs::file_system::FileSystem;
 use crate::fs::inode::life;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
+use crate::sync::once::write_once;
+use crate::workqueue::Workqueue;
 use core::marker::PhantomData;
-use core::ptr;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::types::ForeignOwnable;
@@ -17,6 +19,8 @@ use kernel::types::ForeignOwnable;
 struct Table<F: FileSystem>(PhantomData<F>);
 
 impl<F: FileSystem> Table<F> {
+    const HAS_CACHE: bool = F::HAS_NR_CACHED_OBJECTS && F::HAS_FREE_CACHED_OBJECTS;
+
     const OPS: bindings::super_operations = bindings::super_operations {
         alloc_inode: Some(life::alloc_inode::<F>),
         free_inode: Some(life::free_inode::<F>),
@@ -24,15 +28,15 @@ impl<F: FileSystem> Table<F> {
         sync_inode_metadata: Some(life::sync_inode_metadata::<F>),
         evict_inode: Some(life::evict_inode::<F>),
         put_super: Some(put_super::<F>),
-        sync_fs: Some(sync_fs::<F>),
-        freeze_fs: Some(freeze_fs::<F>),
-        unfreeze_fs: Some(unfreeze_fs::<F>),
+        sync_fs: if_has!(F::HAS_SYNC_FS, sync_fs::<F>),
+        freeze_fs: if_has!(F::HAS_FREEZE_FS, freeze_fs::<F>),
+        unfreeze_fs: if_has!(F::HAS_UNFREEZE_FS, unfreeze_fs::<F>),
         statfs: Some(statfs::<F>),
-        show_options: Some(show_options::<F>),
-        nr_cached_objects: Some(nr_cached_objects::<F>),
-        free_cached_objects: Some(free_cached_objects::<F>),
-        // SAFETY: All zeroes is a valid value: a structure of optional function pointers.
-        ..unsafe { core::mem::zeroed() }
+        show_options: if_has!(F::HAS_SHOW_OPTIONS, show_options::<F>),
+        // The VFS calls the second if there is the first.
+        nr_cached_objects: if_has!(Self::HAS_CACHE, nr_cached_objects::<F>),
+        free_cached_objects: if_has!(Self::HAS_CACHE, free_cached_objects::<F>),
+        ..pin_init::zeroed()
     };
 }
 
@@ -40,22 +44,38 @@ impl<F: FileSystem> Table<F> {
 ///
 /// # Safety
 ///
-/// `sb` must be a new super block of a type that was registered for `F`, with its device open and
-/// used by nobody else.
+/// `sb` must be a new super block of a type that was registered for `F`, with its device open, that
+/// is being filled by the caller alone.
 pub(crate) unsafe fn fill_super<F: FileSystem>(
     sb: *mut bindings::super_block,
     options: &F::Options,
 ) -> Result {
-    // SAFETY: By the requirement nobody else uses `sb`.
-    let raw = unsafe { &mut *sb };
-    raw.s_op = &Table::<F>::OPS;
-    let data = F::fill_super(
-        &mut NewSuperBlock {
-            sb: raw,
-            _p: PhantomData,
-        },
-        options,
-    )?;
+    // SAFETY: By the requirement. With a root in place, it is the VFS that destroys the workqueue.
+    unsafe {
+        let id = CStr::from_char_ptr((&raw const (*sb).s_id).cast());
+        (*sb).s_dio_done_wq = Workqueue::alloc(id)?.as_ptr();
+        let made = fill::<F>(sb, options);
+        if (*sb).s_root.is_null() {
+            bindings::destroy_workqueue((*sb).s_dio_done_wq);
+            (*sb).s_dio_done_wq = ptr::null_mut();
+        }
+        made
+    }
+}
+
+/// [`fill_super`], of a super block with its workqueue.
+///
+/// # Safety
+///
+/// As for that; `s_dio_done_wq` must be a [`Workqueue`].
+unsafe fn fill<F: FileSystem>(sb: *mut bindings::super_block, options: &F::Options) -> Result {
+    // SAFETY: By the requirement it is valid, and nobody else changes it, or is called through its
+    // table yet.
+    let mut new = unsafe {
+        (*sb).s_op = &Table::<F>::OPS;
+        NewSuperBlock::from_raw(NonNull::new_unchecked(sb))
+    };
+    let data = F::fill_super(&mut new, options)?;
     // INVARIANT: `s_fs_info` owns the data from here to `drop_data`.
     // SAFETY: `sb` is valid.
     unsafe { (*sb).s_fs_info = data.into_foreign().cast() };
@@ -73,7 +93,10 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
             return Err(ENOMEM);
         }
         // With a root in place, a failure from here on goes through `put_super`.
-        F::mounted(this)
+        match F::HAS_MOUNTED {
+            true => F::mounted(this),
+            false => Ok(()),
+        }
     });
     // SAFETY: Without a root the VFS does not call `put_super`, and no inode is left: an inode
     // whose last reference goes while the super block is not active is evicted at once.
@@ -91,12 +114,12 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
 ///
 /// The invariants of a [`SuperBlock`] must hold for `sb`, and nobody else may change its flags.
 pub(crate) unsafe fn set_posix_acl<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: By the requirement. The flags are read at any time; a volatile write stores all of them.
+    // SAFETY: By the requirement. The flags are read at any time; they are written once.
     unsafe {
-        let on = F::posix_acl(SuperBlock::<F>::from_raw(sb));
+        let on = F::HAS_POSIX_ACL && F::posix_acl(SuperBlock::<F>::from_raw(sb));
         let flags = (*sb).s_flags & !bindings::SB_POSIXACL;
         let acl = if on { bindings::SB_POSIXACL } else { 0 };
-        ptr::write_volatile(&raw mut (*sb).s_flags, flags | acl);
+        write_once(&raw mut (*sb).s_flags, flags | acl);
     }
 }
 
@@ -116,8 +139,10 @@ unsafe fn drop_data<F: FileSystem>(sb: *mut bindings::super_block) {
 ///
 /// Called by the VFS as `put_super`, after all inodes are gone, with the device still open.
 unsafe extern "C" fn put_super<F: FileSystem>(sb: *mut bindings::super_block) {
-    // SAFETY: A super block with a root went through `fill_super`, so that the invariants hold.
-    F::put_super(unsafe { SuperBlock::<F>::from_raw(sb) });
+    if F::HAS_PUT_SUPER {
+        // SAFETY: A super block with a root went through `fill_super`, so that the invariants hold.
+        F::put_super(unsafe { SuperBlock::<F>::from_raw(sb) });
+    }
     // SAFETY: No inode and no file is left that could use the data.
     unsafe { drop_data::<F>(sb) };
 }
@@ -203,14 +228,14 @@ unsafe extern "C" fn statfs<F: FileSystem>(
     dentry: *mut bindings::dentry,
     buf: *mut kernel::bindings::kstatfs,
 ) -> c_int {
-    // SAFETY: By the requirement; `buf` is valid and used by nobody else.
-    let (sb, buf) = unsafe {
+    // SAFETY: By the requirement; `buf` is valid during the call and used by nobody else.
+    let (sb, mut statfs) = unsafe {
         (
             SuperBlock::<F>::from_raw((*dentry).d_sb),
-            &mut *buf.cast::<bindings::kstatfs>(),
+            Statfs::from_raw(NonNull::new_unchecked(buf.cast())),
         )
     };
-    match F::statfs(sb, &mut Statfs(buf)) {
+    match F::statfs(sb, &mut statfs) {
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }

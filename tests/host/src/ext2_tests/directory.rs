@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::support::{get16, put16, put32, Spec};
 use crate::ext2::{
-    directory::{grown, type_code, type_from_code, DirBlock, Insert, Name, NAME_MAX},
+    directory::{change::Insert, grown, type_code, type_from_code, DirBlock, Name, NAME_MAX},
     inode::FileType,
 };
 

@@ -7,8 +7,11 @@ use proptest::prelude::*;
 use super::support::{get16, get32, put16, put32, Spec};
 use crate::ext2::{
     superblock::{
-        mark_error, mark_in_use, mark_mounted, mark_unmounted, needs_large_file, set_free_counts,
-        set_large_file, MountError, OnError, State, Superblock,
+        update::{
+            mark_error, mark_in_use, mark_mounted, mark_unmounted, needs_large_file,
+            set_free_counts, set_large_file,
+        },
+        MountError, OnError, State, Superblock,
     },
     tuned::Tuned,
     Geometry,

@@ -10,7 +10,7 @@ use crate::ext2::{
     bitmap::{self, Kind, Run},
     block_map::{store_pointers, store_root, Branch, Mapping, PointerBlocks, Slot},
     choose_group::{for_directory, for_file, groups_from, Spread, Totals},
-    directory::{DirBlock, Insert, Name},
+    directory::{change::Insert, DirBlock, Name},
     geometry::ROOT_INO,
     group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE},
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
@@ -223,7 +223,7 @@ impl Volume {
         let device_bytes = bytes.len() as u64;
         let raw = bytes.get_mut(SUPERBLOCK).unwrap_or_default();
         let superblock = Superblock::parse(raw, device_bytes)?;
-        superblock::mark_mounted(raw, NOW)?;
+        superblock::update::mark_mounted(raw, NOW)?;
         let geometry = superblock.geometry;
         let mut disk = Disk {
             bytes,
@@ -243,7 +243,7 @@ impl Volume {
         let totals = self.disk.totals()?;
         let raw = &mut self.disk.bytes[SUPERBLOCK];
         let free = (totals.free_blocks, totals.free_inodes);
-        superblock::mark_unmounted(raw, self.superblock.state, free, NOW)?;
+        superblock::update::mark_unmounted(raw, self.superblock.state, free, NOW)?;
         Ok(self.disk.bytes)
     }
 
@@ -267,10 +267,10 @@ impl Volume {
         inode.store(ino, self.inode_bytes(ino)?, new)?;
         let size = inode.size;
         if inode.file_type == FileType::Regular
-            && superblock::needs_large_file(size)
+            && superblock::update::needs_large_file(size)
             && !self.superblock.features.has_large_file()
         {
-            superblock::set_large_file(&mut self.disk.bytes[SUPERBLOCK])?;
+            superblock::update::set_large_file(&mut self.disk.bytes[SUPERBLOCK])?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::ext2::{
     block_map::Mapping,
-    directory::{type_code, type_from_code, DirBlock, Insert, Name},
+    directory::{change::Insert, type_code, type_from_code, DirBlock, Name},
     geometry::ROOT_INO,
     inode::FileType,
     Geometry,

@@ -5,7 +5,9 @@
 use super::{assert_only_changed, input::Input, Images, Target};
 use crate::ext2::{
     superblock::{
-        mark_error, mark_in_use, mark_mounted, mark_unmounted, set_free_counts, set_large_file,
+        update::{
+            mark_error, mark_in_use, mark_mounted, mark_unmounted, set_free_counts, set_large_file,
+        },
         Superblock, SUPERBLOCK_SIZE,
     },
     tuned::Tuned,

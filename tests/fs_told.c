@@ -7,11 +7,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/fanotify.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "blocks.h"
 #include "handle.h"
 #include "harness.h"
+#include "shutdown.h"
 
 /* Later than some C libraries. */
 #define FS_ERROR		0x00008000
@@ -300,6 +302,21 @@ TEST_F(fs_told, corruption)
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, vol_mkfs(&self->v, &variant->conf));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+}
+
+/* That it is shut down, once. */
+TEST_F(fs_told, shutdown)
+{
+	unsigned int flags = FS_SHUTDOWN_FLAGS_DEFAULT;
+	int fan = watch(), dir = vol_open_dir(".");
+
+	ASSERT_LE(0, fan);
+	ASSERT_EQ(0, ioctl(dir, FS_IOC_SHUTDOWN, &flags));
+	EXPECT_TOLD(fan, ESHUTDOWN, 0);
+	ASSERT_EQ(0, ioctl(dir, FS_IOC_SHUTDOWN, &flags));
+	EXPECT_TRUE(quiet(fan));
+	close(dir);
+	close(fan);
 }
 
 TEST_HARNESS_MAIN

@@ -21,6 +21,7 @@
 #include <linux/fs_struct.h>
 #include <linux/fserror.h>
 #include <linux/kobject.h>
+#include <linux/mount.h>
 #include <linux/mpage.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
@@ -57,3 +58,14 @@ const int KFS_CONST_IOCB_NOWAIT = IOCB_NOWAIT;
 const int KFS_CONST_FALLOC_FL_PUNCH_HOLE = FALLOC_FL_PUNCH_HOLE;
 const int KFS_CONST_FALLOC_FL_KEEP_SIZE = FALLOC_FL_KEEP_SIZE;
 const loff_t KFS_CONST_MAX_LFS_FILESIZE = MAX_LFS_FILESIZE;
+const unsigned int KFS_CONST_FS_IOC_GETVERSION = FS_IOC_GETVERSION;
+const unsigned int KFS_CONST_FS_IOC_SETVERSION = FS_IOC_SETVERSION;
+const unsigned int KFS_CONST_FS_IOC32_GETVERSION = FS_IOC32_GETVERSION;
+const unsigned int KFS_CONST_FS_IOC32_SETVERSION = FS_IOC32_SETVERSION;
+const unsigned int KFS_CONST_FS_IOC_GETFSLABEL = FS_IOC_GETFSLABEL;
+const unsigned int KFS_CONST_FS_IOC_SETFSLABEL = FS_IOC_SETFSLABEL;
+const unsigned int KFS_CONST_FS_IOC_SHUTDOWN = FS_IOC_SHUTDOWN;
+const unsigned int KFS_CONST_FITRIM = FITRIM;
+const unsigned int KFS_CONST_BLKDEV_ZERO_NOUNMAP = BLKDEV_ZERO_NOUNMAP;
+const unsigned int KFS_CONST_BLKDEV_ZERO_KILLABLE = BLKDEV_ZERO_KILLABLE;
+const int KFS_CONST_FALLOC_FL_ZERO_RANGE = FALLOC_FL_ZERO_RANGE;

@@ -114,6 +114,16 @@ void kfs_helper_super_set_sysfs_name_bdev(struct super_block *sb)
 	super_set_sysfs_name_bdev(sb);
 }
 
+void kfs_helper_sb_start_write(struct super_block *sb)
+{
+	sb_start_write(sb);
+}
+
+void kfs_helper_sb_end_write(struct super_block *sb)
+{
+	sb_end_write(sb);
+}
+
 void kfs_helper_sb_start_intwrite(struct super_block *sb)
 {
 	sb_start_intwrite(sb);
@@ -302,6 +312,11 @@ bool kfs_helper_fileattr_has_fsx(const struct file_kattr *fa)
 	return fileattr_has_fsx(fa);
 }
 
+struct mnt_idmap *kfs_helper_file_mnt_idmap(const struct file *file)
+{
+	return file_mnt_idmap(file);
+}
+
 ssize_t kfs_helper_generic_write_sync(struct kiocb *iocb, ssize_t count)
 {
 	return generic_write_sync(iocb, count);
@@ -410,6 +425,16 @@ unsigned int kfs_helper_bdev_dma_alignment(struct block_device *bdev)
 bool kfs_helper_bdev_stable_writes(struct block_device *bdev)
 {
 	return bdev_stable_writes(bdev);
+}
+
+unsigned int kfs_helper_bdev_max_discard_sectors(struct block_device *bdev)
+{
+	return bdev_max_discard_sectors(bdev);
+}
+
+unsigned int kfs_helper_bdev_discard_granularity(struct block_device *bdev)
+{
+	return bdev_discard_granularity(bdev);
 }
 
 bool kfs_helper_bdev_nowait(struct block_device *bdev)

@@ -9,9 +9,10 @@
 //!   objects are generic. `file_system_type` and `fs_parser` are not generic at all.
 //! * `super_block`, then `inode`, its lock, and what an inode does that is new or is truncated.
 //! * `kiocb`, with `fserror` and `writeback_errors`; `generic_io`.
+//! * `shutdown`, which those below ask, and `ioctl` answers.
 //! * `xattr`, `posix_acl`, `security` and `file_attr`: what an inode carries beside.
 //! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`, with
-//!   `llseek` and `fiemap` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
+//!   `llseek`, `fiemap` and `ioctl` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
 //! * `file_system`: the operations of a filesystem, [`FileSystem`](file_system::FileSystem).
 //! * What calls these: `inode::life`, `super_block::operations`, `fs_context`, `registration`.
 //!
@@ -43,11 +44,13 @@ pub(crate) mod fserror;
 pub mod generic_io;
 pub mod inode;
 pub mod inode_operations;
+pub mod ioctl;
 pub mod kiocb;
 pub mod llseek;
 pub mod posix_acl;
 pub mod registration;
 pub mod security;
+pub mod shutdown;
 pub mod super_block;
 pub(crate) mod writeback_errors;
 pub mod xattr;

@@ -17,7 +17,7 @@
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
-//! | `fs` | `block`, `mm`, `iov`, `kobject`, `sync`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `fs` | `block`, `mm`, `iov`, `cred`, `kobject`, `sync`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
 //! | `block` | `iov`, `sync`, `task`, `types`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |

@@ -84,7 +84,7 @@ pub(crate) fn is_set(bits: &[u8], bit: u32) -> bool {
 }
 
 /// The first run of free bits in `from..end`, cut off at `max` bits.
-fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run> {
+pub(crate) fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run> {
     let start = next_free(bits, from, end)?;
     let stop = end.min(start.saturating_add(max.max(1)));
     let len = next(bits, start, stop, true).saturating_sub(start);

@@ -45,6 +45,7 @@ pub(crate) mod group;
 pub(crate) mod inode;
 pub(crate) mod inode_extra;
 pub(crate) mod inode_flags;
+pub(crate) mod label;
 pub(crate) mod layout;
 pub(crate) mod pointers;
 pub(crate) mod run_cache;

@@ -23,6 +23,7 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
         max_blocks: u32,
         create: bool,
     ) -> Result<Option<Mapped>> {
+        inode.sb().data().check_up()?;
         let found = if create {
             block_map::allocate(inode, iblock, max_blocks).map(|run| {
                 Some(Mapped {

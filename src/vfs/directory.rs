@@ -55,6 +55,7 @@ fn add<'a>(
 #[vtable]
 impl InodeOperations<RetryFs> for Directory {
     fn lookup<'a>(dir: &'a InodeLocked<Shared>, name: &[u8]) -> Result<Option<InodeRef<'a>>> {
+        dir.sb().data().check_up()?;
         reported(dir, || {
             let Some(found) = directory::find(dir, name)? else {
                 return Ok(None);
@@ -370,6 +371,7 @@ impl Fsync<RetryFs> for Directory {
 
 impl DirectoryOperations<RetryFs> for Directory {
     fn iterate_shared(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> Result {
+        dir.sb().data().check_up()?;
         reported(dir, || directory::emit(dir, context))
     }
 }

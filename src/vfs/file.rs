@@ -8,11 +8,12 @@ use crate::inode::errors::reported;
 use crate::inode::names;
 use crate::types::{Inode, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
+use crate::vfs::allocate;
 use crate::vfs::fallocate;
 use crate::vfs::xattr;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::fs::file::{File, FileOperations, Fsync};
+use kfs::fs::file::{Allocate, File, FileOperations, Fsync};
 use kfs::fs::generic_io::{__generic_file_write_iter, filemap_read, generic_write_checks};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::{IovIter, IovIterDest, IovIterSource};
@@ -35,6 +36,7 @@ impl FileOperations<RetryFs> for RegularFile {
         iocb: Kiocb<'a, RetryFs>,
         to: &mut IovIterDest<'a>,
     ) -> Result<Io<'a, RetryFs>> {
+        iocb.inode().sb().data().check_up()?;
         match iocb.is_direct() {
             true => dio::direct_read(iocb, to),
             false => filemap_read(iocb, to).map_err(|(_, error)| error),
@@ -68,6 +70,10 @@ impl FileOperations<RetryFs> for RegularFile {
 
     fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
         fallocate::punch_hole(file, range)
+    }
+
+    fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -> Result {
+        allocate::allocate(file, range, how)
     }
 }
 

@@ -9,13 +9,15 @@
 //! * [`super_block`] has mounting and `super_operations`, [`sysfs`] the counters of a mount.
 //! * [`directory`] has `inode_operations` and `file_operations` of directories, `exchange` one of
 //!   these and `links` what they share; [`attributes`] has `inode_operations` of everything else.
-//! * [`file`] and [`fallocate`] have `file_operations` of regular files.
+//! * [`file`], [`fallocate`] and [`allocate`] have `file_operations` of regular files.
 //! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
 //! * [`xattr`] has `xattr_handler`s.
+//! * `ioctl` has what both kinds of files do for `ioctl(2)`.
 //! * [`export`] has `export_operations`.
 //! * [`tables`] says which of these an inode gets.
 
 pub(crate) mod address_space;
+mod allocate;
 pub(crate) mod attributes;
 pub(crate) mod direct_io;
 pub(crate) mod directory;
@@ -24,6 +26,8 @@ pub(crate) mod export;
 pub(crate) mod extents;
 mod fallocate;
 pub(crate) mod file;
+mod ioctl;
+mod ioctl_trim;
 mod links;
 pub(crate) mod super_block;
 pub(crate) mod sysfs;

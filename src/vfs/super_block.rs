@@ -122,6 +122,7 @@ impl FileSystem for RetryFs {
         let volume = sb.data();
         match (sb.rdonly(), to.read_only) {
             // Files are still open for writing, and what is dirty is written back later.
+            (false, true) if volume.is_shut_down() => {}
             (false, true) if to.forced && !mutant!("forced-clean") => {
                 reported(sb, volume.store_free_counts(true))?;
             }
@@ -144,7 +145,9 @@ impl FileSystem for RetryFs {
         let volume = sb.data();
         volume.given_options().show(seq);
         // As ext4 has it: the mount is not `ro`, but nothing can be changed any more.
-        if volume.is_stopped() {
+        if volume.is_shut_down() {
+            seq_print!(seq, ",shutdown");
+        } else if volume.is_stopped() {
             seq_print!(seq, ",emergency_ro");
         }
     }
@@ -184,6 +187,7 @@ impl FileSystem for RetryFs {
             return Ok(());
         }
         let volume = sb.data();
+        volume.check_up()?;
         volume.check_device(sb);
         reported(sb, volume.store_free_counts(false))?;
         match wait {
@@ -199,6 +203,7 @@ impl FileSystem for RetryFs {
 
     fn freeze_fs(sb: &SuperBlock) -> Result {
         let volume = sb.data();
+        volume.check_up()?;
         reported(
             sb,
             if sb.has_unlinked_inodes() && !mutant!("freeze-always-clean") {
@@ -245,6 +250,7 @@ impl FileSystem for RetryFs {
     }
 
     fn write_inode(inode: &Inode) -> Result {
+        inode.sb().data().check_up()?;
         reported(inode.sb(), write::store(inode))
     }
 
@@ -253,6 +259,9 @@ impl FileSystem for RetryFs {
     }
 
     fn evict_inode(inode: &Inode) {
+        if inode.sb().data().is_shut_down() {
+            return;
+        }
         // An error is kept in the buffer, which is held until it is written, and in the device.
         let _ = names::evict(inode);
     }

@@ -60,6 +60,12 @@ impl Volume {
         self.super_buffer.lock().before.is_clean()
     }
 
+    /// The same, and no error was found in it before. Takes the same lock; may sleep.
+    pub(super) fn was_sound(&self) -> bool {
+        let before = self.super_buffer.lock().before;
+        before.is_clean() && !before.has_errors()
+    }
+
     /// Reads again what e2fsck may have repaired under a read-only mount, before it becomes
     /// read-write. May sleep.
     ///
@@ -67,6 +73,7 @@ impl Volume {
     /// them; `EINVAL` when it is not the volume any more that was mounted, and `EUCLEAN` when it is
     /// corrupt; the log says why.
     pub(crate) fn reread(&self, sb: &SuperBlock) -> Result<(), Error> {
+        self.check_up()?;
         if self.is_stopped() {
             return Err(EROFS);
         }
@@ -120,6 +127,10 @@ impl Volume {
     /// Marks the volume as not clean again after [`Volume::mark_unmounted`], within one mount: at
     /// the end of a freeze. Waits for the superblock.
     pub(crate) fn mark_in_use(&self) -> Result {
+        // It stays as the freeze has marked it.
+        if self.is_shut_down() {
+            return Ok(());
+        }
         if self.is_stopped() && !self.error_unmarked.load(ordering::Relaxed) {
             return Ok(());
         }
@@ -128,8 +139,11 @@ impl Volume {
 
     /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no
     /// corruption was found, nothing leaked, and no metadata was lost to a write error. May sleep. `EIO` when
-    /// something could not be written.
+    /// something could not be written. Does nothing when the volume is shut down.
     pub(crate) fn mark_unmounted(&self, sb: &SuperBlock) -> Result {
+        if self.is_shut_down() {
+            return Ok(());
+        }
         self.sync(sb)?;
         let failed = self.write_failed.load(ordering::Relaxed) && !mutant!("failed-marked-clean");
         let leaked = self.leaked.load(ordering::Relaxed) && !mutant!("leak-marked-clean");

@@ -7,11 +7,13 @@
 //!   volume clean.
 //! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
+//! * [`trim`] discards what is free.
 //! * [`attribute_blocks`] knows which blocks of extended attributes can be shared.
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
+//! * [`shutdown`] is about volumes on which nothing is to be done any more.
 //! * [`copy_back`] puts what was changed in a copy back into its buffer.
 //! * [`recount`] replaces counters that are wrong.
-//! * [`options`] are the mount options.
+//! * [`options`] are the mount options, [`label`] is the label.
 //!
 //! Nothing here knows an inode in memory: the allocators work on numbers.
 
@@ -24,10 +26,13 @@ pub(crate) mod errors;
 pub(crate) mod fault;
 pub(crate) mod groups;
 pub(crate) mod inode_numbers;
+pub(crate) mod label;
 pub(crate) mod options;
 pub(crate) mod recount;
 pub(crate) mod released;
 pub(crate) mod settle;
+pub(crate) mod shutdown;
 pub(crate) mod state;
 pub(crate) mod superblock;
+pub(crate) mod trim;
 pub(crate) mod unwritten;

@@ -33,6 +33,8 @@ pub(crate) struct Volume {
     /// An error has stopped changes to the volume (`errors=remount-ro`). `SB_RDONLY` is not set for
     /// that: the VFS would not write back what is dirty already.
     pub(super) stopped: Atomic<bool>,
+    /// The volume was shut down: it is stopped, too.
+    pub(super) shut_down: Atomic<bool>,
     /// The write errors of the device that have been seen.
     pub(super) write_errors: WriteErrors,
     /// Metadata could not be written during this mount.
@@ -158,6 +160,7 @@ impl Volume {
             layouts,
             large_file: Atomic::new(false),
             stopped: Atomic::new(false),
+            shut_down: Atomic::new(false),
             write_errors,
             write_failed: Atomic::new(false),
             leaked: Atomic::new(false),
@@ -222,12 +225,16 @@ impl Volume {
 
     /// Whether an error has stopped changes to the volume.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(ordering::Relaxed)
+        self.stopped.load(ordering::Acquire)
     }
 
-    /// Checks that an operation may change the volume: `EROFS` when an error has stopped that. The
-    /// VFS has checked the mount; but a forced remount (sysrq-u) leaves files open for writing.
+    /// Checks that an operation may change the volume: `EROFS` when an error has stopped that, `EIO` when
+    /// it is shut down. The VFS has checked the mount; but a forced remount (sysrq-u) leaves files open
+    /// for writing.
     pub(crate) fn check_writable(&self, sb: &SuperBlock) -> kernel::error::Result {
+        if self.is_stopped() {
+            self.check_up()?;
+        }
         if self.is_stopped() && !mutant!("write-read-only") {
             return Err(EROFS);
         }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/statfs.h>
@@ -26,12 +27,15 @@ static int change(struct round *r)
 	return err;
 }
 
+static int open_volume(struct round *r)
+{
+	r->fd = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return r->fd < 0 ? -errno : 0;
+}
+
 static int change_and_open(struct round *r)
 {
-	int err = change(r);
-
-	r->fd = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return err ?: r->fd < 0 ? -errno : 0;
+	return change(r) ?: open_volume(r);
 }
 
 static const char *changed(struct round *r)
@@ -94,6 +98,24 @@ static long count(struct round *r)
 	return ops_errno(statfs(env_dir(), &st));
 }
 
+static long set_label(struct round *r)
+{
+	static const char label[FSLABEL_MAX] = "new label";
+
+	return ops_errno(ioctl(r->fd, FS_IOC_SETFSLABEL, label));
+}
+
+static const char *labelled(struct round *r)
+{
+	char label[FSLABEL_MAX] = "";
+	int fd = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || ioctl(fd, FS_IOC_GETFSLABEL, label))
+		label[0] = 0;
+	close(fd);
+	return r->ret < 0 || !strcmp(label, "new label") ? NULL : "the label is another one";
+}
+
 const struct op ops_volume[] = {
 	{ "mount", .run = mount_it, .mounts = true },
 	{ "mount read-only", .run = mount_read_only, .mounts = true },
@@ -105,5 +127,6 @@ const struct op ops_volume[] = {
 	  .kworkers = true, .untold = true },
 	{ "remount read-write", .prepare = be_read_only, .run = read_write },
 	{ "statfs", .run = count },
+	{ "set the label", .prepare = open_volume, .run = set_label, .check = labelled },
 	{}
 };

@@ -14,6 +14,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::{loff, Inode};
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
+use crate::fs::shutdown::Shutdown;
 use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -113,7 +114,7 @@ impl<F: FileSystemData> AddressSpaceOps<F> {
     /// The table of the operations `T`.
     pub const fn new<T: AddressSpaceOperations<F>>() -> Self
     where
-        F: KiocbOwner,
+        F: KiocbOwner + Shutdown,
     {
         Self(&Table::<F, T>::OPS, PhantomData)
     }
@@ -123,7 +124,7 @@ impl<F: FileSystemData> AddressSpaceOps<F> {
     }
 }
 
-impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
+impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     /// Zeroes the bytes of `range`, which are in one block of the file, in the page cache: the rest
     /// of the block is read, and the block is dirty then. In a hole nothing is allocated, and only
     /// a page that is cached is zeroed. May sleep.
@@ -207,7 +208,7 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
 
 struct Table<F, T>(PhantomData<(F, T)>);
 
-impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
+impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     const OPS: bindings::address_space_operations = bindings::address_space_operations {
         read_folio: Some(Self::read_folio),
         readahead: Some(Self::readahead),
@@ -283,6 +284,11 @@ impl<F: KiocbOwner, T: AddressSpaceOperations<F>> Table<F, T> {
         mapping: *mut bindings::address_space,
         wbc: *mut bindings::writeback_control,
     ) -> c_int {
+        // SAFETY: By the requirement the mapping is of an inode of `F`.
+        let inode = unsafe { Inode::<F>::from_raw((*mapping).host) };
+        if let Err(error) = F::check_up(inode.sb()) {
+            return error.to_errno();
+        }
         // SAFETY: By the requirement.
         unsafe { bindings::mpage_writepages(mapping, wbc, Some(Self::get_block)) }
     }

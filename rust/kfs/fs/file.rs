@@ -9,8 +9,10 @@ use crate::block::bdev::BlockDevice;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
+use crate::fs::ioctl::{self, Ioctl};
 use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
 use crate::fs::llseek::{llseek, Seek};
+use crate::fs::shutdown::Shutdown;
 use crate::iov::{IovIterDest, IovIterSource};
 use crate::sync::once::read_once;
 use core::marker::PhantomData;
@@ -101,13 +103,30 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
     ///
-    /// This is `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`. All its other
-    /// modes are refused with `EOPNOTSUPP`. The file may be written to, is none that is swapped to,
-    /// can be changed in the middle, and its volume is not frozen meanwhile; the range ends within
-    /// the largest file there can be.
+    /// This is `fallocate(2)` with `FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`. The file may be written
+    /// to, is none that is swapped to, can be changed in the middle, and its volume is not frozen
+    /// meanwhile; the range ends within the largest file there can be.
     fn punch_hole(_file: &File<F>, _range: Range<u64>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
+
+    /// Allocates blocks for the bytes in `range`, which is not empty, or zeroes them, as `how` says.
+    ///
+    /// This is `fallocate(2)` with `FALLOC_FL_ZERO_RANGE`, `FALLOC_FL_KEEP_SIZE`, both or none. All other
+    /// modes are refused with `EOPNOTSUPP`. The same holds as for [`FileOperations::punch_hole`], but
+    /// that a file that is not to be zeroed may be one that can only grow.
+    fn allocate(_file: &File<F>, _range: Range<u64>, _how: Allocate) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// How `fallocate(2)` allocates.
+#[derive(Clone, Copy)]
+pub struct Allocate {
+    /// All of the range reads as zeroes afterwards, not only what was a hole.
+    pub zero: bool,
+    /// i_size stays. Otherwise it moves to the end of the range, if that is beyond.
+    pub keep_size: bool,
 }
 
 /// What `fsync(2)` writes of an inode beside its data, its block map and itself.
@@ -145,7 +164,7 @@ impl<F: FileSystemData> FileOps<F, Regular> {
     /// The table for regular files.
     pub const fn regular<T: FileOperations<F>>() -> Self
     where
-        F: KiocbOwner,
+        F: KiocbOwner + Ioctl,
     {
         Self(&RegularTable::<F, T>::OPS, PhantomData)
     }
@@ -153,7 +172,10 @@ impl<F: FileSystemData> FileOps<F, Regular> {
 
 impl<F: FileSystemData> FileOps<F, Directory> {
     /// The table for directories.
-    pub const fn directory<T: DirectoryOperations<F>>() -> Self {
+    pub const fn directory<T: DirectoryOperations<F>>() -> Self
+    where
+        F: Ioctl,
+    {
         Self(&DirectoryTable::<F, T>::OPS, PhantomData)
     }
 }
@@ -167,20 +189,23 @@ impl<F: FileSystemData, K> FileOps<F, K> {
 /// # Safety
 ///
 /// Called by the VFS as `fsync` of a file of `F`.
-unsafe extern "C" fn fsync<F: FileSystemData, T: Fsync<F>>(
+unsafe extern "C" fn fsync<F: Shutdown, T: Fsync<F>>(
     file: *mut bindings::file,
     start: bindings::loff_t,
     end: bindings::loff_t,
     datasync: c_int,
 ) -> c_int {
+    // SAFETY: By the requirement the file is open during the call.
+    let inode = unsafe { File::<F>::from_raw(file) }.inode();
+    if let Err(error) = F::check_up(inode.sb()) {
+        return error.to_errno();
+    }
     // SAFETY: By the requirement. Nobody is told of an error twice: the function takes those of
     // writeback that this file has not seen.
     let error = unsafe { bindings::simple_fsync_noflush(file, start, end, datasync) };
     if error != 0 {
         return error;
     }
-    // SAFETY: By the requirement the file is open during the call.
-    let inode = unsafe { File::<F>::from_raw(file) }.inode();
     let flush = || match cfg!(mutant = "kfs-fsync-no-flush") {
         true => Ok(()),
         false => BlockDevice::of(inode.sb()).issue_flush(),
@@ -193,13 +218,15 @@ unsafe extern "C" fn fsync<F: FileSystemData, T: Fsync<F>>(
 
 struct RegularTable<F, T>(PhantomData<(F, T)>);
 
-impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
+impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
         llseek: Some(llseek::<F, T>),
         read_iter: Some(Self::read_iter),
         write_iter: if_has!(T::HAS_WRITE_ITER, Self::write_iter),
+        unlocked_ioctl: Some(ioctl::unlocked_ioctl::<F>),
+        compat_ioctl: Some(ioctl::compat_ioctl),
         open: Some(Self::open),
-        mmap_prepare: Some(bindings::generic_file_mmap_prepare),
+        mmap_prepare: Some(Self::mmap_prepare),
         fsync: Some(fsync::<F, T>),
         splice_read: Some(Self::splice_read),
         splice_write: if_has!(T::HAS_WRITE_ITER, bindings::iter_file_splice_write),
@@ -217,12 +244,29 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
     ///
     /// Called by the VFS as `open` of a file of `F`, which nobody else uses yet.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: By the requirement the inode is one of `F`.
+        if let Err(error) = F::check_up(unsafe { Inode::<F>::from_raw(inode) }.sb()) {
+            return error.to_errno();
+        }
         if T::NOWAIT {
             // SAFETY: By the requirement the file is valid and ours.
             unsafe { (*file).f_mode |= bindings::FMODE_NOWAIT };
         }
         // SAFETY: By the requirement.
         unsafe { bindings::generic_file_open(inode, file) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `mmap_prepare` for a file of `F`.
+    unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> c_int {
+        // SAFETY: By the requirement the file is open during the call.
+        let inode = unsafe { File::<F>::from_raw((*desc).file) }.inode();
+        match F::check_up(inode.sb()) {
+            // SAFETY: By the requirement.
+            Ok(()) => unsafe { bindings::generic_file_mmap_prepare(desc) },
+            Err(error) => error.to_errno(),
+        }
     }
 
     /// # Safety
@@ -234,14 +278,23 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         offset: bindings::loff_t,
         len: bindings::loff_t,
     ) -> c_long {
-        const PUNCH_HOLE: c_int = bindings::FALLOC_FL_PUNCH_HOLE | bindings::FALLOC_FL_KEEP_SIZE;
-        if mode != PUNCH_HOLE {
-            return EOPNOTSUPP.to_errno() as c_long;
-        }
+        const KEEP_SIZE: c_int = bindings::FALLOC_FL_KEEP_SIZE;
+        const PUNCH_HOLE: c_int = bindings::FALLOC_FL_PUNCH_HOLE | KEEP_SIZE;
+        const ZERO_RANGE: c_int = bindings::FALLOC_FL_ZERO_RANGE;
         // The VFS has checked that neither is negative, and that the sum fits.
         let range = offset as u64..offset as u64 + len as u64;
         // SAFETY: By the requirement the file is open during the call.
-        match T::punch_hole(unsafe { File::from_raw(file) }, range) {
+        let file = unsafe { File::from_raw(file) };
+        let how = Allocate {
+            zero: mode & ZERO_RANGE != 0,
+            keep_size: mode & KEEP_SIZE != 0,
+        };
+        let result = match mode {
+            PUNCH_HOLE => T::punch_hole(file, range),
+            _ if mode & !(KEEP_SIZE | ZERO_RANGE) == 0 => T::allocate(file, range, how),
+            _ => Err(EOPNOTSUPP),
+        };
+        match result {
             Ok(()) => 0,
             Err(error) => error.to_errno() as c_long,
         }
@@ -261,6 +314,9 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
         // before its pages were looked up.
         unsafe {
             let inode = File::<F>::from_raw(file).inode();
+            if let Err(error) = F::check_up(inode.sb()) {
+                return error.to_errno() as isize;
+            }
             match inode.left_to_read(*pos, len) {
                 0 => {
                     bindings::file_accessed(file);
@@ -307,11 +363,13 @@ impl<F: KiocbOwner, T: FileOperations<F>> RegularTable<F, T> {
 
 struct DirectoryTable<F, T>(PhantomData<(F, T)>);
 
-impl<F: FileSystemData, T: DirectoryOperations<F>> DirectoryTable<F, T> {
+impl<F: Ioctl, T: DirectoryOperations<F>> DirectoryTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
         llseek: Some(bindings::generic_file_llseek),
         read: Some(bindings::generic_read_dir),
         iterate_shared: Some(Self::iterate_shared),
+        unlocked_ioctl: Some(ioctl::unlocked_ioctl::<F>),
+        compat_ioctl: Some(ioctl::compat_ioctl),
         fsync: Some(fsync::<F, T>),
         setlease: Some(bindings::generic_setlease),
         ..pin_init::zeroed()

@@ -27,6 +27,7 @@ mod pages;
 pub mod reference;
 pub mod tables;
 mod truncate;
+mod without_pages;
 
 use crate::bindings;
 use crate::block::buffer_head::BufferHead;
@@ -210,8 +211,8 @@ impl<F: FileSystemData> Inode<F> {
 
     /// Generation of the inode number.
     pub fn generation(&self) -> u32 {
-        // SAFETY: Constant once the inode is complete.
-        unsafe { (*self.as_raw()).i_generation }
+        // SAFETY: The inode is valid. May change at any time (`FS_IOC_SETVERSION`).
+        unsafe { read_once(&raw const (*self.as_raw()).i_generation) }
     }
 
     /// Space that the file occupies, in sectors of 512 bytes.

@@ -9,6 +9,7 @@
 //! [`include/linux/statfs.h`](srctree/include/linux/statfs.h)
 
 pub(crate) mod operations;
+pub mod write;
 
 use crate::bindings;
 use crate::block::bdev::BlockDevice;

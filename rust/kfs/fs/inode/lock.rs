@@ -89,6 +89,13 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         unsafe { InodeLocked::from_raw(self.as_raw()) }
     }
 
+    /// Sets the generation of the inode number: handles of the file become stale.
+    pub fn set_generation(&self, generation: u32) {
+        // SAFETY: By the invariants of `Inode` it is valid. Read without the lock, too: a volatile write
+        // stores all of it.
+        unsafe { core::ptr::write_volatile(&raw mut (*self.as_ptr()).i_generation, generation) };
+    }
+
     /// Sets the size of the file in bytes.
     pub fn i_size_write(&self, size: u64) {
         // SAFETY: The lock is held exclusively, which is what writers of `i_size` need.

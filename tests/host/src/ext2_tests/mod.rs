@@ -18,6 +18,7 @@ mod geometry;
 mod group;
 mod images;
 mod inode;
+mod label;
 mod layout;
 mod run_cache;
 mod run_set;

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Discarding free blocks: the device forgets what they hold.
+//!
+//! A block that was given back may belong to its file on the device still: it is left alone until that
+//! is settled, see [`crate::volume::released`].
+
+use crate::ext2::bitmap;
+use crate::types::SuperBlock;
+use crate::volume::fault::Result;
+use crate::volume::state::Volume;
+use core::ops::Range;
+use kernel::prelude::*;
+use kernel::sync::atomic::ordering;
+use kfs::mm::nofs::nofs;
+use kfs::task::{cond_resched, fatal_signal_pending};
+
+/// What came of a group.
+pub(crate) struct Trimmed {
+    /// How many blocks were discarded.
+    pub(crate) blocks: u64,
+    /// So much was given back that it may be any block: the rest of the group is left alone.
+    pub(crate) is_unsettled: bool,
+}
+
+impl Volume {
+    /// Whether bitmaps can be believed: `EUCLEAN` if the volume was not clean when it was mounted, or
+    /// something was found to be wrong since. A block that is wrongly free would be lost.
+    pub(crate) fn check_trimmable(&self) -> Result<(), Error> {
+        let found_corrupt = self.found_corrupt.load(ordering::Relaxed);
+        let wrong = found_corrupt || self.has_failed_writes() || !self.was_sound();
+        match wrong && !mutant!("trim-unsound") {
+            true => Err(EUCLEAN),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Discards the free blocks of `group`, in runs of `min` blocks at least, with indices in `within`.
+///
+/// Takes the lock of the groups, for each run and while the device discards it: so nobody gets these
+/// blocks meanwhile. May sleep; ends early when a signal kills the task. `EUCLEAN` when the bitmap is
+/// corrupt, or the error of the device.
+pub(crate) fn trim_group(
+    sb: &SuperBlock,
+    group: u32,
+    within: &Range<u32>,
+    min: u32,
+) -> Result<Trimmed> {
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    let layout = volume.layout();
+    let first = geometry.group_first_block(group);
+    let end = within.end.min(geometry.group_blocks(group));
+    let mut at = within.start;
+    let mut trimmed = Trimmed {
+        blocks: 0,
+        is_unsettled: false,
+    };
+    while at < end && !fatal_signal_pending() {
+        nofs(|| -> Result {
+            let mut groups = volume.groups.lock();
+            if groups.released_blocks.is_full() {
+                trimmed.is_unsettled = true;
+                at = end;
+                return Ok(());
+            }
+            groups.read_bitmap(sb, layout.group(group)?.block_bitmap())?;
+            bitmap::check_block_bitmap(&layout, group, &groups.bitmap)?;
+            let groups = &mut *groups;
+            groups.taken.copy_from_slice(&groups.bitmap);
+            if !mutant!("trim-unsettled") {
+                let range = first..first.saturating_add(geometry.group_blocks(group));
+                groups.released_blocks.mark(range, &mut groups.taken);
+            }
+            while let Some(run) = bitmap::next_run(&groups.taken, at, end, u32::MAX) {
+                at = run.start + run.len;
+                if run.len >= min {
+                    sb.issue_discard((first + run.start).into(), run.len.into())?;
+                    trimmed.blocks += u64::from(run.len);
+                    return Ok(());
+                }
+            }
+            at = end;
+            Ok(())
+        })?;
+        cond_resched();
+    }
+    Ok(trimmed)
+}

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0
+/* fallocate(2) that allocates, or zeroes: with blocks that are zero on the device. */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "punch.h"
+#include "rng.h"
+
+#define KEEP	FALLOC_FL_KEEP_SIZE
+#define ZERO	FALLOC_FL_ZERO_RANGE
+
+VOL_FIXTURE(fs_fallocate);
+FIXTURE_VARIANT_ADD(fs_fallocate, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_fallocate, bs4k) { .conf = SMALL_4K };
+
+static int allocate(int fd, int mode, off_t off, off_t len)
+{
+	return fallocate(fd, mode, off, len) ? -errno : 0;
+}
+
+static long op_zero(void *arg)
+{
+	struct io_op *op = arg;
+
+	return allocate(op->fd, ZERO, op->off, op->len);
+}
+
+static long free_blocks(void)
+{
+	struct statfs st;
+
+	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
+}
+
+/* In the model: what is zero afterwards, and which blocks there are. */
+static void model_allocate(struct sparse *m, int mode, off_t off, off_t len)
+{
+	off_t at;
+
+	if (mode & ZERO)
+		memset(m->want + off, 0, len);
+	for (at = off / m->bs; at <= (off + len - 1) / m->bs; at++)
+		m->has[at] = true;
+}
+
+/* Any alignment, over data and holes, as all see it. */
+TEST_F(fs_fallocate, inside_the_file)
+{
+	static const int modes[] = { 0, KEEP, ZERO, ZERO | KEEP };
+	const off_t bs = self->v.bs, size = 60 * bs;
+	struct rng rng;
+	struct sparse m;
+	int fd, dfd, i;
+
+	rng_seed(&rng, 4711, bs, 0);
+	sparse_init(&m, bs, size);
+	memset(m.want, 0, size);
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	dfd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	for (i = 0; i < (env_on_debug() ? 16 : 40); i++) {
+		const int mode = modes[rng_below(&rng, 4)];
+		off_t off = rng_below(&rng, size), len = 1 + rng_below(&rng, 12 * bs);
+
+		if (off + len > size)
+			len = size - off;
+		if (i % 3 == 0) {
+			sparse_punch(&m, off, len);
+			ASSERT_EQ(0, punch(fd, off, len));
+		} else if (i % 3 == 1) {
+			off = off / 512 * 512;
+			len = (len + 511) / 512 * 512;
+			if (off + len > size)
+				len = size - off;
+			sparse_write(&m, off, len, i + 2);
+			ASSERT_EQ(len, pwrite(i % 2 ? fd : dfd, m.want + off, len, off));
+		} else {
+			model_allocate(&m, mode, off, len);
+			ASSERT_EQ(0, allocate(fd, mode, off, len)) TH_LOG("mode %d", mode);
+		}
+		if (i % 4 == 3)
+			EXPECT_SPARSE(&m, fd, dfd, i);
+	}
+	close(fd);
+	close(dfd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	dfd = vol_open("f", O_RDWR | O_DIRECT);
+	EXPECT_SPARSE(&m, fd, dfd, 0);
+	close(fd);
+	close(dfd);
+}
+
+/* EOF moves to the end of the range. What nobody wrote is zero on the device, where there was poison. */
+TEST_F(fs_fallocate, beyond_the_end)
+{
+	const off_t bs = self->v.bs, len = 300 * bs;
+	char *buf = buf_alloc(2 * len);
+	struct stat st;
+	int fd, i;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, bs + 100, 1));
+	for (i = 0; i < 2; i++) {
+		fd = vol_open("f", O_WRONLY | O_DIRECT);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, i ? allocate(fd, ZERO, len, len) : posix_fallocate(fd, 3 * bs, len - 3 * bs));
+		ASSERT_EQ(0, fstat(fd, &st));
+		EXPECT_EQ((i + 1) * len, st.st_size);
+		close(fd);
+	}
+	/* nothing between the old end and the range */
+	EXPECT_LE((2 * len - bs) / 512, st.st_blocks);
+	ASSERT_EQ(bs, vol_read("f", O_DIRECT, buf, bs, 0));
+	EXPECT_PATTERN(buf, bs, 0, 1);
+	ASSERT_EQ(2 * len - bs, vol_read("f", O_DIRECT, buf, 2 * len, bs));
+	EXPECT_PATTERN(buf, 100, bs, 1);
+	EXPECT_ZERO(buf + 100, 2 * len - bs - 100, bs + 100);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(2 * len, vol_read("f", 0, buf, 2 * len, 0));
+	EXPECT_PATTERN(buf, bs + 100, 0, 1);
+	EXPECT_ZERO(buf + bs + 100, 2 * len - bs - 100, bs + 100);
+}
+
+/* e2fsck takes blocks beyond EOF for a fault, so there are none. */
+TEST_F(fs_fallocate, what_is_refused)
+{
+	const off_t bs = self->v.bs, size = bs + 1;
+	const struct rlimit old = { RLIM_INFINITY, RLIM_INFINITY };
+	const struct rlimit limit = { 4 * bs, RLIM_INFINITY };
+	struct stat st;
+	int fd, rfd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 has no such call for files without extents");
+	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
+	fd = vol_open("f", O_RDWR);
+	rfd = vol_open("f", O_RDONLY);
+	EXPECT_EQ(0, allocate(fd, KEEP, 0, 2 * bs));
+	EXPECT_EQ(-EOPNOTSUPP, allocate(fd, KEEP, 0, 2 * bs + 1));
+	EXPECT_EQ(-EOPNOTSUPP, allocate(fd, KEEP | ZERO, bs, 4 * bs));
+	EXPECT_EQ(-EBADF, allocate(rfd, 0, 0, bs));
+	EXPECT_EQ(-EINVAL, allocate(fd, 0, 0, 0));
+	EXPECT_EQ(-EFBIG, allocate(fd, 0, 1ULL << 50, bs));
+	signal(SIGXFSZ, SIG_IGN);
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &limit));
+	EXPECT_EQ(-EFBIG, allocate(fd, 0, 0, 4 * bs + 1));
+	EXPECT_EQ(0, allocate(fd, 0, 0, size));
+	ASSERT_EQ(0, setrlimit(RLIMIT_FSIZE, &old));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(size, st.st_size);
+	EXPECT_TRUE(vol_holds("f", size, 1));
+	close(fd);
+	close(rfd);
+}
+
+/* Nothing beyond EOF is left when there is no space. */
+TEST_F(fs_fallocate, without_space)
+{
+	const off_t bs = self->v.bs;
+	long before = free_blocks();
+	struct stat st;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-ENOSPC, allocate(fd, 0, 0, 32 * MIB));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(0, st.st_size);
+	EXPECT_EQ(0, st.st_blocks);
+	EXPECT_EQ(before, free_blocks());
+	/* and inside, what there was is kept */
+	ASSERT_EQ(bs, pwrite(fd, buf_alloc(bs), bs, 32 * MIB));
+	EXPECT_EQ(-ENOSPC, allocate(fd, KEEP, 0, 32 * MIB));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(32 * MIB + bs, st.st_size);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+}
+
+/* When the device fails, nothing of what it held before is in the file. */
+TEST_F(fs_fallocate, on_a_failing_device)
+{
+	const off_t bs = self->v.bs, size = 8 * bs;
+	char *buf = buf_alloc(size);
+	struct stat st;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	/* its group is in memory, and so it is only zeroing that fails */
+	ASSERT_EQ(0, allocate(fd, 0, 6 * bs, bs));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, vol_fail(&self->v, NULL));
+	EXPECT_EQ(-EIO, allocate(fd, KEEP, 0, 4 * bs));
+	EXPECT_EQ(-EIO, allocate(fd, 0, size, 4 * bs));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(size, st.st_size);
+	EXPECT_EQ(bs, st.st_blocks * 512);
+	close(fd);
+	ASSERT_EQ(size, vol_read("f", O_DIRECT, buf, size, 0));
+	EXPECT_ZERO(buf, size, 0);
+}
+
+/* A direct write in flight is not what is there afterwards. */
+TEST_F(fs_fallocate, waits_for_direct_writes)
+{
+	const off_t bs = self->v.bs, len = 8 * bs;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct task t;
+	struct io_op op;
+	aio_context_t ctx;
+	struct iocb cb, *list = &cb;
+	struct io_event ev;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	pattern_fill(buf, len, 0, 2);
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_hold(&self->v));
+	aio_prep_write(&cb, fd, buf, len, 0);
+	ASSERT_EQ(1, aio_submit(ctx, 1, &list));
+	op = (struct io_op){ fd, NULL, len, 0 };
+	ASSERT_EQ(0, task_start(&t, op_zero, &op));
+	ASSERT_BLOCKED(&t);
+	ASSERT_EQ(0, vol_release(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, -1));
+	EXPECT_EQ(len, ev.res);
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	ASSERT_EQ(len, pread(fd, back, len, 0));
+	EXPECT_ZERO(back, len, 0);
+	close(fd);
+	aio_destroy(ctx);
+}
+
+/* What was stored to a hole before is kept, or zeroed: it does not come back later. */
+TEST_F(fs_fallocate, stores_to_a_hole)
+{
+	const off_t len = 4 * 4096;
+	char *buf = buf_alloc(len), *map;
+	int fd, i;
+
+	for (i = 0; i < 2; i++) {
+		fd = vol_open("f", O_CREAT | O_RDWR | O_TRUNC);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, ftruncate(fd, len));
+		map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		memset(map + 4096, 'x', 4096);
+		EXPECT_EQ(0, map[2 * 4096]);
+		ASSERT_EQ(0, allocate(fd, i ? ZERO : 0, 0, len));
+		EXPECT_EQ(i ? 0 : 'x', map[4096]);
+		EXPECT_EQ(0, map[2 * 4096]);
+		map[3 * 4096] = 'y';
+		munmap(map, len);
+		close(fd);
+		ASSERT_EQ(0, vol_remount(&self->v));
+		ASSERT_EQ(len, vol_read("f", O_DIRECT, buf, len, 0));
+		EXPECT_ZERO(buf, 4096, 0);
+		EXPECT_EQ(i ? 0 : 'x', buf[4096]);
+		EXPECT_EQ(i ? 0 : 'x', buf[2 * 4096 - 1]);
+		EXPECT_ZERO(buf + 2 * 4096, 4096, 2 * 4096);
+		EXPECT_EQ('y', buf[3 * 4096]);
+		EXPECT_ZERO(buf + 3 * 4096 + 1, 4095, 3 * 4096 + 1);
+	}
+}
+
+/* A signal that kills ends it, and EOF stays where it was. */
+TEST_F(fs_fallocate, killed)
+{
+	const off_t size = 20 * KIB, len = 8 * MIB;
+	struct stat before, st;
+	int fd, status, i;
+	pid_t pid;
+
+	if (self->v.bs != 1024)
+		SKIP(return, "once is enough");
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	/* so that the bitmap and the pointers are in memory */
+	ASSERT_EQ(0, allocate(fd, 0, 0, size));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, fstat(fd, &before));
+	ASSERT_EQ(0, vol_hold(&self->v));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(allocate(fd, 0, 0, len) ? 1 : 0);
+	/* it has blocks, and waits for the device to zero them */
+	for (i = 0; i < 10000 && !fstat(fd, &st) && st.st_blocks == before.st_blocks; i++)
+		usleep(1000);
+	EXPECT_LT(before.st_blocks, st.st_blocks);
+	ASSERT_EQ(0, kill(pid, SIGTERM));
+	ASSERT_EQ(0, vol_release(&self->v));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(size, st.st_size);
+	EXPECT_EQ(before.st_blocks, st.st_blocks);
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

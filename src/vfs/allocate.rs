@@ -42,9 +42,7 @@ pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -
         lock.newsize_ok(range.end)?;
     }
     // It targets blocks of which the rest is about to be written back, or zeroed.
-    if !mutant!("allocate-no-wait") {
-        lock.dio_wait();
-    }
+    lock.dio_wait();
     file.modified(&lock)?;
     if extends {
         zero_tail_of_block(&lock, size)?;

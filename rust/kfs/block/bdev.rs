@@ -113,12 +113,12 @@ impl BlockDevice {
     /// Whether the device can forget what a part of it holds.
     pub fn can_discard(&self) -> bool {
         // SAFETY: By the type invariant the device is open.
-        unsafe { bindings::bdev_max_discard_sectors(self.as_ptr()) != 0 }
+        unsafe { bindings::bdev_max_discard_sectors(self.as_raw()) != 0 }
     }
 
     /// The smallest unit that the device can forget, in bytes.
     pub fn discard_granularity(&self) -> u32 {
         // SAFETY: By the type invariant the device is open.
-        unsafe { bindings::bdev_discard_granularity(self.as_ptr()) }
+        unsafe { bindings::bdev_discard_granularity(self.as_raw()) }
     }
 }

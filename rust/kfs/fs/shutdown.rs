@@ -57,7 +57,7 @@ struct Frozen<'a>(&'a BlockDevice);
 impl<'a> Frozen<'a> {
     fn new(device: &'a BlockDevice) -> Result<Self> {
         // SAFETY: By the invariant of `BlockDevice` it is open.
-        to_result(unsafe { bindings::bdev_freeze(device.as_ptr()) })?;
+        to_result(unsafe { bindings::bdev_freeze(device.as_raw()) })?;
         Ok(Frozen(device))
     }
 }
@@ -65,6 +65,6 @@ impl<'a> Frozen<'a> {
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {
         // SAFETY: It is open, and was frozen by `new`.
-        unsafe { bindings::bdev_thaw(self.0.as_ptr()) };
+        unsafe { bindings::bdev_thaw(self.0.as_raw()) };
     }
 }

@@ -80,6 +80,6 @@ pub struct StartWrite<'a, F: FileSystemData>(&'a SuperBlock<F>, NotThreadSafe);
 impl<F: FileSystemData> Drop for StartWrite<'_, F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::sb_end_write(self.0.as_ptr()) };
+        unsafe { bindings::sb_end_write(self.0.as_raw()) };
     }
 }

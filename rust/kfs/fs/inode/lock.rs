@@ -10,6 +10,7 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::{loff, Inode};
+use crate::sync::once::write_once;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use kernel::types::NotThreadSafe;
@@ -91,9 +92,8 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
 
     /// Sets the generation of the inode number: handles of the file become stale.
     pub fn set_generation(&self, generation: u32) {
-        // SAFETY: By the invariants of `Inode` it is valid. Read without the lock, too: a volatile write
-        // stores all of it.
-        unsafe { core::ptr::write_volatile(&raw mut (*self.as_ptr()).i_generation, generation) };
+        // SAFETY: By the invariants of `Inode` it is valid. Nobody else stores to it, with the lock held.
+        unsafe { write_once(&raw mut (*self.as_raw()).i_generation, generation) };
     }
 
     /// Sets the size of the file in bytes.

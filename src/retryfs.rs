@@ -40,8 +40,8 @@
 //! 1. the inode lock (`i_rwsem`), and the `invalidate_lock` of the mapping;
 //! 2. a folio lock;
 //! 3. the extended attributes of an inode ([`inode::data::InodeData`]); then its block map
-//!    ([`inode::data::InodeData::map`]), and below it its deferred pointers ([`inode::deferred`]), or the
-//!    reference counts of blocks of extended attributes
+//!    ([`inode::data::InodeData::map`]), and below it its pending blocks ([`inode::pending`]) and its
+//!    deferred pointers ([`inode::deferred`]), or the reference counts of blocks of extended attributes
 //!    ([`volume::state::Volume::attribute_blocks`]);
 //! 4. what was given back is being settled ([`volume::settle`]), by who allocates;
 //! 5. the groups ([`volume::groups::Groups`]), and with them the allocators;

@@ -437,6 +437,11 @@ unsigned int kfs_helper_bdev_discard_granularity(struct block_device *bdev)
 	return bdev_discard_granularity(bdev);
 }
 
+bool kfs_helper_bdev_write_cache(struct block_device *bdev)
+{
+	return bdev_write_cache(bdev);
+}
+
 bool kfs_helper_bdev_nowait(struct block_device *bdev)
 {
 	return bdev_nowait(bdev);

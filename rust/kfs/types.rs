@@ -5,6 +5,7 @@
 use kernel::alloc::allocator::Kmalloc;
 use kernel::alloc::kvec::Vec;
 use kernel::prelude::*;
+use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, AtomicType};
 use kernel::sync::lock::{Backend, Lock};
 use kernel::sync::{Arc, SetOnce};
@@ -96,6 +97,8 @@ unsafe impl<T: DropInAtomic, B: Backend> DropInAtomic for Lock<T, B> {}
 unsafe impl<T: DropInAtomic + ?Sized> DropInAtomic for KBox<T> {}
 // SAFETY: The values are dropped, and `kfree` may be called in any context.
 unsafe impl<T: DropInAtomic> DropInAtomic for Vec<T, Kmalloc> {}
+// SAFETY: Keys and values are dropped, and `kfree` may be called in any context.
+unsafe impl<K: DropInAtomic, V: DropInAtomic> DropInAtomic for RBTree<K, V> {}
 // SAFETY: The value is dropped, if this was the last reference, and `kfree` may be called in any
 // context.
 unsafe impl<T: DropInAtomic + ?Sized> DropInAtomic for Arc<T> {}

@@ -5,6 +5,7 @@
 use super::dio::Bios;
 use super::dio::Dio;
 use super::filesystem::Filesystem;
+use super::new_blocks;
 use super::outcome::Outcome;
 use super::report;
 use super::request::Request;
@@ -84,40 +85,38 @@ fn check_context<F: Filesystem, N>(
 /// Does what has to be done after the I/O and before the request completes, and returns its result:
 /// bytes, or an errno. Fails, and has done nothing, if it has to sleep and must not.
 ///
-/// `locked` is the inode lock of a write whose submitter has waited: then i_size moves, and blocks
-/// that were allocated beyond what was written are freed, under the lock (R8). The callers of a
+/// `locked` is the inode lock of a write whose submitter has waited: then new blocks become a part of the
+/// file, those that were not written are given back, and i_size moves, under the lock (R8). The callers of a
 /// submitter advance the position, fall back to buffered I/O and sync for `O_DSYNC`; for a retry
 /// that is done here, but for the fallback, which none needs.
 pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     mut iocb: IocbMut<'_, F>,
-    request: &Request,
+    request: &mut Request,
     locked: Option<&InodeLocked<F, Exclusive>>,
     is_retry: bool,
     context: Context<'_, N>,
 ) -> Result<Result<usize>, N> {
     check_context(&iocb, request, context)?;
+    let is_write = request.op == Op::Write;
+    let mut is_extended = false;
+    if let (true, Some(locked)) = (is_write, locked) {
+        if mutant!("size-before-link") {
+            is_extended = iocb.extend_post_direct_write(locked, request.count().unwrap_or(0));
+        }
+        new_blocks::finish(locked, request);
+    }
     let mut result = request.count();
     let count = result.unwrap_or(0);
-    let is_write = request.op == Op::Write;
-
-    let mut is_extended = false;
 
     report::outcome(&iocb, is_write, &request.outcome, request.end(), count > 0);
     if let (true, Some(locked)) = (is_write, locked) {
-        let end = match count {
-            0 => request.i_size,
-            _ => request.i_size.max(request.start() + count as u64),
-        };
-        if request.allocated_to > request.bits.round_up(end) && !mutant!("blocks-kept") {
-            F::truncate_blocks(locked, end);
-        }
-        // The data is on the device: i_size may move (R8).
+        // The data is on the device, and in the file: i_size may move (R8).
         let written = if mutant!("size-of-failed") {
             request.len as usize
         } else {
             count
         };
-        is_extended = iocb.extend_post_direct_write(locked, written);
+        is_extended |= iocb.extend_post_direct_write(locked, written);
     }
 
     // Not after an extend: from when i_size has moved, the pages may be dirtied with good reason.

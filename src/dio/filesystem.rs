@@ -4,6 +4,7 @@
 
 use super::dio::Retry;
 use super::mount::{DioCache, Mount};
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::inode::Inode;
@@ -18,7 +19,7 @@ pub(crate) enum Mapping {
         physical: u64,
         /// The number of blocks, at least one.
         len: u32,
-        /// The blocks were allocated by this look-up, and hold stale data.
+        /// The blocks were reserved by this look-up, and hold stale data.
         new: bool,
     },
     /// No blocks are allocated.
@@ -43,19 +44,24 @@ pub(crate) trait Filesystem: Retry {
     /// As [`Filesystem::map`], but does not sleep: `EAGAIN` if it would have to.
     fn map_nowait<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
 
-    /// Looks up at most `max` blocks of a file from `block` on, and allocates them if the first is
-    /// in a hole. `ENOSPC` without a free block.
+    /// Looks up at most `max` blocks of a file from `block` on, and reserves new ones if the first is
+    /// in a hole: until [`Filesystem::finish`], a look-up finds the hole. `ENOSPC` without a free block.
     ///
     /// On return, the cache of the device has no buffers that alias new blocks.
-    fn allocate(inode: &InodeLocked<Self, Exclusive>, block: u64, max: u32) -> Result<Mapping>;
+    fn reserve(inode: &InodeLocked<Self, Exclusive>, block: u64, max: u32) -> Result<Mapping>;
+
+    /// Ends what is reserved of the blocks `range` of a file: those before `end` have been written and are
+    /// found from now on, the others are given back. If blocks cannot be linked, they and those after them
+    /// are given back, and the error comes with the number of the first.
+    fn finish(
+        inode: &InodeLocked<Self, Exclusive>,
+        range: Range<u64>,
+        end: u64,
+    ) -> Result<(), (u64, Error)>;
 
     /// Allocates the block with byte `pos`, which is in a hole and not block-aligned, through the
     /// page cache, as zeroes that are dirty. i_size does not change.
     fn fill_hole(inode: &InodeLocked<Self, Exclusive>, pos: u64) -> Result;
-
-    /// Frees all blocks of a file that are wholly beyond byte `size`, which may be past i_size.
-    /// i_size does not change. Errors are logged.
-    fn truncate_blocks(inode: &InodeLocked<Self, Exclusive>, size: u64);
 
     /// Frees `len` blocks of a file from `block` on: punches a hole. No page and no direct I/O in
     /// flight uses them. Errors are logged.

@@ -11,7 +11,7 @@
 //! | --- | --- | --- |
 //! | allocated, inside i_size | bios | bios |
 //! | hole, inside i_size | memory is zeroed | stop: the page cache fills it (R9) |
-//! | at or beyond EOF | - | allocated; bios, and zeroes for the parts of the first and last block that are not written |
+//! | at or beyond EOF | - | reserved; bios, and zeroes for the parts of the first and last block that are not written |
 //!
 //! A request is aligned to sectors of the device, not to blocks of the filesystem. A partial
 //! overwrite of a block needs no more than that. But a new block holds stale data, all of which is
@@ -209,7 +209,7 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterDest<'call>, F> {
 
 impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
     /// Issues a write up to byte `end` of the file; returns why it stopped. With the exclusive lock,
-    /// blocks may be allocated. May sleep.
+    /// blocks may be reserved. May sleep.
     pub(super) fn do_direct_write(
         &mut self,
         locked: &InodeLocked<F, Shared>,
@@ -220,7 +220,7 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
         self.do_direct_io(end, next, Self::issue_write)
     }
 
-    /// Finds or allocates the next run to write; `None` at a hole inside i_size.
+    /// Finds or reserves the next run to write; `None` at a hole inside i_size.
     fn write_run(
         &mut self,
         locked: &InodeLocked<F, Shared>,
@@ -237,15 +237,14 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
             self.map(locked, pos, wanted.min(inside))?
         } else {
             // An overwrite has nothing past i_size, which stays where it is.
-            F::allocate(exclusive.ok_or(EIO)?, block, wanted)?
+            F::reserve(exclusive.ok_or(EIO)?, block, wanted)?
         };
         match mapping {
             Mapping::Mapped { physical, len, new } => {
                 let fresh = new || block >= eof;
                 if fresh {
-                    let start = bits.round_down(pos);
-                    self.request.outcome.new_from(start);
-                    self.request.allocated_to = start + u64::from(len) * bits.size();
+                    self.request.outcome.new_from(bits.round_down(pos));
+                    self.request.new_blocks.add(block, len);
                 }
                 Ok(Some(Run {
                     bytes: extent::run(pos, end, len, bits),

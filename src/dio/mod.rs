@@ -38,7 +38,7 @@
 //! * [`request`], [`dio`], [`mount`], [`counters`], [`filesystem`], [`step`]: the objects of a request,
 //!   what a mount has, the trait by which the worker knows the filesystem, and the ways into the
 //!   worker and out of it.
-//! * [`report`], [`complete`], [`issue`], [`worker`]: the worker.
+//! * [`report`], [`new_blocks`], [`complete`], [`issue`], [`worker`]: the worker.
 //! * [`kick`], [`retry`]: the end of a bio, and what comes of the last one.
 //! * [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
 //!
@@ -83,7 +83,7 @@
 //! * A *read* takes the lock shared while it looks up blocks and issues bios, and raises the count
 //!   under it; it releases the lock before it waits (R12).
 //! * Buffered readers and mmap take no inode lock. They must not see new blocks before the data is
-//!   there: they look up blocks inside i_size only, which moves when the data is on the device. Pages
+//!   there: these are not in the block map before ([`new_blocks`]), and i_size moves after that. Pages
 //!   of the range are dropped before the write (by the caller) and after it. When i_size moves, this
 //!   is done with the `invalidate_lock` of the mapping held, under which no page comes into the page
 //!   cache: the page with the old end of the file has zeroes past EOF.
@@ -91,7 +91,7 @@
 //!
 //! # The result of a request
 //!
-//! See [`outcome`]. Blocks that were allocated beyond what counts are freed under the lock.
+//! See [`outcome`]. New blocks beyond what counts do not become a part of the file.
 //!
 //! # Forward progress
 //!
@@ -113,6 +113,7 @@ mod filesystem;
 mod issue;
 mod kick;
 mod mount;
+mod new_blocks;
 mod nowait;
 mod outcome;
 mod overwrite;

@@ -4,6 +4,7 @@
 
 use super::extent::BlockBits;
 use super::outcome::Outcome;
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bio::Op;
 use kfs::drop_in_atomic;
@@ -20,8 +21,8 @@ pub(super) struct Request {
     pub(super) len: u32,
     /// i_size at the look-up of the blocks.
     pub(super) i_size: u64,
-    /// The end of the blocks that were allocated for it, in bytes of the file.
-    pub(super) allocated_to: u64,
+    /// The blocks that were reserved for it.
+    pub(super) new_blocks: NewBlocks,
     /// Its start, and the results of its parts.
     pub(super) outcome: Outcome<Error>,
 }
@@ -49,6 +50,32 @@ impl Request {
             }
             _ => count,
         } as usize)
+    }
+}
+
+/// The blocks of the file that were reserved for a request are in this range.
+#[derive(Clone, Copy)]
+pub(super) struct NewBlocks {
+    start: u64,
+    end: u64,
+}
+
+impl NewBlocks {
+    /// None.
+    pub(super) const fn new() -> Self {
+        NewBlocks { start: 0, end: 0 }
+    }
+
+    /// Adds `len` blocks, from block `start` on, which is behind those there are.
+    pub(super) fn add(&mut self, start: u64, len: u32) {
+        if self.end == 0 {
+            self.start = start;
+        }
+        self.end = start + u64::from(len);
+    }
+
+    pub(super) fn range(self) -> Option<Range<u64>> {
+        (self.end != 0).then_some(self.start..self.end)
     }
 }
 

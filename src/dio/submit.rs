@@ -9,7 +9,7 @@ use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::overwrite;
 use super::policy::{Block, Wait};
-use super::request::Request;
+use super::request::{NewBlocks, Request};
 use super::step::Step;
 use super::worker::{direct_io_worker, Enter, Submission, Transfer, WriteLock};
 use kernel::prelude::*;
@@ -103,7 +103,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
             .filter(|&len| len <= LEN_MAX)
             .ok_or(EINVAL)?,
         i_size: 0,
-        allocated_to: 0,
+        new_blocks: NewBlocks::new(),
         outcome: Outcome::new(start),
     };
     let mut wait = Wait::Sync;

@@ -280,7 +280,7 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     };
     let exclusive = locked.and_then(|lock| lock.exclusive);
     let result = dio_bio_reap(&mut bios, &iocb, &mut request.outcome, context)
-        .and_then(|()| dio_complete(iocb.as_mut(), &request, exclusive, is_retry, context));
+        .and_then(|()| dio_complete(iocb.as_mut(), &mut request, exclusive, is_retry, context));
     let result = match result {
         Ok(result) => result,
         Err(atomic) => return Step::Retry(iocb.defer(atomic, dio, request, bios)),

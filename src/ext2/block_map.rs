@@ -92,6 +92,14 @@ impl Growth {
     pub(crate) fn indexes(&self) -> &[u32] {
         self.indexes.get(..self.missing).unwrap_or_default()
     }
+
+    /// The index of the first block of data in what will have the pointer to it.
+    pub(crate) fn data_index(&self) -> u32 {
+        match (self.indexes().last(), self.slot) {
+            (Some(&index), _) | (None, Slot::Block { index, .. }) => index,
+            (None, Slot::Inode(index)) => index as u32,
+        }
+    }
 }
 
 /// A path, followed as far as it exists.

@@ -89,7 +89,7 @@ impl Map {
     }
 
     /// Caches a run that was looked up or allocated. Called with memory allocation in `nofs`.
-    fn remember(&mut self, inode: &Inode, block: u64, start: u32, len: u32) {
+    pub(super) fn remember(&mut self, inode: &Inode, block: u64, start: u32, len: u32) {
         if block < DIRECT as u64 {
             // Direct pointers are in memory anyway.
             return;
@@ -191,14 +191,14 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     result
 }
 
-fn path(inode: &Inode, block: u64) -> Result<Path> {
+pub(super) fn path(inode: &Inode, block: u64) -> Result<Path> {
     Path::new(inode.blkbits().into(), block).ok_or(Fault::Error(EFBIG))
 }
 
 /// The goal for the first block of a file: in the group of its inode, at one of several colours, so
 /// that files of one directory that grow at once do not interleave. After `ext2_find_near()`, which
 /// takes the colour from the process id.
-fn first_goal(inode: &Inode) -> Result<u32> {
+pub(super) fn first_goal(inode: &Inode) -> Result<u32> {
     const COLOURS: u32 = 16;
     let geometry = inode.sb().data().geometry();
     let ino = ino32(inode);
@@ -210,14 +210,8 @@ fn first_goal(inode: &Inode) -> Result<u32> {
 /// Allocates the blocks that `growth` says are missing, near the block `goal`: blocks of pointers,
 /// and a run of data. Links them into the file last, so that an error leaves it unchanged.
 fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Result<Blocks> {
-    let mut pointer_blocks = NewBlocks::new(inode);
-    let mut goal = goal;
-    for _ in growth.indexes() {
-        goal = pointer_blocks.add(goal)?.saturating_add(1);
-    }
-    let data = blocks::allocate(inode.sb(), ino32(inode), goal, growth.data_blocks)?;
-    let linked = pointer_blocks.link(root, growth, data);
-    if let Err(fault) = linked {
+    let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
+    if let Err(fault) = pointer_blocks.link(root, growth, Some(data)) {
         pointer_blocks.free();
         give_back(inode, data);
         return Err(fault);
@@ -230,14 +224,14 @@ fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Resul
 
 /// Frees blocks that did not become part of a file, after an error, which is the one that the caller
 /// gets: if it fails they leak until e2fsck.
-fn give_back(inode: &Inode, blocks: Blocks) {
+pub(super) fn give_back(inode: &Inode, blocks: Blocks) {
     if blocks::free(inode.sb(), blocks, Freed::Unused).is_err() {
         inode.sb().data().set_leaked();
     }
 }
 
 /// New blocks of pointers that are not part of the file yet; freed when dropped.
-struct NewBlocks<'a> {
+pub(super) struct NewBlocks<'a> {
     inode: &'a Inode,
     blocks: [u32; 3],
     len: usize,
@@ -252,7 +246,19 @@ impl<'a> NewBlocks<'a> {
         }
     }
 
-    fn blocks(&self) -> &[u32] {
+    /// Allocates the blocks of pointers that `growth` says are missing, near the block `goal`, and a run of
+    /// data behind them.
+    pub(super) fn allocate(inode: &'a Inode, growth: &Growth, goal: u32) -> Result<(Self, Blocks)> {
+        let mut blocks = NewBlocks::new(inode);
+        let mut goal = goal;
+        for _ in growth.indexes() {
+            goal = blocks.add(goal)?.saturating_add(1);
+        }
+        let data = blocks::allocate(inode.sb(), ino32(inode), goal, growth.data_blocks)?;
+        Ok((blocks, data))
+    }
+
+    pub(super) fn blocks(&self) -> &[u32] {
         self.blocks.get(..self.len).unwrap_or_default()
     }
 
@@ -266,17 +272,28 @@ impl<'a> NewBlocks<'a> {
     }
 
     /// Fills the blocks of pointers bottom up, and at last stores the one pointer that makes them,
-    /// or the data if there are none, part of the file.
-    fn link(&self, root: &mut Pointers, growth: &Growth, data: Blocks) -> Result {
+    /// or the data if there are none, part of the file. Without data they say that there is a hole.
+    pub(super) fn link(
+        &self,
+        root: &mut Pointers,
+        growth: &Growth,
+        data: Option<Blocks>,
+    ) -> Result {
         let sb = self.inode.sb();
         let mut below = data;
         for (&block, &index) in self.blocks().iter().zip(growth.indexes()).rev() {
             let buffer = sb.getblk(block.into())?;
             buffer.init_zeroed();
-            store(self.inode, &buffer, index, below)?;
-            below = Blocks::one(block);
+            match below {
+                Some(below) => store(self.inode, &buffer, index, below)?,
+                None => mark_buffer_dirty(self.inode, &buffer),
+            }
+            below = Some(Blocks::one(block));
         }
         let inode = self.inode;
+        let Some(below) = below else {
+            return Ok(());
+        };
         let in_root = |root: &mut Pointers, index| -> Result {
             Ok(store_root(root, index, below.start, below.len).ok_or(EFBIG)?)
         };
@@ -286,7 +303,7 @@ impl<'a> NewBlocks<'a> {
             Slot::Block { block, index } => {
                 let buffer = sb.bread(block.into())?;
                 match self.len {
-                    0 => store(inode, &buffer, index, below),
+                    0 => deferred::unordered(inode, &buffer, || write(&buffer, index, below)),
                     _ => deferred::in_block(inode, &buffer, || write(&buffer, index, below)),
                 }
             }
@@ -294,11 +311,11 @@ impl<'a> NewBlocks<'a> {
     }
 
     /// The blocks are part of the file now.
-    fn keep(mut self) {
+    pub(super) fn keep(mut self) {
         self.len = 0;
     }
 
-    fn free(&mut self) {
+    pub(super) fn free(&mut self) {
         for &block in self.blocks() {
             if let Ok(buffer) = self.inode.sb().getblk(block.into()) {
                 buffer.forget();
@@ -323,7 +340,7 @@ fn store(inode: &Inode, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
 }
 
 /// Writes pointers to the blocks `to` to a buffer, from `index` on.
-fn write(buffer: &BufferHead, index: u32, to: Blocks) -> Result {
+pub(super) fn write(buffer: &BufferHead, index: u32, to: Blocks) -> Result {
     const POINTERS: u32 = 32;
     let mut bytes = [0; POINTERS as usize * 4];
     let mut done = 0;
@@ -338,13 +355,13 @@ fn write(buffer: &BufferHead, index: u32, to: Blocks) -> Result {
 }
 
 /// Reads blocks of pointers of a file through the buffer cache; keeps the buffer used last. Sleeps.
-struct PointerBuffers<'a> {
+pub(super) struct PointerBuffers<'a> {
     inode: &'a Inode,
     last: Option<BufferHead>,
 }
 
 impl<'a> PointerBuffers<'a> {
-    fn new(inode: &'a Inode) -> Self {
+    pub(super) fn new(inode: &'a Inode) -> Self {
         PointerBuffers { inode, last: None }
     }
 

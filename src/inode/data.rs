@@ -9,6 +9,7 @@ use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::deferred::Deferred;
 use crate::inode::name_record::Record;
+use crate::inode::pending::Pending;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
@@ -30,6 +31,9 @@ pub(crate) struct InodeData {
     /// The pointers that are not to come to the device yet.
     #[pin]
     pub(super) deferred: Mutex<Deferred>,
+    /// The blocks that are being written, and are not in the block map yet.
+    #[pin]
+    pub(super) pending: Mutex<Pending>,
     flags: Atomic<u32>,
     /// Held while extended attributes are read or changed.
     #[pin]
@@ -79,6 +83,7 @@ drop_in_atomic!(struct Map { pointers, runs });
 drop_in_atomic!(struct InodeData {
     map,
     deferred,
+    pending,
     flags,
     attributes,
     file_acl,
@@ -102,6 +107,7 @@ impl InodeData {
         try_pin_init!(Self {
             map <- new_mutex!(Map::default()),
             deferred <- new_mutex!(Deferred::default()),
+            pending <- new_mutex!(Pending::new()),
             flags: Atomic::new(0),
             attributes <- new_mutex!(()),
             file_acl: Atomic::new(0),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pointers to new blocks of pointers: when they come to the device.
+//! Pointers to new blocks: when they come to the device.
 //!
 //! A block of pointers that is new has on the device what its previous owner left there. A crash in
 //! which a pointer to it is on the device and the block is not gives the file garbage for pointers,
@@ -9,8 +9,15 @@
 //! (McKusick and Ganger, "Soft Updates", 1999): memory has it, and the device gets it when it has the
 //! block.
 //!
+//! Pointers to blocks of data that were written directly are deferred, too, if the device has a volatile
+//! cache: the data may still be in it, and be lost while a pointer that was written later is not. A file
+//! that is written costs one flush for each time that its inode is written then, however many requests
+//! there were. (FUA writes, or a flush in each request, would cost one for each.) Without such a cache
+//! they are stored like those to blocks of the page cache, which may come to the device at any time.
+//!
 //! * In the inode: the slot is stored as a hole ([`stored_pointers`]).
-//! * In a block of pointers: its buffer has the pointer, but is not dirty, so that nobody writes it.
+//! * In a block of pointers: its buffer has the pointer, but is not dirty, so that nobody writes it, and
+//!   other pointers that are stored in it meanwhile wait with it.
 //!
 //! [`settle`] ends that, each time that the inode is written: it writes the new blocks, flushes the
 //! cache of the device, and then the pointers are stored, or their buffers marked dirty.
@@ -20,6 +27,7 @@
 use crate::ext2::pointers::Pointers;
 use crate::types::Inode;
 use crate::volume::fault::Result;
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
@@ -33,9 +41,11 @@ pub(crate) struct Deferred {
     root: u16,
     /// The blocks of pointers that have some. What is in them is not on the device.
     parents: KVec<BufferHead>,
+    /// For how many more there is room whatever happens.
+    promised: usize,
 }
 
-drop_in_atomic!(struct Deferred { root, parents });
+drop_in_atomic!(struct Deferred { root, parents, promised });
 
 impl Deferred {
     fn is_empty(&self) -> bool {
@@ -44,7 +54,29 @@ impl Deferred {
 
     fn clear(&mut self) {
         self.root = 0;
-        self.parents = KVec::new();
+        match self.promised {
+            0 => self.parents = KVec::new(),
+            _ => self.parents.clear(),
+        }
+    }
+
+    fn has(&self, parent: &BufferHead) -> bool {
+        let is_it = |old: &BufferHead| old.block() == parent.block();
+        self.parents.iter().any(is_it)
+    }
+
+    /// From now on nobody writes `parent`. What it has had until now is on the device.
+    fn hold(&mut self, inode: &Inode, parent: &BufferHead) -> Result {
+        if !self.has(parent) {
+            self.parents.reserve(1 + self.promised, GFP_KERNEL)?;
+            if parent.has_write_error() {
+                mark_dirty(inode, parent);
+            }
+            // A write in flight ends, too: it would take the pointer along.
+            parent.sync_dirty()?;
+            self.parents.push(parent.get(), GFP_KERNEL)?;
+        }
+        Ok(())
     }
 }
 
@@ -75,17 +107,86 @@ pub(super) fn in_block(
         mark_dirty(inode, parent);
         return Ok(());
     }
-    let is_deferred = |old: &BufferHead| old.block() == parent.block();
-    if !deferred.parents.iter().any(is_deferred) {
-        deferred.parents.reserve(1, GFP_KERNEL)?;
-        // A write in flight ends, too: it would take the pointer along.
-        parent.sync_dirty()?;
-        deferred.parents.push(parent.get(), GFP_KERNEL)?;
-    }
+    deferred.hold(inode, parent)?;
     link()
 }
 
-/// Brings the new blocks of pointers of `inode` to the device, after which what leads to them may
+/// Where pointers to blocks of data are.
+pub(super) enum DataSlots<'a> {
+    /// In the inode.
+    Root(Range<usize>),
+    /// In this block of pointers.
+    Block(&'a BufferHead),
+}
+
+/// Makes room for what [`written`] has to remember of one more run, so that it needs no memory; until
+/// [`forget_room`]. Called with memory allocation in `nofs`; may sleep. `ENOMEM`.
+pub(super) fn make_room(inode: &Inode) -> Result {
+    let deferred = &mut *inode.data().get_ref().deferred.lock();
+    deferred
+        .parents
+        .reserve(1 + deferred.promised, GFP_KERNEL)?;
+    deferred.promised += 1;
+    Ok(())
+}
+
+/// The room of one run is not needed any more.
+pub(super) fn forget_room(inode: &Inode) {
+    inode.data().get_ref().deferred.lock().promised -= 1;
+}
+
+/// Runs `link`, which stores pointers to blocks of data in `slots`: blocks that have been written, as far
+/// as the cache of the device. Called with memory allocation in `nofs`, which it does not need after
+/// [`make_room`]. May sleep: what a block of pointers has had until now is written first.
+///
+/// `EIO`: nothing is linked.
+pub(super) fn written(
+    inode: &Inode,
+    slots: DataSlots<'_>,
+    link: impl FnOnce() -> Result,
+) -> Result {
+    let is_durable = !BlockDevice::of(inode.sb()).has_volatile_cache();
+    let is_deferred = !is_durable && !mutant!("data-pointers-early");
+    let deferred = &mut *inode.data().get_ref().deferred.lock();
+    match slots {
+        DataSlots::Root(slots) => {
+            link()?;
+            if is_deferred {
+                deferred.root |= slots.fold(0, |bits, slot| bits | 1 << slot);
+            }
+        }
+        DataSlots::Block(parent) => {
+            if is_deferred {
+                deferred.promised -= 1;
+                let held = deferred.hold(inode, parent);
+                deferred.promised += 1;
+                held?;
+            }
+            link()?;
+            if !deferred.has(parent) {
+                mark_dirty(inode, parent);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs `link`, which stores pointers to blocks of data in `parent` that may come to the device at any
+/// time. May sleep.
+pub(super) fn unordered(
+    inode: &Inode,
+    parent: &BufferHead,
+    link: impl FnOnce() -> Result,
+) -> Result {
+    let deferred = inode.data().get_ref().deferred.lock();
+    link()?;
+    if !deferred.has(parent) || mutant!("data-pointers-mixed") {
+        mark_dirty(inode, parent);
+    }
+    Ok(())
+}
+
+/// Brings the new blocks of `inode` to the device, after which what leads to them may
 /// follow: the inode may be stored, and buffers are dirty. May sleep.
 ///
 /// Takes no lock of the block map, and may be called with it. After an error, that of the device,
@@ -115,8 +216,7 @@ pub(super) fn settle(inode: &Inode) -> Result {
 pub(super) fn before_change(inode: &Inode, buffer: &BufferHead) {
     let is_deferred = nofs(|| {
         let deferred = inode.data().get_ref().deferred.lock();
-        let has = |parent: &BufferHead| parent.block() == buffer.block();
-        deferred.parents.iter().any(has)
+        deferred.has(buffer)
     });
     if is_deferred && !mutant!("deferred-kept") {
         let _ = settle(inode);

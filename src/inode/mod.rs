@@ -10,7 +10,8 @@
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, [`extents`] shows them as runs, and [`directory`] has
 //!   the names of a directory.
-//! * [`deferred`] keeps pointers from the device until it has what they lead to.
+//! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
+//!   out of the file until they are written; [`pending`] has them meanwhile.
 //! * [`names`] sees to it that an inode that was synced is found after a crash.
 
 pub(crate) mod acl;
@@ -26,7 +27,9 @@ pub(crate) mod errors;
 pub(crate) mod extents;
 mod name_record;
 pub(crate) mod names;
+pub(crate) mod new_blocks;
 pub(crate) mod operations;
+mod pending;
 pub(crate) mod read;
 pub(crate) mod table;
 pub(crate) mod write;

@@ -7,8 +7,10 @@ use crate::ext2::block_map::Mapping;
 use crate::inode::block_map::{self, Unfreed};
 use crate::inode::data::direct_writes_wait;
 use crate::inode::errors::{log, reported};
+use crate::inode::new_blocks;
 use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bio::BioArc;
 use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
@@ -39,8 +41,8 @@ impl dio::Filesystem for RetryFs {
         }
     }
 
-    fn allocate(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<dio::Mapping> {
-        let run = reported(inode, block_map::allocate(inode, block, max))?;
+    fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<dio::Mapping> {
+        let run = reported(inode, new_blocks::reserve(inode, block, max))?;
         Ok(dio::Mapping::Mapped {
             physical: run.blocks.start.into(),
             len: run.blocks.len,
@@ -48,13 +50,17 @@ impl dio::Filesystem for RetryFs {
         })
     }
 
-    fn fill_hole(inode: &InodeLocked<Exclusive>, pos: u64) -> Result {
-        inode.fill_hole::<FileAddressSpace>(pos)
+    fn finish(
+        inode: &InodeLocked<Exclusive>,
+        range: Range<u64>,
+        end: u64,
+    ) -> Result<(), (u64, Error)> {
+        new_blocks::finish(inode, range, end)
+            .map_err(|(block, fault)| (block, fault.report(inode.sb())))
     }
 
-    fn truncate_blocks(inode: &InodeLocked<Exclusive>, size: u64) {
-        let truncated = block_map::truncate(inode, size);
-        log(inode, "cannot free blocks beyond EOF", truncated);
+    fn fill_hole(inode: &InodeLocked<Exclusive>, pos: u64) -> Result {
+        inode.fill_hole::<FileAddressSpace>(pos)
     }
 
     fn punch(inode: &InodeLocked<Exclusive>, block: u64, len: u32) {

@@ -102,6 +102,16 @@ impl BlockDevice {
         unsafe { bindings::bdev_stable_writes(self.as_raw()) }
     }
 
+    /// Whether the device has a cache that is lost with the power, so that what was written may be, too,
+    /// until [`BlockDevice::issue_flush`]. Any context.
+    ///
+    /// This is not for ever: an administrator may change it.
+    #[inline]
+    pub fn has_volatile_cache(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_write_cache(self.as_raw()) }
+    }
+
     /// Whether the device can say that it would have to wait for room for a request, instead of
     /// waiting.
     #[inline]

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The new blocks of a write: reserved, written, and then linked.
+//!
+//! A new block holds stale data. While the worker issues a request it *reserves* the blocks that are
+//! missing: nobody finds them, neither in memory nor on the device. When all bios of the request have
+//! ended, the blocks that were written are *linked*, so that they are a part of the file, and the others
+//! are given back, without ever having been in it. Only then i_size moves. So there is no moment, not even
+//! when the power goes, at which a pointer leads to a block without its data.
+
+use super::filesystem::Filesystem;
+use super::request::Request;
+use kfs::fs::inode::lock::{Exclusive, InodeLocked};
+
+/// Links the new blocks of a write of which all bios have been reaped, as far as they count, and gives
+/// back the others. If that fails, the outcome has the error. May sleep.
+pub(super) fn finish<F: Filesystem>(locked: &InodeLocked<F, Exclusive>, request: &mut Request) {
+    let Some(range) = request.new_blocks.range() else {
+        return;
+    };
+    let (bits, outcome) = (request.bits, &mut request.outcome);
+    let end = bits.blocks(outcome.end(bits));
+    if let (Err((block, error)), false) =
+        (F::finish(locked, range, end), mutant!("link-failed-kept"))
+    {
+        outcome.fail(block * bits.size(), error);
+    }
+}

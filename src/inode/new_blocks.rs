@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! New blocks of a direct write: reserved, and then linked.
+//!
+//! A new block holds stale data until it has been written. So the blocks of a direct write to new blocks
+//! are *reserved*: taken from the bitmap, and kept aside as [*pending*](crate::inode::pending). Nobody
+//! finds them: whoever looks there finds a hole, in memory and on the device. When they have been written
+//! they are *linked*, and only then i_size moves over them. Those that could not be written are given
+//! back, and nobody has ever seen them.
+//!
+//! Blocks of pointers that are missing are linked at once, and empty: they say that there is a hole.
+//!
+//! To link a run takes no memory, and no block of pointers has to be read: its buffer is held.
+//!
+//! Lock order: the block map, the pending blocks, the deferred pointers.
+
+use crate::ext2::block_map::{store_root, Branch, Growth, Mapping, Slot};
+use crate::ext2::pointers::Pointers;
+use crate::inode::block_map::{self, NewBlocks, PointerBuffers, Run, Unfreed};
+use crate::inode::data::{ino32, Map};
+use crate::inode::deferred::{self, DataSlots};
+use crate::inode::errors;
+use crate::inode::pending::{Place, PointerTo, Reserved};
+use crate::types::{Inode, InodeLocked};
+use crate::volume::blocks::Blocks;
+use crate::volume::fault::{Fault, Result};
+use core::ops::Range;
+use kernel::prelude::*;
+use kfs::fs::inode::lock::Exclusive;
+use kfs::mm::nofs::nofs;
+
+/// Reserves at most `max` blocks for the file, from its block `block` on, if that is in a hole: until
+/// [`finish`]. If not, looks them up.
+///
+/// Buffers that alias the blocks are gone from the cache of the device on return; what the blocks hold is
+/// stale, and the caller overwrites it. Takes the lock of the block map, then that of the groups; may
+/// sleep. `ENOSPC` without a free block, `EFBIG` beyond the largest file; on error nothing is reserved.
+pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<Run> {
+    let layout = inode.sb().data().layout();
+    let path = block_map::path(inode, block)?;
+    let mut device = PointerBuffers::new(inode);
+    let run = nofs(|| -> Result<Run> {
+        let map = &mut *inode.data().get_ref().map.lock();
+        let root = &mut map.pointers;
+        let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
+        let Some(growth) = branch.growth(root, max, &mut device)? else {
+            return match branch.lookup(&layout, root, max, &mut device)? {
+                Mapping::Mapped { start, len } => Ok(Run {
+                    blocks: Blocks { start, len },
+                    new: false,
+                }),
+                // `growth` has just found that the block exists.
+                Mapping::Hole { .. } => Err(EIO.into()),
+            };
+        };
+        let pending = &mut *inode.data().get_ref().pending.lock();
+        let goal = match pending.goal(block) {
+            Some(goal) => goal,
+            None => match branch.goal(root, &mut device)? {
+                Some(goal) => goal,
+                None => block_map::first_goal(inode)?,
+            },
+        };
+        let place = Place::new(GFP_KERNEL)?;
+        deferred::make_room(inode)?;
+        let reserved = take_blocks(inode, root, &growth, goal)
+            .inspect_err(|_| deferred::forget_room(inode))?;
+        let blocks = reserved.blocks;
+        pending.add(place, block, reserved);
+        Ok(Run { blocks, new: true })
+    })?;
+    if run.new {
+        let (start, len) = (run.blocks.start.into(), run.blocks.len.into());
+        if !mutant!("aliases-kept") {
+            inode.sb().clean_bdev_aliases(start, len);
+        }
+        // For the blocks of pointers.
+        inode.mark_inode_dirty();
+        if mutant!("link-early") {
+            let range = block..block + len;
+            let _ = finish(inode, range.clone(), range.end);
+        }
+    }
+    Ok(run)
+}
+
+/// Takes what `growth` says is missing from the bitmaps, near the block `goal`, and links blocks of
+/// pointers. An error leaves the file unchanged.
+fn take_blocks(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Result<Reserved> {
+    let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
+    let added = growth.indexes().len() as u64;
+    let linked = pointer_to(inode, growth, pointer_blocks.blocks().last().copied())
+        .and_then(|at| pointer_blocks.link(root, growth, None).map(|()| at));
+    match linked {
+        Ok(at) => {
+            inode.add_bytes(added << inode.blkbits());
+            pointer_blocks.keep();
+            Ok(Reserved { blocks: data, at })
+        }
+        Err(fault) => {
+            pointer_blocks.free();
+            block_map::give_back(inode, data);
+            Err(fault)
+        }
+    }
+}
+
+/// Where the pointers to the data of `growth` will be; `new` is the last block of pointers that it has got.
+fn pointer_to(inode: &Inode, growth: &Growth, new: Option<u32>) -> Result<PointerTo> {
+    let sb = inode.sb();
+    let index = growth.data_index();
+    let parent = match (new, growth.slot) {
+        (Some(block), _) => Some(sb.getblk(block.into())?),
+        (None, Slot::Block { block, .. }) => Some(sb.bread(block.into())?),
+        (None, Slot::Inode(_)) => None,
+    };
+    Ok(PointerTo { parent, index })
+}
+
+/// Ends what is pending in `range`, in blocks of the file: what is before block `end` has been written,
+/// and is linked; the rest is given back.
+///
+/// Takes the lock of the block map, then that of the groups. May sleep, and needs no memory. If blocks
+/// cannot be linked, they and those after them are given back, and the error comes with the first of
+/// them: `EIO`, a block of pointers cannot be written.
+pub(crate) fn finish(
+    inode: &InodeLocked<Exclusive>,
+    range: Range<u64>,
+    mut end: u64,
+) -> Result<(), (u64, Fault)> {
+    let data = inode.data().get_ref();
+    let mut result = Ok(());
+    let mut is_given_back = false;
+    nofs(|| {
+        let map = &mut *data.map.lock();
+        let pending = &mut *data.pending.lock();
+        while let Some((block, run)) = pending.take(&range) {
+            let mut written = run.blocks;
+            written.len = end.saturating_sub(block).min(written.len.into()) as u32;
+            if written.len > 0 {
+                if let Err(fault) = link(inode, map, block, &run.at, written) {
+                    result = Err((block, fault));
+                    end = block;
+                    written.len = 0;
+                }
+            }
+            deferred::forget_room(inode);
+            if written.len < run.blocks.len {
+                is_given_back = true;
+                let rest = Blocks {
+                    start: run.blocks.start + written.len,
+                    len: run.blocks.len - written.len,
+                };
+                if !mutant!("blocks-kept") {
+                    block_map::give_back(inode, rest);
+                }
+            }
+        }
+    });
+    inode.mark_inode_dirty();
+    if is_given_back && range.end > end {
+        let holes = end.max(range.start)..range.end;
+        let freed = block_map::punch(inode, holes, Unfreed::Keep);
+        errors::log(inode, "cannot free empty blocks of pointers", freed);
+    }
+    result
+}
+
+/// Stores the pointers `at` to the blocks `to`, which have been written: from block `block` of the file
+/// on.
+fn link(inode: &Inode, map: &mut Map, block: u64, at: &PointerTo, to: Blocks) -> Result {
+    match &at.parent {
+        None => {
+            let index = at.index as usize;
+            let slots = DataSlots::Root(index..index + to.len as usize);
+            deferred::written(inode, slots, || {
+                store_root(&mut map.pointers, index, to.start, to.len).ok_or(EFBIG)?;
+                Ok(())
+            })?;
+        }
+        Some(parent) => {
+            deferred::written(inode, DataSlots::Block(parent), || {
+                block_map::write(parent, at.index, to)
+            })?;
+        }
+    }
+    map.remember(inode, block, to.start, to.len);
+    inode.add_bytes(u64::from(to.len) << inode.blkbits());
+    Ok(())
+}

@@ -282,6 +282,8 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 		close(fd);
 		/* what is left there is of another generation than what is looked for */
 		ASSERT_EQ(0, unlink(vol_path("f")));
+		/* so that the blocks are used again */
+		sync();
 
 		fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);

@@ -31,10 +31,10 @@ static const struct kind {
 	{ "extend far beyond EOF", 400, 3 },
 };
 
-/* New blocks of pointers are flushed before what leads to them: there is a flush before the last one. */
-static bool flushes_twice(const struct kind *k, size_t bs)
+/* New blocks are flushed before what leads to them: there is a flush before the last one. */
+static bool flushes_twice(const struct kind *k)
 {
-	return !env_is_retryfs() || (k->pos >= SIZE && k->pos + k->len > 12 + bs / 4);
+	return !env_is_retryfs() || k->pos + k->len > SIZE;
 }
 
 struct promise {
@@ -106,7 +106,7 @@ static void one_request(struct __test_metadata *_metadata, struct vol *v, enum w
 	ASSERT_EQ(0, task_start(&writer, op_request, &r));
 	ASSERT_TRUE(task_settles(&writer, p->data ? TASK_BLOCKED : TASK_DONE));
 	/* it waits for the flush alone: that finds everything there */
-	if (flushes_twice(k, bs)) {
+	if (flushes_twice(k)) {
 		ASSERT_EQ(0, vol_release_routed(v));
 		ASSERT_EQ(len, task_join(&writer, JOIN_SECONDS));
 	}
@@ -116,7 +116,7 @@ static void one_request(struct __test_metadata *_metadata, struct vol *v, enum w
 	}
 	if (p->inode)
 		ASSERT_LT(OLD, device_mtime(v));
-	if (!flushes_twice(k, bs)) {
+	if (!flushes_twice(k)) {
 		ASSERT_EQ(0, vol_release_routed(v));
 		ASSERT_EQ(len, task_join(&writer, JOIN_SECONDS));
 	}

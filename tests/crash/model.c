@@ -179,6 +179,7 @@ static struct version *next_version(struct object *o, uint32_t len)
 	*v = *old;
 	v->len = len;
 	v->direct = false;
+	v->extended = BLOCKS;
 	v->ruled_out = false;
 	v->bytes = calloc(1, len + 1);
 	memcpy(v->bytes, old->bytes ? old->bytes : v->bytes, old->len < len ? old->len : len);
@@ -201,6 +202,8 @@ static void apply_write(struct model *m, struct object *o, const struct step *st
 	for (b = start / m->bs; b <= (end - 1) / m->bs; b++)
 		v->allocated[b] = 1;
 	v->direct = st->by == BY_DIRECT || st->by == BY_AIO;
+	/* What is inside EOF is a hole, or was there. */
+	v->extended = v->direct ? (size + m->bs - 1) / m->bs : BLOCKS;
 }
 
 static void apply_truncate(struct model *m, struct object *o, const struct step *st)

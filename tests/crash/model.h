@@ -23,6 +23,7 @@ struct version {
 	unsigned char *bytes;
 	unsigned char allocated[BLOCKS];	/* it has this block, and not a hole */
 	bool direct;		/* by a direct write */
+	uint32_t extended;	/* blocks from this one on were added by it, and not by the page cache */
 	bool ruled_out;		/* its size, by an O_DSYNC write beyond it */
 };
 

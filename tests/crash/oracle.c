@@ -116,16 +116,24 @@ static bool byte_allowed(const struct object *o, uint32_t at, char is, int least
 	return false;
 }
 
-/* Since this byte was durable, were there changes like this of its block? */
-static bool block_changed(const struct object *o, uint32_t block, int floor, bool to, bool *direct)
+/* By what a block got to be what it is. */
+struct cause {
+	bool direct;	/* a direct write */
+	bool extend;	/* one that extended the file */
+};
+
+/* Since this byte was durable, were there changes like this of its block? Was it always by that? */
+static bool block_changed(const struct object *o, uint32_t block, int floor, bool to, struct cause *by)
 {
 	bool changed = false;
 	int i;
 
+	*by = (struct cause){ true, true };
 	for (i = floor + 1; i < o->nr; i++) {
 		if (o->v[i].allocated[block] == to && o->v[i - 1].allocated[block] != to) {
 			changed = true;
-			*direct = *direct && o->v[i].direct;
+			by->direct = by->direct && o->v[i].direct;
+			by->extend = by->extend && block >= o->v[i].extended;
 		}
 	}
 	return changed;
@@ -137,20 +145,21 @@ static void judge_byte(struct verdict *v, struct model *m, int object, const str
 	const struct object *o = &m->objects[object];
 	uint32_t sector = at / 512 * 512, len = n->size - sector < 512 ? n->size - sector : 512;
 	int floor = floor_at(o, at, least);
-	bool direct = true;
+	bool stale = false;
+	struct cause by;
 
 	/* Deleted, and not durably: as far as it has been. */
 	if (!n->data[at] && was_nameless(m, object, o->anchor < 0 ? o->born : o->anchor))
 		return;
-	if (block_changed(o, at / m->bs, floor, true, &direct)) {
-		if (!direct || !kept) {
+	if (block_changed(o, at / m->bs, floor, true, &by)) {
+		/* What the page cache has allocated, also for a direct write, is not in order. */
+		stale = by.extend || (by.direct && kept);
+		if (!stale) {
 			v->stale++;
 			return;
 		}
-	} else {
-		direct = false;
 	}
-	oracle_wrong(v, direct ? W_STALE : W_DATA, "'%s' at %u of %u, durable as of its version %d of %d: %s", n->name, at,
+	oracle_wrong(v, stale ? W_STALE : W_DATA, "'%s' at %u of %u, durable as of its version %d of %d: %s", n->name, at,
 		     n->size, floor, o->nr - 1, pattern_name(n->data + sector, len, sector));
 }
 

@@ -185,6 +185,23 @@ const char *ext2_differs(struct vol *v, const char *name, const char *want, size
 	return err ? "cannot be read" : same_diff(buf, want, size, 0);
 }
 
+int ext2_block(struct vol *v, const char *name, uint64_t n, uint32_t *block, uint32_t *pointers)
+{
+	char ino[I_KNOWN];
+	struct disk d;
+	int err;
+
+	err = disk_open(&d, v, O_RDONLY);
+	if (!err)
+		err = inode(&d, vol_inode(name), ino);
+	if (!err)
+		err = map(&d, ino, n, block);
+	/* the one of the last level */
+	*pointers = d.number[0];
+	close(d.fd);
+	return err;
+}
+
 int ext2_bitmaps(struct vol *v, uint32_t group, uint32_t *blocks, uint32_t *inodes)
 {
 	char *buf = buf_alloc(PATTERN_SECTOR);

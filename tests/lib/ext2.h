@@ -14,6 +14,12 @@ int ext2_stat(struct vol *v, const char *name, off_t *size, time_t *mtime);
 const char *ext2_differs(struct vol *v, const char *name, const char *want, size_t size,
 			 char *buf);
 
+/*
+ * Where block @n of a file is, and the block of pointers that leads to it: 0 if there is none.
+ * 0 or -errno.
+ */
+int ext2_block(struct vol *v, const char *name, uint64_t n, uint32_t *block, uint32_t *pointers);
+
 /* The blocks with the bitmaps of a group. 0 or -errno. */
 int ext2_bitmaps(struct vol *v, uint32_t group, uint32_t *blocks, uint32_t *inodes);
 

@@ -282,7 +282,7 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 		close(fd);
 		/* what is left there is of another generation than what is looked for */
 		ASSERT_EQ(0, unlink(vol_path("f")));
-		/* so that the blocks are used again */
+		/* so that these blocks are used again */
 		sync();
 
 		fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
@@ -306,6 +306,7 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 		EXPECT_ZERO(back + n, len - n, n);
 		close(fd);
 		ASSERT_EQ(0, unlink(vol_path("f")));
+		sync();
 	}
 }
 

@@ -19,7 +19,11 @@ pub(super) fn finish<F: Filesystem>(locked: &InodeLocked<F, Exclusive>, request:
         return;
     };
     let (bits, outcome) = (request.bits, &mut request.outcome);
-    let end = bits.blocks(outcome.end(bits));
+    // The first block may begin before the write, and is not written if nothing of that is.
+    let end = match outcome.end(bits) {
+        end if end == outcome.start() && !mutant!("unwritten-linked") => bits.block(end),
+        end => bits.blocks(end),
+    };
     if let (Err((block, error)), false) =
         (F::finish(locked, range, end), mutant!("link-failed-kept"))
     {

@@ -66,6 +66,11 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     let volume = sb.data();
     attributes::sync(inode)?;
     if let Some(named) = inode.data().named().filter(|_| inode.is_dir()) {
+        // A directory that has moved here is found under its new name only if the old one is gone: of
+        // two, e2fsck keeps the one that it comes to first.
+        if !mutant!("moved-name-kept") {
+            volume.unwritten.sync_first(First::Release)?;
+        }
         volume.unwritten.sync_first(First::New)?;
         inode.data().named_synced(named);
     }

@@ -95,6 +95,22 @@ TEST_F(fs_order, rename_that_is_half_written)
 	EXPECT_TRUE(lost_holds("b/f", LEN, 1));
 }
 
+/* Of two names of a directory e2fsck keeps one, here the old one: its block comes first. */
+TEST_F(fs_order, directory_that_has_moved)
+{
+	int dir;
+
+	ASSERT_EQ(0, vol_mkdir("a"));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	close(make_synced("d/f", 1));
+	dir = vol_open_dir("a");
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, vol_rename("d", "a/d", 0));
+	ASSERT_EQ(0, fsync(dir));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("a/d/f", LEN, 1));
+}
+
 TEST_F(fs_order, rename_of_a_directory_that_is_half_written)
 {
 	int dir;

@@ -153,7 +153,7 @@ TEST_F(fs_ioctl, label)
 
 	ASSERT_LE(0, fd);
 	for (i = 0; i < ARRAY_SIZE(labels); i++) {
-		/* what is behind the end is not stored */
+		/* what follows the NUL is not stored */
 		memset(want, 'z', sizeof(want));
 		memcpy(want, labels[i], strlen(labels[i]) + 1);
 		ASSERT_EQ(0, call(fd, FS_IOC_SETFSLABEL, want));

@@ -23,9 +23,9 @@ impl<F: Retry> DioCache<F> {
 
 /// The state of the worker for a mount.
 pub(crate) struct Mount<F: Retry> {
-    /// The mempool of dios, each with its first bio, for when memory is short. A submitter that sleeps for one holds none,
-    /// and waits for another request to complete; none that has one waits for a lock of it.
-    /// Not shared by mounts: one may be on a file of another.
+    /// The mempool of dios, each with its first bio, for when memory is short. A submitter that
+    /// sleeps for one holds none, and waits for another request to complete; none that has one waits
+    /// for a lock of it. Not shared by mounts: one may be on a file of another.
     pub(super) dios: BioArcSet<Dio<F>>,
     /// The mempool of further bios. A submitter that sleeps for one has none in flight, and waits
     /// for another request to reap one, which needs no memory.

@@ -8,7 +8,7 @@
 //!   directory, if the directory has grown;
 //! * the same for that directory, if it is new itself or has moved, and so on up to the root;
 //! * of a directory, that the inodes are there which it has new names of (see
-//!   [`crate::volume::unwritten`]).
+//!   [`crate::volume::unwritten`]), and that a directory which has moved to it has no other name.
 //!
 //! That its number and its blocks belong to nobody else on the device is so since they were allocated
 //! (see [`crate::volume::released`]).

@@ -4,3 +4,4 @@
 
 pub mod completion;
 pub(crate) mod once;
+pub mod unordered;

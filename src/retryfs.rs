@@ -39,9 +39,10 @@
 //!
 //! 1. the inode lock (`i_rwsem`), and the `invalidate_lock` of the mapping;
 //! 2. a folio lock;
-//! 3. the extended attributes of an inode ([`inode::data::InodeData`]); then its block map
-//!    ([`inode::data::InodeData::map`]), and below it its pending blocks ([`inode::pending`]) and its
-//!    deferred pointers ([`inode::deferred`]), or the reference counts of blocks of extended attributes
+//! 3. the extended attributes of an inode ([`inode::data::InodeData`]); then the right to change its
+//!    block map ([`inode::map::Map`]; a look-up takes no lock), and below it its pending blocks
+//!    ([`inode::pending`]) and its deferred pointers ([`inode::deferred`]), or the reference counts of
+//!    blocks of extended attributes
 //!    ([`volume::state::Volume::attribute_blocks`]);
 //! 4. what was given back is being settled ([`volume::settle`]), by who allocates;
 //! 5. the groups ([`volume::groups::Groups`]), and with them the allocators;
@@ -50,7 +51,8 @@
 //!
 //! From 3 on, memory is allocated with `GFP_NOFS` only, as evicting an inode takes these locks, too.
 //! The lock of a dio ([`dio`]) is taken last, with interrupts off. The record of names of an inode
-//! ([`inode::names`]) has a spinlock of its own, under which nothing is called.
+//! ([`inode::names`]) has a spinlock of its own, under which nothing is called, and so has the storing
+//! of pointers ([`inode::map`]).
 
 #![forbid(unsafe_code)]
 

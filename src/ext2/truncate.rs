@@ -22,6 +22,9 @@ use super::{
 
 /// What freeing the blocks of a file needs of the device.
 pub(crate) trait FreeBlocks: PointerBlocks {
+    /// The pointers in the inode are `root` now.
+    fn root_changed(&mut self, root: &Pointers);
+
     /// Clears `len` bytes from byte `offset` on of block `block`, a block of pointers.
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), Self::Error>;
 
@@ -171,6 +174,7 @@ impl<D: FreeBlocks> Work<'_, D> {
             None => {
                 let pointers = self.root.iter_mut().skip(index as usize);
                 pointers.take(count as usize).for_each(|p| *p = 0);
+                self.device.root_changed(self.root);
                 Ok(())
             }
         }
@@ -294,6 +298,7 @@ impl<D: FreeBlocks> Work<'_, D> {
             (Err(error), None) if !D::is_corrupt(error) => {
                 // They fit, as they were there before.
                 let _ = store_root(self.root, run.index as usize, run.start, run.len);
+                self.device.root_changed(self.root);
             }
             _ => {}
         }

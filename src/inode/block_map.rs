@@ -5,23 +5,20 @@
 //! The format and its algorithms are in [`crate::ext2::block_map`] and [`crate::ext2::truncate`];
 //! here they are run on the buffer cache, with the allocators of the volume.
 
-use crate::ext2::block_map::{store_pointers, store_root, Branch, Growth, Mapping};
-use crate::ext2::block_map::{PointerBlocks, Slot};
-use crate::ext2::pointers::{Path, Pointers, DIRECT};
-use crate::ext2::run_cache::RunCache;
+use crate::ext2::block_map::{store_root, Branch, Growth, Mapping, PointerBlocks, Slot};
+use crate::ext2::pointers::{Path, Pointers};
+use crate::ext2::truncate;
 pub(crate) use crate::ext2::truncate::Unfreed;
-use crate::ext2::truncate::{self, FreeBlocks};
 use crate::ext2::Place;
-use crate::inode::data::{ino32, mark_buffer_dirty, mark_first_dirty, Map};
+use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::inode::deferred;
-use crate::inode::write;
+use crate::inode::map::{Changing, View};
+use crate::inode::pointer_blocks::{self, CachedPointers, ChangedPointers, PointerBuffers};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks, Freed};
 use crate::volume::fault::{Fault, Result};
-use crate::volume::unwritten::First;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 
@@ -34,81 +31,115 @@ pub(crate) struct Run {
     pub(crate) new: bool,
 }
 
+impl Run {
+    /// Blocks that the file had before.
+    pub(super) fn of(start: u32, len: u32) -> Self {
+        Run {
+            blocks: Blocks { start, len },
+            new: false,
+        }
+    }
+}
+
 /// Looks up at most `max` blocks of the file from its block `block` on.
 ///
-/// The length of a hole is a lower bound: it may continue. Takes the lock of the block map; may
-/// sleep. `EFBIG` beyond the largest file, `EIO` when a block of pointers cannot be read.
+/// The length of a hole is a lower bound: it may continue. Holds no lock while it reads from the
+/// device (see [`crate::inode::map`]); may sleep. `EFBIG` beyond the largest file, `EIO` when a
+/// block of pointers cannot be read.
 pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
-    nofs(|| {
-        let map = &mut *inode.data().get_ref().map.lock();
-        if let Some(mapping) = map.get(block, max) {
-            return Ok(mapping);
-        }
-        let layout = inode.sb().data().layout();
-        let path = path(inode, block)?;
-        let mut device = PointerBuffers::new(inode);
-        let branch = Branch::walk(&layout, ino32(inode), &map.pointers, path, &mut device)?;
-        let mapping = branch.lookup(&layout, &map.pointers, max, &mut device)?;
-        if let Mapping::Mapped { start, len } = mapping {
-            let (before, after) = branch.around(&mut device)?;
-            let first = start.saturating_sub(before);
-            let whole = before + len.max(after + 1);
-            // The caller did not ask for the neighbours: corrupt pointers to them are no error
-            // here.
-            if layout
-                .check_data(Place::Inode(ino32(inode)), first, whole)
-                .is_ok()
-            {
-                map.remember(inode, block - u64::from(before), first, whole);
-            }
-        }
-        Ok(mapping)
-    })
+    match inode.data().map.cached(block, max) {
+        Some(mapping) => Ok(mapping),
+        None => lookup_in_tree(inode, block, max),
+    }
 }
 
-/// [`lookup`] with what is in memory. Does not sleep: `EAGAIN` when the lock of the block map is
-/// contended or a block of pointers is not in the buffer cache.
+/// [`lookup`] with what is in memory. Does not sleep: `EAGAIN` when pointers are being changed, or
+/// a block of pointers is not in the buffer cache.
 pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
-    let Some(map) = inode.data().get_ref().map.try_lock() else {
-        return Err(EAGAIN.into());
-    };
-    if let Some(mapping) = map.get(block, max) {
+    let data = inode.data();
+    let map = &data.map;
+    if let Some(mapping) = map.cached(block, max) {
         return Ok(mapping);
     }
-    let layout = inode.sb().data().layout();
     let path = path(inode, block)?;
-    let mut device = CachedPointers(inode);
-    let branch = Branch::walk(&layout, ino32(inode), &map.pointers, path, &mut device)?;
-    branch.lookup(&layout, &map.pointers, max, &mut device)
+    let view = map.try_view().ok_or(EAGAIN)?;
+    let found = find(inode, &view, path, max, &mut CachedPointers(inode));
+    if !map.is_current(&view) {
+        return Err(EAGAIN.into());
+    }
+    let found = found?;
+    if let Some((before, run)) = found.run {
+        map.remember_nowait(&view, block - u64::from(before), run.start, run.len);
+    }
+    Ok(found.mapping)
 }
 
-impl Map {
-    /// Looks up in the cache of runs.
-    fn get(&self, block: u64, max: u32) -> Option<Mapping> {
-        self.runs.as_ref()?.get(block, max)
-    }
+/// [`lookup`] of what is not cached. Apart, so that one of what is does not make room for this.
+#[inline(never)]
+fn lookup_in_tree(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
+    nofs(|| lookup_until_current(inode, block, max))
+}
 
-    /// Caches a run that was looked up or allocated. Called with memory allocation in `nofs`.
-    pub(super) fn remember(&mut self, inode: &Inode, block: u64, start: u32, len: u32) {
-        if block < DIRECT as u64 {
-            // Direct pointers are in memory anyway.
-            return;
+fn lookup_until_current(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
+    const TRIES: u32 = 16;
+    let data = inode.data();
+    let map = &data.map;
+    let path = path(inode, block)?;
+    let mut changing = None;
+    for attempt in 0.. {
+        if attempt == TRIES || (attempt == 0 && mutant!("lookup-locked")) {
+            // A long truncate, for example. What is needed was read by the attempts before.
+            changing = Some(map.lock());
         }
-        if self.runs.is_none() {
-            // Optional: without memory, the next look-up walks the pointers again.
-            self.runs = KBox::new(RunCache::new(inode.blkbits().into()), GFP_KERNEL).ok();
+        let view = map.view();
+        let found = find(inode, &view, path, max, &mut PointerBuffers::new(inode));
+        if !map.is_current(&view) {
+            continue;
         }
-        if let Some(runs) = &mut self.runs {
-            runs.put(block, start, len);
+        let found = found?;
+        if let Some((before, run)) = found.run {
+            let first = block - u64::from(before);
+            map.remember(inode.blkbits().into(), &view, first, run.start, run.len);
         }
+        drop(changing);
+        return Ok(found.mapping);
     }
+    // With the lock, nobody changes anything.
+    Err(EIO.into())
+}
 
-    /// Drops the cache of runs before blocks are freed.
-    fn forget(&mut self) {
-        if !mutant!("runs-kept") {
-            self.runs = None;
+/// What a look-up has found.
+struct Found {
+    mapping: Mapping,
+    /// A run that the block is in, and the number of blocks in it that are before it.
+    run: Option<(u32, Blocks)>,
+}
+
+/// Follows the pointers of `view`.
+fn find<P: PointerBlocks<Error = Fault>>(
+    inode: &Inode,
+    view: &View,
+    path: Path,
+    max: u32,
+    device: &mut P,
+) -> Result<Found> {
+    let layout = inode.sb().data().layout();
+    let place = Place::Inode(ino32(inode));
+    let branch = Branch::walk(&layout, ino32(inode), &view.root, path, device)?;
+    let mapping = branch.lookup(&layout, &view.root, max, device)?;
+    let mut run = None;
+    if let Mapping::Mapped { start, len } = mapping {
+        let (before, after) = branch.around(device)?;
+        let whole = Blocks {
+            start: start.saturating_sub(before),
+            len: before + len.max(after + 1),
+        };
+        // The caller did not ask for the neighbours: corrupt pointers to them are no error here.
+        if layout.check_data(place, whole.start, whole.len).is_ok() {
+            run = Some((before, whole));
         }
     }
+    Ok(Found { mapping, run })
 }
 
 /// Looks up at most `max` blocks of the file from its block `block` on, and allocates them if the
@@ -121,23 +152,19 @@ impl Map {
 pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
     let layout = inode.sb().data().layout();
     let path = path(inode, block)?;
+    let data = inode.data();
+    if let Some(Mapping::Mapped { start, len }) = data.map.cached(block, max) {
+        return Ok(Run::of(start, len));
+    }
     let mut device = PointerBuffers::new(inode);
     let run = nofs(|| -> Result<Run> {
-        let map = &mut *inode.data().get_ref().map.lock();
-        if let Some(Mapping::Mapped { start, len }) = map.get(block, max) {
-            return Ok(Run {
-                blocks: Blocks { start, len },
-                new: false,
-            });
-        }
-        let root = &mut map.pointers;
+        let map = data.map.lock();
+        let view = map.view();
+        let root = &view.root;
         let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
         let Some(growth) = branch.growth(root, max, &mut device)? else {
             return match branch.lookup(&layout, root, max, &mut device)? {
-                Mapping::Mapped { start, len } => Ok(Run {
-                    blocks: Blocks { start, len },
-                    new: false,
-                }),
+                Mapping::Mapped { start, len } => Ok(Run::of(start, len)),
                 // `growth` has just found that the block exists.
                 Mapping::Hole { .. } => Err(EIO.into()),
             };
@@ -146,8 +173,10 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
             Some(goal) => goal,
             None => first_goal(inode)?,
         };
-        let blocks = grow(inode, root, &growth, goal)?;
-        map.remember(inode, block, blocks.start, blocks.len);
+        let blocks = grow(inode, &map, *root, &growth, goal)?;
+        let bits = inode.blkbits().into();
+        data.map
+            .remember(bits, &view, block, blocks.start, blocks.len);
         Ok(Run { blocks, new: true })
     })?;
     if run.new {
@@ -175,13 +204,14 @@ pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
 /// `unfreed` says what becomes of blocks that could not be freed.
 pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: Unfreed) -> Result {
     let layout = inode.sb().data().layout();
-    let mut device = PointerBuffers::new(inode);
+    let data = inode.data();
     let result = nofs(|| {
-        let mut map = inode.data().get_ref().map.lock();
-        map.forget();
-        let root = &mut map.pointers;
-        let freed = truncate::free_range(&layout, ino32(inode), root, range, unfreed, &mut device);
-        deferred::freed(inode, root);
+        let map = data.map.lock();
+        let mut root = map.view().root;
+        let mut device = ChangedPointers::new(inode, &map);
+        let ino = ino32(inode);
+        let freed = truncate::free_range(&layout, ino, &mut root, range, unfreed, &mut device);
+        deferred::freed(inode, &root);
         freed
     });
     if result.is_err() && unfreed == Unfreed::Lose {
@@ -209,9 +239,15 @@ pub(super) fn first_goal(inode: &Inode) -> Result<u32> {
 
 /// Allocates the blocks that `growth` says are missing, near the block `goal`: blocks of pointers,
 /// and a run of data. Links them into the file last, so that an error leaves it unchanged.
-fn grow(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Result<Blocks> {
+fn grow(
+    inode: &Inode,
+    map: &Changing<'_>,
+    root: Pointers,
+    growth: &Growth,
+    goal: u32,
+) -> Result<Blocks> {
     let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
-    if let Err(fault) = pointer_blocks.link(root, growth, Some(data)) {
+    if let Err(fault) = pointer_blocks.link(map, root, growth, Some(data)) {
         pointer_blocks.free();
         give_back(inode, data);
         return Err(fault);
@@ -273,9 +309,11 @@ impl<'a> NewBlocks<'a> {
 
     /// Fills the blocks of pointers bottom up, and at last stores the one pointer that makes them,
     /// or the data if there are none, part of the file. Without data they say that there is a hole.
+    /// `root` is what the inode has now.
     pub(super) fn link(
         &self,
-        root: &mut Pointers,
+        map: &Changing<'_>,
+        mut root: Pointers,
         growth: &Growth,
         data: Option<Blocks>,
     ) -> Result {
@@ -285,7 +323,7 @@ impl<'a> NewBlocks<'a> {
             let buffer = sb.getblk(block.into())?;
             buffer.init_zeroed();
             match below {
-                Some(below) => store(self.inode, &buffer, index, below)?,
+                Some(below) => pointer_blocks::store(self.inode, map, &buffer, index, below)?,
                 None => mark_buffer_dirty(self.inode, &buffer),
             }
             below = Some(Blocks::one(block));
@@ -294,17 +332,23 @@ impl<'a> NewBlocks<'a> {
         let Some(below) = below else {
             return Ok(());
         };
-        let in_root = |root: &mut Pointers, index| -> Result {
-            Ok(store_root(root, index, below.start, below.len).ok_or(EFBIG)?)
+        let mut in_root = |index| -> Result {
+            store_root(&mut root, index, below.start, below.len).ok_or(EFBIG)?;
+            map.set_root(&root);
+            Ok(())
         };
         match growth.slot {
-            Slot::Inode(index) if self.len == 0 => in_root(root, index),
-            Slot::Inode(index) => deferred::in_root(inode, index, || in_root(root, index)),
+            Slot::Inode(index) if self.len == 0 => in_root(index),
+            Slot::Inode(index) => deferred::in_root(inode, index, || in_root(index)),
             Slot::Block { block, index } => {
                 let buffer = sb.bread(block.into())?;
                 match self.len {
-                    0 => deferred::unordered(inode, &buffer, || write(&buffer, index, below)),
-                    _ => deferred::in_block(inode, &buffer, || write(&buffer, index, below)),
+                    0 => deferred::unordered(inode, &buffer, || {
+                        pointer_blocks::write(map, &buffer, index, below)
+                    }),
+                    _ => deferred::in_block(inode, &buffer, || {
+                        pointer_blocks::write(map, &buffer, index, below)
+                    }),
                 }
             }
         }
@@ -329,131 +373,5 @@ impl<'a> NewBlocks<'a> {
 impl Drop for NewBlocks<'_> {
     fn drop(&mut self) {
         self.free();
-    }
-}
-
-/// Stores pointers to the blocks `to` in a block of pointers of `inode`, from `index` on.
-fn store(inode: &Inode, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
-    write(buffer, index, to)?;
-    mark_buffer_dirty(inode, buffer);
-    Ok(())
-}
-
-/// Writes pointers to the blocks `to` to a buffer, from `index` on.
-pub(super) fn write(buffer: &BufferHead, index: u32, to: Blocks) -> Result {
-    const POINTERS: u32 = 32;
-    let mut bytes = [0; POINTERS as usize * 4];
-    let mut done = 0;
-    while done < to.len {
-        let count = (to.len - done).min(POINTERS);
-        let changed = store_pointers(&mut bytes, 0, to.start + done, count).ok_or(EFBIG)?;
-        let offset = (index + done) as usize * 4;
-        buffer.write(offset, bytes.get(changed).unwrap_or_default())?;
-        done += count;
-    }
-    Ok(())
-}
-
-/// Reads blocks of pointers of a file through the buffer cache; keeps the buffer used last. Sleeps.
-pub(super) struct PointerBuffers<'a> {
-    inode: &'a Inode,
-    last: Option<BufferHead>,
-}
-
-impl<'a> PointerBuffers<'a> {
-    pub(super) fn new(inode: &'a Inode) -> Self {
-        PointerBuffers { inode, last: None }
-    }
-
-    fn buffer(&mut self, block: u32) -> Result<&BufferHead> {
-        if self.last.as_ref().map(BufferHead::block) != Some(block.into()) {
-            self.last = None;
-        }
-        match &mut self.last {
-            Some(buffer) => Ok(buffer),
-            last => Ok(last.insert(self.inode.sb().bread(block.into())?)),
-        }
-    }
-}
-
-impl PointerBlocks for PointerBuffers<'_> {
-    type Error = Fault;
-
-    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
-        Ok(self.buffer(block)?.read(offset, out)?)
-    }
-}
-
-/// Reads blocks of pointers of a file that are in the buffer cache: `EAGAIN` for others.
-struct CachedPointers<'a>(&'a Inode);
-
-impl PointerBlocks for CachedPointers<'_> {
-    type Error = Fault;
-
-    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
-        let buffer = self.0.sb().find_get_block(block.into()).ok_or(EAGAIN)?;
-        Ok(buffer.read(offset, out)?)
-    }
-}
-
-impl FreeBlocks for PointerBuffers<'_> {
-    fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result {
-        const ZEROES: [u8; 256] = [0; 256];
-        let inode = self.inode;
-        let buffer = self.buffer(block)?;
-        deferred::before_change(inode, buffer);
-        let mut done = 0;
-        while done < len {
-            let count = (len - done).min(ZEROES.len());
-            buffer.write(offset + done, ZEROES.get(..count).unwrap_or_default())?;
-            done += count;
-        }
-        mark_first_dirty(inode, buffer, First::Release);
-        Ok(())
-    }
-
-    fn clear_root(&mut self, root: &Pointers) -> Result {
-        match mutant!("root-released-late") {
-            true => Ok(()),
-            false => write::store_released(self.inode, root),
-        }
-    }
-
-    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result {
-        let inode = self.inode;
-        let buffer = self.buffer(block)?;
-        deferred::before_change(inode, buffer);
-        store(inode, buffer, index, Blocks { start, len })
-    }
-
-    fn free_data(&mut self, start: u32, len: u32) -> Result {
-        if self.inode.is_dir() && !mutant!("kfs-listed-twice") {
-            // Only directories have their data in the cache of the device. Before it is freed: once
-            // free, it may be allocated and dirtied by another task.
-            self.inode.sb().forget_blocks(start.into(), len.into());
-        }
-        blocks::free(self.inode.sb(), Blocks { start, len }, Freed::Released)?;
-        self.inode.sub_bytes(u64::from(len) << self.inode.blkbits());
-        Ok(())
-    }
-
-    fn free_pointers(&mut self, block: u32) -> Result {
-        self.buffer(block)?;
-        let Some(buffer) = self.last.take() else {
-            return Ok(());
-        };
-        let inode = self.inode;
-        let same = inode.sb().getblk(block.into())?;
-        // Before it is freed: once free, it may be allocated and dirtied by another task.
-        buffer.forget();
-        self.free_data(block, 1).inspect_err(|error| {
-            if !Self::is_corrupt(error) {
-                mark_buffer_dirty(inode, &same);
-            }
-        })
-    }
-
-    fn is_corrupt(error: &Fault) -> bool {
-        matches!(error, Fault::Corrupt(_))
     }
 }

@@ -3,11 +3,10 @@
 //! The filesystem's part of an inode in memory.
 
 use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
-use crate::ext2::pointers::Pointers;
-use crate::ext2::run_cache::RunCache;
 use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::deferred::Deferred;
+use crate::inode::map::Map;
 use crate::inode::name_record::Record;
 use crate::inode::pending::Pending;
 use crate::types::{Inode, InodeLocked};
@@ -25,9 +24,9 @@ use kfs::time::Timespec;
 /// The filesystem's part of an inode in memory, beside `struct inode`.
 #[pin_data]
 pub(crate) struct InodeData {
-    /// The block map. Its lock is held while blocks of the file are looked up, added or freed.
+    /// The block map.
     #[pin]
-    pub(crate) map: Mutex<Map>,
+    pub(super) map: Map,
     /// The pointers that are not to come to the device yet.
     #[pin]
     pub(super) deferred: Mutex<Deferred>,
@@ -67,19 +66,8 @@ pub(crate) struct InodeData {
     named_synced: Atomic<u32>,
 }
 
-/// The block map of an inode.
-#[derive(Default)]
-pub(crate) struct Map {
-    /// The pointers in the inode itself.
-    pub(crate) pointers: Pointers,
-    /// Runs that were looked up or allocated; allocated when there is the first to keep.
-    pub(crate) runs: Option<KBox<RunCache>>,
-}
-
-drop_in_atomic!(plain RunCache);
 drop_in_atomic!(plain Time);
 drop_in_atomic!(plain FastSymlink);
-drop_in_atomic!(struct Map { pointers, runs });
 drop_in_atomic!(struct InodeData {
     map,
     deferred,
@@ -105,7 +93,7 @@ impl InodeData {
     /// An initialiser for an inode that is yet to be read or created.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            map <- new_mutex!(Map::default()),
+            map <- Map::new(),
             deferred <- new_mutex!(Deferred::default()),
             pending <- new_mutex!(Pending::new()),
             flags: Atomic::new(0),

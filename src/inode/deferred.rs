@@ -232,15 +232,22 @@ pub(super) fn freed(inode: &Inode, root: &Pointers) {
     }
 }
 
-/// What the inode on the device may have of its pointers `root`, which were read before.
-pub(super) fn stored_pointers(inode: &Inode, mut root: Pointers) -> Pointers {
-    let deferred = nofs(|| inode.data().get_ref().deferred.lock().root);
-    for (slot, pointer) in root.iter_mut().enumerate() {
-        if deferred >> slot & 1 != 0 {
-            *pointer = 0;
+/// Runs `store` with what the inode on the device may have of its pointers. It must not sleep.
+///
+/// One at a time: what is stored last is what the inode has last, or a slot that was cleared could
+/// come back, to blocks that others get.
+pub(super) fn with_stored_pointers<T>(inode: &Inode, store: impl FnOnce(Pointers) -> T) -> T {
+    let data = inode.data();
+    nofs(|| {
+        let deferred = data.get_ref().deferred.lock();
+        let mut root = data.map.pointers();
+        for (slot, pointer) in root.iter_mut().enumerate() {
+            if deferred.root >> slot & 1 != 0 {
+                *pointer = 0;
+            }
         }
-    }
-    root
+        store(root)
+    })
 }
 
 /// As for all blocks of pointers: an fsync of the inode writes it, and it is held until it is written.

@@ -8,8 +8,9 @@
 //!   above gives it its operations tables.
 //! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists.
 //! * [`errors`] reports what fails.
-//! * [`block_map`] maps the blocks of a file, [`extents`] shows them as runs, and [`directory`] has
-//!   the names of a directory.
+//! * [`block_map`] maps the blocks of a file, by the pointers in [`map`] and [`pointer_blocks`], of which
+//!   [`sequence`] counts the changes, and the runs in [`runs`]; [`extents`] shows them as runs, and
+//!   [`directory`] has the names of a directory.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
 //!   out of the file until they are written; [`pending`] has them meanwhile.
 //! * [`names`] sees to it that an inode that was synced is found after a crash.
@@ -25,11 +26,16 @@ pub(crate) mod delete;
 pub(crate) mod directory;
 pub(crate) mod errors;
 pub(crate) mod extents;
+pub(crate) mod map;
 mod name_record;
 pub(crate) mod names;
 pub(crate) mod new_blocks;
 pub(crate) mod operations;
 mod pending;
+mod pointer_blocks;
 pub(crate) mod read;
+mod run_slot;
+mod runs;
+mod sequence;
 pub(crate) mod table;
 pub(crate) mod write;

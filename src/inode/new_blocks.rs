@@ -16,11 +16,13 @@
 
 use crate::ext2::block_map::{store_root, Branch, Growth, Mapping, Slot};
 use crate::ext2::pointers::Pointers;
-use crate::inode::block_map::{self, NewBlocks, PointerBuffers, Run, Unfreed};
-use crate::inode::data::{ino32, Map};
+use crate::inode::block_map::{self, NewBlocks, Run, Unfreed};
+use crate::inode::data::ino32;
 use crate::inode::deferred::{self, DataSlots};
 use crate::inode::errors;
+use crate::inode::map::Changing;
 use crate::inode::pending::{Place, PointerTo, Reserved};
+use crate::inode::pointer_blocks::{self, PointerBuffers};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::Blocks;
 use crate::volume::fault::{Fault, Result};
@@ -40,20 +42,19 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
     let path = block_map::path(inode, block)?;
     let mut device = PointerBuffers::new(inode);
     let run = nofs(|| -> Result<Run> {
-        let map = &mut *inode.data().get_ref().map.lock();
-        let root = &mut map.pointers;
+        let data = inode.data().get_ref();
+        let map = data.map.lock();
+        let view = map.view();
+        let root = &view.root;
         let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
         let Some(growth) = branch.growth(root, max, &mut device)? else {
             return match branch.lookup(&layout, root, max, &mut device)? {
-                Mapping::Mapped { start, len } => Ok(Run {
-                    blocks: Blocks { start, len },
-                    new: false,
-                }),
+                Mapping::Mapped { start, len } => Ok(Run::of(start, len)),
                 // `growth` has just found that the block exists.
                 Mapping::Hole { .. } => Err(EIO.into()),
             };
         };
-        let pending = &mut *inode.data().get_ref().pending.lock();
+        let pending = &mut *data.pending.lock();
         let goal = match pending.goal(block) {
             Some(goal) => goal,
             None => match branch.goal(root, &mut device)? {
@@ -63,7 +64,7 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         };
         let place = Place::new(GFP_KERNEL)?;
         deferred::make_room(inode)?;
-        let reserved = take_blocks(inode, root, &growth, goal)
+        let reserved = take_blocks(inode, &map, *root, &growth, goal)
             .inspect_err(|_| deferred::forget_room(inode))?;
         let blocks = reserved.blocks;
         pending.add(place, block, reserved);
@@ -86,11 +87,17 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
 
 /// Takes what `growth` says is missing from the bitmaps, near the block `goal`, and links blocks of
 /// pointers. An error leaves the file unchanged.
-fn take_blocks(inode: &Inode, root: &mut Pointers, growth: &Growth, goal: u32) -> Result<Reserved> {
+fn take_blocks(
+    inode: &Inode,
+    map: &Changing<'_>,
+    root: Pointers,
+    growth: &Growth,
+    goal: u32,
+) -> Result<Reserved> {
     let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
     let added = growth.indexes().len() as u64;
     let linked = pointer_to(inode, growth, pointer_blocks.blocks().last().copied())
-        .and_then(|at| pointer_blocks.link(root, growth, None).map(|()| at));
+        .and_then(|at| pointer_blocks.link(map, root, growth, None).map(|()| at));
     match linked {
         Ok(at) => {
             inode.add_bytes(added << inode.blkbits());
@@ -132,13 +139,13 @@ pub(crate) fn finish(
     let mut result = Ok(());
     let mut is_given_back = false;
     nofs(|| {
-        let map = &mut *data.map.lock();
+        let map = data.map.lock();
         let pending = &mut *data.pending.lock();
         while let Some((block, run)) = pending.take(&range) {
             let mut written = run.blocks;
             written.len = end.saturating_sub(block).min(written.len.into()) as u32;
             if written.len > 0 {
-                if let Err(fault) = link(inode, map, block, &run.at, written) {
+                if let Err(fault) = link(inode, &map, block, &run.at, written) {
                     result = Err((block, fault));
                     end = block;
                     written.len = 0;
@@ -168,23 +175,29 @@ pub(crate) fn finish(
 
 /// Stores the pointers `at` to the blocks `to`, which have been written: from block `block` of the file
 /// on.
-fn link(inode: &Inode, map: &mut Map, block: u64, at: &PointerTo, to: Blocks) -> Result {
+fn link(inode: &Inode, map: &Changing<'_>, block: u64, at: &PointerTo, to: Blocks) -> Result {
+    let mut view = map.view();
     match &at.parent {
         None => {
             let index = at.index as usize;
             let slots = DataSlots::Root(index..index + to.len as usize);
             deferred::written(inode, slots, || {
-                store_root(&mut map.pointers, index, to.start, to.len).ok_or(EFBIG)?;
+                store_root(&mut view.root, index, to.start, to.len).ok_or(EFBIG)?;
+                map.set_root(&view.root);
                 Ok(())
             })?;
         }
         Some(parent) => {
             deferred::written(inode, DataSlots::Block(parent), || {
-                block_map::write(parent, at.index, to)
+                pointer_blocks::write(map, parent, at.index, to)
             })?;
         }
     }
-    map.remember(inode, block, to.start, to.len);
+    let bits = inode.blkbits().into();
+    inode
+        .data()
+        .map
+        .remember(bits, &view, block, to.start, to.len);
     inode.add_bytes(u64::from(to.len) << inode.blkbits());
     Ok(())
 }

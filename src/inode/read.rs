@@ -127,7 +127,7 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
         data.crtime.populate(crtime);
     }
     if let Some(pointers) = from.pointers() {
-        data.map.lock().pointers = *pointers;
+        data.map.lock().set_root(pointers);
     }
     let id_mask = match inode.sb().data().options().uid16 {
         true => 0xffff,

@@ -3,7 +3,6 @@
 //! Writing inodes.
 
 use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode, KNOWN_BYTES};
-use crate::ext2::pointers::Pointers;
 use crate::ext2::superblock;
 use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
@@ -14,68 +13,74 @@ use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
-use kfs::mm::nofs::nofs;
 
 /// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. Its new
 /// blocks of pointers are on the device then.
 ///
-/// Takes the lock of the block map and reads the block of the inode table; may sleep.
+/// Reads the block of the inode table; may sleep.
 pub(crate) fn store(inode: &Inode) -> Result {
     let settled = deferred::settle(inode);
-    let buffer = copy_to_table(inode, None)?;
+    let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
     settled
 }
 
 /// [`store`] without waiting: pointers to blocks that are not on the device are left to the next one.
 pub(super) fn store_now(inode: &Inode) -> Result {
-    let buffer = copy_to_table(inode, None)?;
+    let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
     Ok(())
 }
 
 /// [`store`] for an inode that is deleted or new. The buffer has to be written before others.
 pub(crate) fn store_first(inode: &Inode, first: First) -> Result {
-    let buffer = copy_to_table(inode, None)?;
+    let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_first_dirty(&buffer, first);
     Ok(())
 }
 
-/// The same for one that loses blocks, with the lock of its block map held: `pointers` is in it.
-pub(super) fn store_released(inode: &Inode, pointers: &Pointers) -> Result {
-    let buffer = copy_to_table(inode, Some(pointers))?;
+/// The same for one that loses blocks, from now on. Called with the right to change its block map.
+pub(super) fn store_released(inode: &Inode) -> Result {
+    let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_first_dirty(&buffer, First::Release);
     Ok(())
 }
 
-/// `pointers` are those of the block map, if its lock is held.
-fn copy_to_table(inode: &Inode, pointers: Option<&Pointers>) -> Result<BufferHead> {
+fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
     let sb = inode.sb();
-    let ino = ino32(inode);
     let data = inode.data();
     let size = inode.i_size_read();
     if inode.is_reg() && superblock::update::needs_large_file(size) {
         require_large_file(sb)?;
     }
-    let times = inode.times();
     let file_type = file_type(inode)?;
-    let content = match file_type {
-        FileType::CharDevice | FileType::BlockDevice => Content::Device(Device {
+    let (buffer, offset) = read_table(sb, ino32(inode))?;
+    let copy = |content| copy_to_slot(inode, file_type, size, content, &buffer, offset);
+    match (file_type, data.symlink.as_ref()) {
+        (FileType::CharDevice | FileType::BlockDevice, _) => copy(Content::Device(Device {
             major: inode.rdev() >> 20,
             minor: inode.rdev() & 0xf_ffff,
-        }),
-        FileType::Fifo | FileType::Socket => Content::Nothing,
-        _ => match data.symlink.as_ref() {
-            Some(link) => Content::FastSymlink(*link),
-            None => {
-                let root = match pointers {
-                    Some(pointers) => *pointers,
-                    None => nofs(|| data.map.lock().pointers),
-                };
-                Content::Blocks(deferred::stored_pointers(inode, root))
-            }
-        },
-    };
+        })),
+        (FileType::Fifo | FileType::Socket, _) => copy(Content::Nothing),
+        (_, Some(link)) => copy(Content::FastSymlink(*link)),
+        (_, None) => deferred::with_stored_pointers(inode, |root| copy(Content::Blocks(root))),
+    }?;
+    Ok(buffer)
+}
+
+/// Copies an inode to its slot, which is in `buffer` from byte `offset` on. Does not sleep.
+fn copy_to_slot(
+    inode: &Inode,
+    file_type: FileType,
+    size: u64,
+    content: Content,
+    buffer: &BufferHead,
+    offset: usize,
+) -> Result {
+    let sb = inode.sb();
+    let ino = ino32(inode);
+    let data = inode.data();
+    let times = inode.times();
     let uid16 = sb.data().options().uid16;
     // The format has 32 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep the
     // VFS within these.
@@ -98,7 +103,6 @@ fn copy_to_table(inode: &Inode, pointers: Option<&Pointers>) -> Result<BufferHea
         extra_size: data.extra_size(),
         content,
     };
-    let (buffer, offset) = read_table(sb, ino)?;
     let inode_size = sb.data().geometry().inode_size() as usize;
     // On the stack, as an allocation could fail, and a deletion that is not written is lost.
     let mut bytes = [0; KNOWN_BYTES];
@@ -107,7 +111,7 @@ fn copy_to_table(inode: &Inode, pointers: Option<&Pointers>) -> Result<BufferHea
     buffer.read(offset, bytes)?;
     let new = data.new.load(ordering::Relaxed);
     let changed = stored.store(ino, bytes, new)?;
-    copy_back(&buffer, offset, bytes, changed)?;
+    copy_back(buffer, offset, bytes, changed)?;
     if new && !mutant!("inode-rest-kept") {
         let mut done = known;
         while done < inode_size {
@@ -118,7 +122,7 @@ fn copy_to_table(inode: &Inode, pointers: Option<&Pointers>) -> Result<BufferHea
         }
     }
     data.new.store(false, ordering::Relaxed);
-    Ok(buffer)
+    Ok(())
 }
 
 /// What is stored of a user or group: with 16 bits, one that does not fit becomes nobody.

@@ -4,7 +4,31 @@
 
 use proptest::prelude::*;
 
-use crate::ext2::{block_map::Mapping, run_cache::RunCache};
+use crate::ext2::{
+    block_map::Mapping,
+    run_cache::{slot, Run, SLOTS},
+};
+
+/// The cache as the module has it, less that it is read while it is changed.
+struct RunCache([Run; SLOTS], u32);
+
+impl RunCache {
+    fn new(block_bits: u32) -> Self {
+        RunCache([Run::default(); SLOTS], block_bits)
+    }
+
+    fn get(&self, block: u64, max: u32) -> Option<Mapping> {
+        let block = u32::try_from(block).ok()?;
+        self.0[slot(self.1, block)].get(block, max)
+    }
+
+    fn put(&mut self, block: u64, start: u32, len: u32) {
+        if let Ok(block) = u32::try_from(block) {
+            let run = &mut self.0[slot(self.1, block)];
+            *run = run.with(Run { block, start, len });
+        }
+    }
+}
 
 fn mapped(start: u32, len: u32) -> Option<Mapping> {
     Some(Mapping::Mapped { start, len })

@@ -244,6 +244,8 @@ impl PointerBlocks for MemDevice {
 }
 
 impl FreeBlocks for MemDevice {
+    fn root_changed(&mut self, _: &crate::ext2::pointers::Pointers) {}
+
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
         self.pointers.get_mut(&block).expect("clears pointers only")[offset..offset + len].fill(0);
         Ok(())

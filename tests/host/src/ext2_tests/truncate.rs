@@ -149,8 +149,10 @@ impl File {
 struct Recording<'a> {
     device: &'a mut MemDevice,
     runs: Vec<(u32, u32)>,
-    /// What the inode has, as far as the device knows.
+    /// What the inode has, as far as the device knows,
     root: Pointers,
+    /// and as others see it.
+    seen: Pointers,
 }
 
 impl<'a> Recording<'a> {
@@ -159,13 +161,15 @@ impl<'a> Recording<'a> {
             device,
             runs: Vec::new(),
             root: *root,
+            seen: *root,
         }
     }
 
     /// Nothing leads to the block any more.
     fn check_cleared(&self, block: u32) {
         let all = &self.device.pointers;
-        let mut pointers = self.root.iter().copied().chain(
+        let roots = self.root.iter().chain(&self.seen).copied();
+        let mut pointers = roots.chain(
             all.values()
                 .flat_map(|bytes| (0..bytes.len() / 4).map(|i| get32(bytes, i * 4))),
         );
@@ -182,6 +186,10 @@ impl crate::ext2::block_map::PointerBlocks for Recording<'_> {
 }
 
 impl FreeBlocks for Recording<'_> {
+    fn root_changed(&mut self, root: &Pointers) {
+        self.seen = *root;
+    }
+
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
         self.device.clear(block, offset, len)
     }
@@ -413,6 +421,8 @@ impl crate::ext2::block_map::PointerBlocks for Lenient {
 }
 
 impl crate::ext2::truncate::FreeBlocks for Lenient {
+    fn root_changed(&mut self, _: &Pointers) {}
+
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
         if let Some(bytes) = self.0.pointers.get_mut(&block) {
             bytes[offset..offset + len].fill(0);

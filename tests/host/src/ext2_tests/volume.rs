@@ -178,6 +178,8 @@ impl PointerBlocks for Disk {
 }
 
 impl FreeBlocks for Disk {
+    fn root_changed(&mut self, _: &crate::ext2::pointers::Pointers) {}
+
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<()> {
         self.block(block)[offset..offset + len].fill(0);
         Ok(())

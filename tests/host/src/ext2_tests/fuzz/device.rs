@@ -103,6 +103,8 @@ impl PointerBlocks for Device {
 }
 
 impl FreeBlocks for Device {
+    fn root_changed(&mut self, _: &Pointers) {}
+
     fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result<(), DeviceError> {
         assert!(offset + len <= self.block_size);
         if let Some(bytes) = self.blocks.get_mut(&block) {

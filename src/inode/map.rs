@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pointers of a file: who may change them, and how they are read without a lock.
+//!
+//! Pointers are in the inode and in blocks of pointers. They are changed by one task at a time, which
+//! holds a mutex, also while it reads blocks of pointers and bitmaps from the device
+//! ([`Map::lock`]). Who looks up a block does not wait for that: it takes no lock, reads what it
+//! needs from the device, and then asks whether any pointer has been changed since it began
+//! ([`Map::view`], [`Map::is_current`]; the counts are in [`crate::inode::sequence`]). If so, what
+//! it has read may be what a block of pointers was used for after it was freed, or half of a
+//! pointer, and it starts again, with the blocks in memory this time.
+//!
+//! So that this works:
+//!
+//! * pointers are changed in a section that counts, before and after ([`Changing::store`]). It
+//!   holds a spinlock: what begins in the middle waits for the end, and does not read at all;
+//! * pointers are cleared before the blocks to which they lead are free.
+//!
+//! Runs that were looked up are cached. Clearing pointers makes the file *older*, and runs of
+//! before that are not valid any more, even if they are put into the cache later.
+//!
+//! A look-up says what was true at some time during it. That it still is, is up to the caller: with
+//! the inode lock, `invalidate_lock` or a folio lock nobody frees the blocks meanwhile. Direct I/O
+//! counts itself in with the inode lock held, and who frees blocks waits for that count with the
+//! lock: its blocks stay until its last bio has ended. FIBMAP has none of these, and promises
+//! nothing.
+//!
+//! The buffer of a block of pointers is referenced while it is read, so that its memory stays. If the
+//! block was freed meanwhile, reading it may leave in the cache of the device what it is used for
+//! now. That is clean, and never written; when the block becomes metadata again, it is zeroed and
+//! not read, with the buffer locked, as it is while it is read
+//! ([`kfs::block::buffer_head::BufferHead::init_zeroed`]). Corruption that is found, and errors of the
+//! device, count only if no pointer was changed meanwhile.
+
+use crate::ext2::block_map::Mapping;
+use crate::ext2::pointers::{Pointers, DIRECT, POINTERS};
+use crate::inode::runs::Runs;
+use crate::inode::sequence::{Sequence, Stamp};
+use kernel::prelude::*;
+use kernel::sync::{new_mutex, new_spinlock, Mutex, MutexGuard, SetOnce, SpinLock};
+use kfs::drop_in_atomic;
+use kfs::sync::unordered::Unordered;
+
+/// The block map of an inode.
+#[pin_data]
+pub(crate) struct Map {
+    /// Held by who changes pointers.
+    #[pin]
+    changing: Mutex<()>,
+    /// Held while pointers are stored.
+    #[pin]
+    storing: SpinLock<()>,
+    /// Counts that.
+    sequence: Sequence,
+    /// The pointers in the inode itself.
+    root: [Unordered<u32>; POINTERS],
+    /// Runs that were looked up or allocated; allocated when there is the first to keep.
+    runs: SetOnce<Runs>,
+}
+
+drop_in_atomic!(plain Sequence);
+drop_in_atomic!(struct Map { changing, storing, sequence, root, runs });
+
+/// The pointers in the inode, and which changes a look-up knows of.
+pub(super) struct View {
+    pub(super) root: Pointers,
+    stamp: Stamp,
+}
+
+impl Map {
+    /// An initialiser; the file has no blocks.
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            changing <- new_mutex!(()),
+            storing <- new_spinlock!(()),
+            sequence: Sequence::new(),
+            root: [const { Unordered::new(0) }; POINTERS],
+            runs: SetOnce::new(),
+        })
+    }
+
+    /// Begins a look-up. `None` while pointers are being stored. Does not sleep.
+    pub(super) fn try_view(&self) -> Option<View> {
+        let stamp = self.sequence.begin()?;
+        let mut root = [0; POINTERS];
+        for (to, from) in root.iter_mut().zip(&self.root) {
+            *to = from.load();
+        }
+        Some(View { root, stamp })
+    }
+
+    /// The same; waits for a store that is under way, which does not take long. Does not sleep.
+    pub(super) fn view(&self) -> View {
+        loop {
+            if let Some(view) = self.try_view() {
+                return view;
+            }
+            drop(self.storing.lock());
+        }
+    }
+
+    /// Whether no pointer was stored since `view`: what was read since then is true.
+    pub(super) fn is_current(&self, view: &View) -> bool {
+        self.sequence.is_current(&view.stamp)
+    }
+
+    /// The pointers in the inode. Does not sleep.
+    pub(super) fn pointers(&self) -> Pointers {
+        loop {
+            let view = self.view();
+            if self.is_current(&view) {
+                return view.root;
+            }
+        }
+    }
+
+    /// Looks up in the cache of runs. Does not sleep.
+    #[inline(always)]
+    pub(super) fn cached(&self, block: u64, max: u32) -> Option<Mapping> {
+        let age = self.sequence.age();
+        self.runs.as_ref()?.get(age, block, max)
+    }
+
+    /// Caches a run that was looked up from `view` on, with what there is of memory.
+    pub(super) fn remember_nowait(&self, view: &View, block: u64, start: u32, len: u32) {
+        if let Some(runs) = self.runs.as_ref() {
+            runs.put(view.stamp.age, block, start, len);
+        }
+    }
+
+    /// Caches a run that was looked up from `view` on, in a file with blocks of 2^`block_bits` bytes.
+    /// Called with memory allocation in `nofs`; may sleep.
+    pub(super) fn remember(&self, block_bits: u32, view: &View, block: u64, start: u32, len: u32) {
+        if block < DIRECT as u64 {
+            // Direct pointers are in memory anyway.
+            return;
+        }
+        if self.runs.as_ref().is_none() {
+            // Optional: without memory, the next look-up walks the pointers again.
+            if let Ok(runs) = Runs::new(block_bits) {
+                self.runs.populate(runs);
+            }
+        }
+        self.remember_nowait(view, block, start, len);
+    }
+
+    /// Waits until nobody else changes pointers, and keeps others from it. May sleep; called with
+    /// memory allocation in `nofs`.
+    pub(super) fn lock(&self) -> Changing<'_> {
+        Changing {
+            map: self,
+            _changing: self.changing.lock(),
+        }
+    }
+}
+
+/// The right to change the pointers of a file.
+pub(super) struct Changing<'a> {
+    map: &'a Map,
+    _changing: MutexGuard<'a, ()>,
+}
+
+impl Changing<'_> {
+    /// What the file has now, which nobody else changes.
+    pub(super) fn view(&self) -> View {
+        self.map.view()
+    }
+
+    /// Runs `store`, which stores pointers in a block of pointers. It must not sleep.
+    pub(super) fn store<T>(&self, store: impl FnOnce() -> T) -> T {
+        let _storing = self.map.storing.lock();
+        self.map.sequence.store(store)
+    }
+
+    /// [`Changing::store`] for a `clear` that clears pointers, before the blocks are freed.
+    pub(super) fn clear<T>(&self, clear: impl FnOnce() -> T) -> T {
+        let _storing = self.map.storing.lock();
+        self.map.sequence.clear(clear)
+    }
+
+    /// Sets the pointers in the inode. Not for clearing some.
+    pub(super) fn set_root(&self, root: &Pointers) {
+        self.store(|| self.store_root(root));
+    }
+
+    /// Sets the pointers in the inode, of which some may have been cleared.
+    pub(super) fn clear_root(&self, root: &Pointers) {
+        self.clear(|| self.store_root(root));
+    }
+
+    fn store_root(&self, root: &Pointers) {
+        for (to, &from) in self.map.root.iter().zip(root) {
+            to.store(from);
+        }
+    }
+}

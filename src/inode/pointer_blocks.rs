@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Blocks of pointers in the buffer cache: for who looks up, for who must not wait, and for who
+//! changes them.
+
+use crate::ext2::block_map::{store_pointers, PointerBlocks};
+use crate::ext2::pointers::Pointers;
+use crate::ext2::truncate::FreeBlocks;
+use crate::inode::data::{mark_buffer_dirty, mark_first_dirty};
+use crate::inode::deferred;
+use crate::inode::map::Changing;
+use crate::inode::write;
+use crate::types::Inode;
+use crate::volume::blocks::{self, Blocks, Freed};
+use crate::volume::fault::{Fault, Result};
+use crate::volume::unwritten::First;
+use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
+
+/// Stores pointers to the blocks `to` in a block of pointers of `inode`, from `index` on.
+pub(super) fn store(
+    inode: &Inode,
+    map: &Changing<'_>,
+    buffer: &BufferHead,
+    index: u32,
+    to: Blocks,
+) -> Result {
+    write(map, buffer, index, to)?;
+    mark_buffer_dirty(inode, buffer);
+    Ok(())
+}
+
+/// Writes pointers to the blocks `to` to a buffer, from `index` on.
+pub(super) fn write(map: &Changing<'_>, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
+    const POINTERS: u32 = 32;
+    let mut bytes = [0; POINTERS as usize * 4];
+    let mut done = 0;
+    while done < to.len {
+        let count = (to.len - done).min(POINTERS);
+        let changed = store_pointers(&mut bytes, 0, to.start + done, count).ok_or(EFBIG)?;
+        let offset = (index + done) as usize * 4;
+        map.store(|| buffer.write(offset, bytes.get(changed).unwrap_or_default()))?;
+        done += count;
+    }
+    Ok(())
+}
+
+/// Reads blocks of pointers of a file through the buffer cache; keeps the buffer used last. Sleeps.
+pub(super) struct PointerBuffers<'a> {
+    inode: &'a Inode,
+    last: Option<BufferHead>,
+}
+
+impl<'a> PointerBuffers<'a> {
+    pub(super) fn new(inode: &'a Inode) -> Self {
+        PointerBuffers { inode, last: None }
+    }
+
+    fn buffer(&mut self, block: u32) -> Result<&BufferHead> {
+        if self.last.as_ref().map(BufferHead::block) != Some(block.into()) {
+            self.last = None;
+        }
+        match &mut self.last {
+            Some(buffer) => Ok(buffer),
+            last => Ok(last.insert(self.inode.sb().bread(block.into())?)),
+        }
+    }
+}
+
+impl PointerBlocks for PointerBuffers<'_> {
+    type Error = Fault;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
+        Ok(self.buffer(block)?.read(offset, out)?)
+    }
+}
+
+/// Reads blocks of pointers of a file that are in the buffer cache: `EAGAIN` for others.
+pub(super) struct CachedPointers<'a>(pub(super) &'a Inode);
+
+impl PointerBlocks for CachedPointers<'_> {
+    type Error = Fault;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
+        let buffer = self.0.sb().find_get_block(block.into()).ok_or(EAGAIN)?;
+        Ok(buffer.read(offset, out)?)
+    }
+}
+
+/// [`PointerBuffers`] for who changes pointers.
+pub(super) struct ChangedPointers<'a> {
+    pointers: PointerBuffers<'a>,
+    map: &'a Changing<'a>,
+}
+
+impl<'a> ChangedPointers<'a> {
+    /// `map` is that of `inode`.
+    pub(super) fn new(inode: &'a Inode, map: &'a Changing<'a>) -> Self {
+        ChangedPointers {
+            pointers: PointerBuffers::new(inode),
+            map,
+        }
+    }
+}
+
+impl PointerBlocks for ChangedPointers<'_> {
+    type Error = Fault;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
+        self.pointers.read(block, offset, out)
+    }
+}
+
+impl FreeBlocks for ChangedPointers<'_> {
+    fn root_changed(&mut self, root: &Pointers) {
+        self.map.clear_root(root);
+    }
+
+    fn clear(&mut self, block: u32, offset: usize, len: usize) -> Result {
+        const ZEROES: [u8; 256] = [0; 256];
+        let inode = self.pointers.inode;
+        let buffer = self.pointers.buffer(block)?;
+        deferred::before_change(inode, buffer);
+        self.map.clear(|| {
+            let mut done = 0;
+            while done < len {
+                let count = (len - done).min(ZEROES.len());
+                buffer.write(offset + done, ZEROES.get(..count).unwrap_or_default())?;
+                done += count;
+            }
+            Ok::<(), Error>(())
+        })?;
+        mark_first_dirty(inode, buffer, First::Release);
+        Ok(())
+    }
+
+    fn clear_root(&mut self, _: &Pointers) -> Result {
+        match mutant!("root-released-late") {
+            true => Ok(()),
+            false => write::store_released(self.pointers.inode),
+        }
+    }
+
+    fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result {
+        let inode = self.pointers.inode;
+        let buffer = self.pointers.buffer(block)?;
+        deferred::before_change(inode, buffer);
+        store(inode, self.map, buffer, index, Blocks { start, len })
+    }
+
+    fn free_data(&mut self, start: u32, len: u32) -> Result {
+        let inode = self.pointers.inode;
+        if inode.is_dir() && !mutant!("kfs-listed-twice") {
+            // Only directories have their data in the cache of the device. Before it is freed: once
+            // free, it may be allocated and dirtied by another task.
+            inode.sb().forget_blocks(start.into(), len.into());
+        }
+        blocks::free(inode.sb(), Blocks { start, len }, Freed::Released)?;
+        inode.sub_bytes(u64::from(len) << inode.blkbits());
+        Ok(())
+    }
+
+    fn free_pointers(&mut self, block: u32) -> Result {
+        self.pointers.buffer(block)?;
+        let Some(buffer) = self.pointers.last.take() else {
+            return Ok(());
+        };
+        let inode = self.pointers.inode;
+        let same = inode.sb().getblk(block.into())?;
+        // Before it is freed: once free, it may be allocated and dirtied by another task.
+        buffer.forget();
+        self.free_data(block, 1).inspect_err(|error| {
+            if !Self::is_corrupt(error) {
+                mark_buffer_dirty(inode, &same);
+            }
+        })
+    }
+
+    fn is_corrupt(error: &Fault) -> bool {
+        matches!(error, Fault::Corrupt(_))
+    }
+}

@@ -170,6 +170,66 @@ TEST_F(fs_dir, change_while_reading)
 		ASSERT_GE(1, seen[i]) TH_LOG("entry %d", i);
 }
 
+static long op_stat(void *name)
+{
+	struct stat st;
+
+	return stat(vol_path(name), &st) ? -errno : 0;
+}
+
+static long op_unlink(void *name)
+{
+	return unlink(vol_path(name)) ? -errno : 0;
+}
+
+static int forget_clean_pages(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
+	int err = write(fd, "1", 1) == 1 ? 0 : -errno;
+
+	close(fd);
+	return err;
+}
+
+/* A name is looked for where the last one was found: not all blocks before are read for each. */
+TEST_F(fs_dir, names_in_order)
+{
+	struct vol_map map;
+	char name[64];
+	struct task t;
+	int dir;
+
+	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
+	ASSERT_EQ(0, make(0, ENTRIES));
+	sync();
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	map.e[0].reads = true;
+	ASSERT_EQ(0, vol_remount(&self->v));
+	dir = vol_open_dir("d");
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, access(vol_path(entry(ENTRIES - 1)), F_OK));
+	ASSERT_EQ(0, forget_clean_pages());
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+
+	snprintf(name, sizeof(name), "%s", entry(ENTRIES - 2));
+	ASSERT_EQ(0, task_start(&t, op_stat, name));
+	EXPECT_TRUE(task_settles(&t, TASK_DONE));
+	if (task_done(&t)) {
+		EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+		ASSERT_EQ(0, task_start(&t, op_unlink, name));
+		EXPECT_TRUE(task_settles(&t, TASK_DONE));
+	}
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	/* and what is before it is found, too */
+	EXPECT_EQ(0, access(vol_path(entry(0)), F_OK));
+	EXPECT_EQ(-1, access(vol_path("d/none"), F_OK));
+	EXPECT_EQ(ENOENT, errno);
+	close(dir);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
 TEST_F(fs_dir, types)
 {
 	struct dirent *e;

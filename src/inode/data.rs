@@ -51,6 +51,8 @@ pub(crate) struct InodeData {
     pub(super) new: Atomic<bool>,
     /// The target of a symbolic link that is kept in the inode.
     pub(crate) symlink: SetOnce<FastSymlink>,
+    /// The block of a directory in which a name was found last: a hint.
+    found_in: Atomic<u32>,
     /// Number of direct writes in flight.
     direct_writes: Atomic<u32>,
     /// Where a direct write has stopped at a hole, or -1. Protected by the inode lock, held exclusively.
@@ -81,6 +83,7 @@ drop_in_atomic!(struct InodeData {
     dtime,
     new,
     symlink,
+    found_in,
     direct_writes,
     stopped_at,
     nothing_beyond_eof,
@@ -105,6 +108,7 @@ impl InodeData {
             dtime: Atomic::new(0),
             new: Atomic::new(false),
             symlink: SetOnce::new(),
+            found_in: Atomic::new(0),
             direct_writes: Atomic::new(0),
             stopped_at: Atomic::new(-1),
             nothing_beyond_eof: Atomic::new(false),
@@ -129,6 +133,19 @@ impl InodeData {
         let flags = self.flags();
         if flags.has(InodeFlags::INDEX) {
             self.set_flags(InodeFlags(flags.0 & !InodeFlags::INDEX));
+        }
+    }
+
+    /// The block of a directory in which a name was found last.
+    pub(super) fn found_in(&self) -> u32 {
+        self.found_in.load(ordering::Relaxed)
+    }
+
+    /// Sets [`InodeData::found_in`].
+    pub(super) fn set_found_in(&self, block: u32) {
+        // Read by many, changed by few.
+        if self.found_in() != block {
+            self.found_in.store(block, ordering::Relaxed);
         }
     }
 

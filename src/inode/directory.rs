@@ -30,6 +30,7 @@ use kfs::task::{cond_resched, fatal_signal_pending};
 
 /// A copy of a directory block.
 struct Block {
+    index: u32,
     at: DirBlock,
     bytes: KVec<u8>,
     buffer: BufferHead,
@@ -50,6 +51,7 @@ impl Block {
         let mut bytes = room;
         buffer.read(0, &mut bytes)?;
         Ok(Block {
+            index,
             at: DirBlock::new(sb.data().geometry(), ino32(dir), index),
             bytes,
             buffer,
@@ -95,17 +97,20 @@ enum BadBlock {
     Skip,
 }
 
-/// Runs `visit` on the blocks of a directory, in order, until it returns something.
+/// Runs `visit` on the blocks of a directory, from block `from` on and round, until it returns
+/// something.
 ///
 /// A crafted directory can have millions of blocks, hence the reschedules.
 fn find_block<T>(
     dir: &Inode,
+    from: u32,
     bad: BadBlock,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let mut spare = room(dir)?;
     let mut fault = None;
-    for index in 0..block_count(dir) {
+    let count = block_count(dir);
+    for index in Iterator::chain(from..count, 0..from.min(count)) {
         cond_resched();
         let visited = Block::read(dir, index, spare).and_then(|mut block| {
             let found = visit(&mut block)?;
@@ -124,17 +129,24 @@ fn find_block<T>(
     fault.map_or(Ok(None), Err)
 }
 
-/// [`find_block`] for searches that change nothing: a fatal signal interrupts them with `EINTR`.
-fn search<T>(
+/// [`find_block`] for the block with one name. Names are often looked up in the order in which
+/// readdir(3) has them, so that the search begins where the last one has ended. It finds a name also
+/// behind a bad block.
+fn find_name<T>(
     dir: &Inode,
-    bad: BadBlock,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    find_block(dir, bad, |block| {
-        if fatal_signal_pending() {
-            return Err(EINTR.into());
+    let data = dir.data();
+    let from = match mutant!("search-from-start") {
+        true => 0,
+        false => data.found_in(),
+    };
+    find_block(dir, from, skip(), |block| {
+        let found = visit(block)?;
+        if found.is_some() {
+            data.set_found_in(block.index);
         }
-        visit(block)
+        Ok(found)
     })
 }
 
@@ -181,7 +193,10 @@ pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<
 }
 
 fn find_entry(dir: &Inode, name: Name<'_>) -> Result<Option<Found>> {
-    search(dir, skip(), |block| {
+    find_name(dir, |block| {
+        if fatal_signal_pending() {
+            return Err(EINTR.into());
+        }
         let entry = block.at.find(&block.bytes, name)?;
         Ok(entry.map(|entry| Found {
             ino: entry.ino,
@@ -221,7 +236,7 @@ pub(crate) fn insert(
 ) -> Result<u64> {
     let name = checked(name)?;
     // The name may be in a bad block.
-    let done = find_block(dir, BadBlock::Fail, |block| {
+    let done = find_block(dir, 0, BadBlock::Fail, |block| {
         match block.at.insert(&mut block.bytes, name, ino, file_type)? {
             Insert::Done(changed) => block.write(dir, changed).map(Some),
             Insert::Exists => Err(EEXIST.into()),
@@ -367,7 +382,7 @@ fn change_entry(
     write: Write,
     mut change: impl FnMut(&mut Block) -> Result<Option<Range<usize>>>,
 ) -> Result<u64> {
-    let done = find_block(dir, skip(), |block| match change(block)? {
+    let done = find_name(dir, |block| match change(block)? {
         Some(changed) => write(block, dir, changed).map(Some),
         None => Ok(None),
     })?;
@@ -379,7 +394,10 @@ fn change_entry(
 
 /// Whether a directory has no entries but `.` and `..`.
 pub(crate) fn is_empty(dir: &InodeLocked<Exclusive>) -> Result<bool> {
-    let other = search(dir, BadBlock::Fail, |block| {
+    let other = find_block(dir, 0, BadBlock::Fail, |block| {
+        if fatal_signal_pending() {
+            return Err(EINTR.into());
+        }
         let empty = block.at.is_empty(&block.bytes)?;
         Ok((!empty).then_some(()))
     })?;

@@ -31,6 +31,20 @@ def costs($completion; $jobs):
 def four: [["read-4k-qd1", "4 KiB read, qd 1"], ["read-4k-qd16", "4 KiB read, qd 16"],
 	["write-4k-qd1", "4 KiB overwrite, qd 1"], ["write-4k-qd16", "4 KiB overwrite, qd 16"]];
 
+def threads: [1, 4, 16, 64] | map(["read-4k-\(.)-threads", "\(.) thread\(if . == 1 then "" else "s" end)"]);
+
+def growth($file; $job; $place; $size; $target): first($file.results[]
+	| select(.what == "growth" and .job == $job and .place == $place and .size == $size and .target == $target)
+	| .instructions) // null;
+# A tenth more than in a file of 1 MiB.
+def grown($job; $name; $place; $size; $placed):
+	(targets | map({ (.): growth($now[0]; $job; $place; $size; .) }) | add) as $c
+	| (growth($now[0]; $job; "end"; "1m"; "retryfs") | if . then . * 1.1 | floor else null end) as $goal
+	| row("\($name), \($placed)"; (targets | map($c[.] // "-"))
+		+ [ratio($c.retryfs; $c.ext2), ratio($c.retryfs; $c.ext4), ratio($c.retryfs; $c.xfs)]
+		+ (if $size == "1m" or $goal == null then ["", ""] else [$goal, verdict($c.retryfs; $goal)] end)
+		+ [growth($before[0] // { results: [] }; $job; $place; $size; "retryfs") // "-"]);
+
 # The control block of a request comes from the aio core, whatever the target.
 def per_request($file; $target; $op; $event): [$file.results[]
 	| select(.what == "event" and .target == $target and .op == $op)]
@@ -62,6 +76,16 @@ costs("inline"; four + [["read-64k", "64 KiB read, in order"], ["write-64k", "64
 "",
 "Instructions per request; the device ends it in an interrupt 10 us later",
 costs("interrupt"; four | map(select(.[0] | endswith("16")))),
+"",
+"Instructions per 4 KiB read that threads make synchronously at once; the device ends it at once",
+costs("threads"; threads),
+"",
+"Instructions per 4 KiB request to 256 blocks of a sparse file, in one place or spread; the device ends it at once",
+row(""; heads + ["/ext2", "/ext4", "/xfs", "target", "", "before"]),
+((["read-4k", "read"], ["write-4k", "write"]) as [$job, $name]
+| (["end", "1m", "all of 1 MiB"], ["end", "1g", "end of 1 GiB"], ["end", "1t", "end of 1 TiB"],
+	["spread", "64m", "over 64 MiB"], ["spread", "1g", "over 1 GiB"], ["spread", "1t", "over 1 TiB"]) as [$place, $size, $placed]
+| grown($job; $name; $place; $size; $placed)),
 "",
 "Per 4 KiB request at qd 16, ended in an interrupt (the aio core's own allocation not counted)",
 row(""; heads + ["", "", "", "target", "", "before"]),

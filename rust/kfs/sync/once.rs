@@ -26,11 +26,11 @@ pub(crate) unsafe fn read_once<T: Copy>(field: *const T) -> T {
     unsafe { field.read_volatile() }
 }
 
-/// Stores the value at once: as a relaxed atomic store.
+/// Stores the value at once: as a relaxed atomic store. Of several at once, one is the last.
 ///
 /// # Safety
 ///
-/// `field` must be valid and aligned, be read by whole words only, and not be written by anybody else.
+/// `field` must be valid and aligned, and be read and written by whole words only.
 #[inline(always)]
 pub(crate) unsafe fn write_once<T: Copy>(field: *mut T, value: T) {
     const { assert!(is_word::<T>()) };

@@ -39,15 +39,15 @@ impl<T: sealed::Number> Unordered<T> {
     /// Its value. Does not sleep, any context.
     #[inline]
     pub fn load(&self) -> T {
-        // SAFETY: The pointer is that of a valid number, which `store` alone writes.
+        // SAFETY: The pointer is that of a valid number, which `store` alone writes, by whole words.
         unsafe { read_once(self.0.get()) }
     }
 
     /// Makes it `value`; of several at once, one is the last. Does not sleep, any context.
     #[inline]
     pub fn store(&self, value: T) {
-        // SAFETY: The pointer is that of a valid number, which `load` alone reads. Others who write do
-        // so by this function, by whole words.
+        // SAFETY: The pointer is that of a valid number, which nobody reads but by `load`, nor writes but
+        // by this function: by whole words.
         unsafe { write_once(self.0.get(), value) }
     }
 }

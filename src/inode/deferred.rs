@@ -15,7 +15,7 @@
 //! there were. (FUA writes, or a flush in each request, would cost one for each.) Without such a cache
 //! they are stored like those to blocks of the page cache, which may come to the device at any time.
 //!
-//! * In the inode: the slot is stored as a hole ([`stored_pointers`]).
+//! * In the inode: the slot is stored as a hole ([`with_stored_pointers`]).
 //! * In a block of pointers: its buffer has the pointer, but is not dirty, so that nobody writes it, and
 //!   other pointers that are stored in it meanwhile wait with it.
 //!

@@ -14,7 +14,9 @@
 //!
 //! * pointers are changed in a section that counts, before and after ([`Changing::store`]). It
 //!   holds a spinlock: what begins in the middle waits for the end, and does not read at all;
-//! * pointers are cleared before the blocks to which they lead are free.
+//! * pointers are cleared before the blocks to which they lead are free;
+//! * blocks that are reserved have no pointer, and are in no run, before they are written and linked
+//!   ([`crate::inode::new_blocks`]).
 //!
 //! Runs that were looked up are cached. Clearing pointers makes the file *older*, and runs of
 //! before that are not valid any more, even if they are put into the cache later.

@@ -392,6 +392,35 @@ fn look_up_and_growth() {
     bounded(3, pointer_that_is_stored);
 }
 
+/// Look-ups beside a block that was reserved, and is written and linked.
+fn block_that_is_linked() {
+    let file = File::new(POINTERS, HOLE);
+    let written = Arc::new(Unordered::new(0u32));
+    let look_up = {
+        let written = written.clone();
+        spawn(&file, move |file| {
+            let found = file.cached().unwrap_or_else(|| file.look_up());
+            assert!(found == HOLE || written.load() == 1, "{found}");
+        })
+    };
+    written.store(1);
+    file.store(|| file.set_content(DATA));
+    file.slot.put(
+        file.sequence.age(),
+        Run {
+            block: 0,
+            start: DATA,
+            len: 1,
+        },
+    );
+    look_up.join().unwrap();
+}
+
+#[test]
+fn look_up_and_link() {
+    bounded(3, block_that_is_linked);
+}
+
 /// Two runs that are put into one slot, of two ages, beside somebody who looks.
 fn runs_in_one_slot() {
     let slot = Arc::new(RunSlot::new());

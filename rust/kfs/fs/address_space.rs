@@ -13,7 +13,7 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::{loff, Inode};
-use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
+use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
 use crate::fs::shutdown::Shutdown;
 use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
@@ -368,20 +368,19 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
         // memory is there until the kiocb is completed. For a write the lock is held.
-        let (iocb, direct) = unsafe {
-            let iocb = Kiocb::from_raw(iocb, &call);
-            let direct = match AnyIovIter::from_raw(iter.cast()) {
-                AnyIovIter::Dest(to) => Direct::Read(to),
-                AnyIovIter::Source(from) => {
-                    Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_raw()))
-                }
-            };
-            (iocb, direct)
-        };
-        call.ret(T::direct_io(iocb, direct))
+        unsafe {
+            kiocb::enter_direct_io(iocb, |iocb| {
+                let direct = match AnyIovIter::from_raw(iter.cast()) {
+                    AnyIovIter::Dest(to) => Direct::Read(to),
+                    AnyIovIter::Source(from) => {
+                        Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_raw()))
+                    }
+                };
+                T::direct_io(iocb, direct)
+            })
+        }
     }
 }
 

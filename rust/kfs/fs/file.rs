@@ -10,7 +10,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
 use crate::fs::ioctl::{self, Ioctl};
-use crate::fs::kiocb::{Call, Io, Kiocb, KiocbOwner};
+use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
 use crate::fs::llseek::{llseek, Seek};
 use crate::fs::shutdown::Shutdown;
 use crate::iov::{IovIterDest, IovIterSource};
@@ -334,11 +334,13 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         iocb: *mut bindings::kiocb,
         to: *mut bindings::iov_iter,
     ) -> isize {
-        let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
         // memory is there until the kiocb is completed.
-        let (iocb, to) = unsafe { (Kiocb::enter(iocb, &call), IovIterDest::from_raw(to.cast())) };
-        call.ret(T::read_iter(iocb, to))
+        unsafe {
+            kiocb::enter(iocb, |iocb| {
+                T::read_iter(iocb, IovIterDest::from_raw(to.cast()))
+            })
+        }
     }
 
     /// # Safety
@@ -348,16 +350,13 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         iocb: *mut bindings::kiocb,
         from: *mut bindings::iov_iter,
     ) -> isize {
-        let call = Call::new();
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
         // memory is there until the kiocb is completed.
-        let (iocb, from) = unsafe {
-            (
-                Kiocb::enter(iocb, &call),
-                IovIterSource::from_raw(from.cast()),
-            )
-        };
-        call.ret(T::write_iter(iocb, from))
+        unsafe {
+            kiocb::enter(iocb, |iocb| {
+                T::write_iter(iocb, IovIterSource::from_raw(from.cast()))
+            })
+        }
     }
 }
 

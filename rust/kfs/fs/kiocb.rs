@@ -5,7 +5,8 @@
 //! A kiocb belongs to the code that works on it, and there is a type for each way to own one:
 //!
 //! * [`Kiocb`]: the request is being handled by a call of `read_iter`, `write_iter` or `direct_IO`.
-//!   The call ends with a result, and with that the caller gets the kiocb back.
+//!   The call ends with a result, and with that the caller gets the kiocb back, whatever became of
+//!   this type, which is only the right to use it meanwhile.
 //! * [`AsyncKiocb`]: the call has ended, or is about to end, with `-EIOCBQUEUED`. The owner of
 //!   the value owes the caller a call of `ki_complete` and makes it with [`AsyncKiocb::complete`].
 //!   Dropping the value completes the request with `EIO`, so that no request is ever lost.
@@ -24,8 +25,7 @@
 //! The kiocb holds the file, and that holds the inode and the mount. And it lends memory: pages of
 //! an iterator that are not pinned are there until the request is answered, and no longer. A bio
 //! with such memory is counted as lent by the kiocb until it has come back; a request that is
-//! answered before, or a kiocb that is forgotten, stops the kernel: the memory would be used after
-//! it is gone.
+//! answered before stops the kernel: the memory would be used after it is gone.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
@@ -36,7 +36,7 @@ mod iocb;
 mod lending;
 
 pub use async_kiocb::AsyncKiocb;
-pub(crate) use call::Call;
+pub(crate) use call::{enter, enter_direct_io};
 pub use call::{Handover, Io, Kiocb, Queued};
 pub use iocb::{Iocb, IocbMut, KiocbOwner};
 pub use lending::CallIocb;

@@ -2,123 +2,126 @@
 
 //! The kiocb of a call of `read_iter`, `write_iter` or `direct_IO`, and how the call ends.
 //!
-//! The entry point of a table makes a [`Call`] on its stack, wraps the kiocb with it, and turns
-//! what the method returns into what C expects:
+//! The entry point of a table makes the call: it has a [`Kiocb`] made for the method, and what the
+//! method returns turned into what C expects:
 //!
 //! ```ignore
 //! unsafe extern "C" fn read_iter(iocb: *mut kiocb, to: *mut iov_iter) -> isize {
-//!     let call = Call::new();
-//!     let (iocb, to) = unsafe { (Kiocb::enter(iocb, &call), ...) };
-//!     call.ret(T::read_iter(iocb, to))
+//!     unsafe { enter(iocb, |iocb| T::read_iter(iocb, IovIterDest::from_raw(to.cast()))) }
 //! }
 //! ```
 //!
 //! The methods are generic over the lifetime of the call, which kiocb and iterator have in common:
 //! `read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>)`. Nothing with such a lifetime can be
 //! kept, so that no code ever has the kiocb of one call and the iterator of another.
+//!
+//! The [`Iocb`] of a call is in the frame of the entry point, and [`Kiocb`] is no more than the right to
+//! use it: one pointer, which results and enums pass on in a register, with nothing to be done where it
+//! is dropped.
 
 use super::async_kiocb::AsyncKiocb;
 use super::iocb::{Iocb, IocbMut, KiocbOwner};
 use crate::bindings;
 use crate::fs::inode::Inode;
 use crate::task::MaySleep;
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use core::ptr;
 use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
 
-/// A call of `read_iter`, `write_iter` or `direct_IO`, by which its caller knows what has become of
-/// the [`Kiocb`].
-pub(crate) struct Call {
-    /// The kiocb was given back, or given away. If not, it was forgotten.
-    ended: Cell<bool>,
+/// A call of `read_iter`, `write_iter` or `direct_IO`, in the frame of its entry point.
+struct Call<F: KiocbOwner> {
+    /// Moved out if `queued`.
+    iocb: UnsafeCell<Iocb<F>>,
+    /// The kiocb was given away: to an [`AsyncKiocb`], or by the kernel.
+    queued: Cell<bool>,
 }
 
-impl Call {
-    /// A call that begins.
-    #[inline]
-    pub(crate) fn new() -> Self {
-        Call {
-            ended: Cell::new(false),
-        }
-    }
+/// Makes a call of `read_iter` or `write_iter`: `f` is the method. Returns what C expects. The request
+/// is answered by that unless `f` has given the kiocb away, whatever else it did with it.
+///
+/// # Safety
+///
+/// `kiocb` must be valid, of an open file whose inode is an `Inode<F>`, and be used by nobody else,
+/// from now to the end of the call, or, if the call ends with `-EIOCBQUEUED`, to its completion. The
+/// caller of the call must hold the file until the end of the call in any case.
+#[inline]
+pub(crate) unsafe fn enter<F: KiocbOwner>(
+    kiocb: *mut bindings::kiocb,
+    f: impl for<'a> FnOnce(Kiocb<'a, F>) -> Result<Io<'a, F>>,
+) -> isize {
+    // Not all callers initialise it: io_uring and loop do not.
+    // SAFETY: By the requirement the kiocb is valid and not used by anybody else.
+    unsafe { (*kiocb).private = ptr::null_mut() };
+    // SAFETY: By the requirements, and `private` is null now.
+    unsafe { enter_direct_io(kiocb, f) }
+}
 
-    /// The return value for the C caller.
-    #[inline]
-    pub(crate) fn ret<F: KiocbOwner>(&self, io: Result<Io<'_, F>>) -> isize {
-        let ret = match io {
-            Ok(Io::Done(iocb, count)) => {
-                drop(iocb);
-                count as isize
-            }
-            Ok(Io::Queued(_)) => -(bindings::EIOCBQUEUED as isize),
-            Err(error) => error.to_errno() as isize,
-        };
-        assert!(self.ended.get(), "a kiocb was forgotten");
-        ret
+/// As [`enter`], for a call of `direct_IO`.
+///
+/// # Safety
+///
+/// As for [`enter`]. The call must be made from within a call of `read_iter` or `write_iter` that has
+/// entered with this kiocb and has not used it since.
+#[inline]
+pub(crate) unsafe fn enter_direct_io<F: KiocbOwner>(
+    kiocb: *mut bindings::kiocb,
+    f: impl for<'a> FnOnce(Kiocb<'a, F>) -> Result<Io<'a, F>>,
+) -> isize {
+    // SAFETY: By the requirements the kiocb is valid and ours, and `private` is null as set by
+    // `enter`, or as left by its user: `Iocb::end` has been called whenever that gave it back, which
+    // ends the count of direct I/O and finds nothing lent.
+    let iocb = unsafe { Iocb::from_raw(kiocb) };
+    let mut call = Call {
+        iocb: UnsafeCell::new(iocb),
+        queued: Cell::new(false),
+    };
+    // INVARIANT: It is the only one, and nothing is given away. `f` takes any lifetime, and so can
+    // neither keep the kiocb nor mix it up with that of another call.
+    let io = f(Kiocb {
+        call: &call,
+        _call: PhantomData,
+    });
+    let ret = match io {
+        Ok(Io::Done(_, count)) => count as isize,
+        Err(error) => error.to_errno() as isize,
+        // There is no `Queued` of this call unless the kiocb was given away.
+        Ok(Io::Queued(_)) => EIO.to_errno() as isize,
+    };
+    if call.queued.get() {
+        return -(bindings::EIOCBQUEUED as isize);
     }
+    call.iocb.get_mut().end();
+    ret
 }
 
 /// The kiocb of a call that is being made. `'a` is the time of the call, and stands for no other.
+///
+/// If it is dropped, the call still has to end.
+///
+/// # Invariants
+///
+/// It is the only one for its call, and the kiocb was not given away.
 pub struct Kiocb<'a, F: KiocbOwner> {
-    iocb: Iocb<F>,
-    call: &'a Call,
+    call: &'a Call<F>,
     // Invariant, so that the lifetimes of two calls are never taken for each other.
     _call: PhantomData<fn(&'a ()) -> &'a ()>,
-    _not_send: NotThreadSafe,
 }
 
 impl<'a, F: KiocbOwner> Kiocb<'a, F> {
-    /// Wraps the kiocb of a call of `read_iter` or `write_iter`.
-    ///
-    /// # Safety
-    ///
-    /// `kiocb` must be valid, of an open file whose inode is an `Inode<F>`, and be used by nobody
-    /// else, from now to the end of the call, which is `'a`, or, if the call ends with
-    /// `-EIOCBQUEUED`, to its completion. The caller of the call must hold the file until the end
-    /// of `'a` in any case.
-    #[inline]
-    pub(crate) unsafe fn enter(kiocb: *mut bindings::kiocb, call: &'a Call) -> Self {
-        // Not all callers initialise it: io_uring and loop do not.
-        // SAFETY: By the requirement the kiocb is valid and not used by anybody else.
-        unsafe { (*kiocb).private = ptr::null_mut() };
-        // SAFETY: By the requirements, and `private` is null now.
-        unsafe { Self::from_raw(kiocb, call) }
-    }
-
-    /// Wraps the kiocb of a call of `direct_IO`.
-    ///
-    /// # Safety
-    ///
-    /// As for [`Kiocb::enter`]. The call must be made from within a call of `read_iter` or
-    /// `write_iter` that has entered with this kiocb and has not used it since.
-    #[inline]
-    pub(crate) unsafe fn from_raw(kiocb: *mut bindings::kiocb, call: &'a Call) -> Self {
-        Kiocb {
-            // SAFETY: By the requirements the kiocb is valid and ours, and `private` is null as set
-            // by `enter`, or as left by its user: `Iocb::end` has been called whenever that gave it
-            // back, which ends the count of direct I/O and finds nothing lent.
-            iocb: unsafe { Iocb::from_raw(kiocb) },
-            call,
-            _call: PhantomData,
-            _not_send: NotThreadSafe,
-        }
-    }
-
     /// Whether the caller waits for the result anyway, so that there is no queueing the request.
     #[inline]
     pub fn is_sync(&self) -> bool {
-        self.iocb.ki_complete().is_none()
+        self.ki_complete().is_none()
     }
 
     /// The inode of the file, which lives as long as the call whatever becomes of the kiocb.
     #[inline]
     pub fn inode(&self) -> &'a Inode<F> {
         // SAFETY: By the contract of `enter`, the caller holds the file until the end of `'a`.
-        unsafe { Inode::from_raw(self.iocb.f_inode()) }
+        unsafe { Inode::from_raw(self.f_inode()) }
     }
 
     /// Evidence that the call may sleep: it is made by a task.
@@ -143,25 +146,13 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         if self.is_sync() {
             return Err((self, None));
         }
-        let call = self.call;
-        // SAFETY: `self` is forgotten, so that the value is moved out, not copied.
-        let mut iocb = Some(unsafe { ptr::read(&ManuallyDrop::new(self).iocb) });
-        // INVARIANT: It is there.
-        let ret = f(Handover(&mut iocb));
-        match iocb {
-            None => {
-                call.ended.set(true);
-                Ok(Queued::new())
-            }
-            Some(iocb) => Err((
-                Kiocb {
-                    iocb,
-                    call,
-                    _call: PhantomData,
-                    _not_send: NotThreadSafe,
-                },
-                Some(ret),
-            )),
+        // INVARIANT: `self` has the right to the kiocb, and is not used while `f` runs; the value
+        // does not outlive that.
+        let ret = f(Handover(self.call));
+        match self.call.queued.get() {
+            true => Ok(Queued::new()),
+            // INVARIANT: It was not taken.
+            false => Err((self, Some(ret))),
         }
     }
 
@@ -176,27 +167,30 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         self,
         call: impl FnOnce(*mut bindings::kiocb) -> isize,
     ) -> Result<Io<'a, F>, (Self, Error)> {
-        // If the request gets queued, the kiocb is not ours any more.
-        let this = ManuallyDrop::new(self);
-        match call(this.iocb.as_raw()) {
+        match call(Iocb::as_raw(&self)) {
+            // If the request gets queued, the kiocb is not ours any more.
             ret if ret == -(bindings::EIOCBQUEUED as isize) => {
-                this.call.ended.set(true);
+                self.call.queued.set(true);
                 Ok(Io::Queued(Queued::new()))
             }
-            ret => {
-                let this = ManuallyDrop::into_inner(this);
-                match usize::try_from(ret) {
-                    Ok(count) => Ok(Io::Done(this, count)),
-                    Err(_) => Err((this, Error::from_errno(ret as i32))),
-                }
-            }
+            ret => match usize::try_from(ret) {
+                Ok(count) => Ok(Io::Done(self, count)),
+                Err(_) => Err((self, Error::from_errno(ret as i32))),
+            },
         }
     }
 
     /// The C kiocb, for a call that does not queue it.
     #[inline]
     pub(crate) fn as_raw(&mut self) -> *mut bindings::kiocb {
-        self.iocb.as_raw()
+        Iocb::as_raw(self)
+    }
+
+    /// To change it.
+    #[inline]
+    pub fn as_mut(&mut self) -> IocbMut<'_, F> {
+        // SAFETY: By the type invariants it is there, and used by way of `self` alone.
+        IocbMut(unsafe { &mut *self.call.iocb.get() })
     }
 }
 
@@ -205,23 +199,8 @@ impl<F: KiocbOwner> Deref for Kiocb<'_, F> {
 
     #[inline]
     fn deref(&self) -> &Iocb<F> {
-        &self.iocb
-    }
-}
-
-impl<F: KiocbOwner> Kiocb<'_, F> {
-    /// To change it.
-    #[inline]
-    pub fn as_mut(&mut self) -> IocbMut<'_, F> {
-        IocbMut(&mut self.iocb)
-    }
-}
-
-impl<F: KiocbOwner> Drop for Kiocb<'_, F> {
-    #[inline]
-    fn drop(&mut self) {
-        self.iocb.end();
-        self.call.ended.set(true);
+        // SAFETY: By the type invariants it is there, and used by way of `self` alone.
+        unsafe { &*self.call.iocb.get() }
     }
 }
 
@@ -229,15 +208,18 @@ impl<F: KiocbOwner> Drop for Kiocb<'_, F> {
 ///
 /// # Invariants
 ///
-/// It is `Some`.
-pub struct Handover<'h, F: KiocbOwner>(&'h mut Option<Iocb<F>>);
+/// It is the only one for its call, whose [`Kiocb`] is not used meanwhile, and the kiocb was not given
+/// away.
+pub struct Handover<'h, F: KiocbOwner>(&'h Call<F>);
 
 impl<F: KiocbOwner> Handover<'_, F> {
     /// Takes the kiocb: the call ends with `-EIOCBQUEUED`.
     #[inline]
     pub fn take(self) -> AsyncKiocb<F> {
-        // SAFETY: By the type invariant; this is the end of the value.
-        AsyncKiocb(unsafe { self.0.take().unwrap_unchecked() })
+        self.0.queued.set(true);
+        // SAFETY: By the type invariants it is there, and used by nobody else. It is moved out, not
+        // copied: this is the end of the value, and who finds `queued` does not look at it.
+        AsyncKiocb(unsafe { ptr::read(self.0.iocb.get()) })
     }
 }
 

@@ -96,7 +96,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     #[inline]
     pub fn lending(&self) -> &CallIocb<'a, F> {
         // SAFETY: `'a` stands for the call that the kiocb was made for, and for no other. Iterators
-        // get it where they are made, with this kiocb (see `Call`).
+        // get it where they are made, with this kiocb (see `enter`).
         unsafe { CallIocb::of(self) }
     }
 }

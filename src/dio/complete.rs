@@ -25,13 +25,12 @@ const SEGMENTS_MAX: usize = 256;
 /// sleeps (R5): if that has to be done in a context that must not, gives the bio back.
 fn dio_bio_complete<F: Filesystem, N: Copy>(
     bio: EndedBio<Dio<F>>,
-    iocb: &Iocb<F>,
     outcome: &mut Outcome<Error>,
     context: Context<'_, N>,
 ) -> Result<(), (EndedBio<Dio<F>>, N)> {
     let (pos, result) = match context {
-        Ok(may_sleep) => bio.complete(iocb, may_sleep),
-        Err(atomic) => bio.complete_atomic(iocb).map_err(|bio| (bio, atomic))?,
+        Ok(may_sleep) => bio.complete(may_sleep),
+        Err(atomic) => bio.complete_atomic().map_err(|bio| (bio, atomic))?,
     };
     if let (Err(error), false) = (result, mutant!("bio-error-lost")) {
         outcome.fail(pos, error);
@@ -43,7 +42,6 @@ fn dio_bio_complete<F: Filesystem, N: Copy>(
 /// long: then `bios` has the rest.
 pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
     bios: &mut Bios<F>,
-    iocb: &Iocb<F>,
     outcome: &mut Outcome<Error>,
     context: Context<'_, N>,
 ) -> Result<(), N> {
@@ -56,7 +54,7 @@ pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
                 return Err(atomic);
             }
         }
-        if let Err((bio, atomic)) = dio_bio_complete(bio, iocb, outcome, context) {
+        if let Err((bio, atomic)) = dio_bio_complete(bio, outcome, context) {
             bios.push(bio);
             return Err(atomic);
         }

@@ -31,7 +31,7 @@ use kfs::workqueue::Workqueue;
 
 /// A filesystem whose requests are retried. The objects of a request only start the retry; what it
 /// does is in [`super::retry`], above them.
-pub(crate) trait Retry: KiocbOwner<Private = BioArc<Dio<Self>>> {
+pub(crate) trait Retry: KiocbOwner<Private = Dio<Self>> {
     /// Takes note that the retry of a request starts. Any context.
     fn kicked(armed: &Armed<Self>);
 

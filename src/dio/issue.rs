@@ -385,7 +385,7 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
     pub(super) fn dio_bio_wait(&mut self) {
         let mut bios = state::await_sync(self.dio, self.issued);
         let context: Context<'_, Infallible> = Ok(self.may_sleep);
-        let Ok(()) = dio_bio_reap(&mut bios, self.iocb, &mut self.request.outcome, context);
+        let Ok(()) = dio_bio_reap(&mut bios, &mut self.request.outcome, context);
         state::resume(self.dio);
         self.issued = 0;
         self.copied = 0;

@@ -279,7 +279,7 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
         Await::Ended(iocb, bios) => (iocb, bios),
     };
     let exclusive = locked.and_then(|lock| lock.exclusive);
-    let result = dio_bio_reap(&mut bios, &iocb, &mut request.outcome, context)
+    let result = dio_bio_reap(&mut bios, &mut request.outcome, context)
         .and_then(|()| dio_complete(iocb.as_mut(), &mut request, exclusive, is_retry, context));
     let result = match result {
         Ok(result) => result,

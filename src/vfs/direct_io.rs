@@ -12,12 +12,11 @@ use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::block::bio::BioArc;
 use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
 use kfs::fs::kiocb::KiocbOwner;
 
 impl KiocbOwner for RetryFs {
-    type Private = BioArc<dio::Dio<RetryFs>>;
+    type Private = dio::Dio<RetryFs>;
 }
 
 impl dio::Filesystem for RetryFs {

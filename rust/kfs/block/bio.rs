@@ -11,8 +11,8 @@
 //!    [`EndedBio::complete`], which may have to sleep, or [`EndedBio::complete_atomic`].
 //!
 //! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes. Pages that are
-//! not, those of a kvec or bvec iterator, are lent by the kiocb of the request, which is not over
-//! until they are given back (see [`Lender`]). Pages of a copy ([`Bio::add_copy`]) belong to the bio.
+//! not, those of a kvec or bvec iterator, are lent by the request, which is not over until the bio
+//! has ended (see [`Lends`]). Pages of a copy ([`Bio::add_copy`]) belong to the bio.
 //!
 //! Bios come from a [`BioSet`], which has a few in reserve: allocating waits, but does not fail. A
 //! small piece of data of the owner, [`BioOwner::Data`], lies in front of each bio. In front of the

@@ -18,14 +18,16 @@
 //!
 //! [`Iocb`] is what both types have in common. Two things hang on it and end with it:
 //!
-//! * The *private* pointer, a reference to an object of the filesystem that is outstanding for the
-//!   request ([`KiocbOwner::Private`]). Callers of a filesystem do not initialise it.
+//! * The *private* pointer, a reference to the owner of the bios of the request, an object of the
+//!   filesystem ([`KiocbOwner::Private`]). Callers of a filesystem do not initialise it.
 //! * The count of direct I/O requests on the inode, which truncate waits for.
 //!
 //! The kiocb holds the file, and that holds the inode and the mount. And it lends memory: pages of
 //! an iterator that are not pinned are there until the request is answered, and no longer. A bio
-//! with such memory is counted as lent by the kiocb until it has come back; a request that is
-//! answered before stops the kernel: the memory would be used after it is gone.
+//! with such memory is counted beside its owner until it has ended, and submitted only if the kiocb
+//! holds that owner. A kiocb whose owner of bios has such loans is not answered, and does not part with
+//! it: a call that ends waits for them, and an [`AsyncKiocb`] is leaked, with a warning, as this is a
+//! bug of who did not wait.
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 

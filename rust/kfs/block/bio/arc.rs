@@ -18,8 +18,9 @@ use crate::types::DropInAtomic;
 use core::marker::PhantomData;
 use core::mem::{align_of, offset_of, ManuallyDrop};
 use core::ops::Deref;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use kernel::prelude::*;
+use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::Refcount;
 use kernel::types::ForeignOwnable;
 
@@ -27,6 +28,8 @@ use kernel::types::ForeignOwnable;
 #[repr(C)]
 pub(super) struct WithOwner<T: BioData> {
     refs: Refcount,
+    /// How many bios in flight have memory that was lent to them.
+    loans: Atomic<u32>,
     pub(super) deferral: Deferral,
     owner: T,
     front: Front<T::Data>,
@@ -121,6 +124,7 @@ impl<T: BioData> BioArc<T> {
         // SAFETY: As above; the object stays where it is until it is dropped.
         unsafe {
             (&raw mut (*front.as_ptr()).refs).write(Refcount::new(2));
+            (&raw mut (*front.as_ptr()).loans).write(Atomic::new(0));
             Deferral::init(&raw mut (*front.as_ptr()).deferral);
             Front::init(
                 NonNull::new_unchecked(&raw mut (*front.as_ptr()).front),
@@ -158,6 +162,49 @@ impl<T: BioData> BioArc<T> {
     pub(super) unsafe fn from_front(front: NonNull<WithOwner<T>>) -> Self {
         // INVARIANT: They held for the value that was given to `into_front`.
         BioArc(front)
+    }
+
+    /// Counts a bio that has memory on loan and is about to be submitted. There is no room for so many
+    /// that the count would overflow.
+    #[inline]
+    pub(super) fn lend(&self) {
+        // SAFETY: By the type invariants the structure exists.
+        unsafe { (*self.0.as_ptr()).loans.add(1, ordering::Relaxed) };
+    }
+
+    /// Counts a bio with memory on loan as ended.
+    ///
+    /// # Safety
+    ///
+    /// It must have been counted by [`BioArc::lend`], once for each call.
+    #[inline]
+    pub(super) unsafe fn give_back(&self) {
+        // SAFETY: By the type invariants the structure exists.
+        unsafe { (*self.0.as_ptr()).loans.fetch_sub(1, ordering::Release) };
+    }
+
+    /// Whether a bio in flight has memory on loan (see [`Lends`](super::Lends)). Any context.
+    #[inline]
+    pub fn has_loans(&self) -> bool {
+        // SAFETY: By the type invariants the structure exists.
+        unsafe { (*self.0.as_ptr()).loans.load(ordering::Acquire) != 0 }
+    }
+
+    /// Whether `foreign`, from `into_foreign`, is this object.
+    #[inline]
+    pub(crate) fn is(&self, foreign: *const c_void) -> bool {
+        ptr::eq(ptr::from_ref(&**self).cast(), foreign)
+    }
+
+    /// The reference that a pointer from `into_foreign` owns.
+    ///
+    /// # Safety
+    ///
+    /// The reference must not be given up as long as the value is used.
+    #[inline]
+    pub(crate) unsafe fn owned_by(foreign: *mut c_void) -> ManuallyDrop<Self> {
+        // SAFETY: By the requirement the reference is there, and it is not dropped.
+        ManuallyDrop::new(unsafe { Self::from_raw(foreign.cast()) })
     }
 
     /// As [`BioArc::into_front`], with a pointer to the object.

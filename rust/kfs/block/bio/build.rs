@@ -26,6 +26,7 @@ use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::ForeignOwnable;
+use kernel::warn_on;
 
 /// The most bytes that [`Bio::add_iter`] adds to a bio: the size field has 32 bits.
 const BIO_MAX_SIZE: usize = 1 << 30;
@@ -276,25 +277,29 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
     /// queue, unless `REQ_NOWAIT` is set.
     ///
     /// `lender` is the request that the memory comes from: that of the call whose lifetime the
-    /// memory has. If the memory is not pinned, the request must not be completed before
-    /// [`EndedBio::complete`].
+    /// memory has. If the memory is not pinned, the request has to hold `owner`: it is not answered
+    /// before the bio has ended. Otherwise the bio fails with `EIO`, and a warning.
     #[inline]
-    pub fn submit<L: Lends<'data>>(self, owner: BioArc<T>, lender: &L) {
+    pub fn submit<L: Lends<'data, T>>(self, owner: BioArc<T>, lender: &L) {
         self.bio.try_mark_dirty();
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
-        unsafe {
-            let front = self.bio.front();
-            if (*front).borrows {
-                (*front).lender = lender.lend();
-            }
+        let borrows = unsafe { (*self.bio.front()).borrows };
+        // Counted in any case: it is given back when the bio ends.
+        if borrows {
+            owner.lend();
         }
+        let is_lent = !borrows || lender.holds(&owner);
+        warn_on!(!is_lent);
         // The block layer owns it from here.
         let bio = self.bio.into_raw();
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
         unsafe {
             (*bio.as_ptr()).bi_private = owner.into_foreign();
             (*bio.as_ptr()).bi_end_io = Some(end_io::<T>);
-            if (*bio.as_ptr()).bi_iter.bi_size == 0 {
+            if !is_lent {
+                (*bio.as_ptr()).bi_status = bindings::errno_to_blk_status(EIO.to_errno());
+            }
+            if !is_lent || (*bio.as_ptr()).bi_iter.bi_size == 0 {
                 // Nothing to do: end it without the device.
                 bindings::bio_endio(bio.as_ptr());
             } else {
@@ -329,6 +334,9 @@ unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
     // table of segments, nor the flag.
     // SAFETY: As said.
     let bio = unsafe { EndedBio::from_raw(bio) };
+    // The owner may complete the request from here on.
+    // SAFETY: `submit` has counted it, if it borrows, and this is called once.
+    unsafe { bio.give_back(&owner) };
     T::end_io(owner, bio);
 }
 

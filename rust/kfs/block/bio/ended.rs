@@ -4,7 +4,6 @@
 
 use super::arc::BioArc;
 use super::front::BioData;
-use super::lender::Lender;
 use super::owned::Owned;
 use crate::bindings;
 use crate::task::MaySleep;
@@ -23,8 +22,7 @@ pub trait BioOwner: BioData {
 
 /// A bio that has ended.
 ///
-/// If it is dropped, the pages of a read are not marked dirty, and memory that was lent does not
-/// count as given back: use [`EndedBio::complete`].
+/// If it is dropped, the pages of a read are not marked dirty: use [`EndedBio::complete`].
 pub struct EndedBio<T: BioData>(Owned<T>);
 
 // SAFETY: Pages are unpinned, or freed, and a bio is freed, in any context; and so may be the owner,
@@ -53,27 +51,42 @@ impl<T: BioData> EndedBio<T> {
         self.0.segments().into()
     }
 
-    /// Unpins or gives back the memory, frees the bio, and returns its data and how it ended. Pages of
-    /// user memory that were read into and are not dirty are marked so, which may sleep. `lender` is
-    /// that of `Bio::submit`.
+    /// Gives back the memory that was lent to the bio, if any was. It is not used any more.
+    ///
+    /// # Safety
+    ///
+    /// To be called once, for the owner that `Bio::submit` counted the loan with.
     #[inline]
-    pub fn complete<L: Lender>(self, lender: &L, _: MaySleep<'_>) -> (T::Data, Result) {
+    pub(super) unsafe fn give_back(&self, owner: &BioArc<T>) {
+        // SAFETY: By the invariants of `Owned` the structure is valid; by the requirement the bio was
+        // counted if it borrows.
+        unsafe {
+            if (*self.0.front()).borrows {
+                owner.give_back();
+            }
+        }
+    }
+
+    /// Unpins the memory, frees the bio, and returns its data and how it ended. Pages of user memory
+    /// that were read into and are not dirty are marked so, which may sleep.
+    #[inline]
+    pub fn complete(self, _: MaySleep<'_>) -> (T::Data, Result) {
         let is_left_clean = self.0.is_left_clean();
-        self.release(lender, is_left_clean)
+        self.release(is_left_clean)
     }
 
     /// As [`EndedBio::complete`], in any context. Gives the bio back if pages have to be marked dirty.
     #[inline]
-    pub fn complete_atomic<L: Lender>(self, lender: &L) -> Result<(T::Data, Result), Self> {
+    pub fn complete_atomic(self) -> Result<(T::Data, Result), Self> {
         let is_left_clean = self.0.is_left_clean();
         if is_left_clean && !cfg!(any(mutant = "kfs-kick-clean", mutant = "kfs-kick-sleeps")) {
             return Err(self);
         }
-        Ok(self.release(lender, cfg!(mutant = "kfs-kick-sleeps")))
+        Ok(self.release(cfg!(mutant = "kfs-kick-sleeps")))
     }
 
     #[inline]
-    fn release<L: Lender>(mut self, lender: &L, mark_dirty: bool) -> (T::Data, Result) {
+    fn release(mut self, mark_dirty: bool) -> (T::Data, Result) {
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
         let result = match unsafe { (*self.0.as_raw()).bi_status } {
             0 => Ok(()),
@@ -82,13 +95,6 @@ impl<T: BioData> EndedBio<T> {
         };
         self.0
             .release_pages(mark_dirty && !cfg!(mutant = "kfs-read-clean"));
-        // SAFETY: By the invariants of `Owned` the structure is valid.
-        let lent_by = unsafe { (*self.0.front()).lender };
-        if !lent_by.is_null() {
-            // SAFETY: It is what `Bio::submit` got for this bio, which has ended, and which is
-            // consumed here.
-            unsafe { lender.give_back(lent_by) };
-        }
         (self.0.data(), result)
     }
 }

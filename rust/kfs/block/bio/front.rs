@@ -6,9 +6,8 @@
 
 use crate::bindings;
 use crate::types::DropInAtomic;
-use core::ffi::c_void;
 use core::mem::{offset_of, MaybeUninit};
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use kernel::types::Opaque;
 
 /// An owner of bios (see [`BioOwner`](crate::block::bio::BioOwner)), as far as its bios in memory
@@ -26,8 +25,6 @@ pub(super) struct Front<D> {
     pub(super) borrows: bool,
     /// The pages of the bio are its own.
     pub(super) is_copy: bool,
-    /// The lender, once the bio is submitted (see [`Lender`](super::lender::Lender)); or null.
-    pub(super) lender: *const c_void,
     /// The block layer changes it while it is in flight.
     pub(super) bio: Opaque<bindings::bio>,
 }
@@ -57,7 +54,6 @@ impl<D> Front<D> {
             (*front).data.write(data);
             (*front).borrows = false;
             (*front).is_copy = false;
-            (*front).lender = ptr::null();
         }
     }
 }

@@ -3,17 +3,17 @@
 //! Memory that a request lends to its bios.
 //!
 //! Pages of user memory are pinned for a bio. Those of the kernel, in a kvec or bvec iterator, are
-//! there until the request is completed, and no longer. So a bio with such memory is counted by the
-//! request, as lent, from [`Bio::submit`](super::Bio::submit) to
-//! [`EndedBio::complete`](super::EndedBio::complete); a request with memory on loan must not be
-//! completed.
+//! there until the request is completed, and no longer. So a bio with such memory is counted, as a
+//! loan, from [`Bio::submit`](super::Bio::submit) until it has ended. The count is beside the owner of
+//! the bio, which the request has to hold: [`BioArc::has_loans`] tells it whether it can be completed.
 //!
 //! That it is this request whose memory the bio has is a matter of types. The iterators of a call
 //! have its lifetime (see [`IovIter`](crate::iov::IovIter)), and so do the bios that are built from
 //! them; [`Lends`] has it too, and none of them can be used with those of another call.
 
+use super::arc::BioArc;
+use super::front::BioData;
 use crate::bindings;
-use core::ffi::c_void;
 
 /// What the block layer is to know of a request.
 #[derive(Clone, Copy)]
@@ -26,28 +26,20 @@ pub struct Hints {
     pub(crate) nowait: bool,
 }
 
-/// A request that has bios issued for it, and gets back the memory that it has lent them.
+/// A request that has bios issued for it.
 pub trait Lender {
     /// What the block layer is to know of the request. May be called in any context.
     fn hints(&self) -> Hints;
-
-    /// Counts a bio as given back, if it is this lender that `lender` stands for.
-    ///
-    /// # Safety
-    ///
-    /// `lender` must be from [`Lends::lend`], be given back once, and the bio that it was returned
-    /// for must have ended.
-    unsafe fn give_back(&self, lender: *const c_void);
 }
 
 /// A request that lends bios the memory of the iterators of the call `'call`.
 ///
 /// # Safety
 ///
-/// After [`Lends::lend`], the memory of all iterators with the lifetime `'call` must stay until
-/// [`Lender::give_back`] is called with what that returned.
-pub unsafe trait Lends<'call>: Lender {
-    /// Counts a bio that has memory of the request and is about to be submitted. Returns what
-    /// stands for the lender, which is not null.
-    fn lend(&self) -> *const c_void;
+/// If [`Lends::holds`] has returned true for an owner, the memory of all iterators with the lifetime
+/// `'call` must stay as long as that [has loans](BioArc::has_loans) which were counted while the
+/// request was borrowed for the call of it.
+pub unsafe trait Lends<'call, T: BioData>: Lender {
+    /// Whether the request holds this owner, and with it the count of its loans.
+    fn holds(&self, owner: &BioArc<T>) -> bool;
 }

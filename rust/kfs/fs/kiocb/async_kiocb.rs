@@ -7,6 +7,7 @@ use crate::types::DropInAtomic;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 use kernel::prelude::*;
+use kernel::warn_on;
 
 /// A kiocb whose call does not wait for it. It is to be completed.
 pub struct AsyncKiocb<F: KiocbOwner>(pub(super) Iocb<F>);
@@ -17,7 +18,8 @@ unsafe impl<F: KiocbOwner> DropInAtomic for AsyncKiocb<F> {}
 unsafe impl<F: KiocbOwner> Send for AsyncKiocb<F> {}
 
 impl<F: KiocbOwner> AsyncKiocb<F> {
-    /// Completes the request. This is the end of the kiocb, and perhaps of the file.
+    /// Completes the request. This is the end of the kiocb, and perhaps of the file. If bios in flight
+    /// use its memory, it is never completed, and there is a warning.
     #[inline]
     pub fn complete(self, result: Result<usize>) {
         let mut this = ManuallyDrop::new(self);
@@ -25,6 +27,10 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
     }
 
     fn complete_once(&mut self, result: Result<usize>) {
+        // It must not be answered, and waiting is not for every context: it stays, with all it has.
+        if warn_on!(self.0.has_loans()) {
+            return;
+        }
         self.0.end();
         let ret = match result {
             Ok(count) => count as isize,

@@ -29,7 +29,10 @@ use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
 use kernel::prelude::*;
+use kernel::time::delay::fsleep;
+use kernel::time::Delta;
 use kernel::types::NotThreadSafe;
+use kernel::warn_on;
 
 /// A call of `read_iter`, `write_iter` or `direct_IO`, in the frame of its entry point.
 struct Call<F: KiocbOwner> {
@@ -72,7 +75,7 @@ pub(crate) unsafe fn enter_direct_io<F: KiocbOwner>(
 ) -> isize {
     // SAFETY: By the requirements the kiocb is valid and ours, and `private` is null as set by
     // `enter`, or as left by its user: `Iocb::end` has been called whenever that gave it back, which
-    // ends the count of direct I/O and finds nothing lent.
+    // ends the count of direct I/O.
     let iocb = unsafe { Iocb::from_raw(kiocb) };
     let mut call = Call {
         iocb: UnsafeCell::new(iocb),
@@ -93,8 +96,22 @@ pub(crate) unsafe fn enter_direct_io<F: KiocbOwner>(
     if call.queued.get() {
         return -(bindings::EIOCBQUEUED as isize);
     }
-    call.iocb.get_mut().end();
+    let iocb = call.iocb.get_mut();
+    if iocb.has_loans() {
+        wait_for_loans(iocb);
+    }
+    iocb.end();
     ret
+}
+
+/// For a call that would end while bios use the memory of the request: a bug, that of who did not wait
+/// for them. Sleeps until they have ended.
+#[cold]
+fn wait_for_loans<F: KiocbOwner>(iocb: &Iocb<F>) {
+    warn_on!(true);
+    while iocb.has_loans() {
+        fsleep(Delta::from_millis(1));
+    }
 }
 
 /// The kiocb of a call that is being made. `'a` is the time of the call, and stands for no other.

@@ -6,11 +6,10 @@
 //! `file->private_data`, and knows of neither completion nor `ki_flags`.
 
 use crate::bindings;
+use crate::block::bio::{BioArc, BioOwner};
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Mode};
 use crate::fs::inode::Inode;
-use crate::types::DropInAtomic;
-use core::cell::Cell;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
@@ -19,9 +18,9 @@ use kernel::types::ForeignOwnable;
 
 /// A filesystem that keeps an object of its own with a kiocb.
 pub trait KiocbOwner: FileSystemData {
-    /// What `kiocb->private` owns while it is not null. It may be dropped where the request is
-    /// completed, in any context.
-    type Private: ForeignOwnable + DropInAtomic + Send + Sync + 'static;
+    /// What `kiocb->private` owns a reference to while it is not null: the owner of the bios of the
+    /// request. The request is not answered while that has loans: see [`Lends`](crate::block::bio::Lends).
+    type Private: BioOwner;
 }
 
 /// What can be done with a kiocb, in a call or after it.
@@ -30,20 +29,19 @@ pub trait KiocbOwner: FileSystemData {
 ///
 /// - The pointer is a valid kiocb of an open file whose inode is an `Inode<F>`, and nobody else
 ///   uses it.
-/// - `private` of the kiocb is null, or comes from `F::Private::into_foreign` and is owned.
+/// - `private` of the kiocb is null, or comes from `BioArc::into_foreign` and is owned. It stays as
+///   long as it has loans.
 /// - If `dio` is set, the inode counts a direct I/O request for this kiocb.
-/// - `lent` is the number of bios with memory of the request that may be in flight.
 pub struct Iocb<F: KiocbOwner> {
     kiocb: NonNull<bindings::kiocb>,
     dio: bool,
-    pub(super) lent: Cell<u32>,
     _p: PhantomData<F>,
 }
 
 impl<F: KiocbOwner> Iocb<F> {
     /// # Safety
     ///
-    /// The type invariants must hold, with no direct I/O counted for the kiocb and nothing lent.
+    /// The type invariants must hold, with no direct I/O counted for the kiocb.
     #[inline]
     pub(super) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
         Iocb {
@@ -51,7 +49,6 @@ impl<F: KiocbOwner> Iocb<F> {
             kiocb: unsafe { NonNull::new_unchecked(kiocb) },
             // INVARIANT: By the requirement.
             dio: false,
-            lent: Cell::new(0),
             _p: PhantomData,
         }
     }
@@ -143,7 +140,7 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// The object that is outstanding for the request, or `None`.
     #[inline]
-    pub fn private(&self) -> Option<<F::Private as ForeignOwnable>::Borrowed<'_>> {
+    pub fn private(&self) -> Option<&F::Private> {
         // SAFETY: By the type invariants.
         let private = unsafe { (*self.as_raw()).private };
         if private.is_null() {
@@ -151,13 +148,21 @@ impl<F: KiocbOwner> Iocb<F> {
         }
         // SAFETY: By the type invariants it comes from `into_foreign` and is owned; taking it out
         // needs `&mut self`, so that it stays for the lifetime of `&self`.
-        Some(unsafe { F::Private::borrow(private) })
+        Some(unsafe { BioArc::borrow(private) })
     }
 
-    /// Ends everything that hangs on the kiocb. Stops the kernel if memory of it is still lent.
+    /// Whether bios use memory of the request that is there no longer than until it is answered.
+    #[inline]
+    pub(super) fn has_loans(&self) -> bool {
+        // SAFETY: By the type invariants.
+        let private = unsafe { (*self.as_raw()).private };
+        // SAFETY: By the type invariants it is owned, for the time of this call at least.
+        !private.is_null() && unsafe { BioArc::<F::Private>::owned_by(private) }.has_loans()
+    }
+
+    /// Ends everything that hangs on the kiocb, but for what has loans.
     #[inline]
     pub(super) fn end(&mut self) {
-        assert!(self.lent.get() == 0, "bios use the memory of the request");
         let mut this = IocbMut(self);
         if !cfg!(mutant = "kfs-private-left") {
             drop(this.take_private());
@@ -193,25 +198,35 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
         unsafe { (*self.0.as_raw()).ki_pos = pos };
     }
 
-    /// Sets the object that is outstanding for the request. What was there before is dropped.
+    /// Sets the object that is outstanding for the request. What was there before is dropped; but if
+    /// that has loans it stays, and `private` is dropped.
     #[inline]
-    pub fn set_private(&mut self, private: F::Private) {
+    pub fn set_private(&mut self, private: BioArc<F::Private>) {
         drop(self.take_private());
-        // INVARIANT: It comes from `into_foreign`.
+        let kiocb = self.0.as_raw();
+        // INVARIANT: It comes from `into_foreign`, and nothing with loans was there.
         // SAFETY: By the type invariants of `Iocb`.
-        unsafe { (*self.0.as_raw()).private = private.into_foreign() };
+        unsafe {
+            if (*kiocb).private.is_null() {
+                (*kiocb).private = private.into_foreign();
+            }
+        }
     }
 
-    /// Takes the object out: nothing is outstanding any more.
+    /// Takes the object out: nothing is outstanding any more. `None` also if it has loans, with which
+    /// it stays.
     #[inline]
-    pub fn take_private(&mut self) -> Option<F::Private> {
+    pub fn take_private(&mut self) -> Option<BioArc<F::Private>> {
+        if self.has_loans() {
+            return None;
+        }
         let kiocb = self.0.as_raw();
         // INVARIANT: It is null from here on.
         // SAFETY: By the type invariants of `Iocb` it is null, or from `into_foreign` and owned.
         unsafe {
             let private = (*kiocb).private;
             (*kiocb).private = ptr::null_mut();
-            F::Private::try_from_foreign(private)
+            BioArc::try_from_foreign(private)
         }
     }
 

@@ -6,9 +6,8 @@ use super::async_kiocb::AsyncKiocb;
 use super::call::Kiocb;
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
-use crate::block::bio::{Hints, Lender, Lends};
+use crate::block::bio::{BioArc, Hints, Lender, Lends};
 use crate::sync::once::read_once;
-use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr;
@@ -22,13 +21,6 @@ impl<F: KiocbOwner> Lender for Iocb<F> {
             ioprio: self.ioprio(),
             write_hint: hint as bindings::rw_hint,
             nowait: self.is_nowait(),
-        }
-    }
-
-    #[inline]
-    unsafe fn give_back(&self, lender: *const c_void) {
-        if ptr::eq(lender, self.as_raw().cast()) {
-            self.lent.set(self.lent.get() - 1);
         }
     }
 }
@@ -72,22 +64,16 @@ impl<F: KiocbOwner> Lender for CallIocb<'_, F> {
     fn hints(&self) -> Hints {
         self.iocb.hints()
     }
-
-    #[inline]
-    unsafe fn give_back(&self, lender: *const c_void) {
-        // SAFETY: By the requirement.
-        unsafe { self.iocb.give_back(lender) };
-    }
 }
 
-// SAFETY: By the type invariants the memory stays until the kiocb is completed or given back. That
-// cannot be while `lent` counts a bio: see `Iocb::end`.
-unsafe impl<'call, F: KiocbOwner> Lends<'call> for CallIocb<'call, F> {
+// SAFETY: By the type invariants the memory stays until the kiocb is completed or given back. Neither
+// is done while what `private` holds has loans (see `AsyncKiocb::complete` and `enter`), and as long as
+// it has, by the invariants of `Iocb` that stays there.
+unsafe impl<'call, F: KiocbOwner> Lends<'call, F::Private> for CallIocb<'call, F> {
     #[inline]
-    fn lend(&self) -> *const c_void {
-        // There is no room for so many bios.
-        self.lent.set(self.lent.get() + 1);
-        self.as_raw().cast()
+    fn holds(&self, owner: &BioArc<F::Private>) -> bool {
+        // SAFETY: By the invariants of `Iocb` the kiocb is valid.
+        owner.is(unsafe { (*self.as_raw()).private })
     }
 }
 

@@ -240,6 +240,9 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
         Awaited::Issued(Wait::Switch(Reason::Hole), _) if mutant!("hole-no-wait") => {
             Await::Ended(iocb, Bios::default())
         }
+        Awaited::Issued(Wait::Sync, _) if mutant!("loans-left") => {
+            Await::Ended(iocb, Bios::default())
+        }
         Awaited::Issued(Wait::Sync | Wait::Switch(_), issued) => {
             Await::Ended(iocb, state::await_sync(dio, issued))
         }

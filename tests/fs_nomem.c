@@ -36,25 +36,34 @@ FIXTURE_TEARDOWN(fs_nomem)
 {
 }
 
+/* Refuse the @nth allocation of @op; whether it has so many, or a negative errno. */
+static int refuse(struct __test_metadata *_metadata, const struct op *op, bool kworkers,
+		  unsigned int nth, unsigned int *failed)
+{
+	const char *wrong;
+	struct round r;
+	int struck;
+
+	ASSERT_EQ(0, round_begin(&r, op, RAMDISK)) TH_LOG("%s", op->name);
+	ASSERT_EQ(0, kworkers ? faults_begin_kworkers(nth) : faults_begin(nth));
+	round_run(&r);
+	struck = kworkers ? faults_end_kworkers() : faults_end();
+	*failed += r.ret < 0 || r.synced < 0;
+	wrong = round_end(&r, ENOMEM, struck);
+	EXPECT_TRUE(!wrong)
+		TH_LOG("%s, allocation %u%s, which returned %ld, and the sync %ld: %s", op->name,
+		       nth, kworkers ? " of a kworker" : "", r.ret, r.synced, wrong);
+	return struck;
+}
+
 static void refuse_each(struct __test_metadata *_metadata, const struct op *op, bool kworkers)
 {
 	unsigned int stride, nth = ops_stride(op, USUAL, &stride), failed = 0;
 	int struck = 1;
-	struct round r;
 
 	for (; nth < MOST && struck; nth += stride) {
-		const char *wrong;
-
-		ASSERT_EQ(0, round_begin(&r, op, RAMDISK)) TH_LOG("%s", op->name);
-		ASSERT_EQ(0, kworkers ? faults_begin_kworkers(nth) : faults_begin(nth));
-		round_run(&r);
-		struck = kworkers ? faults_end_kworkers() : faults_end();
+		struck = refuse(_metadata, op, kworkers, nth, &failed);
 		ASSERT_LE(0, struck);
-		failed += r.ret < 0 || r.synced < 0;
-		wrong = round_end(&r, ENOMEM, struck);
-		EXPECT_TRUE(!wrong)
-			TH_LOG("%s, allocation %u%s, which returned %ld, and the sync %ld: %s",
-			       op->name, nth, kworkers ? " of a kworker" : "", r.ret, r.synced, wrong);
 	}
 	TH_LOG("%s%s: fewer than %u allocations, %u times it failed", op->name,
 	       kworkers ? " by kworkers" : "", nth - stride, failed);
@@ -72,6 +81,31 @@ static void all_of(struct __test_metadata *_metadata, const struct op *op)
 TEST_F_TIMEOUT(fs_nomem, names, 3600)
 {
 	all_of(_metadata, ops_names);
+}
+
+/* What comes after the first entry has changed, with the sync. */
+#define LAST	24
+
+/* All of those that could leave one of several entries changed, and the others not. */
+TEST_F_TIMEOUT(fs_nomem, half_a_rename, 900)
+{
+	const struct op *op = ops_names;
+	unsigned int nth, failed = 0;
+	struct round r;
+	int left;
+
+	while (strcmp(op->name, "rename of a directory"))
+		op++;
+	ASSERT_EQ(0, round_begin(&r, op, RAMDISK));
+	ASSERT_EQ(0, faults_begin(MOST));
+	round_run(&r);
+	left = faults_left();
+	ASSERT_TRUE(!round_end(&r, ENOMEM, 0));
+	ASSERT_LT(LAST, MOST - left);
+	for (nth = MOST - left - LAST; nth <= MOST - left; nth++)
+		ASSERT_LE(0, refuse(_metadata, op, false, nth, &failed));
+	TH_LOG("%u allocations, %u times it failed", MOST - left, failed);
+	EXPECT_LT(0, failed);
 }
 
 TEST_F_TIMEOUT(fs_nomem, files, 3600)

@@ -22,11 +22,15 @@ use crate::volume::copy_back::copy_back;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
 use core::ops::Range;
+use entry::Inner;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::fs::file::DirContext;
 use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
 use kfs::task::{cond_resched, fatal_signal_pending};
+
+mod entry;
+pub(crate) use entry::{Entry, Parent};
 
 /// A copy of a directory block.
 struct Block {
@@ -189,39 +193,14 @@ impl Found {
 
 /// Looks up `name`; `None` when there is no such entry.
 pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<Found>> {
-    find_entry(dir, checked(name)?)
-}
-
-fn find_entry(dir: &Inode, name: Name<'_>) -> Result<Option<Found>> {
-    find_name(dir, |block| {
-        if fatal_signal_pending() {
-            return Err(EINTR.into());
-        }
-        let entry = block.at.find(&block.bytes, name)?;
-        Ok(entry.map(|entry| Found {
-            ino: entry.ino,
-            file_type: entry.file_type,
-            place: block.at.place(entry.offset),
-            block: block.buffer.block(),
-        }))
-    })
+    let entry = Inner::find(dir, checked(name)?)?;
+    Ok(entry.map(|entry| entry.found))
 }
 
 /// That `dir` has no entry for its parent.
 pub(crate) fn no_parent(dir: &Inode) -> Fault {
     let what = "directory without an entry for its parent";
     Corrupt::new(Place::Inode(ino32(dir)), what).into()
-}
-
-/// Checks that `..` of the directory `dir` leads to `parent`, which has an entry for it.
-///
-/// For a rename, as [`set_parent`].
-pub(crate) fn check_parent(dir: &Inode, parent: &Inode) -> Result {
-    let found = find_entry(dir, checked(b"..")?)?.ok_or_else(|| no_parent(dir))?;
-    if found.ino != ino32(parent) && !mutant!("entry-unchecked") {
-        return Err(found.corrupt("parent is not the directory that it is in"));
-    }
-    Ok(())
 }
 
 /// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
@@ -295,101 +274,6 @@ fn append(
     }
     dir.i_size_write(new_size);
     Ok(buffer.block())
-}
-
-/// Removes the entry `name` of the inode `ino`, which was looked up before. Returns the block of the
-/// volume that it was in.
-pub(crate) fn remove(dir: &InodeLocked<Exclusive>, name: &[u8], ino: u32) -> Result<u64> {
-    let name = checked(name)?;
-    let block = change_entry(dir, Block::write_release, |block| {
-        let Some(removed) = block.at.remove(&mut block.bytes, name)? else {
-            return Ok(None);
-        };
-        if removed.ino != ino && !mutant!("entry-unchecked") {
-            let what = "entry leads to another inode than it did";
-            return Err(Corrupt::found(block.at.place(0), what, removed.ino.into()).into());
-        }
-        Ok(Some(removed.changed))
-    })?;
-    changed(dir);
-    Ok(block)
-}
-
-/// Points the entry `name`, which was looked up before, to the inode `ino` of type `file_type`.
-/// Returns the block of the volume that it is in.
-pub(crate) fn replace(
-    dir: &InodeLocked<Exclusive>,
-    name: &[u8],
-    ino: u32,
-    file_type: FileType,
-) -> Result<u64> {
-    let block = replace_entry(dir, Block::write_release, checked(name)?, ino, file_type)?;
-    changed(dir);
-    Ok(block)
-}
-
-/// Points the entry `name` to the inode and type `of_other`, and the entry `other` to `of_name`, by a
-/// single write. Both were looked up before, and are in the same block, which is returned.
-pub(crate) fn exchange(
-    dir: &InodeLocked<Exclusive>,
-    (name, of_name): (&[u8], (u32, FileType)),
-    (other, of_other): (&[u8], (u32, FileType)),
-) -> Result<u64> {
-    let (name, other) = (checked(name)?, checked(other)?);
-    let block = change_entry(dir, Block::write, |block| {
-        let mut set = |name, (ino, file_type)| -> Result<Option<Range<usize>>> {
-            Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
-        };
-        let Some(first) = set(name, of_other)? else {
-            return Ok(None);
-        };
-        let second = set(other, of_name)?.ok_or(EIO)?;
-        Ok(Some(
-            first.start.min(second.start)..first.end.max(second.end),
-        ))
-    })?;
-    changed(dir);
-    Ok(block)
-}
-
-/// Points `..` of the directory `dir` to `parent`.
-///
-/// For a rename that moves `dir` between directories. Its inode lock need not be held: only such a
-/// rename changes `..`, and the VFS serialises these with `s_vfs_rename_mutex`.
-pub(crate) fn set_parent(dir: &Inode, parent: &Inode) -> Result {
-    let name = checked(b"..")?;
-    replace_entry(dir, Block::write, name, ino32(parent), FileType::Directory)?;
-    dir.mark_inode_dirty();
-    Ok(())
-}
-
-fn replace_entry(
-    dir: &Inode,
-    write: Write,
-    name: Name<'_>,
-    ino: u32,
-    file_type: FileType,
-) -> Result<u64> {
-    change_entry(dir, write, |block| {
-        Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
-    })
-}
-
-/// Runs `change` on the blocks of a directory until it has changed one, and writes the range of
-/// bytes that it returns back. For entries that are known to be there. Returns the block of the volume.
-fn change_entry(
-    dir: &Inode,
-    write: Write,
-    mut change: impl FnMut(&mut Block) -> Result<Option<Range<usize>>>,
-) -> Result<u64> {
-    let done = find_name(dir, |block| match change(block)? {
-        Some(changed) => write(block, dir, changed).map(Some),
-        None => Ok(None),
-    })?;
-    done.ok_or_else(|| {
-        let what = "an entry that it had is gone";
-        Corrupt::new(Place::Inode(ino32(dir)), what).into()
-    })
 }
 
 /// Whether a directory has no entries but `.` and `..`.

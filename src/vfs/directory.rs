@@ -7,7 +7,7 @@ use crate::ext2::inode::{Content, Device, FastSymlink, FileType};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::create;
 use crate::inode::data::{file_type, ino32};
-use crate::inode::directory;
+use crate::inode::directory::{self, Entry};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::inode::read::iget;
@@ -16,6 +16,7 @@ use crate::types::{CreatedInode, Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
 use crate::vfs::exchange::exchange;
 use crate::vfs::links::{check_links, check_own_links, sync, sync_now};
+use crate::vfs::rename::move_entry;
 use crate::volume::fault::{self, Fault};
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
@@ -181,7 +182,7 @@ impl InodeOperations<RetryFs> for Directory {
                 // The name that stays comes to the device before this one goes.
                 sync_now(inode)?;
             }
-            let block = directory::remove(dir, name, ino32(inode))?;
+            let block = Entry::find(dir, name)?.remove(ino32(inode))?;
             names::changed(inode, dir, block);
             inode.touch_ctime();
             inode.dec_link_count();
@@ -196,7 +197,7 @@ impl InodeOperations<RetryFs> for Directory {
             }
             check_own_links(inode)?;
             check_links(dir)?;
-            directory::remove(dir, name, ino32(inode))?;
+            Entry::find(dir, name)?.remove(ino32(inode))?;
             inode.touch_ctime();
             inode.i_size_write(0);
             // For its name and its own `.`.
@@ -251,117 +252,6 @@ impl InodeOperations<RetryFs> for Directory {
 
 const ABOVE: &str = "entry of a directory that is above it";
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
-
-/// Moves an entry, so that a crash at any time leaves the inode with one name at least, and a name
-/// that is replaced with one inode or the other.
-///
-/// What was on the device when the call began is not given up before the new state is there:
-///
-/// * a name is replaced when the inode that it is to lead to is on the device, with its data: what it
-///   replaces may have been synced long ago;
-/// * the link of what was replaced is dropped, and the old name removed, when the new name is on the
-///   device. A name that stays in one block takes a single write, which needs no order.
-///
-/// If the device fails the entries are put back. Returns the whiteout that the old name leads to, if
-/// that was asked for; the same goes for that as for a name that is replaced.
-fn move_entry<'a>(
-    rename: &Rename<'a, RetryFs>,
-    replaced: Option<&InodeLocked<Exclusive>>,
-) -> fault::Result<Option<CreatedInode<'a>>> {
-    let &Rename {
-        old_dir,
-        old_name,
-        inode,
-        new_dir,
-        new_name,
-        ..
-    } = rename;
-    let file_type = file_type(inode)?;
-    let directory = file_type == FileType::Directory;
-    if directory {
-        check_links(old_dir)?;
-        if !old_dir.is(new_dir) {
-            directory::check_parent(inode, old_dir)?;
-        }
-    }
-    names::make_room(inode)?;
-    let old_block = directory::find(old_dir, old_name)?.ok_or(ENOENT)?.block;
-    if let Some(replaced) = replaced {
-        if directory && !directory::is_empty(replaced)? {
-            return Err(ENOTEMPTY.into());
-        }
-        check_own_links(replaced)?;
-    }
-    let whiteout = match rename.whiteout {
-        true => Some(make_whiteout(old_dir)?),
-        false => None,
-    };
-    match replaced {
-        Some(replaced) => {
-            if !mutant!("rename-inode-late") {
-                inode.write_and_wait()?;
-                sync_now(inode)?;
-            }
-            let block = directory::replace(new_dir, new_name, ino32(inode), file_type)?;
-            names::changed(inode, new_dir, block);
-            if !mutant!("rename-name-late") {
-                sync_now(inode).inspect_err(|_| {
-                    let ino = ino32(replaced);
-                    let undone = directory::replace(new_dir, new_name, ino, file_type);
-                    errors::log(new_dir, "cannot undo a rename", undone.map(drop));
-                })?;
-            }
-            replaced.touch_ctime();
-            replaced.dec_link_count();
-            if directory {
-                replaced.dec_link_count();
-            }
-        }
-        None => {
-            let block = directory::insert(new_dir, new_name, ino32(inode), file_type)?;
-            names::changed(inode, new_dir, block);
-            if block != old_block && !mutant!("rename-old-first") {
-                sync_now(inode).inspect_err(|_| {
-                    let undone = directory::remove(new_dir, new_name, ino32(inode));
-                    errors::log(new_dir, "cannot undo a rename", undone.map(drop));
-                })?;
-            }
-            if directory {
-                new_dir.inc_link_count();
-            }
-        }
-    }
-    inode.touch_ctime();
-    inode.mark_inode_dirty();
-    let block = match &whiteout {
-        Some(made) => {
-            let block = directory::replace(old_dir, old_name, ino32(made), FileType::CharDevice)?;
-            names::changed(made, old_dir, block);
-            block
-        }
-        None => directory::remove(old_dir, old_name, ino32(inode))?,
-    };
-    names::changed(inode, old_dir, block);
-    if directory {
-        if !old_dir.is(new_dir) {
-            directory::set_parent(inode, new_dir)?;
-        }
-        old_dir.dec_link_count();
-    }
-    Ok(whiteout)
-}
-
-/// Makes a whiteout for a name in `dir`, and brings it to the device.
-fn make_whiteout(dir: &Inode) -> fault::Result<CreatedInode<'_>> {
-    const CHAR_DEVICE: u16 = 0o02_0000;
-    let none = Content::Device(Device { major: 0, minor: 0 });
-    let made = create::create(dir, None, CHAR_DEVICE, none)?;
-    write::store_first(&made, First::New)?;
-    if !mutant!("whiteout-late") {
-        sync_now(&made)?;
-    }
-    Ok(made)
-}
 
 impl Fsync<RetryFs> for Directory {
     fn fsync_names(inode: &Inode) -> Result {

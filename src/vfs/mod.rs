@@ -7,8 +7,8 @@
 //! and a line in the log.
 //!
 //! * [`super_block`] has mounting and `super_operations`, [`sysfs`] the counters of a mount.
-//! * [`directory`] has `inode_operations` and `file_operations` of directories, `exchange` one of
-//!   these and `links` what they share; [`attributes`] has `inode_operations` of everything else.
+//! * [`directory`] has `inode_operations` and `file_operations` of directories, `rename` and
+//!   `exchange` two of these and `links` what they share; [`attributes`] has `inode_operations` of everything else.
 //! * [`file`], [`fallocate`] and [`allocate`] have `file_operations` of regular files.
 //! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
 //! * [`xattr`] has `xattr_handler`s.
@@ -29,6 +29,7 @@ pub(crate) mod file;
 mod ioctl;
 mod ioctl_trim;
 mod links;
+mod rename;
 pub(crate) mod super_block;
 pub(crate) mod sysfs;
 pub(crate) mod tables;

@@ -63,16 +63,22 @@ int faults_begin(int nth)
 	return pwrite(fail_nth, text, len, 0) == len ? 0 : -errno;
 }
 
-int faults_end(void)
+int faults_left(void)
 {
 	char text[16] = "";
 
-	/* how many are still to go */
 	if (pread(fail_nth, text, sizeof(text) - 1, 0) <= 0)
 		return -errno;
 	if (pwrite(fail_nth, "0", 1, 0) != 1)
 		return -errno;
-	return atoi(text) == 0;
+	return atoi(text);
+}
+
+int faults_end(void)
+{
+	int left = faults_left();
+
+	return left < 0 ? left : left == 0;
 }
 
 static bool is_kworker(const char *pid)

@@ -14,6 +14,8 @@ int faults_setup(void);
 int faults_begin(int nth);
 /* Refuse no more: 1 if one was refused since, 0 if not, or -errno. */
 int faults_end(void);
+/* The same, but how many were still to go. */
+int faults_left(void);
 /* The same for the threads of the kernel's workqueues, each on its own. */
 int faults_begin_kworkers(int nth);
 int faults_end_kworkers(void);

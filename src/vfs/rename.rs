@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Moving a name (`rename(2)`). Two that are exchanged are in [`super::exchange`].
+
+use crate::ext2::inode::{Content, Device, FileType};
+use crate::inode::create;
+use crate::inode::data::{file_type, ino32};
+use crate::inode::directory::{self, Entry, Parent};
+use crate::inode::errors;
+use crate::inode::names;
+use crate::inode::write;
+use crate::types::{CreatedInode, Inode, InodeLocked, RetryFs};
+use crate::vfs::links::{check_links, check_own_links, sync_now};
+use crate::volume::fault;
+use crate::volume::unwritten::First;
+use kernel::prelude::*;
+use kfs::fs::inode::lock::Exclusive;
+use kfs::fs::inode_operations::Rename;
+
+/// Moves an entry, so that a crash at any time leaves the inode with one name at least, and a name
+/// that is replaced with one inode or the other.
+///
+/// What was on the device when the call began is not given up before the new state is there:
+///
+/// * a name is replaced when the inode that it is to lead to is on the device, with its data: what it
+///   replaces may have been synced long ago;
+/// * the link of what was replaced is dropped, and the old name removed, when the new name is on the
+///   device. A name that stays in one block takes a single write, which needs no order.
+///
+/// On error the entries are put back. Returns the whiteout that the old name leads to, if that was
+/// asked for; the same goes for that as for a name that is replaced.
+pub(super) fn move_entry<'a>(
+    rename: &Rename<'a, RetryFs>,
+    replaced: Option<&InodeLocked<Exclusive>>,
+) -> fault::Result<Option<CreatedInode<'a>>> {
+    let &Rename {
+        old_dir,
+        old_name,
+        inode,
+        new_dir,
+        new_name,
+        ..
+    } = rename;
+    let file_type = file_type(inode)?;
+    let is_dir = file_type == FileType::Directory;
+    let mut parent = None;
+    if is_dir {
+        check_links(old_dir)?;
+        if !old_dir.is(new_dir) {
+            parent = Some(Parent::find(inode, old_dir)?);
+        }
+    }
+    names::make_room(inode)?;
+    let mut old = Entry::find(old_dir, old_name)?;
+    let mut over = None;
+    if let Some(replaced) = replaced {
+        if is_dir && !directory::is_empty(replaced)? {
+            return Err(ENOTEMPTY.into());
+        }
+        check_own_links(replaced)?;
+        over = Some((Entry::find(new_dir, new_name)?, leads_to(replaced)?));
+    }
+    let whiteout = match rename.whiteout {
+        true => Some(make_whiteout(old_dir)?),
+        false => None,
+    };
+
+    if over.is_some() && !mutant!("rename-inode-late") {
+        inode.write_and_wait()?;
+        sync_now(inode)?;
+    }
+    let new_block = match &mut over {
+        Some((entry, _)) => entry.replace(ino32(inode), file_type)?,
+        None => directory::insert(new_dir, new_name, ino32(inode), file_type)?,
+    };
+    names::changed(inode, new_dir, new_block);
+    let is_ordered = match over {
+        Some(_) => !mutant!("rename-name-late"),
+        None => new_block != old.found().block && !mutant!("rename-old-first"),
+    };
+    let mut rest = || {
+        if is_ordered {
+            sync_now(inode)?;
+        }
+        if let Some(parent) = &mut parent {
+            parent.set(new_dir)?;
+        }
+        match &whiteout {
+            Some(made) => old.replace(ino32(made), FileType::CharDevice),
+            None if mutant!("rename-half") => {
+                Entry::find(old_dir, old_name)?.remove(ino32(inode))
+            }
+            None => old.remove(ino32(inode)),
+        }
+    };
+    let old_block = rest().inspect_err(|_| {
+        if mutant!("rename-half") {
+            return;
+        }
+        let undone = match &mut over {
+            Some((entry, (ino, file_type))) => entry.replace(*ino, *file_type),
+            None => Entry::find(new_dir, new_name).and_then(|mut new| new.remove(ino32(inode))),
+        };
+        let parent = parent.as_mut().map_or(Ok(()), |parent| parent.set(old_dir));
+        errors::log(new_dir, "cannot undo a rename", undone.and(parent));
+    })?;
+
+    names::changed(inode, old_dir, old_block);
+    if let Some(made) = &whiteout {
+        names::changed(made, old_dir, old_block);
+    }
+    inode.touch_ctime();
+    inode.mark_inode_dirty();
+    if let Some(replaced) = replaced {
+        replaced.touch_ctime();
+        replaced.dec_link_count();
+        if is_dir {
+            replaced.dec_link_count();
+        }
+    } else if is_dir {
+        new_dir.inc_link_count();
+    }
+    if is_dir {
+        old_dir.dec_link_count();
+    }
+    Ok(whiteout)
+}
+
+/// What an entry has of the inode that it leads to.
+pub(super) fn leads_to(inode: &Inode) -> fault::Result<(u32, FileType)> {
+    Ok((ino32(inode), file_type(inode)?))
+}
+
+/// Makes a whiteout for a name in `dir`, and brings it to the device.
+fn make_whiteout(dir: &Inode) -> fault::Result<CreatedInode<'_>> {
+    const CHAR_DEVICE: u16 = 0o02_0000;
+    let none = Content::Device(Device { major: 0, minor: 0 });
+    let made = create::create(dir, None, CHAR_DEVICE, none)?;
+    write::store_first(&made, First::New)?;
+    if !mutant!("whiteout-late") {
+        sync_now(&made)?;
+    }
+    Ok(made)
+}

@@ -210,4 +210,30 @@ TEST_F(fs_lookup, pointers_that_are_freed)
 	trace_write("kprobe_events", "-:rfs_getblk\n");
 }
 
+/* Where the pointers to a part of a file were, a look-up does not go once they are gone. */
+TEST_F(fs_lookup, pointers_that_were_freed)
+{
+	const size_t bs = self->v.bs;
+	uint32_t pointers[256];
+	struct vol_map map;
+	int fd, block, i;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, (FIRST + 8) * bs, 1));
+	ASSERT_EQ(0, pointers_of(&self->v, FIRST, &map));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	block = FIRST + 1;
+	ASSERT_EQ(0, ioctl(fd, FIBMAP, &block));
+	EXPECT_NE(0, block);
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	for (i = 0; i < ARRAY_SIZE(pointers); i++)
+		pointers[i] = 9000;
+	ASSERT_EQ(0, vol_dev_write(&self->v, pointers, bs, map.e[0].sector * 512));
+	ASSERT_EQ(0, ftruncate(fd, (FIRST + 8) * bs));
+	block = FIRST;
+	ASSERT_EQ(0, ioctl(fd, FIBMAP, &block));
+	EXPECT_EQ(0, block);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

@@ -93,6 +93,14 @@ impl Growth {
         self.indexes.get(..self.missing).unwrap_or_default()
     }
 
+    /// The block of pointers that will have the pointer to the data, if there is one already.
+    pub(crate) fn last_pointers(&self) -> Option<u32> {
+        match (self.indexes(), self.slot) {
+            ([], Slot::Block { block, .. }) => Some(block),
+            _ => None,
+        }
+    }
+
     /// The index of the first block of data in what will have the pointer to it.
     pub(crate) fn data_index(&self) -> u32 {
         match (self.indexes().last(), self.slot) {
@@ -111,6 +119,13 @@ pub(crate) struct Branch {
     /// group.
     blocks: [u32; DEPTH_MAX],
     found: usize,
+}
+
+/// Reads the pointer `index` in the block of pointers `block`.
+fn read_pointer<P: PointerBlocks>(block: u32, index: u32, device: &mut P) -> Result<u32, P::Error> {
+    let mut pointer = U32::ZERO;
+    device.read(block, index as usize * 4, pointer.as_mut_bytes())?;
+    Ok(pointer.get())
 }
 
 impl Branch {
@@ -137,11 +152,7 @@ impl Branch {
         for (place, &index) in branch.blocks.iter_mut().zip(path.indexes()) {
             let pointer = match parent {
                 None => root.get(index as usize).copied().unwrap_or_default(),
-                Some(block) => {
-                    let mut pointer = U32::ZERO;
-                    device.read(block, index as usize * 4, pointer.as_mut_bytes())?;
-                    pointer.get()
-                }
+                Some(block) => read_pointer(block, index, device)?,
             };
             if pointer == 0 {
                 break;
@@ -152,6 +163,44 @@ impl Branch {
             parent = Some(pointer);
         }
         Ok(branch)
+    }
+
+    /// [`Branch::walk`] when it is known that the last block of pointers of `path` is `pointers`,
+    /// which was validated. For a look-up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Branch::walk`]; `path` has no block of pointers.
+    pub(crate) fn walk_from<P: PointerBlocks>(
+        layout: &Layout<'_>,
+        ino: u32,
+        pointers: u32,
+        path: Path,
+        device: &mut P,
+    ) -> Result<Self, P::Error> {
+        let mut blocks = [0; DEPTH_MAX];
+        let place = Place::Inode(ino);
+        let Some([.., last, data]) = blocks.get_mut(..path.depth) else {
+            return Err(Corrupt::new(place, "pointer without a block of pointers").into());
+        };
+        *last = pointers;
+        *data = read_pointer(pointers, path.last(), device)?;
+        let mut found = path.depth - 1;
+        if *data != 0 {
+            layout.check_data(place, *data, 1)?;
+            found += 1;
+        }
+        Ok(Branch {
+            path,
+            ino,
+            blocks,
+            found,
+        })
+    }
+
+    /// The block of pointers with that to the data, if the path leads to data and there is one.
+    pub(crate) fn last_pointers(&self) -> Option<u32> {
+        self.data().and(self.parent())
     }
 
     /// The block that the path leads to; `None` when it ends in a hole.

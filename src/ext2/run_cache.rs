@@ -4,23 +4,34 @@
 //!
 //! The format maps each block by itself, and pointers are validated whenever they are followed. But
 //! most files have long runs, broken only where a block of pointers lies between them. So one run
-//! is cached for each block of pointers, in a table indexed by its number; with more than [`SLOTS`]
-//! of them, slots are shared.
+//! is cached for each block of pointers, and that block, in a table indexed by its number; with more
+//! than [`SLOTS`] of them, slots are shared.
 //!
 //! Holes are not cached: they may be filled without updating the cache.
 
 use super::block_map::Mapping;
 use super::pointers::{pointer_bits, DIRECT};
 
-/// The number of runs. With blocks of 4 KiB, enough for contiguous files of 256 MiB.
-pub(crate) const SLOTS: usize = 64;
+/// The number of runs. With blocks of 4 KiB, enough for contiguous files of 4 GiB.
+pub(crate) const SLOTS: usize = 1 << SLOT_BITS;
 
-/// The index of the slot for runs with block `block` of a file, with blocks of 2^`block_bits`
-/// bytes.
+const SLOT_BITS: u32 = 10;
+
+/// The number of the block of pointers with that to block `block` of a file, among those that have
+/// pointers to data, with blocks of 2^`block_bits` bytes.
+///
+/// Direct pointers are in none: for them it is more than any block of pointers has.
 #[inline]
-pub(crate) fn slot(block_bits: u32, block: u32) -> usize {
-    // The direct pointers share the slot of the last possible block of pointers.
-    (block.wrapping_sub(DIRECT as u32) >> pointer_bits(block_bits)) as usize % SLOTS
+pub(crate) fn last_pointers(block_bits: u32, block: u32) -> u32 {
+    block.wrapping_sub(DIRECT as u32) >> pointer_bits(block_bits)
+}
+
+/// The index of the slot for runs with pointers in block of pointers `number`.
+#[inline]
+pub(crate) fn slot(number: u32) -> usize {
+    // Those that are far apart may be multiples of a power of two.
+    let folded = number ^ number >> SLOT_BITS ^ number >> (2 * SLOT_BITS);
+    folded as usize % SLOTS
 }
 
 /// `len` blocks of a file from its block `block` on are those from `start` on of the volume, which

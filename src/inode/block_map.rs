@@ -6,7 +6,8 @@
 //! here they are run on the buffer cache, with the allocators of the volume.
 
 use crate::ext2::block_map::{store_root, Branch, Growth, Mapping, PointerBlocks, Slot};
-use crate::ext2::pointers::{Path, Pointers};
+use crate::ext2::pointers::{Path, Pointers, DIRECT};
+use crate::ext2::run_cache;
 use crate::ext2::truncate;
 pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::Place;
@@ -14,6 +15,7 @@ use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::inode::deferred;
 use crate::inode::map::{Changing, View};
 use crate::inode::pointer_blocks::{self, CachedPointers, ChangedPointers, PointerBuffers};
+use crate::inode::run_slot::LookedUp;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks, Freed};
 use crate::volume::fault::{Fault, Result};
@@ -63,13 +65,14 @@ pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mappi
     }
     let path = path(inode, block)?;
     let view = map.try_view().ok_or(EAGAIN)?;
-    let found = find(inode, &view, path, max, &mut CachedPointers(inode));
+    let wanted = Wanted { block, path, max };
+    let found = find(inode, &view, wanted, &mut CachedPointers(inode));
     if !map.is_current(&view) {
         return Err(EAGAIN.into());
     }
     let found = found?;
-    if let Some((before, run)) = found.run {
-        map.remember_nowait(&view, block - u64::from(before), run.start, run.len);
+    if let Some(new) = found.to_remember {
+        map.remember_nowait(&view, new);
     }
     Ok(found.mapping)
 }
@@ -85,6 +88,7 @@ fn lookup_until_current(inode: &Inode, block: u64, max: u32) -> Result<Mapping> 
     let data = inode.data();
     let map = &data.map;
     let path = path(inode, block)?;
+    let wanted = Wanted { block, path, max };
     let mut changing = None;
     for attempt in 0.. {
         if attempt == TRIES || (attempt == 0 && mutant!("lookup-locked")) {
@@ -92,14 +96,13 @@ fn lookup_until_current(inode: &Inode, block: u64, max: u32) -> Result<Mapping> 
             changing = Some(map.lock());
         }
         let view = map.view();
-        let found = find(inode, &view, path, max, &mut PointerBuffers::new(inode));
+        let found = find(inode, &view, wanted, &mut PointerBuffers::new(inode));
         if !map.is_current(&view) {
             continue;
         }
         let found = found?;
-        if let Some((before, run)) = found.run {
-            let first = block - u64::from(before);
-            map.remember(inode.blkbits().into(), &view, first, run.start, run.len);
+        if let Some(new) = found.to_remember {
+            map.remember(inode.blkbits().into(), &view, new);
         }
         drop(changing);
         return Ok(found.mapping);
@@ -108,38 +111,79 @@ fn lookup_until_current(inode: &Inode, block: u64, max: u32) -> Result<Mapping> 
     Err(EIO.into())
 }
 
+/// What is looked up: at most `max` blocks from block `block` of a file on, to which `path` leads.
+#[derive(Clone, Copy)]
+struct Wanted {
+    block: u64,
+    path: Path,
+    max: u32,
+}
+
 /// What a look-up has found.
 struct Found {
     mapping: Mapping,
-    /// A run that the block is in, and the number of blocks in it that are before it.
-    run: Option<(u32, Blocks)>,
+    /// The run that the block is in. Direct pointers are in memory anyway.
+    to_remember: Option<LookedUp>,
 }
 
 /// Follows the pointers of `view`.
 fn find<P: PointerBlocks<Error = Fault>>(
     inode: &Inode,
     view: &View,
-    path: Path,
-    max: u32,
+    Wanted { block, path, max }: Wanted,
     device: &mut P,
 ) -> Result<Found> {
+    let data = inode.data();
     let layout = inode.sb().data().layout();
-    let place = Place::Inode(ino32(inode));
-    let branch = Branch::walk(&layout, ino32(inode), &view.root, path, device)?;
+    let ino = ino32(inode);
+    let branch = match data.map.cached_pointers(view, block) {
+        Some(pointers) => Branch::walk_from(&layout, ino, pointers, path, device)?,
+        None => Branch::walk(&layout, ino, &view.root, path, device)?,
+    };
     let mapping = branch.lookup(&layout, &view.root, max, device)?;
-    let mut run = None;
-    if let Mapping::Mapped { start, len } = mapping {
+    let mut to_remember = None;
+    if let (Mapping::Mapped { start, len }, Some(pointers)) = (mapping, branch.last_pointers()) {
         let (before, after) = branch.around(device)?;
-        let whole = Blocks {
-            start: start.saturating_sub(before),
-            len: before + len.max(after + 1),
-        };
+        let start = start.saturating_sub(before);
+        let len = before + len.max(after + 1);
         // The caller did not ask for the neighbours: corrupt pointers to them are no error here.
-        if layout.check_data(place, whole.start, whole.len).is_ok() {
-            run = Some((before, whole));
+        if layout.check_data(Place::Inode(ino), start, len).is_ok() {
+            // Blocks of a file that were found have numbers of 32 bits.
+            let block = block.saturating_sub(before.into()) as u32;
+            let run = run_cache::Run { block, start, len };
+            to_remember = Some(LookedUp {
+                run,
+                pointers: Some(pointers),
+            });
         }
     }
-    Ok(Found { mapping, run })
+    Ok(Found {
+        mapping,
+        to_remember,
+    })
+}
+
+/// Caches that block `block` of the file and those after it are `blocks` since `view`; `pointers` is
+/// the block of pointers with those to them, if it is known. Called in `nofs`; may sleep.
+pub(super) fn remember(
+    inode: &Inode,
+    view: &View,
+    block: u64,
+    blocks: Blocks,
+    pointers: Option<u32>,
+) {
+    // Direct pointers are in memory anyway.
+    let Some(block) = u32::try_from(block).ok().filter(|&n| n >= DIRECT as u32) else {
+        return;
+    };
+    let run = run_cache::Run {
+        block,
+        start: blocks.start,
+        len: blocks.len,
+    };
+    let bits = inode.blkbits().into();
+    let new = LookedUp { run, pointers };
+    inode.data().map.remember(bits, view, new);
 }
 
 /// Looks up at most `max` blocks of the file from its block `block` on, and allocates them if the
@@ -174,9 +218,7 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
             None => first_goal(inode)?,
         };
         let blocks = grow(inode, &map, *root, &growth, goal)?;
-        let bits = inode.blkbits().into();
-        data.map
-            .remember(bits, &view, block, blocks.start, blocks.len);
+        remember(inode, &view, block, blocks, growth.last_pointers());
         Ok(Run { blocks, new: true })
     })?;
     if run.new {

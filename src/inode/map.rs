@@ -35,7 +35,8 @@
 //! device, count only if no pointer was changed meanwhile.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::pointers::{Pointers, DIRECT, POINTERS};
+use crate::ext2::pointers::{Pointers, POINTERS};
+use crate::inode::run_slot::LookedUp;
 use crate::inode::runs::Runs;
 use crate::inode::sequence::{Sequence, Stamp};
 use kernel::prelude::*;
@@ -57,7 +58,7 @@ pub(crate) struct Map {
     /// The pointers in the inode itself.
     root: [Unordered<u32>; POINTERS],
     /// Runs that were looked up or allocated; allocated when there is the first to keep.
-    runs: SetOnce<Runs>,
+    runs: SetOnce<KBox<Runs>>,
 }
 
 drop_in_atomic!(plain Sequence);
@@ -123,27 +124,32 @@ impl Map {
         self.runs.as_ref()?.get(age, block, max)
     }
 
-    /// Caches a run that was looked up from `view` on, with what there is of memory.
-    pub(super) fn remember_nowait(&self, view: &View, block: u64, start: u32, len: u32) {
+    /// The last block of pointers on the way to block `block` of the file, if it is cached. Does not
+    /// sleep.
+    pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<u32> {
+        self.runs.as_ref()?.pointers(view.stamp.age, block)
+    }
+
+    /// Caches what was looked up from `view` on, with what there is of memory.
+    pub(super) fn remember_nowait(&self, view: &View, new: LookedUp) {
         if let Some(runs) = self.runs.as_ref() {
-            runs.put(view.stamp.age, block, start, len);
+            runs.put(view.stamp.age, new);
         }
     }
 
-    /// Caches a run that was looked up from `view` on, in a file with blocks of 2^`block_bits` bytes.
+    /// Caches what was looked up from `view` on, in a file with blocks of 2^`block_bits` bytes.
     /// Called with memory allocation in `nofs`; may sleep.
-    pub(super) fn remember(&self, block_bits: u32, view: &View, block: u64, start: u32, len: u32) {
-        if block < DIRECT as u64 {
-            // Direct pointers are in memory anyway.
-            return;
-        }
+    pub(super) fn remember(&self, block_bits: u32, view: &View, new: LookedUp) {
         if self.runs.as_ref().is_none() {
             // Optional: without memory, the next look-up walks the pointers again.
-            if let Ok(runs) = Runs::new(block_bits) {
+            if let Ok(runs) = KBox::new(Runs::new(block_bits), GFP_KERNEL) {
                 self.runs.populate(runs);
             }
         }
-        self.remember_nowait(view, block, start, len);
+        if let Some(runs) = self.runs.as_ref() {
+            runs.make_room(new.run.block);
+        }
+        self.remember_nowait(view, new);
     }
 
     /// Waits until nobody else changes pointers, and keeps others from it. May sleep; called with

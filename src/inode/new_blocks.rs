@@ -193,11 +193,8 @@ fn link(inode: &Inode, map: &Changing<'_>, block: u64, at: &PointerTo, to: Block
             })?;
         }
     }
-    let bits = inode.blkbits().into();
-    inode
-        .data()
-        .map
-        .remember(bits, &view, block, to.start, to.len);
+    let pointers = at.parent.as_ref().map(|parent| parent.block() as u32);
+    block_map::remember(inode, &view, block, to, pointers);
     inode.add_bytes(u64::from(to.len) << inode.blkbits());
     Ok(())
 }

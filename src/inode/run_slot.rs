@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A place for one run of a file, which is read and filled without a lock.
+//! A place for one run of a file and its block of pointers, which is read and filled without a lock.
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::run_cache::Run;
@@ -8,14 +8,24 @@ use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::barrier::{smp_mb, Read};
 use kfs::sync::unordered::Unordered;
 
-/// A run, the age of the file when it was looked up, and a count of the changes of both, which is
-/// odd while they are being changed.
+/// A run, its block of pointers, the age of the file when they were looked up, and a count of the
+/// changes of all this, which is odd while it is being changed.
 pub(super) struct RunSlot {
     changes: Atomic<u32>,
     block: Unordered<u32>,
     start: Unordered<u32>,
     len: Unordered<u32>,
+    /// 0 if it is not known.
+    pointers: Unordered<u32>,
     age: Unordered<usize>,
+}
+
+/// What was looked up.
+#[derive(Clone, Copy)]
+pub(super) struct LookedUp {
+    pub(super) run: Run,
+    /// The block of pointers with those to all of the run, if it is known.
+    pub(super) pointers: Option<u32>,
 }
 
 impl RunSlot {
@@ -26,6 +36,7 @@ impl RunSlot {
             block: Unordered::new(0),
             start: Unordered::new(0),
             len: Unordered::new(0),
+            pointers: Unordered::new(0),
             age: Unordered::new(0),
         }
     }
@@ -46,20 +57,35 @@ impl RunSlot {
     /// not, or not at the age `age`, or is being changed. Does not sleep.
     #[inline(always)]
     pub(super) fn get(&self, age: usize, block: u32, max: u32) -> Option<Mapping> {
+        let run = self.unless_torn(|| self.load(age))?;
+        run.get(block, max)
+    }
+
+    /// The block of pointers, if it is that of a run for which `is_same` holds, at the age `age`. Does
+    /// not sleep.
+    pub(super) fn pointers(&self, age: usize, is_same: impl FnOnce(Run) -> bool) -> Option<u32> {
+        let age = match mutant!("pointers-kept") {
+            true => self.age.load(),
+            false => age,
+        };
+        let (run, pointers) = self.unless_torn(|| (self.load(age), self.pointers.load()))?;
+        (run.len != 0 && pointers != 0 && is_same(run)).then_some(pointers)
+    }
+
+    /// What `load` loads; `None` if that was changed meanwhile.
+    #[inline(always)]
+    fn unless_torn<T>(&self, load: impl FnOnce() -> T) -> Option<T> {
         let changes = self.changes.load(ordering::Acquire);
-        let run = self.load(age);
+        let loaded = load();
         smp_mb(Read);
         let torn = changes & 1 != 0 || self.changes.load(ordering::Relaxed) != changes;
-        if torn && !mutant!("runs-torn") {
-            // It would not be worth waiting for.
-            return None;
-        }
-        run.get(block, max)
+        // It would not be worth waiting for.
+        (!torn || mutant!("runs-torn")).then_some(loaded)
     }
 
     /// Puts a run here that was looked up at the age `age`, unless another one is being put here.
     /// Does not sleep.
-    pub(super) fn put(&self, age: usize, new: Run) {
+    pub(super) fn put(&self, age: usize, LookedUp { run: new, pointers }: LookedUp) {
         let changes = self.changes.load(ordering::Relaxed);
         if changes & 1 != 0
             || self
@@ -73,6 +99,10 @@ impl RunSlot {
         self.block.store(run.block);
         self.start.store(run.start);
         self.len.store(run.len);
+        // If the run was joined with that which was here, so are their pointers in one block.
+        if pointers.is_some() || run == new {
+            self.pointers.store(pointers.unwrap_or(0));
+        }
         self.age.store(age);
         self.changes
             .store(changes.wrapping_add(2), ordering::Release);

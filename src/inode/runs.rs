@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The cache of the runs of a file. It is read and filled without a lock.
+//! The cache of the runs of a file, and of its blocks of pointers. It is read and filled without a
+//! lock.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::run_cache::{slot, Run, SLOTS};
-use crate::inode::run_slot::RunSlot;
+use crate::ext2::run_cache::{last_pointers, slot, Run, SLOTS};
+use crate::inode::run_slot::{LookedUp, RunSlot};
 use kernel::prelude::*;
+use kernel::sync::SetOnce;
 use kfs::drop_in_atomic;
+
+/// The slots that are allocated together: few files have more blocks of pointers.
+const TOGETHER: usize = 64;
 
 /// The cache of one file. Each run has the age of the file when it was looked up, and is valid as
 /// long as the file has that.
 pub(super) struct Runs {
-    slots: KVec<RunSlot>,
+    slots: [SetOnce<KVec<RunSlot>>; SLOTS / TOGETHER],
     block_bits: u32,
 }
 
@@ -19,13 +24,19 @@ drop_in_atomic!(plain RunSlot);
 drop_in_atomic!(struct Runs { slots, block_bits });
 
 impl Runs {
-    /// An empty cache for a file with blocks of 2^`block_bits` bytes. `ENOMEM` without memory.
-    pub(super) fn new(block_bits: u32) -> Result<Self> {
-        let mut slots = KVec::with_capacity(SLOTS, GFP_KERNEL)?;
-        for _ in 0..SLOTS {
-            slots.push(RunSlot::new(), GFP_KERNEL)?;
+    /// An empty cache for a file with blocks of 2^`block_bits` bytes.
+    pub(super) fn new(block_bits: u32) -> Self {
+        Runs {
+            slots: [const { SetOnce::new() }; SLOTS / TOGETHER],
+            block_bits,
         }
-        Ok(Runs { slots, block_bits })
+    }
+
+    #[inline(always)]
+    fn slot(&self, number: u32) -> Option<&RunSlot> {
+        let index = slot(number);
+        let slots = self.slots.get(index / TOGETHER)?.as_ref()?;
+        slots.get(index % TOGETHER)
     }
 
     /// Looks up at most `max` blocks from block `block` of the file on, at the age `age`. `None` if
@@ -33,18 +44,45 @@ impl Runs {
     #[inline(always)]
     pub(super) fn get(&self, age: usize, block: u64, max: u32) -> Option<Mapping> {
         let block = u32::try_from(block).ok()?;
-        let slot = self.slots.get(slot(self.block_bits, block))?;
+        let slot = self.slot(last_pointers(self.block_bits, block))?;
         slot.get(age, block, max)
     }
 
-    /// Caches that the `len` blocks of the file from `block` on are those from `start` on of the
-    /// volume, as was looked up at the age `age`. Does not sleep.
-    pub(super) fn put(&self, age: usize, block: u64, start: u32, len: u32) {
-        let Ok(block) = u32::try_from(block) else {
+    /// The block of pointers with that to block `block` of the file, at the age `age`. `None` if it is
+    /// not cached. Does not sleep.
+    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<u32> {
+        let number = last_pointers(self.block_bits, u32::try_from(block).ok()?);
+        let is_same = |run: Run| last_pointers(self.block_bits, run.block) == number;
+        self.slot(number)?.pointers(age, is_same)
+    }
+
+    /// Makes room for runs with block `block` of the file. Optional: without memory they are not
+    /// cached. May sleep.
+    pub(super) fn make_room(&self, block: u32) {
+        let index = slot(last_pointers(self.block_bits, block));
+        let Some(room) = self.slots.get(index / TOGETHER) else {
             return;
         };
-        if let Some(slot) = self.slots.get(slot(self.block_bits, block)) {
-            slot.put(age, Run { block, start, len });
+        if room.as_ref().is_none() {
+            if let Ok(slots) = slots() {
+                room.populate(slots);
+            }
         }
     }
+
+    /// Caches what was looked up at the age `age`, if there is room. Does not sleep.
+    pub(super) fn put(&self, age: usize, new: LookedUp) {
+        if let Some(slot) = self.slot(last_pointers(self.block_bits, new.run.block)) {
+            slot.put(age, new);
+        }
+    }
+}
+
+/// Empty slots. `ENOMEM` without memory; may sleep.
+fn slots() -> Result<KVec<RunSlot>> {
+    let mut slots = KVec::with_capacity(TOGETHER, GFP_KERNEL)?;
+    for _ in 0..TOGETHER {
+        slots.push(RunSlot::new(), GFP_KERNEL)?;
+    }
+    Ok(slots)
 }

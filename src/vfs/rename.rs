@@ -87,9 +87,7 @@ pub(super) fn move_entry<'a>(
         }
         match &whiteout {
             Some(made) => old.replace(ino32(made), FileType::CharDevice),
-            None if mutant!("rename-half") => {
-                Entry::find(old_dir, old_name)?.remove(ino32(inode))
-            }
+            None if mutant!("rename-half") => Entry::find(old_dir, old_name)?.remove(ino32(inode)),
             None => old.remove(ino32(inode)),
         }
     };

@@ -199,7 +199,7 @@ use ext2::block_map::Mapping;
 use ext2::run_cache::Run;
 use loom::sync::{Arc, Mutex};
 use loom::thread;
-use run_slot::RunSlot;
+use run_slot::{LookedUp, RunSlot};
 use sequence::{Sequence, Stamp};
 use sync::atomic::{ordering, Atomic};
 use sync::unordered::Unordered;
@@ -258,7 +258,8 @@ impl File {
 
     /// Follows the pointers; `None` if they were changed meanwhile.
     fn find(&self, stamp: &Stamp) -> Option<u32> {
-        let found = match self.root.load() {
+        let known = self.slot.pointers(stamp.age, |_| true);
+        let found = match known.unwrap_or_else(|| self.root.load()) {
             0 => [HOLE; 2],
             _ => self.content(),
         };
@@ -267,12 +268,7 @@ impl File {
         }
         assert_eq!(found[0], found[1], "half of a pointer");
         if found[0] != HOLE {
-            let run = Run {
-                block: 0,
-                start: found[0],
-                len: 1,
-            };
-            self.slot.put(stamp.age, run);
+            self.slot.put(stamp.age, looked_up(0, found[0], 1));
         }
         Some(found[0])
     }
@@ -303,6 +299,13 @@ impl File {
         self.sequence.clear(|| self.root.store(0));
         drop(storing);
         self.freed.store(1, ordering::Release);
+    }
+}
+
+fn looked_up(block: u32, start: u32, len: u32) -> LookedUp {
+    LookedUp {
+        run: Run { block, start, len },
+        pointers: Some(POINTERS),
     }
 }
 
@@ -405,14 +408,8 @@ fn block_that_is_linked() {
     };
     written.store(1);
     file.store(|| file.set_content(DATA));
-    file.slot.put(
-        file.sequence.age(),
-        Run {
-            block: 0,
-            start: DATA,
-            len: 1,
-        },
-    );
+    let looked_up = looked_up(0, DATA, 1);
+    file.slot.put(file.sequence.age(), looked_up);
     look_up.join().unwrap();
 }
 
@@ -428,7 +425,7 @@ fn runs_in_one_slot() {
         let slot = slot.clone();
         thread::spawn(move || {
             let len = 1;
-            slot.put(age, Run { block, start, len });
+            slot.put(age, looked_up(block, start, len));
         })
     };
     let puts = [put(1, 5, 50), put(2, 7, 70)];
@@ -459,7 +456,7 @@ fn runs_of_one_age() {
         let slot = slot.clone();
         thread::spawn(move || {
             let len = 2;
-            slot.put(1, Run { block, start, len });
+            slot.put(1, looked_up(block, start, len));
         })
     };
     let puts = [put(5, 50), put(7, 90)];

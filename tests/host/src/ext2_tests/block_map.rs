@@ -115,6 +115,21 @@ impl File {
         }
     }
 
+    /// Checks that a walk from the last block of pointers leads to the same as one from the inode.
+    fn check_from(&mut self, layout: &Layout<'_>, pointers: u32, file_block: u64, max: u32) {
+        let whole = self.walk(layout, file_block);
+        let reads = self.device.reads;
+        let way = path(file_block);
+        let device = &mut self.device;
+        let part = Branch::walk_from(layout, INO, pointers, way, device).unwrap();
+        assert_eq!(device.reads, reads + 1);
+        assert_eq!(part.data(), whole.data());
+        assert_eq!(part.last_pointers(), whole.last_pointers());
+        let mut lookup = |branch: &Branch| branch.lookup(layout, &self.root, max, &mut self.device);
+        let found = [&part, &whole].map(&mut lookup).map(Result::unwrap);
+        assert_eq!(found[0], found[1]);
+    }
+
     /// Checks `lookup` at `file_block` against the model.
     fn check(&mut self, layout: &Layout<'_>, file_block: u64, max: u32) {
         let branch = self.walk(layout, file_block);
@@ -130,6 +145,12 @@ impl File {
                         self.model.get(&(file_block + u64::from(i))),
                         Some(&(start + i))
                     );
+                }
+                if let Some(pointers) = branch.last_pointers() {
+                    self.check_from(layout, pointers, file_block, max);
+                    if path(file_block).room() > 1 {
+                        self.check_from(layout, pointers, file_block + 1, max);
+                    }
                 }
                 let (before, after) = branch.around(&mut self.device).unwrap();
                 let near = (file_block - u64::from(before)..).zip(start - before..);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::ext2::{
     block_map::Mapping,
-    run_cache::{slot, Run, SLOTS},
+    run_cache::{last_pointers, slot, Run, SLOTS},
 };
 
 /// The cache as the module has it, less that it is read while it is changed.
@@ -19,12 +19,12 @@ impl RunCache {
 
     fn get(&self, block: u64, max: u32) -> Option<Mapping> {
         let block = u32::try_from(block).ok()?;
-        self.0[slot(self.1, block)].get(block, max)
+        self.0[slot(last_pointers(self.1, block))].get(block, max)
     }
 
     fn put(&mut self, block: u64, start: u32, len: u32) {
         if let Ok(block) = u32::try_from(block) {
-            let run = &mut self.0[slot(self.1, block)];
+            let run = &mut self.0[slot(last_pointers(self.1, block))];
             *run = run.with(Run { block, start, len });
         }
     }
@@ -77,6 +77,25 @@ fn others_do_not() {
     cache.put(34, 1015, 2);
     assert_eq!(cache.get(33, 1), None);
     assert_eq!(cache.get(34, 9), mapped(1015, 2));
+}
+
+#[test]
+fn blocks_of_pointers_have_slots_of_their_own() {
+    for apart in [
+        1,
+        SLOTS as u32,
+        SLOTS as u32 / 4,
+        (SLOTS * SLOTS) as u32 / 512,
+    ] {
+        let slots: std::collections::HashSet<_> = (0..256).map(|i| slot(i * apart)).collect();
+        assert_eq!(slots.len(), 256, "{apart} apart");
+    }
+    // The cache of a small file is in one piece.
+    assert!((0..64).all(|number| slot(number) == number as usize));
+    assert_eq!(last_pointers(12, 12), 0);
+    assert_eq!(last_pointers(12, 12 + 1023), 0);
+    assert_eq!(last_pointers(12, 12 + 1024), 1);
+    assert!(last_pointers(12, 11) > last_pointers(12, u32::MAX - 12) - 1);
 }
 
 #[test]

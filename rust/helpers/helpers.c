@@ -442,6 +442,11 @@ bool kfs_helper_bdev_write_cache(struct block_device *bdev)
 	return bdev_write_cache(bdev);
 }
 
+bool kfs_helper_bdev_fua(struct block_device *bdev)
+{
+	return bdev_fua(bdev);
+}
+
 bool kfs_helper_bdev_nowait(struct block_device *bdev)
 {
 	return bdev_nowait(bdev);

@@ -8,7 +8,7 @@ use super::filesystem::Filesystem;
 use super::new_blocks;
 use super::outcome::Outcome;
 use super::report;
-use super::request::Request;
+use super::request::{Dsync, Request};
 use super::state::BioList;
 use super::step::Context;
 use kernel::prelude::*;
@@ -62,6 +62,15 @@ pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
     Ok(())
 }
 
+/// Whether the worker syncs what was written. A retry has no caller that would.
+fn is_synced(request: &Request, is_retry: bool) -> bool {
+    match request.dsync {
+        Dsync::Nothing | Dsync::Through => false,
+        Dsync::Worker => true,
+        Dsync::Caller => is_retry,
+    }
+}
+
 /// Fails if completing the request has to sleep, and must not: a failure is logged and reported; what
 /// the page cache has of a write is invalidated; a write is synced.
 fn check_context<F: Filesystem, N>(
@@ -72,7 +81,7 @@ fn check_context<F: Filesystem, N>(
     let Err(atomic) = context else { return Ok(()) };
     let is_write = request.op == Op::Write;
     let has_failed = request.outcome.failure().is_some();
-    let is_dsync = is_write && iocb.is_dsync() && !mutant!("kick-dsync");
+    let is_dsync = is_synced(request, true) && !mutant!("kick-dsync");
     let has_pages = is_write && iocb.has_pages(request.len as usize) && !mutant!("kick-cached");
     match has_failed || is_dsync || has_pages {
         true => Err(atomic),
@@ -135,12 +144,19 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
         F::direct_write_end(iocb.inode());
     }
     iocb.inode_dio_end();
+    let no_sync = match is_retry {
+        true => mutant!("retry-no-sync"),
+        false => mutant!("overwrite-no-sync"),
+    };
+    // Where it must not sleep none was asked for.
+    if let (true, Ok(may_sleep)) = (
+        count > 0 && is_synced(request, is_retry) && !no_sync,
+        context,
+    ) {
+        result = iocb.write_sync(count, may_sleep);
+    }
     if is_retry && count > 0 {
         iocb.advance(count);
-        // Where it must not sleep none was asked for.
-        if let (true, Ok(may_sleep)) = (is_write && !mutant!("retry-no-sync"), context) {
-            result = iocb.generic_write_sync(count, may_sleep);
-        }
     }
     Ok(result)
 }

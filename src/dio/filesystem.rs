@@ -73,6 +73,10 @@ pub(crate) trait Filesystem: Retry {
     /// Counts a direct write out, after its bios are reaped. Does not sleep.
     fn direct_write_end(inode: &Inode<Self>);
 
+    /// Whether blocks that were looked up, with the lock held, are found after a loss of power. Does not
+    /// sleep.
+    fn is_durable(inode: &InodeLocked<Self, Shared>) -> bool;
+
     /// Takes note of the byte of the file at which the worker has stopped, as there is a hole; or
     /// that it has not. Does not sleep.
     fn set_stopped_at(inode: &InodeLocked<Self, Exclusive>, pos: Option<u64>);

@@ -24,7 +24,7 @@ use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::mount::Mount;
 use super::policy::Stop;
-use super::request::Request;
+use super::request::{Dsync, Request};
 use super::state;
 use super::step::Context;
 use core::convert::Infallible;
@@ -325,6 +325,9 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
             }
             let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len));
             bio.set_hints(self.iocb);
+            if self.request.dsync == Dsync::Through && !mutant!("fua-not-asked") {
+                bio.set_fua();
+            }
             let added = add(self, &mut bio, len)?;
             if self.request.op == Op::Write {
                 task_io_account_write(added);

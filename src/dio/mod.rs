@@ -40,7 +40,7 @@
 //!   worker and out of it.
 //! * [`report`], [`new_blocks`], [`complete`], [`issue`], [`worker`]: the worker.
 //! * [`kick`], [`retry`]: the end of a bio, and what comes of the last one.
-//! * [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
+//! * [`dsync`], [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
 //!
 //! # Rules
 //!
@@ -108,6 +108,7 @@ mod complete;
 mod counters;
 #[allow(clippy::module_inception)] // It is the dio.
 mod dio;
+mod dsync;
 mod extent;
 mod filesystem;
 mod issue;

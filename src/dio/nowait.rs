@@ -9,6 +9,7 @@
 //! [`Block`] has what it would block on. A range of several extents takes several bios, of which the
 //! device may refuse one when others are in flight.
 
+use super::dsync;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::policy::{Block, Wait};
@@ -16,7 +17,7 @@ use super::step::{Entry, Step};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Op, BIO_MAX_VECS};
-use kfs::fs::inode::lock::{InodeLocked, Mode};
+use kfs::fs::inode::lock::{InodeLocked, Mode, Shared};
 use kfs::fs::kiocb::Kiocb;
 use kfs::fs::super_block::SuperBlock;
 use kfs::iov::IovIter;
@@ -37,12 +38,14 @@ pub(super) fn modified<T, F: Filesystem>(sb: &SuperBlock<F>, result: Result<T>) 
 
 /// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
 /// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its blocks
-/// are, if there are some inside i_size. Does not sleep.
+/// are, if there are some inside i_size. `overwrite` is the lock if it is that of an overwrite. Does not
+/// sleep.
 pub(super) fn check<'call, F: Filesystem, M: Mode>(
     iocb: &Kiocb<'_, F>,
     iter: &impl IovIter<'call>,
     locked: &InodeLocked<F, M>,
     op: Op,
+    overwrite: Option<&InodeLocked<F, Shared>>,
 ) -> Result<Option<Mapping>> {
     if mutant!("nowait-unchecked") {
         return Ok(None);
@@ -76,7 +79,7 @@ pub(super) fn check<'call, F: Filesystem, M: Mode>(
     // After the look-up: a block that it found was allocated after its page was dirtied.
     match op {
         Op::Read if iocb.range_needs_writeback(iocb.pos(), end as i64) => again(Block::Pages),
-        Op::Write if iocb.is_dsync() => again(Block::Sync),
+        Op::Write if dsync::decide(iocb, op, overwrite).is_waited_for() => again(Block::Sync),
         Op::Write if iocb.has_pages(len) => again(Block::Pages),
         _ => Ok(Some(mapping)),
     }

@@ -40,7 +40,7 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
         return Ok(Overwrite::NeedsExclusive(iocb, false));
     }
     if iocb.is_nowait() {
-        nowait::check(&iocb, from, locked, Op::Write)?;
+        nowait::check(&iocb, from, locked, Op::Write, Some(locked))?;
     }
     if !nowait::modified(locked.sb(), kiocb_modified_nosec(&mut iocb, locked))? {
         return Ok(Overwrite::NeedsExclusive(iocb, false));

@@ -10,11 +10,33 @@ use kfs::block::bio::Op;
 use kfs::drop_in_atomic;
 use kfs::fs::kiocb::{AsyncKiocb, KiocbOwner};
 
+/// What is done about `O_DSYNC`, see [`super::dsync`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dsync {
+    /// Nothing: it is no write, or that is not asked for.
+    Nothing,
+    /// Its bios write through the cache of the device.
+    Through,
+    /// The worker syncs the file.
+    Worker,
+    /// The caller of the worker does, without the inode lock.
+    Caller,
+}
+
+impl Dsync {
+    /// Whether the request has to wait for a flush.
+    pub(super) fn is_waited_for(self) -> bool {
+        matches!(self, Dsync::Worker | Dsync::Caller)
+    }
+}
+
 /// The state of a request. Owned by the submitter, and then by the retry, if there is one.
 #[derive(Clone, Copy)]
 pub(super) struct Request {
     /// Read or write.
     pub(super) op: Op,
+    /// What is done about `O_DSYNC`.
+    pub(super) dsync: Dsync,
     /// Block size of the filesystem.
     pub(super) bits: BlockBits,
     /// Its length in bytes.

@@ -3,6 +3,7 @@
 //! The `direct_IO` operation: checks a request, and enters the worker with it.
 
 use super::dio::Dio;
+use super::dsync;
 use super::extent::BlockBits;
 use super::filesystem::Filesystem;
 use super::nowait;
@@ -64,7 +65,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     let (dio, transfer) = match direct {
         Direct::Write(from, locked) => {
             let lock = WriteLock::new(locked);
-            if lock.is_shared() && !is_nowait {
+            if lock.overwrite().is_some() && !is_nowait {
                 known = overwrite::allocated(locked, start..start + len as u64, bits)?;
                 if known.is_none() {
                     return Ok(Io::Done(iocb, 0));
@@ -84,7 +85,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                 let locked = inode
                     .try_lock_shared()
                     .ok_or_else(|| nowait::would_block(sb, Block::Lock))?;
-                known = nowait::check(&iocb, to, &locked, op)?;
+                known = nowait::check(&iocb, to, &locked, op, None)?;
                 locked
             };
             let (dio, first) = match early {
@@ -95,8 +96,17 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         }
     };
 
+    let overwrite = match &transfer {
+        Transfer::Write(_, lock, _) => lock.overwrite(),
+        Transfer::Read(..) => None,
+    };
+    let dsync = dsync::decide(&iocb, op, overwrite);
+    if is_nowait && dsync.is_waited_for() {
+        return Err(nowait::would_block(sb, Block::Sync));
+    }
     let request = Request {
         op,
+        dsync,
         bits,
         len: u32::try_from(len)
             .ok()

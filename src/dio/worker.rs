@@ -64,8 +64,12 @@ impl<'a, F: Filesystem> WriteLock<'a, F> {
         WriteLock { held, exclusive }
     }
 
-    pub(super) fn is_shared(&self) -> bool {
-        self.exclusive.is_none()
+    /// The lock of an overwrite.
+    pub(super) fn overwrite(&self) -> Option<&'a InodeLocked<F, Shared>> {
+        match self.exclusive {
+            Some(_) => None,
+            None => Some(self.held),
+        }
     }
 }
 

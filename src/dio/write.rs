@@ -41,7 +41,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     let len = from.count();
     let counters = &F::dio(locked.sb()).counters;
     if iocb.is_nowait() {
-        nowait::check(&iocb, from, locked, Op::Write)?;
+        nowait::check(&iocb, from, locked, Op::Write, None)?;
     } else if !is_counted {
         counters.requests_write.inc();
     }

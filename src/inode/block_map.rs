@@ -218,6 +218,8 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
             None => first_goal(inode)?,
         };
         let blocks = grow(inode, &map, *root, &growth, goal)?;
+        // As long as nobody else changes pointers, and no fsync takes these for written.
+        inode.mark_inode_dirty();
         remember(inode, &view, block, blocks, growth.last_pointers());
         Ok(Run { blocks, new: true })
     })?;
@@ -226,7 +228,6 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
         if !mutant!("aliases-kept") {
             inode.sb().clean_bdev_aliases(start, len);
         }
-        inode.mark_inode_dirty();
     }
     Ok(run)
 }

@@ -6,6 +6,7 @@ use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::deferred::Deferred;
+use crate::inode::durable::Durable;
 use crate::inode::map::Map;
 use crate::inode::name_record::Record;
 use crate::inode::pending::Pending;
@@ -66,6 +67,8 @@ pub(crate) struct InodeData {
     named: Atomic<u32>,
     /// and up to where these are on the device.
     named_synced: Atomic<u32>,
+    /// What of the inode is on stable storage.
+    pub(super) durable: Durable,
 }
 
 drop_in_atomic!(plain Time);
@@ -90,6 +93,7 @@ drop_in_atomic!(struct InodeData {
     names,
     named,
     named_synced,
+    durable,
 });
 
 impl InodeData {
@@ -115,6 +119,7 @@ impl InodeData {
             names <- new_spinlock!(Record::new()),
             named: Atomic::new(1),
             named_synced: Atomic::new(0),
+            durable: Durable::new(),
         })
     }
 
@@ -185,6 +190,11 @@ impl InodeData {
     /// else knows the inode.
     pub(crate) fn nothing_beyond_eof(&self) {
         self.nothing_beyond_eof.store(true, ordering::Relaxed);
+    }
+
+    /// Something has changed that an fsync of the inode writes now. Does not sleep.
+    pub(crate) fn changed(&self) {
+        self.durable.changed();
     }
 
     /// A directory has got a name, or lost one.

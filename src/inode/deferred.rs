@@ -186,6 +186,11 @@ pub(super) fn unordered(
     Ok(())
 }
 
+/// Whether pointers of `inode` are deferred. May sleep.
+pub(super) fn has_some(inode: &Inode) -> bool {
+    nofs(|| !inode.data().get_ref().deferred.lock().is_empty())
+}
+
 /// Brings the new blocks of `inode` to the device, after which what leads to them may
 /// follow: the inode may be stored, and buffers are dirty. May sleep.
 ///

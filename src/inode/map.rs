@@ -152,6 +152,18 @@ impl Map {
         self.remember_nowait(view, new);
     }
 
+    /// How often pointers were stored. Who has found a block finds that it was counted. Does not sleep.
+    pub(super) fn stored(&self) -> u64 {
+        self.sequence.stored()
+    }
+
+    /// The same, if what was stored is in buffers that are dirty, or in the inode: `None` while
+    /// somebody changes pointers. Does not sleep.
+    pub(super) fn settled(&self) -> Option<u64> {
+        let _changing = self.changing.try_lock()?;
+        Some(self.stored())
+    }
+
     /// Waits until nobody else changes pointers, and keeps others from it. May sleep; called with
     /// memory allocation in `nofs`.
     pub(super) fn lock(&self) -> Changing<'_> {

@@ -13,7 +13,8 @@
 //!   [`directory`] has the names of a directory.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
 //!   out of the file until they are written; [`pending`] has them meanwhile.
-//! * [`names`] sees to it that an inode that was synced is found after a crash.
+//! * [`names`] sees to it that an inode that was synced is found after a crash, and [`durable`] knows
+//!   whether what it takes is on stable storage.
 
 pub(crate) mod acl;
 mod attribute_block;
@@ -24,6 +25,7 @@ pub(crate) mod data;
 mod deferred;
 pub(crate) mod delete;
 pub(crate) mod directory;
+pub(crate) mod durable;
 pub(crate) mod errors;
 pub(crate) mod extents;
 pub(crate) mod map;

@@ -39,6 +39,7 @@ pub(crate) fn changed(inode: &Inode, dir: &Inode, block: u64) {
     if !mutant!("fsync-no-parent") {
         inode.data().names.lock().add(ino32(dir), block);
     }
+    inode.data().changed();
     dir.data().set_named();
 }
 

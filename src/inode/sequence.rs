@@ -51,6 +51,11 @@ impl Sequence {
         })
     }
 
+    /// The count of stores. Does not sleep.
+    pub(super) fn stored(&self) -> u64 {
+        self.stored.load(ordering::Relaxed)
+    }
+
     /// Whether no pointer was stored since `stamp`: what was read since then is true. Does not sleep.
     pub(super) fn is_current(&self, stamp: &Stamp) -> bool {
         smp_mb(Read);

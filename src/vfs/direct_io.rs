@@ -6,6 +6,7 @@ use crate::dio;
 use crate::ext2::block_map::Mapping;
 use crate::inode::block_map::{self, Unfreed};
 use crate::inode::data::direct_writes_wait;
+use crate::inode::durable;
 use crate::inode::errors::{log, reported};
 use crate::inode::new_blocks;
 use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
@@ -79,6 +80,10 @@ impl dio::Filesystem for RetryFs {
 
     fn direct_write_end(inode: &Inode) {
         inode.data().direct_write_end();
+    }
+
+    fn is_durable(inode: &InodeLocked<Shared>) -> bool {
+        durable::is_durable(inode)
     }
 
     fn set_stopped_at(inode: &InodeLocked<Exclusive>, pos: Option<u64>) {

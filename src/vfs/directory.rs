@@ -254,6 +254,12 @@ const ABOVE: &str = "entry of a directory that is above it";
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
 
 impl Fsync<RetryFs> for Directory {
+    type Mark = ();
+
+    fn fsync_begin(_: &Inode) {}
+
+    fn fsync_end(_: &Inode, (): ()) {}
+
     fn fsync_names(inode: &Inode) -> Result {
         reported(inode, || names::sync(inode))
     }

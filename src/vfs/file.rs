@@ -4,6 +4,7 @@
 
 use crate::dio::{self, would_block, Block, Overwrite};
 use crate::inode::data::direct_writes_wait;
+use crate::inode::durable;
 use crate::inode::errors::reported;
 use crate::inode::names;
 use crate::types::{Inode, RetryFs};
@@ -22,6 +23,22 @@ use kfs::iov::{IovIter, IovIterDest, IovIterSource};
 pub(crate) struct RegularFile;
 
 impl Fsync<RetryFs> for RegularFile {
+    type Mark = Option<durable::Mark>;
+
+    fn fsync_begin(inode: &Inode) -> Option<durable::Mark> {
+        let mark = durable::begin(inode);
+        if let (Some(mark), true) = (mark, mutant!("fua-marked-early")) {
+            durable::synced(inode, mark);
+        }
+        mark
+    }
+
+    fn fsync_end(inode: &Inode, mark: Option<durable::Mark>) {
+        if let Some(mark) = mark {
+            durable::synced(inode, mark);
+        }
+    }
+
     fn fsync_names(inode: &Inode) -> Result {
         reported(inode, names::sync(inode))
     }
@@ -53,7 +70,8 @@ impl FileOperations<RetryFs> for RegularFile {
         let end = (iocb.pos() as u64).saturating_add(from.count() as u64);
         let written = if iocb.is_direct() && end <= iocb.inode().i_size_read() {
             match overwrite(iocb, from)? {
-                Overwrite::Written(io) => io,
+                // It is synced.
+                Overwrite::Written(io) => return Ok(io),
                 Overwrite::NeedsExclusive(iocb, is_counted) => write(iocb, from, is_counted)?,
             }
         } else {

@@ -53,6 +53,10 @@ impl FileSystemData for RetryFs {
     type TypeData = dio::DioCache<RetryFs>;
     type SuperData = SbInfo;
     type InodeData = InodeData;
+
+    fn inode_changed(data: &InodeData) {
+        data.changed();
+    }
 }
 
 #[vtable]

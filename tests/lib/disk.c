@@ -4,6 +4,7 @@
 #include <glob.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -85,6 +86,8 @@ static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 		err = put_number(NULLB, "size", mib);
 	if (!err)
 		err = put_number(NULLB, "blocksize", sector);
+	if (!err && d->kind == NULL_BLK_CACHE)
+		err = put_number(NULLB, "cache_size", 1);
 	if (!err && d->kind == NULL_BLK_PAGES)
 		err = put_number(NULLB, "virt_boundary", 1);
 	if (!err)
@@ -255,6 +258,21 @@ int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf
 	snprintf(v->dev, sizeof(v->dev), "%s", d->node);
 	err = vol_mkfs(v, conf);
 	return err ? err : vol_mount(v, env_fstype(), 0, NULL);
+}
+
+int disk_route_up(const struct disk *d, struct vol *v, const struct vol_conf *conf)
+{
+	if (setenv("TEST_DEV", d->node, 1))
+		return -errno;
+	return vol_up(v, conf);
+}
+
+int disk_route_down(struct vol *v)
+{
+	int err = vol_down(v);
+
+	route_remove();
+	return err;
 }
 
 int disk_down(struct disk *d)

@@ -10,7 +10,8 @@
 
 enum disk_kind {
 	NULL_BLK,	/* sectors of 512 bytes; memory aligned to 2 */
-	NULL_BLK_PAGES,	/* the same, and each transfer in whole pages but for its ends */
+	NULL_BLK_CACHE,	/* the same, with a volatile cache that can be written through (FUA) */
+	NULL_BLK_PAGES,	/* as the first, and each transfer in whole pages but for its ends */
 	SCSI_DEBUG,	/* any sectors; memory aligned to 4; can be removed */
 	SCSI_DEBUG_PI,	/* the same, and it compares data with checksums of the kernel (T10 PI) */
 };
@@ -31,6 +32,13 @@ int disk_down(struct disk *d);
 
 /* A volume on this disk, without device-mapper: made and mounted. 0, -errno or an exit status. */
 int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf);
+
+/*
+ * A volume on this disk in the place of TEST_DEV, with device-mapper, as by vol_up(): for the calling
+ * process and its children. The same for vol_down(), which takes device-mapper from the disk.
+ */
+int disk_route_up(const struct disk *d, struct vol *v, const struct vol_conf *conf);
+int disk_route_down(struct vol *v);
 
 /* A number that sysfs has of its queue, as "dma_alignment"; -errno. */
 long disk_queue(const struct disk *d, const char *limit);

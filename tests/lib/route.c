@@ -136,16 +136,20 @@ void route_release(void)
 	dm_resume(TOP);
 }
 
+void route_remove(void)
+{
+	route_release();
+	vol_retry_busy(dm_remove, TOP);
+	vol_retry_busy(dm_remove, HOLD);
+}
+
 static pid_t program;
 
 /* A case is a process of its own, which must not do this. */
 static void remove_devices(void)
 {
-	if (getpid() != program)
-		return;
-	route_release();
-	vol_retry_busy(dm_remove, TOP);
-	vol_retry_busy(dm_remove, HOLD);
+	if (getpid() == program)
+		route_remove();
 }
 
 __attribute__((constructor)) static void remove_at_exit(void)

@@ -20,6 +20,8 @@ struct vol;
 /* For vol_up() and vol_down(). */
 int route_create(struct vol *v);
 void route_release(void);
+/* Remove the devices of device-mapper, which vol_down() leaves for the next case. */
+void route_remove(void);
 /* Has everybody closed the device of the volume? Not 0 if they do not. */
 int route_unused(void);
 

@@ -112,6 +112,18 @@ impl BlockDevice {
         unsafe { bindings::bdev_write_cache(self.as_raw()) }
     }
 
+    /// Whether a bio can be written through the cache of the device ([`Bio::set_fua`]) without a flush of
+    /// all of it, or there is no such cache. Any context.
+    ///
+    /// This is not for ever: an administrator may change it.
+    ///
+    /// [`Bio::set_fua`]: crate::block::bio::Bio::set_fua
+    #[inline]
+    pub fn can_write_through(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        !self.has_volatile_cache() || unsafe { bindings::bdev_fua(self.as_raw()) }
+    }
+
     /// Whether the device can say that it would have to wait for room for a request, instead of
     /// waiting.
     #[inline]

@@ -341,7 +341,12 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     ) -> c_int {
         // SAFETY: By the requirement.
         unsafe {
+            let inode = Inode::<F>::from_raw((*mapping).host);
+            let before = inode.i_size_read();
             let ret = bindings::generic_write_end(iocb, mapping, pos, len, copied, folio, fsdata);
+            if inode.i_size_read() != before && !cfg!(mutant = "kfs-size-uncounted") {
+                F::inode_changed(&inode.data());
+            }
             if i64::from(ret) < i64::from(len) {
                 Self::write_failed(mapping, pos + i64::from(len));
             }

@@ -131,6 +131,15 @@ pub struct Allocate {
 
 /// What `fsync(2)` writes of an inode beside its data, its block map and itself.
 pub trait Fsync<F: FileSystemData> {
+    /// What [`Fsync::fsync_end`] is to know of when the fsync began.
+    type Mark;
+
+    /// An fsync begins. Does not sleep.
+    fn fsync_begin(inode: &Inode<F>) -> Self::Mark;
+
+    /// It has succeeded: all that it was about is on stable storage. Does not sleep.
+    fn fsync_end(inode: &Inode<F>, mark: Self::Mark);
+
     /// Writes what is needed to find the inode after a crash, and waits for it. Called after the
     /// inode itself has been written, and before the cache of the device is flushed; no lock of an
     /// inode is held. May sleep.
@@ -200,6 +209,7 @@ unsafe extern "C" fn fsync<F: Shutdown, T: Fsync<F>>(
     if let Err(error) = F::check_up(inode.sb()) {
         return error.to_errno();
     }
+    let mark = T::fsync_begin(inode);
     // SAFETY: By the requirement. Nobody is told of an error twice: the function takes those of
     // writeback that this file has not seen.
     let error = unsafe { bindings::simple_fsync_noflush(file, start, end, datasync) };
@@ -211,7 +221,10 @@ unsafe extern "C" fn fsync<F: Shutdown, T: Fsync<F>>(
         false => BlockDevice::of(inode.sb()).issue_flush(),
     };
     match T::fsync_names(inode).and_then(|()| flush()) {
-        Ok(()) => 0,
+        Ok(()) => {
+            T::fsync_end(inode, mark);
+            0
+        }
         Err(error) => error.to_errno(),
     }
 }

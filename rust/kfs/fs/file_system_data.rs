@@ -20,4 +20,8 @@ pub trait FileSystemData: Sized + Send + Sync + 'static {
     /// The data of an inode beside what the VFS keeps. It is dropped in an RCU callback, that is
     /// in softirq context.
     type InodeData: Send + Sync + DropInAtomic;
+
+    /// Called when something has changed that an fsync of an inode writes, but its times, and the inode
+    /// has been marked dirty for that. Does not sleep.
+    fn inode_changed(_data: &Self::InodeData) {}
 }

@@ -131,6 +131,16 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         }
     }
 
+    /// Has the bio, a write, end only when its data is on stable storage (`REQ_FUA`). Makes no difference
+    /// to a device that has no cache which is lost with the power.
+    #[inline]
+    pub fn set_fua(&mut self) {
+        if Self::OP == Op::Write {
+            // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
+            unsafe { (*self.bio.as_raw()).bi_opf |= 1 << bindings::req_flag_bits___REQ_FUA };
+        }
+    }
+
     /// How many bytes the bio has.
     #[inline]
     pub fn size(&self) -> usize {

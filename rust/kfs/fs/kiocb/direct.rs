@@ -8,6 +8,7 @@ use crate::fs::fserror;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::task::MaySleep;
 use core::ops::Range;
+use kernel::error::to_result;
 use kernel::prelude::*;
 
 impl<F: KiocbOwner> Iocb<F> {
@@ -147,5 +148,19 @@ impl<F: KiocbOwner> Iocb<F> {
         // SAFETY: By the type invariants the kiocb is valid, ours, and of an open file.
         let ret = unsafe { bindings::generic_write_sync(self.as_raw(), count as isize) };
         usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
+    }
+
+    /// The same for the `count` bytes from the position on.
+    pub fn write_sync(&self, count: usize, _: MaySleep<'_>) -> Result<usize> {
+        if !self.is_dsync() || count == 0 {
+            return Ok(count);
+        }
+        let last = self.pos() + count as i64 - 1;
+        let datasync = !self.is_sync_all();
+        // SAFETY: By the type invariants the file is open.
+        to_result(unsafe {
+            bindings::vfs_fsync_range(self.file(), self.pos(), last, datasync.into())
+        })?;
+        Ok(count)
     }
 }

@@ -61,7 +61,7 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// The open file.
     #[inline]
-    fn file(&self) -> *mut bindings::file {
+    pub(super) fn file(&self) -> *mut bindings::file {
         // SAFETY: By the type invariants.
         unsafe { (*self.as_raw()).ki_filp }
     }
@@ -116,6 +116,12 @@ impl<F: KiocbOwner> Iocb<F> {
     pub fn is_dsync(&self) -> bool {
         // SAFETY: By the type invariants the kiocb is valid and of an open file.
         unsafe { bindings::iocb_is_dsync(self.as_raw()) }
+    }
+
+    /// Whether that goes for all of the inode, also for what is not needed to find the data (`O_SYNC`).
+    #[inline]
+    pub fn is_sync_all(&self) -> bool {
+        self.flags() & bindings::IOCB_SYNC != 0
     }
 
     /// Updates the access time of the file, if the mount and the file want that. May sleep.

@@ -23,7 +23,7 @@ use super::dio::Dio;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::mount::Mount;
-use super::policy::Stop;
+use super::policy::{self, Stop, Wait};
 use super::request::{Dsync, Request};
 use super::state;
 use super::step::Context;
@@ -329,6 +329,9 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
                 bio.set_fua();
             }
             let added = add(self, &mut bio, len)?;
+            if self.is_polled(pos + added as u64) {
+                bio.set_polled();
+            }
             if self.request.op == Op::Write {
                 task_io_account_write(added);
             }
@@ -339,6 +342,19 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
             self.request.outcome.issued_to(pos + added as u64);
         }
         Ok(())
+    }
+
+    /// Whether somebody will poll for the bio that ends at byte `end`: the request is polled for, and
+    /// this bio is all of it, and can be what it is left to. If the submitter waits, or syncs, it does not
+    /// poll; and of several bios only one is found.
+    fn is_polled(&self, end: u64) -> bool {
+        let request = &self.request;
+        self.iocb.is_polled()
+            && (self.issued == 0 || mutant!("kfs-poll-any"))
+            && end == request.end()
+            && !request.dsync.is_waited_for()
+            && (policy::decide(false, end, request.i_size, Stop::End) == Wait::Async
+                || mutant!("poll-waited-for"))
     }
 
     /// Allocates a bio for byte `pos` of the file, which is in a run. `vecs` returns the number of

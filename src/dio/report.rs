@@ -16,8 +16,10 @@ use kfs::fs::kiocb::{Iocb, KiocbOwner};
 
 /// Whether a failure is reported: if it comes from the device. A bio has no other; `EIO` is the one
 /// among the errors that stop the worker or a buffered write.
-fn is_reported(failure: &Failure<Error>) -> bool {
+fn is_reported<F: KiocbOwner>(iocb: &Iocb<F>, failure: &Failure<Error>) -> bool {
     match failure {
+        // A device that cannot be polled says so.
+        Failure::Bio(error) if *error == EOPNOTSUPP => !iocb.is_polled(),
         Failure::Bio(error) => *error != EAGAIN,
         Failure::Stopped(error) => *error == EIO,
     }
@@ -46,7 +48,7 @@ pub(super) fn report<F: KiocbOwner>(
     failure: Failure<Error>,
     is_cut_short: bool,
 ) {
-    if !is_reported(&failure) {
+    if !is_reported(iocb, &failure) {
         return;
     }
     if is_cut_short {
@@ -66,7 +68,7 @@ pub(super) fn log<F: KiocbOwner>(
     failure: Failure<Error>,
 ) {
     let (Failure::Bio(error) | Failure::Stopped(error)) = failure;
-    if is_reported(&failure) && !mutant!("short-unlogged") {
+    if is_reported(iocb, &failure) && !mutant!("short-unlogged") {
         iocb.log_dio_error(is_write, pos, error);
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
+use crate::block::bio;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
@@ -244,6 +245,7 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         splice_read: Some(Self::splice_read),
         splice_write: if_has!(T::HAS_WRITE_ITER, bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
+        iopoll: Some(Self::iopoll),
         fallocate: if_has!(T::HAS_PUNCH_HOLE, Self::fallocate),
         fop_flags: if T::DIO_PARALLEL_WRITE {
             bindings::FOP_DIO_PARALLEL_WRITE
@@ -310,6 +312,26 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         match result {
             Ok(()) => 0,
             Err(error) => error.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Called as `iopoll` of a kiocb that was queued by a file of `F`. It may be completed meanwhile, and
+    /// stays valid.
+    unsafe extern "C" fn iopoll(
+        iocb: *mut bindings::kiocb,
+        iob: *mut bindings::io_comp_batch,
+        flags: c_uint,
+    ) -> c_int {
+        let _rcu = kernel::sync::rcu::read_lock();
+        // SAFETY: By the requirement. It comes from `into_foreign` as long as the request is not completed,
+        // and is null then: what is read here is taken back later than this critical section began.
+        unsafe {
+            match read_once(&raw const (*iocb).private) {
+                private if private.is_null() => 0,
+                private => bio::poll::<F::Private>(private, iob, flags),
+            }
         }
     }
 

@@ -36,6 +36,8 @@ pub(super) struct WithOwner<T: BioData> {
 }
 
 impl<T: BioData> WithOwner<T> {
+    /// Where in it the object is, in bytes.
+    pub(super) const OWNER: usize = offset_of!(WithOwner<T>, owner);
     /// Where in it the bio is, in bytes.
     pub(super) const BIO: usize = offset_of!(WithOwner<T>, front) + offset_of!(Front<T::Data>, bio);
 }

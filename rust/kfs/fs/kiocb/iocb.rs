@@ -10,6 +10,7 @@ use crate::block::bio::{BioArc, BioOwner};
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Mode};
 use crate::fs::inode::Inode;
+use crate::sync::once::write_once;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
@@ -20,6 +21,7 @@ use kernel::types::ForeignOwnable;
 pub trait KiocbOwner: FileSystemData {
     /// What `kiocb->private` owns a reference to while it is not null: the owner of the bios of the
     /// request. The request is not answered while that has loans: see [`Lends`](crate::block::bio::Lends).
+    /// It is also by what `iopoll` finds the bio behind it.
     type Private: BioOwner;
 }
 
@@ -109,6 +111,12 @@ impl<F: KiocbOwner> Iocb<F> {
     #[inline]
     pub fn is_nowait(&self) -> bool {
         self.flags() & bindings::IOCB_NOWAIT != 0
+    }
+
+    /// Whether somebody polls for the end of the request, once its call has ended.
+    #[inline]
+    pub fn is_polled(&self) -> bool {
+        self.flags() & bindings::IOCB_HIPRI != 0 && self.ki_complete().is_some()
     }
 
     /// Whether what was written has to be on stable storage when the request ends.
@@ -211,10 +219,10 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
         drop(self.take_private());
         let kiocb = self.0.as_raw();
         // INVARIANT: It comes from `into_foreign`, and nothing with loans was there.
-        // SAFETY: By the type invariants of `Iocb`.
+        // SAFETY: By the type invariants of `Iocb`. Somebody may be polling, and read it.
         unsafe {
             if (*kiocb).private.is_null() {
-                (*kiocb).private = private.into_foreign();
+                write_once(&raw mut (*kiocb).private, private.into_foreign());
             }
         }
     }
@@ -231,7 +239,8 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
         // SAFETY: By the type invariants of `Iocb` it is null, or from `into_foreign` and owned.
         unsafe {
             let private = (*kiocb).private;
-            (*kiocb).private = ptr::null_mut();
+            // Somebody may be polling, and read it.
+            write_once(&raw mut (*kiocb).private, ptr::null_mut());
             BioArc::try_from_foreign(private)
         }
     }

@@ -88,6 +88,8 @@ static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 		err = put_number(NULLB, "blocksize", sector);
 	if (!err && d->kind == NULL_BLK_CACHE)
 		err = put_number(NULLB, "cache_size", 1);
+	if (!err && d->kind == NULL_BLK_POLL)
+		err = put_number(NULLB, "irqmode", 2);
 	if (!err && d->kind == NULL_BLK_PAGES)
 		err = put_number(NULLB, "virt_boundary", 1);
 	if (!err)
@@ -317,6 +319,15 @@ bool disk_has_checksums(const struct disk *d)
 		format[0] = 0;
 	fclose(f);
 	return !strcmp(format, "T10-DIF-TYPE1-CRC");
+}
+
+int disk_bad_sectors(const struct disk *d, uint64_t sector, uint64_t len)
+{
+	char text[48];
+
+	snprintf(text, sizeof(text), "+%llu-%llu", (unsigned long long)sector,
+		 (unsigned long long)(sector + len - 1));
+	return put(NULLB "/badblocks", text);
 }
 
 int disk_delay(const struct disk *d, unsigned int ns)

@@ -10,7 +10,8 @@
 
 enum disk_kind {
 	NULL_BLK,	/* sectors of 512 bytes; memory aligned to 2 */
-	NULL_BLK_CACHE,	/* the same, with a volatile cache that can be written through (FUA) */
+	NULL_BLK_CACHE,	/* as the first, with a volatile cache that can be written through (FUA) */
+	NULL_BLK_POLL,	/* as the first; it ends requests in hard interrupts, or when it is polled */
 	NULL_BLK_PAGES,	/* as the first, and each transfer in whole pages but for its ends */
 	SCSI_DEBUG,	/* any sectors; memory aligned to 4; can be removed */
 	SCSI_DEBUG_PI,	/* the same, and it compares data with checksums of the kernel (T10 PI) */
@@ -49,6 +50,9 @@ long disk_queue(const struct disk *d, const char *limit);
 int stable_writes(const char *node, bool on);
 /* Does the kernel give it checksums with the data? It cannot if it was built without. */
 bool disk_has_checksums(const struct disk *d);
+
+/* NULL_BLK: have these sectors fail. 0 or -errno. */
+int disk_bad_sectors(const struct disk *d, uint64_t sector, uint64_t len);
 
 /*
  * SCSI_DEBUG: let each command take so long, in nanoseconds. Fails while there are

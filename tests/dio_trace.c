@@ -4,7 +4,9 @@
  * made to happen, with nothing else beside it.
  */
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -42,6 +44,7 @@ FIXTURE_TEARDOWN(dio_trace)
 struct want {
 	struct vol *v;
 	char where[64];		/* the file, as all events have it */
+	unsigned int generation;
 	struct trace events;
 	struct counters before;
 };
@@ -51,6 +54,7 @@ static void want_begin(struct __test_metadata *_metadata, struct want *w, struct
 	struct stat st;
 
 	ASSERT_EQ(0, fstat(fd, &st));
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_GETVERSION, &w->generation));
 	w->v = v;
 	w->events.nr = 0;
 	snprintf(w->where, sizeof(w->where), "dev %u:%u ino %llu", major(st.st_dev),
@@ -70,6 +74,12 @@ static void want(struct want *w, const char *event, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(line + n, len - n, format, args);
 	va_end(args);
+}
+
+static void want_submit(struct want *w, size_t pos, size_t len, size_t size, const char *how)
+{
+	want(w, "submit", "pos %zu len %zu i_size %zu %s gen %u", pos, len, size, how,
+	     w->generation);
 }
 
 /* A bio with generation @gen of the file, which is one piece on the device. */
@@ -164,8 +174,7 @@ TEST_F(dio_trace, async)
 		}
 		ASSERT_EQ(len, held(&self->v, &cb));
 		ASSERT_EQ(0, trace_stop(&is));
-		want(&w, "submit", "pos %zu len %zu i_size %zu %s async", bs, len, size,
-		     i ? "write" : "read");
+		want_submit(&w, bs, len, size, i ? "write async" : "read async");
 		want_bio(_metadata, &w, bs, len, 1 + i);
 		want(&w, "retry", "pos %zu len %zu", bs, len);
 		want(&w, "complete", "pos %zu result %zu", bs, len);
@@ -189,11 +198,11 @@ TEST_F(dio_trace, sync)
 	pattern_fill(buf, 2 * bs, 7 * bs, 2);
 	ASSERT_EQ(2 * bs, pwrite(fd, buf, 2 * bs, 7 * bs));
 	ASSERT_EQ(0, trace_stop(&is));
-	want(&w, "submit", "pos %zu len %zu i_size %zu read sync", 7 * bs, bs, size);
+	want_submit(&w, 7 * bs, bs, size, "read sync");
 	/* where that is, it says now */
 	want_bio(_metadata, &w, 7 * bs, bs, 2);
 	want(&w, "complete", "pos %zu result %zu", 7 * bs, bs);
-	want(&w, "submit", "pos %zu len %zu i_size %zu write sync", 7 * bs, 2 * bs, size);
+	want_submit(&w, 7 * bs, 2 * bs, size, "write sync");
 	want_bio(_metadata, &w, 7 * bs, bs, 2);
 	want_bio(_metadata, &w, 8 * bs, bs, 2);
 	want(&w, "complete", "pos %zu result %zu", 7 * bs, 2 * bs);
@@ -213,7 +222,7 @@ static void traced_write(struct __test_metadata *_metadata, struct want *w, stru
 	aio_prep_write(&cb, fd, buf, len, pos);
 	ASSERT_EQ(len, aio_do(&cb));
 	ASSERT_EQ(0, trace_stop(is));
-	want(w, "submit", "pos %zu len %zu i_size %zu write async", pos, len, size);
+	want_submit(w, pos, len, size, "write async");
 }
 
 /* Past i_size, of a part of a block: the rest of that is another bio. */
@@ -270,7 +279,7 @@ TEST_F(dio_trace, switch_hole_and_extend)
 	want(&w, "switch", "pos %zu reason hole", pos);
 	want(&w, "complete", "pos %zu result 0", pos);
 	want(&w, "fallback", "pos %zu len %zu", pos, len);
-	want(&w, "submit", "pos %zu len %zu i_size %zu write async", size, 2 * bs, size);
+	want_submit(&w, size, 2 * bs, size, "write async");
 	want_bio(_metadata, &w, size, 2 * bs, 2);
 	want(&w, "switch", "pos %zu reason extend", size);
 	want(&w, "complete", "pos %zu result %zu", size, 2 * bs);
@@ -296,7 +305,7 @@ TEST_F(dio_trace, switch_error)
 		aio_prep_write(&cb, fd, buf + i * page, len, 0);
 		ASSERT_EQ(i ? -EFAULT : (ssize_t)page, aio_do(&cb));
 		ASSERT_EQ(0, trace_stop(&is));
-		want(&w, "submit", "pos 0 len %zu i_size %zu write async", len, size);
+		want_submit(&w, 0, len, size, "write async");
 		if (!i)
 			want_bio(_metadata, &w, 0, page, 2);
 		want(&w, "switch", "pos 0 reason error");
@@ -322,7 +331,7 @@ TEST_F(dio_trace, failing_device)
 	EXPECT_EQ(EIO, errno);
 	ASSERT_EQ(0, trace_stop(&is));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	want(&w, "submit", "pos %zu len %zu i_size %zu write sync", bs, len, size);
+	want_submit(&w, bs, len, size, "write sync");
 	want_bio(_metadata, &w, bs, len, 1);
 	want(&w, "complete", "pos %zu result %d", bs, -EIO);
 	want_end(_metadata, &w, &is, &(struct counters){ .requests_write = 1 });

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Trace points of the direct I/O worker: the way of one request can be followed
- * by its device, inode and position.
+ * by its device, inode and position. With the generation of the inode, a path can
+ * be found by open_by_handle_at(2).
  *
  *   retryfs_dio_submit    the worker was entered with a new request
  *   retryfs_dio_bio       a bio was issued
@@ -37,6 +38,7 @@ TRACE_EVENT(retryfs_dio_submit,
 		__field(u64, pos)
 		__field(u64, len)
 		__field(u64, i_size)
+		__field(u32, generation)
 		__field(bool, write)
 		__field(bool, async)
 	),
@@ -44,14 +46,15 @@ TRACE_EVENT(retryfs_dio_submit,
 		RETRYFS_DIO_ASSIGN(inode, pos);
 		__entry->len = len;
 		__entry->i_size = i_size_read(inode);
+		__entry->generation = inode->i_generation;
 		__entry->write = write;
 		__entry->async = async;
 	),
-	TP_printk(RETRYFS_DIO_FORMAT " len %llu i_size %llu %s %s",
+	TP_printk(RETRYFS_DIO_FORMAT " len %llu i_size %llu %s %s gen %u",
 		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
 		  __entry->pos, __entry->len, __entry->i_size,
 		  __entry->write ? "write" : "read",
-		  __entry->async ? "async" : "sync")
+		  __entry->async ? "async" : "sync", __entry->generation)
 );
 
 TRACE_EVENT(retryfs_dio_bio,

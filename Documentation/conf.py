@@ -20,7 +20,10 @@ highlight_language = "none"
 smartquotes = False
 nitpicky = True
 
-man_pages = [("man/retryfs-5", "retryfs", "ext2 with retry-based asynchronous direct I/O", author, 5)]
+man_pages = [
+    ("man/retryfs-5", "retryfs", "ext2 with retry-based asynchronous direct I/O", author, 5),
+    ("man/retryfs-top-8", "retryfs-top", "what direct I/O does on mounts of retryfs", author, 8),
+]
 
 HERE = Path(__file__).resolve().parent
 # A document is named by its path in the tree, as in the kernel's documents, or, in its own folder, by its name.

@@ -6,6 +6,7 @@
 #   $ROOT/retryfs.ko   the module for the running kernel, not loaded
 #   $ROOT/tests/       the kselftest programs, installed
 #   $ROOT/fio/         the fio jobs
+#   $ROOT/retryfs-top  the program of tools/top
 #   $OUT               a directory that outlives the guest
 #   $TEST_DEV          a disk that may be overwritten
 #   tools: bash, coreutils, util-linux, kmod, e2fsprogs, fio, jq
@@ -17,6 +18,7 @@ export FSTYPE=${FSTYPE:-retryfs}
 export TEST_DEV=${TEST_DEV:-/dev/vda}
 export TEST_DIR=${TEST_DIR:-/mnt/retryfs}
 export RETRYFS_KO=$ROOT/retryfs.ko
+export RETRYFS_TOP=$ROOT/retryfs-top
 
 die()
 {

@@ -29,6 +29,12 @@ impl MaySleep<'_> {
     pub(crate) unsafe fn new() -> Self {
         MaySleep(PhantomData, NotThreadSafe)
     }
+
+    /// Lets another task run, if there is one that should.
+    #[inline]
+    pub fn cond_resched(self) {
+        cond_resched();
+    }
 }
 
 /// So many at most of a thing that may be begun within itself, on one stack. See [`Nested::enter`].

@@ -17,8 +17,8 @@ use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Iocb, IocbMut};
 use kfs::trace;
 
-/// How many segments are reaped at most where nothing may sleep. Each takes time, and it may be an
-/// interrupt.
+/// How many segments are reaped at most where nothing may sleep, and where something may until others
+/// may run. Each takes time, and it may be an interrupt.
 const SEGMENTS_MAX: usize = 256;
 
 /// Reaps one ended bio: unpins its pages and records its status. Marking the pages of a read dirty
@@ -47,11 +47,17 @@ pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
 ) -> Result<(), N> {
     let mut segments = 0;
     while let (Some(bio), false) = (bios.pop(), mutant!("not-reaped")) {
-        if let Err(atomic) = context {
-            segments += bio.segments();
-            if segments > SEGMENTS_MAX && !mutant!("kick-unbounded") {
+        segments += bio.segments();
+        match context {
+            Err(_) if segments <= SEGMENTS_MAX || mutant!("kick-unbounded") => {}
+            Err(atomic) => {
                 bios.push(bio);
                 return Err(atomic);
+            }
+            Ok(_) if segments <= SEGMENTS_MAX => {}
+            Ok(may_sleep) => {
+                may_sleep.cond_resched();
+                segments = 0;
             }
         }
         if let Err((bio, atomic)) = dio_bio_complete(bio, outcome, context) {

@@ -24,6 +24,7 @@ mod mutant;
 mod ext2;
 #[path = "../../../src/inode/run_slot.rs"]
 mod run_slot;
+#[allow(dead_code)] // What an fsync asks.
 #[path = "../../../src/inode/sequence.rs"]
 mod sequence;
 

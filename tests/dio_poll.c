@@ -55,7 +55,7 @@ FIXTURE_TEARDOWN(dio_poll)
 	EXPECT_EQ(0, disk_down(&self->d));
 }
 
-/* Where the disk has ended requests of PIECE bytes, which metadata has not, since watch(). */
+/* Where the disk has ended requests since watch(). */
 struct ended {
 	int polled;
 	int interrupts;
@@ -69,7 +69,10 @@ static int watch(void)
 	return err ?: trace_write(DONE, "1");
 }
 
-static struct ended ended(void)
+#define OF_PIECES	" + 8 "	/* in sectors, as no metadata is */
+
+/* Those that are traced with this text. */
+static struct ended ended(const char *which)
 {
 	struct ended e = {};
 	char line[512];
@@ -81,7 +84,7 @@ static struct ended ended(void)
 		char *cpu = strstr(line, " ["), *flags = cpu ? strchr(cpu, ']') : NULL;
 
 		if (*line == '#' || !flags || !strstr(line, "block_rq_complete") ||
-		    !strstr(line, " + 8 "))
+		    !strstr(line, which))
 			continue;
 		/* "] d.h1. 12.345: ": the third says which kind of interrupt, if it is one */
 		if (strchr("hHsZz", flags[4]))
@@ -149,7 +152,7 @@ static void many(struct __test_metadata *_metadata, struct uring *u, int fd, boo
 		ASSERT_EQ(1, uring_reap(u, true, &data, &res));
 		EXPECT_EQ(PIECE, res);
 	}
-	e = ended();
+	e = ended(OF_PIECES);
 	EXPECT_EQ(NR, e.polled);
 	EXPECT_EQ(0, e.interrupts);
 	ASSERT_EQ(LEN, pread(fd, back, LEN, 0));
@@ -196,7 +199,7 @@ TEST_F(dio_poll, not_polled)
 	ASSERT_EQ(0, uring_setup(&u, 4));
 	ASSERT_EQ(0, watch());
 	EXPECT_EQ(PIECE, one(&u, false, fd, buf, PIECE, 0));
-	e = ended();
+	e = ended(OF_PIECES);
 	EXPECT_EQ(0, e.polled);
 	EXPECT_EQ(1, e.interrupts);
 	uring_exit(&u);
@@ -205,7 +208,7 @@ TEST_F(dio_poll, not_polled)
 /* Of several bios only one would be found. */
 TEST_F(dio_poll, several_bios)
 {
-	const int pieces = 5;	/* of PIECE bytes */
+	const int pieces = 5;
 	const size_t piece = 4 * self->v.bs, len = pieces * piece;
 	char *buf = buf_alloc(len);
 	struct ended e;
@@ -217,10 +220,10 @@ TEST_F(dio_poll, several_bios)
 	memset(buf, 0, len);
 	ASSERT_EQ(0, watch());
 	ASSERT_EQ(len, one(&self->u, false, fd, buf, len, 0));
-	e = ended();
+	e = ended("");
 	EXPECT_PATTERN(buf, len, 0, 1);
 	EXPECT_EQ(0, e.polled);
-	EXPECT_EQ(pieces, e.interrupts);
+	EXPECT_LE(pieces, e.interrupts);
 	pattern_fill(buf, len, 0, 2);
 	ASSERT_EQ(len, one(&self->u, true, fd, buf, len, 0));
 	memset(buf, 0, len);

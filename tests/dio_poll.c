@@ -214,6 +214,7 @@ TEST_F(dio_poll, several_bios)
 	struct ended e;
 	int fd;
 
+	ASSERT_EQ(0, disk_no_merges(&self->d));
 	fd = make_pieces(&self->v, "p", piece, pieces);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(len, pread(fd, buf, len, 0));

@@ -285,7 +285,9 @@ impl<F: FileSystemData> Inode<F> {
     pub fn mark_inode_dirty(&self) {
         // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::mark_inode_dirty(self.as_raw()) };
-        F::inode_changed(&self.data());
+        if !cfg!(mutant = "kfs-size-uncounted") {
+            F::inode_changed(&self.data());
+        }
     }
 
     /// Adds a link and marks the inode dirty. The lock of the directory that gets the link has to

@@ -452,6 +452,26 @@ bool kfs_helper_bdev_nowait(struct block_device *bdev)
 	return bdev_nowait(bdev);
 }
 
+/* As get_max_io_size() and the count of segments of the block layer have it, for memory in whole pages. */
+unsigned int kfs_helper_bdev_unsplit(struct block_device *bdev, sector_t sector)
+{
+	const struct queue_limits *lim = bdev_limits(bdev);
+	unsigned int block = bdev_logical_block_size(bdev) >> SECTOR_SHIFT;
+	unsigned int sectors = READ_ONCE(lim->max_sectors);
+	unsigned int chunk = READ_ONCE(lim->chunk_sectors);
+	unsigned int segments = READ_ONCE(lim->max_segments);
+
+	/* The first page may begin in the middle, and the last one end there. */
+	segments = max(segments, 2U) - 1;
+	if (segments < sectors / PAGE_SECTORS)
+		sectors = segments * PAGE_SECTORS;
+	if (chunk) {
+		sector += get_start_sect(bdev);
+		sectors = min(sectors, chunk - sector_div(sector, chunk));
+	}
+	return max(round_down(sectors, block), block) << SECTOR_SHIFT;
+}
+
 bool kfs_helper_iov_iter_extract_will_pin(struct iov_iter *iter)
 {
 	return iov_iter_extract_will_pin(iter);
@@ -470,6 +490,59 @@ struct folio *kfs_helper_page_folio(struct page *page)
 struct folio *kfs_helper_filemap_lock_folio(struct address_space *mapping, pgoff_t index)
 {
 	return filemap_lock_folio(mapping, index);
+}
+
+/* -ENOENT if there is none, -EAGAIN if it is locked. */
+struct folio *kfs_helper_filemap_trylock_folio(struct address_space *mapping, pgoff_t index)
+{
+	return __filemap_get_folio(mapping, index, FGP_LOCK | FGP_NOWAIT | FGP_WRITE, 0);
+}
+
+/* Whether a locked folio is being written, and must not change meanwhile. */
+bool kfs_helper_folio_is_stable(struct folio *folio)
+{
+	return folio_test_writeback(folio) && mapping_stable_writes(folio->mapping);
+}
+
+bool kfs_helper_folio_test_uptodate(struct folio *folio)
+{
+	return folio_test_uptodate(folio);
+}
+
+/* What create_empty_buffers() does for an uptodate folio, but for waiting for memory. */
+bool kfs_helper_folio_create_buffers_nowait(struct folio *folio, unsigned long size)
+{
+	gfp_t gfp = GFP_NOWAIT | __GFP_ACCOUNT;
+	struct buffer_head *head = folio_alloc_buffers(folio, size, gfp), *bh = head;
+
+	if (!head)
+		return false;
+	spin_lock(&folio->mapping->i_private_lock);
+	for (;;) {
+		set_buffer_uptodate(bh);
+		if (folio_test_dirty(folio))
+			set_buffer_dirty(bh);
+		if (!bh->b_this_page)
+			break;
+		bh = bh->b_this_page;
+	}
+	bh->b_this_page = head;
+	folio_attach_private(folio, head);
+	spin_unlock(&folio->mapping->i_private_lock);
+	return true;
+}
+
+/* Who makes pages dirty waits now, if there are too many, or has to: -EAGAIN. */
+int kfs_helper_balance_dirty_pages(struct address_space *mapping, bool may_wait)
+{
+	return balance_dirty_pages_ratelimited_flags(mapping, may_wait ? 0 : BDP_ASYNC);
+}
+
+/* Before the kernel writes to a page that may be mapped. */
+void kfs_helper_flush_mapped_folio(struct folio *folio)
+{
+	if (mapping_writably_mapped(folio->mapping))
+		flush_dcache_folio(folio);
 }
 
 void kfs_helper_folio_put(struct folio *folio)

@@ -134,9 +134,14 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
 
     // Not after an extend: from when i_size has moved, the pages may be dirtied with good reason.
     let is_kept = is_extended || is_retry && mutant!("retry-no-invalidate");
+    // What would have had to wait may be on the device in part.
+    let written = match request.would_block() {
+        Some(_) => request.len as usize,
+        None => count,
+    };
     // Where it must not sleep there is no page.
-    if let (true, Ok(may_sleep)) = (is_write && count > 0 && !is_kept, context) {
-        iocb.invalidate_post_direct_write(count, may_sleep);
+    if let (true, Ok(may_sleep)) = (is_write && written > 0 && !is_kept, context) {
+        iocb.invalidate_post_direct_write(written, may_sleep);
     }
     trace::dio_complete(
         iocb.inode(),

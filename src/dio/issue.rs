@@ -23,7 +23,8 @@ use super::dio::Dio;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::mount::Mount;
-use super::policy::{self, Stop, Wait};
+use super::nowait::COPIES_MAX;
+use super::policy::{self, Block, Stop, Wait};
 use super::request::{Dsync, Request};
 use super::state;
 use super::step::Context;
@@ -38,9 +39,6 @@ use kfs::fs::kiocb::CallIocb;
 use kfs::iov::{IovIter, IovIterDest, IovIterSource, IovIterZero};
 use kfs::task::{task_io_account_write, MaySleep};
 use kfs::trace;
-
-/// The most memory, in bytes, that a request has copies of at a time: a request may be of gigabytes.
-const COPIES_MAX: usize = 4 << 20;
 
 /// A run of contiguous blocks on the device that is read or written.
 struct Run {
@@ -143,13 +141,22 @@ impl<'a, 'call, I: IovIter<'call>, F: Filesystem> Issue<'a, 'call, I, F> {
         self.request.bits
     }
 
+    /// The error of a request that must not wait, and would have to, for this.
+    #[cold]
+    fn would_block(&mut self, on: Block) -> Error {
+        self.request.blocked = Some(on);
+        EAGAIN
+    }
+
     /// Looks up at most `max` blocks from that with byte `pos` on. May sleep, unless the request must
     /// not.
     fn map<M: Mode>(&mut self, locked: &InodeLocked<F, M>, pos: u64, max: u32) -> Result<Mapping> {
         let block = self.bits().block(pos);
         match self.known.take() {
             Some(known) => Ok(known),
-            None if self.iocb.is_nowait() => F::map_nowait(locked, block, max),
+            None if self.iocb.is_nowait() => {
+                F::map_nowait(locked, block, max).map_err(|_| self.would_block(Block::Metadata))
+            }
             None => F::map(locked, block, max),
         }
     }
@@ -172,11 +179,14 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterDest<'call>, F> {
                 let bytes = extent::run(pos, end, len, bits);
                 // The caller wrote the range back, but without the inode lock. A block allocated
                 // since holds stale data until its page is written back. After the look-up, so that
-                // this covers every block that it found. A request that must not wait has been
-                // refused if there was something to write back.
-                if !self.iocb.is_nowait() && !mutant!("read-no-flush") {
-                    self.iocb
-                        .write_and_wait_range(bytes.start as i64, bytes.end as i64)?;
+                // this covers every block that it found.
+                let (from, to) = (bytes.start as i64, bytes.end as i64);
+                if self.iocb.is_nowait() {
+                    if self.iocb.range_needs_writeback(from, to) && !mutant!("nowait-stale") {
+                        return Err(self.would_block(Block::Pages));
+                    }
+                } else if !mutant!("read-no-flush") {
+                    self.iocb.write_and_wait_range(from, to)?;
                 }
                 Ok(Some(Run {
                     bytes,
@@ -263,7 +273,7 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
     fn issue_write(&mut self, run: &Run) -> Result {
         let bits = self.bits();
         if run.fresh && !mutant!("new-head") {
-            self.issue_zeroes(run, extent::unwritten_head(&run.bytes, bits));
+            self.issue_zeroes(run, extent::unwritten_head(&run.bytes, bits))?;
         }
         let issued = match self.is_copy {
             true => self.issue_data(run, Self::add_copy),
@@ -271,22 +281,24 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
         };
         let written = run.bytes.start..self.pos();
         if run.fresh && !written.is_empty() && !mutant!("new-tail") {
-            self.issue_zeroes(run, extent::unwritten_tail(&written, bits));
+            self.issue_zeroes(run, extent::unwritten_tail(&written, bits))?;
         }
         issued
     }
 
-    /// Issues zeroes for `bytes`, a part of the blocks of a run that the request does not write.
-    fn issue_zeroes(&mut self, run: &Run, bytes: Range<u64>) {
+    /// Issues zeroes for `bytes`, a part of the blocks of a run that the request does not write. Does not
+    /// fail: a request that must not wait has no new blocks.
+    fn issue_zeroes(&mut self, run: &Run, bytes: Range<u64>) -> Result {
         let mut pos = bytes.start;
         while pos < bytes.end {
             let len = (bytes.end - pos) as usize;
             let vecs = len.div_ceil(kernel::page::PAGE_SIZE);
-            let mut bio = self.dio_bio_alloc(run, pos, |_| vecs.min(BIO_MAX_VECS.into()) as u16);
+            let mut bio = self.dio_bio_alloc(run, pos, |_| vecs.min(BIO_MAX_VECS.into()) as u16)?;
             bio.set_hints(self.iocb);
             pos += bio.add_zeroes(len) as u64;
             self.dio_bio_submit(bio);
         }
+        Ok(())
     }
 
     /// Adds a copy of the next `len` bytes of memory to a bio, or of as much as there is room for.
@@ -295,7 +307,13 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
         bio: &mut Bio<IovIterSource<'call>, Dio<F>>,
         len: usize,
     ) -> Result<usize> {
-        bio.add_copy(self.iter, len, self.bdev.logical_block_size() - 1)
+        let may_wait = !self.iocb.is_nowait() || mutant!("nowait-copy-waits");
+        let len_mask = self.bdev.logical_block_size() - 1;
+        bio.add_copy(self.iter, len, len_mask, may_wait)
+            .map_err(|error| match error == ENOMEM && !may_wait {
+                true => self.would_block(Block::Memory),
+                false => error,
+            })
     }
 }
 
@@ -316,6 +334,10 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
         while self.pos() < run.bytes.end {
             let pos = self.pos();
             let mut len = (run.bytes.end - pos) as usize;
+            if self.iocb.is_nowait() && !mutant!("nowait-split") {
+                // To split such a bio is what the block layer does not do.
+                len = len.min(self.bdev.unsplit(self.sector(run, pos)));
+            }
             if self.is_copy && !mutant!("copies-unlimited") {
                 if self.copied >= COPIES_MAX {
                     self.dio_bio_wait();
@@ -323,7 +345,7 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
                 // Pages that lie side by side count as one for the size of a bio.
                 len = len.min(COPIES_MAX - self.copied);
             }
-            let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len));
+            let mut bio = self.dio_bio_alloc(run, pos, |iter| iter.npages(BIO_MAX_VECS, len))?;
             bio.set_hints(self.iocb);
             if self.request.dsync == Dsync::Through && !mutant!("fua-not-asked") {
                 bio.set_fua();
@@ -353,7 +375,7 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
             && (self.issued == 0 || mutant!("kfs-poll-any"))
             && end == request.end()
             && !request.dsync.is_waited_for()
-            && (policy::decide(false, end, request.i_size, Stop::End) == Wait::Async
+            && (policy::decide(false, false, end, request.i_size, Stop::End) == Wait::Async
                 || mutant!("poll-waited-for"))
     }
 
@@ -362,13 +384,13 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
     ///
     /// The first bio came with the dio. A request with bios in flight must not sleep for one from
     /// the reserve: all of these may belong to requests that do the same. It waits for its own bios
-    /// and reaps them first; then it holds none, and may sleep.
+    /// and reaps them first; then it holds none, and may sleep. Fails for none that may wait.
     fn dio_bio_alloc(
         &mut self,
         run: &Run,
         pos: u64,
         vecs: impl FnOnce(&I) -> u16,
-    ) -> Bio<I, Dio<F>> {
+    ) -> Result<Bio<I, Dio<F>>> {
         let mut bio = match self.first.take() {
             Some(mut first) => {
                 first.set_data(pos);
@@ -376,21 +398,32 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
             }
             None => {
                 let (set, vecs) = (&self.mount.bios, vecs(self.iter));
+                let must_not = self.iocb.is_nowait() && !mutant!("nowait-bio-waits");
                 let available = match self.issued {
-                    0 => None,
+                    0 if !must_not => None,
                     _ => Bio::try_alloc(set, self.bdev, vecs, pos),
                 };
-                available.unwrap_or_else(|| {
-                    if self.issued != 0 {
-                        self.dio_bio_wait();
+                match available {
+                    Some(bio) => bio,
+                    None if must_not => return Err(self.would_block(Block::Memory)),
+                    None => {
+                        if self.issued != 0 {
+                            self.dio_bio_wait();
+                        }
+                        Bio::alloc(set, self.bdev, vecs, pos)
                     }
-                    Bio::alloc(set, self.bdev, vecs, pos)
-                })
+                }
             }
         };
+        bio.set_sector(self.sector(run, pos));
+        Ok(bio)
+    }
+
+    /// Where on the device byte `pos` of the file is, which is in the run.
+    fn sector(&self, run: &Run, pos: u64) -> u64 {
+        // Zeroes may begin before the bytes of the request.
         let into = pos - self.bits().round_down(run.bytes.start);
-        bio.set_sector((run.physical * self.bits().size()).wrapping_add(into) / SECTOR_SIZE);
-        bio
+        (run.physical * self.bits().size()).wrapping_add(into) / SECTOR_SIZE
     }
 
     fn dio_bio_submit(&mut self, bio: Bio<I, Dio<F>>) {

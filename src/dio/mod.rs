@@ -132,7 +132,7 @@ mod write;
 pub(crate) use dio::Dio;
 pub(crate) use filesystem::{Filesystem, Mapping};
 pub(crate) use mount::{DioCache, Mount};
-pub(crate) use nowait::would_block;
+pub(crate) use nowait::{modified, would_block};
 pub(crate) use overwrite::{direct_overwrite, Overwrite};
 pub(crate) use policy::Block;
 pub(crate) use read::direct_read;

@@ -2,25 +2,30 @@
 
 //! Requests that must not block: `RWF_NOWAIT`, and the first attempt of io_uring.
 //!
-//! Such a request is issued as a whole or fails with `EAGAIN` before anything is issued: a part of
-//! it would complete as a short read or write, which its caller need not expect. On `EAGAIN` the
-//! caller makes the request again where it may block (io_uring: in a worker thread).
+//! What can be known before is checked before anything is issued, for all of the request. What is found
+//! out later (no memory for one more bio, a device with no room for one of several) fails all of the request
+//! with `EAGAIN`, as it does in iomap: a part of it would complete as a short read or write, which the
+//! caller of io_uring need not expect. On `EAGAIN` the request is made again where it may block (io_uring:
+//! in a worker thread). Of a write, a part may have been written by then.
 //!
-//! [`Block`] has what it would block on. A range of several extents takes several bios, of which the
-//! device may refuse one when others are in flight.
+//! [`Block`] has what it would block on.
 
 use super::dsync;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::policy::{Block, Wait};
-use super::step::{Entry, Step};
+use super::request::Request;
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
-use kfs::block::bio::{Op, BIO_MAX_VECS};
+use kfs::block::bio::Op;
 use kfs::fs::inode::lock::{InodeLocked, Mode, Shared};
 use kfs::fs::kiocb::Kiocb;
 use kfs::fs::super_block::SuperBlock;
 use kfs::iov::IovIter;
+
+/// The most memory, in bytes, that a request has copies of at a time: a request may be of gigabytes.
+pub(super) const COPIES_MAX: usize = 4 << 20;
 
 /// Counts a request of this mount that would block; returns its error.
 pub(crate) fn would_block<F: Filesystem>(sb: &SuperBlock<F>, on: Block) -> Error {
@@ -29,7 +34,7 @@ pub(crate) fn would_block<F: Filesystem>(sb: &SuperBlock<F>, on: Block) -> Error
 }
 
 /// The result of what fails with `EAGAIN` for a request that must not wait for metadata to be written.
-pub(super) fn modified<T, F: Filesystem>(sb: &SuperBlock<F>, result: Result<T>) -> Result<T> {
+pub(crate) fn modified<T, F: Filesystem>(sb: &SuperBlock<F>, result: Result<T>) -> Result<T> {
     result.map_err(|error| match error == EAGAIN {
         true => would_block(sb, Block::Metadata),
         false => error,
@@ -37,7 +42,7 @@ pub(super) fn modified<T, F: Filesystem>(sb: &SuperBlock<F>, result: Result<T>) 
 }
 
 /// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
-/// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its blocks
+/// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its first blocks
 /// are, if there are some inside i_size. `overwrite` is the lock if it is that of an overwrite. Does not
 /// sleep.
 pub(super) fn check<'call, F: Filesystem, M: Mode>(
@@ -50,57 +55,89 @@ pub(super) fn check<'call, F: Filesystem, M: Mode>(
     if mutant!("nowait-unchecked") {
         return Ok(None);
     }
-    let bits = BlockBits::new(locked.sb().blocksize_bits());
+    let bdev = BlockDevice::of(locked.sb());
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
     let len = iter.count();
     let end = start.checked_add(len as u64).ok_or(EINVAL)?;
     let i_size = locked.i_size_read();
 
     let again = |on| Err(would_block(locked.sb(), on));
-    let is_past_eof = end > i_size && (op == Op::Write || !iocb.is_sync());
-    let is_several = iter.npages(BIO_MAX_VECS, len) == BIO_MAX_VECS;
-    if is_past_eof || is_several {
+    if end > i_size && op == Op::Write {
         return again(Block::Blocks);
     }
-    if !BlockDevice::of(locked.sb()).nowait() {
+    if !bdev.nowait() {
         return again(Block::Device);
+    }
+    // More than that is copied when some of it is on the device.
+    if op == Op::Write && bdev.stable_writes() && len > COPIES_MAX {
+        return again(Block::Memory);
     }
     let end = end.min(i_size);
     if start >= end {
         return Ok(None);
     }
-    let wanted = extent::blocks_wanted(start, end, bits);
-    let Ok(mapping) = F::map_nowait(locked, bits.block(start), wanted) else {
-        return again(Block::Metadata);
+    let known = match look_up(locked, start..end, op) {
+        Ok(known) => known,
+        Err(on) => return again(on),
     };
-    if !matches!(mapping, Mapping::Mapped { len, .. } if len >= wanted) {
-        return again(Block::Blocks);
-    }
     // After the look-up: a block that it found was allocated after its page was dirtied.
     match op {
         Op::Read if iocb.range_needs_writeback(iocb.pos(), end as i64) => again(Block::Pages),
         Op::Write if dsync::decide(iocb, op, overwrite).is_waited_for() => again(Block::Sync),
         Op::Write if iocb.has_pages(len) => again(Block::Pages),
-        _ => Ok(Some(mapping)),
+        _ => Ok(Some(known)),
     }
 }
 
-/// Counts a request that has passed [`check`], unless the device had no free tag (`EAGAIN`): then
-/// it was not made, and the blocking attempt counts.
-pub(super) fn count<F: Filesystem, E: Entry<F>>(
-    sb: &SuperBlock<F>,
+/// Looks up the blocks of `bytes`, which are some inside i_size. Returns the first run, or what the
+/// request would wait for. Does not sleep.
+fn look_up<F: Filesystem, M: Mode>(
+    locked: &InodeLocked<F, M>,
+    bytes: Range<u64>,
     op: Op,
-    wait: Wait,
-    step: &Step<E, F>,
-) {
-    let counters = &F::dio(sb).counters;
-    if matches!(step, Step::Done(_, Err(error)) if *error == EAGAIN) {
-        counters.would_block(Block::Device);
-        return;
+) -> Result<Mapping, Block> {
+    let bits = BlockBits::new(locked.sb().blocksize_bits());
+    let mut first = None;
+    let mut pos = bytes.start;
+    loop {
+        let wanted = extent::blocks_wanted(pos, bytes.end, bits);
+        let mapping =
+            F::map_nowait(locked, bits.block(pos), wanted).map_err(|_| Block::Metadata)?;
+        let len = match mapping {
+            Mapping::Hole { .. } if op == Op::Write => return Err(Block::Blocks),
+            Mapping::Mapped { len, .. } | Mapping::Hole { len } => len,
+        };
+        let first = *first.get_or_insert(mapping);
+        pos = extent::run(pos, bytes.end, len, bits).end;
+        if pos >= bytes.end {
+            return Ok(first);
+        }
     }
+}
+
+/// Counts a request that has passed [`check`], when it ends without a retry, for which its submitter
+/// waited as `how` says. One that has failed with `EAGAIN` all the same was not made: the attempt that may
+/// block counts.
+pub(super) fn count<F: Filesystem>(sb: &SuperBlock<F>, request: &Request, how: Wait) {
+    match request.would_block() {
+        Some(on) => F::dio(sb).counters.would_block(on),
+        None => count_issued(sb, request.op, how),
+    }
+}
+
+/// Counts a request when it has been issued, and is left to a retry.
+pub(super) fn count_issued<F: Filesystem>(sb: &SuperBlock<F>, op: Op, how: Wait) {
+    let counters = &F::dio(sb).counters;
     match op {
         Op::Read => counters.requests_read.inc(),
         Op::Write => counters.requests_write.inc(),
     }
-    counters.waits(wait);
+    counters.waits(how);
+}
+
+/// Counts a request that has been counted as issued, if a part of it would have had to wait.
+pub(super) fn count_retry<F: Filesystem>(sb: &SuperBlock<F>, request: &Request) {
+    if let Some(on) = request.would_block() {
+        F::dio(sb).counters.would_block(on);
+    }
 }

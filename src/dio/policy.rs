@@ -10,6 +10,8 @@
 //! * it stopped at a hole: the rest falls back to buffered I/O, after the bios in flight have
 //!   ended;
 //! * it stopped at an error: blocks that were allocated beyond what was written are freed.
+//!
+//! A request that must not wait has none of these reasons: it is one without new blocks, or is not made.
 
 /// Why the worker stopped issuing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +54,10 @@ pub(crate) enum Block {
     /// Reading metadata, or writing it: a block of pointers that is not in memory, set-id bits to take
     /// away.
     Metadata,
-    /// What makes a submitter wait: a hole, an extend; or the blocks are not in one piece.
+    /// Blocks to be allocated: a hole, an extend.
     Blocks,
-    /// Pages of the range: dirty ones for a read, any for a write.
+    /// Pages of the range: dirty ones for a direct read, any for a direct write; or, through the page
+    /// cache, those that are not there, or are in use.
     Pages,
     /// The flush for `O_DSYNC`.
     Sync,
@@ -66,12 +69,14 @@ pub(crate) enum Block {
 
 /// Decides how to wait for a request that ends at byte `end` and stopped for the reason `stop`.
 ///
-/// `i_size` is that at the look-up of the blocks, under the inode lock.
-pub(crate) fn decide(is_sync: bool, end: u64, i_size: u64, stop: Stop) -> Wait {
+/// `i_size` is that at the look-up of the blocks, under the inode lock. `must_not`: the request must
+/// not wait, and has no new blocks.
+pub(crate) fn decide(is_sync: bool, must_not: bool, end: u64, i_size: u64, stop: Stop) -> Wait {
     if is_sync {
         return Wait::Sync;
     }
     match stop {
+        Stop::End | Stop::Error if must_not && !mutant!("nowait-waits") => Wait::Async,
         Stop::Error if !mutant!("error-async") => Wait::Switch(Reason::Error),
         Stop::Hole if !mutant!("hole-async") => Wait::Switch(Reason::Hole),
         Stop::End if mutant!("overwrite-waits") => Wait::Switch(Reason::Extend),

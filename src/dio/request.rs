@@ -3,7 +3,8 @@
 //! The state of a request.
 
 use super::extent::BlockBits;
-use super::outcome::Outcome;
+use super::outcome::{Failure, Outcome};
+use super::policy::Block;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bio::Op;
@@ -45,6 +46,8 @@ pub(super) struct Request {
     pub(super) i_size: u64,
     /// The blocks that were reserved for it.
     pub(super) new_blocks: NewBlocks,
+    /// What it would have had to wait for, and must not: the reason of an `EAGAIN` that stopped it.
+    pub(super) blocked: Option<Block>,
     /// Its start, and the results of its parts.
     pub(super) outcome: Outcome<Error>,
 }
@@ -64,7 +67,13 @@ impl Request {
     ///
     /// A read across EOF returns the bytes up to it, although the device transfers whole sectors
     /// (R13). EOF is that at the look-up of the blocks.
+    ///
+    /// If a part of it would have had to wait, it fails as a whole: it is made again as a whole, where
+    /// it may wait, and who does that (io_uring) may have promised all of it to its caller.
     pub(super) fn count(&self) -> Result<usize> {
+        if self.would_block().is_some() && !mutant!("nowait-short") {
+            return Err(EAGAIN);
+        }
         let count = self.outcome.count(self.bits)?;
         Ok(match self.op {
             Op::Read if !mutant!("read-past-eof") => {
@@ -72,6 +81,15 @@ impl Request {
             }
             _ => count,
         } as usize)
+    }
+
+    /// What a part of it would have had to wait for, if that is why it failed.
+    pub(super) fn would_block(&self) -> Option<Block> {
+        match self.outcome.failure() {
+            Some((_, Failure::Bio(EAGAIN))) => Some(Block::Device),
+            Some((_, Failure::Stopped(EAGAIN))) => Some(self.blocked.unwrap_or(Block::Memory)),
+            _ => None,
+        }
     }
 }
 

@@ -114,22 +114,22 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
             .ok_or(EINVAL)?,
         i_size: 0,
         new_blocks: NewBlocks::new(),
+        blocked: None,
         outcome: Outcome::new(start),
     };
-    let mut wait = Wait::Sync;
     let submission = Submission {
         transfer,
         known,
-        wait: &mut wait,
         may_sleep: iocb.may_sleep(),
     };
     let context = Ok(iocb.may_sleep());
-    let step = direct_io_worker(iocb, dio, request, Enter::Submit(submission), context);
-    if is_nowait {
-        nowait::count(sb, op, wait, &step);
-    }
-    match step {
-        Step::Retry(queued) => Ok(Io::Queued(queued)),
+    match direct_io_worker(iocb, dio, request, Enter::Submit(submission), context) {
+        Step::Retry(queued) => {
+            if is_nowait {
+                nowait::count_issued(sb, op, Wait::Async);
+            }
+            Ok(Io::Queued(queued))
+        }
         Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
     }
 }

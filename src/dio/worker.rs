@@ -14,6 +14,7 @@ use super::dio::{Bios, Dio};
 use super::extent;
 use super::filesystem::{Filesystem, Mapping};
 use super::issue::Issue;
+use super::nowait;
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
 use super::state;
@@ -78,8 +79,6 @@ pub(super) struct Submission<'a, 'call, F: Filesystem> {
     pub(super) transfer: Transfer<'a, 'call, F>,
     /// Where its first blocks are, if that has been looked up under the lock.
     pub(super) known: Option<Mapping>,
-    /// Gets how the submitter waits.
-    pub(super) wait: &'a mut Wait,
     /// Evidence that it may.
     pub(super) may_sleep: MaySleep<'a>,
 }
@@ -129,7 +128,6 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let Submission {
                 transfer,
                 known,
-                wait: how_told,
                 may_sleep,
             } = submission;
             dio_begin(iocb.as_mut(), &transfer);
@@ -151,8 +149,8 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             if mutant!("hole-no-fallback") && stop == Stop::Hole {
                 request.outcome.issued_to(end);
             }
-            let how = policy::decide(iocb.is_sync(), end, request.i_size, stop);
-            *how_told = how;
+            let must_not = iocb.is_nowait() && request.new_blocks.range().is_none();
+            let how = policy::decide(iocb.is_sync(), must_not, end, request.i_size, stop);
             if !iocb.is_nowait() {
                 F::dio(iocb.inode().sb()).counters.waits(how);
             }
@@ -280,6 +278,10 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     locked: Option<WriteLock<'_, F>>,
     context: Context<'_, E::Atomic>,
 ) -> Step<E, F> {
+    let how = match awaited {
+        Awaited::Issued(how, _) => Some(how),
+        Awaited::Ended(_) => None,
+    };
     let is_retry = matches!(awaited, Awaited::Ended(_));
     let (mut iocb, mut bios) = match dio_await_one(iocb, &dio, &request, awaited) {
         Await::Retry(queued) => return Step::Retry(queued),
@@ -292,6 +294,12 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
         Ok(result) => result,
         Err(atomic) => return Step::Retry(iocb.defer(atomic, dio, request, bios)),
     };
+    if iocb.is_nowait() {
+        match how {
+            Some(how) => nowait::count(iocb.inode().sb(), &request, how),
+            None => nowait::count_retry(iocb.inode().sb(), &request),
+        }
+    }
     if !mutant!("kfs-private-left") {
         drop(iocb.as_mut().take_private());
     }

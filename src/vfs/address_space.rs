@@ -45,6 +45,18 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
         reported(inode, found)
     }
 
+    fn get_block_nowait(inode: &Inode, iblock: u64, max_blocks: u32) -> Option<Mapped> {
+        match block_map::lookup_nowait(inode, iblock, max_blocks) {
+            Ok(Mapping::Mapped { start, len }) => Some(Mapped {
+                block: start.into(),
+                len,
+                new: false,
+            }),
+            // Reporting an error may sleep: the attempt that may meets it, too.
+            Ok(Mapping::Hole { .. }) | Err(_) => None,
+        }
+    }
+
     fn write_failed(inode: &InodeLocked<Exclusive>, to: u64) {
         let size = inode.i_size_read();
         if to > size {

@@ -8,14 +8,17 @@ use crate::inode::durable;
 use crate::inode::errors::reported;
 use crate::inode::names;
 use crate::types::{Inode, RetryFs};
-use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block};
+use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, FileAddressSpace};
 use crate::vfs::allocate;
 use crate::vfs::fallocate;
 use crate::vfs::xattr;
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::fs::address_space::nowait::NotWritten;
 use kfs::fs::file::{Allocate, File, FileOperations, Fsync};
-use kfs::fs::generic_io::{__generic_file_write_iter, filemap_read, generic_write_checks};
+use kfs::fs::generic_io::{
+    __generic_file_write_iter, filemap_read, generic_write_checks, kiocb_modified,
+};
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::{IovIter, IovIterDest, IovIterSource};
 
@@ -47,6 +50,7 @@ impl Fsync<RetryFs> for RegularFile {
 #[vtable]
 impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;
+    const BUFFER_WASYNC: bool = true;
     const DIO_PARALLEL_WRITE: bool = true;
 
     fn read_iter<'a>(
@@ -74,6 +78,8 @@ impl FileOperations<RetryFs> for RegularFile {
                 Overwrite::Written(io) => return Ok(io),
                 Overwrite::NeedsExclusive(iocb, is_counted) => write(iocb, from, is_counted)?,
             }
+        } else if iocb.is_nowait() && !iocb.is_direct() {
+            return write_nowait(iocb, from);
         } else {
             write(iocb, from, false)?
         };
@@ -124,8 +130,6 @@ fn write<'a>(
     let inode = iocb.inode();
     let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
         inode.lock()
-    } else if !iocb.is_direct() {
-        return Err(EOPNOTSUPP);
     } else {
         inode
             .try_lock()
@@ -159,4 +163,42 @@ fn write<'a>(
     } else {
         __generic_file_write_iter(iocb, from, &lock)
     }
+}
+
+/// A write through the page cache that must not wait: of blocks that the file has, and to pages that are in
+/// memory. If something is to be waited for in the midst of it, it is short.
+fn write_nowait<'a>(
+    mut iocb: Kiocb<'a, RetryFs>,
+    from: &mut IovIterSource<'_>,
+) -> Result<Io<'a, RetryFs>> {
+    let sb = iocb.inode().sb();
+    let again = |on| would_block(sb, on);
+    let lock = match mutant!("nowait-locks") {
+        true => iocb.inode().lock(),
+        false => iocb.inode().try_lock().ok_or_else(|| again(Block::Lock))?,
+    };
+    sb.data().check_writable(sb)?;
+    if generic_write_checks(&mut iocb, from, &lock)? == 0 {
+        return Ok(Io::Done(iocb, 0));
+    }
+    let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
+    if end > lock.i_size_read() {
+        return Err(again(Block::Blocks));
+    }
+    if iocb.is_dsync() {
+        return Err(again(Block::Sync));
+    }
+    let in_block = |pos: u64| pos & (sb.blocksize() as u64 - 1) != 0;
+    let is_in_parts = in_block(start) || in_block(end);
+    if is_in_parts && lock.data().has_direct_writes() && !mutant!("nowait-part") {
+        return Err(again(Block::Lock));
+    }
+    dio::modified(sb, kiocb_modified(&mut iocb, &lock))?;
+    lock.write_nowait::<FileAddressSpace>(iocb, from)
+        .map_err(|why| match why {
+            NotWritten::Page => again(Block::Pages),
+            NotWritten::Block => again(Block::Metadata),
+            NotWritten::Memory => again(Block::Memory),
+            NotWritten::Error(error) => error,
+        })
 }

@@ -55,6 +55,15 @@ int faults_setup(void)
 	return err;
 }
 
+int faults_only_nowait(void)
+{
+	int err = faults_setup();
+
+	if (!err)
+		err = set("failslab/ignore-gfp-wait", "Y");
+	return err ? err : set("fail_page_alloc/ignore-gfp-wait", "Y");
+}
+
 int faults_begin(int nth)
 {
 	char text[16];

@@ -10,6 +10,8 @@
  * 0, -ENOENT where the kernel cannot do that, or -errno.
  */
 int faults_setup(void);
+/* The same, but only those that may not wait for memory are refused. */
+int faults_only_nowait(void);
 /* Refuse the @nth allocation of this thread from now on, 1 or more. 0 or -errno. */
 int faults_begin(int nth);
 /* Refuse no more: 1 if one was refused since, 0 if not, or -errno. */

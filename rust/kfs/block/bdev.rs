@@ -132,6 +132,15 @@ impl BlockDevice {
         unsafe { bindings::bdev_nowait(self.as_raw()) }
     }
 
+    /// How many bytes from `sector` on a bio can have, of whole pages, that the device does not have split: of
+    /// one that must not wait, that fails it. It is a multiple of the logical block size. A lower bound, and
+    /// where the memory is in pieces smaller than pages there is none.
+    #[inline]
+    pub fn unsplit(&self, sector: u64) -> usize {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_unsplit(self.as_raw(), sector) as usize }
+    }
+
     /// Whether the device can forget what a part of it holds.
     pub fn can_discard(&self) -> bool {
         // SAFETY: By the type invariant the device is open.

@@ -5,9 +5,13 @@
 //! Buffered I/O is that of the kernel's buffer_head and mpage helpers, around one function of the
 //! filesystem: [`AddressSpaceOperations::get_block`]. Direct I/O is left to the filesystem.
 //!
+//! What must not wait is in [`nowait`].
+//!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
 //! [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h),
 //! [`include/linux/mpage.h`](srctree/include/linux/mpage.h)
+
+pub mod nowait;
 
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
@@ -46,6 +50,10 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
         max_blocks: u32,
         create: bool,
     ) -> Result<Option<Mapped>>;
+
+    /// Finds at most `max_blocks` blocks from the file's block `iblock` on, if that can be done without
+    /// sleeping, and they are no hole.
+    fn get_block_nowait(inode: &Inode<F>, iblock: u64, max_blocks: u32) -> Option<Mapped>;
 
     /// A buffered write that would have ended at byte `to` has failed or was short: blocks that
     /// were allocated beyond EOF are to be freed. May sleep. Without it they stay.
@@ -206,6 +214,22 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     }
 }
 
+/// Has a buffer stand for the first block of a run, and be as long as that.
+///
+/// # Safety
+///
+/// Nobody else may use `bh`, which is of a folio of the inode, or on the stack.
+unsafe fn map<F: FileSystemData>(bh: *mut bindings::buffer_head, inode: &Inode<F>, run: Mapped) {
+    // SAFETY: By the requirement. `map_bh` sets `b_size` to one block.
+    unsafe {
+        bindings::map_bh(bh, inode.sb().as_raw(), run.block);
+        (*bh).b_size = (run.len as usize) << inode.blkbits();
+        if run.new {
+            bindings::set_buffer_new(bh);
+        }
+    }
+}
+
 struct Table<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
@@ -244,14 +268,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         match T::get_block(inode, iblock, max_blocks, create != 0) {
             Ok(None) => 0,
             Ok(Some(run)) => {
-                // SAFETY: `bh` is used by nobody else. `map_bh` sets `b_size` to one block.
-                unsafe {
-                    bindings::map_bh(bh, inode.sb().as_raw(), run.block);
-                    (*bh).b_size = (run.len as usize) << bits;
-                    if run.new {
-                        bindings::set_buffer_new(bh);
-                    }
-                }
+                // SAFETY: `bh` is used by nobody else.
+                unsafe { map(bh, inode, run) };
                 0
             }
             Err(error) => error.to_errno(),

@@ -89,6 +89,9 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// not, the VFS refuses such requests.
     const NOWAIT: bool;
 
+    /// Whether writes through the page cache do, too. If not, io_uring does not try.
+    const BUFFER_WASYNC: bool;
+
     /// Whether direct writes that overwrite are done side by side. Otherwise io_uring makes them one
     /// after the other.
     const DIO_PARALLEL_WRITE: bool;
@@ -118,6 +121,13 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// that a file that is not to be zeroed may be one that can only grow.
     fn allocate(_file: &File<F>, _range: Range<u64>, _how: Allocate) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+}
+
+const fn flag(is_set: bool, flag: bindings::fop_flags_t) -> bindings::fop_flags_t {
+    match is_set {
+        true => flag,
+        false => 0,
     }
 }
 
@@ -247,11 +257,8 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         setlease: Some(bindings::generic_setlease),
         iopoll: Some(Self::iopoll),
         fallocate: if_has!(T::HAS_PUNCH_HOLE, Self::fallocate),
-        fop_flags: if T::DIO_PARALLEL_WRITE {
-            bindings::FOP_DIO_PARALLEL_WRITE
-        } else {
-            0
-        },
+        fop_flags: flag(T::DIO_PARALLEL_WRITE, bindings::FOP_DIO_PARALLEL_WRITE)
+            | flag(T::BUFFER_WASYNC, bindings::FOP_BUFFER_WASYNC),
         ..pin_init::zeroed()
     };
 

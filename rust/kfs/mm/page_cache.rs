@@ -79,6 +79,16 @@ impl<'a> PageCache<'a> {
         Some(LockedFolio(NonNull::new(folio)?, PhantomData))
     }
 
+    /// As [`PageCache::lock_folio`], but does not sleep: `None` also if the folio is locked.
+    pub(crate) fn try_lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
+        let index = (pos >> PAGE_SHIFT) as usize;
+        // SAFETY: By the type invariant the mapping is valid.
+        let folio = unsafe { bindings::filemap_trylock_folio(self.mapping(), index) };
+        let folio = kernel::error::from_err_ptr(folio).ok()?;
+        // INVARIANT: The look-up has taken a reference and the lock.
+        Some(LockedFolio(NonNull::new(folio)?, PhantomData))
+    }
+
     /// Drops the pages that have a part of the bytes in `range`. Returns whether none is left: a
     /// page that is dirty, or in use, stays. May sleep.
     pub(crate) fn invalidate(&self, range: &Range<i64>) -> bool {
@@ -133,6 +143,11 @@ impl<'a> PageCache<'a> {
 pub(crate) struct LockedFolio<'a>(NonNull<bindings::folio>, PhantomData<PageCache<'a>>);
 
 impl LockedFolio<'_> {
+    /// The C folio.
+    pub(crate) fn as_raw(&self) -> *mut bindings::folio {
+        self.0.as_ptr()
+    }
+
     /// The bytes of the file that are in it.
     pub(crate) fn range(&self) -> Range<i64> {
         let folio = self.0.as_ptr();

@@ -13,7 +13,8 @@ use super::front::BioData;
 use crate::bindings;
 use crate::iov::{IovIter, IovIterSource};
 use core::mem::ManuallyDrop;
-use kernel::alloc::flags::GFP_KERNEL_ACCOUNT;
+use kernel::alloc::flags::{GFP_KERNEL_ACCOUNT, GFP_NOWAIT};
+use kernel::alloc::Flags;
 use kernel::page::{Page, PAGE_SIZE};
 use kernel::prelude::*;
 
@@ -23,15 +24,20 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
     /// page. Returns how much.
     ///
     /// It is less than `max` when the bio is full. The copy is freed with the bio; the memory of
-    /// `iter` is not used after this. May sleep, for memory, and as user memory may have to be
-    /// brought in. Fails if nothing can be added: `EFAULT` if there is no such memory, `ENOMEM`.
+    /// `iter` is not used after this. May sleep, as user memory may have to be brought in, and, if
+    /// `may_wait`, for memory. Fails if nothing can be added: `EFAULT` if there is no such memory, `ENOMEM`.
     /// `EINVAL` for a bio that has memory of another kind already, or is full.
     pub fn add_copy(
         &mut self,
         iter: &mut IovIterSource<'data>,
         max: usize,
         len_mask: u32,
+        may_wait: bool,
     ) -> Result<usize> {
+        let gfp = match may_wait {
+            true => GFP_KERNEL_ACCOUNT,
+            false => GFP_NOWAIT | (GFP_KERNEL_ACCOUNT & !GFP_KERNEL),
+        };
         let before = self.size();
         if before != 0 && !self.bio.is_copy() {
             return Err(EINVAL);
@@ -49,7 +55,7 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
                 break;
             }
             let wanted = left.min(PAGE_SIZE);
-            let added = match self.add_page(iter, wanted, len_mask) {
+            let added = match self.add_page(iter, wanted, len_mask, gfp) {
                 Ok(added) => added,
                 Err(error) => {
                     stopped = Err(error);
@@ -72,8 +78,9 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
         iter: &mut IovIterSource<'data>,
         len: usize,
         len_mask: u32,
+        gfp: Flags,
     ) -> Result<usize> {
-        let page = Page::alloc_page(GFP_KERNEL_ACCOUNT)?;
+        let page = Page::alloc_page(gfp)?;
         // SAFETY: The page is ours, and `len` is not more than its size. The iterator is valid, and
         // a source.
         let copied = unsafe { bindings::copy_page_from_iter(page.as_ptr(), 0, len, iter.as_raw()) };

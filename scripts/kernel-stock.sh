@@ -8,12 +8,13 @@
 # shellcheck disable=SC2034 # for scripts/kernel
 fragments=("$scripts/rust-metadata")
 
+# What the packages in $from have.
 unpack_stock() {
 	# shellcheck disable=SC2016
 	in_root sh -euc 'cd "$2"
 		for deb in "$1"/linux-headers-*.deb "$1"/linux-image-*.deb "$1"/linux-base-*.deb "$1"/linux-binary-*.deb "$1"/linux-modules-*.deb; do
 			[ ! -e "$deb" ] || dpkg-deb --fsys-tarfile "$deb" | tar -x --no-same-owner
-		done' sh "$debs" "$tmp/deb"
+		done' sh "$from" "$tmp/deb"
 	local headers=$tmp/deb/usr/src/linux-headers-$release
 	cp "$headers/.config" "$headers/Module.symvers" "$tmp/headers/"
 	# Older packages have them in /boot and /lib.
@@ -24,20 +25,23 @@ unpack_stock() {
 }
 
 prepare_stock() {
-	logged "$cache/kernel-stock.log" \
+	logged "$cache/kernel-$kind.log" \
 		in_root "$scripts/rust-metadata" "$source" "$tmp/headers" "$release" "$tmp/build" -j"$jobs" "${args[@]}"
 }
 
-make_kernel() {
-	need_space "$cache" 2000 "the stock kernel"
-	release=$(cat "$rootdir/release")
+# make_debian RELEASE FROM: a kernel of Debian, out of the packages in FROM.
+make_debian() {
+	release=$1 from=$2
+	need_space "$cache" 2000 "the kernel $release"
 	mkdir -p "$tmp/build" "$tmp/deb" "$tmp/headers" "$tmp/lib"
 	args=(ARCH=x86 CROSS_COMPILE=x86_64-linux-gnu- CC=x86_64-linux-gnu-gcc-14)
 	echo "${args[*]}" > "$tmp/make-args"
 	echo "$release" > "$tmp/release"
 	step "unpacking the kernel $release" unpack_stock
 	step "rebuilding the Rust metadata of $release (1 to 4 minutes)" prepare_stock
-	say "    $(tail -n 1 "$cache/kernel-stock.log")"
+	say "    $(tail -n 1 "$cache/kernel-$kind.log")"
 	rm -r "$tmp/headers"
 	settle
 }
+
+make_kernel() { make_debian "$(cat "$rootdir/release")" "$debs"; }

@@ -182,7 +182,7 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterDest<'call>, F> {
                 // this covers every block that it found.
                 let (from, to) = (bytes.start as i64, bytes.end as i64);
                 if self.iocb.is_nowait() {
-                    if self.iocb.range_needs_writeback(from, to) && !mutant!("nowait-stale") {
+                    if self.iocb.range_needs_writeback(from, to) {
                         return Err(self.would_block(Block::Pages));
                     }
                 } else if !mutant!("read-no-flush") {

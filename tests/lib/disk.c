@@ -92,6 +92,10 @@ static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 		err = put_number(NULLB, "irqmode", 2);
 	if (!err && d->kind == NULL_BLK_PAGES)
 		err = put_number(NULLB, "virt_boundary", 1);
+	if (!err && d->kind == NULL_BLK_INLINE)
+		err = put_number(NULLB, "irqmode", 0);
+	if (!err && d->kind == NULL_BLK_TIMER)
+		err = put_number(NULLB, "irqmode", 2);
 	if (!err)
 		err = put_number(NULLB, "power", 1);
 	if (!err)

@@ -13,6 +13,9 @@ enum disk_kind {
 	NULL_BLK_CACHE,	/* as the first, with a volatile cache that can be written through (FUA) */
 	NULL_BLK_POLL,	/* as the first; it ends requests in hard interrupts, or when it is polled */
 	NULL_BLK_PAGES,	/* as the first, and each transfer in whole pages but for its ends */
+	NULL_BLK_INLINE,	/* requests end before they are submitted */
+	NULL_BLK_SOFT,	/* in a soft interrupt */
+	NULL_BLK_TIMER,	/* in a hard one, where there are some */
 	SCSI_DEBUG,	/* any sectors; memory aligned to 4; can be removed */
 	SCSI_DEBUG_PI,	/* the same, and it compares data with checksums of the kernel (T10 PI) */
 };

@@ -9,7 +9,7 @@ struct dm_seg {
 	uint64_t start;		/* sectors */
 	uint64_t len;
 	char type[16];		/* "linear", "error", ... */
-	char params[64];	/* "/dev/vda 0" */
+	char params[128];	/* "/dev/vda 0" */
 };
 
 /* All return 0 or -errno. */

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# Which cases of a program are run. RIG_KERNEL is the kernel, stock or debug; with RIG_QUICK those
-# of `make quick` are. Needs nothing but the directory it is in: the guest has it, and scripts/cases.
+# Which cases of a program are run. RIG_KERNEL is the kernel, stock or debug; with RIG_LIST those that
+# a file here names are (quick: of `make quick`). Needs nothing but the directory it is in: the guest has it, and scripts/cases.
 
 filter_dir=$(dirname "${BASH_SOURCE[0]}")
 
 # The options of the harness for a program.
 filter_of()
 {
-	if [ -n "${RIG_QUICK:-}" ]; then
-		sed -n "s/^$1  *//p" "$filter_dir/quick"
+	if [ -n "${RIG_LIST:-}" ]; then
+		sed -n "s/^$1  *//p" "$filter_dir/$RIG_LIST"
 		return
 	fi
 	# The debug kernel takes ten times as long, and looks for what does not depend on the size of blocks.

@@ -13,16 +13,15 @@
 #include "harness.h"
 #include "nbd.h"
 #include "nowait.h"
-#include "stop.h"
 
-VOL_FIXTURE(dio_nowait_several);
-FIXTURE_VARIANT_ADD(dio_nowait_several, bs1k) { .conf = SMALL_1K };
-FIXTURE_VARIANT_ADD(dio_nowait_several, bs4k) { .conf = SMALL_4K };
+VOL_FIXTURE(dio_nowait_many);
+FIXTURE_VARIANT_ADD(dio_nowait_many, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(dio_nowait_many, bs4k) { .conf = SMALL_4K };
 
 #define PIECES	4
 
 /* Runs in different places, and for a read a hole behind them. */
-TEST_F(dio_nowait_several, runs)
+TEST_F(dio_nowait_many, runs)
 {
 	const off_t piece = 4 * self->v.bs, len = PIECES * piece;
 	char *buf = buf_alloc(2 * len), *back = buf_alloc(len);
@@ -56,7 +55,7 @@ TEST_F(dio_nowait_several, runs)
 }
 
 /* A bio that the device has split fails if it must not wait: each is as large as it takes at once. */
-TEST_F(dio_nowait_several, larger_than_the_device_takes)
+TEST_F(dio_nowait_many, larger_than_the_device_takes)
 {
 	const off_t len = 3 * MIB;
 	char *buf = buf_alloc(len);
@@ -87,7 +86,7 @@ static long op_uring_pwrite(void *arg)
 }
 
 /* The device has no room for the second of three bios: the others were issued, and nothing counts. */
-TEST_F(dio_nowait_several, device_in_the_middle)
+TEST_F(dio_nowait_many, device_in_the_middle)
 {
 	const off_t piece = 4 * self->v.bs, len = 3 * piece;
 	char *buf = buf_alloc(len), *back = buf_alloc(len);
@@ -135,76 +134,6 @@ TEST_F(dio_nowait_several, device_in_the_middle)
 	EXPECT_PATTERN(back, len, 0, 2);
 }
 
-struct reading {
-	struct stop stop;
-	int fd;
-	char *buf;
-	size_t len;
-};
-
-static long read_and_stop(void *arg)
-{
-	struct reading *r = arg;
-	int err = stop_me_at(&r->stop, "retryfs/retryfs_dio_submit");
-
-	return err ? err : nowait_read(SYNC, r->fd, r->buf, r->len, 0);
-}
-
-static long op_start_writeback(void *arg)
-{
-	struct io_op *op = arg;
-
-	return sync_file_range(op->fd, op->off, op->len, SYNC_FILE_RANGE_WRITE) ? -errno : 0;
-}
-
-/*
- * Between the check of a request and its issue a hole of it is filled by writeback of a mapping. The
- * data is in the page cache, and on its way to the device: what is there is stale.
- */
-TEST_F(dio_nowait_several, hole_that_is_filled)
-{
-	const off_t page = 4 * KIB;
-	struct reading r = { .len = 2 * page, .buf = buf_alloc(2 * page) };
-	struct io_op range = { .off = page, .len = page };
-	struct counters c0 = {};
-	struct task t, flusher;
-	char *map;
-	long n;
-
-	if (!env_is_retryfs())
-		SKIP(return, "a trace point of retryfs");
-	ASSERT_EQ(0, vol_prefill("f", 0, page, 1));
-	ASSERT_EQ(0, truncate(vol_path("f"), 2 * page));
-	r.fd = vol_open("f", O_RDWR | O_DIRECT);
-	ASSERT_LE(0, r.fd);
-	range.fd = r.fd;
-	ASSERT_EQ(0, warm_up(r.fd, 2 * page));
-	map = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, r.fd, page);
-	ASSERT_NE(MAP_FAILED, map);
-	ASSERT_EQ(0, vol_route_writes(&self->v));
-	ASSERT_EQ(0, vol_hold_routed(&self->v));
-	ASSERT_EQ(0, vol_counters(&self->v, &c0));
-	ASSERT_EQ(0, stop_stay_away(&r.stop));
-	ASSERT_EQ(0, task_start(&t, read_and_stop, &r));
-	ASSERT_TRUE(stop_wait(&r.stop, JOIN_SECONDS));
-	pattern_fill(map, page, page, 2);
-	ASSERT_EQ(0, task_start(&flusher, op_start_writeback, &range));
-	ASSERT_EQ(0, task_join(&flusher, JOIN_SECONDS));
-	ASSERT_FALSE(task_done(&t));
-	ASSERT_TRUE(stop_go(&r.stop));
-	n = task_join(&t, JOIN_SECONDS);
-	EXPECT_EQ(-EAGAIN, n);
-	if (n > page)
-		EXPECT_PATTERN(r.buf + page, page, page, 2);
-	EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_PAGES, 1));
-	ASSERT_EQ(0, vol_release_routed(&self->v));
-	ASSERT_EQ(0, vol_unroute(&self->v));
-	ASSERT_EQ(2 * page, pread(r.fd, r.buf, 2 * page, 0));
-	EXPECT_PATTERN(r.buf, page, 0, 1);
-	EXPECT_PATTERN(r.buf + page, page, page, 2);
-	munmap(map, page);
-}
-
 /*
  * Each allocation that may not wait is refused, one after the other: the dio, a bio for each further piece,
  * and where pages must be stable a page for each copy. How often memory was the reason.
@@ -231,7 +160,7 @@ static long refuse_each(struct vol *v, bool write, int fd, char *buf, size_t len
 	return err ? err : c1.again[AGAIN_MEMORY] - c0.again[AGAIN_MEMORY];
 }
 
-TEST_F(dio_nowait_several, memory_is_short)
+TEST_F(dio_nowait_many, memory_is_short)
 {
 	const off_t piece = 4 * self->v.bs, len = PIECES * piece;
 	char *buf = buf_alloc(len);
@@ -265,7 +194,7 @@ static long op_submit_one(void *arg)
 }
 
 /* The device has the first half, the memory for the second is not there: the submitter leaves. */
-TEST_F(dio_nowait_several, error_in_the_middle)
+TEST_F(dio_nowait_many, error_in_the_middle)
 {
 	struct vol v = { .bs = 1024, .isize = 128, .sectors = MIB / 512 };
 	const struct vol_conf conf = { .bs = v.bs, .isize = v.isize };

@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/mpage.h>
 #include <linux/pagemap.h>
+#include <linux/part_stat.h>
 #include <linux/posix_acl.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -127,6 +128,11 @@ void kfs_helper_sb_end_write(struct super_block *sb)
 void kfs_helper_sb_start_intwrite(struct super_block *sb)
 {
 	sb_start_intwrite(sb);
+}
+
+bool kfs_helper_sb_start_intwrite_trylock(struct super_block *sb)
+{
+	return sb_start_intwrite_trylock(sb);
 }
 
 void kfs_helper_sb_end_intwrite(struct super_block *sb)
@@ -445,6 +451,11 @@ bool kfs_helper_bdev_write_cache(struct block_device *bdev)
 bool kfs_helper_bdev_fua(struct block_device *bdev)
 {
 	return bdev_fua(bdev);
+}
+
+u64 kfs_helper_part_stat_read_sectors_written(struct block_device *bdev)
+{
+	return part_stat_read(bdev, sectors[STAT_WRITE]);
 }
 
 bool kfs_helper_bdev_nowait(struct block_device *bdev)

@@ -124,6 +124,13 @@ impl BlockDevice {
         !self.has_volatile_cache() || unsafe { bindings::bdev_fua(self.as_raw()) }
     }
 
+    /// The sectors of 512 bytes that were written to the device since it is there, as
+    /// `/proc/diskstats` has it. Any context.
+    pub fn sectors_written(&self) -> u64 {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::part_stat_read_sectors_written(self.as_raw()) }
+    }
+
     /// Whether the device can say that it would have to wait for room for a request, instead of
     /// waiting.
     #[inline]

@@ -19,9 +19,12 @@ use crate::sync::once::read_once;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
-use kernel::error::to_result;
+use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
 use kernel::types::Opaque;
+
+/// The longest path, with the zero at its end.
+const PATH_MAX: usize = 4096;
 
 /// An open file of the filesystem type `F`.
 ///
@@ -44,6 +47,40 @@ impl<F: FileSystemData> File<F> {
     pub fn inode(&self) -> &Inode<F> {
         // SAFETY: By the type invariants the file holds its inode, which is never another one.
         unsafe { Inode::from_raw((*self.0.get()).f_inode) }
+    }
+
+    /// Where the mount is through which the file was opened, as the current task sees it: the path is in
+    /// the first bytes of `buf`, and zeroes follow. `false` if there is no room for it and one zero. Does
+    /// not sleep.
+    #[must_use]
+    pub fn mount_point(&self, buf: &mut [u8]) -> bool {
+        let room = buf.len().min(PATH_MAX);
+        // SAFETY: By the type invariants the file is open, so that its mount is there, and holds its
+        // root. The function writes to `room` bytes of `buf` at most.
+        let found = unsafe {
+            let mnt = (*self.0.get()).__bindgen_anon_1.f_path.mnt;
+            let path = bindings::path {
+                mnt,
+                dentry: (*mnt).mnt_root,
+            };
+            from_err_ptr(bindings::d_path(
+                &raw const path,
+                buf.as_mut_ptr().cast(),
+                room as c_int,
+            ))
+        };
+        let Ok(found) = found else {
+            return false;
+        };
+        // It is at the end of the room, with a zero.
+        let start = (found as usize).wrapping_sub(buf.as_ptr() as usize);
+        let end = room.saturating_sub(1);
+        if start > end {
+            return false;
+        }
+        buf.copy_within(start..end, 0);
+        buf[end - start..].fill(0);
+        true
     }
 
     /// Does what has to be done to a file that is about to be modified: takes away its set-id bits
@@ -101,6 +138,11 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
 
     /// Writes to the file.
     fn write_iter<'a>(_iocb: Kiocb<'a, F>, _from: &mut IovIterSource<'a>) -> Result<Io<'a, F>> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Is told that the file was opened.
+    fn opened(_file: &File<F>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -275,7 +317,12 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
             unsafe { (*file).f_mode |= bindings::FMODE_NOWAIT };
         }
         // SAFETY: By the requirement.
-        unsafe { bindings::generic_file_open(inode, file) }
+        let error = unsafe { bindings::generic_file_open(inode, file) };
+        if error == 0 && T::HAS_OPENED {
+            // SAFETY: By the requirement; that it is opened is all but said.
+            T::opened(unsafe { File::from_raw(file) });
+        }
+        error
     }
 
     /// # Safety

@@ -309,6 +309,18 @@ impl<F: FileSystemData> Inode<F> {
         unsafe { bindings::inode_dec_link_count(self.as_raw()) };
     }
 
+    /// Sets the number of links, which is not 0 before or after, and marks the inode dirty. The lock of the
+    /// directory that gets or loses the link has to be held.
+    pub fn set_link_count(&self, links: u32) {
+        if self.nlink() == 0 || links == 0 {
+            return;
+        }
+        // SAFETY: By the type invariant the inode is valid, and neither count is 0; it is only ever
+        // wrong, not unsound, without a lock.
+        unsafe { bindings::set_nlink(self.as_raw(), links) };
+        self.mark_inode_dirty();
+    }
+
     /// Whether changes of the inode have to be on the device before the operation returns
     /// (`O_SYNC`-like mount option or attribute; for a directory also `dirsync`).
     pub fn needs_sync(&self) -> bool {

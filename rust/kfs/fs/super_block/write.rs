@@ -34,6 +34,15 @@ impl<F: FileSystemData> SuperBlock<F> {
         StartWrite(self, NotThreadSafe)
     }
 
+    /// Keeps the mount from being frozen, for a change that no user has asked for. `None` if it is frozen, or
+    /// about to be. Does not sleep.
+    pub fn try_start_intwrite(&self) -> Option<StartIntwrite<'_, F>> {
+        // SAFETY: By the type invariant.
+        let started = unsafe { bindings::sb_start_intwrite_trylock(self.as_raw()) };
+        // INVARIANT: It has succeeded.
+        started.then_some(StartIntwrite(self, NotThreadSafe))
+    }
+
     /// Writes zeroes to `count` blocks from `block` on, and waits for the device. It does so by itself if
     /// it can, and keeps the space. What the buffer cache has of them is not changed. May sleep.
     ///
@@ -81,5 +90,19 @@ impl<F: FileSystemData> Drop for StartWrite<'_, F> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
         unsafe { bindings::sb_end_write(self.0.as_raw()) };
+    }
+}
+
+/// The mount is not frozen as long as this lives, nor has what the VFS does by itself been stopped for that.
+///
+/// # Invariants
+///
+/// `sb_start_intwrite_trylock` was called by this task, with success, and its end is owed.
+pub struct StartIntwrite<'a, F: FileSystemData>(&'a SuperBlock<F>, NotThreadSafe);
+
+impl<F: FileSystemData> Drop for StartIntwrite<'_, F> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::sb_end_intwrite(self.0.as_raw()) };
     }
 }

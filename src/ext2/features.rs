@@ -13,30 +13,38 @@ pub(crate) const COMPAT_RESIZE_INODE: u32 = 0x10;
 pub(crate) const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 /// Incompatible feature: directory entries carry the type of the file.
 pub(crate) const INCOMPAT_FILETYPE: u32 = 0x2;
+/// Incompatible feature: from some group on, descriptors are in the groups that they describe.
+pub(crate) const INCOMPAT_META_BG: u32 = 0x10;
 /// Read-only compatible feature: not every group has a backup of the superblock.
 pub(crate) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 /// Read-only compatible feature: files may be larger than 2 GiB.
 pub(crate) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
 /// Read-only compatible feature, never used by any implementation; ext2 accepts it.
 pub(crate) const RO_COMPAT_BTREE_DIR: u32 = 0x4;
+/// Read-only compatible feature: the sectors of a file are counted in 48 bits.
+pub(crate) const RO_COMPAT_HUGE_FILE: u32 = 0x8;
+/// Read-only compatible feature: a directory with too many others in it has 1 for a link count.
+pub(crate) const RO_COMPAT_DIR_NLINK: u32 = 0x20;
 /// Read-only compatible feature: inodes have fields after their first 128 bytes, and the superblock
 /// says how many.
 pub(crate) const RO_COMPAT_EXTRA_ISIZE: u32 = 0x40;
 
 /// Incompatible features with which a volume can be mounted.
-///
-/// The ext2 of Linux also accepts `meta_bg`, which moves the group descriptors; it is refused here.
-pub(crate) const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE;
+pub(crate) const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
 /// Read-only compatible features with which a volume can be written.
-pub(crate) const RO_COMPAT_SUPPORTED: u32 =
-    RO_COMPAT_SPARSE_SUPER | RO_COMPAT_LARGE_FILE | RO_COMPAT_BTREE_DIR | RO_COMPAT_EXTRA_ISIZE;
+pub(crate) const RO_COMPAT_SUPPORTED: u32 = RO_COMPAT_SPARSE_SUPER
+    | RO_COMPAT_LARGE_FILE
+    | RO_COMPAT_BTREE_DIR
+    | RO_COMPAT_HUGE_FILE
+    | RO_COMPAT_DIR_NLINK
+    | RO_COMPAT_EXTRA_ISIZE;
 
 const INCOMPAT_NAMES: &[(u32, &str)] = &[
     (0x1, "compression"),
     (INCOMPAT_FILETYPE, "filetype"),
     (0x4, "needs_recovery"),
     (0x8, "journal_dev"),
-    (0x10, "meta_bg"),
+    (INCOMPAT_META_BG, "meta_bg"),
     (0x40, "extent"),
     (0x80, "64bit"),
     (0x100, "mmp"),
@@ -54,9 +62,9 @@ const RO_COMPAT_NAMES: &[(u32, &str)] = &[
     (RO_COMPAT_SPARSE_SUPER, "sparse_super"),
     (RO_COMPAT_LARGE_FILE, "large_file"),
     (RO_COMPAT_BTREE_DIR, "btree_dir"),
-    (0x8, "huge_file"),
+    (RO_COMPAT_HUGE_FILE, "huge_file"),
     (0x10, "uninit_bg"),
-    (0x20, "dir_nlink"),
+    (RO_COMPAT_DIR_NLINK, "dir_nlink"),
     (RO_COMPAT_EXTRA_ISIZE, "extra_isize"),
     (0x80, "snapshot"),
     (0x100, "quota"),

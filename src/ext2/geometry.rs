@@ -7,6 +7,10 @@
 //! the superblock and of all group descriptors, and with blocks that are reserved for more of
 //! these; every group has a block bitmap, an inode bitmap and an inode table. All other blocks hold
 //! data.
+//!
+//! With `meta_bg`, that goes for the first meta groups only, which are the groups whose descriptors are in
+//! one block. Each other one has that block in its first group, after the superblock if there is one, and
+//! backups of it in its second and in its last group. Superblocks are where they are otherwise.
 
 use core::num::NonZeroU32;
 
@@ -49,7 +53,10 @@ pub(crate) struct Geometry {
     pub(super) first_ino: u32,
     pub(super) reserved_gdt_blocks: u32,
     pub(super) backups: Backups,
+    /// The first meta group that has its descriptors itself.
+    pub(super) first_meta_group: Option<u32>,
     pub(super) filetype: bool,
+    pub(super) huge_file: bool,
 }
 
 /// The location of an inode relative to the inode table of its group.
@@ -126,6 +133,14 @@ impl Geometry {
         1 + ((self.groups - 1) >> Self::descriptor_bits(self.block_bits))
     }
 
+    /// The same of the meta groups whose descriptors follow each superblock.
+    const fn leading_descriptor_blocks(&self) -> u32 {
+        match self.first_meta_group {
+            Some(first) => first,
+            None => self.descriptor_blocks(),
+        }
+    }
+
     /// Block pointers in one indirect block.
     pub(crate) const fn pointers_per_block(&self) -> u32 {
         self.block_size() / 4
@@ -134,6 +149,11 @@ impl Geometry {
     /// Whether directory entries carry the type of the file.
     pub(crate) const fn has_filetype(&self) -> bool {
         self.filetype
+    }
+
+    /// Whether the sectors of a file are counted in 48 bits, not in 32.
+    pub(crate) const fn has_huge_files(&self) -> bool {
+        self.huge_file
     }
 
     /// First block of `group`, or `u32::MAX` when there is no such group.
@@ -176,15 +196,46 @@ impl Geometry {
         ))
     }
 
-    /// Block and byte offset of the descriptor of `group`; `None` when there is no such group.
-    pub(crate) const fn descriptor_location(&self, group: u32) -> Option<(u32, u32)> {
+    /// The descriptor of `group`: which of the [`Geometry::descriptor_blocks`] it is in, and at which
+    /// byte offset. `None` when there is no such group.
+    pub(crate) const fn descriptor_slot(&self, group: u32) -> Option<(u32, u32)> {
         if group >= self.groups {
             return None;
         }
-        // Within the volume: parse checked that the descriptors fit into group 0.
         let bits = Self::descriptor_bits(self.block_bits);
-        let block = (self.first_data_block + 1) + (group >> bits);
-        Some((block, (group & ((1 << bits) - 1)) << 5))
+        Some((group >> bits, (group & ((1 << bits) - 1)) << 5))
+    }
+
+    /// Where block `index` of the descriptors is, for a mount from the superblock in block `superblock`:
+    /// if that is a backup, so is this, as far as there is one.
+    pub(crate) const fn descriptor_block(&self, index: u32, superblock: u64) -> u64 {
+        if index < self.leading_descriptor_blocks() {
+            return superblock + 1 + index as u64;
+        }
+        let first = index << Self::descriptor_bits(self.block_bits);
+        let is_backup = superblock != self.first_data_block as u64;
+        let group = if is_backup && first + 1 < self.groups {
+            first + 1
+        } else {
+            first
+        };
+        let after_super = self.has_super(group) && !cfg!(mutant = "meta-over-super");
+        self.group_first_block(group) as u64 + after_super as u64
+    }
+
+    /// Whether `group` has the descriptors of its meta group, or a backup of them, if that has its
+    /// descriptors itself; `None` if it does not.
+    const fn has_meta_descriptors(&self, group: u32) -> Option<bool> {
+        let bits = Self::descriptor_bits(self.block_bits);
+        let last = (1 << bits) - 1;
+        match self.first_meta_group {
+            Some(first) if group >> bits >= first => {
+                let place = group & last;
+                let backup = (place == 1 || place == last) && !cfg!(mutant = "meta-backup-free");
+                Some(place == 0 || backup)
+            }
+            _ => None,
+        }
     }
 
     /// Whether `group` starts with a superblock, primary or backup, and descriptors.
@@ -204,16 +255,21 @@ impl Geometry {
     /// Blocks at the start of `group` that a superblock, group descriptors and the blocks reserved
     /// for more descriptors take.
     pub(crate) const fn base_metadata(&self, group: u32) -> u32 {
-        if self.has_super(group) {
-            self.super_blocks()
-        } else {
-            0
-        }
+        let reserved = match self.has_meta_descriptors(group) {
+            None if self.has_super(group) => self.reserved_gdt_blocks,
+            _ => 0,
+        };
+        self.super_blocks(group).saturating_add(reserved)
     }
 
-    /// The same for a group with a superblock.
-    pub(super) const fn super_blocks(&self) -> u32 {
-        (1 + self.descriptor_blocks()).saturating_add(self.reserved_gdt_blocks)
+    /// The same without what is reserved.
+    const fn super_blocks(&self, group: u32) -> u32 {
+        let has_super = self.has_super(group);
+        match self.has_meta_descriptors(group) {
+            Some(has_descriptors) => has_super as u32 + has_descriptors as u32,
+            None if has_super => 1 + self.leading_descriptor_blocks(),
+            None => 0,
+        }
     }
 
     /// Metadata blocks, which statfs(2) subtracts from the size of the volume: superblocks,
@@ -222,10 +278,10 @@ impl Geometry {
     ///
     /// Takes time proportional to the number of groups.
     pub(crate) fn overhead(&self) -> u32 {
-        let backups = (0..self.groups).filter(|&g| self.has_super(g)).count() as u64;
+        let supers = (0..self.groups).map(|group| u64::from(self.super_blocks(group)));
         let per_group = 2 + u64::from(self.inode_table_blocks());
         let blocks = u64::from(self.first_data_block)
-            + backups * (1 + u64::from(self.descriptor_blocks()))
+            + supers.sum::<u64>()
             + u64::from(self.groups) * per_group;
         // Each group fits its metadata, but hostile backups may not fit into a short last group.
         u32::try_from(blocks).map_or(self.blocks_count, |b| b.min(self.blocks_count))

@@ -29,7 +29,7 @@ pub(crate) use super::inode_flags::InodeFlags;
 pub(crate) const FAST_SYMLINK_BYTES: usize = POINTERS * 4;
 
 /// Links that an inode can have.
-pub(crate) const LINKS_MAX: u16 = 32000;
+pub(crate) const LINKS_MAX: u16 = 65000;
 
 /// An inode as it is on the disk: the 128 bytes that all inodes have.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
@@ -53,8 +53,8 @@ pub(crate) struct RawInode {
     /// Upper half of the size of a regular file; for a directory the ACL, which is not used.
     pub(super) size_high: U32,
     pub(super) fragment_address: U32,
-    pub(super) fragment: u8,
-    pub(super) fragment_size: u8,
+    /// Bits 32 to 47 of the sectors, with `huge_file`.
+    pub(super) sectors_high: U16,
     pub(super) padding: U16,
     pub(super) uid_high: U16,
     pub(super) gid_high: U16,
@@ -184,7 +184,9 @@ pub(crate) struct Inode {
     /// Link count.
     pub(crate) links: u16,
     /// 512-byte sectors: data, blocks of pointers and extended attributes.
-    pub(crate) sectors: u32,
+    pub(crate) sectors: u64,
+    /// They are counted in 48 bits, not in 32.
+    pub(crate) huge: bool,
     /// Time of the last access.
     pub(crate) atime: Time,
     /// Time of the last change of the inode.
@@ -231,7 +233,7 @@ impl Inode {
             let what = "mode of no known file type";
             return Err(Corrupt::found(at, what, mode.into()).into());
         };
-        let flags = InodeFlags(raw.flags.get());
+        let mut flags = InodeFlags(raw.flags.get());
         if flags.has(InodeFlags::EXTENTS | InodeFlags::INLINE_DATA) {
             let what = "flags of extents or inline data on a volume without";
             return Err(Corrupt::found(at, what, flags.0.into()).into());
@@ -245,7 +247,9 @@ impl Inode {
             FileType::Regular => u64::from(raw.size.get()) | (u64::from(raw.size_high.get()) << 32),
             _ => raw.size.get().into(),
         };
-        let content = parse_content(layout.geometry(), ino, file_type, size, raw)?;
+        let geometry = layout.geometry();
+        let sectors = parse_sectors(geometry, raw, &mut flags);
+        let content = parse_content(geometry, ino, file_type, size, sectors, raw)?;
         let room = layout.geometry().inode_size() - size_of::<RawInode>() as u32;
         let extra = Extra::read(rest);
         if !extra.is_valid(room) {
@@ -260,7 +264,8 @@ impl Inode {
             gid: u32::from(raw.gid.get()) | (u32::from(raw.gid_high.get()) << 16),
             size,
             links: raw.links.get(),
-            sectors: raw.sectors.get(),
+            sectors,
+            huge: geometry.has_huge_files(),
             atime: Time::decode(raw.atime.get(), atime),
             ctime: Time::decode(raw.ctime.get(), ctime),
             mtime: Time::decode(raw.mtime.get(), mtime),
@@ -319,7 +324,11 @@ impl Inode {
         }
         raw.dtime.set(self.dtime);
         raw.links.set(self.links);
-        raw.sectors.set(self.sectors);
+        raw.sectors.set(self.sectors as u32);
+        if self.huge && !cfg!(mutant = "sectors-cut") {
+            // No volume has so many that they need more.
+            raw.sectors_high.set((self.sectors >> 32) as u16);
+        }
         raw.flags.set(self.flags.0);
         raw.generation.set(self.generation);
         raw.file_acl.set(self.file_acl);
@@ -365,11 +374,29 @@ pub(crate) fn has_no_link(bytes: &[u8]) -> bool {
     RawInode::ref_from_prefix(bytes).is_ok_and(|(raw, _)| raw.links.get() == 0)
 }
 
+/// The sectors of an inode. Another driver may have counted blocks instead, and have set a flag that says
+/// so: as that is not needed for any volume of this format, it is dropped.
+fn parse_sectors(geometry: &Geometry, raw: &RawInode, flags: &mut InodeFlags) -> u64 {
+    let low = u64::from(raw.sectors.get());
+    if !geometry.has_huge_files() {
+        return low;
+    }
+    let count = low | (u64::from(raw.sectors_high.get()) << 32);
+    match flags.has(InodeFlags::HUGE_FILE) {
+        true => {
+            flags.0 &= !InodeFlags::HUGE_FILE;
+            count * u64::from(geometry.sectors_per_block())
+        }
+        false => count,
+    }
+}
+
 fn parse_content(
     geometry: &Geometry,
     ino: u32,
     file_type: FileType,
     size: u64,
+    sectors: u64,
     raw: &RawInode,
 ) -> Result<Content, Corrupt> {
     let at = Place::Inode(ino);
@@ -398,7 +425,7 @@ fn parse_content(
             } else {
                 geometry.sectors_per_block()
             };
-            if raw.sectors.get() != xattr_sectors {
+            if sectors != u64::from(xattr_sectors) {
                 // The target and its NUL are in one block.
                 if size == 0 || size >= block_size {
                     return bad_size("impossible size of a symbolic link");

@@ -25,6 +25,8 @@ impl InodeFlags {
     pub(crate) const DIRSYNC: u32 = 0x10000;
     /// Directories in this one are spread over the groups.
     pub(crate) const TOPDIR: u32 = 0x20000;
+    /// `i_blocks` counts blocks, not sectors.
+    pub(super) const HUGE_FILE: u32 = 0x40000;
     /// ext4: the place of the block pointers holds extents.
     pub(super) const EXTENTS: u32 = 0x80000;
     /// ext4: the place of the block pointers holds data.

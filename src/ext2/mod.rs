@@ -47,6 +47,7 @@ pub(crate) mod inode_extra;
 pub(crate) mod inode_flags;
 pub(crate) mod label;
 pub(crate) mod layout;
+pub(crate) mod mount_options;
 pub(crate) mod pointers;
 pub(crate) mod run_cache;
 pub(crate) mod run_set;

@@ -49,12 +49,12 @@ const fn pointer_blocks_of(block_bits: u32, blocks: u64) -> u64 {
 /// The size of the largest file, in bytes, with blocks of 2^`block_bits` bytes.
 ///
 /// It is limited by what the pointers map, and by `i_blocks`, which counts the sectors of data and
-/// blocks of pointers in 32 bits. The latter limit is computed as in Linux' ext2 and ext4, slightly
-/// lower than necessary, so that all agree.
-pub(crate) const fn max_file_size(block_bits: u32) -> u64 {
+/// blocks of pointers in 32 bits, unless it is `huge`. The latter limit is computed as in Linux' ext2 and
+/// ext4, slightly lower than necessary, so that all agree.
+pub(crate) const fn max_file_size(block_bits: u32, huge: bool) -> u64 {
     let tree = tree_blocks(block_bits);
     let countable = (u32::MAX >> (block_bits - 9)) as u64;
-    let blocks = if tree + pointer_blocks_of(block_bits, tree) <= countable {
+    let blocks = if huge || tree + pointer_blocks_of(block_bits, tree) <= countable {
         tree
     } else {
         countable - pointer_blocks_of(block_bits, countable)

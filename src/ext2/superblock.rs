@@ -7,7 +7,7 @@ pub(crate) mod update;
 use core::{fmt, mem::offset_of, num::NonZeroU32};
 
 use zerocopy::{
-    little_endian::{U16, U32},
+    little_endian::{U16, U32, U64},
     FromBytes,
 };
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -15,7 +15,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::{
     features::{
         Features, Named, COMPAT_RESIZE_INODE, COMPAT_SPARSE_SUPER2, INCOMPAT_FILETYPE,
-        RO_COMPAT_EXTRA_ISIZE, RO_COMPAT_SPARSE_SUPER,
+        INCOMPAT_META_BG, RO_COMPAT_EXTRA_ISIZE, RO_COMPAT_HUGE_FILE, RO_COMPAT_SPARSE_SUPER,
     },
     geometry::Backups,
     inode::EXTRA_SIZE,
@@ -29,6 +29,15 @@ pub(crate) const SUPERBLOCK_SIZE: usize = 1024;
 
 /// The number that marks an ext2 superblock.
 pub(crate) const MAGIC: u16 = 0xef53;
+
+/// The bytes that the place where it was mounted last may have. A shorter one ends with a zero.
+pub(crate) const LAST_MOUNTED_MAX: usize = 64;
+/// The bytes that its mount options may have. Shorter ones end with a zero.
+pub(crate) const MOUNT_OPTIONS_MAX: usize = 64;
+
+/// The most groups that a volume may have: a mount keeps something of each in memory, and mke2fs makes
+/// none of fewer than 256 blocks.
+const GROUPS_MAX: u32 = 1 << 24;
 
 /// First inode that is not reserved, in revision 0; the least possible one in revision 1.
 const GOOD_OLD_FIRST_INO: u32 = 11;
@@ -78,7 +87,7 @@ pub(crate) struct RawSuperblock {
     pub(super) ro_compat: U32,
     pub(super) uuid: [u8; 16],
     pub(super) volume_name: [u8; 16],
-    pub(super) last_mounted: [u8; 64],
+    pub(super) last_mounted: [u8; LAST_MOUNTED_MAX],
     pub(super) algorithms: U32,
     pub(super) preallocate_blocks: u8,
     pub(super) preallocate_dir_blocks: u8,
@@ -97,7 +106,11 @@ pub(crate) struct RawSuperblock {
     pub(super) unused1: [u8; 0x15c - 0x108],
     pub(super) min_extra_isize: U16,
     pub(super) want_extra_isize: U16,
-    pub(super) unused3: [u8; 0x24c - 0x160],
+    pub(super) unused3: [u8; 0x178 - 0x160],
+    pub(super) kbytes_written: U64,
+    pub(super) unused4: [u8; 0x200 - 0x180],
+    pub(super) mount_options: [u8; MOUNT_OPTIONS_MAX],
+    pub(super) unused5: [u8; 0x24c - 0x240],
     pub(super) backup_groups: [U32; 2],
     pub(super) unused2: [u8; 0x400 - 0x254],
 }
@@ -109,6 +122,8 @@ const _: () = {
     assert!(offset_of!(RawSuperblock, reserved_gdt_blocks) == 0xce);
     assert!(offset_of!(RawSuperblock, first_meta_group) == 0x104);
     assert!(offset_of!(RawSuperblock, want_extra_isize) == 0x15e);
+    assert!(offset_of!(RawSuperblock, kbytes_written) == 0x178);
+    assert!(offset_of!(RawSuperblock, mount_options) == 0x200);
     assert!(offset_of!(RawSuperblock, backup_groups) == 0x24c);
 };
 
@@ -219,6 +234,8 @@ pub(crate) struct Superblock {
     pub(crate) uuid: [u8; 16],
     /// How many bytes after the first 128 a new inode uses for fields.
     pub(crate) extra_size: u16,
+    /// The options for each mount, see [`mount_options`](super::mount_options).
+    pub(crate) mount_options: [u8; MOUNT_OPTIONS_MAX],
 }
 
 impl Superblock {
@@ -261,6 +278,7 @@ impl Superblock {
             revision: raw.revision.get(),
             uuid: raw.uuid,
             extra_size,
+            mount_options: raw.mount_options,
         })
     }
 }
@@ -368,11 +386,19 @@ fn parse_geometry(
     }
     // Both fit: inodes_per_group is not 0 and the product fits.
     let groups = u32::try_from(groups).map_err(|_| bad("too many groups"))?;
+    if groups > GROUPS_MAX {
+        return Err(found("too many groups", groups).into());
+    }
     if first_ino < GOOD_OLD_FIRST_INO || first_ino > inodes_count {
         return Err(found("impossible first inode", first_ino).into());
     }
 
-    let reserved_gdt_blocks = if features.compat(COMPAT_RESIZE_INODE) {
+    let first_meta_group = features
+        .incompat(INCOMPAT_META_BG)
+        .then_some(raw.first_meta_group.get());
+    // As e2fsprogs have it: growing in place and meta groups exclude each other.
+    let reserved_gdt_blocks = if features.compat(COMPAT_RESIZE_INODE) && first_meta_group.is_none()
+    {
         // The resize inode has a pointer to each of them in one block.
         match u32::from(raw.reserved_gdt_blocks.get()) {
             blocks if blocks > block_size / 4 => {
@@ -403,11 +429,20 @@ fn parse_geometry(
         first_ino,
         reserved_gdt_blocks,
         backups,
+        first_meta_group,
         filetype: features.incompat(INCOMPAT_FILETYPE),
+        huge_file: features.ro_compat(RO_COMPAT_HUGE_FILE),
     };
-    // Group 0 has a superblock, all descriptors, two bitmaps and an inode table. This also bounds
-    // what a mount reads and keeps in memory by the size of a group.
-    let needed = geometry.super_blocks() + 2 + geometry.inode_table_blocks();
+    if let Some(first) = first_meta_group.filter(|&first| first > geometry.descriptor_blocks()) {
+        return Err(found("impossible first meta group", first).into());
+    }
+    // All groups but the last are as large as the first, which is looked at below.
+    let last = geometry.descriptor_block(geometry.descriptor_blocks() - 1, first_data_block.into());
+    if last >= blocks_count.into() {
+        return Err(bad("the last group has no room for its descriptors").into());
+    }
+    // Group 0 has a superblock, descriptors, two bitmaps and an inode table.
+    let needed = geometry.base_metadata(0) + 2 + geometry.inode_table_blocks();
     if needed > geometry.group_blocks(0) {
         return Err(found("group 0 is too small for its metadata", blocks_per_group).into());
     }

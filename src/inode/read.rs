@@ -139,7 +139,7 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
         gid: from.gid & id_mask,
         nlink: from.links.into(),
         size: from.size,
-        blocks: from.sectors.into(),
+        blocks: from.sectors,
         times: Times {
             atime: timespec(from.atime),
             mtime: timespec(from.mtime),

@@ -82,8 +82,8 @@ fn copy_to_slot(
     let data = inode.data();
     let times = inode.times();
     let uid16 = sb.data().options().uid16;
-    // The format has 32 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep the
-    // VFS within these.
+    // The format has 32 or 48 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep
+    // the VFS within these.
     let stored = DiskInode {
         mode: inode.mode(),
         file_type,
@@ -91,7 +91,8 @@ fn copy_to_slot(
         gid: stored_id(inode.gid(), uid16),
         size,
         links: inode.nlink() as u16,
-        sectors: inode.blocks() as u32,
+        sectors: inode.blocks(),
+        huge: sb.data().geometry().has_huge_files(),
         atime: disk_time(times.atime),
         ctime: disk_time(times.ctime),
         mtime: disk_time(times.mtime),

@@ -15,7 +15,10 @@ use crate::inode::write;
 use crate::types::{CreatedInode, Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
 use crate::vfs::exchange::exchange;
-use crate::vfs::links::{check_links, check_own_links, sync, sync_now};
+use crate::vfs::links::{
+    add_subdirectory, check_links, check_own_links, check_room, drop_own_links, drop_subdirectory,
+    sync, sync_now,
+};
 use crate::vfs::rename::move_entry;
 use crate::volume::fault::{self, Fault};
 use crate::volume::unwritten::First;
@@ -142,13 +145,14 @@ impl InodeOperations<RetryFs> for Directory {
         mode: u16,
     ) -> Result<CreatedInode<'a>> {
         changing(dir, || {
+            check_room(dir)?;
             let made = create::create(dir, Some(name), mode, NO_BLOCKS)?;
             directory::make_empty(made.as_locked(), dir)?;
             // For its own `.`.
             made.inc_link_count();
             let made = add(dir, name, made)?;
             // For its `..`.
-            dir.inc_link_count();
+            add_subdirectory(dir);
             Ok(made)
         })
     }
@@ -159,6 +163,7 @@ impl InodeOperations<RetryFs> for Directory {
 
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {
         changing(dir, || {
+            check_room(inode)?;
             names::make_room(inode)?;
             let nameless = inode.nlink() == 0;
             inode.touch_ctime();
@@ -200,11 +205,9 @@ impl InodeOperations<RetryFs> for Directory {
             Entry::find(dir, name)?.remove(ino32(inode))?;
             inode.touch_ctime();
             inode.i_size_write(0);
-            // For its name and its own `.`.
-            inode.dec_link_count();
-            inode.dec_link_count();
+            drop_own_links(inode);
             // For its `..`.
-            dir.dec_link_count();
+            drop_subdirectory(dir);
             Ok(())
         })
     }

@@ -7,7 +7,7 @@ use crate::inode::directory::{Entry, Parent};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::types::{Inode, InodeLocked, RetryFs};
-use crate::vfs::links::{check_links, sync_now};
+use crate::vfs::links::{add_subdirectory, check_links, check_room, drop_subdirectory, sync_now};
 use crate::vfs::rename::leads_to;
 use crate::volume::fault;
 use kfs::fs::inode::lock::Exclusive;
@@ -95,6 +95,7 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
     for (from, to) in [(&old, &new), (&new, &old)] {
         if moves && from.is_dir() && !to.is_dir() {
             check_links(from.dir)?;
+            check_room(to.dir)?;
         }
         names::make_room(from.inode)?;
     }
@@ -135,8 +136,8 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
         from.inode.touch_ctime();
         from.inode.mark_inode_dirty();
         if moves && from.is_dir() && !to.is_dir() && !mutant!("exchange-links") {
-            to.dir.inc_link_count();
-            from.dir.dec_link_count();
+            add_subdirectory(to.dir);
+            drop_subdirectory(from.dir);
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! Regular files: `file_operations`.
 
 use crate::dio::{self, would_block, Block, Overwrite};
+use crate::ext2::superblock::LAST_MOUNTED_MAX;
 use crate::inode::data::direct_writes_wait;
 use crate::inode::durable;
 use crate::inode::errors::reported;
@@ -12,6 +13,7 @@ use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, File
 use crate::vfs::allocate;
 use crate::vfs::fallocate;
 use crate::vfs::xattr;
+use crate::volume::errors;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::address_space::nowait::NotWritten;
@@ -52,6 +54,23 @@ impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;
     const BUFFER_WASYNC: bool = true;
     const DIO_PARALLEL_WRITE: bool = true;
+
+    fn opened(file: &File<RetryFs>) {
+        let sb = file.inode().sb();
+        let volume = sb.data();
+        if volume.is_place_known() || sb.rdonly() || mutant!("place-untold") {
+            return;
+        }
+        // As ext4: the first file that is opened says where.
+        let Some(_unfrozen) = sb.try_start_intwrite() else {
+            return;
+        };
+        let mut place = [0; LAST_MOUNTED_MAX];
+        if volume.may_tell_place() && file.mount_point(&mut place) {
+            // Not worth an error of open(2).
+            let _ = errors::reported(sb, volume.set_place(&place));
+        }
+    }
 
     fn read_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,

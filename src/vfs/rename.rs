@@ -10,7 +10,10 @@ use crate::inode::errors;
 use crate::inode::names;
 use crate::inode::write;
 use crate::types::{CreatedInode, Inode, InodeLocked, RetryFs};
-use crate::vfs::links::{check_links, check_own_links, sync_now};
+use crate::vfs::links::{
+    add_subdirectory, check_links, check_own_links, check_room, drop_own_links, drop_subdirectory,
+    sync_now,
+};
 use crate::volume::fault;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
@@ -48,6 +51,9 @@ pub(super) fn move_entry<'a>(
         check_links(old_dir)?;
         if !old_dir.is(new_dir) {
             parent = Some(Parent::find(inode, old_dir)?);
+            if replaced.is_none() {
+                check_room(new_dir)?;
+            }
         }
     }
     names::make_room(inode)?;
@@ -111,15 +117,15 @@ pub(super) fn move_entry<'a>(
     inode.mark_inode_dirty();
     if let Some(replaced) = replaced {
         replaced.touch_ctime();
-        replaced.dec_link_count();
-        if is_dir {
-            replaced.dec_link_count();
+        match is_dir {
+            true => drop_own_links(replaced),
+            false => replaced.dec_link_count(),
         }
     } else if is_dir {
-        new_dir.inc_link_count();
+        add_subdirectory(new_dir);
     }
     if is_dir {
-        old_dir.dec_link_count();
+        drop_subdirectory(old_dir);
     }
     Ok(whiteout)
 }

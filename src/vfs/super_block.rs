@@ -4,6 +4,7 @@
 
 use crate::dio;
 use crate::ext2::directory::NAME_MAX;
+use crate::ext2::features::RO_COMPAT_DIR_NLINK;
 use crate::ext2::geometry::ROOT_INO;
 use crate::ext2::inode::LINKS_MAX;
 use crate::ext2::pointers::max_file_size;
@@ -93,8 +94,15 @@ impl FileSystem for RetryFs {
         sb.set_magic(MAGIC.into());
         sb.set_export_operations();
         sb.set_xattr_handlers::<User, Trusted, Security>();
-        sb.set_maxbytes(max_file_size(volume.geometry().block_bits()));
-        sb.set_max_links(LINKS_MAX.into());
+        let geometry = volume.geometry();
+        sb.set_maxbytes(max_file_size(
+            geometry.block_bits(),
+            geometry.has_huge_files(),
+        ));
+        // What a directory may have with `dir_nlink` is for `links::check_room`.
+        if !volume.superblock.features.ro_compat(RO_COMPAT_DIR_NLINK) {
+            sb.set_max_links(LINKS_MAX.into());
+        }
         match volume.superblock.extra_size {
             0 => sb.set_time_range(SECONDS_MIN, SECONDS_MAX, 1_000_000_000),
             _ => sb.set_time_range(SECONDS_MIN, EXTRA_SECONDS_MAX, 1),
@@ -128,7 +136,7 @@ impl FileSystem for RetryFs {
             // Files are still open for writing, and what is dirty is written back later.
             (false, true) if volume.is_shut_down() => {}
             (false, true) if to.forced && !mutant!("forced-clean") => {
-                reported(sb, volume.store_free_counts(true))?;
+                reported(sb, volume.store_free_counts(sb, true))?;
             }
             (false, true) => reported(sb, volume.mark_unmounted(sb))?,
             (true, false) => {
@@ -193,7 +201,7 @@ impl FileSystem for RetryFs {
         let volume = sb.data();
         volume.check_up()?;
         volume.check_device(sb);
-        reported(sb, volume.store_free_counts(false))?;
+        reported(sb, volume.store_free_counts(sb, false))?;
         match wait {
             true => reported(sb, volume.sync(sb)),
             // Redirty buffers that could not be written, so that sync(2) submits them before it
@@ -212,7 +220,7 @@ impl FileSystem for RetryFs {
             sb,
             if sb.has_unlinked_inodes() && !mutant!("freeze-always-clean") {
                 // In a snapshot they are orphans, which e2fsck frees; it skips a clean volume.
-                volume.store_free_counts(true)
+                volume.store_free_counts(sb, true)
             } else {
                 volume.mark_unmounted(sb)
             },

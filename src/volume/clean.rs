@@ -148,10 +148,11 @@ impl Volume {
         let failed = self.write_failed.load(ordering::Relaxed) && !mutant!("failed-marked-clean");
         let leaked = self.leaked.load(ordering::Relaxed) && !mutant!("leak-marked-clean");
         if self.is_stopped() || failed || leaked {
-            return self.store_free_counts(true);
+            return self.store_free_counts(sb, true);
         }
         let totals = self.totals();
-        let super_buffer = self.super_buffer.lock();
+        let mut super_buffer = self.super_buffer.lock();
+        super_buffer.count_writes(BlockDevice::of(sb))?;
         let buffer = &super_buffer.buffer;
         super_buffer.change(|bytes, now| {
             let counts = (totals.free_blocks, totals.free_inodes);
@@ -171,10 +172,11 @@ impl Volume {
         Ok(BlockDevice::of(sb).issue_flush()?)
     }
 
-    /// Copies the free counts of the volume to the superblock; with `wait`, writes it to the
-    /// device.
-    pub(crate) fn store_free_counts(&self, wait: bool) -> Result {
+    /// Copies the free counts of the volume, and what was written, to the superblock; with `wait`, writes
+    /// it to the device.
+    pub(crate) fn store_free_counts(&self, sb: &SuperBlock, wait: bool) -> Result {
         let totals = self.totals();
+        self.super_buffer.lock().count_writes(BlockDevice::of(sb))?;
         self.update_superblock(wait, |bytes, now| {
             superblock::update::set_free_counts(bytes, totals.free_blocks, totals.free_inodes, now)
         })

@@ -39,7 +39,7 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// Reads and validates all group descriptors, which follow the superblock at byte `super_place`.
+    /// Reads and validates all group descriptors, for a mount from the superblock at byte `super_place`.
     /// May sleep. The last of the results is whether a
     /// counter was too large, of which the log has the first.
     pub(super) fn read(
@@ -49,8 +49,9 @@ impl Groups {
     ) -> Result<(KVVec<GroupLayout>, Self, bool)> {
         let mut descriptors =
             KVVec::with_capacity(geometry.descriptor_blocks() as usize, GFP_KERNEL)?;
-        let first = super_place / u64::from(geometry.block_size()) + 1;
-        for block in first..first + u64::from(geometry.descriptor_blocks()) {
+        let superblock = super_place / u64::from(geometry.block_size());
+        for index in 0..geometry.descriptor_blocks() {
+            let block = geometry.descriptor_block(index, superblock);
             descriptors.push(sb.bread(block)?, GFP_KERNEL)?;
         }
         let mut layouts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
@@ -157,8 +158,6 @@ fn descriptor<'a>(
     descriptors: &'a [BufferHead],
     group: u32,
 ) -> Option<(&'a BufferHead, usize)> {
-    let (block, offset) = geometry.descriptor_location(group)?;
-    let (first, _) = geometry.descriptor_location(0)?;
-    let buffer = descriptors.get(block.checked_sub(first)? as usize)?;
-    Some((buffer, offset as usize))
+    let (index, offset) = geometry.descriptor_slot(group)?;
+    Some((descriptors.get(index as usize)?, offset as usize))
 }

@@ -13,7 +13,7 @@
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
 //! * [`copy_back`] puts what was changed in a copy back into its buffer.
 //! * [`recount`] replaces counters that are wrong.
-//! * [`options`] are the mount options, [`label`] is the label.
+//! * [`options`] are the mount options, [`label`] is the label, [`last_mounted`] where it is mounted.
 //!
 //! Nothing here knows an inode in memory: the allocators work on numbers.
 
@@ -27,6 +27,7 @@ pub(crate) mod fault;
 pub(crate) mod groups;
 pub(crate) mod inode_numbers;
 pub(crate) mod label;
+pub(crate) mod last_mounted;
 pub(crate) mod options;
 pub(crate) mod recount;
 pub(crate) mod released;

@@ -2,11 +2,13 @@
 
 //! Mount options.
 
+use crate::ext2::mount_options::{words, Word};
 use crate::ext2::superblock::{OnError, SUPERBLOCK_OFFSET};
 use crate::ext2::tuned::Tuned;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
+use kernel::str::BStr;
 use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 
 const ERRORS: u8 = 0;
@@ -18,6 +20,8 @@ const SYSVGROUPS: u8 = 5;
 const ACL: u8 = 6;
 const USER_XATTR: u8 = 7;
 const SB: u8 = 8;
+/// An option with a number that has no effect.
+const NUMBER: u8 = 9;
 /// Of the options in [`FLAGS`], the first.
 const FIRST_FLAG: u8 = 16;
 
@@ -49,10 +53,23 @@ const USRQUOTA: u32 = 1 << 9;
 const GRPQUOTA: u32 = 1 << 10;
 const QUOTA: u32 = 1 << 11;
 const NOQUOTA: u32 = 1 << 12;
+const NODISCARD: u32 = 1 << 13;
+const BARRIER: u32 = 1 << 14;
+const NOBARRIER: u32 = 1 << 15;
+const DELALLOC: u32 = 1 << 16;
+const NODELALLOC: u32 = 1 << 17;
+const BLOCK_VALIDITY: u32 = 1 << 18;
+const NOBLOCK_VALIDITY: u32 = 1 << 19;
+const INIT_ITABLE: u32 = 1 << 20;
+const NOINIT_ITABLE: u32 = 1 << 21;
+const NOLOAD: u32 = 1 << 22;
+const NORECOVERY: u32 = 1 << 23;
+const I_VERSION: u32 = 1 << 24;
 const ALL_QUOTA: u32 = USRQUOTA | GRPQUOTA | QUOTA;
 
-/// Options of ext2 that are a word: an ordinary line of fstab has them.
-const FLAGS: [Flag; 13] = [
+/// Options that are a word: those of ext2, and of ext4 what asks for nothing that is not so. An ordinary
+/// line of fstab has them.
+const FLAGS: [Flag; 25] = [
     Flag::new(c"minixdf", MINIXDF, BSDDF),
     Flag::new(c"bsddf", BSDDF, MINIXDF),
     Flag::new(c"nouid32", NOUID32, 0),
@@ -66,6 +83,18 @@ const FLAGS: [Flag; 13] = [
     Flag::new(c"grpquota", GRPQUOTA, NOQUOTA),
     Flag::new(c"quota", QUOTA, NOQUOTA),
     Flag::new(c"noquota", NOQUOTA, ALL_QUOTA),
+    Flag::new(c"nodiscard", NODISCARD, 0),
+    Flag::new(c"barrier", BARRIER, NOBARRIER),
+    Flag::new(c"nobarrier", NOBARRIER, BARRIER),
+    Flag::new(c"delalloc", DELALLOC, NODELALLOC),
+    Flag::new(c"nodelalloc", NODELALLOC, DELALLOC),
+    Flag::new(c"block_validity", BLOCK_VALIDITY, NOBLOCK_VALIDITY),
+    Flag::new(c"noblock_validity", NOBLOCK_VALIDITY, BLOCK_VALIDITY),
+    Flag::new(c"init_itable", INIT_ITABLE, NOINIT_ITABLE),
+    Flag::new(c"noinit_itable", NOINIT_ITABLE, INIT_ITABLE),
+    Flag::new(c"noload", NOLOAD, 0),
+    Flag::new(c"norecovery", NORECOVERY, 0),
+    Flag::new(c"i_version", I_VERSION, 0),
 ];
 
 /// The mount options, for the parser of the VFS.
@@ -92,6 +121,22 @@ pub(crate) const PARAMETERS: &[ParameterSpec] = &[
     flag(10),
     flag(11),
     flag(12),
+    flag(13),
+    flag(14),
+    flag(15),
+    flag(16),
+    flag(17),
+    flag(18),
+    flag(19),
+    flag(20),
+    flag(21),
+    flag(22),
+    flag(23),
+    flag(24),
+    ParameterSpec::u32(c"barrier", NUMBER),
+    ParameterSpec::u32(c"commit", NUMBER),
+    ParameterSpec::u32(c"init_itable", NUMBER),
+    ParameterSpec::u32(c"stripe", NUMBER),
     ParameterSpec::END,
 ];
 
@@ -118,15 +163,11 @@ impl ParsedOptions {
         match param.opt() {
             ERRORS => {
                 let value = param.string().map_or(&b""[..], |value| value.to_bytes());
-                self.on_error = Some(match value {
-                    b"continue" => OnError::Continue,
-                    b"remount-ro" => OnError::RemountReadOnly,
-                    b"panic" => OnError::Panic,
-                    _ => {
-                        pr_err!("option errors=: not one of continue, remount-ro, panic\n");
-                        return Err(EINVAL);
-                    }
-                });
+                self.on_error = on_error(value);
+                if self.on_error.is_none() {
+                    pr_err!("option errors=: not one of continue, remount-ro, panic\n");
+                    return Err(EINVAL);
+                }
             }
             RESUID => self.reserved_uid = Some(param.u32()),
             RESGID => self.reserved_gid = Some(param.u32()),
@@ -136,10 +177,11 @@ impl ParsedOptions {
             ACL => self.acl = Some(!param.negated()),
             USER_XATTR => self.user_xattr = Some(!param.negated()),
             SB => self.super_block = Some(param.u32()),
+            NUMBER => {}
             opt => {
                 let index = usize::from(opt.checked_sub(FIRST_FLAG).ok_or(EINVAL)?);
                 let flag = FLAGS.get(index).ok_or(EINVAL)?;
-                self.flags = (self.flags & !flag.clear) | flag.set;
+                self.set(flag);
                 if flag.set & ALL_QUOTA != 0 {
                     pr_warn!(
                         "option {}: quotas are not supported, nothing is limited\n",
@@ -151,16 +193,39 @@ impl ParsedOptions {
         Ok(())
     }
 
+    fn set(&mut self, flag: &Flag) {
+        self.flags = (self.flags & !flag.clear) | flag.set;
+    }
+
+    /// Takes an option that the superblock has. `None` if there is no such option, or not with this value.
+    fn take(&mut self, word: &Word<'_>) -> Option<()> {
+        match (word.name, word.value) {
+            (b"errors", Some(value)) => self.on_error = Some(on_error(value)?),
+            (b"resuid", _) => self.reserved_uid = Some(word.number()?),
+            (b"resgid", _) => self.reserved_gid = Some(word.number()?),
+            (b"grpid" | b"bsdgroups", None) => self.inherit_group = Some(true),
+            (b"nogrpid" | b"sysvgroups", None) => self.inherit_group = Some(false),
+            (b"acl", None) => self.acl = Some(true),
+            (b"noacl", None) => self.acl = Some(false),
+            (b"user_xattr", None) => self.user_xattr = Some(true),
+            (b"nouser_xattr", None) => self.user_xattr = Some(false),
+            (b"barrier" | b"commit" | b"init_itable" | b"stripe", Some(_)) => {
+                word.number()?;
+            }
+            (name, None) => {
+                let mut flags = FLAGS.iter();
+                self.set(flags.find(|flag| flag.name.to_bytes() == name)?);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
     /// Where the superblock is that the volume is mounted with, in bytes from the begin of the
     /// device.
     pub(super) fn super_offset(&self) -> u64 {
         self.super_block
             .map_or(SUPERBLOCK_OFFSET, |block| u64::from(block) * 1024)
-    }
-
-    /// Whether the log is to say how the volume is laid out.
-    pub(super) fn debug(&self) -> bool {
-        self.flags & DEBUG != 0
     }
 
     /// Takes over what is in `newer`.
@@ -218,6 +283,56 @@ impl ParsedOptions {
     }
 }
 
+/// What to do about corruption, as `errors=` has it.
+fn on_error(value: &[u8]) -> Option<OnError> {
+    match value {
+        b"continue" => Some(OnError::Continue),
+        b"remount-ro" => Some(OnError::RemountReadOnly),
+        b"panic" => Some(OnError::Panic),
+        _ => None,
+    }
+}
+
+/// The options that were given, and those that the superblock had for a mount: the former take precedence.
+#[derive(Clone, Copy)]
+pub(super) struct Given {
+    given: ParsedOptions,
+    both: ParsedOptions,
+}
+
+impl Given {
+    /// `given`, and those in the field of the superblock. What of these is not known is left out, and the log
+    /// of the device `id` says so.
+    pub(super) fn new(id: &CStr, given: &ParsedOptions, field: &[u8]) -> Self {
+        let mut both = ParsedOptions::default();
+        for word in words(field).filter(|_| !mutant!("superblock-options")) {
+            if both.take(&word).is_none() {
+                pr_warn!(
+                    "{}: mount option in the superblock is not supported: {}\n",
+                    id,
+                    BStr::from_bytes(word.name)
+                );
+            }
+        }
+        both.update(given);
+        Given {
+            given: *given,
+            both,
+        }
+    }
+
+    /// Those that were given.
+    pub(super) fn given(&self) -> ParsedOptions {
+        self.given
+    }
+
+    /// Takes over what is in `newer`.
+    pub(super) fn update(&mut self, newer: &ParsedOptions) {
+        self.given.update(newer);
+        self.both.update(newer);
+    }
+}
+
 /// The options of a mount.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Options {
@@ -237,17 +352,22 @@ pub(crate) struct Options {
     pub(crate) minix_df: bool,
     /// Owners and groups have 16 bits on the device.
     pub(crate) uid16: bool,
+    /// The log is to say how the volume is laid out.
+    pub(super) debug: bool,
 }
 
 impl Options {
-    /// `EXT2_DEFM_BSDGROUPS` in the default mount options of the superblock.
+    /// `EXT2_DEFM_DEBUG` in the default mount options of the superblock.
+    const DEFAULT_DEBUG: u32 = 0x1;
+    /// `EXT2_DEFM_BSDGROUPS`.
     const DEFAULT_BSDGROUPS: u32 = 0x2;
     /// `EXT2_DEFM_UID16`.
     const DEFAULT_UID16: u32 = 0x10;
 
-    /// The options in effect on a volume: those `given`, and its defaults for the others. How an
+    /// The options in effect on a volume: those given, and its defaults for the others. How an
     /// inode is read does not change while it is mounted: that default is the one `at_mount`.
-    pub(super) fn of(at_mount: &Tuned, tuned: &Tuned, given: &ParsedOptions) -> Self {
+    pub(super) fn of(at_mount: &Tuned, tuned: &Tuned, given: &Given) -> Self {
+        let given = &given.both;
         let bsdgroups = tuned.default_mount_options & Self::DEFAULT_BSDGROUPS != 0;
         Options {
             on_error: given.on_error.unwrap_or(tuned.on_error),
@@ -260,6 +380,8 @@ impl Options {
             minix_df: given.flags & MINIXDF != 0,
             uid16: given.flags & NOUID32 != 0
                 || at_mount.default_mount_options & Self::DEFAULT_UID16 != 0,
+            debug: given.flags & DEBUG != 0
+                || at_mount.default_mount_options & Self::DEFAULT_DEBUG != 0,
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::types::{NewSuperBlock, SuperBlock};
 use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
-use crate::volume::options::{Options, ParsedOptions};
+use crate::volume::options::{Given, Options, ParsedOptions};
 use crate::volume::superblock::{self, SuperBuffer};
 use crate::volume::unwritten::{First, Unwritten};
 use core::ops::Range;
@@ -53,9 +53,11 @@ pub(crate) struct Volume {
     /// Blocks of extended attributes. The lock is held while a reference count is changed.
     #[pin]
     pub(crate) attribute_blocks: Mutex<AttributeBlocks>,
-    /// The options that were given, at mount or since.
+    /// The options that were given, at mount or since, and those of the superblock.
     #[pin]
-    given: SpinLock<ParsedOptions>,
+    given: SpinLock<Given>,
+    /// The superblock says where the volume is mounted now, or cannot.
+    pub(super) is_place_known: Atomic<bool>,
     #[pin]
     pub(super) super_buffer: Mutex<SuperBuffer>,
     /// The same buffer, to be read without the lock.
@@ -80,7 +82,6 @@ impl Volume {
         sb: &mut NewSuperBlock<'_>,
         given: &ParsedOptions,
     ) -> Result<impl PinInit<Self, Error>, Error> {
-        let given = *given;
         let place = given.super_offset();
         let size = sb
             .min_blocksize(SUPERBLOCK_OFFSET as u32)
@@ -141,8 +142,10 @@ impl Volume {
             buffer: super_buffer,
             place,
             before: superblock.state,
+            sectors_written: sb.device().sectors_written(),
         };
-        if given.debug() {
+        let given = Given::new(sb.id(), given, &superblock.mount_options);
+        if Options::of(&tuned_at_mount, &tuned_at_mount, &given).debug {
             let geometry = &superblock.geometry;
             pr_info!(
                 "{}: {} blocks of {} bytes in {} groups of {}, {} inodes of {} bytes in each\n",
@@ -170,6 +173,7 @@ impl Volume {
             unwritten <- Unwritten::new(),
             attribute_blocks <- new_mutex!(AttributeBlocks::new()),
             given <- new_spinlock!(given),
+            is_place_known: Atomic::new(false),
             super_buffer <- new_mutex!(super_buffer),
             tuned_buffer,
             tuned_at_mount,
@@ -205,7 +209,7 @@ impl Volume {
 
     /// The mount options that were given. Does not sleep.
     pub(crate) fn given_options(&self) -> ParsedOptions {
-        *self.given.lock()
+        self.given.lock().given()
     }
 
     /// Changes the mount options to those in `parsed`; those not in it stay.

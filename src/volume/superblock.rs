@@ -2,6 +2,7 @@
 
 //! Reading and changing the superblock through the buffer cache.
 
+use crate::ext2::superblock::update::add_kbytes_written;
 use crate::ext2::superblock::{MountError, State, Superblock, SUPERBLOCK_SIZE};
 use crate::ext2::tuned::Tuned;
 use crate::ext2::{Corrupt, Geometry};
@@ -10,6 +11,7 @@ use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
 use kfs::time::real_seconds;
 
@@ -20,6 +22,8 @@ pub(super) struct SuperBuffer {
     pub(super) place: u64,
     /// The state before the volume was mounted read-write, which is restored then.
     pub(super) before: State,
+    /// The sectors that were written to the device when they were counted last.
+    pub(super) sectors_written: u64,
 }
 
 impl SuperBuffer {
@@ -35,6 +39,22 @@ impl SuperBuffer {
         // The format has 32 bits.
         let changed = change(&mut bytes, real_seconds() as u32)?;
         copy_back(&self.buffer, offset, &bytes, changed)
+    }
+
+    /// Adds what was written to `device` since the last time to what the superblock counts. Does not mark
+    /// the buffer dirty.
+    pub(super) fn count_writes(&mut self, device: &BlockDevice) -> Result {
+        // A counter of the kernel that is reset, if it can be, counts for nothing.
+        let since = device
+            .sectors_written()
+            .saturating_sub(self.sectors_written);
+        let kbytes = match mutant!("writes-uncounted") {
+            true => 0,
+            false => since / 2,
+        };
+        self.change(|bytes, _| add_kbytes_written(bytes, kbytes))?;
+        self.sectors_written += kbytes * 2;
+        Ok(())
     }
 }
 

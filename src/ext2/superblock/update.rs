@@ -3,7 +3,8 @@
 //! Changing the few fields of the superblock that a mount changes.
 
 use super::{
-    bad, RawSuperblock, State, GOOD_OLD_FIRST_INO, GOOD_OLD_INODE_SIZE, STATE_ERROR, STATE_VALID,
+    bad, RawSuperblock, State, GOOD_OLD_FIRST_INO, GOOD_OLD_INODE_SIZE, LAST_MOUNTED_MAX,
+    STATE_ERROR, STATE_VALID,
 };
 use crate::ext2::features::{Features, RO_COMPAT_LARGE_FILE};
 use crate::ext2::Corrupt;
@@ -86,6 +87,26 @@ pub(crate) fn set_free_counts(
         raw.free_blocks.set(free_blocks);
         raw.free_inodes.set(free_inodes);
         raw.write_time.set(now);
+    })
+}
+
+/// Records where the volume is mounted, padded with zeroes.
+pub(crate) fn set_last_mounted(
+    bytes: &mut [u8],
+    at: &[u8; LAST_MOUNTED_MAX],
+) -> Result<Range<usize>, Corrupt> {
+    const START: usize = offset_of!(RawSuperblock, last_mounted);
+    update(bytes, START..START + LAST_MOUNTED_MAX, |raw| {
+        raw.last_mounted = *at;
+    })
+}
+
+/// Records that `kbytes` more KiB were written to the device.
+pub(crate) fn add_kbytes_written(bytes: &mut [u8], kbytes: u64) -> Result<Range<usize>, Corrupt> {
+    const START: usize = offset_of!(RawSuperblock, kbytes_written);
+    update(bytes, START..START + size_of::<u64>(), |raw| {
+        let written = raw.kbytes_written.get().saturating_add(kbytes);
+        raw.kbytes_written.set(written);
     })
 }
 

@@ -48,9 +48,12 @@ fn paths() {
 #[test]
 fn sizes_are_those_of_linux() {
     // s_maxbytes of ext2, and of ext4 for files without extents on a volume without huge_file.
-    assert_eq!(max_file_size(10), 17_247_252_480);
-    assert_eq!(max_file_size(11), 275_415_851_008);
-    assert_eq!(max_file_size(12), 2_196_873_666_560);
+    for huge in [false, true] {
+        assert_eq!(max_file_size(10, huge), 17_247_252_480);
+        assert_eq!(max_file_size(11, huge), 275_415_851_008);
+    }
+    assert_eq!(max_file_size(12, false), 2_196_873_666_560);
+    assert_eq!(max_file_size(12, true), 4_402_345_721_856);
 }
 
 /// Adds blocks to a file in the way in which the module does: what `growth` plans, with new

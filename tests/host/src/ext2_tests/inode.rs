@@ -4,11 +4,12 @@
 
 use proptest::prelude::*;
 
-use super::support::{get16, put16, put32, target, with_layout, Spec};
+use super::support::{get16, get32, put16, put32, target, with_layout, Spec};
 use crate::ext2::{
     inode::{Content, Device, FastSymlink, FileType, Inode, InodeError, InodeFlags, LINKS_MAX},
     pointers::tree_blocks,
     time::Time,
+    Geometry, Layout,
 };
 
 /// A block of the default volume that may hold data.
@@ -84,7 +85,7 @@ fn inodes_not_in_use() {
     // The time of deletion of an inode that has links again means nothing.
     put16(&mut b, 26, 1);
     assert_eq!(parse(&b).unwrap().dtime, 0);
-    assert_eq!(LINKS_MAX, 32000);
+    assert_eq!(LINKS_MAX, 65000);
 }
 
 #[test]
@@ -261,6 +262,7 @@ fn new_inodes_take_nothing_over() {
         size: 0,
         links: 1,
         sectors: 0,
+        huge: false,
         atime: Time::seconds(1),
         ctime: Time::seconds(2),
         mtime: Time::seconds(1 << 33),
@@ -280,6 +282,38 @@ fn new_inodes_take_nothing_over() {
     assert!(b[160..].iter().all(|&b| b == 0));
     assert!(b[40..100].iter().all(|&b| b == 0));
     assert!(inode.store(12, &mut [0; 127], false).is_err());
+}
+
+#[test]
+fn sectors_of_huge_files() {
+    let geometry = |ro_compat| {
+        let spec = Spec {
+            ro_compat,
+            ..Spec::default()
+        };
+        spec.geometry()
+    };
+    let (small, huge) = (geometry(0x3), geometry(0xb));
+    let parse =
+        |geometry: &Geometry, b: &[u8]| Inode::parse(&Layout::new(geometry, &[]), 12, b).unwrap();
+    let mut b = raw(0o100644);
+    put32(&mut b, 28, 0xffff_fffe);
+    put16(&mut b, 116, 3);
+    put32(&mut b, 32, 0x40080);
+    // Without the feature these are no sectors, and are kept.
+    let mut inode = parse(&small, &b);
+    assert_eq!((inode.sectors, inode.flags.0), (0xffff_fffe, 0x40080));
+    inode.sectors = 10;
+    inode.store(12, &mut b, false).unwrap();
+    assert_eq!((get32(&b, 28), get16(&b, 116)), (10, 3));
+    assert_eq!(get32(&b, 32), 0x40080);
+    // Blocks of 1 KiB.
+    let mut inode = parse(&huge, &b);
+    assert_eq!((inode.sectors, inode.flags.0), ((3 << 32 | 10) * 2, 0x80));
+    inode.sectors += 4;
+    inode.store(12, &mut b, false).unwrap();
+    assert_eq!((get32(&b, 28), get16(&b, 116)), (24, 6));
+    assert_eq!(parse(&huge, &b), inode);
 }
 
 #[test]

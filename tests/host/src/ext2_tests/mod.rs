@@ -20,6 +20,7 @@ mod images;
 mod inode;
 mod label;
 mod layout;
+mod mount_options;
 mod run_cache;
 mod run_set;
 mod superblock;

@@ -4,12 +4,12 @@
 
 use proptest::prelude::*;
 
-use super::support::{get16, get32, put16, put32, Spec};
+use super::support::{descriptor_location, get16, get32, put16, put32, Spec};
 use crate::ext2::{
     superblock::{
         update::{
-            mark_error, mark_in_use, mark_mounted, mark_unmounted, needs_large_file,
-            set_free_counts, set_large_file,
+            add_kbytes_written, mark_error, mark_in_use, mark_mounted, mark_unmounted,
+            needs_large_file, set_free_counts, set_large_file, set_last_mounted,
         },
         MountError, OnError, State, Superblock,
     },
@@ -343,6 +343,22 @@ fn large_files() {
     assert_eq!(after.geometry, before.geometry);
 }
 
+#[test]
+fn place_and_writes_are_recorded() {
+    let mut bytes = Spec::default().superblock();
+    let before = bytes.clone();
+    put32(&mut bytes, 0x178, 0xffff_fff0);
+    assert_eq!(add_kbytes_written(&mut bytes, 0x20).unwrap(), 0x178..0x180);
+    assert_eq!((get32(&bytes, 0x178), get32(&bytes, 0x17c)), (0x10, 1));
+    add_kbytes_written(&mut bytes, u64::MAX).unwrap();
+    assert_eq!(bytes[0x178..0x180], [0xff; 8]);
+    assert_eq!(set_last_mounted(&mut bytes, &[7; 64]).unwrap(), 0x88..0xc8);
+    assert_eq!(bytes[0x88..0xc8], [7; 64]);
+    assert_eq!(bytes[..0x88], before[..0x88]);
+    assert_eq!(bytes[0xc8..0x178], before[0xc8..0x178]);
+    assert!(set_last_mounted(&mut bytes[..1000], &[0; 64]).is_err());
+}
+
 /// Does all the arithmetic there is on a geometry; none of it may panic.
 fn exercise(g: &Geometry) {
     assert!(g.overhead() <= g.blocks_count());
@@ -352,7 +368,7 @@ fn exercise(g: &Geometry) {
         assert!(first < g.blocks_count());
         assert!((1..=g.blocks_per_group()).contains(&g.group_blocks(group)));
         assert_eq!(g.locate_block(first), Some((group, 0)));
-        let (block, offset) = g.descriptor_location(group).unwrap();
+        let (block, offset) = descriptor_location(&g, group).unwrap();
         assert!(block < g.blocks_count() && offset + 32 <= g.block_size());
     };
     for group in (0..g.groups()).take(100) {
@@ -367,7 +383,7 @@ fn exercise(g: &Geometry) {
     );
     for group in [g.groups(), u32::MAX] {
         assert_eq!(g.group_blocks(group), 0);
-        assert_eq!(g.descriptor_location(group), None);
+        assert_eq!(descriptor_location(&g, group), None);
         assert_eq!(g.ino_at(group, 0), None);
         g.base_metadata(group);
     }

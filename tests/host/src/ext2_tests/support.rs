@@ -123,6 +123,14 @@ impl Spec {
     }
 }
 
+/// Block and byte offset of the descriptor of a group, for a mount from the primary superblock.
+pub(super) fn descriptor_location(geometry: &Geometry, group: u32) -> Option<(u32, u32)> {
+    let (index, offset) = geometry.descriptor_slot(group)?;
+    let superblock = geometry.group_first_block(0);
+    let block = geometry.descriptor_block(index, superblock.into());
+    Some((block.try_into().unwrap(), offset))
+}
+
 /// The bytes of a group descriptor.
 pub(super) fn descriptor(block_bitmap: u32, inode_bitmap: u32, inode_table: u32) -> Vec<u8> {
     let mut b = vec![0; 32];

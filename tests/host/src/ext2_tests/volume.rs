@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::support::{put32, target};
+use super::support::{descriptor_location, put32, target};
 use crate::ext2::{
     bitmap::{self, Kind, Run},
     block_map::{store_pointers, store_root, Branch, Mapping, PointerBlocks, Slot},
@@ -85,7 +85,7 @@ impl Disk {
     }
 
     fn descriptor(&mut self, group: u32) -> &mut [u8] {
-        let (block, offset) = self.geometry.descriptor_location(group).unwrap();
+        let (block, offset) = descriptor_location(&self.geometry, group).unwrap();
         &mut self.block(block)[offset as usize..][..GROUP_DESCRIPTOR_SIZE]
     }
 
@@ -361,7 +361,7 @@ impl Volume {
         }
         inode.content = Content::Blocks(root);
         let added = (data.len + taken.len() as u32) * geometry.sectors_per_block();
-        inode.sectors = inode.sectors.saturating_add(added);
+        inode.sectors = inode.sectors.saturating_add(added.into());
         self.store(ino, &inode, false)?;
         Ok(data)
     }
@@ -444,7 +444,7 @@ impl Volume {
         }
         // A damaged inode may count fewer.
         let freed = self.disk.freed * geometry.sectors_per_block();
-        inode.sectors = inode.sectors.saturating_sub(freed);
+        inode.sectors = inode.sectors.saturating_sub(freed.into());
         self.store(ino, &inode, false)
     }
 
@@ -459,7 +459,7 @@ impl Volume {
             result = free_range(&layout, ino, root, range, Unfreed::Lose, &mut self.disk);
             // The number may be wrong on a damaged volume.
             let freed = self.disk.freed * geometry.sectors_per_block();
-            inode.sectors = inode.sectors.saturating_sub(freed);
+            inode.sectors = inode.sectors.saturating_sub(freed.into());
         }
         result
     }
@@ -610,6 +610,7 @@ impl Volume {
             size,
             links: 1,
             sectors: 0,
+            huge: self.geometry().has_huge_files(),
             atime: Time::seconds(NOW.into()),
             ctime: Time::seconds(NOW.into()),
             mtime: Time::seconds(NOW.into()),
@@ -689,7 +690,7 @@ impl Volume {
             }
             inode.file_acl = 0;
             let freed = geometry.sectors_per_block();
-            inode.sectors = inode.sectors.saturating_sub(freed);
+            inode.sectors = inode.sectors.saturating_sub(freed.into());
         }
         let freed = self.free_from(ino, &mut inode, 0);
         inode.size = 0;

@@ -4,7 +4,7 @@
 
 use super::{assert_only_changed, input::Input, Images, Target};
 use crate::ext2::bitmap::{clear_run, find_run, is_set, next_free, set_run, Kind, Run};
-use crate::ext2_tests::volume::Volume;
+use crate::ext2_tests::{support::descriptor_location, volume::Volume};
 
 pub(super) const TARGET: Target = Target {
     name: "bitmap",
@@ -15,7 +15,7 @@ pub(super) const TARGET: Target = Target {
 fn seeds(image: &[u8]) -> Vec<Vec<u8>> {
     let mut volume = Volume::mount(image.to_vec()).unwrap();
     let geometry = volume.geometry();
-    let (block, offset) = geometry.descriptor_location(0).unwrap();
+    let (block, offset) = descriptor_location(&geometry, 0).unwrap();
     let raw = volume.disk.block(block)[offset as usize..].to_vec();
     (0..2)
         .map(|i| {

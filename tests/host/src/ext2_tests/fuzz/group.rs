@@ -9,6 +9,7 @@ use crate::ext2::{
     superblock::{Superblock, SUPERBLOCK_SIZE},
     Layout, Place,
 };
+use crate::ext2_tests::support::descriptor_location;
 
 pub(super) const TARGET: Target = Target {
     name: "group",
@@ -21,7 +22,7 @@ fn seeds(image: &[u8]) -> Vec<Vec<u8>> {
     let g = superblock.geometry;
     (0..g.groups().min(3))
         .map(|group| {
-            let (block, offset) = g.descriptor_location(group).unwrap();
+            let (block, offset) = descriptor_location(&g, group).unwrap();
             let at = ((block << g.block_bits()) + offset) as usize;
             let mut seed = superblock::seed(image);
             seed.extend(group.to_le_bytes());

@@ -13,6 +13,7 @@ use crate::ext2::{
     tuned::Tuned,
     Corrupt, Geometry,
 };
+use crate::ext2_tests::support::descriptor_location;
 use std::ops::Range;
 
 pub(super) const TARGET: Target = Target {
@@ -56,9 +57,9 @@ pub(super) fn check(g: &Geometry, device_bytes: u64) {
     );
     assert_eq!(g.group_blocks(g.groups()), 0);
     assert!(g.base_metadata(0) + 2 + g.inode_table_blocks() <= g.group_blocks(0));
-    let (block, offset) = g.descriptor_location(last).unwrap();
-    assert!(block < first_block + g.base_metadata(0) && offset + 32 <= g.block_size());
-    assert_eq!(g.descriptor_location(g.groups()), None);
+    let (block, offset) = descriptor_location(&g, last).unwrap();
+    assert!((first_block..g.blocks_count()).contains(&block) && offset + 32 <= g.block_size());
+    assert_eq!(descriptor_location(&g, g.groups()), None);
     assert!(g.overhead() <= g.blocks_count());
     // statfs(2) has no more free blocks than blocks.
     if g.groups() < 1000 {

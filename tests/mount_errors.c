@@ -168,7 +168,6 @@ TEST_F(mount_errors, incompatible_feature)
 		{ 0x00000001, "compression" },
 		{ 0x00000004, "needs_recovery" },
 		{ 0x00000008, "journal_dev" },
-		{ 0x00000010, "meta_bg" },
 		{ 0x00000040, "extent" },
 		{ 0x00000080, "64bit" },
 		{ 0x00000200, "flex_bg" },
@@ -201,8 +200,8 @@ TEST_F(mount_errors, read_only_compatible_feature)
 		uint32_t bit;
 		const char *name;
 	} features[] = {
-		{ 0x00000008, "huge_file" },
-		{ 0x00000020, "dir_nlink" },
+		{ 0x00000010, "uninit_bg" },
+		{ 0x00000100, "quota" },
 		{ 0x00000400, "metadata_csum" },
 		{ 0x80000000, "0x80000000" },
 	};

@@ -3,12 +3,14 @@
  * The options of a mount: what an ordinary line of fstab for ext2 has is taken, does
  * what it does there, and is shown; and what the log says at mount.
  */
+#include <endian.h>
 #include <fcntl.h>
 #include <mntent.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "debugfs.h"
 #include "harness.h"
 
 /* offsets on the device */
@@ -19,6 +21,9 @@
 #define S_CHECKED	(SUPER + 0x40)
 #define S_INTERVAL	(SUPER + 0x44)
 #define S_REVISION	(SUPER + 0x4c)
+#define S_PLACE		(SUPER + 0x88)
+#define S_KBYTES	(SUPER + 0x178)
+#define S_OPTIONS	(SUPER + 0x200)
 
 FIXTURE(mount_options) {
 	struct vol v;
@@ -77,6 +82,10 @@ TEST_F(mount_options, those_of_ext2)
 		"noreservation", "nobh", "usrquota", "grpquota", "quota", "noquota", "sb=1",
 		"errors=continue", "errors=remount-ro", "errors=panic", "resuid=7", "resgid=8",
 		"grpid", "nogrpid",
+		/* of ext4 */
+		"nodiscard", "barrier", "nobarrier", "delalloc", "nodelalloc", "block_validity",
+		"noblock_validity", "init_itable", "noinit_itable", "noload", "norecovery",
+		"i_version",
 	};
 	int i;
 
@@ -106,6 +115,73 @@ TEST_F(mount_options, those_of_ext2)
 	EXPECT_TRUE(shown("errors=continue"));
 	EXPECT_EQ(-EINVAL, remount("minixdf=3"));
 	EXPECT_FALSE(shown("emergency_ro"));
+	EXPECT_EQ(0, remount("barrier=1,commit=30,stripe=16,init_itable=10"));
+	/* what asks for something that there is not */
+	EXPECT_EQ(-EINVAL, remount("discard"));
+	EXPECT_EQ(-EINVAL, remount("data=ordered"));
+	EXPECT_EQ(-EINVAL, remount("journal_checksum"));
+}
+
+/* What tune2fs(8) has put into the superblock is as if it was given, but for what is given. */
+TEST_F(mount_options, in_the_superblock)
+{
+	uint32_t blocks = vol_dev_get(&self->v, 32, S_BLOCKS);
+	struct statfs st;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 takes none if there is one that it does not know");
+	/* tune2fs(8) takes a comma for the end */
+	ASSERT_EQ(0, debugfs(&self->v, "ssv mount_opts minixdf,resuid=7,nonsense,nodelalloc"));
+	ASSERT_EQ(0, try_mount(&self->v, NULL));
+	EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+		"retryfs", strrchr(self->v.dev, '/') + 1, "superblock", "nonsense", NULL }));
+	ASSERT_EQ(0, statfs(env_dir(), &st));
+	EXPECT_EQ(blocks, st.f_blocks);
+	/* these were not given */
+	EXPECT_FALSE(shown("minixdf"));
+	ASSERT_EQ(0, remount("bsddf"));
+	ASSERT_EQ(0, statfs(env_dir(), &st));
+	EXPECT_GT(blocks, st.f_blocks);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, try_mount(&self->v, "bsddf"));
+	ASSERT_EQ(0, statfs(env_dir(), &st));
+	EXPECT_GT(blocks, st.f_blocks);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_dev_set(&self->v, 16, S_OPTIONS, 0));
+	ASSERT_EQ(0, try_mount(&self->v, NULL));
+	ASSERT_EQ(0, statfs(env_dir(), &st));
+	EXPECT_GT(blocks, st.f_blocks);
+}
+
+/* "Last mounted on" and "Lifetime writes". */
+TEST_F(mount_options, told_by_the_superblock)
+{
+	char place[64] = {};
+	uint64_t before, after;
+	int fd;
+
+	ASSERT_EQ(0, vol_dev_write(&self->v, place, sizeof(place), S_PLACE));
+	ASSERT_EQ(0, vol_dev_read(&self->v, &before, 8, S_KBYTES));
+	/* who only reads leaves it alone */
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, NULL));
+	fd = vol_open("f", O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_read_write());
+	ASSERT_EQ(0, vol_dev_read(&self->v, place, sizeof(place), S_PLACE));
+	EXPECT_EQ(0, place[0]);
+	close(fd);
+	/* the first file that is opened says where, also if it is only read */
+	fd = vol_open("f", O_RDONLY);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, vol_dev_read(&self->v, place, sizeof(place), S_PLACE));
+	EXPECT_EQ(0, strcmp(place, env_dir()))
+		TH_LOG("%.64s", place);
+	ASSERT_EQ(0, vol_prefill("g", 0, 2 * MIB, 1));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_dev_read(&self->v, &after, 8, S_KBYTES));
+	EXPECT_LE(2048, le64toh(after) - le64toh(before));
+	EXPECT_GT(4096, le64toh(after) - le64toh(before));
 }
 
 TEST_F(mount_options, minixdf)

@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Volumes with features that the ext2 of old did not have, and volumes that other programs have
+ * made or changed: they are read, written, and left as e2fsck(8) and the ext4 driver want them.
+ */
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "debugfs.h"
+#include "disk.h"
+#include "harness.h"
+
+/* offsets on the device */
+#define SUPER		1024
+
+/* A volume of 16 MiB that is not mounted, for who makes it anew. */
+FIXTURE(fs_volumes) {
+	struct vol v;
+	int kmsg;
+};
+
+FIXTURE_SETUP(fs_volumes)
+{
+	struct vol_conf conf = SMALL_1K;
+
+	conf.no_poison = true;
+	ASSERT_EQ(0, vol_up(&self->v, &conf));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	self->kmsg = kmsg_open();
+	ASSERT_LE(0, self->kmsg);
+}
+
+FIXTURE_TEARDOWN(fs_volumes)
+{
+	EXPECT_EQ(0, vol_down(&self->v));
+}
+
+/* Run a command of the shell, in which $dev is the device and $dir where it is mounted. */
+static int sh(struct vol *v, const char *command, ...)
+{
+	char cmd[1024];
+	const char *const argv[] = { "bash", "-euo", "pipefail", "-c", cmd, NULL };
+	va_list ap;
+	int n;
+
+	n = snprintf(cmd, sizeof(cmd), "dev=%s dir=%s tree=/tmp/tree; ", v->dev, env_dir());
+	va_start(ap, command);
+	vsnprintf(cmd + n, sizeof(cmd) - n, command, ap);
+	va_end(ap);
+	return run(0, argv);
+}
+
+/* A new volume, of blocks of @bs bytes, with what mke2fs(8) gives it by itself, and @options. */
+static int make(struct vol *v, unsigned int bs, const char *options)
+{
+	v->bs = bs;
+	return sh(v, "mke2fs -q -F -t ext2 -b %u -E nodiscard,lazy_itable_init=0 %s $dev", bs, options);
+}
+
+static int mount_it(struct vol *v, const char *data)
+{
+	return vol_mount(v, env_fstype(), 0, data);
+}
+
+/* Files in many groups, of one block and of many; all of generation @gen. */
+static void fill(struct __test_metadata *_metadata, uint64_t gen)
+{
+	char name[32];
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		ASSERT_EQ(0, vol_mkdir(name));
+		snprintf(name, sizeof(name), "d%d/f", i);
+		ASSERT_LE(0, close(vol_make(name, i % 8 ? 2000 : 400 * KIB, gen)));
+	}
+}
+
+static void check(struct __test_metadata *_metadata, uint64_t gen)
+{
+	char name[32];
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "d%d/f", i);
+		EXPECT_TRUE(vol_holds(name, i % 8 ? 2000 : 400 * KIB, gen))
+			TH_LOG("%s", name);
+	}
+}
+
+static void drop(struct __test_metadata *_metadata)
+{
+	char name[32];
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		snprintf(name, sizeof(name), "d%d/f", i);
+		ASSERT_EQ(0, unlink(vol_path(name)));
+		*strrchr(name, '/') = 0;
+		ASSERT_EQ(0, rmdir(vol_path(name)));
+	}
+}
+
+/* Written and read by us and by ext4 in turn, with a check after each. */
+static void used_by_both(struct __test_metadata *_metadata, struct vol *v)
+{
+	struct statfs ours, theirs;
+
+	ASSERT_EQ(0, mount_it(v, NULL));
+	fill(_metadata, 1);
+	sync();
+	ASSERT_EQ(0, statfs(env_dir(), &ours));
+	ASSERT_EQ(0, vol_switch(v, "ext4"));
+	ASSERT_EQ(0, statfs(env_dir(), &theirs));
+	EXPECT_EQ(ours.f_bfree, theirs.f_bfree);
+	EXPECT_EQ(ours.f_ffree, theirs.f_ffree);
+	check(_metadata, 1);
+	drop(_metadata);
+	fill(_metadata, 2);
+	ASSERT_EQ(0, vol_switch(v, env_fstype()));
+	check(_metadata, 2);
+	drop(_metadata);
+	fill(_metadata, 3);
+	ASSERT_EQ(0, vol_umount(v));
+}
+
+/* 64 groups, of which 32 have their descriptors in one block: all of them in their groups. */
+#define META_BG	"-g 256 -N 1024 -O meta_bg,^resize_inode"
+
+TEST_F(fs_volumes, meta_bg)
+{
+	struct statfs ours, theirs;
+
+	ASSERT_EQ(0, make(&self->v, 1024, META_BG));
+	used_by_both(_metadata, &self->v);
+	/* nothing is reserved for more descriptors, so that all count the same */
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, statfs(env_dir(), &ours));
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
+	ASSERT_EQ(0, statfs(env_dir(), &theirs));
+	EXPECT_EQ(theirs.f_blocks, ours.f_blocks);
+}
+
+/* One that has grown: its first 32 groups have their descriptors behind each superblock. */
+TEST_F(fs_volumes, meta_bg_from_a_group_on)
+{
+	ASSERT_EQ(0, sh(&self->v, "mke2fs -q -F -t ext2 -b 1024 -g 256 -N 512 -O ^resize_inode $dev 8193"));
+	ASSERT_EQ(0, debugfs(&self->v, "feature meta_bg"));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv first_meta_bg 1"));
+	/* the bitmaps that it leaves are not right: e2fsck(8) mends them */
+	ASSERT_EQ(0, sh(&self->v, "resize2fs -f $dev 16384; e2fsck -fy $dev > /dev/null || [ $? = 1 ]"));
+	ASSERT_EQ(0, vol_fsck(&self->v));
+	used_by_both(_metadata, &self->v);
+}
+
+/* The primary superblock and the first descriptors of each meta group are gone. */
+TEST_F(fs_volumes, meta_bg_from_backups)
+{
+	const off_t bs = 1024, group = 256 * bs;
+	char *zeroes = buf_alloc(2 * bs);
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 wants the first descriptors of all but the first meta groups");
+	ASSERT_EQ(0, make(&self->v, bs, META_BG));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	fill(_metadata, 1);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_dev_write(&self->v, zeroes, 2 * bs, SUPER));
+	ASSERT_EQ(0, vol_dev_write(&self->v, zeroes, bs, bs + 32 * group));
+	EXPECT_EQ(-EINVAL, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, "sb=257"));
+	check(_metadata, 1);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(1, sh(&self->v, "e2fsck -fy -b 257 -B 1024 $dev > /dev/null"));
+}
+
+TEST_F(fs_volumes, meta_bg_that_is_impossible)
+{
+	ASSERT_EQ(0, make(&self->v, 1024, META_BG));
+	ASSERT_EQ(0, vol_dev_set(&self->v, 32, SUPER + 0x104, 3));
+	if (env_is_retryfs()) {
+		EXPECT_EQ(-EUCLEAN, mount_it(&self->v, NULL));
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "cannot mount", "impossible first meta group", NULL }));
+	}
+	ASSERT_EQ(0, vol_dev_set(&self->v, 32, SUPER + 0x104, 0));
+}
+
+/* Two backups, which the superblock names, or none. */
+TEST_F(fs_volumes, sparse_super2)
+{
+	ASSERT_EQ(0, make(&self->v, 1024, "-g 1024 -O sparse_super2"));
+	used_by_both(_metadata, &self->v);
+	ASSERT_EQ(0, vol_dev_write(&self->v, buf_alloc(2 * KIB), 2 * KIB, SUPER));
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, "sb=1025"));
+		check(_metadata, 3);
+		ASSERT_EQ(0, vol_umount(&self->v));
+	}
+	ASSERT_EQ(0, make(&self->v, 1024, "-g 1024 -O sparse_super2 -E num_backup_sb=0"));
+	used_by_both(_metadata, &self->v);
+}
+
+/* Neither a block nor a sector may be larger than a page: the log says which it is. */
+TEST_F(fs_volumes, larger_than_a_page)
+{
+	struct vol v = {};
+	struct disk d;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 takes these");
+	ASSERT_EQ(0, make(&self->v, 8192, ""));
+	EXPECT_EQ(-EINVAL, mount_it(&self->v, NULL));
+	EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+		"retryfs", "cannot mount", "unsupported block size", "8 KiB", NULL }));
+	ASSERT_EQ(0, make(&self->v, 1024, ""));
+	ASSERT_EQ(0, disk_up(&d, NULL_BLK, 8192, 16));
+	snprintf(v.dev, sizeof(v.dev), "%s", d.node);
+	EXPECT_EQ(0, sh(&v, "mke2fs -q -F -t ext2 $dev"));
+	EXPECT_EQ(-EINVAL, mount_it(&v, NULL));
+	EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+		"retryfs", d.name, "cannot mount", "block size of the device", NULL }));
+	ASSERT_EQ(0, disk_down(&d));
+}
+
+/* A directory of which nobody counts the directories in it, as there were too many. */
+TEST_F(fs_volumes, dir_nlink)
+{
+	ASSERT_EQ(0, make(&self->v, 1024, "-O dir_nlink"));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("d/a"));
+	ASSERT_EQ(0, vol_mkdir("d/empty"));
+	ASSERT_EQ(0, vol_mkdir("other"));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 1"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif d/empty links_count 1"));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	EXPECT_EQ(1, vol_links("d"));
+	EXPECT_EQ(0, vol_mkdir("d/b"));
+	EXPECT_EQ(1, vol_links("d"));
+	EXPECT_EQ(0, rmdir(vol_path("d/a")));
+	EXPECT_EQ(1, vol_links("d"));
+	EXPECT_EQ(0, rename(vol_path("other"), vol_path("d/other")));
+	EXPECT_EQ(1, vol_links("d"));
+	EXPECT_EQ(0, rename(vol_path("d/b"), vol_path("b")));
+	EXPECT_EQ(1, vol_links("d"));
+	EXPECT_EQ(0, rename(vol_path("b"), vol_path("d/empty")));
+	EXPECT_EQ(2, vol_links("d/empty"));
+	EXPECT_EQ(1, vol_links("d"));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	/* two of them are left */
+	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 4"));
+}
+
+/* Up to where they are counted: beyond, a directory needs an index. */
+TEST_F(fs_volumes, dir_nlink_overflow)
+{
+	ASSERT_EQ(0, make(&self->v, 1024, "-O dir_nlink"));
+	ASSERT_EQ(0, vol_mount(&self->v, "ext4", 0, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, sh(&self->v, "cd $dir/d && touch some-file-with-a-rather-long-name-{1..60} && mkdir a"));
+	ASSERT_EQ(0, vol_mkdir("linear"));
+	ASSERT_EQ(0, vol_mkdir("linear/a"));
+	ASSERT_EQ(0, vol_prefill("f", 0, 10, 1));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 65000"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif linear links_count 65000"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif f links_count 65000"));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	EXPECT_EQ(-EMLINK, vol_mkdir("linear/b"));
+	EXPECT_EQ(-EMLINK, vol_link("f", "g"));
+	EXPECT_EQ(65000, vol_links("d"));
+	EXPECT_EQ(0, vol_mkdir("d/b"));
+	EXPECT_EQ(1, vol_links("d"));
+	EXPECT_EQ(-EMLINK, vol_rename("d/b", "linear/b", 0));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 4"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif linear links_count 3"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif f links_count 1"));
+}
+
+/* Without the feature a count of one is wrong, and 65,000 is the end. */
+TEST_F(fs_volumes, no_dir_nlink)
+{
+	ASSERT_EQ(0, make(&self->v, 1024, ""));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("d/a"));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 64999"));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	EXPECT_EQ(0, vol_mkdir("d/b"));
+	EXPECT_EQ(65000, vol_links("d"));
+	EXPECT_EQ(-EMLINK, vol_mkdir("d/c"));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 4"));
+}
+
+/* Sectors in 48 bits: read, counted on, written; and in blocks, if that is what the inode says. */
+TEST_F(fs_volumes, huge_file)
+{
+	const uint64_t many = 0x300000000;
+	struct stat st;
+	int fd;
+
+	ASSERT_EQ(0, make(&self->v, 4096, "-O huge_file"));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, vol_prefill("f", 0, 8 * KIB, 1));
+	ASSERT_EQ(0, vol_prefill("g", 0, 8 * KIB, 1));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif f blocks 0x300000010"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif g blocks 2"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif g flags 0x40000"));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, stat(vol_path("f"), &st));
+	EXPECT_EQ(many + 16, st.st_blocks);
+	ASSERT_EQ(0, stat(vol_path("g"), &st));
+	EXPECT_EQ(16, st.st_blocks);
+	ASSERT_EQ(0, vol_prefill("f", 8 * KIB, 4 * KIB, 1));
+	ASSERT_EQ(0, vol_prefill("g", 8 * KIB, 4 * KIB, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, stat(vol_path("f"), &st));
+	EXPECT_EQ(many + 24, st.st_blocks);
+	ASSERT_EQ(0, stat(vol_path("g"), &st));
+	EXPECT_EQ(24, st.st_blocks);
+	/* what block pointers reach, which is more than sectors in 32 bits */
+	fd = vol_open("far", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, close(fd));
+	ASSERT_EQ(0, vol_prefill("far", 4402345721856 - 4096, 4096, 1));
+	EXPECT_EQ(-EFBIG, vol_prefill("far", 4402345721856, 4096, 1));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif f blocks 24"));
+	ASSERT_EQ(0, vol_fsck(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, "ext4", 0, NULL));
+	ASSERT_EQ(0, stat(vol_path("far"), &st));
+	EXPECT_EQ(4402345721856, st.st_size);
+	EXPECT_EQ(8 * 4, st.st_blocks);
+	EXPECT_TRUE(vol_holds("g", 12 * KIB, 1));
+}
+
+/* A tree of files, and the same tree, changed: what the programs below put into a volume. */
+#define TREE \
+	"rm -rf $tree $tree.new; mkdir -p $tree/a/b $tree/many; cd $tree; seq 100 > small; seq 60000 > large; " \
+	"truncate -s 3M sparse; echo end >> sparse; ln -s small short; ln -s $(printf %%0200d 0) long; " \
+	"touch many/name-of-a-file-{1..70}; ln small a/hard; seq 7 > a/b/deep; mkfifo pipe; cp -a . $tree.new; "
+#define CHANGE \
+	"rm -r many/*[0-4] large; seq 5000 >> small; cp -r a c; mv a/b b; mkdir many/{1..9}; " \
+	"seq 300000 > many/1/new; ln small many/link; truncate -s 1000 sparse"
+
+struct writer {
+	const char *name, *command;
+};
+
+#define MKE2FS	"mke2fs -q -F -t ext2 -E nodiscard,lazy_itable_init=0 "
+#define SMALL	MKE2FS "-b 1024 -d $tree $dev "
+#define TO_DEV	"; dd if=/tmp/img of=$dev bs=1M status=none"
+
+static const struct writer writers[] = {
+	{ "mke2fs, a tar", "tar -C $tree -cf /tmp/tar .; " MKE2FS "-d /tmp/tar $dev" },
+	{ "mke2fs for the Hurd", MKE2FS "-o hurd -d $tree $dev" },
+	{ "mke2fs, old", MKE2FS "-E revision=0 -d $tree $dev" },
+	{ "genext2fs", "genext2fs -B 1024 -b 12288 -N 1000 -z -d $tree /tmp/img" TO_DEV },
+	{ "genext2fs, 4 KiB", "genext2fs -B 4096 -b 4096 -N 1000 -d $tree /tmp/img" TO_DEV },
+	{ "fuse2fs", MKE2FS "-b 1024 $dev; modprobe -qa fuse; fuse2fs -f -o fakeroot $dev $dir & "
+		     "until mountpoint -q $dir; do kill -0 $!; done; cp -a $tree/. $dir; umount $dir; wait" },
+	{ "tune2fs, features", SMALL "; tune2fs -O dir_nlink,huge_file,extra_isize,has_journal $dev" },
+	{ "tune2fs, larger inodes", SMALL "-I 128; e2fsck -fy $dev || [ $? = 1 ]; tune2fs -I 256 $dev" },
+	{ "resize2fs, grown", SMALL "-g 512 -O ^resize_inode 6000; resize2fs -f $dev" },
+	{ "resize2fs, shrunk", SMALL "-g 1024; resize2fs -f $dev 9000" },
+	{ "e2fsck -D", SMALL "; e2fsck -fyD $dev || [ $? = 1 ]" },
+};
+
+/* What is in the volume is what is in the tree, with all types of files, sizes and links. */
+static int same_as_tree(struct vol *v, const char *suffix)
+{
+	return sh(v, "tree=$tree%s; list() { cd $1; find . -path ./lost+found -prune -o ! -type d "
+		     "-printf '%%p %%y %%s %%n %%l\\n' | sort; }; diff <(list $tree) <(list $dir); "
+		     "diff -r --no-dereference -x lost+found -x pipe $tree $dir", suffix);
+}
+
+static void made_by(struct __test_metadata *_metadata, struct vol *v, const struct writer *w)
+{
+	ASSERT_EQ(0, sh(v, "{ %s; } > /tmp/log 2>&1 || { cat /tmp/log; exit 1; }", w->command))
+		TH_LOG("%s", w->name);
+	ASSERT_EQ(0, mount_it(v, NULL))
+		TH_LOG("%s", w->name);
+	EXPECT_EQ(0, same_as_tree(v, ""))
+		TH_LOG("%s", w->name);
+	EXPECT_EQ(0, sh(v, "cd $dir; " CHANGE))
+		TH_LOG("%s", w->name);
+	ASSERT_EQ(0, vol_switch(v, "ext4"))
+		TH_LOG("%s", w->name);
+	EXPECT_EQ(0, same_as_tree(v, ".new"))
+		TH_LOG("%s", w->name);
+	ASSERT_EQ(0, vol_umount(v));
+}
+
+TEST_F(fs_volumes, made_by_others)
+{
+	int i;
+
+	ASSERT_EQ(0, sh(&self->v, TREE "cd $tree.new; " CHANGE));
+	for (i = 0; i < ARRAY_SIZE(writers); i++)
+		made_by(_metadata, &self->v, &writers[i]);
+}
+
+TEST_HARNESS_MAIN

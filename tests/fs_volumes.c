@@ -12,6 +12,7 @@
 
 #include "debugfs.h"
 #include "disk.h"
+#include "handle.h"
 #include "harness.h"
 
 /* offsets on the device */
@@ -344,6 +345,22 @@ TEST_F(fs_volumes, huge_file)
 	EXPECT_TRUE(vol_holds("g", 12 * KIB, 1));
 }
 
+/* resize2fs(8) is told that it cannot be done, and has changed nothing. */
+TEST_F(fs_volumes, resized_while_mounted)
+{
+	struct statfs before, after;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 does it");
+	ASSERT_EQ(0, sh(&self->v, "mke2fs -q -F -t ext2 -b 1024 $dev 8000"));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, statfs(env_dir(), &before));
+	EXPECT_EQ(0, sh(&self->v, "! resize2fs $dev > /tmp/log 2>&1"));
+	ASSERT_EQ(0, statfs(env_dir(), &after));
+	EXPECT_EQ(before.f_blocks, after.f_blocks);
+	ASSERT_EQ(0, vol_umount(&self->v));
+}
+
 /* A tree of files, and the same tree, changed: what the programs below put into a volume. */
 #define TREE \
 	"rm -rf $tree $tree.new; mkdir -p $tree/a/b $tree/many; cd $tree; seq 100 > small; seq 60000 > large; " \
@@ -359,6 +376,8 @@ struct writer {
 
 #define MKE2FS	"mke2fs -q -F -t ext2 -E nodiscard,lazy_itable_init=0 "
 #define SMALL	MKE2FS "-b 1024 -d $tree $dev "
+#define FUSE2FS	"modprobe -qa fuse; fuse2fs -f -o fakeroot $dev $dir & " UNTIL_MOUNTED
+#define UNTIL_MOUNTED "until mountpoint -q $dir; do kill -0 $!; done; "
 #define TO_DEV	"; dd if=/tmp/img of=$dev bs=1M status=none"
 
 static const struct writer writers[] = {
@@ -367,8 +386,7 @@ static const struct writer writers[] = {
 	{ "mke2fs, old", MKE2FS "-E revision=0 -d $tree $dev" },
 	{ "genext2fs", "genext2fs -B 1024 -b 12288 -N 1000 -z -d $tree /tmp/img" TO_DEV },
 	{ "genext2fs, 4 KiB", "genext2fs -B 4096 -b 4096 -N 1000 -d $tree /tmp/img" TO_DEV },
-	{ "fuse2fs", MKE2FS "-b 1024 $dev; modprobe -qa fuse; fuse2fs -f -o fakeroot $dev $dir & "
-		     "until mountpoint -q $dir; do kill -0 $!; done; cp -a $tree/. $dir; umount $dir; wait" },
+	{ "fuse2fs", MKE2FS "-b 1024 $dev; " FUSE2FS "cp -a $tree/. $dir; umount $dir; wait" },
 	{ "tune2fs, features", SMALL "; tune2fs -O dir_nlink,huge_file,extra_isize,has_journal $dev" },
 	{ "tune2fs, larger inodes", SMALL "-I 128; e2fsck -fy $dev || [ $? = 1 ]; tune2fs -I 256 $dev" },
 	{ "resize2fs, grown", SMALL "-g 512 -O ^resize_inode 6000; resize2fs -f $dev" },
@@ -376,12 +394,14 @@ static const struct writer writers[] = {
 	{ "e2fsck -D", SMALL "; e2fsck -fyD $dev || [ $? = 1 ]" },
 };
 
+#define LIST	"list() { cd $1; find . -path ./lost+found -prune -o ! -type d " PRINT " | sort; }; "
+#define PRINT	"-printf '%%p %%y %%s %%n %%l\\n'"
+#define DIFF	"diff -r --no-dereference -x lost+found -x pipe $tree $dir"
+
 /* What is in the volume is what is in the tree, with all types of files, sizes and links. */
 static int same_as_tree(struct vol *v, const char *suffix)
 {
-	return sh(v, "tree=$tree%s; list() { cd $1; find . -path ./lost+found -prune -o ! -type d "
-		     "-printf '%%p %%y %%s %%n %%l\\n' | sort; }; diff <(list $tree) <(list $dir); "
-		     "diff -r --no-dereference -x lost+found -x pipe $tree $dir", suffix);
+	return sh(v, "tree=$tree%s; " LIST "diff <(list $tree) <(list $dir); " DIFF, suffix);
 }
 
 static void made_by(struct __test_metadata *_metadata, struct vol *v, const struct writer *w)
@@ -408,6 +428,68 @@ TEST_F(fs_volumes, made_by_others)
 	ASSERT_EQ(0, sh(&self->v, TREE "cd $tree.new; " CHANGE));
 	for (i = 0; i < ARRAY_SIZE(writers); i++)
 		made_by(_metadata, &self->v, &writers[i]);
+}
+
+#define MKE2FS_UNINIT "mke2fs -q -F -t ext2 -b 1024 -g 1024 -N 2048"
+
+/*
+ * Groups that nobody has initialised, on a device that was not zero: half of them are used by us, and
+ * all by ext4 after that.
+ */
+static int make_uninit(struct vol *v)
+{
+	int err = sh(v, "head -c 16M < <(tr '\\0' '\\245' < /dev/zero) > $dev");
+
+	v->bs = 1024;
+	return err ?: sh(v, MKE2FS_UNINIT " -O uninit_bg -E nodiscard,lazy_itable_init=1 $dev");
+}
+
+TEST_F(fs_volumes, uninit_bg)
+{
+	ASSERT_EQ(0, make_uninit(&self->v));
+	ASSERT_EQ(0, sh(&self->v, "dumpe2fs $dev 2> /dev/null | grep -c 'INODE_UNINIT, BLOCK_UNINIT' > /dev/null"));
+	used_by_both(_metadata, &self->v);
+	/* what the descriptors count is what the bitmaps say that are made */
+	EXPECT_FALSE(kmsg_has(self->kmsg, (const char *[]){ "retryfs", "taken for", NULL }));
+}
+
+/* A bitmap that is not there says nothing of an inode. */
+TEST_F(fs_volumes, uninit_bg_and_handles)
+{
+	struct handle h;
+
+	if (!env_is_retryfs())
+		SKIP(return, "the messages of retryfs");
+	ASSERT_EQ(0, make_uninit(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, NULL));
+	ASSERT_EQ(0, handle_of(vol_path("lost+found"), &h));
+	/* the third of the last but one group */
+	h.word[0] = 14 * 128 + 3;
+	h.word[1] = 0xa5a5a5a5;
+	EXPECT_EQ(-ESTALE, handle_open(&h, O_RDONLY));
+	EXPECT_FALSE(kmsg_has(self->kmsg, (const char *[]){ "retryfs", "corrupt", NULL }));
+	ASSERT_EQ(0, vol_umount(&self->v));
+}
+
+/* A descriptor that is not what its checksum says is none to be trusted for writing. */
+TEST_F(fs_volumes, uninit_bg_with_a_bad_checksum)
+{
+	const off_t flags = 2048 + 3 * 32 + 18;
+	int64_t old;
+
+	ASSERT_EQ(0, make(&self->v, 1024, "-g 1024 -N 2048 -O uninit_bg"));
+	old = vol_dev_get(&self->v, 16, flags);
+	ASSERT_LE(0, old);
+	ASSERT_EQ(0, vol_dev_set(&self->v, 16, flags, old ^ 1));
+	if (env_is_retryfs()) {
+		EXPECT_EQ(-EUCLEAN, mount_it(&self->v, NULL));
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "corrupt", "group 3", "checksum", NULL }));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, NULL));
+		EXPECT_EQ(-EUCLEAN, vol_read_write());
+		ASSERT_EQ(0, vol_umount(&self->v));
+	}
+	ASSERT_EQ(0, vol_dev_set(&self->v, 16, flags, old));
 }
 
 TEST_HARNESS_MAIN

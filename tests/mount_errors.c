@@ -200,7 +200,6 @@ TEST_F(mount_errors, read_only_compatible_feature)
 		uint32_t bit;
 		const char *name;
 	} features[] = {
-		{ 0x00000010, "uninit_bg" },
 		{ 0x00000100, "quota" },
 		{ 0x00000400, "metadata_csum" },
 		{ 0x80000000, "0x80000000" },

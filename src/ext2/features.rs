@@ -23,6 +23,8 @@ pub(crate) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
 pub(crate) const RO_COMPAT_BTREE_DIR: u32 = 0x4;
 /// Read-only compatible feature: the sectors of a file are counted in 48 bits.
 pub(crate) const RO_COMPAT_HUGE_FILE: u32 = 0x8;
+/// Read-only compatible feature: group descriptors have checksums, and some groups are not initialised.
+pub(crate) const RO_COMPAT_UNINIT_BG: u32 = 0x10;
 /// Read-only compatible feature: a directory with too many others in it has 1 for a link count.
 pub(crate) const RO_COMPAT_DIR_NLINK: u32 = 0x20;
 /// Read-only compatible feature: inodes have fields after their first 128 bytes, and the superblock
@@ -36,6 +38,7 @@ pub(crate) const RO_COMPAT_SUPPORTED: u32 = RO_COMPAT_SPARSE_SUPER
     | RO_COMPAT_LARGE_FILE
     | RO_COMPAT_BTREE_DIR
     | RO_COMPAT_HUGE_FILE
+    | RO_COMPAT_UNINIT_BG
     | RO_COMPAT_DIR_NLINK
     | RO_COMPAT_EXTRA_ISIZE;
 
@@ -63,7 +66,7 @@ const RO_COMPAT_NAMES: &[(u32, &str)] = &[
     (RO_COMPAT_LARGE_FILE, "large_file"),
     (RO_COMPAT_BTREE_DIR, "btree_dir"),
     (RO_COMPAT_HUGE_FILE, "huge_file"),
-    (0x10, "uninit_bg"),
+    (RO_COMPAT_UNINIT_BG, "uninit_bg"),
     (RO_COMPAT_DIR_NLINK, "dir_nlink"),
     (RO_COMPAT_EXTRA_ISIZE, "extra_isize"),
     (0x80, "snapshot"),

@@ -123,6 +123,11 @@ impl Geometry {
         self.inodes_per_group.get() >> (self.block_bits - self.inode_bits)
     }
 
+    /// Inodes in a block of an inode table.
+    pub(crate) const fn inodes_per_block(&self) -> u32 {
+        1 << (self.block_bits - self.inode_bits)
+    }
+
     /// Base-2 logarithm of the group descriptors in one block: a descriptor has 32 bytes.
     const fn descriptor_bits(block_bits: u32) -> u32 {
         block_bits - 5

@@ -25,13 +25,17 @@ pub(crate) struct RawGroup {
     pub(super) free_blocks: U16,
     pub(super) free_inodes: U16,
     pub(super) used_dirs: U16,
-    pub(super) padding: U16,
-    pub(super) reserved: [U32; 3],
+    /// Flags, and the last two fields, are of volumes with checksums: see [`super::uninit`].
+    pub(super) flags: U16,
+    pub(super) reserved: [U32; 2],
+    pub(super) unused_inodes: U16,
+    pub(super) checksum: U16,
 }
 
 const _: () = {
     assert!(size_of::<RawGroup>() == GROUP_DESCRIPTOR_SIZE);
     assert!(offset_of!(RawGroup, free_blocks) == 12);
+    assert!(offset_of!(RawGroup, unused_inodes) == 28);
 };
 
 /// The locations of the metadata of a group. They do not change while the volume is mounted.
@@ -264,6 +268,6 @@ impl GroupCounts {
         raw.free_blocks.set(self.free_blocks);
         raw.free_inodes.set(self.free_inodes);
         raw.used_dirs.set(self.used_dirs);
-        Ok(offset_of!(RawGroup, free_blocks)..offset_of!(RawGroup, padding))
+        Ok(offset_of!(RawGroup, free_blocks)..offset_of!(RawGroup, flags))
     }
 }

@@ -55,6 +55,7 @@ pub(crate) mod superblock;
 pub(crate) mod time;
 pub(crate) mod truncate;
 pub(crate) mod tuned;
+pub(crate) mod uninit;
 pub(crate) mod xattr;
 
 pub(crate) use error::{Corrupt, Place};

@@ -16,9 +16,11 @@ use super::{
     features::{
         Features, Named, COMPAT_RESIZE_INODE, COMPAT_SPARSE_SUPER2, INCOMPAT_FILETYPE,
         INCOMPAT_META_BG, RO_COMPAT_EXTRA_ISIZE, RO_COMPAT_HUGE_FILE, RO_COMPAT_SPARSE_SUPER,
+        RO_COMPAT_UNINIT_BG,
     },
     geometry::Backups,
     inode::EXTRA_SIZE,
+    uninit::Checksums,
     Corrupt, Geometry, Place,
 };
 
@@ -234,6 +236,8 @@ pub(crate) struct Superblock {
     pub(crate) uuid: [u8; 16],
     /// How many bytes after the first 128 a new inode uses for fields.
     pub(crate) extra_size: u16,
+    /// The checksums of group descriptors.
+    pub(crate) checksums: Checksums,
     /// The options for each mount, see [`mount_options`](super::mount_options).
     pub(crate) mount_options: [u8; MOUNT_OPTIONS_MAX],
 }
@@ -278,6 +282,7 @@ impl Superblock {
             revision: raw.revision.get(),
             uuid: raw.uuid,
             extra_size,
+            checksums: Checksums::new(features.ro_compat(RO_COMPAT_UNINIT_BG), &raw.uuid),
             mount_options: raw.mount_options,
         })
     }

@@ -13,9 +13,16 @@ use core::ops::Range;
 use kfs::block::buffer_head::BufferHead;
 
 impl Groups {
-    /// Reads the bitmap in `block` into [`Groups::bitmap`], and returns its buffer. May sleep.
-    pub(super) fn read_bitmap(&mut self, sb: &SuperBlock, block: u32) -> Result<BufferHead> {
+    /// Reads the bitmap of `group` in `block` into [`Groups::bitmap`], and returns its buffer. All of the
+    /// group is initialised then. May sleep.
+    pub(super) fn read_bitmap(
+        &mut self,
+        sb: &SuperBlock,
+        group: u32,
+        block: u32,
+    ) -> Result<BufferHead> {
         sb.data().check_device(sb);
+        self.initialise(sb, group)?;
         let buffer = sb.bread(block.into())?;
         buffer.read(0, &mut self.bitmap)?;
         Ok(buffer)
@@ -43,6 +50,8 @@ impl Groups {
         let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
         buffer.read(offset, &mut bytes)?;
         let changed = counts.store(group, &mut bytes)?;
+        let checksums = &volume.superblock.checksums;
+        let changed = checksums.store(group, &mut bytes, changed)?;
         copy_back(buffer, offset, &bytes, changed)?;
         volume.mark_buffer_dirty(buffer);
         Ok(())

@@ -111,7 +111,7 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
             let len = rest.len.min(geometry.group_blocks(group) - index);
             let run = Run { start: index, len };
             let block = layout.group(group)?.block_bitmap();
-            let buffer = groups.read_bitmap(sb, block)?;
+            let buffer = groups.read_bitmap(sb, group, block)?;
             groups.recount_blocks(sb, group)?;
             let end = geometry.group_blocks(group);
             let changed =
@@ -182,7 +182,7 @@ fn allocate_in(
     let layout = sb.data().layout();
     let end = geometry.group_blocks(group);
     let block = layout.group(group)?.block_bitmap();
-    let buffer = groups.read_bitmap(sb, block)?;
+    let buffer = groups.read_bitmap(sb, group, block)?;
     bitmap::check_block_bitmap(&sb.data().layout(), group, &groups.bitmap)?;
     groups.recount_blocks(sb, group)?;
     let want = want.min(groups.counts(group).free_blocks.into());

@@ -96,7 +96,8 @@ impl Volume {
             return Err(EROFS);
         }
         self.attribute_blocks.lock().clear();
-        if now.geometry != self.superblock.geometry {
+        let mounted = &self.superblock;
+        if now.geometry != mounted.geometry || now.checksums != mounted.checksums {
             pr_err!(
                 "{}: cannot remount read-write: not the volume that was mounted\n",
                 sb.id()
@@ -107,7 +108,10 @@ impl Volume {
         if mutant!("counters-of-first-mount") {
             return Ok(());
         }
-        let reread = self.groups.lock().reread(self.geometry(), &self.layouts);
+        let reread = self
+            .groups
+            .lock()
+            .reread(self.geometry(), &now.checksums, &self.layouts);
         let clamped = reread.map_err(|fault| match fault {
             Fault::Corrupt(corrupt) => {
                 pr_err!("{}: cannot remount read-write: {}\n", sb.id(), corrupt);

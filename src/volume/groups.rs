@@ -4,6 +4,8 @@
 
 use crate::ext2::choose_group::Totals;
 use crate::ext2::group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE};
+use crate::ext2::superblock::Superblock;
+use crate::ext2::uninit::{Checksums, Uninit};
 use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
@@ -26,6 +28,8 @@ pub(crate) struct Groups {
     pub(super) totals: Totals,
     /// Which of them have been compared with the bitmaps.
     pub(super) compared: KVVec<Compared>,
+    /// What of them is not initialised; nothing on volumes without such groups.
+    uninit: KVVec<Uninit>,
     /// The buffers of the group descriptors, in order.
     descriptors: KVVec<BufferHead>,
     /// A copy of the bitmap in use: bitmaps are searched and changed here.
@@ -44,22 +48,34 @@ impl Groups {
     /// counter was too large, of which the log has the first.
     pub(super) fn read(
         sb: &mut NewSuperBlock<'_>,
-        geometry: &Geometry,
+        superblock: &Superblock,
         super_place: u64,
     ) -> Result<(KVVec<GroupLayout>, Self, bool)> {
+        let geometry = &superblock.geometry;
+        let checksums = &superblock.checksums;
         let mut descriptors =
             KVVec::with_capacity(geometry.descriptor_blocks() as usize, GFP_KERNEL)?;
-        let superblock = super_place / u64::from(geometry.block_size());
+        let super_block = super_place / u64::from(geometry.block_size());
         for index in 0..geometry.descriptor_blocks() {
-            let block = geometry.descriptor_block(index, superblock);
+            let block = geometry.descriptor_block(index, super_block);
             descriptors.push(sb.bread(block)?, GFP_KERNEL)?;
         }
         let mut layouts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
         let mut counts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
+        let mut uninit = KVVec::new();
         let mut totals = Totals::default();
         let mut clamped = false;
         for group in 0..geometry.groups() {
-            let parsed = parse(geometry, &descriptors, group)?;
+            let bytes = raw(geometry, &descriptors, group)?;
+            // As with ext4: a volume that is only read is read as far as that goes.
+            if !sb.rdonly() {
+                checksums.check(group, &bytes)?;
+            }
+            if checksums.are_there() {
+                let found = Uninit::read(checksums, geometry, group, &bytes)?;
+                uninit.push(found, GFP_KERNEL)?;
+            }
+            let parsed = Group::parse(geometry, group, &bytes)?;
             add(&mut totals, &parsed.counts);
             if let Some((what, counted, most)) = parsed.clamped.filter(|_| !clamped) {
                 warn_miscounted(sb.id(), group, what, counted, most);
@@ -76,6 +92,7 @@ impl Groups {
             counts,
             totals,
             compared,
+            uninit,
             descriptors,
             bitmap,
             taken,
@@ -88,8 +105,14 @@ impl Groups {
     /// Reads the counters anew, which e2fsck may have repaired under a read-only mount. Returns
     /// whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
     /// `layouts` any more.
-    pub(super) fn reread(&mut self, geometry: &Geometry, layouts: &[GroupLayout]) -> Result<bool> {
+    pub(super) fn reread(
+        &mut self,
+        geometry: &Geometry,
+        checksums: &Checksums,
+        layouts: &[GroupLayout],
+    ) -> Result<bool> {
         for (group, layout) in (0..geometry.groups()).zip(layouts) {
+            checksums.check(group, &raw(geometry, &self.descriptors, group)?)?;
             if parse(geometry, &self.descriptors, group)?.layout != *layout {
                 let what = "bitmaps or inode table have been moved";
                 return Err(Corrupt::new(Place::Group(group), what).into());
@@ -103,6 +126,10 @@ impl Groups {
             add(&mut self.totals, counts);
             clamped |= parsed.clamped.is_some();
         }
+        for (group, uninit) in (0..geometry.groups()).zip(&mut self.uninit) {
+            let bytes = raw(geometry, &self.descriptors, group)?;
+            *uninit = Uninit::read(checksums, geometry, group, &bytes)?;
+        }
         self.compared.fill(Compared::default());
         Ok(clamped)
     }
@@ -111,6 +138,19 @@ impl Groups {
     pub(super) fn counts(&self, group: u32) -> GroupCounts {
         let counts = self.counts.get(group as usize);
         counts.copied().unwrap_or_default()
+    }
+
+    /// What of `group` is not initialised.
+    pub(super) fn uninit(&self, group: u32) -> Uninit {
+        let uninit = self.uninit.get(group as usize);
+        uninit.copied().unwrap_or_default()
+    }
+
+    /// Notes that all of `group` is.
+    pub(super) fn set_initialised(&mut self, group: u32) {
+        if let Some(uninit) = self.uninit.get_mut(group as usize) {
+            *uninit = Uninit::default();
+        }
     }
 
     /// The buffer of the descriptor of `group`, and the byte offset in it.
@@ -135,12 +175,22 @@ pub(super) fn warn_miscounted(id: &CStr, group: u32, what: &str, counted: u32, f
     );
 }
 
-/// Reads and validates the descriptor of `group`.
-fn parse(geometry: &Geometry, descriptors: &[BufferHead], group: u32) -> Result<Group> {
+/// Reads the descriptor of `group`.
+fn raw(
+    geometry: &Geometry,
+    descriptors: &[BufferHead],
+    group: u32,
+) -> Result<[u8; GROUP_DESCRIPTOR_SIZE]> {
     let (buffer, offset) = descriptor(geometry, descriptors, group)
         .ok_or(Corrupt::new(Place::Group(group), "no descriptor"))?;
     let mut bytes = [0; GROUP_DESCRIPTOR_SIZE];
     buffer.read(offset, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads and validates it.
+fn parse(geometry: &Geometry, descriptors: &[BufferHead], group: u32) -> Result<Group> {
+    let bytes = raw(geometry, descriptors, group)?;
     Ok(Group::parse(geometry, group, &bytes)?)
 }
 

@@ -12,7 +12,7 @@
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
 //! * [`copy_back`] puts what was changed in a copy back into its buffer.
-//! * [`recount`] replaces counters that are wrong.
+//! * [`recount`] replaces counters that are wrong, [`uninit`] initialises what was left for later.
 //! * [`options`] are the mount options, [`label`] is the label, [`last_mounted`] where it is mounted.
 //!
 //! Nothing here knows an inode in memory: the allocators work on numbers.
@@ -36,4 +36,5 @@ pub(crate) mod shutdown;
 pub(crate) mod state;
 pub(crate) mod superblock;
 pub(crate) mod trim;
+pub(crate) mod uninit;
 pub(crate) mod unwritten;

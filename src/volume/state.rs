@@ -116,7 +116,7 @@ impl Volume {
         }
 
         let (layouts, groups, clamped) =
-            Groups::read(sb, &superblock.geometry, place).map_err(|fault| match fault {
+            Groups::read(sb, &superblock, place).map_err(|fault| match fault {
                 Fault::Corrupt(corrupt) => {
                     pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
                     EUCLEAN

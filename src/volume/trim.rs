@@ -65,7 +65,7 @@ pub(crate) fn trim_group(
                 at = end;
                 return Ok(());
             }
-            groups.read_bitmap(sb, layout.group(group)?.block_bitmap())?;
+            groups.read_bitmap(sb, group, layout.group(group)?.block_bitmap())?;
             bitmap::check_block_bitmap(&layout, group, &groups.bitmap)?;
             let groups = &mut *groups;
             groups.taken.copy_from_slice(&groups.bitmap);

@@ -25,4 +25,5 @@ mod run_cache;
 mod run_set;
 mod superblock;
 mod truncate;
+mod uninit;
 mod xattr;

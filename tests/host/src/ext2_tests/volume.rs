@@ -18,6 +18,7 @@ use crate::ext2::{
     superblock::{self, MountError, Superblock, SUPERBLOCK_OFFSET, SUPERBLOCK_SIZE},
     time::Time,
     truncate::{free_range, FreeBlocks, Unfreed},
+    uninit::{Checksums, Uninit},
     xattr, Corrupt, Geometry, Layout, Place,
 };
 
@@ -68,6 +69,7 @@ const NOW: u32 = 1_700_000_000;
 pub(super) struct Disk {
     pub(super) bytes: Vec<u8>,
     geometry: Geometry,
+    checksums: Checksums,
     groups: Rc<Vec<GroupLayout>>,
     /// Blocks freed and not yet subtracted from an inode.
     freed: u32,
@@ -92,6 +94,37 @@ impl Disk {
     pub(super) fn counts(&mut self, group: u32) -> Result<GroupCounts> {
         let geometry = self.geometry;
         Ok(Group::parse(&geometry, group, self.descriptor(group))?.counts)
+    }
+
+    fn store_counts(&mut self, group: u32, counts: &GroupCounts) -> Result<()> {
+        let checksums = self.checksums;
+        let raw = self.descriptor(group);
+        let changed = counts.store(group, raw)?;
+        checksums.store(group, raw, changed)?;
+        Ok(())
+    }
+
+    /// Initialises what is not of `group`.
+    fn initialise(&mut self, group: u32) -> Result<()> {
+        let (checksums, geometry) = (self.checksums, self.geometry);
+        let raw = self.descriptor(group);
+        checksums.check(group, raw)?;
+        let uninit = Uninit::read(&checksums, &geometry, group, raw)?;
+        if !uninit.is_any() {
+            return Ok(());
+        }
+        let groups = self.groups.clone();
+        let layout = Layout::new(&geometry, &groups);
+        let places = layout.group(group)?;
+        for block in uninit.stale_table(&geometry) {
+            self.block(places.inode_table() + block).fill(0);
+        }
+        uninit.fill_blocks(&layout, group, self.block(places.block_bitmap()))?;
+        uninit.fill_inodes(&geometry, self.block(places.inode_bitmap()));
+        let raw = self.descriptor(group);
+        let changed = uninit.store_done(group, raw)?;
+        checksums.store(group, raw, changed)?;
+        Ok(())
     }
 
     fn all_counts(&mut self) -> Result<Vec<GroupCounts>> {
@@ -134,7 +167,7 @@ impl Disk {
             counts.take_blocks(group, run.len)?;
             let range = bitmap::set_run(&mut bits, end, run).unwrap();
             self.block(bitmap_block)[range.clone()].copy_from_slice(&bits[range]);
-            counts.store(group, self.descriptor(group))?;
+            self.store_counts(group, &counts)?;
             return Ok(Run {
                 start: geometry.group_first_block(group) + run.start,
                 len: run.len,
@@ -158,7 +191,7 @@ impl Disk {
             bitmap::clear_run(self.block(bitmap_block), end, run, group, Kind::Blocks)?;
             let mut counts = self.counts(group)?;
             counts.give_blocks(&geometry, group, here)?;
-            counts.store(group, self.descriptor(group))?;
+            self.store_counts(group, &counts)?;
             self.freed += here;
             start += here;
             len -= here;
@@ -230,6 +263,7 @@ impl Volume {
         let mut disk = Disk {
             bytes,
             geometry,
+            checksums: superblock.checksums,
             groups: Rc::new(Vec::new()),
             freed: 0,
         };
@@ -237,6 +271,9 @@ impl Volume {
             .map(|g| Ok(Group::parse(&geometry, g, disk.descriptor(g))?.layout))
             .collect::<Result<Vec<_>>>()?;
         disk.groups = Rc::new(groups);
+        for group in 0..geometry.groups() {
+            disk.initialise(group)?;
+        }
         Ok(Volume { superblock, disk })
     }
 
@@ -597,7 +634,7 @@ impl Volume {
         )
         .unwrap();
         group_counts.take_inode(group, is_dir)?;
-        group_counts.store(group, self.disk.descriptor(group))?;
+        self.disk.store_counts(group, &group_counts)?;
         let size = match &content {
             Content::FastSymlink(link) => target(link).len() as u64,
             _ => 0,
@@ -715,7 +752,7 @@ impl Volume {
         let mut counts = self.disk.counts(slot.group)?;
         let is_dir = inode.file_type == FileType::Directory;
         counts.give_inode(&geometry, slot.group, is_dir)?;
-        counts.store(slot.group, self.disk.descriptor(slot.group))?;
+        self.disk.store_counts(slot.group, &counts)?;
         Ok(())
     }
 
@@ -755,7 +792,7 @@ impl Volume {
                 let mut counts = self.disk.counts(geometry.inode_slot(ino)?.group)?;
                 counts.used_dirs = counts.used_dirs.saturating_sub(1);
                 let group = geometry.inode_slot(ino)?.group;
-                counts.store(group, self.disk.descriptor(group))?;
+                self.disk.store_counts(group, &counts)?;
                 return Err(error);
             }
         };

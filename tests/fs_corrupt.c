@@ -255,6 +255,7 @@ static const char *what_is_lost(int err)
 
 TEST_F(fs_corrupt, directory_with_a_bad_block)
 {
+	struct vol_conf linear = variant->conf;
 	const uint64_t sectors = self->v.bs / 512;
 	struct vol_map map = { .nr = 1 };
 	long block;
@@ -262,6 +263,11 @@ TEST_F(fs_corrupt, directory_with_a_bad_block)
 
 	if (!env_is_retryfs())
 		SKIP(return, "others do not tell");
+	/* names are in the order in which they were made */
+	linear.features = "^dir_index";
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &linear));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	ASSERT_EQ(0, vol_mkdir("d"));
 	for (i = 0; i < NAMES; i++)
 		ASSERT_EQ(0, create(entry(i)));

@@ -191,14 +191,22 @@ static int forget_clean_pages(void)
 	return err;
 }
 
-/* A name is looked for where the last one was found: not all blocks before are read for each. */
+/*
+ * Without an index, a name is looked for where the last one was found: not all blocks before are read for
+ * each.
+ */
 TEST_F(fs_dir, names_in_order)
 {
+	struct vol_conf linear = variant->conf;
 	struct vol_map map;
 	char name[64];
 	struct task t;
 	int dir;
 
+	linear.features = "^dir_index";
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &linear));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
 	ASSERT_EQ(0, make(0, ENTRIES));
 	sync();

@@ -9,6 +9,7 @@
 #include <linux/blkdev.h>
 #include <linux/bio.h>
 #include <linux/buffer_head.h>
+#include <linux/compat.h>
 #include <linux/completion.h>
 #include <linux/exportfs.h>
 #include <linux/falloc.h>
@@ -53,6 +54,8 @@ const unsigned long KFS_CONST_SB_ACTIVE = SB_ACTIVE;
 const unsigned long KFS_CONST_SLAB_RECLAIM_ACCOUNT = SLAB_RECLAIM_ACCOUNT;
 const unsigned long KFS_CONST_SLAB_ACCOUNT = SLAB_ACCOUNT;
 const fmode_t KFS_CONST_FMODE_NOWAIT = FMODE_NOWAIT;
+const fmode_t KFS_CONST_FMODE_32BITHASH = FMODE_32BITHASH;
+const fmode_t KFS_CONST_FMODE_64BITHASH = FMODE_64BITHASH;
 const fop_flags_t KFS_CONST_FOP_DIO_PARALLEL_WRITE = FOP_DIO_PARALLEL_WRITE;
 const fop_flags_t KFS_CONST_FOP_BUFFER_WASYNC = FOP_BUFFER_WASYNC;
 const int KFS_CONST_IOCB_NOWAIT = IOCB_NOWAIT;

@@ -7,6 +7,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/buffer_head.h>
+#include <linux/compat.h>
 #include <linux/cred.h>
 #include <linux/fileattr.h>
 #include <linux/fs.h>
@@ -96,6 +97,13 @@ int kfs_helper_buffer_write_io_error(const struct buffer_head *bh)
 void kfs_helper_map_bh(struct buffer_head *bh, struct super_block *sb, sector_t block)
 {
 	map_bh(bh, sb, block);
+}
+
+/* Directories. */
+
+bool kfs_helper_in_compat_syscall(void)
+{
+	return in_compat_syscall();
 }
 
 /* Super block. */

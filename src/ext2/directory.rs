@@ -7,11 +7,16 @@
 //! validate each entry before they use it, by the rules of Linux' ext2 and one more: the name of an
 //! entry in use is not empty, and has neither `/` nor NUL.
 //!
-//! A directory with a hash index can be read likewise: blocks of the index look like unused
-//! entries. The index is not maintained: a change of such a directory clears
+//! A directory with a hash index ([`index`]) can be read likewise: blocks of the index look like unused
+//! entries. Who changes it without the index clears
 //! [`InodeFlags::INDEX`](super::inode::InodeFlags::INDEX).
 
 pub(crate) mod change;
+pub(crate) mod hash;
+pub(crate) mod index;
+pub(crate) mod order;
+pub(crate) mod path;
+pub(crate) mod split;
 
 use zerocopy::{
     little_endian::{U16, U32},
@@ -73,6 +78,16 @@ impl<'a> Name<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Its bytes.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// How many they are.
+    pub(crate) const fn len(&self) -> u8 {
+        self.len
     }
 }
 
@@ -202,7 +217,11 @@ impl DirBlock {
     }
 
     /// Reads and validates the entry at `offset`.
-    fn parse_entry<'a>(&self, block: &'a [u8], offset: usize) -> Result<Entry<'a>, Corrupt> {
+    pub(crate) fn parse_entry<'a>(
+        &self,
+        block: &'a [u8],
+        offset: usize,
+    ) -> Result<Entry<'a>, Corrupt> {
         let rest = block.get(offset..).unwrap_or_default();
         let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
             return Err(self.bad(offset, "entry crosses the end of its block", 0));

@@ -9,6 +9,8 @@ use core::fmt;
 
 /// Compatible feature: blocks after the group descriptors are reserved for growing the volume.
 pub(crate) const COMPAT_RESIZE_INODE: u32 = 0x10;
+/// Compatible feature: directories may have a hash index.
+pub(crate) const COMPAT_DIR_INDEX: u32 = 0x20;
 /// Compatible feature: only two groups, named in the superblock, hold backups.
 pub(crate) const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 /// Incompatible feature: directory entries carry the type of the file.

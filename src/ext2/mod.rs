@@ -51,6 +51,7 @@ pub(crate) mod mount_options;
 pub(crate) mod pointers;
 pub(crate) mod run_cache;
 pub(crate) mod run_set;
+pub(crate) mod sort;
 pub(crate) mod superblock;
 pub(crate) mod time;
 pub(crate) mod truncate;

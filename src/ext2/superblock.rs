@@ -13,10 +13,11 @@ use zerocopy::{
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{
+    directory::hash::{Function, Hashing},
     features::{
-        Features, Named, COMPAT_RESIZE_INODE, COMPAT_SPARSE_SUPER2, INCOMPAT_FILETYPE,
-        INCOMPAT_META_BG, RO_COMPAT_EXTRA_ISIZE, RO_COMPAT_HUGE_FILE, RO_COMPAT_SPARSE_SUPER,
-        RO_COMPAT_UNINIT_BG,
+        Features, Named, COMPAT_DIR_INDEX, COMPAT_RESIZE_INODE, COMPAT_SPARSE_SUPER2,
+        INCOMPAT_FILETYPE, INCOMPAT_META_BG, RO_COMPAT_EXTRA_ISIZE, RO_COMPAT_HUGE_FILE,
+        RO_COMPAT_SPARSE_SUPER, RO_COMPAT_UNINIT_BG,
     },
     geometry::Backups,
     inode::EXTRA_SIZE,
@@ -50,6 +51,11 @@ const GOOD_OLD_INODE_SIZE: u32 = 128;
 const STATE_VALID: u16 = 1;
 /// Bit of `state`: errors were found in the volume.
 const STATE_ERROR: u16 = 2;
+
+/// Bit of `flags`: the bytes of names are hashed as signed numbers.
+const FLAG_SIGNED_HASH: u32 = 1;
+/// Bit of `flags`: as unsigned ones.
+const FLAG_UNSIGNED_HASH: u32 = 2;
 
 /// The superblock as it is on the disk.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
@@ -108,7 +114,8 @@ pub(crate) struct RawSuperblock {
     pub(super) unused1: [u8; 0x15c - 0x108],
     pub(super) min_extra_isize: U16,
     pub(super) want_extra_isize: U16,
-    pub(super) unused3: [u8; 0x178 - 0x160],
+    pub(super) flags: U32,
+    pub(super) unused3: [u8; 0x178 - 0x164],
     pub(super) kbytes_written: U64,
     pub(super) unused4: [u8; 0x200 - 0x180],
     pub(super) mount_options: [u8; MOUNT_OPTIONS_MAX],
@@ -123,7 +130,9 @@ const _: () = {
     assert!(offset_of!(RawSuperblock, first_ino) == 0x54);
     assert!(offset_of!(RawSuperblock, reserved_gdt_blocks) == 0xce);
     assert!(offset_of!(RawSuperblock, first_meta_group) == 0x104);
+    assert!(offset_of!(RawSuperblock, hash_version) == 0xfc);
     assert!(offset_of!(RawSuperblock, want_extra_isize) == 0x15e);
+    assert!(offset_of!(RawSuperblock, flags) == 0x160);
     assert!(offset_of!(RawSuperblock, kbytes_written) == 0x178);
     assert!(offset_of!(RawSuperblock, mount_options) == 0x200);
     assert!(offset_of!(RawSuperblock, backup_groups) == 0x24c);
@@ -240,6 +249,8 @@ pub(crate) struct Superblock {
     pub(crate) checksums: Checksums,
     /// The options for each mount, see [`mount_options`](super::mount_options).
     pub(crate) mount_options: [u8; MOUNT_OPTIONS_MAX],
+    /// How names are hashed, if directories may have an index.
+    pub(crate) hashing: Option<Hashing>,
 }
 
 impl Superblock {
@@ -284,8 +295,26 @@ impl Superblock {
             extra_size,
             checksums: Checksums::new(features.ro_compat(RO_COMPAT_UNINIT_BG), &raw.uuid),
             mount_options: raw.mount_options,
+            hashing: hashing(raw, &features),
         })
     }
+}
+
+/// How names are hashed; `None` if directories have no index, or it is not known how the names in it are
+/// hashed: mke2fs has said so since 2007, and others guess.
+fn hashing(raw: &RawSuperblock, features: &Features) -> Option<Hashing> {
+    if !features.compat(COMPAT_DIR_INDEX) {
+        return None;
+    }
+    let unsigned = match raw.flags.get() & (FLAG_SIGNED_HASH | FLAG_UNSIGNED_HASH) {
+        0 => return None,
+        flags => flags & FLAG_UNSIGNED_HASH != 0,
+    };
+    Some(Hashing {
+        default: Function::from_code(raw.hash_version)?,
+        unsigned,
+        seed: raw.hash_seed.map(U32::get),
+    })
 }
 
 const fn bad(what: &'static str) -> Corrupt {

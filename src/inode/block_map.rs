@@ -14,7 +14,9 @@ use crate::ext2::Place;
 use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::inode::deferred;
 use crate::inode::map::{Changing, View};
-use crate::inode::pointer_blocks::{self, CachedPointers, ChangedPointers, PointerBuffers};
+use crate::inode::pointer_blocks::{
+    self, CachedPointers, ChangedPointers, PointerBuffers, SyncedPointers,
+};
 use crate::inode::run_slot::LookedUp;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks, Freed};
@@ -109,6 +111,16 @@ fn lookup_until_current(inode: &Inode, block: u64, max: u32) -> Result<Mapping> 
     }
     // With the lock, nobody changes anything.
     Err(EIO.into())
+}
+
+/// Writes the blocks of pointers that lead to block `block` of the file to the device, and waits. May
+/// sleep. `EIO` when the device fails.
+pub(super) fn sync_pointers(inode: &InodeLocked<Exclusive>, block: u64) -> Result {
+    let layout = inode.sb().data().layout();
+    let path = path(inode, block)?;
+    let root = inode.data().map.pointers();
+    let mut device = SyncedPointers(inode);
+    Branch::walk(&layout, ino32(inode), &root, path, &mut device).map(drop)
 }
 
 /// What is looked up: at most `max` blocks from block `block` of a file on, to which `path` leads.

@@ -54,6 +54,8 @@ pub(crate) struct InodeData {
     pub(crate) symlink: SetOnce<FastSymlink>,
     /// The block of a directory in which a name was found last: a hint.
     found_in: Atomic<u32>,
+    /// The index of a directory breaks the rules: it is not used.
+    index_broken: Atomic<bool>,
     /// Number of direct writes in flight.
     direct_writes: Atomic<u32>,
     /// Where a direct write has stopped at a hole, or -1. Protected by the inode lock, held exclusively.
@@ -87,6 +89,7 @@ drop_in_atomic!(struct InodeData {
     new,
     symlink,
     found_in,
+    index_broken,
     direct_writes,
     stopped_at,
     nothing_beyond_eof,
@@ -113,6 +116,7 @@ impl InodeData {
             new: Atomic::new(false),
             symlink: SetOnce::new(),
             found_in: Atomic::new(0),
+            index_broken: Atomic::new(false),
             direct_writes: Atomic::new(0),
             stopped_at: Atomic::new(-1),
             nothing_beyond_eof: Atomic::new(false),
@@ -132,12 +136,22 @@ impl InodeData {
         self.flags.store(flags.0, ordering::Relaxed);
     }
 
-    /// Clears the flag of a directory with a hash index: it is about to be changed, and the index
-    /// is not maintained.
-    pub(crate) fn drop_index(&self) {
+    /// Whether a directory has a hash index that can be used.
+    pub(super) fn has_index(&self) -> bool {
+        self.flags().has(InodeFlags::INDEX) && !self.index_broken.load(ordering::Relaxed)
+    }
+
+    /// Notes that the index of a directory breaks the rules. Returns whether that is news.
+    pub(super) fn break_index(&self) -> bool {
+        !self.index_broken.xchg(true, ordering::Relaxed)
+    }
+
+    /// Sets the flag of a directory with a hash index, or clears it, as it was changed without that. The
+    /// inode lock is held exclusively.
+    pub(super) fn set_index(&self, indexed: bool) {
         let flags = self.flags();
-        if flags.has(InodeFlags::INDEX) {
-            self.set_flags(InodeFlags(flags.0 & !InodeFlags::INDEX));
+        if flags.has(InodeFlags::INDEX) != indexed {
+            self.set_flags(InodeFlags(flags.0 ^ InodeFlags::INDEX));
         }
     }
 

@@ -119,6 +119,15 @@ pub(super) enum DataSlots<'a> {
     Block(&'a BufferHead),
 }
 
+/// How far blocks of data have been written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Written {
+    /// As far as the cache of the device.
+    Cached,
+    /// That was flushed since.
+    Flushed,
+}
+
 /// Makes room for what [`written`] has to remember of one more run, so that it needs no memory; until
 /// [`forget_room`]. Called with memory allocation in `nofs`; may sleep. `ENOMEM`.
 pub(super) fn make_room(inode: &Inode) -> Result {
@@ -136,16 +145,17 @@ pub(super) fn forget_room(inode: &Inode) {
 }
 
 /// Runs `link`, which stores pointers to blocks of data in `slots`: blocks that have been written, as far
-/// as the cache of the device. Called with memory allocation in `nofs`, which it does not need after
+/// as `until` says. Called with memory allocation in `nofs`, which it does not need after
 /// [`make_room`]. May sleep: what a block of pointers has had until now is written first.
 ///
 /// `EIO`: nothing is linked.
 pub(super) fn written(
     inode: &Inode,
     slots: DataSlots<'_>,
+    until: Written,
     link: impl FnOnce() -> Result,
 ) -> Result {
-    let is_durable = !BlockDevice::of(inode.sb()).has_volatile_cache();
+    let is_durable = until == Written::Flushed || !BlockDevice::of(inode.sb()).has_volatile_cache();
     let is_deferred = !is_durable && !mutant!("data-pointers-early");
     let deferred = &mut *inode.data().get_ref().deferred.lock();
     match slots {

@@ -18,7 +18,7 @@ use crate::ext2::block_map::{store_root, Branch, Growth, Mapping, Slot};
 use crate::ext2::pointers::Pointers;
 use crate::inode::block_map::{self, NewBlocks, Run, Unfreed};
 use crate::inode::data::ino32;
-use crate::inode::deferred::{self, DataSlots};
+use crate::inode::deferred::{self, DataSlots, Written};
 use crate::inode::errors;
 use crate::inode::map::Changing;
 use crate::inode::pending::{Place, PointerTo, Reserved};
@@ -133,7 +133,22 @@ fn pointer_to(inode: &Inode, growth: &Growth, new: Option<u32>) -> Result<Pointe
 pub(crate) fn finish(
     inode: &InodeLocked<Exclusive>,
     range: Range<u64>,
+    end: u64,
+) -> Result<(), (u64, Fault)> {
+    finish_written(inode, range, end, Written::Cached)
+}
+
+/// [`finish`] for blocks that are all on the device, whose cache was flushed.
+pub(super) fn finish_flushed(inode: &InodeLocked<Exclusive>, range: Range<u64>) -> Result {
+    let end = range.end;
+    finish_written(inode, range, end, Written::Flushed).map_err(|(_, fault)| fault)
+}
+
+fn finish_written(
+    inode: &InodeLocked<Exclusive>,
+    range: Range<u64>,
     mut end: u64,
+    until: Written,
 ) -> Result<(), (u64, Fault)> {
     let data = inode.data().get_ref();
     let mut result = Ok(());
@@ -145,7 +160,7 @@ pub(crate) fn finish(
             let mut written = run.blocks;
             written.len = end.saturating_sub(block).min(written.len.into()) as u32;
             if written.len > 0 {
-                if let Err(fault) = link(inode, &map, block, &run.at, written) {
+                if let Err(fault) = link(inode, &map, block, &run.at, written, until) {
                     result = Err((block, fault));
                     end = block;
                     written.len = 0;
@@ -173,22 +188,29 @@ pub(crate) fn finish(
     result
 }
 
-/// Stores the pointers `at` to the blocks `to`, which have been written: from block `block` of the file
-/// on.
-fn link(inode: &Inode, map: &Changing<'_>, block: u64, at: &PointerTo, to: Blocks) -> Result {
+/// Stores the pointers `at` to the blocks `to`, which have been written `until` there: from block `block`
+/// of the file on.
+fn link(
+    inode: &Inode,
+    map: &Changing<'_>,
+    block: u64,
+    at: &PointerTo,
+    to: Blocks,
+    until: Written,
+) -> Result {
     let mut view = map.view();
     match &at.parent {
         None => {
             let index = at.index as usize;
             let slots = DataSlots::Root(index..index + to.len as usize);
-            deferred::written(inode, slots, || {
+            deferred::written(inode, slots, until, || {
                 store_root(&mut view.root, index, to.start, to.len).ok_or(EFBIG)?;
                 map.set_root(&view.root);
                 Ok(())
             })?;
         }
         Some(parent) => {
-            deferred::written(inode, DataSlots::Block(parent), || {
+            deferred::written(inode, DataSlots::Block(parent), until, || {
                 pointer_blocks::write(map, parent, at.index, to)
             })?;
         }

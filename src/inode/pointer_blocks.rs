@@ -87,6 +87,19 @@ impl PointerBlocks for CachedPointers<'_> {
     }
 }
 
+/// Writes the blocks of pointers that it reads to the device first, and waits for it.
+pub(super) struct SyncedPointers<'a>(pub(super) &'a Inode);
+
+impl PointerBlocks for SyncedPointers<'_> {
+    type Error = Fault;
+
+    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
+        let buffer = self.0.sb().bread(block.into())?;
+        buffer.sync_dirty()?;
+        Ok(buffer.read(offset, out)?)
+    }
+}
+
 /// [`PointerBuffers`] for who changes pointers.
 pub(super) struct ChangedPointers<'a> {
     pointers: PointerBuffers<'a>,

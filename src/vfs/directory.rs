@@ -273,4 +273,8 @@ impl DirectoryOperations<RetryFs> for Directory {
         dir.sb().data().check_up()?;
         reported(dir, || directory::emit(dir, context))
     }
+
+    fn end(dir: &Inode, narrow: bool) -> u64 {
+        directory::end(dir, narrow)
+    }
 }

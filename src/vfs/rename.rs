@@ -80,13 +80,20 @@ pub(super) fn move_entry<'a>(
         None => directory::insert(new_dir, new_name, ino32(inode), file_type)?,
     };
     names::changed(inode, new_dir, new_block);
-    let is_ordered = match over {
-        Some(_) => !mutant!("rename-name-late"),
-        None => new_block != old.found().block && !mutant!("rename-old-first"),
-    };
+    let added = over.is_none();
     let mut rest = || {
+        if added && !mutant!("rename-moved-name") {
+            old.find_again()?;
+        }
+        let is_ordered = match added {
+            false => !mutant!("rename-name-late"),
+            true => new_block != old.found().block && !mutant!("rename-old-first"),
+        };
         if is_ordered {
             sync_now(inode)?;
+        }
+        if mutant!("rename-moved-name") {
+            old.find_again()?;
         }
         if let Some(parent) = &mut parent {
             parent.set(new_dir)?;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -63,6 +64,21 @@ ino_t lost_inode(const char *path)
 		;
 	pclose(out);
 	return ino;
+}
+
+long lost_entries(const char *path)
+{
+	FILE *out = ask("ls -p", path);
+	char line[512];
+	long count = 0;
+
+	if (!out)
+		return -errno;
+	/* of unused ones it says inode 0 */
+	while (fgets(line, sizeof(line), out))
+		count += line[0] == '/' && strncmp(line, "/0/", 3);
+	pclose(out);
+	return count;
 }
 
 bool lost_exists(const char *path)

@@ -4,9 +4,14 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod dir_context;
+
+pub use crate::fs::file::dir_context::DirContext;
+
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::block::bio;
+use crate::fs::file::dir_context::{is_narrow, place_of};
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
@@ -203,6 +208,10 @@ pub trait Fsync<F: FileSystemData> {
 pub trait DirectoryOperations<F: FileSystemData>: Fsync<F> {
     /// Emits the entries from the position of `context` on, until it takes no more.
     fn iterate_shared(dir: &InodeLocked<F, Shared>, context: &mut DirContext<'_>) -> Result;
+
+    /// The position behind all entries; for `SEEK_END`. `narrow` is [`DirContext::is_narrow`]. No lock of
+    /// the inode is held.
+    fn end(dir: &Inode<F>, narrow: bool) -> u64;
 }
 
 /// Stands for regular files in the type of a [`FileOps`].
@@ -453,7 +462,7 @@ struct DirectoryTable<F, T>(PhantomData<(F, T)>);
 
 impl<F: Ioctl, T: DirectoryOperations<F>> DirectoryTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
-        llseek: Some(bindings::generic_file_llseek),
+        llseek: Some(Self::llseek),
         read: Some(bindings::generic_read_dir),
         iterate_shared: Some(Self::iterate_shared),
         unlocked_ioctl: Some(ioctl::unlocked_ioctl::<F>),
@@ -462,6 +471,29 @@ impl<F: Ioctl, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         setlease: Some(bindings::generic_setlease),
         ..pin_init::zeroed()
     };
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `llseek` of a directory of `F`.
+    unsafe extern "C" fn llseek(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // SAFETY: By the requirement the file is open during the call.
+        let inode = unsafe { File::<F>::from_raw(file) }.inode();
+        // SAFETY: As above.
+        let end = T::end(inode, unsafe { is_narrow(file) });
+        // SAFETY: By the requirement. Positions are those of entries, and any others are positions, too.
+        let pos = unsafe {
+            bindings::generic_file_llseek_size(file, offset, whence, i64::MAX, end as i64)
+        };
+        if pos >= 0 && (offset != 0 || whence as u32 != bindings::SEEK_CUR) {
+            // SAFETY: By the requirement.
+            unsafe { place_of(file) }.set(0);
+        }
+        pos
+    }
 
     /// # Safety
     ///
@@ -474,50 +506,12 @@ impl<F: Ioctl, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         let (dir, mut context) = unsafe {
             (
                 InodeLocked::from_raw((*file).f_inode),
-                DirContext(NonNull::new_unchecked(context), PhantomData),
+                DirContext::new(file, context),
             )
         };
         match T::iterate_shared(dir, &mut context) {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
-        }
-    }
-}
-
-/// Where a directory is read from, and to whom the entries go.
-///
-/// # Invariants
-///
-/// The pointer is valid during `'a`, and nobody else uses what it points to but the function in it.
-pub struct DirContext<'a>(NonNull<bindings::dir_context>, PhantomData<&'a ()>);
-
-impl DirContext<'_> {
-    /// The position in the directory.
-    pub fn pos(&self) -> u64 {
-        // SAFETY: By the type invariants.
-        unsafe { (*self.0.as_ptr()).pos as u64 }
-    }
-
-    /// Sets the position: of the next entry to be emitted, or of the end.
-    pub fn set_pos(&mut self, pos: u64) {
-        // SAFETY: By the type invariants.
-        unsafe { (*self.0.as_ptr()).pos = pos as i64 };
-    }
-
-    /// Emits an entry at the current position. `dt` is one of `DT_*`.
-    ///
-    /// Returns whether there is room for more; when not, the entry was not taken.
-    #[must_use]
-    pub fn emit(&mut self, name: &[u8], ino: u64, dt: u8) -> bool {
-        // SAFETY: By the type invariants, and `name` is as long as said.
-        unsafe {
-            bindings::dir_emit(
-                self.0.as_ptr(),
-                name.as_ptr().cast(),
-                name.len() as c_int,
-                ino,
-                c_uint::from(dt),
-            )
         }
     }
 }

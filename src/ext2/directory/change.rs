@@ -168,14 +168,23 @@ impl DirBlock {
         }
     }
 
-    fn raw_mut<'a>(&self, block: &'a mut [u8], offset: usize) -> Result<&'a mut RawEntry, Corrupt> {
+    pub(super) fn raw_mut<'a>(
+        &self,
+        block: &'a mut [u8],
+        offset: usize,
+    ) -> Result<&'a mut RawEntry, Corrupt> {
         match block.get_mut(offset..).map(RawEntry::mut_from_prefix) {
             Some(Ok((raw, _))) => Ok(raw),
             _ => Err(self.bad(offset, "entry crosses the end of its block", 0)),
         }
     }
 
-    fn set_rec_len(&self, block: &mut [u8], offset: usize, rec_len: usize) -> Result<(), Corrupt> {
+    pub(super) fn set_rec_len(
+        &self,
+        block: &mut [u8],
+        offset: usize,
+        rec_len: usize,
+    ) -> Result<(), Corrupt> {
         let raw = self.raw_mut(block, offset)?;
         // At most the size of a block, 4 KiB.
         raw.rec_len.set(rec_len as u16);

@@ -6,11 +6,12 @@
 //! with the first that is unlinked. So what a change takes is there before the first of them is made:
 //! the buffer of the block, and room for a copy of it. To change an [`Entry`] needs no memory.
 
-use super::{changed, checked, find_name, no_parent, Block, Found, Write};
 use crate::ext2::directory::Name;
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
+use crate::inode::directory::block::{Block, Write};
+use crate::inode::directory::search::{changed, checked, find_name, no_parent, Found};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use core::mem;
@@ -35,6 +36,14 @@ impl<'a> Entry<'a> {
     /// The entry as it was found.
     pub(crate) fn found(&self) -> &Found {
         &self.inner.found
+    }
+
+    /// Finds the entry again, after others were added: it is in another block if its own one was split.
+    pub(crate) fn find_again(&mut self) -> Result {
+        if !self.inner.is_there()? {
+            self.inner = Inner::find(self.dir, self.inner.name)?.ok_or_else(|| gone(self.dir))?;
+        }
+        Ok(())
     }
 
     /// Removes the entry, which leads to the inode `ino`. Returns the block of the volume that it was in.
@@ -134,7 +143,7 @@ pub(super) struct Inner<'a> {
 
 impl<'a> Inner<'a> {
     pub(super) fn find(dir: &Inode, name: Name<'a>) -> Result<Option<Self>> {
-        find_name(dir, |block| {
+        find_name(dir, name, |block| {
             if fatal_signal_pending() {
                 return Err(EINTR.into());
             }
@@ -156,6 +165,13 @@ impl<'a> Inner<'a> {
             };
             Ok(Some(Inner { name, found, block }))
         })
+    }
+
+    /// Whether it is in the block where it was found.
+    fn is_there(&mut self) -> Result<bool> {
+        let block = &mut self.block;
+        block.buffer.read(0, &mut block.bytes)?;
+        Ok(block.at.find(&block.bytes, self.name)?.is_some())
     }
 
     fn set_inode(

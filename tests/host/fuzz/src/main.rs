@@ -19,6 +19,7 @@ mod ext2;
 #[allow(dead_code)]
 mod ext2_tests {
     pub(crate) mod fuzz;
+    mod indexed;
     mod support;
     mod volume;
 }

@@ -79,7 +79,7 @@ fn run(name: &str, rounds: usize) {
 #[test]
 fn all_targets_are_run() {
     // Those below.
-    assert_eq!(TARGETS.len(), 9);
+    assert_eq!(TARGETS.len(), 10);
 }
 
 #[test]
@@ -100,6 +100,11 @@ fn inode() {
 #[test]
 fn directory() {
     run("directory", 3000);
+}
+
+#[test]
+fn index() {
+    run("index", 1000);
 }
 
 #[test]

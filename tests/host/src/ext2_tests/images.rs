@@ -46,7 +46,7 @@ impl Scratch {
         Scratch(path)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -58,7 +58,7 @@ impl Drop for Scratch {
 }
 
 /// A tool of e2fsprogs, which an ordinary user may not have in the path.
-fn tool(name: &str) -> Command {
+pub(super) fn tool(name: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(name);
     command
@@ -71,7 +71,7 @@ fn tool(name: &str) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Output {
+pub(super) fn run(command: &mut Command) -> Output {
     match command.output() {
         Ok(output) => output,
         Err(error) => panic!("{:?}: {error}: e2fsprogs is needed", command.get_program()),
@@ -93,7 +93,7 @@ fn run_ok(command: &mut Command) -> String {
 pub(super) const DEFAULT: &str = "ext_attr,resize_inode,dir_index,filetype,sparse_super,large_file";
 
 /// Makes an image of `kib` KiB with `mke2fs` and `args`; returns its path.
-fn mke2fs(scratch: &Scratch, kib: u32, args: &str) -> PathBuf {
+pub(super) fn mke2fs(scratch: &Scratch, kib: u32, args: &str) -> PathBuf {
     populated(scratch, kib, args, None)
 }
 
@@ -123,12 +123,12 @@ pub(super) fn populated(scratch: &Scratch, kib: u32, args: &str, root: Option<&P
     image
 }
 
-fn mount(image: &Path) -> Volume {
+pub(super) fn mount(image: &Path) -> Volume {
     Volume::mount(fs::read(image).unwrap()).unwrap()
 }
 
 /// Lets e2fsck look for anything wrong.
-fn fsck(image: &Path) {
+pub(super) fn fsck(image: &Path) {
     run_ok(tool("e2fsck").arg("-fn").arg(image));
 }
 
@@ -138,7 +138,7 @@ fn unmount(volume: Volume, image: &Path) {
     fsck(image);
 }
 
-fn debugfs(image: &Path, commands: &str) -> String {
+pub(super) fn debugfs(image: &Path, commands: &str) -> String {
     let mut child = tool("debugfs")
         .args(["-w", "-f", "-"])
         .arg(image)

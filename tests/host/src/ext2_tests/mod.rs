@@ -17,6 +17,8 @@ mod fuzzed;
 mod geometry;
 mod group;
 mod images;
+mod index;
+mod indexed;
 mod inode;
 mod label;
 mod layout;

@@ -302,7 +302,7 @@ impl Volume {
         Ok(Inode::parse(&self.disk.layout(), ino, &bytes)?)
     }
 
-    fn store(&mut self, ino: u32, inode: &Inode, new: bool) -> Result<()> {
+    pub(super) fn store(&mut self, ino: u32, inode: &Inode, new: bool) -> Result<()> {
         inode.store(ino, self.inode_bytes(ino)?, new)?;
         let size = inode.size;
         if inode.file_type == FileType::Regular

@@ -12,6 +12,7 @@ mod block_map;
 mod device;
 mod directory;
 mod group;
+mod index;
 mod inode;
 mod input;
 mod superblock;
@@ -40,6 +41,7 @@ pub(crate) const TARGETS: &[Target] = &[
     group::TARGET,
     inode::TARGET,
     directory::TARGET,
+    index::TARGET,
     block_map::TARGET,
     truncate::TARGET,
     bitmap::TARGET,

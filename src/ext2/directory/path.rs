@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The way through the hash index of a directory to a leaf, and on to the next one.
+
+use super::{
+    hash::Function,
+    index::{Node, Pointer, Root, CONTINUED, HEAD, LEVELS, POINTER},
+    DirBlock,
+};
+use crate::ext2::{Corrupt, Geometry};
+
+/// Access to the blocks of a directory.
+pub(crate) trait DirBlocks {
+    /// Errors of the device, and corruption.
+    type Error: From<Corrupt>;
+
+    /// How many blocks there are.
+    fn count(&self) -> u32;
+
+    /// Copies `out.len()` bytes from byte `offset` on of block `index` into `out`. They are within a
+    /// block, and there is such a block.
+    fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
+}
+
+/// A block of the index on the way to a leaf.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    /// The index of the block in the directory.
+    pub(crate) block: u32,
+    /// Its pointers.
+    pub(crate) node: Node,
+    /// The index of the pointer that is followed.
+    pub(crate) at: usize,
+}
+
+/// A way to a leaf.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path {
+    geometry: Geometry,
+    ino: u32,
+    /// The root of the index.
+    pub(crate) root: Root,
+    /// The root, and the node if there is one.
+    frames: [Frame; LEVELS],
+    /// The index of the leaf in the directory.
+    pub(crate) leaf: u32,
+}
+
+/// The hashes of the names in a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Range {
+    /// The hash in the pointer to it.
+    start: u32,
+    /// The hash in the pointer to the next leaf, with [`CONTINUED`]; `None` if this is the last one.
+    pub(crate) end: Option<u32>,
+}
+
+impl Range {
+    /// Whether `hash` is one of them.
+    pub(crate) fn has(&self, hash: u32) -> bool {
+        let before = self.end.is_none_or(|end| hash < end);
+        self.start & !CONTINUED <= hash && before
+    }
+}
+
+/// A directory whose index is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Directory {
+    /// The geometry of the volume.
+    pub(crate) geometry: Geometry,
+    /// The inode number.
+    pub(crate) ino: u32,
+}
+
+impl Directory {
+    fn block(&self, index: u32) -> DirBlock {
+        DirBlock::new(&self.geometry, self.ino, index)
+    }
+
+    /// Reads the root.
+    ///
+    /// # Errors
+    ///
+    /// The first block is no root, or cannot be read.
+    pub(crate) fn root<D: DirBlocks>(&self, device: &mut D) -> Result<Root, D::Error> {
+        let mut head = [0; HEAD];
+        device.read(0, 0, &mut head)?;
+        Ok(Root::parse(&self.block(0), &head)?)
+    }
+
+    /// Finds the leaf for the hash that `hash` returns for the function of the index: the first one that
+    /// may have names of this hash.
+    ///
+    /// # Errors
+    ///
+    /// The index breaks the rules, or a block cannot be read.
+    pub(crate) fn walk<D: DirBlocks>(
+        &self,
+        device: &mut D,
+        hash: impl FnOnce(Function) -> u32,
+    ) -> Result<Path, D::Error> {
+        let root = self.root(device)?;
+        let hash = hash(root.function);
+        let frame = Frame {
+            block: 0,
+            node: root.node,
+            at: 0,
+        };
+        let mut path = Path {
+            geometry: self.geometry,
+            ino: self.ino,
+            root,
+            frames: [frame; LEVELS],
+            leaf: 0,
+        };
+        let mut frame = frame;
+        for level in 0..=root.nodes {
+            if level > 0 {
+                frame = path.read_node(path.leaf, device)?;
+            }
+            frame.at = frame
+                .node
+                .search(hash, |at| path.pointer(&frame, at, device))?;
+            if let Some(place) = path.frames.get_mut(level) {
+                *place = frame;
+            }
+            path.leaf = path.follow(&frame, device)?;
+        }
+        Ok(path)
+    }
+}
+
+impl Path {
+    fn directory(&self) -> Directory {
+        Directory {
+            geometry: self.geometry,
+            ino: self.ino,
+        }
+    }
+
+    /// The blocks of the index, the root first.
+    pub(crate) fn frames(&self) -> &[Frame] {
+        self.frames.get(..=self.root.nodes).unwrap_or_default()
+    }
+
+    fn read_node<D: DirBlocks>(&self, block: u32, device: &mut D) -> Result<Frame, D::Error> {
+        let mut head = [0; HEAD];
+        device.read(block, 0, &mut head)?;
+        let node = Node::parse(&self.directory().block(block), &head)?;
+        Ok(Frame { block, node, at: 0 })
+    }
+
+    fn pointer<D: DirBlocks>(
+        &self,
+        frame: &Frame,
+        at: usize,
+        device: &mut D,
+    ) -> Result<Pointer, D::Error> {
+        let mut bytes = [0; POINTER];
+        device.read(frame.block, frame.node.offset(at), &mut bytes)?;
+        Ok(Pointer::read(&bytes))
+    }
+
+    /// The block that the pointer of `frame` leads to.
+    fn follow<D: DirBlocks>(&self, frame: &Frame, device: &mut D) -> Result<u32, D::Error> {
+        let block = self.pointer(frame, frame.at, device)?.block;
+        // The root is not below itself, and what is below a node is not that node.
+        if block == 0 || block == frame.block || block >= device.count() {
+            let at = self.directory().block(frame.block);
+            let offset = frame.node.offset(frame.at);
+            let what = "index leads to no block below it";
+            return Err(Corrupt::found(at.place(offset), what, block.into()).into());
+        }
+        Ok(block)
+    }
+
+    /// The pointer behind the one that is followed, and the frame that it is in.
+    fn peek<D: DirBlocks>(&self, device: &mut D) -> Result<Option<(usize, Pointer)>, D::Error> {
+        for (level, frame) in self.frames().iter().enumerate().rev() {
+            if frame.at + 1 < frame.node.count {
+                let pointer = self.pointer(frame, frame.at + 1, device)?;
+                return Ok(Some((level, pointer)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The hashes of the names in the leaf.
+    ///
+    /// # Errors
+    ///
+    /// A block of the index cannot be read.
+    pub(crate) fn range<D: DirBlocks>(&self, device: &mut D) -> Result<Range, D::Error> {
+        let mut start = 0;
+        if let Some(frame) = self.frames().iter().rev().find(|frame| frame.at > 0) {
+            start = self.pointer(frame, frame.at, device)?.hash;
+        }
+        let end = self.peek(device)?.map(|(_, pointer)| pointer.hash);
+        Ok(Range { start, end })
+    }
+
+    /// Goes on to the next leaf, if that may have names of the hash `hash`, which the leaf before has
+    /// room for. Returns whether there is one.
+    ///
+    /// # Errors
+    ///
+    /// The index breaks the rules, or a block cannot be read.
+    pub(crate) fn next_of<D: DirBlocks>(
+        &mut self,
+        hash: u32,
+        device: &mut D,
+    ) -> Result<bool, D::Error> {
+        match self.peek(device)? {
+            Some((level, pointer)) if pointer.hash == hash | CONTINUED => {
+                self.advance(level, device)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn advance<D: DirBlocks>(&mut self, level: usize, device: &mut D) -> Result<(), D::Error> {
+        for below in level..=self.root.nodes {
+            let mut frame = match self.frames.get(below) {
+                Some(frame) if below == level => *frame,
+                _ => self.read_node(self.leaf, device)?,
+            };
+            if below == level {
+                frame.at += 1;
+            }
+            self.leaf = self.follow(&frame, device)?;
+            if let Some(place) = self.frames.get_mut(below) {
+                *place = frame;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The blocks of a directory in the buffer cache.
+
+use crate::ext2::block_map::Mapping;
+use crate::ext2::directory::path::{self, DirBlocks};
+use crate::ext2::directory::DirBlock;
+use crate::ext2::{Corrupt, Place};
+use crate::inode::block_map;
+use crate::inode::data::{ino32, mark_buffer_dirty, mark_first_dirty};
+use crate::types::Inode;
+use crate::volume::copy_back::copy_back;
+use crate::volume::fault::{Fault, Result};
+use crate::volume::unwritten::First;
+use core::ops::Range;
+use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
+
+/// A copy of a directory block.
+pub(super) struct Block {
+    pub(super) index: u32,
+    pub(super) at: DirBlock,
+    pub(super) bytes: KVec<u8>,
+    pub(super) buffer: BufferHead,
+}
+
+impl Block {
+    /// Reads block `index` of the directory into `room`, which has the size of a block.
+    pub(super) fn read(dir: &Inode, index: u32, room: KVec<u8>) -> Result<Self> {
+        let buffer = buffer(dir, index)?;
+        let mut bytes = room;
+        buffer.read(0, &mut bytes)?;
+        Ok(Block {
+            index,
+            at: at(dir, index),
+            bytes,
+            buffer,
+        })
+    }
+
+    /// Copies the range of bytes that was changed back, and marks the buffer dirty. Returns the
+    /// block.
+    pub(super) fn write(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
+        copy_back(&self.buffer, 0, &self.bytes, changed)?;
+        mark_buffer_dirty(dir, &self.buffer);
+        Ok(self.buffer.block())
+    }
+
+    /// The same when an entry was removed or leads elsewhere.
+    pub(super) fn write_release(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
+        copy_back(&self.buffer, 0, &self.bytes, changed)?;
+        mark_first_dirty(dir, &self.buffer, First::Release);
+        Ok(self.buffer.block())
+    }
+}
+
+/// [`Block::write`] or [`Block::write_release`].
+pub(super) type Write = fn(&Block, &Inode, Range<usize>) -> Result<u64>;
+
+/// The buffer of block `index` of a directory.
+fn buffer(dir: &Inode, index: u32) -> Result<BufferHead> {
+    let Mapping::Mapped { start, .. } = block_map::lookup(dir, index.into(), 1)? else {
+        let place = Place::Directory {
+            ino: ino32(dir),
+            offset: u64::from(index) << dir.blkbits(),
+        };
+        return Err(Corrupt::new(place, "hole in a directory").into());
+    };
+    Ok(dir.sb().bread(start.into())?)
+}
+
+/// What block `index` of a directory is.
+pub(super) fn at(dir: &Inode, index: u32) -> DirBlock {
+    DirBlock::new(dir.sb().data().geometry(), ino32(dir), index)
+}
+
+/// What the index of a directory needs to know of it.
+pub(super) fn directory(dir: &Inode) -> path::Directory {
+    path::Directory {
+        geometry: *dir.sb().data().geometry(),
+        ino: ino32(dir),
+    }
+}
+
+/// A buffer for a copy of a directory block.
+pub(super) fn room(dir: &Inode) -> Result<KVec<u8>> {
+    Ok(KVec::from_elem(0, dir.sb().blocksize(), GFP_KERNEL)?)
+}
+
+/// The size of a directory in blocks.
+pub(super) fn block_count(dir: &Inode) -> u32 {
+    // The size of a directory has 32 bits.
+    (dir.i_size_read() >> dir.blkbits()) as u32
+}
+
+/// Reads pieces of the blocks of a directory; keeps the buffer used last.
+pub(super) struct Buffers<'a> {
+    dir: &'a Inode,
+    last: Option<(u32, BufferHead)>,
+}
+
+impl<'a> Buffers<'a> {
+    pub(super) fn new(dir: &'a Inode) -> Self {
+        Buffers { dir, last: None }
+    }
+}
+
+impl DirBlocks for Buffers<'_> {
+    type Error = Fault;
+
+    fn count(&self) -> u32 {
+        block_count(self.dir)
+    }
+
+    fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result {
+        let (_, buffer) = match self.last.take().filter(|&(last, _)| last == index) {
+            Some(last) => self.last.insert(last),
+            None => self.last.insert((index, buffer(self.dir, index)?)),
+        };
+        Ok(buffer.read(offset, out)?)
+    }
+}

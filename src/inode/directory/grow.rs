@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Adding entries to a directory with a hash index: leaves and nodes that are full are split, and a
+//! directory of one block gets an index when it is full.
+
+use crate::ext2::directory::change::Insert;
+use crate::ext2::directory::hash::{Function, Hashing};
+use crate::ext2::directory::index::{Pointer, Root};
+use crate::ext2::directory::path::{Frame, Path};
+use crate::ext2::directory::split::Named;
+use crate::ext2::directory::{DirBlock, Name};
+use crate::ext2::inode::FileType;
+use crate::inode::data::ino32;
+use crate::inode::directory::block::{room, Block, Buffers};
+use crate::inode::directory::durable;
+use crate::inode::directory::indexed::{self, give_up, walk};
+use crate::types::{Inode, InodeLocked};
+use crate::volume::fault::Result;
+use kernel::prelude::*;
+use kfs::fs::inode::lock::Exclusive;
+use kfs::log::ratelimit as log_ratelimit;
+
+/// An entry that is to be added.
+#[derive(Clone, Copy)]
+pub(super) struct NewEntry<'a> {
+    pub(super) name: Name<'a>,
+    pub(super) ino: u32,
+    pub(super) file_type: FileType,
+}
+
+impl NewEntry<'_> {
+    /// Inserts it into a block.
+    pub(super) fn insert(&self, block: &DirBlock, bytes: &mut [u8]) -> Result<Insert> {
+        Ok(block.insert(bytes, self.name, self.ino, self.file_type)?)
+    }
+}
+
+/// Adds `entry` to a directory with an index. Returns the block of the volume that it is in; `None` if
+/// there is no index that can be used.
+///
+/// `EEXIST` when there is such an entry; `ENOSPC` without space for new blocks, or when the index is full.
+pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Option<u64>> {
+    // Each split halves the names of the leaf; and nodes are split on the way.
+    const TRIES: usize = 16;
+    let Some(hashing) = indexed::hashing(dir) else {
+        return Ok(None);
+    };
+    for attempt in 0..TRIES {
+        let mut buffers = Buffers::new(dir);
+        let Some((path, hash)) = walk(dir, &hashing, entry.name, &mut buffers)? else {
+            return unusable(dir);
+        };
+        if attempt == 0 {
+            match is_behind(dir, path, hash, entry.name, &mut buffers) {
+                Ok(false) => {}
+                Ok(true) => return Err(EEXIST.into()),
+                Err(fault) => {
+                    give_up(dir, fault)?;
+                    return unusable(dir);
+                }
+            }
+        }
+        let mut leaf = Block::read(dir, path.leaf, room(dir)?)?;
+        match entry.insert(&leaf.at, &mut leaf.bytes)? {
+            Insert::Done(changed) => return leaf.write(dir, changed).map(Some),
+            Insert::Exists => return Err(EEXIST.into()),
+            Insert::Full => {}
+        }
+        if has_room(dir, &path)? {
+            split_leaf(dir, &hashing, &path, &mut leaf, entry.name.len())?;
+        }
+    }
+    Err(ENOSPC.into())
+}
+
+/// After the index could not be used: without it, names are added to any block with room. That includes
+/// those of the index, so that this must be given up, and not only unreadable: `EIO`.
+fn unusable(dir: &Inode) -> Result<Option<u64>> {
+    match indexed::hashing(dir) {
+        Some(_) => Err(EIO.into()),
+        None => Ok(None),
+    }
+}
+
+/// Whether `name` is in one of the leaves behind that of `path` that have names of the same hash.
+fn is_behind(
+    dir: &Inode,
+    mut path: Path,
+    hash: u32,
+    name: Name<'_>,
+    buffers: &mut Buffers<'_>,
+) -> Result<bool> {
+    while path.next_of(hash, buffers)? {
+        let block = Block::read(dir, path.leaf, room(dir)?)?;
+        if block.at.find(&block.bytes, name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Moves half of the names of `leaf`, to which `path` leads, to a new leaf; so that there is room for a
+/// name of `want` bytes, if possible.
+fn split_leaf(
+    dir: &InodeLocked<Exclusive>,
+    hashing: &Hashing,
+    path: &Path,
+    leaf: &mut Block,
+    want: u8,
+) -> Result {
+    let frame = path.frames().last().ok_or(EIO)?;
+    let mut index = Block::read(dir, frame.block, room(dir)?)?;
+    let mut names = names(&leaf.at)?;
+    let hash = |name: &[u8]| hashing.hash(path.root.function, name).major;
+    let halves = leaf.at.halves(&leaf.bytes, hash, &mut names)?;
+    // Names that do not leave room for one more are two at least.
+    let halves = halves.ok_or(ENOSPC)?;
+    let mut new = room(dir)?;
+    leaf.at.copy_moving(&mut new, &leaf.bytes, &halves)?;
+    let mut spare = room(dir)?;
+    leaf.at
+        .remove_moving(&mut leaf.bytes, &halves, want, &mut spare)?;
+    let pointer = |block| Pointer {
+        hash: halves.hash,
+        block,
+    };
+    // In the copy first, as it may fail.
+    let node = &frame.node;
+    let changed = node.insert(&index.at, &mut index.bytes, frame.at, pointer(0))?;
+    let block = append(dir, new)?;
+    node.set(&mut index.bytes, frame.at + 1, pointer(block));
+    index.write(dir, changed)?;
+    release(leaf, dir)
+}
+
+/// Writes a block that has lost names to a new one.
+fn release(block: &Block, dir: &Inode) -> Result {
+    let all = 0..block.bytes.len();
+    match mutant!("split-not-released") {
+        true => block.write(dir, all),
+        false => block.write_release(dir, all),
+    }
+    .map(drop)
+}
+
+/// Sees to it that the index has room for another pointer where `path` ends. Returns whether it had:
+/// otherwise the path is another one now.
+fn has_room(dir: &InodeLocked<Exclusive>, path: &Path) -> Result<bool> {
+    match path.frames() {
+        [.., last] if !last.node.is_full() => return Ok(true),
+        [root] => raise_root(dir, path, root)?,
+        [root, node] if !root.node.is_full() => split_node(dir, root, node)?,
+        _ => {
+            if log_ratelimit(c"retryfs_index_full") {
+                let (id, ino) = (dir.sb().id(), ino32(dir));
+                pr_warn!("{}: directory {}: its index is full\n", id, ino);
+            }
+            return Err(ENOSPC.into());
+        }
+    }
+    Ok(false)
+}
+
+/// Moves the pointers of the root to a new node.
+fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path, root: &Frame) -> Result {
+    let mut block = Block::read(dir, root.block, room(dir)?)?;
+    let mut new = room(dir)?;
+    root.node.copy_from(&block.at, &mut new, &block.bytes, 0)?;
+    let index = append(dir, new)?;
+    let changed = path.root.raise(&block.at, &mut block.bytes, index)?;
+    block.write(dir, changed)?;
+    Ok(())
+}
+
+/// Moves half of the pointers of `node` to a new one. The root has room for a pointer to that.
+fn split_node(dir: &InodeLocked<Exclusive>, root: &Frame, node: &Frame) -> Result {
+    let mut above = Block::read(dir, root.block, room(dir)?)?;
+    let mut block = Block::read(dir, node.block, room(dir)?)?;
+    let stay = node.node.count / 2;
+    let hash = node.node.pointer(&block.bytes, stay).hash;
+    let mut new = room(dir)?;
+    node.node
+        .copy_from(&block.at, &mut new, &block.bytes, stay)?;
+    let mut pointer = Pointer { hash, block: 0 };
+    let changed = root
+        .node
+        .insert(&above.at, &mut above.bytes, root.at, pointer)?;
+    pointer.block = append(dir, new)?;
+    root.node.set(&mut above.bytes, root.at + 1, pointer);
+    above.write(dir, changed)?;
+    let changed = node.node.truncate(&mut block.bytes, stay);
+    block.write(dir, changed)?;
+    Ok(())
+}
+
+/// Gives a directory of one block an index: its names move to two new leaves. Returns whether it has one
+/// now: not if the block is not as it has to be, or nobody knows how its names are to be hashed.
+pub(super) fn make_index(dir: &InodeLocked<Exclusive>) -> Result<bool> {
+    let Some(hashing) = dir.sb().data().superblock.hashing else {
+        return Ok(false);
+    };
+    let function: Function = hashing.default;
+    let mut block = Block::read(dir, 0, room(dir)?)?;
+    let mut names = names(&block.at)?;
+    let hash = |name: &[u8]| hashing.hash(function, name).major;
+    let Some(halves) = block.at.halves(&block.bytes, hash, &mut names)? else {
+        return Ok(false);
+    };
+    let (mut first, mut second) = (room(dir)?, room(dir)?);
+    block.at.copy_staying(&mut first, &block.bytes, &halves)?;
+    block.at.copy_moving(&mut second, &block.bytes, &halves)?;
+    let pointers = |first: u32| {
+        let (hash, block) = (halves.hash, first.saturating_add(1));
+        [
+            Pointer {
+                hash: 0,
+                block: first,
+            },
+            Pointer { hash, block },
+        ]
+    };
+    let initialised = Root::init(&block.at, &mut block.bytes, function, &pointers(1));
+    if initialised.is_err() {
+        return Ok(false);
+    }
+    // The device may not have it yet, if it is new.
+    block.buffer.sync_dirty()?;
+    let mut leaves = KVec::new();
+    leaves.push(first, GFP_KERNEL)?;
+    leaves.push(second, GFP_KERNEL)?;
+    let first = durable::append(dir, &leaves)?;
+    Root::init(&block.at, &mut block.bytes, function, &pointers(first))?;
+    dir.data().set_index(true);
+    release(&block, dir)?;
+    Ok(true)
+}
+
+fn append(dir: &InodeLocked<Exclusive>, block: KVec<u8>) -> Result<u32> {
+    let mut blocks = KVec::new();
+    blocks.push(block, GFP_KERNEL)?;
+    durable::append(dir, &blocks)
+}
+
+/// Room for the names of a block.
+fn names(at: &DirBlock) -> Result<KVec<Named>> {
+    Ok(KVec::from_elem(
+        Named::default(),
+        at.names_max(),
+        GFP_KERNEL,
+    )?)
+}

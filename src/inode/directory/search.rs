@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Looking for names in a directory.
+
+use crate::ext2::directory::{Name, NAME_MAX};
+use crate::ext2::inode::FileType;
+use crate::ext2::{Corrupt, Place};
+use crate::inode::data::ino32;
+use crate::inode::directory::block::{block_count, room, Block};
+use crate::inode::directory::indexed::{hashing, search, Search};
+use crate::types::{Inode, InodeLocked};
+use crate::volume::fault::{Fault, Result};
+use kernel::prelude::*;
+use kfs::fs::inode::lock::Exclusive;
+use kfs::task::cond_resched;
+
+/// What a search does about a block that cannot be read, or is corrupt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadBlock {
+    /// It fails.
+    Fail,
+    /// It goes on, and fails if it finds nothing in the others.
+    Skip,
+}
+
+/// Runs `visit` on the blocks of a directory, from block `from` on and round, until it returns
+/// something.
+///
+/// A crafted directory can have millions of blocks, hence the reschedules.
+pub(super) fn find_block<T>(
+    dir: &Inode,
+    from: u32,
+    bad: BadBlock,
+    mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let mut spare = room(dir)?;
+    let mut fault = None;
+    let count = block_count(dir);
+    for index in Iterator::chain(from..count, 0..from.min(count)) {
+        cond_resched();
+        let visited = Block::read(dir, index, spare).and_then(|mut block| {
+            let found = visit(&mut block)?;
+            Ok((found, block.bytes))
+        });
+        spare = match visited {
+            Ok((Some(found), _)) => return Ok(Some(found)),
+            Ok((None, bytes)) => bytes,
+            Err(error) if bad == BadBlock::Skip && error.is_of_block() => {
+                fault.get_or_insert(error);
+                room(dir)?
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    fault.map_or(Ok(None), Err)
+}
+
+/// [`find_block`] for the block with one name. Without an index, names are often looked up in the order
+/// in which readdir(3) has them, so that the search begins where the last one has ended. It finds a name
+/// also behind a bad block.
+pub(super) fn find_name<T>(
+    dir: &Inode,
+    name: Name<'_>,
+    mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    if let Search::Done(found) = search(dir, name, &mut visit)? {
+        return Ok(found);
+    }
+    let data = dir.data();
+    let from = match mutant!("search-from-start") {
+        true => 0,
+        false => data.found_in(),
+    };
+    find_block(dir, from, skip(), |block| {
+        let found = visit(block)?;
+        if found.is_some() {
+            data.set_found_in(block.index);
+        }
+        Ok(found)
+    })
+}
+
+/// For the search for one name: goes on behind a bad block.
+fn skip() -> BadBlock {
+    match mutant!("bad-block-ends") {
+        true => BadBlock::Fail,
+        false => BadBlock::Skip,
+    }
+}
+
+/// Validates a name from the VFS: `ENAMETOOLONG` above 255 bytes.
+pub(super) fn checked(name: &[u8]) -> Result<Name<'_>> {
+    if name.len() > NAME_MAX {
+        return Err(ENAMETOOLONG.into());
+    }
+    Ok(Name::new(name).ok_or(EINVAL)?)
+}
+
+/// A directory entry that was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// The inode that it leads to.
+    pub(crate) ino: u32,
+    /// The type that it has for it, if it has one.
+    pub(crate) file_type: Option<FileType>,
+    /// Where it is.
+    pub(crate) place: Place,
+    /// The same as a block of the volume.
+    pub(crate) block: u64,
+}
+
+impl Found {
+    /// That it leads to an inode to which it must not; `what` says why, in words that can follow a
+    /// colon.
+    pub(crate) fn corrupt(&self, what: &'static str) -> Fault {
+        Corrupt::found(self.place, what, self.ino.into()).into()
+    }
+}
+
+/// That `dir` has no entry for its parent.
+pub(crate) fn no_parent(dir: &Inode) -> Fault {
+    let what = "directory without an entry for its parent";
+    Corrupt::new(Place::Inode(ino32(dir)), what).into()
+}
+
+/// Updates the inode after a change of its entries. For a `dirsync` directory, the VFS wrapper
+/// syncs it when the operation is done.
+pub(super) fn changed(dir: &InodeLocked<Exclusive>) {
+    if hashing(dir).is_none() {
+        dir.data().set_index(false);
+    }
+    dir.touch_cmtime();
+    dir.mark_inode_dirty();
+}

@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Directories with a hash index: it is used and kept, and made when a directory grows; by this driver
+ * and by ext4 in turn, with e2fsck between. Readers see each name that stays once.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "debugfs.h"
+#include "harness.h"
+#include "powerloss.h"
+
+VOL_FIXTURE(fs_htree);
+FIXTURE_VARIANT_ADD(fs_htree, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_htree, bs4k) { .conf = SMALL_4K };
+
+/* Names so long that a few blocks of 1 KiB hold few, and an index of these has two levels. */
+#define LONG		200
+#define MAX		1000
+
+static const char *entry(int i)
+{
+	static char name[LONG + 8];
+
+	/* bytes beyond ASCII, too: their hashes depend on their sign */
+	snprintf(name, sizeof(name), "d/%04d\xe4%0*d", i, LONG - 8, i);
+	return name;
+}
+
+static int make(int from, int to)
+{
+	int i;
+
+	for (i = from; i < to; i++) {
+		if (mknod(vol_path(entry(i)), S_IFREG | 0600, 0))
+			return -errno;
+	}
+	return 0;
+}
+
+static int drop(int from, int to, int step)
+{
+	int i;
+
+	for (i = from; i < to; i += step) {
+		if (unlink(vol_path(entry(i))))
+			return -errno;
+	}
+	return 0;
+}
+
+static bool is_indexed(const char *name)
+{
+	int fd = vol_open_dir(name), flags = 0;
+
+	ioctl(fd, FS_IOC_GETFLAGS, &flags);
+	close(fd);
+	return flags & FS_INDEX_FL;
+}
+
+struct reader {
+	int fd;
+	size_t size;		/* of the buffer */
+	int seen[MAX];
+	int others;
+	off_t last;		/* d_off of the last one */
+};
+
+static void reader_open(struct reader *r, size_t size)
+{
+	memset(r, 0, sizeof(*r));
+	r->fd = vol_open_dir("d");
+	r->size = size;
+}
+
+/* One call of getdents64(2): how many entries, or -errno. */
+static int read_some(struct reader *r)
+{
+	char buf[32 * KIB] __attribute__((aligned(8)));
+	long n = syscall(SYS_getdents64, r->fd, buf, r->size), at;
+	int count = 0;
+
+	if (n < 0)
+		return -errno;
+	for (at = 0; at < n; count++) {
+		const struct dirent64 *e = (const void *)(buf + at);
+		int i;
+
+		if (sscanf(e->d_name, "%4d", &i) == 1 && i < MAX &&
+		    !strcmp(entry(i) + 2, e->d_name))
+			r->seen[i]++;
+		else
+			r->others++;
+		r->last = e->d_off;
+		at += e->d_reclen;
+	}
+	return count;
+}
+
+static int read_rest(struct reader *r)
+{
+	int n;
+
+	do {
+		n = read_some(r);
+	} while (n > 0);
+	close(r->fd);
+	return n;
+}
+
+/* That those from @from on, in steps of @step, are there, and no others; by name and in a listing. */
+static void check(struct __test_metadata *_metadata, int from, int to, int step)
+{
+	struct reader r;
+	int i;
+
+	reader_open(&r, sizeof(struct dirent64) * 8);
+	ASSERT_EQ(0, read_rest(&r));
+	EXPECT_EQ(2, r.others);
+	for (i = 0; i < MAX; i++) {
+		bool there = i >= from && i < to && (i - from) % step == 0;
+
+		ASSERT_EQ(there, r.seen[i]) TH_LOG("listing of %d", i);
+		if (i <= to)
+			ASSERT_EQ(there, !access(vol_path(entry(i)), F_OK)) TH_LOG("name %d", i);
+	}
+}
+
+/* Ours is read, changed and kept by ext4, and its changes by us. */
+TEST_F(fs_htree, grows)
+{
+	const int nr = self->v.bs == 1024 ? 700 : 300;
+	struct stat st;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	EXPECT_FALSE(is_indexed("d"));
+	ASSERT_EQ(0, make(0, nr));
+	EXPECT_TRUE(is_indexed("d"));
+	check(_metadata, 0, nr, 1);
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
+	check(_metadata, 0, nr, 1);
+	ASSERT_EQ(0, drop(1, nr, 2));
+	ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
+	EXPECT_TRUE(is_indexed("d"));
+	check(_metadata, 0, nr, 2);
+	ASSERT_EQ(-EEXIST, make(2, 3));
+	ASSERT_EQ(0, drop(0, nr, 2));
+	check(_metadata, 0, 0, 1);
+	ASSERT_EQ(0, make(nr - 100, nr));
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
+	EXPECT_TRUE(is_indexed("d"));
+	check(_metadata, nr - 100, nr, 1);
+	ASSERT_EQ(0, make(0, 100));
+	ASSERT_EQ(0, drop(nr - 100, nr, 1));
+	ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
+	EXPECT_TRUE(is_indexed("d"));
+	check(_metadata, 0, 100, 1);
+	EXPECT_EQ(-1, rmdir(vol_path("d")));
+	EXPECT_EQ(ENOTEMPTY, errno);
+	ASSERT_EQ(0, drop(0, 100, 1));
+	ASSERT_EQ(0, stat(vol_path("d/.."), &st));
+	EXPECT_EQ(2, st.st_ino);
+	ASSERT_EQ(0, rmdir(vol_path("d")));
+}
+
+/* Made by ext4, and changed by us only. */
+TEST_F(fs_htree, theirs)
+{
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make(0, 300));
+	ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
+	EXPECT_TRUE(is_indexed("d"));
+	check(_metadata, 0, 300, 1);
+	ASSERT_EQ(0, make(300, 500));
+	EXPECT_TRUE(is_indexed("d"));
+	ASSERT_EQ(0, drop(0, 200, 1));
+	check(_metadata, 200, 500, 1);
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
+	EXPECT_TRUE(is_indexed("d"));
+	check(_metadata, 200, 500, 1);
+}
+
+/* Each function, of names with signed and with unsigned bytes. */
+TEST_F(fs_htree, functions)
+{
+	int code, flags;
+
+	for (code = 0; code < 3; code++) {
+		for (flags = 1; flags <= 2; flags++) {
+			ASSERT_EQ(0, vol_umount_soon(&self->v));
+			ASSERT_EQ(0, debugfs(&self->v, "ssv def_hash_version %d", code));
+			ASSERT_EQ(0, debugfs(&self->v, "ssv flags %d", flags));
+			ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+			ASSERT_EQ(0, vol_mkdir("d"));
+			ASSERT_EQ(0, make(0, 80));
+			EXPECT_TRUE(is_indexed("d"));
+			ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
+			check(_metadata, 0, 80, 1);
+			ASSERT_EQ(0, make(80, 120));
+			ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
+			EXPECT_TRUE(is_indexed("d"));
+			check(_metadata, 0, 120, 1);
+			ASSERT_EQ(0, drop(0, 120, 1));
+			ASSERT_EQ(0, rmdir(vol_path("d")));
+		}
+	}
+}
+
+static const char *colliding(const char *end)
+{
+	static char name[256];
+
+	memset(name, 'x', 242);
+	memcpy(name, "d/", 2);
+	strcpy(name + 242, end);
+	return name;
+}
+
+/* Names of one hash, in several leaves. */
+TEST_F(fs_htree, collisions)
+{
+	static const char *const same[] = { "1068700", "1068722", "1068744" };
+	char name[300];
+	struct reader r;
+	int i;
+
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv def_hash_version legacy"));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv flags 1"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, mknod(vol_path(colliding(same[i])), S_IFREG | 0600, 0));
+	ASSERT_EQ(0, make(0, 200));
+	EXPECT_TRUE(is_indexed("d"));
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(0, access(vol_path(colliding(same[i])), F_OK)) TH_LOG("%s", same[i]);
+		EXPECT_EQ(-1, mknod(vol_path(colliding(same[i])), S_IFREG | 0600, 0));
+		EXPECT_EQ(EEXIST, errno);
+	}
+	EXPECT_EQ(-1, access(vol_path(colliding("1068701")), F_OK));
+	/* so small a buffer has room for one of them */
+	reader_open(&r, 300);
+	ASSERT_EQ(0, read_rest(&r));
+	EXPECT_EQ(5, r.others);
+	for (i = 0; i < 200; i++)
+		ASSERT_EQ(1, r.seen[i]);
+	snprintf(name, sizeof(name), "%s", colliding(same[1]));
+	ASSERT_EQ(0, vol_rename(name, "d/else", 0));
+	EXPECT_EQ(-1, access(vol_path(name), F_OK));
+	for (i = 0; i < 3; i += 2)
+		ASSERT_EQ(0, unlink(vol_path(colliding(same[i]))));
+	reader_open(&r, 4 * KIB);
+	ASSERT_EQ(0, read_rest(&r));
+	EXPECT_EQ(3, r.others);
+}
+
+/* A block of names is split while they are read, and the directory gets its index. */
+TEST_F(fs_htree, split_while_reading)
+{
+	static const int begin[] = { 2, 60 };
+	const size_t few = 300;	/* room for one or two */
+	struct reader r, again;
+	int k, i, n;
+
+	for (k = 0; k < 2; k++) {
+		const int from = begin[k];
+
+		ASSERT_EQ(0, vol_mkdir("d"));
+		ASSERT_EQ(0, make(0, from));
+		EXPECT_EQ(k > 0, is_indexed("d"));
+		reader_open(&r, few);
+		n = read_some(&r);
+		ASSERT_LT(0, n);
+		ASSERT_GT(from + 2, n);
+		ASSERT_EQ(0, make(from, from + 200));
+		EXPECT_TRUE(is_indexed("d"));
+		ASSERT_EQ(0, read_rest(&r));
+		EXPECT_EQ(2, r.others);
+		for (i = 0; i < from; i++)
+			EXPECT_EQ(1, r.seen[i]) TH_LOG("name %d of %d", i, from);
+		for (; i < from + 200; i++)
+			EXPECT_GE(1, r.seen[i]) TH_LOG("name %d of %d", i, from);
+
+		/* and who seeks to where one was comes to what is behind it */
+		reader_open(&r, few);
+		ASSERT_LT(0, read_some(&r));
+		ASSERT_LT(0, read_some(&r));
+		again = r;
+		ASSERT_EQ(0, make(from + 200, from + 300));
+		again.fd = vol_open_dir("d");
+		ASSERT_EQ(again.last, lseek(again.fd, again.last, SEEK_SET));
+		ASSERT_EQ(0, read_rest(&again));
+		for (i = 0; i < from; i++)
+			EXPECT_EQ(1, again.seen[i]) TH_LOG("name %d of %d", i, from);
+		close(r.fd);
+		ASSERT_EQ(0, drop(0, from + 300, 1));
+		ASSERT_EQ(0, rmdir(vol_path("d")));
+	}
+}
+
+/* What is dirty in the cache of the device, and no more: inodes stay. */
+static int write_buffers(struct vol *v)
+{
+	int fd = open(v->dev, O_RDONLY | O_CLOEXEC);
+	int err = fd < 0 || fsync(fd) ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
+/*
+ * Names that were synced are split into two blocks. The device gets the block that loses them,
+ * or it does not; and has them all.
+ */
+TEST_F(fs_htree, split_is_half_written)
+{
+	static const int begin[] = { 2, 60 };
+	int k, n;
+
+	for (k = 0; k < 2; k++) {
+		const int from = begin[k];
+
+		ASSERT_EQ(0, vol_mkdir("d"));
+		ASSERT_EQ(0, make(0, from));
+		sync();
+		/* until there is another block */
+		for (n = from; ; n++) {
+			struct stat before, after;
+
+			ASSERT_EQ(0, stat(vol_path("d"), &before));
+			ASSERT_EQ(0, make(n, n + 1));
+			ASSERT_EQ(0, stat(vol_path("d"), &after));
+			if (before.st_size != after.st_size)
+				break;
+		}
+		ASSERT_EQ(0, lose_power(&self->v));
+		EXPECT_LE(from + 2, lost_entries("d"));
+		/* all buffers of the device, but neither inodes nor what only they lead to */
+		ASSERT_EQ(0, write_buffers(&self->v));
+		ASSERT_EQ(0, lose_power(&self->v));
+		EXPECT_LE(from + 2, lost_entries("d"));
+		ASSERT_EQ(0, drop(0, n + 1, 1));
+		ASSERT_EQ(0, rmdir(vol_path("d")));
+	}
+}
+
+static long op_write_buffers(void *v)
+{
+	return write_buffers(v);
+}
+
+/* Create files in "e", as many as there can be, and sync them. */
+static int create_all(void)
+{
+	char name[16];
+	int fd, i = 0;
+
+	do {
+		snprintf(name, sizeof(name), "e/%d", i++);
+		fd = vol_open(name, O_CREAT | O_RDWR);
+		if (fd >= 0 && fsync(fd))
+			return -errno;
+		close(fd);
+	} while (fd >= 0);
+	return fd == -ENOSPC ? 0 : fd;
+}
+
+/*
+ * Names move to new blocks, and are removed there. Who gets the numbers of their inodes is not found
+ * under them, although nobody syncs the directory.
+ */
+TEST_F(fs_htree, number_of_a_moved_name)
+{
+	const int nr = self->v.bs == 1024 ? 4 : 18;
+	struct vol_conf few = variant->conf;
+
+	few.inodes = 64;
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &few));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("e"));
+	ASSERT_EQ(0, make(0, nr));
+	EXPECT_FALSE(is_indexed("d"));
+	sync();
+	ASSERT_EQ(0, make(nr, nr + 2));
+	EXPECT_TRUE(is_indexed("d"));
+	ASSERT_EQ(0, drop(0, nr + 2, 1));
+	ASSERT_EQ(0, create_all());
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ(2, lost_entries("d"));
+}
+
+/* The legacy hash of signed bytes, as far as names are sorted by it. */
+static uint32_t hash_of(int i)
+{
+	uint32_t hash = 0x12a3fe2d, before = 0x37abe8f9;
+	const char *c;
+
+	for (c = entry(i) + 2; *c; c++) {
+		uint32_t next = before + (hash ^ (uint32_t)((signed char)*c * 7152373));
+
+		if (next & 0x80000000)
+			next -= 0x7fffffff;
+		before = hash;
+		hash = next;
+	}
+	return hash << 1;
+}
+
+/* One of the next names that is before, or behind, one that there is; -1 if there is none. */
+static int next_name(int *last, int than, bool before)
+{
+	while (++*last < MAX)
+		if ((hash_of(*last) < hash_of(than)) == before)
+			return *last;
+	return -1;
+}
+
+/*
+ * A name moves within its directory. The new one splits the block of the old one, which is in another
+ * block then than the new one: this comes to the device before the old one goes.
+ */
+TEST_F(fs_htree, rename_splits_the_block)
+{
+	int names[3], last = 4, low = 0, high = 0, i;
+	struct vol_map map;
+	struct task write;
+	char old[300];
+
+	if (self->v.bs != 1024)
+		SKIP(return, "blocks of four names");
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv def_hash_version legacy"));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv flags 1"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	/* the second block gets the two with the least hashes, and two that are before them */
+	ASSERT_EQ(0, make(0, 4));
+	for (i = 1; i < 4; i++) {
+		low = hash_of(i) < hash_of(low) ? i : low;
+		high = hash_of(i) > hash_of(high) ? i : high;
+	}
+	i = next_name(&last, high, false);
+	ASSERT_LE(0, i);
+	ASSERT_EQ(0, make(i, i + 1));
+	EXPECT_TRUE(is_indexed("d"));
+	for (i = 0; i < 2; i++) {
+		names[i] = next_name(&last, low, true);
+		ASSERT_LE(0, names[i]);
+		ASSERT_EQ(0, make(names[i], names[i] + 1));
+	}
+	if (hash_of(names[1]) < hash_of(names[0]))
+		names[0] = names[1];
+	names[2] = next_name(&last, names[0], true);
+	ASSERT_LE(0, names[2]);
+	sync();
+	ASSERT_EQ(0, vol_block(&self->v, "d", 1, &map));
+	snprintf(old, sizeof(old), "%s", entry(low));
+	ASSERT_EQ(0, vol_rename(old, entry(names[2]), 0));
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&write, op_write_buffers, &self->v));
+	task_settles(&write, TASK_DONE);
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists(old) || lost_exists(entry(names[2])));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&write, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+static int mend(struct vol *v)
+{
+	const char *const argv[] = { "e2fsck", "-fy", v->dev, NULL };
+
+	return run(1, argv);
+}
+
+/* Where the root of an index has its numbers. */
+enum { ROOT_LIMIT = 32, SECOND_HASH = 40 };
+/* In the superblock. */
+enum { STATE = 1024 + 58, HAS_ERRORS = 2 };
+
+/*
+ * An index that breaks the rules is not used any more: names are found without it, and the next change
+ * does without it. Who only looks for names does not see that all of them are where they do not belong.
+ */
+TEST_F(fs_htree, bad_index)
+{
+	static const struct {
+		int bits, field;
+		uint32_t value;
+		const char *what;
+	} bad[] = {
+		{ 16, ROOT_LIMIT, 9, "wrong limit" },
+		{ 32, SECOND_HASH, 2, "in a leaf for other hashes" },
+	};
+	int k;
+
+	for (k = 0; k < 2; k++) {
+		struct reader r;
+		int kmsg, i;
+		long block;
+
+		ASSERT_EQ(0, vol_mkdir("d"));
+		ASSERT_EQ(0, make(0, 80));
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+		block = debugfs_block(&self->v, "d", 0);
+		ASSERT_LT(0, block);
+		ASSERT_EQ(0, vol_dev_set(&self->v, bad[k].bits,
+					 block * self->v.bs + bad[k].field, bad[k].value));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
+		kmsg = kmsg_open();
+		ASSERT_LE(0, kmsg);
+		if (k == 0)
+			EXPECT_EQ(0, access(vol_path(entry(0)), F_OK));
+		reader_open(&r, 4 * KIB);
+		ASSERT_EQ(0, read_rest(&r));
+		for (i = 0; i < 80; i++)
+			EXPECT_EQ(1, r.seen[i]) TH_LOG("%s: listing of %d", bad[k].what, i);
+		if (env_is_retryfs())
+			EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "directory",
+					     bad[k].what, NULL }));
+		for (i = 0; i < 80; i++)
+			EXPECT_EQ(0, access(vol_path(entry(i)), F_OK));
+		EXPECT_EQ(0, make(80, 100));
+		EXPECT_FALSE(is_indexed("d"));
+		EXPECT_EQ(0, drop(0, 100, 1));
+		EXPECT_EQ(0, rmdir(vol_path("d")));
+		close(kmsg);
+		if (env_is_retryfs())
+			EXPECT_TRUE(vol_dev_get(&self->v, 16, STATE) & HAS_ERRORS);
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+		EXPECT_GE(1, mend(&self->v));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	}
+}
+
+TEST_HARNESS_MAIN

@@ -57,6 +57,7 @@ TEST_F(fs_metadata, blocks_of_a_directory_that_is_deleted)
 {
 	const off_t bs = self->v.bs, old = 12 * bs, size = old + bs;
 	char *want = buf_alloc(size), *back = buf_alloc(size);
+	struct vol_conf linear = variant->conf;
 	struct vol_map map = { .nr = 1 };
 	struct task task;
 	long acl;
@@ -64,6 +65,11 @@ TEST_F(fs_metadata, blocks_of_a_directory_that_is_deleted)
 
 	if (!env_is_retryfs())
 		SKIP(return, "others free blocks when nothing is left to wait for");
+	/* of two blocks, and no index */
+	linear.features = "^dir_index";
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &linear));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
 	for (i = 0; i < NAMES; i++)
 		close(vol_open(long_name("d", i), O_CREAT | O_RDWR));

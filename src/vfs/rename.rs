@@ -83,6 +83,7 @@ pub(super) fn move_entry<'a>(
     let added = over.is_none();
     let mut rest = || {
         if added && !mutant!("rename-moved-name") {
+            // The new one may have split the block of the old one.
             old.find_again()?;
         }
         let is_ordered = match added {
@@ -91,9 +92,6 @@ pub(super) fn move_entry<'a>(
         };
         if is_ordered {
             sync_now(inode)?;
-        }
-        if mutant!("rename-moved-name") {
-            old.find_again()?;
         }
         if let Some(parent) = &mut parent {
             parent.set(new_dir)?;

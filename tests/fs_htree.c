@@ -80,7 +80,8 @@ static void reader_open(struct reader *r, size_t size)
 /* One call of getdents64(2): how many entries, or -errno. */
 static int read_some(struct reader *r)
 {
-	char buf[32 * KIB] __attribute__((aligned(8)));
+	uint64_t room[32 * KIB / 8];
+	char *buf = (char *)room;
 	long n = syscall(SYS_getdents64, r->fd, buf, r->size), at;
 	int count = 0;
 
@@ -217,7 +218,7 @@ static const char *colliding(const char *end)
 
 	memset(name, 'x', 242);
 	memcpy(name, "d/", 2);
-	strcpy(name + 242, end);
+	snprintf(name + 242, sizeof(name) - 242, "%s", end);
 	return name;
 }
 

@@ -88,7 +88,9 @@ impl Indexed {
         };
         let (hashing, mut hash) = (self.hashing, 0);
         let path = directory.walk(&mut self.blocks, |function| {
-            hash = hashing.hash(function, name).major;
+            hash = hashing
+                .hash(function, Name::new(name).unwrap().bytes())
+                .major;
             hash
         })?;
         Ok((path, hash))
@@ -192,8 +194,9 @@ impl Indexed {
         let above = self.at(frame.block);
         let (hash, block) = (halves.hash, new);
         let bytes = &mut self.blocks.0[frame.block as usize];
-        let pointer = Pointer { hash, block };
-        frame.node.insert(&above, bytes, frame.at, pointer)?;
+        let pointer = |block| Pointer { hash, block };
+        frame.node.insert(&above, bytes, frame.at, pointer(0))?;
+        frame.node.set(bytes, frame.at + 1, pointer(block));
         self.blocks.0.push(moved);
         Ok(())
     }
@@ -253,7 +256,7 @@ impl Indexed {
         };
         let mut least = Least::new(vec![Key::default(); 2 * step + 2]);
         let mut next = None;
-        let mut blocks = vec![0];
+        let mut blocks = vec![(0, None)];
         if self.is_indexed() {
             let directory = Directory {
                 geometry: self.geometry,
@@ -262,8 +265,8 @@ impl Indexed {
             let start = width.major(from.pos);
             let mut path = directory.walk(&mut self.blocks, |_| start)?;
             loop {
-                blocks.push(path.leaf);
                 let range = path.range(&mut self.blocks)?;
+                blocks.push((path.leaf, Some(range)));
                 let Some(end) = range.end else { break };
                 if !path.next_of(end & !1, &mut self.blocks)? {
                     next = Some(Key {
@@ -274,17 +277,22 @@ impl Indexed {
                 }
             }
         }
-        for index in blocks {
+        least.clear();
+        for (index, range) in blocks {
             let at = self.at(index);
             let block = &self.blocks.0[index as usize];
-            order.keys(&at, index, block, |key, _| {
+            order.keys(&at, index, block, |key, hash| {
+                if range.is_some_and(|range| !range.has(hash)) {
+                    return Err(Corrupt::new(at.place(0), "name in another leaf"));
+                }
                 if key > from {
                     least.add(key);
                 }
-                Ok::<(), Corrupt>(())
+                Ok(())
             })?;
         }
         least.sort();
+        assert!(!least.is_cut() || least.keys().len() > step);
         for key in least.keys().iter().take(step) {
             let (index, offset) = key.entry();
             let block = &self.blocks.0[index as usize];

@@ -23,7 +23,6 @@ use crate::iov::{IovIterDest, IovIterSource};
 use crate::sync::once::read_once;
 use core::marker::PhantomData;
 use core::ops::Range;
-use core::ptr::NonNull;
 use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
 use kernel::types::Opaque;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "harness.h"
+#include "store.h"
 
 VOL_FIXTURE(fs_seek);
 FIXTURE_VARIANT_ADD(fs_seek, bs1k) { .conf = SMALL_1K };
@@ -170,6 +171,26 @@ TEST_F(fs_seek, stores_to_a_hole)
 	EXPECT_EQ(at + 8192, lseek(fd, at + 4096, SEEK_DATA));
 	EXPECT_EQ(at + 4096, lseek(fd, at, SEEK_HOLE));
 	munmap(map, size);
+}
+
+/* A page of which a block was read into while it became a hole: that is data. */
+TEST_F(fs_seek, read_into_a_hole)
+{
+	const off_t bs = self->v.bs;
+	int fd = vol_open("f", O_CREAT | O_RDWR);
+	char *map;
+
+	if (bs == 4096)
+		SKIP(return, "the page goes with the block");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, 4096));
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, store_in_hole(&self->v, "g", fd, map, 'x'));
+	EXPECT_EQ('x', map[0]);
+	EXPECT_EQ(0, lseek(fd, 0, SEEK_DATA));
+	EXPECT_EQ(0, fsync(fd));
+	munmap(map, 4096);
 }
 
 /* The extents of a range, up to @max; the number that there are, or -errno. */

@@ -133,6 +133,16 @@ void kfs_helper_sb_end_write(struct super_block *sb)
 	sb_end_write(sb);
 }
 
+void kfs_helper_sb_start_pagefault(struct super_block *sb)
+{
+	sb_start_pagefault(sb);
+}
+
+void kfs_helper_sb_end_pagefault(struct super_block *sb)
+{
+	sb_end_pagefault(sb);
+}
+
 void kfs_helper_sb_start_intwrite(struct super_block *sb)
 {
 	sb_start_intwrite(sb);
@@ -364,6 +374,16 @@ void kfs_helper_filemap_invalidate_unlock(struct address_space *mapping)
 	filemap_invalidate_unlock(mapping);
 }
 
+void kfs_helper_filemap_invalidate_lock_shared(struct address_space *mapping)
+{
+	filemap_invalidate_lock_shared(mapping);
+}
+
+void kfs_helper_filemap_invalidate_unlock_shared(struct address_space *mapping)
+{
+	filemap_invalidate_unlock_shared(mapping);
+}
+
 bool kfs_helper_filemap_range_needs_writeback(struct address_space *mapping,
 					      loff_t start, loff_t end)
 {
@@ -562,6 +582,16 @@ void kfs_helper_flush_mapped_folio(struct folio *folio)
 {
 	if (mapping_writably_mapped(folio->mapping))
 		flush_dcache_folio(folio);
+}
+
+vm_fault_t kfs_helper_vmf_fs_error(int err)
+{
+	return vmf_fs_error(err);
+}
+
+void kfs_helper_folio_lock(struct folio *folio)
+{
+	folio_lock(folio);
 }
 
 void kfs_helper_folio_put(struct folio *folio)

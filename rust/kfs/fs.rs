@@ -12,7 +12,7 @@
 //! * `shutdown`, which those below ask, and `ioctl` answers.
 //! * `xattr`, `posix_acl`, `security` and `file_attr`: what an inode carries beside.
 //! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`, with
-//!   `llseek`, `fiemap` and `ioctl` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
+//!   `llseek`, `fiemap`, `mmap` and `ioctl` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
 //! * `file_system`: the operations of a filesystem, [`FileSystem`](file_system::FileSystem).
 //! * What calls these: `inode::life`, `super_block::operations`, `fs_context`, `registration`.
 //!
@@ -47,6 +47,7 @@ pub mod inode_operations;
 pub mod ioctl;
 pub mod kiocb;
 pub mod llseek;
+pub(crate) mod mmap;
 pub mod posix_acl;
 pub mod registration;
 pub mod security;

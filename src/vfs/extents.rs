@@ -31,8 +31,9 @@ impl Seek<RetryFs> for RegularFile {
     }
 }
 
-/// As [`extent_from`]. What has been stored to a hole before it through a mapping, and gets its
-/// block at writeback, is data too: it is written back first. May sleep.
+/// As [`extent_from`]. What the page cache has in a hole before it, and gets its block at writeback, is
+/// data too: memory that was pinned for a read when a hole was punched there. It is written back
+/// first. May sleep.
 fn next(inode: &InodeLocked<Shared>, pos: u64, end: u64) -> Result<Option<Extent>> {
     let found = extent_from(inode, pos, end)?;
     let hole = pos..found.map_or(end, |extent| extent.logical);

@@ -55,6 +55,8 @@ impl FileOperations<RetryFs> for RegularFile {
     const BUFFER_WASYNC: bool = true;
     const DIO_PARALLEL_WRITE: bool = true;
 
+    type Pages = FileAddressSpace;
+
     fn opened(file: &File<RetryFs>) {
         let sb = file.inode().sb();
         let volume = sb.data();

@@ -230,6 +230,22 @@ unsafe fn map<F: FileSystemData>(bh: *mut bindings::buffer_head, inode: &Inode<F
     }
 }
 
+/// [`AddressSpaceOperations::get_block`] of `T` for the buffer_head helpers.
+pub(super) fn get_block<F, T>() -> GetBlock
+where
+    F: KiocbOwner + Shutdown,
+    T: AddressSpaceOperations<F>,
+{
+    Table::<F, T>::get_block
+}
+
+type GetBlock = unsafe extern "C" fn(
+    *mut bindings::inode,
+    bindings::sector_t,
+    *mut bindings::buffer_head,
+    c_int,
+) -> c_int;
+
 struct Table<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {

@@ -11,6 +11,7 @@ pub use crate::fs::file::dir_context::DirContext;
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::block::bio;
+use crate::fs::address_space::AddressSpaceOperations;
 use crate::fs::file::dir_context::{is_narrow, place_of};
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
@@ -18,6 +19,7 @@ use crate::fs::inode::Inode;
 use crate::fs::ioctl::{self, Ioctl};
 use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
 use crate::fs::llseek::{llseek, Seek};
+use crate::fs::mmap;
 use crate::fs::shutdown::Shutdown;
 use crate::iov::{IovIterDest, IovIterSource};
 use crate::sync::once::read_once;
@@ -136,6 +138,10 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// Whether direct writes that overwrite are done side by side. Otherwise io_uring makes them one
     /// after the other.
     const DIO_PARALLEL_WRITE: bool;
+
+    /// The operations on its pages, for mappings: they allocate blocks by
+    /// [`get_block`](AddressSpaceOperations::get_block) when a page is first stored to.
+    type Pages: AddressSpaceOperations<F>;
 
     /// Reads from the file.
     fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>) -> Result<Io<'a, F>>;
@@ -340,8 +346,14 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         // SAFETY: By the requirement the file is open during the call.
         let inode = unsafe { File::<F>::from_raw((*desc).file) }.inode();
         match F::check_up(inode.sb()) {
-            // SAFETY: By the requirement.
-            Ok(()) => unsafe { bindings::generic_file_mmap_prepare(desc) },
+            // SAFETY: By the requirement. The operations are those of a file of `F`.
+            Ok(()) => unsafe {
+                let ret = bindings::generic_file_mmap_prepare(desc);
+                if !cfg!(mutant = "kfs-mkwrite-late") {
+                    (*desc).vm_ops = &mmap::Table::<F, T::Pages>::OPS;
+                }
+                ret
+            },
             Err(error) => error.to_errno(),
         }
     }

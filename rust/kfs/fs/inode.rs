@@ -171,6 +171,13 @@ impl<F: FileSystemData> Inode<F> {
         flags & (bindings::S_APPEND | bindings::S_IMMUTABLE) != 0
     }
 
+    /// Whether the file is immutable.
+    pub(crate) fn is_immutable(&self) -> bool {
+        // SAFETY: May change at any time; it is read once.
+        let flags = unsafe { read_once(&raw const (*self.as_raw()).i_flags) };
+        flags & bindings::S_IMMUTABLE != 0
+    }
+
     /// Whether the VFS knows that a write has no privileges to take away: no set-id bits, and no
     /// capabilities among the extended attributes.
     pub fn has_no_privileges(&self) -> bool {

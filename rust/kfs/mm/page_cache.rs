@@ -179,10 +179,27 @@ impl LockedFolio<'_> {
         unsafe { bindings::folio_zero_range(self.0.as_ptr(), offset, len) };
     }
 
+    /// Takes it out of all mappings: to store to it is a fault then.
+    fn unmap(&self) {
+        let folio = self.0.as_ptr();
+        // SAFETY: By the type invariant. Private copies stay.
+        unsafe {
+            let first = bindings::folio_pos(folio) >> PAGE_SHIFT;
+            let pages = bindings::folio_size(folio) >> PAGE_SHIFT;
+            let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
+            bindings::unmap_mapping_pages(mapping, first as usize, pages, false);
+        }
+    }
+
     /// Makes whole blocks in `range` zeroes that belong to no block of the device, and are not
-    /// dirty. May sleep: waits until what is written back of it is on the device.
+    /// dirty. Who then stores to them through a mapping has a fault. May sleep: waits until what is
+    /// written back of it is on the device.
     pub(crate) fn drop_blocks(&self, range: &Range<i64>) {
         let folio = self.0.as_ptr();
+        // All blocks of a page that was stored to are dirty: before they are made clean.
+        if !cfg!(mutant = "kfs-edge-mapped") {
+            self.unmap();
+        }
         let (offset, len) = self.part(range);
         self.wait_writeback();
         // SAFETY: By the type invariant; the bytes are in the folio.

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Stores through mappings: they allocate, and say so when there is no space; and what comes in between. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "blocks.h"
+#include "harness.h"
+#include "punch.h"
+#include "stop.h"
+#include "store.h"
+#include "trace.h"
+
+#define PAGE	4096
+#define NOBODY	65534
+#define S_BLOCKS	(1024 + 0x04)
+#define S_RESERVED	(1024 + 0x08)
+
+VOL_FIXTURE(fs_mkwrite);
+FIXTURE_VARIANT_ADD(fs_mkwrite, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_mkwrite, bs4k) { .conf = SMALL_4K };
+
+/* A hole of @size bytes, mapped; the descriptor, or -errno. */
+static int map_hole(const char *name, off_t size, char **map)
+{
+	int fd = vol_open(name, O_CREAT | O_RDWR);
+
+	if (fd < 0)
+		return fd;
+	if (ftruncate(fd, size))
+		return -errno;
+	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return *map == MAP_FAILED ? -errno : fd;
+}
+
+/* The store says it, nobody else does, and all that was stored before is there. */
+TEST_F(fs_mkwrite, without_space)
+{
+	const off_t size = 64 * PAGE;
+	char *map, *back = buf_alloc(size);
+	struct stat st;
+	int fd, i, n = 0;
+
+	fd = map_hole("f", size, &map);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fill_up(&self->v, 11 * PAGE / self->v.bs + 2));
+	for (i = 0; i < 64 && !store(map + i * PAGE, 'x'); i++)
+		n++;
+	/* pointers take some; what is left is not enough for a page and its pointers */
+	EXPECT_LE(10, n);
+	EXPECT_GE(12, n);
+	EXPECT_GE(PAGE / self->v.bs, free_blocks());
+	for (i = n; i < 64; i++) {
+		EXPECT_EQ(-ENOSPC, store(map + i * PAGE, 'y'));
+		EXPECT_EQ(0, map[i * PAGE]);
+	}
+	/* where there are blocks, there is no need of space */
+	EXPECT_EQ(0, store(map + PAGE + 1, 'z'));
+	EXPECT_EQ(0, msync(map, size, MS_SYNC));
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(0, store(map + PAGE + 2, 'z'));
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, unlink(vol_path("fill")));
+	EXPECT_EQ(0, store(map + 63 * PAGE, 'y'));
+	ASSERT_EQ(0, fstat(fd, &st));
+	munmap(map, size);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(size, vol_read("f", O_RDONLY, back, size, 0));
+	for (i = 0; i < n; i++)
+		EXPECT_EQ('x', back[i * PAGE]);
+	EXPECT_EQ('z', back[PAGE + 1]);
+	EXPECT_EQ('z', back[PAGE + 2]);
+	EXPECT_ZERO(back + n * PAGE, (63 - n) * PAGE, n * PAGE);
+	EXPECT_EQ('y', back[63 * PAGE]);
+}
+
+/* Blocks that are reserved are not for everybody: it counts who stores, and not who writes back. */
+TEST_F(fs_mkwrite, reserved_blocks)
+{
+	char *map;
+	int fd, status;
+	pid_t pid;
+
+	fd = map_hole("f", 2 * PAGE, &map);
+	ASSERT_LE(0, fd);
+	/* all of them */
+	ASSERT_EQ(0, vol_dev_set(&self->v, 32, S_RESERVED, vol_dev_get(&self->v, 32, S_BLOCKS)));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(setuid(NOBODY) || store(map, 'x') != -ENOSPC);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, store(map + PAGE, 'x'));
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(0, map[0]);
+	ASSERT_EQ(0, vol_dev_set(&self->v, 32, S_RESERVED, 0));
+	munmap(map, 2 * PAGE);
+}
+
+/* What is stored beyond EOF is in no block, and zero when EOF moves; and then it is a store as others. */
+TEST_F(fs_mkwrite, beyond_eof)
+{
+	const off_t bs = self->v.bs;
+	char *map;
+	int fd;
+
+	fd = map_hole("f", 100, &map);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, store(map + 3000, 'x'));
+	EXPECT_EQ(bs, blocks_of(fd) * 512);
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(bs, blocks_of(fd) * 512);
+	EXPECT_EQ(0, store(map, 'x'));
+	EXPECT_EQ(0, store(map + 3000, 'x'));
+	ASSERT_EQ(0, fill_up(&self->v, 0));
+	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	EXPECT_EQ(0, map[3000]);
+	EXPECT_EQ(bs < PAGE ? -ENOSPC : 0, store(map + 3000, 'y'));
+	EXPECT_EQ('x', map[0]);
+	ASSERT_EQ(0, unlink(vol_path("fill")));
+	EXPECT_EQ(0, store(map + 3000, 'y'));
+	EXPECT_EQ(PAGE, blocks_of(fd) * 512);
+	/* a page that is beyond it as a whole */
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(-ENOSPC, store(map, 'x'));
+	munmap(map, PAGE);
+}
+
+/* A hole that is punched in a page that stays: a store to it needs its blocks, again. */
+TEST_F(fs_mkwrite, punched_in_a_page)
+{
+	const off_t bs = self->v.bs;
+	char *map;
+	int fd;
+
+	if (bs == PAGE)
+		SKIP(return, "pages have one block");
+	fd = map_hole("f", 2 * PAGE, &map);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, store(map, 'x'));
+	EXPECT_EQ(0, store(map + PAGE, 'x'));
+	EXPECT_EQ(2 * PAGE, blocks_of(fd) * 512);
+	ASSERT_EQ(0, punch(fd, bs, PAGE));
+	EXPECT_EQ(PAGE, blocks_of(fd) * 512);
+	ASSERT_EQ(0, fill_up(&self->v, 0));
+	EXPECT_EQ(-ENOSPC, store(map + bs, 'y'));
+	EXPECT_EQ(-ENOSPC, store(map + PAGE, 'y'));
+	EXPECT_EQ('x', map[0]);
+	EXPECT_EQ(0, map[bs]);
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(PAGE, blocks_of(fd) * 512);
+	munmap(map, 2 * PAGE);
+}
+
+TEST_F(fs_mkwrite, frozen)
+{
+	struct store_op op;
+	struct task t;
+	char *map;
+	int fd;
+
+	fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, map[0]);
+	ASSERT_EQ(0, ioctl(fd, FIFREEZE, 0));
+	op = (struct store_op){ map, 'x' };
+	ASSERT_EQ(0, task_start(&t, op_store, &op));
+	EXPECT_BLOCKED(&t);
+	EXPECT_EQ(0, blocks_of(fd));
+	ASSERT_EQ(0, ioctl(fd, FITHAW, 0));
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ(PAGE, blocks_of(fd) * 512);
+	munmap(map, PAGE);
+}
+
+/* Immutable is immutable. */
+TEST_F(fs_mkwrite, immutable)
+{
+	int fd, flags = FS_IMMUTABLE_FL;
+	char *map;
+
+	fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	EXPECT_EQ(-ENOSPC, store(map, 'x'));
+	flags = 0;
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	EXPECT_EQ(0, store(map, 'x'));
+	munmap(map, PAGE);
+}
+
+struct stopped_store {
+	struct stop stop;
+	struct store_op op;
+};
+
+static long store_and_stop(void *arg)
+{
+	struct stopped_store *p = arg;
+	int err = stop_me_at(&p->stop, "kprobes/rfs_new");
+
+	return err ? err : op_store(&p->op);
+}
+
+/* Start a store that is stopped when the file has the block, and its data is nowhere yet. */
+static int stop_in_store(struct stopped_store *p, struct task *t, char *at)
+{
+	int err;
+
+	trace_write("kprobe_events", "-:rfs_new\n");
+	if (trace_write("kprobe_events", "p:rfs_new clean_bdev_aliases\n"))
+		return -ENOENT;
+	err = stop_stay_away(&p->stop);
+	if (err)
+		return err;
+	p->op = (struct store_op){ at, 'x' };
+	err = task_start(t, store_and_stop, p);
+	return err || stop_wait(&p->stop, JOIN_SECONDS) ? err : -ETIME;
+}
+
+static bool let_go(struct stopped_store *p)
+{
+	bool ok = stop_go(&p->stop);
+
+	trace_write("kprobe_events", "-:rfs_new\n");
+	return ok;
+}
+
+/* Who finds the new block waits for its page: a direct read would have what was there before. */
+TEST_F(fs_mkwrite, direct_read_beside)
+{
+	const off_t bs = self->v.bs;
+	char *map, *back = buf_alloc(PAGE);
+	struct stopped_store p;
+	struct task t, read;
+	struct io_op op;
+	int fd, dfd, err;
+
+	fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, fd);
+	dfd = vol_open("f", O_RDONLY | O_DIRECT);
+	EXPECT_EQ(0, map[0]);
+	memset(back, 'z', PAGE);
+	err = stop_in_store(&p, &t, map + 10);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	op = (struct io_op){ dfd, back, bs, 0 };
+	ASSERT_EQ(0, task_start(&read, op_pread, &op));
+	EXPECT_BLOCKED(&read);
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(bs, task_join(&read, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	EXPECT_ZERO(back, 10, 0);
+	EXPECT_ZERO(back + 11, bs - 11, 11);
+	munmap(map, PAGE);
+}
+
+/* A sync waits for it, and has what is stored, or it is another one's. */
+TEST_F(fs_mkwrite, sync_beside)
+{
+	struct stopped_store p;
+	struct task t, sync;
+	struct io_op op;
+	char *map;
+	int fd, err;
+
+	fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, map[0]);
+	err = stop_in_store(&p, &t, map);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	op = (struct io_op){ .fd = fd };
+	ASSERT_EQ(0, task_start(&sync, op_fsync, &op));
+	EXPECT_BLOCKED(&sync);
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(0, task_join(&sync, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ('x', map[0]);
+	EXPECT_EQ(0, fsync(fd));
+	munmap(map, PAGE);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, vol_read("f", O_RDONLY, &err, 0, 0));
+}
+
+/* A file that is cut off meanwhile keeps no block of it; nor does a hole that is punched. */
+static void cut_off(struct __test_metadata *_metadata, struct stopped_store *p,
+		    long (*how)(void *arg), struct io_op *op, char *map, int fd)
+{
+	struct task t, cut;
+	int err;
+
+	EXPECT_EQ(0, map[0]);
+	err = stop_in_store(p, &t, map);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, task_start(&cut, how, op));
+	EXPECT_BLOCKED(&cut);
+	EXPECT_TRUE(let_go(p));
+	EXPECT_EQ(0, task_join(&cut, JOIN_SECONDS));
+	/* it may be done again, and find the file as it is now */
+	task_join(&t, JOIN_SECONDS);
+}
+
+TEST_F(fs_mkwrite, truncate_beside)
+{
+	struct stopped_store p;
+	struct io_op op = {};
+	char *map;
+
+	op.fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, op.fd);
+	cut_off(_metadata, &p, op_ftruncate, &op, map, op.fd);
+	EXPECT_EQ(0, blocks_of(op.fd));
+	EXPECT_EQ(-ENOSPC, store(map, 'x'));
+	munmap(map, PAGE);
+}
+
+TEST_F(fs_mkwrite, punch_beside)
+{
+	struct stopped_store p;
+	struct io_op op = { .len = PAGE };
+	char *map;
+	bool stored;
+
+	op.fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, op.fd);
+	cut_off(_metadata, &p, op_punch, &op, map, op.fd);
+	/* after the hole, or before it: whole, or not at all */
+	stored = map[0] == 'x';
+	EXPECT_EQ(stored ? PAGE : 0, blocks_of(op.fd) * 512);
+	EXPECT_EQ(0, fsync(op.fd));
+	EXPECT_EQ(stored ? 'x' : 0, map[0]);
+	munmap(map, PAGE);
+}
+
+TEST_HARNESS_MAIN

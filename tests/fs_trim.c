@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* FITRIM: free blocks, and no others, are discarded. */
+/* FITRIM, and the option discard: free blocks, and no others, are discarded. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "debugfs.h"
@@ -19,6 +22,11 @@
 VOL_FIXTURE(fs_trim);
 FIXTURE_VARIANT_ADD(fs_trim, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(fs_trim, bs4k) { .conf = SMALL_4K };
+
+static long op_syncfs(void *arg)
+{
+	return syncfs(*(int *)arg) ? -errno : 0;
+}
 
 struct trim_op {
 	int fd;
@@ -180,6 +188,66 @@ TEST_F(fs_trim, freed_meanwhile)
 	close(op.fd);
 }
 
+/*
+ * The option discard: what was freed is forgotten when the device knows that it is nobody's, and
+ * not before.
+ */
+TEST_F(fs_trim, discard)
+{
+	int dir, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 discards with its journal only");
+	ASSERT_EQ(0, vol_prefill("f0", 0, LEN, 10));
+	ASSERT_EQ(0, vol_prefill("f1", 0, LEN, 11));
+	ASSERT_EQ(0, vol_prefill("g", 0, LEN, 12));
+	for (i = 0; i < 2; i++) {
+		const char *const name = i ? "f1" : "f0";
+		struct task t;
+
+		if (i)
+			ASSERT_EQ(0, mount(NULL, env_dir(), NULL, MS_REMOUNT, "discard"));
+		dir = vol_open_dir(".");
+		ASSERT_LE(0, dir);
+		ASSERT_EQ(0, syncfs(dir));
+		ASSERT_EQ(0, unlink(vol_path(name)));
+		ASSERT_EQ(0, vol_route_flushes(&self->v));
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		ASSERT_EQ(0, task_start(&t, op_syncfs, &dir));
+		ASSERT_BLOCKED(&t);
+		EXPECT_TRUE(is_on_device(&self->v, 10 + i));
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+		EXPECT_EQ(!i, is_on_device(&self->v, 10 + i));
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		close(dir);
+	}
+	EXPECT_TRUE(is_on_device(&self->v, 12));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_TRUE(vol_holds("g", LEN, 12));
+}
+
+/* A block of attributes that one of two has given up is the other's. */
+TEST_F(fs_trim, discard_what_is_shared)
+{
+	char value[300], back[300];
+
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "discard"));
+	memset(value, 'x', sizeof(value));
+	ASSERT_EQ(0, vol_prefill("a", 0, 512, 1));
+	ASSERT_EQ(0, vol_prefill("b", 0, 512, 2));
+	ASSERT_EQ(0, setxattr(vol_path("a"), "user.x", value, sizeof(value), 0));
+	ASSERT_EQ(0, setxattr(vol_path("b"), "user.x", value, sizeof(value), 0));
+	sync();
+	ASSERT_EQ(0, removexattr(vol_path("a"), "user.x"));
+	sync();
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_EQ(sizeof(back), getxattr(vol_path("b"), "user.x", back, sizeof(back)));
+	EXPECT_EQ(0, memcmp(value, back, sizeof(back)));
+}
+
 /* A disk that cannot forget. */
 TEST(not_by_this_disk)
 {
@@ -195,6 +263,18 @@ TEST(not_by_this_disk)
 	fd = vol_open_dir(".");
 	EXPECT_EQ(-EOPNOTSUPP, trim(fd, 0, UINT64_MAX, 0));
 	close(fd);
+	if (env_is_retryfs()) {
+		int kmsg = kmsg_open();
+
+		ASSERT_LE(0, kmsg);
+		ASSERT_EQ(0, mount(NULL, env_dir(), NULL, MS_REMOUNT, "discard"));
+		EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){
+			"retryfs", d.name, "option discard", "cannot discard", NULL }));
+		ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
+		ASSERT_EQ(0, unlink(vol_path("f")));
+		sync();
+		close(kmsg);
+	}
 	ASSERT_EQ(0, vol_umount(&v));
 	ASSERT_EQ(0, disk_down(&d));
 }

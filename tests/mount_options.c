@@ -83,7 +83,7 @@ TEST_F(mount_options, those_of_ext2)
 		"errors=continue", "errors=remount-ro", "errors=panic", "resuid=7", "resgid=8",
 		"grpid", "nogrpid",
 		/* of ext4 */
-		"nodiscard", "barrier", "nobarrier", "delalloc", "nodelalloc", "block_validity",
+		"discard", "nodiscard", "barrier", "nobarrier", "delalloc", "nodelalloc", "block_validity",
 		"noblock_validity", "init_itable", "noinit_itable", "noload", "norecovery",
 		"i_version",
 	};
@@ -106,7 +106,11 @@ TEST_F(mount_options, those_of_ext2)
 	}
 	/* a whole line, and what takes back what */
 	ASSERT_EQ(0, try_mount(&self->v, "minixdf,usrquota,grpquota,errors=remount-ro,nobh,acl"));
-	ASSERT_EQ(0, remount("bsddf,noquota,errors=continue"));
+	ASSERT_EQ(0, remount("bsddf,noquota,errors=continue,discard"));
+	EXPECT_TRUE(shown("discard"));
+	ASSERT_EQ(0, remount("nodiscard"));
+	EXPECT_TRUE(shown("nodiscard"));
+	EXPECT_FALSE(shown("discard"));
 	EXPECT_TRUE(shown("bsddf"));
 	EXPECT_FALSE(shown("minixdf"));
 	EXPECT_FALSE(shown("usrquota"));

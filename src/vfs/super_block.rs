@@ -123,6 +123,7 @@ impl FileSystem for RetryFs {
     fn mounted(sb: &SuperBlock) -> Result {
         let info = sb.data();
         info.sysfs.populate(Directory::new(sb, info.dio.clone())?);
+        Volume::warn_no_discard(sb);
         if sb.rdonly() {
             return Ok(());
         }
@@ -146,6 +147,9 @@ impl FileSystem for RetryFs {
             _ => {}
         }
         volume.give_options(parsed);
+        if parsed.discard() {
+            Volume::warn_no_discard(sb);
+        }
         Ok(())
     }
 

@@ -149,6 +149,12 @@ pub(crate) fn was_shared(sb: &SuperBlock, block: u32) -> bool {
     nofs(|| sb.data().groups.lock().released_blocks.has(block))
 }
 
+/// Whether the current task may allocate `blocks` now. Takes the lock of the groups; may sleep.
+pub(crate) fn has_room(sb: &SuperBlock, blocks: u32) -> bool {
+    let volume = sb.data();
+    nofs(|| usable(volume, &volume.groups.lock()).is_ok_and(|usable| usable >= blocks))
+}
+
 /// How many blocks the current task may allocate: the reserved ones are for the user and the group
 /// of the mount options and for `CAP_SYS_RESOURCE`. `ENOSPC` when there are none.
 fn usable(volume: &Volume, groups: &Groups) -> Result<u32> {

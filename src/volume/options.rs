@@ -65,11 +65,12 @@ const NOINIT_ITABLE: u32 = 1 << 21;
 const NOLOAD: u32 = 1 << 22;
 const NORECOVERY: u32 = 1 << 23;
 const I_VERSION: u32 = 1 << 24;
+const DISCARD: u32 = 1 << 25;
 const ALL_QUOTA: u32 = USRQUOTA | GRPQUOTA | QUOTA;
 
 /// Options that are a word: those of ext2, and of ext4 what asks for nothing that is not so. An ordinary
 /// line of fstab has them.
-const FLAGS: [Flag; 25] = [
+const FLAGS: [Flag; 26] = [
     Flag::new(c"minixdf", MINIXDF, BSDDF),
     Flag::new(c"bsddf", BSDDF, MINIXDF),
     Flag::new(c"nouid32", NOUID32, 0),
@@ -83,7 +84,7 @@ const FLAGS: [Flag; 25] = [
     Flag::new(c"grpquota", GRPQUOTA, NOQUOTA),
     Flag::new(c"quota", QUOTA, NOQUOTA),
     Flag::new(c"noquota", NOQUOTA, ALL_QUOTA),
-    Flag::new(c"nodiscard", NODISCARD, 0),
+    Flag::new(c"nodiscard", NODISCARD, DISCARD),
     Flag::new(c"barrier", BARRIER, NOBARRIER),
     Flag::new(c"nobarrier", NOBARRIER, BARRIER),
     Flag::new(c"delalloc", DELALLOC, NODELALLOC),
@@ -95,6 +96,7 @@ const FLAGS: [Flag; 25] = [
     Flag::new(c"noload", NOLOAD, 0),
     Flag::new(c"norecovery", NORECOVERY, 0),
     Flag::new(c"i_version", I_VERSION, 0),
+    Flag::new(c"discard", DISCARD, NODISCARD),
 ];
 
 /// The mount options, for the parser of the VFS.
@@ -133,6 +135,7 @@ pub(crate) const PARAMETERS: &[ParameterSpec] = &[
     flag(22),
     flag(23),
     flag(24),
+    flag(25),
     ParameterSpec::u32(c"barrier", NUMBER),
     ParameterSpec::u32(c"commit", NUMBER),
     ParameterSpec::u32(c"init_itable", NUMBER),
@@ -226,6 +229,11 @@ impl ParsedOptions {
     pub(super) fn super_offset(&self) -> u64 {
         self.super_block
             .map_or(SUPERBLOCK_OFFSET, |block| u64::from(block) * 1024)
+    }
+
+    /// Whether freed blocks are to be discarded.
+    pub(crate) fn discard(&self) -> bool {
+        self.flags & DISCARD != 0
     }
 
     /// Takes over what is in `newer`.
@@ -354,6 +362,8 @@ pub(crate) struct Options {
     pub(crate) uid16: bool,
     /// The log is to say how the volume is laid out.
     pub(super) debug: bool,
+    /// Blocks that were freed are discarded.
+    pub(crate) discard: bool,
 }
 
 impl Options {
@@ -378,6 +388,7 @@ impl Options {
             acl: given.acl.unwrap_or(true),
             user_xattr: given.user_xattr.unwrap_or(true),
             minix_df: given.flags & MINIXDF != 0,
+            discard: given.flags & DISCARD != 0,
             uid16: given.flags & NOUID32 != 0
                 || at_mount.default_mount_options & Self::DEFAULT_UID16 != 0,
             debug: given.flags & DEBUG != 0

@@ -116,6 +116,11 @@ impl Released {
         !self.settling.is_empty()
     }
 
+    /// The first of what is being settled from `block` on, cut to that.
+    pub(super) fn settling(&self, block: u32) -> Option<Run> {
+        self.settling.runs.within(block..u32::MAX).next()
+    }
+
     /// Whether the device has it now that they were given back: they can be allocated.
     pub(super) fn end(&mut self, is_settled: bool) {
         self.due_above = self.limit;

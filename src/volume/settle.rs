@@ -7,6 +7,9 @@
 //! settling waits for nothing but the device and others that settle: it writes buffers, which any
 //! task could, and no inodes; and giving back waits for no settling. What is given back meanwhile is
 //! settled the next time.
+//!
+//! With the mount option `discard`, blocks are discarded then: on the device nothing leads to them, so
+//! that a crash finds no file with what a discarded block reads as; and nobody has them yet.
 
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
@@ -30,6 +33,9 @@ impl Volume {
             if !self.groups.lock().begin_settling() {
                 return Ok(false);
             }
+            if mutant!("discard-early") {
+                self.discard_settling(sb);
+            }
             let result = match mutant!("released-unsettled") {
                 true => Ok(()),
                 false => self
@@ -37,6 +43,9 @@ impl Volume {
                     .sync_first(First::Release)
                     .and_then(|()| BlockDevice::of(sb).issue_flush()),
             };
+            if result.is_ok() && !mutant!("discard-early") {
+                self.discard_settling(sb);
+            }
             self.groups.lock().end_settling(result.is_ok());
             result?;
             Ok(true)

@@ -7,11 +7,14 @@
 
 use crate::ext2::bitmap;
 use crate::types::SuperBlock;
+use crate::volume::blocks::Blocks;
 use crate::volume::fault::Result;
 use crate::volume::state::Volume;
 use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::block::bdev::BlockDevice;
+use kfs::log::ratelimit;
 use kfs::mm::nofs::nofs;
 use kfs::task::{cond_resched, fatal_signal_pending};
 
@@ -34,6 +37,85 @@ impl Volume {
             false => Ok(()),
         }
     }
+}
+
+impl Volume {
+    /// If the mount option says so, discards what is being settled, and on the device is nobody's any
+    /// more, in runs that the device can discard. Nobody can allocate it meanwhile.
+    ///
+    /// Takes the lock of the groups, but not while the device discards. Sleeps. If the device fails, the
+    /// log has a line: nothing is lost but room on the device.
+    pub(super) fn discard_settling(&self, sb: &SuperBlock) {
+        let device = BlockDevice::of(sb);
+        if !self.options().discard || !device.can_discard() || self.check_trimmable().is_err() {
+            return;
+        }
+        let min = (device.discard_granularity() >> sb.blocksize_bits()).max(1);
+        let mut at = 0;
+        while let Ok(Some(run)) = next_settling(sb, &mut at) {
+            if run.len < min {
+                continue;
+            }
+            if let Err(error) = sb.issue_discard(run.start.into(), run.len.into()) {
+                if ratelimit(c"discard_settling") {
+                    pr_warn!(
+                        "{}: cannot discard {} blocks from block {} on: error {}\n",
+                        sb.id(),
+                        run.len,
+                        run.start,
+                        error.to_errno()
+                    );
+                }
+                return;
+            }
+            cond_resched();
+        }
+    }
+
+    /// Warns if blocks are to be discarded on a device that cannot.
+    pub(crate) fn warn_no_discard(sb: &SuperBlock) {
+        if sb.data().options().discard && !BlockDevice::of(sb).can_discard() {
+            pr_warn!(
+                "{}: option discard: the device cannot discard, nothing is\n",
+                sb.id()
+            );
+        }
+    }
+}
+
+/// The first run of free blocks among what is being settled, from block `at` on; `at` is behind it then.
+/// What was given back by one of those who share it is among it, and not free.
+///
+/// Takes the lock of the groups; may sleep.
+fn next_settling(sb: &SuperBlock, at: &mut u32) -> Result<Option<Blocks>> {
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    let layout = volume.layout();
+    let mut groups = volume.groups.lock();
+    while let Some(run) = groups.released_blocks.settling(*at) {
+        let (group, index) = geometry.locate_block(run.start).ok_or(EIO)?;
+        let end = geometry
+            .group_blocks(group)
+            .min(index.saturating_add(run.len));
+        let first = geometry.group_first_block(group);
+        if mutant!("discard-shared") {
+            *at = first + end;
+            let len = end - index;
+            return Ok(Some(Blocks {
+                start: run.start,
+                len,
+            }));
+        }
+        groups.read_bitmap(sb, layout.group(group)?.block_bitmap())?;
+        bitmap::check_block_bitmap(&layout, group, &groups.bitmap)?;
+        let free = bitmap::next_run(&groups.bitmap, index, end, u32::MAX);
+        *at = first + free.map_or(end, |free| free.start + free.len);
+        if let Some(free) = free {
+            let (start, len) = (first + free.start, free.len);
+            return Ok(Some(Blocks { start, len }));
+        }
+    }
+    Ok(None)
 }
 
 /// Discards the free blocks of `group`, in runs of `min` blocks at least, with indices in `within`.

@@ -31,6 +31,11 @@ def costs($completion; $jobs):
 def four: [["read-4k-qd1", "4 KiB read, qd 1"], ["read-4k-qd16", "4 KiB read, qd 16"],
 	["write-4k-qd1", "4 KiB overwrite, qd 1"], ["write-4k-qd16", "4 KiB overwrite, qd 16"]];
 
+def buffered: [["write", "write"], ["read", "read"], ["again", "read again"]] as $what
+	| [["1m", "1 MiB"], ["4k", "4 KiB"]] as $size
+	| [$size[] as [$bs, $by] | $what[] as [$job, $name] | (1, 8) as $threads
+	| ["\($job)-\($bs)-\($threads)", "\($name) by \($by), \($threads) thr."]];
+
 def threads: [1, 4, 16, 64] | map(["read-4k-\(.)-threads", "\(.) thread\(if . == 1 then "" else "s" end)"]);
 
 def growth($file; $job; $place; $size; $target): first($file.results[]
@@ -85,6 +90,9 @@ costs("polled"; four),
 "",
 "Instructions per 4 KiB read that threads make synchronously at once; the device ends it at once",
 costs("threads"; threads),
+"",
+"Instructions per MiB through the page cache; a write is synced; the device ends a request at once",
+costs("buffered"; buffered),
 "",
 "Instructions per 4 KiB request to 256 blocks of a sparse file, in one place or spread; the device ends it at once",
 row(""; heads + ["/ext2", "/ext4", "/xfs", "target", "", "before"]),

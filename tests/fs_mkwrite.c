@@ -195,41 +195,96 @@ TEST_F(fs_mkwrite, immutable)
 	munmap(map, PAGE);
 }
 
-struct stopped_store {
+struct stopped {
 	struct stop stop;
-	struct store_op op;
+	long (*fn)(void *arg);
+	void *arg;
 };
 
-static long store_and_stop(void *arg)
+static long do_and_stop(void *arg)
 {
-	struct stopped_store *p = arg;
-	int err = stop_me_at(&p->stop, "kprobes/rfs_new");
+	struct stopped *p = arg;
+	int err = stop_me_at(&p->stop, "kprobes/rfs_mkwrite");
 
-	return err ? err : op_store(&p->op);
+	return err ? err : p->fn(p->arg);
 }
 
-/* Start a store that is stopped when the file has the block, and its data is nowhere yet. */
-static int stop_in_store(struct stopped_store *p, struct task *t, char *at)
+/* Start @fn, which is stopped in the first of the @functions that this kernel has. */
+static int stop_in(struct stopped *p, struct task *t, const char *const *functions,
+		   long (*fn)(void *arg), void *arg)
 {
-	int err;
+	char probe[128];
+	int err = -1;
 
-	trace_write("kprobe_events", "-:rfs_new\n");
-	if (trace_write("kprobe_events", "p:rfs_new clean_bdev_aliases\n"))
+	trace_write("kprobe_events", "-:rfs_mkwrite\n");
+	for (; *functions && err; functions++) {
+		snprintf(probe, sizeof(probe), "p:rfs_mkwrite %s\n", *functions);
+		err = trace_write("kprobe_events", probe);
+	}
+	if (err)
 		return -ENOENT;
 	err = stop_stay_away(&p->stop);
 	if (err)
 		return err;
-	p->op = (struct store_op){ at, 'x' };
-	err = task_start(t, store_and_stop, p);
+	p->fn = fn;
+	p->arg = arg;
+	err = task_start(t, do_and_stop, p);
 	return err || stop_wait(&p->stop, JOIN_SECONDS) ? err : -ETIME;
 }
 
-static bool let_go(struct stopped_store *p)
+/* The same with a store: when the file has the block, and its data is nowhere yet. */
+static int stop_in_store(struct stopped *p, struct task *t, char *at)
+{
+	static const char *const functions[] = { "clean_bdev_aliases", NULL };
+	static struct store_op op;
+
+	op = (struct store_op){ at, 'x' };
+	return stop_in(p, t, functions, op_store, &op);
+}
+
+static bool let_go(struct stopped *p)
 {
 	bool ok = stop_go(&p->stop);
 
-	trace_write("kprobe_events", "-:rfs_new\n");
+	trace_write("kprobe_events", "-:rfs_mkwrite\n");
 	return ok;
+}
+
+/* The same if the page is stored to after the hole's range was written back. */
+TEST_F(fs_mkwrite, while_it_is_punched)
+{
+	static const char *const functions[] = {
+		"__filemap_get_folio_mpol", "__filemap_get_folio", NULL
+	};
+	const off_t bs = self->v.bs;
+	struct stopped p;
+	struct task hole;
+	struct io_op op;
+	char *map;
+	int fd, err;
+
+	if (bs == PAGE)
+		SKIP(return, "pages have one block");
+	fd = map_hole("f", 2 * PAGE, &map);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, store(map, 'x'));
+	/* it stops at a part of a block */
+	op = (struct io_op){ .fd = fd, .off = 100, .len = PAGE - 100 };
+	err = stop_in(&p, &hole, functions, op_punch, &op);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(0, store(map, 'y'));
+	EXPECT_EQ(0, store(map + bs, 'y'));
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(0, task_join(&hole, JOIN_SECONDS));
+	EXPECT_EQ(0, map[bs]);
+	EXPECT_EQ(bs, blocks_of(fd) * 512);
+	ASSERT_EQ(0, fill_up(&self->v, 0));
+	EXPECT_EQ(-ENOSPC, store(map + bs, 'z'));
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ('y', map[0]);
+	munmap(map, 2 * PAGE);
 }
 
 /* Who finds the new block waits for its page: a direct read would have what was there before. */
@@ -237,7 +292,7 @@ TEST_F(fs_mkwrite, direct_read_beside)
 {
 	const off_t bs = self->v.bs;
 	char *map, *back = buf_alloc(PAGE);
-	struct stopped_store p;
+	struct stopped p;
 	struct task t, read;
 	struct io_op op;
 	int fd, dfd, err;
@@ -265,7 +320,7 @@ TEST_F(fs_mkwrite, direct_read_beside)
 /* A sync waits for it, and has what is stored, or it is another one's. */
 TEST_F(fs_mkwrite, sync_beside)
 {
-	struct stopped_store p;
+	struct stopped p;
 	struct task t, sync;
 	struct io_op op;
 	char *map;
@@ -293,7 +348,7 @@ TEST_F(fs_mkwrite, sync_beside)
 }
 
 /* A file that is cut off meanwhile keeps no block of it; nor does a hole that is punched. */
-static void cut_off(struct __test_metadata *_metadata, struct stopped_store *p,
+static void cut_off(struct __test_metadata *_metadata, struct stopped *p,
 		    long (*how)(void *arg), struct io_op *op, char *map, int fd)
 {
 	struct task t, cut;
@@ -314,7 +369,7 @@ static void cut_off(struct __test_metadata *_metadata, struct stopped_store *p,
 
 TEST_F(fs_mkwrite, truncate_beside)
 {
-	struct stopped_store p;
+	struct stopped p;
 	struct io_op op = {};
 	char *map;
 
@@ -328,7 +383,7 @@ TEST_F(fs_mkwrite, truncate_beside)
 
 TEST_F(fs_mkwrite, punch_beside)
 {
-	struct stopped_store p;
+	struct stopped p;
 	struct io_op op = { .len = PAGE };
 	char *map;
 	bool stored;

@@ -64,6 +64,26 @@ void kfs_helper_set_buffer_new(struct buffer_head *bh)
 	set_buffer_new(bh);
 }
 
+void kfs_helper_clear_buffer_new(struct buffer_head *bh)
+{
+	clear_buffer_new(bh);
+}
+
+int kfs_helper_buffer_new(const struct buffer_head *bh)
+{
+	return buffer_new(bh);
+}
+
+void kfs_helper_bh_read_nowait(struct buffer_head *bh)
+{
+	bh_read_nowait(bh, 0);
+}
+
+void kfs_helper_wait_on_buffer(struct buffer_head *bh)
+{
+	wait_on_buffer(bh);
+}
+
 int kfs_helper_buffer_dirty(const struct buffer_head *bh)
 {
 	return buffer_dirty(bh);
@@ -372,6 +392,24 @@ void kfs_helper_filemap_invalidate_lock(struct address_space *mapping)
 void kfs_helper_filemap_invalidate_unlock(struct address_space *mapping)
 {
 	filemap_invalidate_unlock(mapping);
+}
+
+void kfs_helper_mapping_set_folio_order_range(struct address_space *mapping, unsigned int min,
+					      unsigned int max)
+{
+	mapping_set_folio_order_range(mapping, min, max);
+}
+
+struct folio *kfs_helper_write_begin_get_folio(const struct kiocb *iocb,
+					       struct address_space *mapping, pgoff_t index,
+					       size_t len)
+{
+	return write_begin_get_folio(iocb, mapping, index, len);
+}
+
+bool kfs_helper_folio_test_uptodate(const struct folio *folio)
+{
+	return folio_test_uptodate(folio);
 }
 
 void kfs_helper_filemap_invalidate_lock_shared(struct address_space *mapping)

@@ -7,6 +7,7 @@ use crate::ext2::block_map::Mapping;
 use crate::inode::block_map;
 use crate::inode::errors::{log, reported};
 use crate::types::{Inode, InodeLocked, RetryFs};
+use crate::volume::blocks;
 use kernel::prelude::*;
 use kfs::fs::address_space::{AddressSpaceOperations, Direct, Mapped};
 use kfs::fs::inode::lock::Exclusive;
@@ -17,6 +18,9 @@ pub(crate) struct FileAddressSpace;
 
 #[vtable]
 impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
+    /// Of 128 KiB, as much as is read ahead. A store through a mapping makes all of a folio dirty, and direct writes to it collide with that.
+    const FOLIO_ORDER_MAX: u32 = 5;
+
     fn get_block(
         inode: &Inode,
         iblock: u64,
@@ -55,6 +59,12 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
             // Reporting an error may sleep: the attempt that may meets it, too.
             Ok(Mapping::Hole { .. }) | Err(_) => None,
         }
+    }
+
+    fn has_room(inode: &Inode, blocks: u32) -> bool {
+        // Blocks of pointers, and what others allocate meanwhile.
+        let blocks = blocks.saturating_mul(2).saturating_add(16);
+        mutant!("room-unasked") || blocks::has_room(inode.sb(), blocks)
     }
 
     fn write_failed(inode: &InodeLocked<Exclusive>, to: u64) {

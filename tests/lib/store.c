@@ -26,7 +26,7 @@ int store(char *at, char c)
 	sigaction(SIGBUS, &sa, NULL);
 	if (sigsetjmp(after, 1))
 		return -ENOSPC;
-	*(volatile char *)at = c;
+	__atomic_store_n(at, c, __ATOMIC_RELAXED);
 	return 0;
 }
 

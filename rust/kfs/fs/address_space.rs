@@ -19,27 +19,22 @@ use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::{loff, Inode};
 use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
 use crate::fs::shutdown::Shutdown;
+use crate::fs::write_begin;
+pub use crate::fs::write_begin::Mapped;
 use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
 use kernel::error::to_result;
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-
-/// A run of blocks of a file that follow each other on the device too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapped {
-    /// The first block on the device, in blocks of the filesystem.
-    pub block: u64,
-    /// How many blocks the run has, at least one.
-    pub len: u32,
-    /// The blocks were just allocated: on the device they hold stale data.
-    pub new: bool,
-}
 
 /// The operations on the pages of a file.
 #[vtable]
 pub trait AddressSpaceOperations<F: KiocbOwner> {
+    /// How large a folio of a regular file may be, in powers of two of pages.
+    const FOLIO_ORDER_MAX: u32;
+
     /// Finds at most `max_blocks` blocks from the file's block `iblock` on.
     ///
     /// `None` means a hole. With `create` a hole is filled: `ENOSPC` when there is no space. May
@@ -54,6 +49,10 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
     /// Finds at most `max_blocks` blocks from the file's block `iblock` on, if that can be done without
     /// sleeping, and they are no hole.
     fn get_block_nowait(inode: &Inode<F>, iblock: u64, max_blocks: u32) -> Option<Mapped>;
+
+    /// Whether there is room for so many blocks, and for those of pointers to them: if not, what is written is
+    /// allocated page by page, as far as that goes. Otherwise a folio has all its blocks or none. May sleep.
+    fn has_room(inode: &Inode<F>, blocks: u32) -> bool;
 
     /// A buffered write that would have ended at byte `to` has failed or was short: blocks that
     /// were allocated beyond EOF are to be freed. May sleep. Without it they stay.
@@ -105,10 +104,11 @@ impl<F: FileSystemData> Direct<'_, '_, F> {
 }
 
 /// An address space operations table for inodes of `F`.
-pub struct AddressSpaceOps<F: FileSystemData>(
-    &'static bindings::address_space_operations,
-    PhantomData<F>,
-);
+pub struct AddressSpaceOps<F: FileSystemData> {
+    table: &'static bindings::address_space_operations,
+    folio_order_max: u32,
+    _p: PhantomData<F>,
+}
 
 impl<F: FileSystemData> Clone for AddressSpaceOps<F> {
     fn clone(&self) -> Self {
@@ -124,11 +124,19 @@ impl<F: FileSystemData> AddressSpaceOps<F> {
     where
         F: KiocbOwner + Shutdown,
     {
-        Self(&Table::<F, T>::OPS, PhantomData)
+        Self {
+            table: &Table::<F, T>::OPS,
+            folio_order_max: T::FOLIO_ORDER_MAX,
+            _p: PhantomData,
+        }
     }
 
     pub(crate) fn as_raw(&self) -> *const bindings::address_space_operations {
-        self.0
+        self.table
+    }
+
+    pub(crate) fn folio_order_max(&self) -> u32 {
+        self.folio_order_max
     }
 }
 
@@ -230,22 +238,6 @@ unsafe fn map<F: FileSystemData>(bh: *mut bindings::buffer_head, inode: &Inode<F
     }
 }
 
-/// [`AddressSpaceOperations::get_block`] of `T` for the buffer_head helpers.
-pub(super) fn get_block<F, T>() -> GetBlock
-where
-    F: KiocbOwner + Shutdown,
-    T: AddressSpaceOperations<F>,
-{
-    Table::<F, T>::get_block
-}
-
-type GetBlock = unsafe extern "C" fn(
-    *mut bindings::inode,
-    bindings::sector_t,
-    *mut bindings::buffer_head,
-    c_int,
-) -> c_int;
-
 struct Table<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
@@ -344,7 +336,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     ///
     /// Called by the VFS as `write_begin` with the lock of the inode held, or for a new inode.
     unsafe extern "C" fn write_begin(
-        _iocb: *const bindings::kiocb,
+        iocb: *const bindings::kiocb,
         mapping: *mut bindings::address_space,
         pos: bindings::loff_t,
         len: c_uint,
@@ -353,11 +345,27 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     ) -> c_int {
         // SAFETY: By the requirement.
         unsafe {
-            let ret = bindings::block_write_begin(mapping, pos, len, folio, Some(Self::get_block));
-            if ret < 0 {
-                Self::write_failed(mapping, pos + i64::from(len));
+            let inode = Inode::<F>::from_raw((*mapping).host);
+            let in_page = PAGE_SIZE - (pos as usize & (PAGE_SIZE - 1));
+            let blocks = (len >> inode.blkbits()) + 1;
+            let all = len as usize;
+            let at_once = match all > in_page && !T::has_room(inode, blocks) {
+                true => in_page,
+                false => all,
+            };
+            let all = write_begin::Len { all, at_once };
+            match write_begin::write_begin(iocb, inode, pos, all, |block, max| {
+                T::get_block(inode, block, max, true)
+            }) {
+                Ok(found) => {
+                    *folio = found;
+                    0
+                }
+                Err(error) => {
+                    Self::write_failed(mapping, pos + i64::from(len));
+                    error.to_errno()
+                }
             }
-            ret
         }
     }
 

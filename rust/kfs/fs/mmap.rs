@@ -9,12 +9,12 @@
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::bindings;
-use crate::fs::address_space::{self, AddressSpaceOperations};
+use crate::fs::address_space::AddressSpaceOperations;
 use crate::fs::inode::Inode;
 use crate::fs::kiocb::KiocbOwner;
 use crate::fs::shutdown::Shutdown;
+use crate::fs::write_begin;
 use core::marker::PhantomData;
-use kernel::error::to_result;
 use kernel::prelude::*;
 
 /// The table for mappings of files whose pages have the operations `T`.
@@ -62,8 +62,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         }
     }
 
-    /// Locks the folio, allocates its blocks inside i_size, and makes it dirty. `EFAULT` if it is not in
-    /// the file any more; after an error it is not locked.
+    /// Locks the folio, allocates its blocks inside i_size, and makes them dirty: all of it may become
+    /// writable by one fault. `EFAULT` if it is not in the file any more; after an error it is not locked.
     ///
     /// # Safety
     ///
@@ -98,7 +98,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     ///
     /// As for [`Table::make_writable`]; the folio is locked and in the page cache, and has so many bytes.
     unsafe fn allocate(inode: &Inode<F>, folio: *mut bindings::folio, len: usize) -> Result {
-        // SAFETY: By the requirement; `get_block` is that of the file's own filesystem.
+        // SAFETY: By the requirement.
         unsafe {
             if bindings::folio_buffers(folio).is_null() {
                 bindings::create_empty_buffers(folio, 1 << inode.blkbits(), 0);
@@ -109,13 +109,9 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             if !cfg!(mutant = "kfs-mkwrite-clean") {
                 bindings::filemap_dirty_folio((*inode.as_raw()).i_mapping, folio);
             }
-            let pos = bindings::folio_pos(folio);
-            to_result(bindings::__block_write_begin(
-                folio,
-                pos,
-                len as c_uint,
-                Some(address_space::get_block::<F, T>()),
-            ))?;
+            write_begin::allocate(inode, folio, 0..len, |block, max| {
+                T::get_block(inode, block, max, true)
+            })?;
             bindings::block_commit_write(folio, 0, len);
         }
         Ok(())

@@ -27,7 +27,9 @@ impl<F: FileSystemData> InodeInit<F> {
         unsafe {
             (*inode).i_op = iop.as_raw();
             (*inode).__bindgen_anon_3.i_fop = fop.as_raw();
-            (*(*inode).i_mapping).a_ops = aops.as_raw();
+            let mapping = (*inode).i_mapping;
+            (*mapping).a_ops = aops.as_raw();
+            bindings::mapping_set_folio_order_range(mapping, 0, aops.folio_order_max());
         }
         Ok(())
     }

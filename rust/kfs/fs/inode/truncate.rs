@@ -61,7 +61,7 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// that does. May sleep.
     ///
     /// `invalidate_lock` is held throughout: no page can be brought in until `free` has returned.
-    /// The pages at both ends that have other blocks too are locked: they cannot be written back
+    /// The folios at both ends that have other blocks too are locked: they cannot be written back
     /// meanwhile.
     pub fn truncate_pagecache_range<R>(&self, start: u64, end: u64, free: impl FnOnce() -> R) -> R {
         let range = loff(start)..loff(end);
@@ -74,16 +74,20 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
                 bindings::truncate_pagecache_range(self.as_raw(), range.start, range.end - 1);
             }
         }
-        // A store through a mapping makes all blocks of a page dirty, and writing it back looks up
-        // where they are: not between now and then.
-        let is_edge = |pos: i64| pos & (PAGE_SIZE as i64 - 1) != 0 && !range.is_empty();
-        let first = is_edge(range.start)
-            .then(|| cache.lock_folio(range.start))
-            .flatten();
+        // A store through a mapping makes all blocks of a folio dirty, and writing it back looks up where
+        // they are: not between now and then, in those that have others, too.
+        let edge_at = |pos: i64| {
+            if cfg!(mutant = "kfs-edge-pages") && pos & (PAGE_SIZE as i64 - 1) == 0 {
+                return None;
+            }
+            cache.lock_folio(pos).filter(|f| f.range().start < pos)
+        };
+        let first = edge_at(range.start);
         let is_first = |pos| first.as_ref().is_some_and(|f| f.range().contains(&pos));
-        let last = (is_edge(range.end) && !is_first(range.end))
-            .then(|| cache.lock_folio(range.end))
-            .flatten();
+        let last = match is_first(range.end) {
+            true => None,
+            false => edge_at(range.end),
+        };
         for folio in [&first, &last].into_iter().flatten() {
             folio.drop_blocks(&range);
         }

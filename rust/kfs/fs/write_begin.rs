@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The blocks of a folio that is about to be written to: allocated in runs.
+//!
+//! In the place of `block_write_begin()` and `__block_write_begin()`, which allocate block by block, and
+//! take one page at a time.
+//!
+//! C headers: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h),
+//! [`include/linux/pagemap.h`](srctree/include/linux/pagemap.h)
+
+use crate::bindings;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::Inode;
+use core::ops::Range;
+use kernel::error::from_err_ptr;
+use kernel::page::PAGE_SHIFT;
+use kernel::prelude::*;
+
+/// A run of blocks of a file that follow each other on the device too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    /// The first block on the device, in blocks of the filesystem.
+    pub block: u64,
+    /// How many blocks the run has, at least one.
+    pub len: u32,
+    /// The blocks were just allocated: on the device they hold stale data.
+    pub new: bool,
+}
+
+/// How many bytes are to be written.
+pub(super) struct Len {
+    /// All of them.
+    pub(super) all: usize,
+    /// As many as a new folio should have, from the first byte on.
+    pub(super) at_once: usize,
+}
+
+/// Finds or makes the folio with byte `pos`, for a write of `len` bytes from there on; allocates the
+/// blocks of what is in it, and reads those of which a part only will be written. May sleep.
+///
+/// `get_block` finds at most so many blocks from one of the file on, and fills holes.
+///
+/// The folio is locked and referenced. After an error there is none, and blocks that were allocated are
+/// zeroes.
+///
+/// # Safety
+///
+/// `iocb` must be valid or null, and the caller hold the lock of the inode, or be the only one with it.
+pub(super) unsafe fn write_begin<F: FileSystemData>(
+    iocb: *const bindings::kiocb,
+    inode: &Inode<F>,
+    pos: i64,
+    len: Len,
+    get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+) -> Result<*mut bindings::folio> {
+    // SAFETY: The inode is valid, and so is its mapping; `iocb` by the requirement.
+    unsafe {
+        let mapping = (*inode.as_raw()).i_mapping;
+        let index = (pos >> PAGE_SHIFT) as usize;
+        let folio = from_err_ptr(bindings::write_begin_get_folio(
+            iocb,
+            mapping,
+            index,
+            len.at_once,
+        ))?;
+        let from = (pos - bindings::folio_pos(folio)) as usize;
+        // The caller writes what is in the folio of all its bytes.
+        let to = bindings::folio_size(folio).min(from.saturating_add(len.all));
+        match allocate(inode, folio, from..to, get_block) {
+            Ok(()) => Ok(folio),
+            Err(error) => {
+                bindings::folio_unlock(folio);
+                bindings::folio_put(folio);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Allocates the blocks with the bytes in `range`, in bytes of the folio. Of one that is not uptodate,
+/// new blocks are zeroed where they are not in the range, and others are read. May sleep.
+///
+/// After an error, blocks that were allocated are zeroes, and dirty.
+///
+/// # Safety
+///
+/// The folio must be locked and in the page cache of `inode`, and have the bytes.
+pub(super) unsafe fn allocate<F: FileSystemData>(
+    inode: &Inode<F>,
+    folio: *mut bindings::folio,
+    range: Range<usize>,
+    get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+) -> Result {
+    // SAFETY: By the requirement; it has buffers then.
+    unsafe {
+        if bindings::folio_buffers(folio).is_null() {
+            bindings::create_empty_buffers(folio, 1 << inode.blkbits(), 0);
+        }
+        let result = map_buffers(inode, folio, &range, get_block);
+        if result.is_err() {
+            bindings::folio_zero_new_buffers(folio, range.start, range.end);
+        }
+        result
+    }
+}
+
+/// # Safety
+///
+/// As for [`allocate`]; the folio has buffers.
+unsafe fn map_buffers<F: FileSystemData>(
+    inode: &Inode<F>,
+    folio: *mut bindings::folio,
+    range: &Range<usize>,
+    mut get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+) -> Result {
+    let bits = inode.blkbits();
+    // SAFETY: By the requirement. The lock keeps the buffers where they are, and nobody else maps them.
+    let (head, uptodate, first) = unsafe {
+        (
+            bindings::folio_buffers(folio),
+            bindings::folio_test_uptodate(folio),
+            (bindings::folio_pos(folio) >> bits) as u64,
+        )
+    };
+    let mut known = Run(None);
+    let mut reading = [core::ptr::null_mut(); 2];
+    let mut result = Ok(());
+    let mut bh = head;
+    let mut start = 0;
+    loop {
+        let end = start + (1 << bits);
+        if start >= range.end && uptodate {
+            break;
+        }
+        let is_written = end > range.start && start < range.end;
+        // SAFETY: `bh` is one of the buffers of the folio.
+        unsafe {
+            if is_written {
+                bindings::clear_buffer_new(bh);
+            }
+            if is_written && bindings::buffer_mapped(bh) == 0 {
+                let block = first + (start >> bits) as u64;
+                let max = (range.end - start + (1 << bits) - 1) >> bits;
+                match known.at(block, max as u32, &mut get_block) {
+                    Ok(run) => map(inode, folio, bh, &run, uptodate, start..end, range),
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                }
+            }
+            let is_part = is_written && (start < range.start || end > range.end);
+            if uptodate {
+                bindings::set_buffer_uptodate(bh);
+            } else if is_part && bindings::buffer_new(bh) == 0 && !cfg!(mutant = "kfs-part-unread")
+            {
+                bindings::bh_read_nowait(bh);
+                let [begin, rest] = &mut reading;
+                *(if start < range.start { begin } else { rest }) = bh;
+            }
+            bh = (*bh).b_this_page;
+        }
+        start = end;
+        if bh == head {
+            break;
+        }
+    }
+    for bh in reading.into_iter().filter(|bh| !bh.is_null()) {
+        // SAFETY: As above.
+        unsafe {
+            bindings::wait_on_buffer(bh);
+            if bindings::buffer_uptodate(bh) == 0 {
+                result = Err(EIO);
+            }
+        }
+    }
+    result
+}
+
+/// Maps a buffer, the bytes `place` of the folio, to the first block of `run`.
+///
+/// # Safety
+///
+/// As for [`map_buffers`], of which the buffer is one.
+unsafe fn map<F: FileSystemData>(
+    inode: &Inode<F>,
+    folio: *mut bindings::folio,
+    bh: *mut bindings::buffer_head,
+    run: &Mapped,
+    uptodate: bool,
+    place: Range<usize>,
+    range: &Range<usize>,
+) {
+    // SAFETY: By the requirement.
+    unsafe {
+        bindings::map_bh(bh, inode.sb().as_raw(), run.block);
+        match (run.new, uptodate) {
+            (false, _) => {}
+            (true, true) => {
+                bindings::set_buffer_uptodate(bh);
+                bindings::mark_buffer_dirty(bh);
+            }
+            (true, false) => {
+                if !cfg!(mutant = "kfs-new-unmarked") {
+                    bindings::set_buffer_new(bh);
+                }
+                for rest in [place.start..range.start, range.end..place.end] {
+                    if rest.start < rest.end {
+                        bindings::folio_zero_range(folio, rest.start, rest.len());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The run of blocks that was allocated or found last, and its first block of the file.
+struct Run(Option<(u64, Mapped)>);
+
+impl Run {
+    /// Where `block` of the file is: if there is a hole, it is allocated, and so are those behind it, up
+    /// to `max`.
+    fn at(
+        &mut self,
+        block: u64,
+        max: u32,
+        get_block: &mut impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+    ) -> Result<Mapped> {
+        if let Some((first, run)) = self.0 {
+            let into = block - first;
+            if into < run.len.into() {
+                let (block, len) = (run.block + into, run.len - into as u32);
+                return Ok(Mapped { block, len, ..run });
+            }
+        }
+        let run = get_block(block, max)?.ok_or(EIO)?;
+        self.0 = Some((block, run));
+        Ok(run)
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Writes of the page cache that are larger than pages: their blocks are allocated in runs, and their folios are large. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "blocks.h"
+#include "harness.h"
+#include "punch.h"
+#include "stop.h"
+#include "store.h"
+#include "trace.h"
+
+#define PAGE	4096
+#define LEN	(256 * KIB)
+
+VOL_FIXTURE(fs_folios);
+FIXTURE_VARIANT_ADD(fs_folios, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_folios, bs4k) { .conf = SMALL_4K };
+
+/* A write that begins and ends within blocks: what is beside it stays as it was, or is zero. */
+TEST_F(fs_folios, parts_of_blocks)
+{
+	const off_t begin = 1000, end = 130 * KIB + 7;
+	char *buf = buf_alloc(LEN), *back = buf_alloc(LEN);
+	int i, how, fd;
+
+	for (i = 0; i < 2; i++) {
+		const char *const name = i ? "hole" : "full";
+
+		ASSERT_EQ(0, vol_prefill(name, i ? LEN - 1 : 0, i ? 1 : LEN, 1));
+		ASSERT_EQ(0, vol_remount(&self->v));
+		fd = vol_open(name, O_RDWR);
+		ASSERT_LE(0, fd);
+		pattern_fill(buf, end - begin, begin, 2);
+		ASSERT_EQ(end - begin, pwrite(fd, buf, end - begin, begin));
+		for (how = 0; how < 2; how++) {
+			ASSERT_EQ(LEN, vol_read(name, how ? O_DIRECT : O_RDONLY, back, LEN, 0));
+			EXPECT_PATTERN(back + begin, end - begin, begin, 2);
+			if (i) {
+				EXPECT_ZERO(back, begin, 0);
+				EXPECT_ZERO(back + end, LEN - 1 - end, end);
+			} else {
+				EXPECT_PATTERN(back, begin, 0, 1);
+				EXPECT_PATTERN(back + end, LEN - end, end, 1);
+			}
+		}
+		close(fd);
+	}
+}
+
+/* What could not be copied: the blocks that were allocated for it have zeroes, or are none. */
+TEST_F(fs_folios, memory_that_ends)
+{
+	char *mem, *back = buf_alloc(LEN);
+	int fd, pages;
+
+	for (pages = 1; pages < 8; pages += 3) {
+		fd = vol_open("f", O_CREAT | O_RDWR | O_TRUNC);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, ftruncate(fd, LEN));
+		mem = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ASSERT_NE(MAP_FAILED, mem);
+		pattern_fill(mem, pages * PAGE, 0, 3);
+		ASSERT_EQ(0, munmap(mem + pages * PAGE, (16 - pages) * PAGE));
+		EXPECT_EQ(pages * PAGE, pwrite(fd, mem, 16 * PAGE, 0));
+		munmap(mem, pages * PAGE);
+		EXPECT_EQ(0, fsync(fd));
+		ASSERT_EQ(LEN, vol_read("f", O_DIRECT, back, LEN, 0));
+		EXPECT_PATTERN(back, pages * PAGE, 0, 3);
+		EXPECT_ZERO(back + pages * PAGE, LEN - pages * PAGE, pages * PAGE);
+		/* and beyond EOF none is left */
+		ASSERT_EQ(0, ftruncate(fd, 0));
+		EXPECT_EQ(0, blocks_of(fd));
+		close(fd);
+	}
+}
+
+/* Space that ends within a write. */
+TEST_F(fs_folios, space_that_ends)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(LEN), *back = buf_alloc(LEN);
+	struct stat st;
+	ssize_t n;
+	int i, fd;
+
+	for (i = 0; i < 2; i++) {
+		fd = vol_open("f", O_CREAT | O_RDWR | O_TRUNC);
+		ASSERT_LE(0, fd);
+		/* in a hole, and at the end */
+		ASSERT_EQ(0, ftruncate(fd, i ? 0 : LEN));
+		ASSERT_EQ(0, fill_up(&self->v, 27));
+		pattern_fill(buf, LEN, 0, 4);
+		n = write(fd, buf, LEN);
+		EXPECT_LT(0, n);
+		EXPECT_GE(27 * bs, n);
+		EXPECT_EQ(0, fsync(fd));
+		ASSERT_EQ(0, fstat(fd, &st));
+		EXPECT_EQ(i ? n : LEN, st.st_size);
+		ASSERT_EQ(st.st_size, vol_read("f", O_RDONLY, back, LEN, 0));
+		EXPECT_PATTERN(back, n, 0, 4);
+		EXPECT_ZERO(back + n, st.st_size - n, n);
+		ASSERT_EQ(0, ftruncate(fd, 0));
+		EXPECT_EQ(0, blocks_of(fd));
+		close(fd);
+		ASSERT_EQ(0, unlink(vol_path("fill")));
+		sync();
+	}
+}
+
+struct stopped {
+	struct stop stop;
+	struct io_op op;
+};
+
+static long punch_and_stop(void *arg)
+{
+	struct stopped *p = arg;
+	int err = stop_me_at(&p->stop, "kprobes/rfs_folios");
+
+	return err ? err : op_punch(&p->op);
+}
+
+/*
+ * A hole within a folio, of which another page is stored to meanwhile: the hole is one, and stays one
+ * when the folio is written back.
+ */
+TEST_F(fs_folios, hole_within_a_folio)
+{
+	const off_t bs = self->v.bs, at = 4 * PAGE, len = 4 * PAGE;
+	struct stopped p;
+	struct task hole;
+	char *map, *buf = buf_alloc(LEN);
+	int fd;
+
+	trace_write("kprobe_events", "-:rfs_folios\n");
+	if (trace_write("kprobe_events", "p:rfs_folios __filemap_get_folio_mpol\n") &&
+	    trace_write("kprobe_events", "p:rfs_folios __filemap_get_folio\n"))
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, stop_stay_away(&p.stop));
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, 16 * PAGE, 0, 5);
+	ASSERT_EQ(16 * PAGE, pwrite(fd, buf, 16 * PAGE, 0));
+	map = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	p.op = (struct io_op){ .fd = fd, .off = at - 100, .len = len + 100 };
+	ASSERT_EQ(0, task_start(&hole, punch_and_stop, &p));
+	ASSERT_TRUE(stop_wait(&p.stop, JOIN_SECONDS));
+	EXPECT_EQ(0, store(map, 'x'));
+	ASSERT_TRUE(stop_go(&p.stop));
+	ASSERT_EQ(0, task_join(&hole, JOIN_SECONDS));
+	trace_write("kprobe_events", "-:rfs_folios\n");
+	EXPECT_EQ(0, fsync(fd));
+	/* one of pointers */
+	EXPECT_EQ(12 * PAGE + bs, blocks_of(fd) * 512);
+	EXPECT_ZERO(map + at, len, at);
+	buf[0] = 'x';
+	memset(buf + at - 100, 0, len + 100);
+	EXPECT_EQ(0, memcmp(buf, map, 16 * PAGE));
+	munmap(map, 16 * PAGE);
+}
+
+/* A store makes all of a folio writable, and dirty: what is stored to its other pages is not lost. */
+TEST_F(fs_folios, stores_to_its_pages)
+{
+	const off_t size = MIB, at = 768 * KIB;
+	char *map, *back = buf_alloc(size);
+	int fd, i, round;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	/* read-ahead makes folios larger and larger */
+	ASSERT_EQ(size, pread(fd, back, size, 0));
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < 8; i++)
+			EXPECT_EQ(0, store(map + at + i * PAGE + round, 'x'));
+		EXPECT_EQ(0, fsync(fd));
+	}
+	ASSERT_EQ(size, vol_read("f", O_DIRECT, back, size, 0));
+	EXPECT_EQ(0, memcmp(back, map, size));
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(0, memcmp(back + at + i * PAGE, "xx", 3));
+	munmap(map, size);
+}
+
+TEST_HARNESS_MAIN

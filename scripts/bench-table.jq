@@ -31,7 +31,7 @@ def costs($completion; $jobs):
 def four: [["read-4k-qd1", "4 KiB read, qd 1"], ["read-4k-qd16", "4 KiB read, qd 16"],
 	["write-4k-qd1", "4 KiB overwrite, qd 1"], ["write-4k-qd16", "4 KiB overwrite, qd 16"]];
 
-def buffered: [["write", "write"], ["read", "read"], ["again", "read again"]] as $what
+def buffered: [["write", "write"], ["read", "read"], ["again", "again"]] as $what
 	| [["1m", "1 MiB"], ["4k", "4 KiB"]] as $size
 	| [$size[] as [$bs, $by] | $what[] as [$job, $name] | (1, 8) as $threads
 	| ["\($job)-\($bs)-\($threads)", "\($name) by \($by), \($threads) thr."]];

@@ -121,7 +121,6 @@ TEST_F(mount_options, those_of_ext2)
 	EXPECT_FALSE(shown("emergency_ro"));
 	EXPECT_EQ(0, remount("barrier=1,commit=30,stripe=16,init_itable=10"));
 	/* what asks for something that there is not */
-	EXPECT_EQ(-EINVAL, remount("discard"));
 	EXPECT_EQ(-EINVAL, remount("data=ordered"));
 	EXPECT_EQ(-EINVAL, remount("journal_checksum"));
 }

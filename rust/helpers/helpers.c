@@ -407,11 +407,6 @@ struct folio *kfs_helper_write_begin_get_folio(const struct kiocb *iocb,
 	return write_begin_get_folio(iocb, mapping, index, len);
 }
 
-bool kfs_helper_folio_test_uptodate(const struct folio *folio)
-{
-	return folio_test_uptodate(folio);
-}
-
 void kfs_helper_filemap_invalidate_lock_shared(struct address_space *mapping)
 {
 	filemap_invalidate_lock_shared(mapping);

@@ -151,8 +151,8 @@ static int retry_contexts(char *contexts, size_t size)
 	return 0;
 }
 
-/* Are interrupts handled in threads? */
-static bool no_hard_interrupts(void)
+/* Are the interrupts of @device handled in threads? Those of timers are only with PREEMPT_RT. */
+static bool no_hard_interrupts(enum device device)
 {
 	char line[1024] = "";
 	struct utsname u;
@@ -165,7 +165,9 @@ static bool no_hard_interrupts(void)
 			line[0] = 0;
 		fclose(f);
 	}
-	return strstr(u.version, "PREEMPT_RT") || strstr(line, "threadirqs");
+	if (strstr(u.version, "PREEMPT_RT"))
+		return true;
+	return device != TIMER && strstr(line, "threadirqs");
 }
 
 #define DEPTH	8
@@ -274,7 +276,7 @@ TEST_F(dio_context, requests)
 	/* on one in memory it may be over before the submitter has left */
 	if (variant->device != SOFT)
 		EXPECT_EQ(variant->device != INLINE, contexts[0] != 0);
-	threaded = no_hard_interrupts();
+	threaded = no_hard_interrupts(variant->device);
 	if (threaded)
 		EXPECT_EQ(NULL, strpbrk(contexts, "hH"));
 	if (!threaded && variant->context && variant->context != 'i')

@@ -201,7 +201,8 @@ TEST_F(dio_nowait, read_over_the_end)
 /* Pages that have to be written, or dropped, first. */
 TEST_F(dio_nowait, pages_in_the_way)
 {
-	const off_t bs = self->v.bs, len = 64 * KIB;
+	/* Not in the same folio. */
+	const off_t bs = self->v.bs, elsewhere = 256 * KIB, len = elsewhere + 64 * KIB;
 	char *buf = buf_alloc(len), *back = buf_alloc(len);
 	enum way way;
 	int fd, cached;
@@ -224,7 +225,7 @@ TEST_F(dio_nowait, pages_in_the_way)
 		if (env_is_retryfs())
 			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_PAGES, 2));
 		/* somewhere else there is nothing in the way */
-		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, len / 2));
+		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, elsewhere));
 		ASSERT_EQ(0, fsync(cached));
 		EXPECT_EQ(bs, nowait_read(way, fd, back, bs, 0));
 		EXPECT_PATTERN(back, bs, 0, 2);

@@ -217,6 +217,27 @@ static int least_version(const struct cell *c, int object)
 	return least;
 }
 
+/*
+ * A directory that is moved over another one has two names on the device until the old one is gone, and
+ * e2fsck keeps the one that it comes to first. Then what it replaced has none.
+ */
+static bool is_under_its_old_name(const struct model *m, const struct tree *t, const struct cell *c)
+{
+	int i, k;
+
+	for (i = c->floor + 1; i < c->nr; i++) {
+		int old = c->was[i - 1].object, new = c->was[i].object;
+
+		if (old < 0 || new < 0 || m->objects[old].type != T_DIR ||
+		    m->objects[new].type != T_DIR)
+			continue;
+		for (k = 1; k < t->nr; k++)
+			if (object_of(m, &t->nodes[k]) == new)
+				return true;
+	}
+	return false;
+}
+
 static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 		       const struct cell *c, int at, bool kept, bool *seen)
 {
@@ -234,6 +255,8 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 	}
 	for (i = c->floor; i < c->nr && c->was[i].object != is; i++)
 		;
+	if (i == c->nr && is < 0 && is_under_its_old_name(m, t, c))
+		return;
 	if (i == c->nr) {
 		static const enum wrong lost[] = {
 			[KEPT_BY_ITSELF] = W_NAME, [KEPT_BY_DIR] = W_ENTRY, [KEPT_BY_MORE] = W_FURTHER,

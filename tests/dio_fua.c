@@ -78,21 +78,6 @@ static int seen(struct vol *v, struct seen *s)
 	return 0;
 }
 
-struct request {
-	enum way how;
-	int fd;
-	struct iovec iov;
-	off_t pos;
-	int rwf;
-};
-
-static long op_request(void *arg)
-{
-	struct request *r = arg;
-
-	return way_rw(r->how, true, r->fd, &r->iov, 1, r->pos, r->rwf);
-}
-
 /* "f" is synced, and open for direct I/O. */
 static int make(struct vol *v)
 {
@@ -344,7 +329,7 @@ TEST_F(dio_fua, fsync_that_has_not_ended)
 	const size_t bs = self->v.bs, end = BLOCKS * bs;
 	char *mem = buf_alloc(bs);
 	struct task syncing, writer;
-	struct request r;
+	struct way_write r;
 	struct seen s;
 	int fd;
 
@@ -357,8 +342,8 @@ TEST_F(dio_fua, fsync_that_has_not_ended)
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	ASSERT_EQ(0, task_start(&syncing, op_fsync, &(struct io_op){ .fd = fd }));
 	ASSERT_BLOCKED(&syncing);
-	r = (struct request){ SYNC, fd, { mem, bs }, end, RWF_DSYNC };
-	ASSERT_EQ(0, task_start(&writer, op_request, &r));
+	r = (struct way_write){ SYNC, fd, { mem, bs }, end, RWF_DSYNC };
+	ASSERT_EQ(0, task_start(&writer, op_way_write, &r));
 	EXPECT_BLOCKED(&writer);
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));

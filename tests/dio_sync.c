@@ -42,21 +42,6 @@ struct promise {
 	bool data, inode;	/* are on the device when it ends */
 };
 
-struct request {
-	enum way how;
-	int fd;
-	struct iovec iov;
-	off_t pos;
-	int rwf;
-};
-
-static long op_request(void *arg)
-{
-	struct request *r = arg;
-
-	return way_rw(r->how, true, r->fd, &r->iov, 1, r->pos, r->rwf);
-}
-
 /* The mtime in the inode on the device. */
 static time_t device_mtime(struct vol *v)
 {
@@ -94,7 +79,7 @@ static void one_request(struct __test_metadata *_metadata, struct vol *v, enum w
 {
 	const size_t bs = v->bs, pos = k->pos * bs, len = k->len * bs;
 	const size_t size = pos + len > SIZE * bs ? pos + len : SIZE * bs;
-	struct request r = { how, make_file(v, p->flags, want), { mem, len }, pos, p->rwf };
+	struct way_write r = { how, make_file(v, p->flags, want), { mem, len }, pos, p->rwf };
 	struct task writer;
 	const char *wrong;
 
@@ -103,7 +88,7 @@ static void one_request(struct __test_metadata *_metadata, struct vol *v, enum w
 	pattern_fill(want + pos, len, pos, 2);
 	memcpy(mem, want + pos, len);
 	ASSERT_EQ(0, vol_hold_routed(v));
-	ASSERT_EQ(0, task_start(&writer, op_request, &r));
+	ASSERT_EQ(0, task_start(&writer, op_way_write, &r));
 	ASSERT_TRUE(task_settles(&writer, p->data ? TASK_BLOCKED : TASK_DONE));
 	/* it waits for the flush alone: that finds everything there */
 	if (flushes_twice(k)) {

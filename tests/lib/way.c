@@ -76,6 +76,13 @@ ssize_t way_rw(enum way way, bool write, int fd, const struct iovec *iov, int nr
 	return by_uring(&sqe);
 }
 
+long op_way_write(void *way_write)
+{
+	const struct way_write *w = way_write;
+
+	return way_rw(w->way, true, w->fd, &w->iov, 1, w->off, w->rwf);
+}
+
 ssize_t do_write(enum way way, int fd, const void *buf, size_t len, off_t off)
 {
 	return way_rw(way, true, fd, &(struct iovec){ (void *)buf, len }, 1, off, 0);

@@ -19,6 +19,18 @@ int way_setup(void *mem, size_t len);
 /* One request; what it returns, or -errno. @rwf are RWF_ flags. */
 ssize_t way_rw(enum way way, bool write, int fd, const struct iovec *iov, int nr,
 	       off_t off, int rwf);
+
+/* A write, for task_start(): what way_rw() returns. */
+struct way_write {
+	enum way way;
+	int fd;
+	struct iovec iov;
+	off_t off;
+	int rwf;
+};
+
+long op_way_write(void *way_write);
+
 ssize_t do_write(enum way way, int fd, const void *buf, size_t len, off_t off);
 ssize_t do_read(enum way way, int fd, void *buf, size_t len, off_t off);
 

@@ -218,7 +218,7 @@ unsafe fn map<F: FileSystemData>(
 struct Run(Option<(u64, Mapped)>);
 
 impl Run {
-    /// Where `block` of the file is: if there is a hole, it is allocated, and so are those behind it, up
+    /// Where `block` of the file is: if there is a hole, it is allocated, and so are those after it, up
     /// to `max`.
     fn at(
         &mut self,

@@ -325,9 +325,11 @@ impl Inode {
         raw.dtime.set(self.dtime);
         raw.links.set(self.links);
         raw.sectors.set(self.sectors as u32);
-        if self.huge && !cfg!(mutant = "sectors-cut") {
+        if self.huge {
             // No volume has so many that they need more.
-            raw.sectors_high.set((self.sectors >> 32) as u16);
+            let high = (self.sectors >> 32) as u16;
+            let is_cut = cfg!(mutant = "sectors-cut");
+            raw.sectors_high.set(if is_cut { 0 } else { high });
         }
         raw.flags.set(self.flags.0);
         raw.generation.set(self.generation);

@@ -238,6 +238,47 @@ TEST_F(fs_dir, names_in_order)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
+static off_t size_of(const char *name)
+{
+	struct stat st;
+
+	return stat(vol_path(name), &st) ? -errno : st.st_size;
+}
+
+/* Add names until the directory has another block. */
+static long op_grow(void *arg)
+{
+	off_t size = size_of("d");
+	int i, err = 0;
+
+	for (i = 0; !err && i < ENTRIES && size_of("d") == size; i++)
+		err = make(i, i + 1);
+	return err ?: size_of("d") - size;
+}
+
+/* The directory has a block when that is on the device: what is there before is somebody else's. */
+TEST_F(fs_dir, block_that_is_being_written)
+{
+	struct vol_conf linear = variant->conf;
+	struct task t;
+
+	linear.features = "^dir_index";
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &linear));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
+	sync();
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&t, op_grow, NULL));
+	EXPECT_TRUE(task_settles(&t, TASK_BLOCKED));
+	EXPECT_EQ(self->v.bs, size_of("d"));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(self->v.bs, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ(2 * self->v.bs, size_of("d"));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
 TEST_F(fs_dir, types)
 {
 	struct dirent *e;

@@ -29,11 +29,11 @@ use super::{inode::FileType, Corrupt, Geometry, Place};
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
 
-/// The size in bytes of a directory of `size` bytes with one more block of `block` bytes. `None`
-/// when it would not fit into the 32 bits that the inode has for it.
+/// The size in bytes of a directory of `size` bytes with `block` bytes more. `None` when it is more than
+/// 2 GiB: e2fsck takes that for a fault, though the inode has 32 bits for it.
 pub(crate) fn grown(size: u64, block: usize) -> Option<u64> {
     let size = size.checked_add(block as u64)?;
-    (size <= u32::MAX.into()).then_some(size)
+    (size < 1 << 31).then_some(size)
 }
 
 /// The part of an entry before the name, as it is on the disk.
@@ -126,6 +126,7 @@ pub(crate) struct DirBlock {
     block_size: usize,
     inodes_count: u32,
     filetype: bool,
+    metadata_csum: bool,
 }
 
 /// A validated directory entry.
@@ -193,6 +194,7 @@ impl DirBlock {
             block_size: geometry.block_size() as usize,
             inodes_count: geometry.inodes_count(),
             filetype: geometry.has_filetype(),
+            metadata_csum: geometry.has_metadata_csum(),
         }
     }
 

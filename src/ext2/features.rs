@@ -32,6 +32,8 @@ pub(crate) const RO_COMPAT_DIR_NLINK: u32 = 0x20;
 /// Read-only compatible feature: inodes have fields after their first 128 bytes, and the superblock
 /// says how many.
 pub(crate) const RO_COMPAT_EXTRA_ISIZE: u32 = 0x40;
+/// Read-only compatible feature: all metadata has checksums. Not kept here: such volumes are only read.
+pub(crate) const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
 /// Incompatible features with which a volume can be mounted.
 pub(crate) const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
@@ -74,7 +76,7 @@ const RO_COMPAT_NAMES: &[(u32, &str)] = &[
     (0x80, "snapshot"),
     (0x100, "quota"),
     (0x200, "bigalloc"),
-    (0x400, "metadata_csum"),
+    (RO_COMPAT_METADATA_CSUM, "metadata_csum"),
     (0x800, "replica"),
     (0x1000, "read-only"),
     (0x2000, "project"),

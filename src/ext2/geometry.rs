@@ -57,6 +57,8 @@ pub(crate) struct Geometry {
     pub(super) first_meta_group: Option<u32>,
     pub(super) filetype: bool,
     pub(super) huge_file: bool,
+    pub(super) uninit_groups: bool,
+    pub(super) metadata_csum: bool,
 }
 
 /// The location of an inode relative to the inode table of its group.
@@ -159,6 +161,16 @@ impl Geometry {
     /// Whether the sectors of a file are counted in 48 bits, not in 32.
     pub(crate) const fn has_huge_files(&self) -> bool {
         self.huge_file
+    }
+
+    /// Whether groups can be left to be initialised later ([`super::uninit`]).
+    pub(crate) const fn has_uninit_groups(&self) -> bool {
+        self.uninit_groups
+    }
+
+    /// Whether all metadata has checksums.
+    pub(crate) const fn has_metadata_csum(&self) -> bool {
+        self.metadata_csum
     }
 
     /// First block of `group`, or `u32::MAX` when there is no such group.

@@ -17,7 +17,7 @@ use super::{
     features::{
         Features, Named, COMPAT_DIR_INDEX, COMPAT_RESIZE_INODE, COMPAT_SPARSE_SUPER2,
         INCOMPAT_FILETYPE, INCOMPAT_META_BG, RO_COMPAT_EXTRA_ISIZE, RO_COMPAT_HUGE_FILE,
-        RO_COMPAT_SPARSE_SUPER, RO_COMPAT_UNINIT_BG,
+        RO_COMPAT_METADATA_CSUM, RO_COMPAT_SPARSE_SUPER, RO_COMPAT_UNINIT_BG,
     },
     geometry::Backups,
     inode::EXTRA_SIZE,
@@ -466,6 +466,9 @@ fn parse_geometry(
         first_meta_group,
         filetype: features.incompat(INCOMPAT_FILETYPE),
         huge_file: features.ro_compat(RO_COMPAT_HUGE_FILE),
+        uninit_groups: features.ro_compat(RO_COMPAT_UNINIT_BG)
+            || features.ro_compat(RO_COMPAT_METADATA_CSUM),
+        metadata_csum: features.ro_compat(RO_COMPAT_METADATA_CSUM),
     };
     if let Some(first) = first_meta_group.filter(|&first| first > geometry.descriptor_blocks()) {
         return Err(found("impossible first meta group", first).into());

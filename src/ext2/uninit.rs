@@ -54,11 +54,6 @@ impl Checksums {
         }
     }
 
-    /// Whether there are any.
-    pub(crate) const fn are_there(&self) -> bool {
-        self.seed.is_some()
-    }
-
     fn of(seed: u16, group: u32, raw: &RawGroup) -> u16 {
         let crc = crc16(seed, &group.to_le_bytes());
         let before = raw.as_bytes().get(..offset_of!(RawGroup, checksum));
@@ -119,19 +114,13 @@ pub(crate) struct Uninit {
 }
 
 impl Uninit {
-    /// Reads it from `bytes`, the descriptor of `group` on a volume with `checksums`. Without these,
-    /// all is initialised.
+    /// Reads it from `bytes`, the descriptor of `group`.
     ///
     /// # Errors
     ///
     /// More inodes were never used than there are, or `bytes` is shorter than a descriptor.
-    pub(crate) fn read(
-        checksums: &Checksums,
-        geometry: &Geometry,
-        group: u32,
-        bytes: &[u8],
-    ) -> Result<Self, Corrupt> {
-        if !checksums.are_there() {
+    pub(crate) fn read(geometry: &Geometry, group: u32, bytes: &[u8]) -> Result<Self, Corrupt> {
+        if !geometry.has_uninit_groups() {
             return Ok(Uninit::default());
         }
         let (raw, _) = RawGroup::ref_from_prefix(bytes).map_err(|_| short(group))?;

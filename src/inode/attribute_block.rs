@@ -3,6 +3,7 @@
 //! The block of extended attributes of an inode, which others may share.
 
 use crate::ext2::xattr::{self, HEADER_BYTES, REFERENCES_AT};
+use crate::inode::block_map;
 use crate::inode::data::ino32;
 use crate::inode::write;
 use crate::types::{Inode, SuperBlock};
@@ -48,14 +49,13 @@ fn set_references(sb: &SuperBlock, buffer: &BufferHead, references: u32) -> Resu
 /// With `first`, and if another block is given up, they are on the device when this returns. Takes the
 /// locks of shared blocks and of the groups; may sleep. `ENOSPC` without a free block.
 pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
-    let sb = inode.sb();
     let data = inode.data();
     let old = match data.file_acl() {
         0 => None,
         block => Some(read(inode, block)?),
     };
     if bytes.is_empty() {
-        return give_up(inode, old, 0);
+        return give_up(inode, old, None);
     }
     let new = match share(inode, bytes, old.as_ref())? {
         Some(shared) => shared,
@@ -75,10 +75,7 @@ pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     if is_old {
         return Ok(());
     }
-    if old.is_none() {
-        inode.add_bytes(sb.blocksize() as u64);
-    }
-    give_up(inode, old, new.block() as u32)
+    give_up(inode, old, Some(new))
 }
 
 /// Finds a block to have these attributes: another one that has them already, or the `old` one of the
@@ -140,9 +137,7 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
         buffer.write(0, bytes)?;
         Ok(buffer)
     };
-    let buffer = fill().inspect_err(|_| {
-        let _ = blocks::free(sb, made, Freed::Unused);
-    })?;
+    let buffer = fill().inspect_err(|_| block_map::give_back(inode, made))?;
     sb.data().mark_buffer_dirty(&buffer);
     if let Some(hash) = xattr::block_hash(bytes) {
         let mut shared = sb.data().attribute_blocks.lock();
@@ -151,22 +146,42 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
     Ok(buffer)
 }
 
-/// The inode has `new` now, or none (0), and drops its reference to `old`.
-fn give_up(inode: &Inode, old: Option<BufferHead>, new: u32) -> Result {
-    inode.data().file_acl.store(new, ordering::Relaxed);
+/// The inode has `new` now, and drops its reference to `old`. On error it has `old` still.
+fn give_up(inode: &Inode, old: Option<BufferHead>, new: Option<BufferHead>) -> Result {
+    set(inode, old.is_some(), new.as_ref());
     let Some(old) = old else {
         return Ok(());
     };
-    if new == 0 {
-        inode.sub_bytes(inode.sb().blocksize() as u64);
-    }
     // Before the block can be given to somebody else.
-    write::store_first(inode, First::Release)?;
+    if let Err(fault) = write::store_first(inode, First::Release) {
+        set(inode, new.is_some(), Some(&old));
+        if let Some(new) = new {
+            drop_reference(inode, new)?;
+        }
+        return Err(fault);
+    }
     drop_reference(inode, old)
 }
 
-/// Drops a reference to a block; frees it with the last one. The inode has been stored without it.
+/// The inode, which had a block or not, has this one now.
+fn set(inode: &Inode, had: bool, new: Option<&BufferHead>) {
+    let block = new.map_or(0, |new| new.block() as u32);
+    inode.data().file_acl.store(block, ordering::Relaxed);
+    let bytes = inode.sb().blocksize() as u64;
+    match (had, new.is_some()) {
+        (false, true) => inode.add_bytes(bytes),
+        (true, false) => inode.sub_bytes(bytes),
+        _ => {}
+    }
+}
+
+/// Drops a reference to a block; frees it with the last one. The inode has been stored without it, or
+/// never had it. On error, more references are counted than there are, or a block is lost.
 fn drop_reference(inode: &Inode, buffer: BufferHead) -> Result {
+    drop_counted(inode, buffer).inspect_err(|_| inode.sb().data().set_leaked())
+}
+
+fn drop_counted(inode: &Inode, buffer: BufferHead) -> Result {
     let sb = inode.sb();
     let block = buffer.block() as u32;
     {

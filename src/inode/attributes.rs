@@ -11,6 +11,7 @@
 use crate::ext2::xattr::{self, Attributes, Change, Changed, Key};
 use crate::inode::attribute_block;
 use crate::inode::data::ino32;
+use crate::inode::errors;
 use crate::inode::table;
 use crate::inode::write;
 use crate::types::Inode;
@@ -152,6 +153,11 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
         value: None,
         ..change
     };
+    let unchanged = Change {
+        value: in_slot,
+        ..change
+    };
+    let old_slot = slot_with(inode, slot, unchanged)?.unwrap_or_default();
     let new_slot = slot_with(inode, slot, change)?;
     let new_block = block_with(inode, block, change)?;
     let stays = in_block.is_some() && in_slot.is_none();
@@ -168,7 +174,12 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
         }
         if in_block.is_some() {
             let rest = block_with(inode, block, removed)?.unwrap_or_default();
-            attribute_block::replace(inode, &rest, false)?;
+            if let Err(fault) = attribute_block::replace(inode, &rest, false) {
+                // The slot counts, so the old value has to be back there, or nothing.
+                let undone = write_slot(inode, &old_slot, false);
+                errors::log(inode, "cannot undo a change of attributes", undone);
+                return Err(fault);
+            }
         }
     } else if let Some(bytes) = &new_block {
         attribute_block::replace(inode, bytes, in_slot.is_some())?;

@@ -25,10 +25,9 @@ pub(crate) use entry::{Entry, Parent};
 pub(crate) use search::{no_parent, Found};
 
 use crate::ext2::directory::change::Insert;
-use crate::ext2::directory::{grown, DirBlock};
 use crate::ext2::inode::FileType;
 use crate::inode::block_map;
-use crate::inode::data::{ino32, mark_buffer_dirty, mark_first_dirty};
+use crate::inode::data::{ino32, mark_first_dirty};
 use crate::inode::directory::block::{at, block_count, room};
 use crate::inode::directory::entry::Inner;
 use crate::inode::directory::grow::NewEntry;
@@ -86,50 +85,34 @@ fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result
     if block_count(dir) == 1 && grow::make_index(dir)? {
         return grow::insert(dir, entry)?.ok_or(Fault::Error(EIO));
     }
-    append(dir, |at, bytes| {
-        at.init_empty(bytes)?;
-        match entry.insert(at, bytes)? {
-            Insert::Done(_) => Ok(()),
-            Insert::Exists | Insert::Full => Err(ENOSPC.into()),
-        }
-    })
+    let at = at(dir, block_count(dir));
+    let mut bytes = room(dir)?;
+    at.init_empty(&mut bytes)?;
+    match entry.insert(&at, &mut bytes)? {
+        Insert::Done(_) => durable::append_new(dir, bytes),
+        Insert::Exists | Insert::Full => Err(ENOSPC.into()),
+    }
 }
 
 /// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`.
 pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result {
-    append(dir, |at, bytes| Ok(at.init_first(bytes, ino32(parent))?))?;
-    dir.mark_inode_dirty();
-    Ok(())
-}
-
-/// Appends a block with the contents that `fill` makes. Returns the block of the volume.
-fn append(
-    dir: &InodeLocked<Exclusive>,
-    fill: impl FnOnce(&DirBlock, &mut [u8]) -> Result,
-) -> Result<u64> {
-    let sb = dir.sb();
-    let index = block_count(dir);
-    let size = dir.i_size_read();
     let mut bytes = room(dir)?;
-    let new_size = grown(size, bytes.len()).ok_or(ENOSPC)?;
-    fill(&at(dir, index), &mut bytes)?;
-    let run = block_map::allocate(dir, index.into(), 1)?;
-    let buffer = match sb.getblk(run.blocks.start.into()) {
+    at(dir, 0).init_first(&mut bytes, ino32(parent))?;
+    let run = block_map::allocate(dir, 0, 1)?;
+    let buffer = match dir.sb().getblk(run.blocks.start.into()) {
         Ok(buffer) => buffer,
         Err(error) => {
             // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
-            let _ = block_map::truncate(dir, size);
+            let _ = block_map::truncate(dir, 0);
             return Err(error.into());
         }
     };
     buffer.init_zeroed();
     buffer.write(0, &bytes)?;
-    match index {
-        0 => mark_first_dirty(dir, &buffer, First::New),
-        _ => mark_buffer_dirty(dir, &buffer),
-    }
-    dir.i_size_write(new_size);
-    Ok(buffer.block())
+    mark_first_dirty(dir, &buffer, First::New);
+    dir.i_size_write(bytes.len() as u64);
+    dir.mark_inode_dirty();
+    Ok(())
 }
 
 /// Whether a directory has no entries but `.` and `..`.

@@ -7,8 +7,9 @@
 //! them, and `invalidate_lock` those that use the page cache.
 
 use crate::ext2::block_map::Mapping;
-use crate::inode::block_map::{self, Unfreed};
-use crate::inode::errors::{log, reported};
+use crate::inode::block_map;
+use crate::inode::errors::reported;
+use crate::inode::new_blocks;
 use crate::types::{InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, FileAddressSpace};
 use core::ops::Range;
@@ -112,20 +113,22 @@ fn fill_run(inode: &InodeLocked<Exclusive>, at: u64, max: u32, whole: &Range<u64
         }
         return Ok(len.into());
     }
-    let run = reported(inode, block_map::allocate(inode, at, max))?;
+    // They hold stale data, and are the file's when the device has the zeroes.
+    let run = match mutant!("allocate-linked-early") {
+        true => reported(inode, block_map::allocate(inode, at, max))?,
+        false => reported(inode, new_blocks::reserve(inode, at, max))?,
+    };
     let len = u64::from(run.blocks.len);
-    if mutant!("allocate-stale") {
-        return Ok(len);
-    }
-    let zeroed = sb.issue_zeroout(run.blocks.start.into(), len);
-    if zeroed.is_err() && !mutant!("allocate-failed-kept") {
-        // They hold stale data: rather leak them than leave them in the file.
-        let punched = block_map::punch(inode, at..at + len, Unfreed::Lose);
-        log(
-            inode,
-            "cannot free blocks that could not be zeroed",
-            punched,
-        );
-    }
-    zeroed.map(|()| len)
+    let zeroed = match mutant!("allocate-stale") {
+        true => Ok(()),
+        false => sb.issue_zeroout(run.blocks.start.into(), len),
+    };
+    let done = match zeroed.is_ok() || mutant!("allocate-failed-kept") {
+        true => len,
+        false => 0,
+    };
+    let linked = new_blocks::finish(inode, at..at + len, at + done);
+    zeroed?;
+    reported(inode, linked.map_err(|(_, fault)| fault))?;
+    Ok(len)
 }

@@ -71,8 +71,8 @@ impl Groups {
             if !sb.rdonly() {
                 checksums.check(group, &bytes)?;
             }
-            if checksums.are_there() {
-                let found = Uninit::read(checksums, geometry, group, &bytes)?;
+            if geometry.has_uninit_groups() {
+                let found = Uninit::read(geometry, group, &bytes)?;
                 uninit.push(found, GFP_KERNEL)?;
             }
             let parsed = Group::parse(geometry, group, &bytes)?;
@@ -128,7 +128,7 @@ impl Groups {
         }
         for (group, uninit) in (0..geometry.groups()).zip(&mut self.uninit) {
             let bytes = raw(geometry, &self.descriptors, group)?;
-            *uninit = Uninit::read(checksums, geometry, group, &bytes)?;
+            *uninit = Uninit::read(geometry, group, &bytes)?;
         }
         self.compared.fill(Compared::default());
         Ok(clamped)

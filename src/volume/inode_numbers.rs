@@ -112,7 +112,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
 /// that would not keep the answer true after it was given back. May sleep.
 pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     let slot = sb.data().geometry().inode_slot(ino)?;
-    if sb.data().superblock.checksums.are_there()
+    if sb.data().geometry().has_uninit_groups()
         && nofs(|| sb.data().groups.lock().uninit(slot.group)).has_no_inodes()
         && !mutant!("uninit-handle")
     {

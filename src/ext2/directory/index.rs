@@ -329,9 +329,11 @@ impl Node {
     }
 }
 
-/// How many pointers fit from byte `start` of a block on.
+/// How many pointers fit from byte `start` of a block on. A checksum, where there are any, takes the
+/// place of one.
 const fn room(at: &DirBlock, start: usize) -> usize {
-    (at.block_size - start) / POINTER
+    let checksum = (at.metadata_csum && !cfg!(mutant = "index-without-checksum")) as usize;
+    (at.block_size - start) / POINTER - checksum
 }
 
 fn put_pointer(block: &mut [u8], offset: usize, pointer: Pointer) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! New blocks of a directory that have names which it has already.
+//! New blocks of a directory.
 //!
-//! A name that is on the device must stay there. So before a block gives names away to a new one, that is
+//! A block that is linked is on the device: its last owner wrote something else to it.
+//!
+//! Some have names which the directory has already. A name that is on the device must stay there. So before a block gives names away to a new one, that is
 //! on the device, and the directory there has it: the block, then the pointers to it and the inode with
 //! its size, then the block that loses the names. If the power goes in between, the names are there twice,
 //! or not where the index leads to; e2fsck puts them right. The block that has lost them releases what
@@ -24,6 +26,20 @@ use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::fs::inode::lock::Exclusive;
 
+/// Appends a block with new names to the directory. Returns the block of the volume. May sleep.
+/// `ENOSPC`, `EIO`: the directory is as it was.
+pub(super) fn append_new(dir: &InodeLocked<Exclusive>, bytes: KVec<u8>) -> Result<u64> {
+    let index = block_count(dir);
+    let new_size = grown(dir.i_size_read(), bytes.len()).ok_or(ENOSPC)?;
+    let blocks = [bytes];
+    let block = match mutant!("append-unwritten") {
+        true => link_unsynced(dir, index, &blocks),
+        false => write_and_link(dir, index, &blocks),
+    }?;
+    dir.i_size_write(new_size);
+    Ok(block)
+}
+
 /// Appends `blocks` to the directory, and brings them and what leads to them to the device. Returns the
 /// index of the first one.
 ///
@@ -37,7 +53,7 @@ pub(super) fn append(dir: &InodeLocked<Exclusive>, blocks: &[KVec<u8>]) -> Resul
         true => link_unsynced(dir, first, blocks),
         false => write_and_link(dir, first, blocks),
     };
-    let done = appended.and_then(|()| {
+    let done = appended.and_then(|_| {
         dir.i_size_write(new_size);
         match mutant!("split-unsynced") {
             true => Ok(()),
@@ -53,20 +69,22 @@ pub(super) fn append(dir: &InodeLocked<Exclusive>, blocks: &[KVec<u8>]) -> Resul
     Ok(first)
 }
 
-/// Writes the blocks to new blocks of the volume, and links these when the device has them.
-fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>]) -> Result {
+/// Writes the blocks to new blocks of the volume, and links these when the device has them. Returns the
+/// last one.
+fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>]) -> Result<u64> {
     let first = u64::from(first);
     let range = first..first + blocks.len() as u64;
     let written = range
         .clone()
         .zip(blocks)
-        .try_for_each(|(index, bytes)| {
+        .try_fold(0, |_, (index, bytes)| {
             let run = new_blocks::reserve(dir, index, 1)?;
-            write_block(dir, run.blocks.start, bytes, true)
+            write_block(dir, run.blocks.start, bytes, true)?;
+            Ok(run.blocks.start)
         })
-        .and_then(|()| flush(dir));
+        .and_then(|last| flush(dir).map(|()| last));
     match written {
-        Ok(()) => new_blocks::finish_flushed(dir, range),
+        Ok(last) => new_blocks::finish_flushed(dir, range).map(|()| last.into()),
         Err(fault) => {
             let _ = new_blocks::finish(dir, range.clone(), range.start);
             Err(fault)
@@ -75,10 +93,11 @@ fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>])
 }
 
 /// For a mutant.
-fn link_unsynced(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>]) -> Result {
-    (first..).zip(blocks).try_for_each(|(index, bytes)| {
+fn link_unsynced(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>]) -> Result<u64> {
+    (first..).zip(blocks).try_fold(0, |_, (index, bytes)| {
         let run = block_map::allocate(dir, index.into(), 1)?;
-        write_block(dir, run.blocks.start, bytes, false)
+        write_block(dir, run.blocks.start, bytes, false)?;
+        Ok(run.blocks.start.into())
     })
 }
 

@@ -45,7 +45,8 @@ fn names() {
 #[test]
 fn the_size_has_32_bits() {
     assert_eq!(grown(0, SIZE), Some(1024));
-    assert_eq!(grown(0xffff_f800, SIZE), Some(0xffff_fc00));
+    assert_eq!(grown(0x7fff_f800, SIZE), Some(0x7fff_fc00));
+    assert_eq!(grown(0x7fff_fc00, SIZE), None);
     assert_eq!(grown(0xffff_fc00, SIZE), None);
     assert_eq!(grown(u64::MAX, SIZE), None);
 }

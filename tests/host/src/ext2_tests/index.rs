@@ -328,6 +328,16 @@ fn an_index_that_breaks_the_rules_is_named() {
     says(message(node, &|b| put16(b, 4, 12)), "no node");
     says(message(node, &|b| put16(b, 8, 126)), "wrong limit");
     says(message(node, &|b| put16(b, 10, 128)), "number of pointers");
+    // Where a checksum is, is no pointer.
+    dir.geometry = Spec {
+        ro_compat: 0x403,
+        ..spec
+    }
+    .geometry();
+    says(dir.walk(b"x").unwrap_err().to_string(), "wrong limit");
+    put16(&mut dir.blocks.0[0], 32, 123);
+    put16(&mut dir.blocks.0[node as usize], 8, 126);
+    dir.walk(b"x").unwrap();
     assert_eq!(get32(&dir.blocks.0[0], 24), 0);
 }
 

@@ -48,6 +48,7 @@ pub mod ioctl;
 pub mod kiocb;
 pub mod llseek;
 pub(crate) mod mmap;
+pub mod mnt_idmap;
 pub mod posix_acl;
 pub mod registration;
 pub mod security;

@@ -18,17 +18,20 @@ use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::fs::inode::init::InodeInit;
+use kfs::fs::mnt_idmap::MntIdmap;
 use kfs::fs::posix_acl::AclType;
 use kfs::fs::xattr::SetXattr;
 use kfs::random::random_u32;
 
 /// Creates an inode with one link for an entry in the directory `dir`.
 ///
-/// `name` is that of the entry, `None` for a file without one. `mode` includes the file type, `content` is what the inode holds in place of block pointers, or
-/// no pointers yet. The caller adds the entry; dropping the inode instead deletes it. Takes the
-/// lock of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
+/// `idmap` is that of the mount by which it is asked for. `name` is that of the entry, `None` for a
+/// file without one. `mode` includes the file type, `content` is what the inode holds in place of
+/// block pointers, or no pointers yet. The caller adds the entry; dropping the inode instead
+/// deletes it. Takes the lock of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
 /// inode.
 pub(crate) fn create<'a>(
+    idmap: &MntIdmap,
     dir: &'a Inode,
     name: Option<&[u8]>,
     mode: u16,
@@ -53,7 +56,7 @@ pub(crate) fn create<'a>(
     let extra_size = sb.data().superblock.extra_size;
     data.extra_size.store(extra_size.into(), ordering::Relaxed);
     names::created(&inode);
-    inode.init_owner(dir, mode, sb.data().options().inherit_group)?;
+    inode.init_owner(idmap, dir, mode, sb.data().options().inherit_group)?;
     if sb.data().superblock.extra_size != 0 {
         data.crtime.populate(disk_time(inode.times().mtime));
     }

@@ -27,6 +27,7 @@ use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::{Exclusive, Shared};
 use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAcl, SetAttr, Target};
+use kfs::fs::mnt_idmap::MntIdmap;
 use kfs::fs::posix_acl::{AclType, PosixAcl};
 use kfs::fs::xattr::XattrBuffer;
 
@@ -77,16 +78,22 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn create<'a>(
+        idmap: &MntIdmap,
         dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         mode: u16,
     ) -> Result<CreatedInode<'a>> {
         changing(dir, || {
-            add(dir, name, create::create(dir, Some(name), mode, NO_BLOCKS)?)
+            add(
+                dir,
+                name,
+                create::create(idmap, dir, Some(name), mode, NO_BLOCKS)?,
+            )
         })
     }
 
     fn mknod<'a>(
+        idmap: &MntIdmap,
         dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         mode: u16,
@@ -101,11 +108,16 @@ impl InodeOperations<RetryFs> for Directory {
                 Some(FileType::Regular) => NO_BLOCKS,
                 _ => Content::Nothing,
             };
-            add(dir, name, create::create(dir, Some(name), mode, content)?)
+            add(
+                dir,
+                name,
+                create::create(idmap, dir, Some(name), mode, content)?,
+            )
         })
     }
 
     fn symlink<'a>(
+        idmap: &MntIdmap,
         dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         target: &CStr,
@@ -117,14 +129,19 @@ impl InodeOperations<RetryFs> for Directory {
             }
             let made = match FastSymlink::new(target.to_bytes()) {
                 Some(link) => {
-                    let made =
-                        create::create(dir, Some(name), SYMLINK, Content::FastSymlink(link))?;
+                    let made = create::create(
+                        idmap,
+                        dir,
+                        Some(name),
+                        SYMLINK,
+                        Content::FastSymlink(link),
+                    )?;
                     made.as_locked()
                         .i_size_write(target.to_bytes().len() as u64);
                     made
                 }
                 None => {
-                    let made = create::create(dir, Some(name), SYMLINK, NO_BLOCKS)?;
+                    let made = create::create(idmap, dir, Some(name), SYMLINK, NO_BLOCKS)?;
                     made.page_symlink(target)?;
                     // Before its name is there: e2fsck looks at it, and nobody syncs it.
                     if !mutant!("symlink-unwritten") {
@@ -140,13 +157,14 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn mkdir<'a>(
+        idmap: &MntIdmap,
         dir: &'a InodeLocked<Exclusive>,
         name: &[u8],
         mode: u16,
     ) -> Result<CreatedInode<'a>> {
         changing(dir, || {
             check_room(dir)?;
-            let made = create::create(dir, Some(name), mode, NO_BLOCKS)?;
+            let made = create::create(idmap, dir, Some(name), mode, NO_BLOCKS)?;
             directory::make_empty(made.as_locked(), dir)?;
             // For its own `.`.
             made.inc_link_count();
@@ -157,8 +175,8 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn tmpfile<'a>(dir: &'a Inode, mode: u16) -> Result<CreatedInode<'a>> {
-        changing(dir, || create::create(dir, None, mode, NO_BLOCKS))
+    fn tmpfile<'a>(idmap: &MntIdmap, dir: &'a Inode, mode: u16) -> Result<CreatedInode<'a>> {
+        changing(dir, || create::create(idmap, dir, None, mode, NO_BLOCKS))
     }
 
     fn link(inode: &InodeLocked<Exclusive>, dir: &InodeLocked<Exclusive>, name: &[u8]) -> Result {

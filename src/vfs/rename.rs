@@ -19,6 +19,7 @@ use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::Rename;
+use kfs::fs::mnt_idmap::MntIdmap;
 
 /// Moves an entry, so that a crash at any time leaves the inode with one name at least, and a name
 /// that is replaced with one inode or the other.
@@ -67,7 +68,7 @@ pub(super) fn move_entry<'a>(
         over = Some((Entry::find(new_dir, new_name)?, leads_to(replaced)?));
     }
     let whiteout = match rename.whiteout {
-        true => Some(make_whiteout(old_dir)?),
+        true => Some(make_whiteout(rename.idmap, old_dir)?),
         false => None,
     };
 
@@ -141,10 +142,10 @@ pub(super) fn leads_to(inode: &Inode) -> fault::Result<(u32, FileType)> {
 }
 
 /// Makes a whiteout for a name in `dir`, and brings it to the device.
-fn make_whiteout(dir: &Inode) -> fault::Result<CreatedInode<'_>> {
+fn make_whiteout<'a>(idmap: &MntIdmap, dir: &'a Inode) -> fault::Result<CreatedInode<'a>> {
     const CHAR_DEVICE: u16 = 0o02_0000;
     let none = Content::Device(Device { major: 0, minor: 0 });
-    let made = create::create(dir, None, CHAR_DEVICE, none)?;
+    let made = create::create(idmap, dir, None, CHAR_DEVICE, none)?;
     write::store_first(&made, First::New)?;
     if !mutant!("whiteout-late") {
         sync_now(&made)?;

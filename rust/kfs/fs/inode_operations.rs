@@ -26,6 +26,7 @@ use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
 use crate::fs::inode::reference::InodeRef;
 use crate::fs::inode::Inode;
+use crate::fs::mnt_idmap::MntIdmap;
 use crate::fs::posix_acl::{AclType, PosixAcl};
 use crate::fs::xattr::XattrBuffer;
 use kernel::prelude::*;
@@ -37,7 +38,10 @@ pub use setattr::SetAttr;
 
 /// The operations on an inode. A method that is not implemented does not exist for the VFS.
 ///
-/// Names are at most `NAME_MAX` (255) bytes, and never `.` or `..`. All methods may sleep.
+/// Names are at most `NAME_MAX` (255) bytes, and never `.` or `..`. What makes an inode gets the mapping of
+/// the mount by which it is asked for, for [`InodeInit::init_owner`]. All methods may sleep.
+///
+/// [`InodeInit::init_owner`]: crate::fs::inode::init::InodeInit::init_owner
 #[vtable]
 pub trait InodeOperations<F: FileSystemData> {
     /// Finds the inode of `name` in `dir`, or `None` when there is no such name.
@@ -56,6 +60,7 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Makes a regular file. `mode` has the type and the permissions after the umask.
     fn create<'a>(
+        _idmap: &MntIdmap,
         _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _mode: u16,
@@ -65,6 +70,7 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Makes a device, FIFO or socket. `rdev` is the device number as encoded in memory.
     fn mknod<'a>(
+        _idmap: &MntIdmap,
         _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _mode: u16,
@@ -75,6 +81,7 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Makes a symbolic link to `target`.
     fn symlink<'a>(
+        _idmap: &MntIdmap,
         _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _target: &CStr,
@@ -84,6 +91,7 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Makes a directory.
     fn mkdir<'a>(
+        _idmap: &MntIdmap,
         _dir: &'a InodeLocked<F, Exclusive>,
         _name: &[u8],
         _mode: u16,
@@ -92,7 +100,11 @@ pub trait InodeOperations<F: FileSystemData> {
     }
 
     /// Makes a regular file without a name.
-    fn tmpfile<'a>(_dir: &'a Inode<F>, _mode: u16) -> Result<CreatedInode<'a, F>> {
+    fn tmpfile<'a>(
+        _idmap: &MntIdmap,
+        _dir: &'a Inode<F>,
+        _mode: u16,
+    ) -> Result<CreatedInode<'a, F>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

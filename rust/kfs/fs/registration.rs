@@ -49,6 +49,7 @@ impl<F: FileSystem> Registration<F> {
         to_result(unsafe {
             (*fs_type).name = F::NAME.as_char_ptr();
             (*fs_type).fs_flags = (bindings::FS_REQUIRES_DEV
+                | bindings::FS_ALLOW_IDMAP
                 | if F::MULTIGRAIN {
                     bindings::FS_MGTIME
                 } else {

@@ -8,6 +8,7 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::{file_type, loff, Inode, Times};
+use crate::fs::mnt_idmap::MntIdmap;
 use core::ops::Deref;
 use kernel::prelude::*;
 
@@ -142,17 +143,28 @@ impl<F: FileSystemData> InodeInit<F> {
         Ok(())
     }
 
-    /// Sets owner, group and mode as for a new file in `dir`, and all times to now.
+    /// Sets owner, group and mode as for a new file in `dir`, made by way of a mount with `idmap`, and all
+    /// times to now.
     ///
     /// With `inherit_group` the group is that of the directory, and a directory does not get the
     /// setgid bit of its parent, which asks for no more. `EINVAL` when the inode has another type
     /// already.
-    pub fn init_owner(&self, dir: &Inode<F>, mode: u16, inherit_group: bool) -> Result {
+    pub fn init_owner(
+        &self,
+        idmap: &MntIdmap,
+        dir: &Inode<F>,
+        mode: u16,
+        inherit_group: bool,
+    ) -> Result {
         self.check_type(mode)?;
         let inode = self.raw();
-        // SAFETY: By the type invariant nobody else uses `inode`; `dir` is valid.
+        // SAFETY: By the type invariant nobody else uses `inode`; `dir` and the mapping are valid.
         unsafe {
-            bindings::inode_init_owner(&raw mut bindings::nop_mnt_idmap, inode, dir.as_raw(), mode);
+            let idmap = match cfg!(mutant = "kfs-owner-unmapped") {
+                true => &raw mut bindings::nop_mnt_idmap,
+                false => idmap.as_raw(),
+            };
+            bindings::inode_init_owner(idmap, inode, dir.as_raw(), mode);
             if inherit_group {
                 (*inode).i_gid = (*dir.as_raw()).i_gid;
                 (*inode).i_mode = mode;

@@ -7,6 +7,7 @@
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::Inode;
+use crate::fs::mnt_idmap::MntIdmap;
 
 /// What the new name leads to before.
 pub enum Target<'a, F: FileSystemData> {
@@ -21,6 +22,8 @@ pub enum Target<'a, F: FileSystemData> {
 
 /// What `rename(2)` is to do.
 pub struct Rename<'a, F: FileSystemData> {
+    /// How the mount maps owners, for the whiteout.
+    pub idmap: &'a MntIdmap,
     /// The directory with the old name.
     pub old_dir: &'a InodeLocked<F, Exclusive>,
     /// The old name.

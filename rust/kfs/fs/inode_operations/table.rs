@@ -17,6 +17,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::new::CreatedInode;
 use crate::fs::inode::Inode;
+use crate::fs::mnt_idmap::MntIdmap;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use kernel::error::from_err_ptr;
@@ -159,16 +160,21 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
 
     /// # Safety
     ///
-    /// Called by the VFS with the lock of `dir` held and a negative dentry.
+    /// Called by the VFS with the mapping of a mount, the lock of `dir` held and a negative dentry.
     unsafe extern "C" fn create(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
     ) -> c_int {
         // SAFETY: By the requirement.
         unsafe {
-            let made = T::create(InodeLocked::from_raw(dir), name(dentry), mode);
+            let made = T::create(
+                MntIdmap::from_raw(idmap),
+                InodeLocked::from_raw(dir),
+                name(dentry),
+                mode,
+            );
             errno(instantiate::<F, T>(dir, dentry, made))
         }
     }
@@ -177,7 +183,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     ///
     /// As [`Self::create`].
     unsafe extern "C" fn mknod(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
@@ -185,7 +191,13 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     ) -> c_int {
         // SAFETY: By the requirement.
         unsafe {
-            let made = T::mknod(InodeLocked::from_raw(dir), name(dentry), mode, rdev);
+            let made = T::mknod(
+                MntIdmap::from_raw(idmap),
+                InodeLocked::from_raw(dir),
+                name(dentry),
+                mode,
+                rdev,
+            );
             errno(instantiate::<F, T>(dir, dentry, made))
         }
     }
@@ -194,7 +206,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     ///
     /// As [`Self::create`]; `target` is a terminated string.
     unsafe extern "C" fn symlink(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         target: *const c_char,
@@ -202,7 +214,12 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         // SAFETY: By the requirement.
         unsafe {
             let target = CStr::from_char_ptr(target);
-            let made = T::symlink(InodeLocked::from_raw(dir), name(dentry), target);
+            let made = T::symlink(
+                MntIdmap::from_raw(idmap),
+                InodeLocked::from_raw(dir),
+                name(dentry),
+                target,
+            );
             errno(instantiate::<F, T>(dir, dentry, made))
         }
     }
@@ -211,7 +228,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     ///
     /// As [`Self::create`].
     unsafe extern "C" fn mkdir(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
@@ -220,7 +237,12 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         let mode = mode | bindings::S_IFDIR as u16;
         // SAFETY: By the requirement.
         let made = unsafe {
-            let made = T::mkdir(InodeLocked::from_raw(dir), name(dentry), mode);
+            let made = T::mkdir(
+                MntIdmap::from_raw(idmap),
+                InodeLocked::from_raw(dir),
+                name(dentry),
+                mode,
+            );
             instantiate::<F, T>(dir, dentry, made)
         };
         match made {
@@ -233,14 +255,14 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     ///
     /// Called by the VFS with a file that is being opened.
     unsafe extern "C" fn tmpfile(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         dir: *mut bindings::inode,
         file: *mut bindings::file,
         mode: bindings::umode_t,
     ) -> c_int {
-        // SAFETY: `dir` is valid.
-        let dir = unsafe { Inode::from_raw(dir) };
-        match T::tmpfile(dir, mode) {
+        // SAFETY: Both are valid.
+        let (idmap, dir) = unsafe { (MntIdmap::from_raw(idmap), Inode::from_raw(dir)) };
+        match T::tmpfile(idmap, dir, mode) {
             Ok(inode) if !ptr::eq(inode.sb(), dir.sb()) => EIO.to_errno(),
             Ok(inode) => {
                 // SAFETY: By the requirement.
@@ -310,7 +332,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     ///
     /// Called by the VFS with the locks of both directories and of a replaced inode held.
     unsafe extern "C" fn rename(
-        _idmap: *mut bindings::mnt_idmap,
+        idmap: *mut bindings::mnt_idmap,
         old_dir: *mut bindings::inode,
         old_dentry: *mut bindings::dentry,
         new_dir: *mut bindings::inode,
@@ -326,6 +348,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         errno(unsafe {
             let target = (*new_dentry).d_inode;
             T::rename(&Rename {
+                idmap: MntIdmap::from_raw(idmap),
                 old_dir: InodeLocked::from_raw(old_dir),
                 old_name: name(old_dentry),
                 inode: Inode::from_raw((*old_dentry).d_inode),

@@ -109,7 +109,7 @@ impl Disk {
         let (checksums, geometry) = (self.checksums, self.geometry);
         let raw = self.descriptor(group);
         checksums.check(group, raw)?;
-        let uninit = Uninit::read(&checksums, &geometry, group, raw)?;
+        let uninit = Uninit::read(&geometry, group, raw)?;
         if !uninit.is_any() {
             return Ok(());
         }

@@ -87,10 +87,13 @@ static void check_gone(struct __test_metadata *_metadata, int fd, int uncached)
 	}
 	EXPECT_EQ(-1, pread(uncached, buf, LEN, 0));
 	EXPECT_EQ(EIO, errno);
-	/* the page cache takes whole pages still, and fsync says what became of them */
-	EXPECT_EQ(LEN, pwrite(uncached, buf, LEN, 0));
+	/* the volume is shut down */
+	EXPECT_EQ(-1, pwrite(uncached, buf, LEN, 0));
+	EXPECT_EQ(EIO, errno);
 	EXPECT_EQ(-1, fsync(uncached));
 	EXPECT_EQ(EIO, errno);
+	EXPECT_EQ(-EIO, vol_open("f", O_RDONLY));
+	EXPECT_TRUE(vol_shows("shutdown"));
 }
 
 struct request {

@@ -41,20 +41,6 @@ static int repair(struct vol *v)
 	return status == 1 ? 0 : status;
 }
 
-/* Is this among the options that the mount shows? */
-static bool shows(const char *option)
-{
-	char line[512];
-	FILE *f = fopen("/proc/mounts", "r");
-	bool found = false;
-
-	while (f && fgets(line, sizeof(line), f))
-		found |= strstr(line, env_dir()) && strstr(line, option);
-	if (f)
-		fclose(f);
-	return found;
-}
-
 #define EXPECT_EIO(call) do { \
 	errno = 0; \
 	EXPECT_EQ(-1, call); \
@@ -79,7 +65,7 @@ TEST_F(fs_shutdown, when_all_is_written)
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, shutdown_with(fd, FS_SHUTDOWN_FLAGS_DEFAULT));
 	EXPECT_EQ(0, shutdown_with(dir, FS_SHUTDOWN_FLAGS_NOLOGFLUSH));
-	EXPECT_TRUE(shows("shutdown"));
+	EXPECT_TRUE(vol_shows("shutdown"));
 
 	EXPECT_EIO(pread(fd, buf, 512, 0));
 	EXPECT_EIO(pread(dfd, buf, 512, 0));

@@ -168,6 +168,12 @@ impl FileSystem for RetryFs {
         }
     }
 
+    fn shutdown(sb: &SuperBlock) {
+        if !mutant!("removal-ignored") {
+            sb.data().shut_down(sb);
+        }
+    }
+
     fn statfs(sb: &SuperBlock, statfs: &mut Statfs<'_>) -> Result {
         let volume = sb.data();
         let geometry = volume.geometry();

@@ -311,3 +311,16 @@ int vol_down(struct vol *v)
 		err = vol_report("the device is in use", route_unused());
 	return err;
 }
+
+bool vol_shows(const char *option)
+{
+	char line[512];
+	FILE *f = fopen("/proc/mounts", "r");
+	bool found = false;
+
+	while (f && fgets(line, sizeof(line), f))
+		found |= strstr(line, env_dir()) && strstr(line, option);
+	if (f)
+		fclose(f);
+	return found;
+}

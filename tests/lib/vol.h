@@ -46,6 +46,8 @@ int vol_read_only(void);
 int vol_read_only_soon(void);	/* as vol_umount_soon() */
 int vol_read_write(void);
 int vol_fsck(struct vol *v);
+/* Is this among the options that the mount shows? */
+bool vol_shows(const char *option);
 
 /* For the files of lib/: say what has failed, if @err is not 0, and pass it on. */
 int vol_report(const char *what, int err);

@@ -140,6 +140,12 @@ pub trait FileSystem: FileSystemData {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Called when the device has gone. What could still be written was, if it went with notice. May
+    /// sleep; `s_umount` is held shared.
+    fn shutdown(_sb: &SuperBlock<Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Copies the inode to its buffer and marks that dirty. Does not wait for the device.
     fn write_inode(inode: &Inode<Self>) -> Result;
 

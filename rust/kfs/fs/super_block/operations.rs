@@ -32,6 +32,7 @@ impl<F: FileSystem> Table<F> {
         freeze_fs: if_has!(F::HAS_FREEZE_FS, freeze_fs::<F>),
         unfreeze_fs: if_has!(F::HAS_UNFREEZE_FS, unfreeze_fs::<F>),
         statfs: Some(statfs::<F>),
+        shutdown: if_has!(F::HAS_SHUTDOWN, shutdown::<F>),
         show_options: if_has!(F::HAS_SHOW_OPTIONS, show_options::<F>),
         // The VFS calls the second if there is the first.
         nr_cached_objects: if_has!(Self::HAS_CACHE, nr_cached_objects::<F>),
@@ -178,6 +179,14 @@ unsafe extern "C" fn unfreeze_fs<F: FileSystem>(sb: *mut bindings::super_block) 
         Ok(()) => 0,
         Err(error) => error.to_errno(),
     }
+}
+
+/// # Safety
+///
+/// Called by the VFS as `shutdown` of a mounted super block.
+unsafe extern "C" fn shutdown<F: FileSystem>(sb: *mut bindings::super_block) {
+    // SAFETY: The super block is mounted.
+    F::shutdown(unsafe { SuperBlock::<F>::from_raw(sb) });
 }
 
 /// # Safety

@@ -3,6 +3,7 @@
  * Writes through the page cache that must not wait: those to pages and blocks that are there
  * are done, as on xfs. As far as they are, if it is not all of it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,6 +14,7 @@
 #include "harness.h"
 #include "nowait.h"
 #include "queue.h"
+#include "uring.h"
 
 #define PAGE	(4 * KIB)
 
@@ -301,6 +303,55 @@ TEST_F(fs_nowait, too_many_dirty_pages)
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	ASSERT_EQ(0, fsync(fd));
+}
+
+/* Threads of io_uring that wait in the place of the submitter. */
+static int ring_workers(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *e;
+	int workers = 0;
+
+	while (tasks && (e = readdir(tasks))) {
+		char path[300], name[32] = "";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
+		f = fopen(path, "re");
+		if (f && fgets(name, sizeof(name), f))
+			workers += !strncmp(name, "iou-wrk", 7);
+		if (f)
+			fclose(f);
+	}
+	if (tasks)
+		closedir(tasks);
+	return workers;
+}
+
+/* A read of io_uring that has to wait for the device is resumed by the page, and no thread waits for it. */
+TEST_F(fs_nowait, reads_of_a_ring)
+{
+	const size_t len = 64 * KIB;
+	char *buf = buf_alloc(len);
+	struct iovec iov = { buf, len };
+	struct uring ring;
+	uint64_t data;
+	int fd, res;
+
+	if (uring_setup(&ring, 4))
+		SKIP(return, "no io_uring");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, uring_submit(&ring, false, fd, &iov, 1, 0, 0, 7));
+	ASSERT_EQ(1, uring_reap(&ring, true, &data, &res));
+	EXPECT_EQ(len, res);
+	EXPECT_PATTERN(buf, len, 0, 1);
+	/* they stay for seconds when they have nothing to do */
+	EXPECT_EQ(0, ring_workers());
+	uring_exit(&ring);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

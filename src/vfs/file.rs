@@ -52,6 +52,7 @@ impl Fsync<RetryFs> for RegularFile {
 #[vtable]
 impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;
+    const BUFFER_RASYNC: bool = !cfg!(mutant = "rasync-off");
     const BUFFER_WASYNC: bool = true;
     const DIO_PARALLEL_WRITE: bool = true;
 

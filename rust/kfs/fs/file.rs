@@ -132,7 +132,13 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// not, the VFS refuses such requests.
     const NOWAIT: bool;
 
-    /// Whether writes through the page cache do, too. If not, io_uring does not try.
+    /// Whether reads through the page cache do, too, by [`filemap_read`], and can be called again when a
+    /// page has been read (`IOCB_WAITQ`). If not, io_uring has a thread wait for the page.
+    ///
+    /// [`filemap_read`]: crate::fs::generic_io::filemap_read
+    const BUFFER_RASYNC: bool;
+
+    /// Whether writes through the page cache do. If not, io_uring does not try.
     const BUFFER_WASYNC: bool;
 
     /// Whether direct writes that overwrite are done side by side. Otherwise io_uring makes them one
@@ -314,6 +320,7 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         iopoll: Some(Self::iopoll),
         fallocate: if_has!(T::HAS_PUNCH_HOLE, Self::fallocate),
         fop_flags: flag(T::DIO_PARALLEL_WRITE, bindings::FOP_DIO_PARALLEL_WRITE)
+            | flag(T::BUFFER_RASYNC, bindings::FOP_BUFFER_RASYNC)
             | flag(T::BUFFER_WASYNC, bindings::FOP_BUFFER_WASYNC),
         ..pin_init::zeroed()
     };

@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <endian.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 #include <sys/syscall.h>
 
 #include "harness.h"
+#include "shutdown.h"
 
 #define BLOCK		1024
 #define BLOCKS		64
@@ -63,14 +66,21 @@ FIXTURE_SETUP(sample_flatfs)
 	if (!getenv("FLATFS_KO"))
 		SKIP(return, "FLATFS_KO does not say where it is");
 	ASSERT_EQ(0, module_insert());
+	ASSERT_TRUE(mkdir(env_dir(), 0755) == 0 || errno == EEXIST);
 	self->disk = buf_alloc(BLOCKS * BLOCK);
 	for (i = 0; i < BLOCKS * BLOCK; i++)
 		self->disk[i] = i / BLOCK + i;
 	memcpy(self->disk, &image, sizeof(image));
+	/* what the format says of the last block of a file */
+	for (i = 0; i < 4; i++) {
+		uint64_t end = image.entry[i].block * BLOCK + image.entry[i].size;
+
+		memset(self->disk + end, 0, -end % BLOCK);
+	}
 }
 
 /* Write the image, cut to its size, and mount it. */
-static int flat_mount(const char *disk, unsigned long flags)
+static int flat_mount_with(const char *disk, unsigned long flags, const char *options)
 {
 	const char *const losetup[] = { "losetup", "/dev/loop7", "/tmp/flat.img", NULL };
 	int fd = open("/tmp/flat.img", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -84,20 +94,29 @@ static int flat_mount(const char *disk, unsigned long flags)
 	if (!err)
 		err = run(0, losetup);
 	if (!err)
-		err = mount("/dev/loop7", env_dir(), "flatfs", flags, NULL) ? -errno : 0;
+		err = mount("/dev/loop7", env_dir(), "flatfs", flags, options) ? -errno : 0;
 	return err;
 }
 
+static int flat_mount(const char *disk, unsigned long flags)
+{
+	return flat_mount_with(disk, flags, NULL);
+}
+
+/* Also after a mount that has failed, and if there was none. */
 static int flat_umount(void)
 {
 	const char *const losetup[] = { "losetup", "-d", "/dev/loop7", NULL };
 	int err = umount2(env_dir(), 0) && errno != EINVAL ? -errno : 0;
 
-	return run(0, losetup) ?: err;
+	if (access("/sys/block/loop7/loop", F_OK) == 0)
+		err = run(0, losetup) ?: err;
+	return err;
 }
 
 FIXTURE_TEARDOWN(sample_flatfs)
 {
+	EXPECT_EQ(0, flat_umount());
 	EXPECT_EQ(0, syscall(SYS_delete_module, "flatfs", O_NONBLOCK));
 	unlink("/tmp/flat.img");
 }
@@ -177,8 +196,41 @@ TEST_F(sample_flatfs, lists)
 		}
 	}
 	EXPECT_EQ(204, seen);
+	EXPECT_EQ(6, lseek(dirfd(dir), 0, SEEK_END));
 	closedir(dir);
 	ASSERT_EQ(0, flat_umount());
+}
+
+/* What it has not implemented is not there, instead of doing nothing. */
+TEST_F(sample_flatfs, refuses)
+{
+	int dir, fd, version;
+	uint32_t flags = 0;
+	char label[FSLABEL_MAX];
+
+	EXPECT_EQ(0, flat_mount(self->disk, 0));
+	dir = vol_open(".", O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	fd = vol_open("one", O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-1, ioctl(dir, FS_IOC_SHUTDOWN, &flags));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(-1, ioctl(dir, FS_IOC_GETFSLABEL, label));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(-1, ioctl(fd, FS_IOC_SETVERSION, &version));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(0, ioctl(fd, FS_IOC_GETVERSION, &version));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, fsync(dir));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(5, pread(fd, label, sizeof(label), 0));
+	close(fd);
+	close(dir);
+	EXPECT_EQ(0, flat_umount());
+
+	EXPECT_EQ(-EINVAL, flat_mount_with(self->disk, 0, "nosuch"));
+	EXPECT_EQ(0, flat_umount());
 }
 
 /* What is on the device is not believed. */

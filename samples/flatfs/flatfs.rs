@@ -4,35 +4,32 @@
 //! `Documentation/writing.rst` goes through it.
 //!
 //! The image is made of blocks of 1 KiB. The first one has the magic number, the number of files,
-//! and an entry of 64 bytes for each file; a file is one piece anywhere behind it. All numbers are
-//! little endian.
+//! and an entry of 64 bytes for each file; a file is one piece anywhere behind it, and zeroes fill up
+//! its last block. All numbers are little endian.
 
 #![forbid(unsafe_code)]
 
 use kernel::prelude::*;
-use kfs::block::bio::{BioArc, BioData, BioOwner, EndedBio};
-use kfs::drop_in_atomic;
+use kfs::block::bio::NoBios;
 use kfs::fs::address_space::{AddressSpaceOperations, AddressSpaceOps, Mapped};
 use kfs::fs::file::{DirContext, DirectoryOperations, FileOperations, FileOps, Fsync};
 use kfs::fs::file_system::FileSystem;
 use kfs::fs::file_system_data::FileSystemData;
-use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 use kfs::fs::generic_io::filemap_read;
 use kfs::fs::inode::init::Attributes;
-use kfs::fs::inode::lock::{Exclusive, InodeLocked, Shared};
+use kfs::fs::inode::lock::{InodeLocked, Shared};
 use kfs::fs::inode::new::Iget;
 use kfs::fs::inode::reference::InodeRef;
-use kfs::fs::inode::{Inode, Times};
+use kfs::fs::inode::Inode;
 use kfs::fs::inode_operations::table::InodeOps;
 use kfs::fs::inode_operations::InodeOperations;
-use kfs::fs::ioctl::{Ioctl, Trim};
+use kfs::fs::ioctl::Ioctl;
 use kfs::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use kfs::fs::llseek::Seek;
 use kfs::fs::registration::Registration;
 use kfs::fs::shutdown::Shutdown;
 use kfs::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use kfs::iov::IovIterDest;
-use kfs::time::Timespec;
 
 module! {
     type: Module,
@@ -95,33 +92,25 @@ impl File {
 
 struct FlatFs;
 
-/// What is kept with an inode: nothing.
-struct NoData;
-drop_in_atomic!(plain NoData);
-
 impl FileSystemData for FlatFs {
     type TypeData = ();
+    /// What a mount keeps: its files.
     type SuperData = KVec<File>;
-    type InodeData = NoData;
+    /// What an inode keeps beside what the VFS knows of it: nothing.
+    type InodeData = ();
 }
 
 #[vtable]
 impl FileSystem for FlatFs {
     const NAME: &'static CStr = c"flatfs";
-    const PARAMETERS: &'static [ParameterSpec] = &[ParameterSpec::END];
-    const MULTIGRAIN: bool = false;
     type Options = ();
 
     fn type_data() -> Result {
         Ok(())
     }
 
-    fn inode_data() -> impl PinInit<NoData, Error> {
-        Ok::<_, Error>(NoData)
-    }
-
-    fn parse_param((): &mut (), _: &Parameter<'_>) -> Result {
-        Err(EINVAL)
+    fn inode_data() -> impl PinInit<(), Error> {
+        Ok::<_, Error>(())
     }
 
     fn fill_super(sb: &mut NewSuperBlock<'_, Self>, (): &()) -> Result<Pin<KBox<KVec<File>>>> {
@@ -160,11 +149,6 @@ impl FileSystem for FlatFs {
         statfs.set_files(sb.data().len() as u64, 0);
         Ok(())
     }
-
-    /// Nothing gets dirty.
-    fn write_inode(_: &Inode<Self>) -> Result {
-        Ok(())
-    }
 }
 
 /// The file with this inode number.
@@ -185,17 +169,10 @@ fn iget(sb: &SuperBlock<FlatFs>, ino: u64) -> Result<InodeRef<'_, FlatFs>> {
     };
     new.set_attributes(&Attributes {
         mode,
-        uid: 0,
-        gid: 0,
         nlink,
         size,
         blocks: size.div_ceil(512),
-        times: Times {
-            atime: Timespec::default(),
-            mtime: Timespec::default(),
-            ctime: Timespec::default(),
-        },
-        generation: 0,
+        ..Attributes::default()
     })?;
     match ino {
         ROOT => new.set_directory(
@@ -252,6 +229,10 @@ impl DirectoryOperations<FlatFs> for Directory {
             context.set_pos(pos + 1);
         }
     }
+
+    fn end(dir: &Inode<FlatFs>, _: bool) -> u64 {
+        dir.sb().data().len() as u64 + 2
+    }
 }
 
 struct Regular;
@@ -261,8 +242,7 @@ impl InodeOperations<FlatFs> for Regular {}
 
 #[vtable]
 impl FileOperations<FlatFs> for Regular {
-    const NOWAIT: bool = false;
-    const DIO_PARALLEL_WRITE: bool = false;
+    type Pages = Self;
 
     fn read_iter<'a>(iocb: Kiocb<'a, FlatFs>, to: &mut IovIterDest<'a>) -> Result<Io<'a, FlatFs>> {
         filemap_read(iocb, to).map_err(|(_, error)| error)
@@ -271,6 +251,10 @@ impl FileOperations<FlatFs> for Regular {
 
 #[vtable]
 impl AddressSpaceOperations<FlatFs> for Regular {
+    /// In pages, as a power of two: 128 KiB.
+    const FOLIO_ORDER_MAX: u32 = 5;
+
+    /// A file is one piece; `None` if it has no such block.
     fn get_block(inode: &Inode<FlatFs>, iblock: u64, max: u32, _: bool) -> Result<Option<Mapped>> {
         let file = file(inode.sb(), inode.ino())?;
         let left = file.size.div_ceil(BLOCK.into()).saturating_sub(iblock);
@@ -283,70 +267,28 @@ impl AddressSpaceOperations<FlatFs> for Regular {
     }
 }
 
-impl Seek<FlatFs> for Regular {
-    fn seek_data(_: &InodeLocked<FlatFs, Shared>, pos: u64) -> Result<u64> {
-        Ok(pos)
-    }
+/// All of a file is data.
+#[vtable]
+impl Seek<FlatFs> for Regular {}
 
-    fn seek_hole(inode: &InodeLocked<FlatFs, Shared>, _: u64) -> Result<u64> {
-        Ok(inode.i_size_read())
-    }
-}
-
+/// Nothing is ever dirty, so there is nothing to be synced.
+#[vtable]
 impl Fsync<FlatFs> for Regular {
-    fn fsync_names(_: &Inode<FlatFs>) -> Result {
-        Ok(())
-    }
+    type Mark = ();
 }
 
+#[vtable]
 impl Fsync<FlatFs> for Directory {
-    fn fsync_names(_: &Inode<FlatFs>) -> Result {
-        Ok(())
-    }
+    type Mark = ();
 }
 
-/// What issues bios of its own: nothing, as there is no direct I/O.
-enum NoBios {}
-drop_in_atomic!(plain NoBios);
-
-impl BioData for NoBios {
-    type Data = ();
-}
-
-impl BioOwner for NoBios {
-    fn end_io(_: BioArc<Self>, _: EndedBio<Self>) {}
-}
-
+/// It issues no bios of its own, as there is no direct I/O.
 impl KiocbOwner for FlatFs {
     type Private = NoBios;
 }
 
-/// It cannot be shut down.
-impl Shutdown for FlatFs {
-    fn check_up(_: &SuperBlock<Self>) -> Result {
-        Ok(())
-    }
+#[vtable]
+impl Shutdown for FlatFs {}
 
-    fn shut_down(_: &SuperBlock<Self>) {}
-}
-
-/// It has no label, and nothing of it can be changed.
-impl Ioctl for FlatFs {
-    const LABEL_MAX: usize = 0;
-
-    fn set_generation(_: &InodeLocked<Self, Exclusive>, _: u32) -> Result {
-        Err(EOPNOTSUPP)
-    }
-
-    fn label(_: &SuperBlock<Self>, _: &mut [u8]) -> Result {
-        Ok(())
-    }
-
-    fn set_label(_: &SuperBlock<Self>, _: &[u8]) -> Result {
-        Err(EOPNOTSUPP)
-    }
-
-    fn trim(_: &SuperBlock<Self>, _: &Trim) -> Result<u64> {
-        Err(EOPNOTSUPP)
-    }
-}
+#[vtable]
+impl Ioctl for FlatFs {}

@@ -6,6 +6,7 @@ use super::arc::BioArc;
 use super::front::BioData;
 use super::owned::Owned;
 use crate::bindings;
+use crate::drop_in_atomic;
 use crate::task::MaySleep;
 use crate::types::DropInAtomic;
 use core::ptr::NonNull;
@@ -18,6 +19,19 @@ pub trait BioOwner: BioData {
     ///
     /// May be called in interrupt context and from within [`Bio::submit`](super::Bio::submit).
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
+}
+
+/// The owner of bios in a filesystem that issues none of its own: there is no such value.
+pub enum NoBios {}
+
+drop_in_atomic!(plain NoBios);
+
+impl BioData for NoBios {
+    type Data = ();
+}
+
+impl BioOwner for NoBios {
+    fn end_io(_: BioArc<Self>, _: EndedBio<Self>) {}
 }
 
 /// A bio that has ended.

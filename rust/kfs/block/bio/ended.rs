@@ -6,7 +6,6 @@ use super::arc::BioArc;
 use super::front::BioData;
 use super::owned::Owned;
 use crate::bindings;
-use crate::drop_in_atomic;
 use crate::task::MaySleep;
 use crate::types::DropInAtomic;
 use core::ptr::NonNull;
@@ -24,7 +23,8 @@ pub trait BioOwner: BioData {
 /// The owner of bios in a filesystem that issues none of its own: there is no such value.
 pub enum NoBios {}
 
-drop_in_atomic!(plain NoBios);
+// SAFETY: There is no value to be dropped.
+unsafe impl DropInAtomic for NoBios {}
 
 impl BioData for NoBios {
     type Data = ();

@@ -27,7 +27,7 @@ rust-analyzer:
 clean:
 	$(kbuild) clean
 
-rust-files = $(shell find rust src tests/host tools -name '*.rs' -not -name '*_generated.rs' -not -path '*/target/*')
+rust-files = $(shell find rust src samples tests/host tools -name '*.rs' -not -name '*_generated.rs' -not -path '*/target/*')
 rustfmt:
 	rustfmt --edition 2021 $(rust-files)
 rustfmtcheck:

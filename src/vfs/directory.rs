@@ -274,6 +274,7 @@ impl InodeOperations<RetryFs> for Directory {
 const ABOVE: &str = "entry of a directory that is above it";
 const NO_BLOCKS: Content = Content::Blocks([0; 15]);
 
+#[vtable]
 impl Fsync<RetryFs> for Directory {
     type Mark = ();
 

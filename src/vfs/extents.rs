@@ -11,6 +11,7 @@ use kfs::fs::fiemap::{Extent, FiemapExtentInfo};
 use kfs::fs::inode::lock::Shared;
 use kfs::fs::llseek::Seek;
 
+#[vtable]
 impl Seek<RetryFs> for RegularFile {
     fn seek_data(inode: &InodeLocked<Shared>, pos: u64) -> Result<u64> {
         let size = inode.i_size_read();

@@ -27,6 +27,7 @@ use kfs::iov::{IovIter, IovIterDest, IovIterSource};
 /// The `file_operations` of regular files.
 pub(crate) struct RegularFile;
 
+#[vtable]
 impl Fsync<RetryFs> for RegularFile {
     type Mark = Option<durable::Mark>;
 

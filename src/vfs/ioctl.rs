@@ -11,6 +11,7 @@ use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::ioctl::{Ioctl, Trim};
 use kfs::fs::shutdown::Shutdown;
 
+#[vtable]
 impl Ioctl for RetryFs {
     const LABEL_MAX: usize = LABEL_MAX;
 
@@ -43,6 +44,7 @@ impl Ioctl for RetryFs {
     }
 }
 
+#[vtable]
 impl Shutdown for RetryFs {
     fn check_up(sb: &SuperBlock) -> Result {
         sb.data().check_up()

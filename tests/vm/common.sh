@@ -7,6 +7,7 @@
 #   $ROOT/tests/       the kselftest programs, installed
 #   $ROOT/fio/         the fio jobs
 #   $ROOT/retryfs-top  the program of tools/top
+#   $ROOT/flatfs.ko    the example of samples/
 #   $OUT               a directory that outlives the guest
 #   $TEST_DEV          a disk that may be overwritten
 #   tools: bash, coreutils, util-linux, kmod, e2fsprogs, fio, jq
@@ -19,6 +20,7 @@ export TEST_DEV=${TEST_DEV:-/dev/vda}
 export TEST_DIR=${TEST_DIR:-/mnt/retryfs}
 export RETRYFS_KO=$ROOT/retryfs.ko
 export RETRYFS_TOP=$ROOT/retryfs-top
+export FLATFS_KO=$ROOT/flatfs.ko
 
 die()
 {

@@ -38,7 +38,7 @@ mod work;
 
 pub use arc::{BioArc, BioArcSet};
 pub use build::Bio;
-pub use ended::{BioOwner, EndedBio};
+pub use ended::{BioOwner, EndedBio, NoBios};
 pub use front::BioData;
 pub use lender::{Hints, Lender, Lends};
 pub use list::BioList;

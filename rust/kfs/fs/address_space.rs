@@ -47,12 +47,17 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
     ) -> Result<Option<Mapped>>;
 
     /// Finds at most `max_blocks` blocks from the file's block `iblock` on, if that can be done without
-    /// sleeping, and they are no hole.
-    fn get_block_nowait(inode: &Inode<F>, iblock: u64, max_blocks: u32) -> Option<Mapped>;
+    /// sleeping, and they are no hole. Without it that is never so.
+    fn get_block_nowait(_inode: &Inode<F>, _iblock: u64, _max_blocks: u32) -> Option<Mapped> {
+        None
+    }
 
     /// Whether there is room for so many blocks, and for those of pointers to them: if not, what is written is
     /// allocated page by page, as far as that goes. Otherwise a folio has all its blocks or none. May sleep.
-    fn has_room(inode: &Inode<F>, blocks: u32) -> bool;
+    /// Without it there is room.
+    fn has_room(_inode: &Inode<F>, _blocks: u32) -> bool {
+        true
+    }
 
     /// A buffered write that would have ended at byte `to` has failed or was short: blocks that
     /// were allocated beyond EOF are to be freed. May sleep. Without it they stay.

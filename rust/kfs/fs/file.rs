@@ -130,20 +130,20 @@ impl<F: FileSystemData> File<F> {
 pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     /// Whether reads and writes heed [`Iocb::is_nowait`](crate::fs::kiocb::Iocb::is_nowait). If
     /// not, the VFS refuses such requests.
-    const NOWAIT: bool;
+    const NOWAIT: bool = false;
 
     /// Whether reads through the page cache do, too, by [`filemap_read`], and can be called again when a
     /// page has been read (`IOCB_WAITQ`). If not, io_uring has a thread wait for the page.
     ///
     /// [`filemap_read`]: crate::fs::generic_io::filemap_read
-    const BUFFER_RASYNC: bool;
+    const BUFFER_RASYNC: bool = false;
 
     /// Whether writes through the page cache do. If not, io_uring does not try.
-    const BUFFER_WASYNC: bool;
+    const BUFFER_WASYNC: bool = false;
 
     /// Whether direct writes that overwrite are done side by side. Otherwise io_uring makes them one
     /// after the other.
-    const DIO_PARALLEL_WRITE: bool;
+    const DIO_PARALLEL_WRITE: bool = false;
 
     /// The operations on its pages, for mappings: they allocate blocks by
     /// [`get_block`](AddressSpaceOperations::get_block) when a page is first stored to.
@@ -199,20 +199,29 @@ pub struct Allocate {
 }
 
 /// What `fsync(2)` writes of an inode beside its data, its block map and itself.
+///
+/// Without these there is no `fsync(2)`: `EINVAL`, as for most filesystems that are never written to.
+#[vtable]
 pub trait Fsync<F: FileSystemData> {
     /// What [`Fsync::fsync_end`] is to know of when the fsync began.
     type Mark;
 
     /// An fsync begins. Does not sleep.
-    fn fsync_begin(inode: &Inode<F>) -> Self::Mark;
+    fn fsync_begin(_inode: &Inode<F>) -> Self::Mark {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// It has succeeded: all that it was about is on stable storage. Does not sleep.
-    fn fsync_end(inode: &Inode<F>, mark: Self::Mark);
+    fn fsync_end(_inode: &Inode<F>, _mark: Self::Mark) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Writes what is needed to find the inode after a crash, and waits for it. Called after the
     /// inode itself has been written, and before the cache of the device is flushed; no lock of an
     /// inode is held. May sleep.
-    fn fsync_names(inode: &Inode<F>) -> Result;
+    fn fsync_names(_inode: &Inode<F>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// The operations on an open directory.
@@ -313,7 +322,7 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         compat_ioctl: Some(ioctl::compat_ioctl),
         open: Some(Self::open),
         mmap_prepare: Some(Self::mmap_prepare),
-        fsync: Some(fsync::<F, T>),
+        fsync: if_has!(T::HAS_FSYNC_NAMES, fsync::<F, T>),
         splice_read: Some(Self::splice_read),
         splice_write: if_has!(T::HAS_WRITE_ITER, bindings::iter_file_splice_write),
         setlease: Some(bindings::generic_setlease),
@@ -485,7 +494,7 @@ impl<F: Ioctl, T: DirectoryOperations<F>> DirectoryTable<F, T> {
         iterate_shared: Some(Self::iterate_shared),
         unlocked_ioctl: Some(ioctl::unlocked_ioctl::<F>),
         compat_ioctl: Some(ioctl::compat_ioctl),
-        fsync: Some(fsync::<F, T>),
+        fsync: if_has!(T::HAS_FSYNC_NAMES, fsync::<F, T>),
         setlease: Some(bindings::generic_setlease),
         ..pin_init::zeroed()
     };

@@ -47,11 +47,11 @@ pub trait FileSystem: FileSystemData {
     const NAME: &'static CStr;
 
     /// The mount options that [`FileSystem::parse_param`] is called for.
-    const PARAMETERS: &'static [ParameterSpec];
+    const PARAMETERS: &'static [ParameterSpec] = &[ParameterSpec::END];
 
     /// Whether a change time is finer than the clock tick if somebody has asked for the one before
     /// (multigrain timestamps), so that each change can be told from the last one that was seen.
-    const MULTIGRAIN: bool;
+    const MULTIGRAIN: bool = false;
 
     /// The mount options while they are being parsed.
     type Options: Default + Send;
@@ -62,8 +62,10 @@ pub trait FileSystem: FileSystemData {
     /// Initialises the data of a new in-core inode.
     fn inode_data() -> impl PinInit<Self::InodeData, Error>;
 
-    /// Takes one mount option into `options`.
-    fn parse_param(options: &mut Self::Options, param: &Parameter<'_>) -> Result;
+    /// Takes one mount option into `options`. Without it there are none but those of the VFS.
+    fn parse_param(_options: &mut Self::Options, _param: &Parameter<'_>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Reads the superblock of the device and makes the data of the mount.
     ///
@@ -147,7 +149,9 @@ pub trait FileSystem: FileSystemData {
     }
 
     /// Copies the inode to its buffer and marks that dirty. Does not wait for the device.
-    fn write_inode(inode: &Inode<Self>) -> Result;
+    fn write_inode(_inode: &Inode<Self>) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Writes the buffer that [`FileSystem::write_inode`] made dirty to the device and waits.
     fn sync_inode_metadata(_inode: &Inode<Self>) -> Result {

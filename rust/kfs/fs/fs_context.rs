@@ -31,7 +31,7 @@ impl<F: FileSystem> Table<F> {
     const OPS: bindings::fs_context_operations = bindings::fs_context_operations {
         free: Some(free::<F>),
         dup: None,
-        parse_param: Some(parse_param::<F>),
+        parse_param: if_has!(F::HAS_PARSE_PARAM, parse_param::<F>),
         parse_monolithic: None,
         get_tree: Some(get_tree::<F>),
         reconfigure: if_has!(F::HAS_RECONFIGURE, reconfigure::<F>),

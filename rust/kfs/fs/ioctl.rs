@@ -21,24 +21,34 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::uaccess::{UserPtr, UserSlice};
 
-/// The operations of `ioctl(2)`. They may sleep, and no lock is held but where it says so.
+/// The operations of `ioctl(2)`. They may sleep, and no lock is held but where it says so. What is not
+/// implemented fails with `ENOTTY`.
+#[vtable]
 pub trait Ioctl: Shutdown {
     /// How many bytes the label of a volume can have.
-    const LABEL_MAX: usize;
+    const LABEL_MAX: usize = 0;
 
     /// Sets the generation of an inode (`FS_IOC_SETVERSION`).
-    fn set_generation(inode: &InodeLocked<Self, Exclusive>, generation: u32) -> Result;
+    fn set_generation(_inode: &InodeLocked<Self, Exclusive>, _generation: u32) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Copies the label of the volume to `label`, which has [`Ioctl::LABEL_MAX`] bytes, all zeroes.
-    fn label(sb: &SuperBlock<Self>, label: &mut [u8]) -> Result;
+    fn label(_sb: &SuperBlock<Self>, _label: &mut [u8]) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Sets the label of the volume, and waits for the device: `label` has [`Ioctl::LABEL_MAX`]
     /// bytes, and is filled up with zeroes.
-    fn set_label(sb: &SuperBlock<Self>, label: &[u8]) -> Result;
+    fn set_label(_sb: &SuperBlock<Self>, _label: &[u8]) -> Result {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// Discards free blocks (`FITRIM`), and returns how many bytes. The device can discard; the mount may
     /// be read-only or frozen.
-    fn trim(sb: &SuperBlock<Self>, range: &Trim) -> Result<u64>;
+    fn trim(_sb: &SuperBlock<Self>, _range: &Trim) -> Result<u64> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// What is to be discarded by `FITRIM`, in bytes.
@@ -130,7 +140,7 @@ unsafe fn ioctl<F: Ioctl>(file: *mut bindings::file, cmd: c_uint, arg: UserPtr) 
         bindings::FS_IOC_GETVERSION => UserSlice::new(arg, size_of::<u32>())
             .writer()
             .write(&inode.generation()),
-        bindings::FS_IOC_SETVERSION => {
+        bindings::FS_IOC_SETVERSION if F::HAS_SET_GENERATION => {
             // SAFETY: By the requirement.
             let may = unsafe {
                 bindings::inode_owner_or_capable(bindings::file_mnt_idmap(file), inode.as_raw())
@@ -143,13 +153,13 @@ unsafe fn ioctl<F: Ioctl>(file: *mut bindings::file, cmd: c_uint, arg: UserPtr) 
             let generation = UserSlice::new(arg, size_of::<u32>()).reader().read()?;
             F::set_generation(&inode.lock(), generation)
         }
-        bindings::FS_IOC_GETFSLABEL => {
+        bindings::FS_IOC_GETFSLABEL if F::HAS_LABEL => {
             let mut label = [0; LABEL_SIZE];
             F::label(inode.sb(), part(&mut label, F::LABEL_MAX))?;
             let label = part(&mut label, F::LABEL_MAX + 1);
             UserSlice::new(arg, label.len()).writer().write_slice(label)
         }
-        bindings::FS_IOC_SETFSLABEL => {
+        bindings::FS_IOC_SETFSLABEL if F::HAS_SET_LABEL => {
             check_admin()?;
             let mut label = [0; LABEL_SIZE];
             let given = part(&mut label, F::LABEL_MAX + 1);
@@ -162,7 +172,7 @@ unsafe fn ioctl<F: Ioctl>(file: *mut bindings::file, cmd: c_uint, arg: UserPtr) 
             let _write = unsafe { WantWrite::new(file) }?;
             F::set_label(inode.sb(), part(&mut label, F::LABEL_MAX))
         }
-        bindings::FITRIM => {
+        bindings::FITRIM if F::HAS_TRIM => {
             check_admin()?;
             if !BlockDevice::of(inode.sb()).can_discard() {
                 return Err(EOPNOTSUPP);
@@ -179,7 +189,7 @@ unsafe fn ioctl<F: Ioctl>(file: *mut bindings::file, cmd: c_uint, arg: UserPtr) 
                 .writer()
                 .write(&[start, trimmed, min_len])
         }
-        bindings::FS_IOC_SHUTDOWN => {
+        bindings::FS_IOC_SHUTDOWN if F::HAS_SHUT_DOWN => {
             check_admin()?;
             let flags = UserSlice::new(arg, size_of::<u32>()).reader().read()?;
             shutdown::shut_down(inode.sb(), flags)

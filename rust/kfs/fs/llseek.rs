@@ -10,13 +10,18 @@ use crate::fs::inode::lock::{InodeLocked, Shared};
 use crate::fs::inode::Inode;
 use kernel::prelude::*;
 
-/// Where the data and the holes of a file are.
+/// Where the data and the holes of a file are. Without these, all of it is data.
+#[vtable]
 pub trait Seek<F: FileSystemData> {
     /// The first byte from `pos` on, which is inside i_size, that is data; i_size if there is none.
-    fn seek_data(inode: &InodeLocked<F, Shared>, pos: u64) -> Result<u64>;
+    fn seek_data(_inode: &InodeLocked<F, Shared>, _pos: u64) -> Result<u64> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 
     /// The first byte from `pos` on, which is inside i_size, that is a hole; i_size if there is none.
-    fn seek_hole(inode: &InodeLocked<F, Shared>, pos: u64) -> Result<u64>;
+    fn seek_hole(_inode: &InodeLocked<F, Shared>, _pos: u64) -> Result<u64> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// # Safety
@@ -28,8 +33,8 @@ pub(super) unsafe extern "C" fn llseek<F: FileSystemData, T: Seek<F>>(
     whence: c_int,
 ) -> bindings::loff_t {
     let find = match whence as u32 {
-        bindings::SEEK_DATA => T::seek_data,
-        bindings::SEEK_HOLE => T::seek_hole,
+        bindings::SEEK_DATA if T::HAS_SEEK_DATA => T::seek_data,
+        bindings::SEEK_HOLE if T::HAS_SEEK_HOLE => T::seek_hole,
         // SAFETY: By the requirement.
         _ => return unsafe { bindings::generic_file_llseek(file, offset, whence) },
     };

@@ -12,14 +12,19 @@ use crate::fs::super_block::SuperBlock;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
-/// What a filesystem knows of its volumes that are shut down.
+/// What a filesystem knows of its volumes that are shut down. Without [`Shutdown::shut_down`] none ever is.
+#[vtable]
 pub trait Shutdown: FileSystemData {
     /// `EIO` if the volume is shut down. Asked before a file is opened, mapped, spliced, synced, and
     /// before its pages are written back. Does not sleep.
-    fn check_up(sb: &SuperBlock<Self>) -> Result;
+    fn check_up(_sb: &SuperBlock<Self>) -> Result {
+        Ok(())
+    }
 
     /// Shuts the volume down, if it is not yet. May sleep.
-    fn shut_down(sb: &SuperBlock<Self>);
+    fn shut_down(_sb: &SuperBlock<Self>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
 }
 
 /// Answers `FS_IOC_SHUTDOWN` with the argument `flags`. May sleep; no lock is held.

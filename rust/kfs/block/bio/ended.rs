@@ -20,6 +20,20 @@ pub trait BioOwner: BioData {
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
 }
 
+/// The owner of bios in a filesystem that issues none of its own: there is no such value.
+pub enum NoBios {}
+
+// SAFETY: There is no value to be dropped.
+unsafe impl DropInAtomic for NoBios {}
+
+impl BioData for NoBios {
+    type Data = ();
+}
+
+impl BioOwner for NoBios {
+    fn end_io(_: BioArc<Self>, _: EndedBio<Self>) {}
+}
+
 /// A bio that has ended.
 ///
 /// If it is dropped, the pages of a read are not marked dirty: use [`EndedBio::complete`].

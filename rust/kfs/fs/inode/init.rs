@@ -13,6 +13,7 @@ use core::ops::Deref;
 use kernel::prelude::*;
 
 /// The numbers of an inode as they are on the device.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Attributes {
     /// Type and permissions.
     pub mode: u16,

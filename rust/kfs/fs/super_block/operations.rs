@@ -24,7 +24,7 @@ impl<F: FileSystem> Table<F> {
     const OPS: bindings::super_operations = bindings::super_operations {
         alloc_inode: Some(life::alloc_inode::<F>),
         free_inode: Some(life::free_inode::<F>),
-        write_inode: Some(life::write_inode::<F>),
+        write_inode: if_has!(F::HAS_WRITE_INODE, life::write_inode::<F>),
         sync_inode_metadata: Some(life::sync_inode_metadata::<F>),
         evict_inode: Some(life::evict_inode::<F>),
         put_super: Some(put_super::<F>),

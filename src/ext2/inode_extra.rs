@@ -116,8 +116,12 @@ pub(super) fn store(
             more.set(high);
         }
     }
-    if let (Some(time), true) = (crtime, has(CRTIME_EXTRA_END)) {
-        if Time::decode(extra.crtime.get(), Some(extra.crtime_extra.get())) != time {
+    if let Some(time) = crtime {
+        if !has(CRTIME_EXTRA_END) && has(CRTIME_END) {
+            extra.crtime.set(time.encode_short());
+        } else if has(CRTIME_EXTRA_END)
+            && Time::decode(extra.crtime.get(), Some(extra.crtime_extra.get())) != time
+        {
             let (low, high) = time.encode();
             extra.crtime.set(low);
             extra.crtime_extra.set(high);

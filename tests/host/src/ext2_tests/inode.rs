@@ -377,6 +377,28 @@ fn fields_are_taken_into_use() {
 }
 
 #[test]
+fn a_time_of_birth_is_stored_as_far_as_there_is_room() {
+    let birth = Time {
+        seconds: 1 << 20,
+        nanoseconds: 7,
+    };
+    for (extra_size, stored) in [
+        (24, Some(birth)),
+        (20, Some(Time::seconds(birth.seconds))),
+        (16, None),
+    ] {
+        let inode = Inode {
+            crtime: Some(birth),
+            extra_size,
+            ..parse(&raw(0o100644)).unwrap()
+        };
+        let mut b = raw(0o100644);
+        inode.store(12, &mut b, true).unwrap();
+        assert_eq!(parse(&b).unwrap().crtime, stored, "{extra_size}");
+    }
+}
+
+#[test]
 fn fields_that_are_none() {
     for (size, ok) in [(0, true), (4, true), (128, true), (6, false), (132, false)] {
         let mut b = raw(0o100644);

@@ -85,7 +85,8 @@ TEST_F(mount_options, those_of_ext2)
 		/* of ext4 */
 		"discard", "nodiscard", "barrier", "nobarrier", "delalloc", "nodelalloc", "block_validity",
 		"noblock_validity", "init_itable", "noinit_itable", "noload", "norecovery",
-		"i_version",
+		"i_version", "auto_da_alloc", "noauto_da_alloc", "dioread_lock", "dioread_nolock",
+		"nombcache", "prjquota",
 	};
 	int i;
 
@@ -119,7 +120,7 @@ TEST_F(mount_options, those_of_ext2)
 	EXPECT_TRUE(shown("errors=continue"));
 	EXPECT_EQ(-EINVAL, remount("minixdf=3"));
 	EXPECT_FALSE(shown("emergency_ro"));
-	EXPECT_EQ(0, remount("barrier=1,commit=30,stripe=16,init_itable=10"));
+	EXPECT_EQ(0, remount("barrier=1,commit=30,stripe=16,init_itable=10,inode_readahead_blks=8"));
 	/* what asks for something that there is not */
 	EXPECT_EQ(-EINVAL, remount("data=ordered"));
 	EXPECT_EQ(-EINVAL, remount("journal_checksum"));

@@ -66,11 +66,17 @@ const NOLOAD: u32 = 1 << 22;
 const NORECOVERY: u32 = 1 << 23;
 const I_VERSION: u32 = 1 << 24;
 const DISCARD: u32 = 1 << 25;
-const ALL_QUOTA: u32 = USRQUOTA | GRPQUOTA | QUOTA;
+const AUTO_DA_ALLOC: u32 = 1 << 26;
+const NOAUTO_DA_ALLOC: u32 = 1 << 27;
+const DIOREAD_LOCK: u32 = 1 << 28;
+const DIOREAD_NOLOCK: u32 = 1 << 29;
+const NOMBCACHE: u32 = 1 << 30;
+const PRJQUOTA: u32 = 1 << 31;
+const ALL_QUOTA: u32 = USRQUOTA | GRPQUOTA | PRJQUOTA | QUOTA;
 
 /// Options that are a word: those of ext2, and of ext4 what asks for nothing that is not so. An ordinary
 /// line of fstab has them.
-const FLAGS: [Flag; 26] = [
+const FLAGS: [Flag; 32] = [
     Flag::new(c"minixdf", MINIXDF, BSDDF),
     Flag::new(c"bsddf", BSDDF, MINIXDF),
     Flag::new(c"nouid32", NOUID32, 0),
@@ -97,6 +103,12 @@ const FLAGS: [Flag; 26] = [
     Flag::new(c"norecovery", NORECOVERY, 0),
     Flag::new(c"i_version", I_VERSION, 0),
     Flag::new(c"discard", DISCARD, NODISCARD),
+    Flag::new(c"auto_da_alloc", AUTO_DA_ALLOC, NOAUTO_DA_ALLOC),
+    Flag::new(c"noauto_da_alloc", NOAUTO_DA_ALLOC, AUTO_DA_ALLOC),
+    Flag::new(c"dioread_lock", DIOREAD_LOCK, DIOREAD_NOLOCK),
+    Flag::new(c"dioread_nolock", DIOREAD_NOLOCK, DIOREAD_LOCK),
+    Flag::new(c"nombcache", NOMBCACHE, 0),
+    Flag::new(c"prjquota", PRJQUOTA, NOQUOTA),
 ];
 
 /// The mount options, for the parser of the VFS.
@@ -136,9 +148,16 @@ pub(crate) const PARAMETERS: &[ParameterSpec] = &[
     flag(23),
     flag(24),
     flag(25),
+    flag(26),
+    flag(27),
+    flag(28),
+    flag(29),
+    flag(30),
+    flag(31),
     ParameterSpec::u32(c"barrier", NUMBER),
     ParameterSpec::u32(c"commit", NUMBER),
     ParameterSpec::u32(c"init_itable", NUMBER),
+    ParameterSpec::u32(c"inode_readahead_blks", NUMBER),
     ParameterSpec::u32(c"stripe", NUMBER),
     ParameterSpec::END,
 ];
@@ -212,7 +231,10 @@ impl ParsedOptions {
             (b"noacl", None) => self.acl = Some(false),
             (b"user_xattr", None) => self.user_xattr = Some(true),
             (b"nouser_xattr", None) => self.user_xattr = Some(false),
-            (b"barrier" | b"commit" | b"init_itable" | b"stripe", Some(_)) => {
+            (
+                b"barrier" | b"commit" | b"init_itable" | b"inode_readahead_blks" | b"stripe",
+                Some(_),
+            ) => {
                 word.number()?;
             }
             (name, None) => {

@@ -123,6 +123,7 @@ mod read;
 mod report;
 mod request;
 mod retry;
+mod single;
 mod state;
 mod step;
 mod submit;

@@ -5,6 +5,7 @@
 use super::filesystem::Filesystem;
 use super::nowait;
 use super::policy::Block;
+use super::single;
 use kernel::prelude::*;
 use kfs::fs::generic_io::{filemap_read, generic_file_direct_read};
 use kfs::fs::kiocb::{Io, Kiocb};
@@ -18,8 +19,12 @@ use kfs::iov::{IovIter, IovIterDest};
 /// would block.
 pub(crate) fn direct_read<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    to: &mut IovIterDest<'_>,
+    to: &mut IovIterDest<'a>,
 ) -> Result<Io<'a, F>> {
+    let iocb = match single::read(iocb, to) {
+        Ok(queued) => return Ok(Io::Queued(queued)),
+        Err(iocb) => iocb,
+    };
     if iocb.is_nowait() {
         let end = iocb.pos().saturating_add(to.count() as i64);
         if iocb.range_needs_writeback(iocb.pos(), end) {

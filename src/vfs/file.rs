@@ -127,7 +127,7 @@ impl FileOperations<RetryFs> for RegularFile {
 /// A direct write that does not extend the file, as it seems: with the inode lock shared.
 fn overwrite<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
 ) -> Result<Overwrite<'a, RetryFs>> {
     let inode = iocb.inode();
     let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {

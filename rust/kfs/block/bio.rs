@@ -23,6 +23,7 @@
 
 mod arc;
 mod build;
+mod carry;
 mod copy;
 mod deferral;
 mod ended;

@@ -69,6 +69,17 @@ impl<'a> PageCache<'a> {
         unsafe { bindings::filemap_range_has_page(self.mapping(), range.start, range.end - 1) }
     }
 
+    /// Whether direct I/O on the bytes in `range` would find anything here: a page, or an error of
+    /// writeback that nobody has been given. Any context.
+    #[inline]
+    pub(crate) fn concerns(&self, range: &Range<i64>) -> bool {
+        const ERRORS: usize =
+            1 << bindings::mapping_flags_AS_EIO | 1 << bindings::mapping_flags_AS_ENOSPC;
+        // SAFETY: By the type invariant the mapping is valid; it is read once.
+        let flags = unsafe { read_once(&raw const (*self.mapping()).flags) };
+        flags & ERRORS != 0 || self.has_pages(range)
+    }
+
     /// Looks up the folio with the byte at `pos` and locks it, if there is one. May sleep.
     pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
         // SAFETY: By the type invariant the mapping is valid.

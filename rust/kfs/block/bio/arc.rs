@@ -16,7 +16,7 @@ use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::types::DropInAtomic;
 use core::marker::PhantomData;
-use core::mem::{align_of, offset_of, ManuallyDrop};
+use core::mem::{align_of, offset_of, ManuallyDrop, MaybeUninit};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
@@ -31,6 +31,8 @@ pub(super) struct WithOwner<T: BioData> {
     /// How many bios in flight have memory that was lent to them.
     loans: Atomic<u32>,
     pub(super) deferral: Deferral,
+    /// Initialised while the bio is in flight that was submitted with it.
+    pub(super) carried: MaybeUninit<T::Carried>,
     owner: T,
     front: Front<T::Data>,
 }
@@ -139,6 +141,17 @@ impl<T: BioData> BioArc<T> {
         BioArc(front)
     }
 
+    /// What lies in front of a bio.
+    ///
+    /// # Safety
+    ///
+    /// `bio` must be from a [`BioArcSet<T>`].
+    #[inline]
+    pub(super) unsafe fn front_of(bio: NonNull<bindings::bio>) -> NonNull<WithOwner<T>> {
+        // SAFETY: By the invariants of the set the bio is the field of such a structure.
+        unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast() }
+    }
+
     /// Takes the reference that a bio owns to the object in front of it.
     ///
     /// # Safety
@@ -147,8 +160,8 @@ impl<T: BioData> BioArc<T> {
     #[inline]
     pub(super) unsafe fn of_bio(bio: NonNull<bindings::bio>) -> Self {
         // INVARIANT: The bio has owned a reference since `alloc`.
-        // SAFETY: By the invariants of the set the bio is the field of such a structure.
-        BioArc(unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast() })
+        // SAFETY: By the requirement.
+        BioArc(unsafe { Self::front_of(bio) })
     }
 
     /// Gives up the reference: the pointer owns it.

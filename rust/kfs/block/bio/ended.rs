@@ -18,6 +18,9 @@ pub trait BioOwner: BioData {
     ///
     /// May be called in interrupt context and from within [`Bio::submit`](super::Bio::submit).
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
+
+    /// The same for a bio that carries something.
+    fn end_carrying(carried: Self::Carried, bio: EndedBio<Self>);
 }
 
 /// The owner of bios in a filesystem that issues none of its own: there is no such value.
@@ -63,6 +66,25 @@ impl<T: BioData> EndedBio<T> {
     #[inline]
     pub fn segments(&self) -> usize {
         self.0.segments().into()
+    }
+
+    /// Whether it reads.
+    #[inline]
+    pub fn is_read(&self) -> bool {
+        self.0.is_read()
+    }
+
+    /// Whether it has done all that it was to do.
+    #[inline]
+    pub fn is_ok(&self) -> bool {
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        unsafe { (*self.0.as_raw()).bi_status == 0 }
+    }
+
+    /// What lies in front of it. `None` if it was allocated by itself.
+    #[inline]
+    pub fn in_front(&self) -> Option<BioArc<T>> {
+        self.0.in_front()
     }
 
     /// Gives back the memory that was lent to the bio, if any was. It is not used any more.

@@ -133,7 +133,8 @@ impl<F: KiocbOwner> Iocb<F> {
     }
 
     /// Updates the access time of the file, if the mount and the file want that. May sleep.
-    pub(crate) fn accessed(&self) {
+    #[inline]
+    pub fn accessed(&self) {
         // SAFETY: By the type invariants the file is open.
         unsafe { bindings::file_accessed(self.file()) };
     }

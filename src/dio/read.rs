@@ -17,6 +17,7 @@ use kfs::iov::{IovIter, IovIterDest};
 ///
 /// The inode lock is not held. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it
 /// would block.
+#[inline(always)]
 pub(crate) fn direct_read<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
     to: &mut IovIterDest<'a>,
@@ -25,6 +26,15 @@ pub(crate) fn direct_read<'a, F: Filesystem>(
         Ok(queued) => return Ok(Io::Queued(queued)),
         Err(iocb) => iocb,
     };
+    read_by_worker(iocb, to)
+}
+
+/// [`direct_read`] of what is no request of one bio.
+#[inline(never)]
+fn read_by_worker<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    to: &mut IovIterDest<'a>,
+) -> Result<Io<'a, F>> {
     if iocb.is_nowait() {
         let end = iocb.pos().saturating_add(to.count() as i64);
         if iocb.range_needs_writeback(iocb.pos(), end) {

@@ -41,10 +41,10 @@ struct Built<I, F: Filesystem> {
 
 /// Reads to `to` from the position of `iocb`. Gives `iocb` back, and has done nothing, if that takes more
 /// than is done here. The inode lock is not held. May sleep, unless the kiocb is `IOCB_NOWAIT`.
-#[inline]
+#[inline(always)]
 pub(super) fn read<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    to: &IovIterDest<'a>,
+    to: &mut IovIterDest<'a>,
 ) -> Result<Queued<'a>, Kiocb<'a, F>> {
     let inode = iocb.inode();
     if iocb.is_sync() || to.count() > MAX {
@@ -71,10 +71,10 @@ pub(super) fn read<'a, F: Filesystem>(
 
 /// Writes `from` at the position of `iocb`, as [`read`]. `locked` is the inode lock, which the caller holds for
 /// the whole call, and which may be shared.
-#[inline]
+#[inline(always)]
 pub(super) fn overwrite<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    from: &IovIterSource<'a>,
+    from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Shared>,
 ) -> Result<Queued<'a>, Kiocb<'a, F>> {
     if iocb.is_sync() || from.count() > MAX || BlockDevice::of(locked.sb()).stable_writes() {
@@ -101,7 +101,7 @@ pub(super) fn overwrite<'a, F: Filesystem>(
 #[inline(always)]
 fn build<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: &Kiocb<'a, F>,
-    iter: &I,
+    iter: &mut I,
     locked: &InodeLocked<F, Shared>,
 ) -> Option<Built<I, F>> {
     let sb = locked.sb();
@@ -115,7 +115,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let (mem_mask, len_mask) = (bdev.dma_alignment(), bdev.logical_block_size() - 1);
     let is_aligned =
         (pos | len as u64) & u64::from(len_mask) == 0 && iter.alignment() & mem_mask as usize == 0;
-    if len == 0 || end > i_size || !is_left || !is_aligned || !iter.extract_will_pin() {
+    if len == 0 || end > i_size || !is_left || !is_aligned {
         return None;
     }
     if iocb.is_nowait() && !bdev.nowait() {
@@ -134,10 +134,8 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
     bio.set_sector(sector);
     bio.set_hints(&**iocb);
-    // The worker begins where the iterator is.
-    match bio.add_iter(&mut iter.duplicate(), len, mem_mask, len_mask) {
-        Ok(added) if added == len => {}
-        _ => return None,
+    if !bio.add_all(iter, len, mem_mask) {
+        return None;
     }
     if iocb.is_polled() {
         bio.set_polled();

@@ -41,7 +41,7 @@ impl dio::Filesystem for RetryFs {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn map_cached<M: Mode>(inode: &InodeLocked<M>, block: u64, len: u32) -> Option<u64> {
         block_map::lookup_cached(inode, block, len).map(u64::from)
     }

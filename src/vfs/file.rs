@@ -76,6 +76,7 @@ impl FileOperations<RetryFs> for RegularFile {
         }
     }
 
+    #[inline(always)]
     fn read_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
         to: &mut IovIterDest<'a>,
@@ -87,6 +88,7 @@ impl FileOperations<RetryFs> for RegularFile {
         }
     }
 
+    #[inline(always)]
     fn write_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
         from: &mut IovIterSource<'a>,

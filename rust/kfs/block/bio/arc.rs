@@ -80,7 +80,7 @@ impl<T: BioData> BioArcSet<T> {
 
     /// Allocates a bio with room for an object in front of it, which is not initialised. `None` if
     /// memory is short and `gfp` does not allow to wait.
-    #[inline]
+    #[inline(always)]
     pub(super) fn alloc(
         &self,
         bdev: &BlockDevice,
@@ -116,7 +116,7 @@ impl<T: BioData> BioArc<T> {
     /// # Safety
     ///
     /// `bio` must be from a [`BioArcSet<T>`], and new: not used by anybody else.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn in_front_of(
         bio: NonNull<bindings::bio>,
         data: T::Data,
@@ -265,19 +265,26 @@ impl<T: BioData> Clone for BioArc<T> {
 }
 
 impl<T: BioData> Drop for BioArc<T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        let front = self.0.as_ptr();
         // SAFETY: By the type invariants the structure exists.
-        if !unsafe { (*front).refs.dec_and_test() } {
-            return;
+        if unsafe { (*self.0.as_ptr()).refs.dec_and_test() } {
+            // SAFETY: This was the last reference.
+            unsafe { free(self.0) };
         }
-        // SAFETY: This was the last reference. So nobody uses the object, and, as the bio would own
-        // a reference, nobody uses the bio, which is from a `BioArcSet`.
-        unsafe {
-            (&raw mut (*front).owner).drop_in_place();
-            pool::put(NonNull::new_unchecked((*front).front.bio.get()));
-        }
+    }
+}
+
+/// # Safety
+///
+/// There must be no reference any more.
+unsafe fn free<T: BioData>(front: NonNull<WithOwner<T>>) {
+    let front = front.as_ptr();
+    // SAFETY: By the requirement nobody uses the object, and, as the bio would own a reference, nobody uses
+    // the bio, which is from a `BioArcSet`.
+    unsafe {
+        (&raw mut (*front).owner).drop_in_place();
+        pool::put(NonNull::new_unchecked((*front).front.bio.get()));
     }
 }
 

@@ -37,7 +37,9 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
         // but for the object, which is not used.
         unsafe {
             let front = BioArc::<T>::front_of(bio).as_ptr();
-            (&raw mut (*front).carried).cast::<T::Carried>().write(carried);
+            (&raw mut (*front).carried)
+                .cast::<T::Carried>()
+                .write(carried);
             (*bio.as_ptr()).bi_end_io = Some(end_io::<T>);
             if (*bio.as_ptr()).bi_iter.bi_size == 0 {
                 // Nothing to do: end it without the device.

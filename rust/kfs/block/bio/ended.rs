@@ -112,7 +112,7 @@ impl<T: BioData> EndedBio<T> {
     }
 
     /// As [`EndedBio::complete`], in any context. Gives the bio back if pages have to be marked dirty.
-    #[inline]
+    #[inline(always)]
     pub fn complete_atomic(self) -> Result<(T::Data, Result), Self> {
         let is_left_clean = self.0.is_left_clean();
         if is_left_clean && !cfg!(any(mutant = "kfs-kick-clean", mutant = "kfs-kick-sleeps")) {
@@ -121,7 +121,7 @@ impl<T: BioData> EndedBio<T> {
         Ok(self.release(cfg!(mutant = "kfs-kick-sleeps")))
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(mut self, mark_dirty: bool) -> (T::Data, Result) {
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
         let result = match unsafe { (*self.0.as_raw()).bi_status } {
@@ -131,6 +131,8 @@ impl<T: BioData> EndedBio<T> {
         };
         self.0
             .release_pages(mark_dirty && !cfg!(mutant = "kfs-read-clean"));
-        (self.0.data(), result)
+        let data = self.0.data();
+        self.0.free();
+        (data, result)
     }
 }

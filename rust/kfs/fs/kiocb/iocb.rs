@@ -178,11 +178,19 @@ impl<F: KiocbOwner> Iocb<F> {
     /// Ends everything that hangs on the kiocb, but for what has loans.
     #[inline]
     pub(super) fn end(&mut self) {
+        let has_private = self.has_private();
         let mut this = IocbMut(self);
-        if !cfg!(mutant = "kfs-private-left") {
+        if has_private && !cfg!(mutant = "kfs-private-left") {
             drop(this.take_private());
         }
         this.inode_dio_end();
+    }
+
+    /// Whether there is an object that is outstanding.
+    #[inline]
+    fn has_private(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { !(*self.as_raw()).private.is_null() }
     }
 }
 
@@ -217,7 +225,9 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     /// that has loans it stays, and `private` is dropped.
     #[inline]
     pub fn set_private(&mut self, private: BioArc<F::Private>) {
-        drop(self.take_private());
+        if self.0.has_private() {
+            drop(self.take_private());
+        }
         let kiocb = self.0.as_raw();
         // INVARIANT: It comes from `into_foreign`, and nothing with loans was there.
         // SAFETY: By the type invariants of `Iocb`. Somebody may be polling, and read it.

@@ -17,7 +17,7 @@ use super::extent::{self, BlockBits};
 use super::filesystem::Filesystem;
 use super::kick::NESTED_MAX;
 use super::outcome::Outcome;
-use super::policy::{self, Stop, Wait};
+use super::policy::{self, Block, Stop, Wait};
 use super::request::{Armed, Dsync, NewBlocks, Request, Single};
 use super::state::{BioList, Platform};
 use kernel::prelude::*;
@@ -77,11 +77,13 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Shared>,
 ) -> Result<Queued<'a>, Kiocb<'a, F>> {
-    if iocb.is_sync() || from.count() > MAX || BlockDevice::of(locked.sb()).stable_writes() {
+    let must_be_stable =
+        BlockDevice::of(locked.sb()).stable_writes() && !mutant!("single-unstable");
+    if iocb.is_sync() || from.count() > MAX || must_be_stable {
         return Err(iocb);
     }
     let dsync = dsync::decide(&iocb, Op::Write, Some(locked));
-    if dsync.is_waited_for() {
+    if dsync.is_waited_for() && !mutant!("single-unsynced") {
         return Err(iocb);
     }
     let Some(mut built) = build(&iocb, from, locked) else {
@@ -115,16 +117,17 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let (mem_mask, len_mask) = (bdev.dma_alignment(), bdev.logical_block_size() - 1);
     let is_aligned =
         (pos | len as u64) & u64::from(len_mask) == 0 && iter.alignment() & mem_mask as usize == 0;
-    if len == 0 || end > i_size || !is_left || !is_aligned {
+    let is_inside = end <= i_size || mutant!("single-past-eof");
+    if len == 0 || !is_inside || !is_left || !is_aligned && !mutant!("single-unaligned") {
         return None;
     }
-    if iocb.is_nowait() && !bdev.nowait() {
+    if iocb.is_nowait() && !bdev.nowait() && !mutant!("nowait-unchecked") {
         return None;
     }
     let wanted = extent::blocks_wanted(pos, end, bits);
     let physical = F::map_cached(locked, bits.block(pos), wanted)?;
     // After the look-up: a block that it found was allocated after its page was dirtied.
-    if iocb.concerns_page_cache(len) {
+    if iocb.concerns_page_cache(len) && !mutant!("single-cached") {
         return None;
     }
 
@@ -156,7 +159,9 @@ fn begin<'a, F: Filesystem>(
     locked: &InodeLocked<F, Shared>,
     dio: BioArc<Dio<F>>,
 ) -> Kiocb<'a, F> {
-    iocb.as_mut().inode_dio_begin(locked);
+    if !mutant!("single-no-begin") {
+        iocb.as_mut().inode_dio_begin(locked);
+    }
     iocb.as_mut().set_private(dio);
     iocb
 }
@@ -180,12 +185,16 @@ pub(super) fn retry<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
     let (iocb, len) = (&single.iocb, single.len as usize);
     let is_write = !bio.is_read();
     let nested = Nested::enter(NESTED_MAX);
-    if nested.is_none() || !bio.is_ok() || is_write && iocb.has_pages(len) {
+    // That it would have to wait is no failure: its caller makes it again, if this is still its call.
+    let is_again = bio.would_block() && iocb.is_nowait() && !mutant!("single-again");
+    let is_ok = bio.is_ok() || is_again || mutant!("single-failed");
+    let has_pages = is_write && iocb.has_pages(len) && !mutant!("single-kick-cached");
+    if nested.is_none() || !is_ok || has_pages {
         drop(nested);
         return general(single, bio);
     }
     match bio.complete_atomic() {
-        Ok(_) => complete(single, is_write),
+        Ok((_, result)) => complete(single, is_write, result),
         Err(bio) => {
             drop(nested);
             general(single, bio)
@@ -193,27 +202,42 @@ pub(super) fn retry<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
     }
 }
 
-/// Completes a request, of which everything has been transferred and nothing is left to be done (R6).
+/// Completes a request, of which everything has been transferred, or nothing, as it would have had to wait, and
+/// nothing is left to be done (R6).
 #[inline(always)]
-fn complete<F: Filesystem>(Single { mut iocb, len }: Single<F>, is_write: bool) {
+fn complete<F: Filesystem>(single: Single<F>, is_write: bool, result: Result) {
+    let Single { mut iocb, len } = single;
     let inode = iocb.inode();
-    F::dio(inode.sb()).counters.retries.inc();
+    let counters = &F::dio(inode.sb()).counters;
+    counters.retries.inc();
+    let count = match result {
+        Ok(()) => Ok(len as usize),
+        Err(error) => {
+            counters.would_block(Block::Device);
+            Err(error)
+        }
+    };
     trace::dio_retry(inode, iocb.pos() as u64, len.into());
-    trace::dio_complete(inode, iocb.pos() as u64, len.into());
+    trace::dio_complete(
+        inode,
+        iocb.pos() as u64,
+        count.map_or_else(|error| error.to_errno().into(), |count| count as i64),
+    );
     if is_write {
         F::direct_write_end(inode);
     }
     let mut changed = iocb.as_mut();
     changed.inode_dio_end();
-    changed.advance(len as usize);
+    changed.advance(count.unwrap_or(0));
     drop(changed.take_private());
     // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
-    iocb.complete(Ok(len as usize));
+    iocb.complete(count);
 }
 
 /// Leaves a request to the worker, as if that had issued it.
 #[cold]
-fn general<F: Filesystem>(Single { iocb, len }: Single<F>, bio: EndedBio<Dio<F>>) {
+fn general<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
+    let Single { iocb, len } = single;
     let start = iocb.pos() as u64;
     let end = start + u64::from(len);
     let mut outcome = Outcome::new(start);
@@ -230,8 +254,10 @@ fn general<F: Filesystem>(Single { iocb, len }: Single<F>, bio: EndedBio<Dio<F>>
         blocked: None,
         outcome,
     };
-    // The bio was allocated with a dio.
-    let Some(dio) = bio.in_front() else { return };
+    // It has one: see `begin`.
+    let Some(dio) = iocb.hold_private() else {
+        return;
+    };
     let mut bios = Bios::default();
     bios.push(bio);
     dio.kick(Armed { iocb, request }, bios);

@@ -12,7 +12,7 @@
 //! ```
 
 use super::arc::{BioArc, BioArcSet};
-use super::ended::{BioOwner, EndedBio};
+use super::ended::{end_carrying, BioOwner, EndedBio};
 use super::front::BioData;
 use super::lender::{Lender, Lends};
 use super::op::Op;
@@ -370,16 +370,20 @@ fn pages(offset: u32, len: u32) -> u32 {
     }
 }
 
-/// The end of every bio that [`Bio::submit`] submitted.
+/// The end of every bio that [`Bio::submit`] or [`Bio::submit_carrying`] submitted.
 ///
 /// # Safety
 ///
-/// Called by the block layer as `bi_end_io` of a bio that `Bio::<T>::submit` submitted, once.
-unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
-    // SAFETY: `submit` stored a reference to the owner there, and this is called once.
-    let owner = unsafe { BioArc::<T>::from_foreign((*bio).bi_private) };
+/// Called by the block layer as `bi_end_io` of a bio that one of these submitted, with this `T`, once.
+pub(super) unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
     // SAFETY: The block layer passes a valid bio and gives it up.
-    let bio = unsafe { NonNull::new_unchecked(bio) };
+    let (private, bio) = unsafe { ((*bio).bi_private, NonNull::new_unchecked(bio)) };
+    if private.is_null() {
+        // SAFETY: It is a bio that carries something, and this is called once.
+        return unsafe { end_carrying::<T>(bio) };
+    }
+    // SAFETY: `submit` stored a reference to the owner there, and this is called once.
+    let owner = unsafe { BioArc::<T>::from_foreign(private) };
     // INVARIANT: As they held when `submit` gave the bio away: the block layer does not change the
     // table of segments, nor the flag.
     // SAFETY: As said.

@@ -6,12 +6,12 @@
 //! it along, in front of it, and there is nothing to be shared, or locked.
 
 use super::arc::BioArc;
-use super::build::Bio;
-use super::ended::{BioOwner, EndedBio};
+use super::build::{end_io, Bio};
+use super::ended::BioOwner;
 use super::pool;
 use crate::bindings;
 use crate::iov::IovIter;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use kernel::warn_on;
 
 impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
@@ -40,6 +40,7 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
             (&raw mut (*front).carried)
                 .cast::<T::Carried>()
                 .write(carried);
+            (*bio.as_ptr()).bi_private = ptr::null_mut();
             (*bio.as_ptr()).bi_end_io = Some(end_io::<T>);
             if (*bio.as_ptr()).bi_iter.bi_size == 0 {
                 // Nothing to do: end it without the device.
@@ -49,23 +50,4 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
             }
         }
     }
-}
-
-/// The end of every bio that [`Bio::submit_carrying`] submitted.
-///
-/// # Safety
-///
-/// Called by the block layer as `bi_end_io` of a bio that `Bio::<T>::submit_carrying` submitted, once.
-unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
-    // SAFETY: The block layer passes a valid bio and gives it up. It is one from a `BioArcSet<T>`, and
-    // `submit_carrying` has stored in front of it what is taken here.
-    let (carried, bio) = unsafe {
-        let bio = NonNull::new_unchecked(bio);
-        let front = BioArc::<T>::front_of(bio).as_ptr();
-        let carried = (&raw const (*front).carried).cast::<T::Carried>().read();
-        // INVARIANT: As they held when `submit_carrying` gave the bio away: the block layer does not change
-        // the table of segments, nor the flag.
-        (carried, EndedBio::from_raw(bio))
-    };
-    T::end_carrying(carried, bio);
 }

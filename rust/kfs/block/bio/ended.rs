@@ -81,10 +81,11 @@ impl<T: BioData> EndedBio<T> {
         unsafe { (*self.0.as_raw()).bi_status == 0 }
     }
 
-    /// What lies in front of it. `None` if it was allocated by itself.
+    /// Whether it was not to wait, and would have had to (`EAGAIN`).
     #[inline]
-    pub fn in_front(&self) -> Option<BioArc<T>> {
-        self.0.in_front()
+    pub fn would_block(&self) -> bool {
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        unsafe { (*self.0.as_raw()).bi_status == bindings::BLK_STS_AGAIN }
     }
 
     /// Gives back the memory that was lent to the bio, if any was. It is not used any more.
@@ -135,4 +136,23 @@ impl<T: BioData> EndedBio<T> {
         self.0.free();
         (data, result)
     }
+}
+
+/// The end of a bio that [`Bio::submit_carrying`](super::Bio::submit_carrying) submitted.
+///
+/// # Safety
+///
+/// `bio` must be such a bio, which has ended, and be given up. To be called once.
+#[inline(always)]
+pub(super) unsafe fn end_carrying<T: BioOwner>(bio: NonNull<bindings::bio>) {
+    // SAFETY: By the requirement it is from a `BioArcSet<T>`, and `submit_carrying` has stored in front of it
+    // what is taken here.
+    let (carried, bio) = unsafe {
+        let front = BioArc::<T>::front_of(bio).as_ptr();
+        let carried = (&raw const (*front).carried).cast::<T::Carried>().read();
+        // INVARIANT: As they held when `submit_carrying` gave the bio away: the block layer does not change
+        // the table of segments, nor the flag.
+        (carried, EndedBio::from_raw(bio))
+    };
+    T::end_carrying(carried, bio);
 }

@@ -84,17 +84,6 @@ impl<T: BioData> Owned<T> {
         }
     }
 
-    /// The object that lies in front of it, if one does.
-    #[inline]
-    pub(super) fn in_front(&self) -> Option<BioArc<T>> {
-        // SAFETY: By the type invariants the bio is from a set, and if it is one of a `BioArcSet<T>`, it
-        // owns a reference, which is not dropped here.
-        unsafe {
-            pool::has_owner(self.0)
-                .then(|| (*ManuallyDrop::new(BioArc::<T>::of_bio(self.0))).clone())
-        }
-    }
-
     #[inline]
     pub(super) fn front(&self) -> *mut Front<T::Data> {
         // SAFETY: By the type invariants the bio is the field of such a structure.

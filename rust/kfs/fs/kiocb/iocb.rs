@@ -166,6 +166,18 @@ impl<F: KiocbOwner> Iocb<F> {
         Some(unsafe { BioArc::borrow(private) })
     }
 
+    /// A reference to that object.
+    #[inline]
+    pub fn hold_private(&self) -> Option<BioArc<F::Private>> {
+        // SAFETY: By the type invariants.
+        let private = unsafe { (*self.as_raw()).private };
+        if private.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariants it is owned, for the time of this call at least.
+        Some((*unsafe { BioArc::<F::Private>::owned_by(private) }).clone())
+    }
+
     /// Whether bios use memory of the request that is there no longer than until it is answered.
     #[inline]
     pub(super) fn has_loans(&self) -> bool {

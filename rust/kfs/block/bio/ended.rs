@@ -31,10 +31,15 @@ unsafe impl DropInAtomic for NoBios {}
 
 impl BioData for NoBios {
     type Data = ();
+    type Carried = NoBios;
 }
 
 impl BioOwner for NoBios {
     fn end_io(_: BioArc<Self>, _: EndedBio<Self>) {}
+
+    fn end_carrying(carried: NoBios, _: EndedBio<Self>) {
+        match carried {}
+    }
 }
 
 /// A bio that has ended.

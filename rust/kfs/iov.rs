@@ -19,6 +19,7 @@
 
 use crate::bindings;
 use core::ptr;
+use kernel::page::PAGE_SHIFT;
 
 pub use kernel::iov::{IovIterDest, IovIterSource};
 
@@ -128,6 +129,18 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     /// An upper bound, `max` at most, for the number of pages in the next `bytes` bytes.
     #[inline]
     fn npages(&self, max: u16, bytes: usize) -> u16 {
+        // One segment of few pages: not worth a call.
+        const FEW: usize = 3 << PAGE_SHIFT;
+        // SAFETY: By the invariants of both types the iterator is valid. With these types it has a number of
+        // segments.
+        let is_one = unsafe {
+            let iter = self.as_raw();
+            u32::from((*iter).iter_type) <= bindings::iter_type_ITER_KVEC
+                && (*iter).__bindgen_anon_2.nr_segs == 1
+        };
+        if is_one && bytes <= FEW {
+            return max.min((bytes >> PAGE_SHIFT) as u16 + 2);
+        }
         // SAFETY: By the invariants of both types the iterator is valid; the function leaves it
         // where it is.
         let pages = unsafe { bindings::iov_iter_npages_cap(self.as_raw(), i32::from(max), bytes) };

@@ -29,11 +29,16 @@ impl Counter {
 /// The counters of a mount.
 pub(crate) struct Counters {
     /// Direct reads that reached the worker.
-    pub(crate) requests_read: Counter,
+    pub(super) requests_read: Counter,
     /// Direct writes that reached the worker.
-    pub(crate) requests_write: Counter,
+    pub(super) requests_write: Counter,
+    /// Direct reads of one bio, which carried them: none of the other counters has them before
+    /// their retry.
+    pub(super) single_read: Counter,
+    /// The same of writes.
+    pub(super) single_write: Counter,
     /// Asynchronous requests, left to the retry by a submitter that did not wait.
-    pub(crate) async_requests: Counter,
+    pub(super) async_requests: Counter,
     /// Asynchronous requests that became synchronous because they ended past i_size.
     pub(crate) sync_extend: Counter,
     /// Asynchronous requests that became synchronous because they came to a hole.
@@ -61,6 +66,8 @@ impl Counters {
         Counters {
             requests_read: Counter::new(),
             requests_write: Counter::new(),
+            single_read: Counter::new(),
+            single_write: Counter::new(),
             async_requests: Counter::new(),
             sync_extend: Counter::new(),
             sync_hole: Counter::new(),
@@ -76,6 +83,26 @@ impl Counters {
             nowait_memory: Counter::new(),
             nowait_device: Counter::new(),
         }
+    }
+
+    /// Direct reads.
+    pub(crate) fn requests_read(&self) -> u64 {
+        self.requests_read.read() + self.single_read.read()
+    }
+
+    /// Direct writes.
+    pub(crate) fn requests_write(&self) -> u64 {
+        self.requests_write.read() + self.single_write.read()
+    }
+
+    /// Asynchronous requests that were left to the retry.
+    pub(crate) fn async_requests(&self) -> u64 {
+        self.async_requests.read() + self.single()
+    }
+
+    /// Those of them that were one bio, which carried them.
+    pub(crate) fn single(&self) -> u64 {
+        self.single_read.read() + self.single_write.read()
     }
 
     /// Counts a request that would block.

@@ -18,7 +18,7 @@
 //!
 //! [`Request`]: super::request::Request
 
-use super::request::Armed;
+use super::request::{Armed, Single};
 use super::state::{self, State};
 use kernel::prelude::*;
 use kernel::sync::{new_spinlock_irq, SpinLockIrq};
@@ -42,6 +42,9 @@ pub(crate) trait Retry: KiocbOwner<Private = Dio<Self>> {
 
     /// Continues a request. Any context: gives it back if that has to sleep.
     fn retry_atomic(kick: Kick<Self>) -> Option<Kick<Self>>;
+
+    /// Continues a request of one bio, which has ended. Any context.
+    fn retry_single(single: Single<Self>, bio: EndedBio<Dio<Self>>);
 
     /// Continues a request.
     fn retry(kick: Kick<Self>, may_sleep: MaySleep<'_>);

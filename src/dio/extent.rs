@@ -60,6 +60,7 @@ pub(crate) fn run(pos: u64, end: u64, blocks: u32, bits: BlockBits) -> Range<u64
 }
 
 /// The number of blocks that cover `pos..end`, for a look-up in the block map.
+#[inline(always)]
 pub(crate) fn blocks_wanted(pos: u64, end: u64, bits: BlockBits) -> u32 {
     let blocks = bits.blocks(end) - bits.block(pos);
     blocks.min(u64::from(u32::MAX)) as u32

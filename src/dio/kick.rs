@@ -6,7 +6,7 @@
 //! interrupt. If it finds that it has to sleep it is queued, and runs in process context.
 
 use super::dio::{Bios, Dio, Kick, Retry};
-use super::request::Armed;
+use super::request::{Armed, Single};
 use super::state::{self, Platform, State};
 use kfs::block::bio::{BioArc, BioData, BioOwner, BioWork, EndedBio};
 use kfs::task::{MaySleep, Nested};
@@ -14,7 +14,7 @@ use kfs::task::{MaySleep, Nested};
 /// How many retries may run one within the other on a CPU: what a retry completes may be the end of a
 /// bio for another one (a filesystem in a file of another one), and the stack is not endless. In this
 /// count are a hard and a soft interrupt that come in the midst of one.
-const NESTED_MAX: u32 = 4;
+pub(super) const NESTED_MAX: u32 = 4;
 
 impl<F: Retry> Platform for BioArc<Dio<F>> {
     type Iocb = Armed<F>;
@@ -61,11 +61,16 @@ fn defer<F: Retry>(kick: Kick<F>) {
 impl<F: Retry> BioData for Dio<F> {
     /// The position in the file of the first byte of the bio.
     type Data = u64;
+    type Carried = Single<F>;
 }
 
 impl<F: Retry> BioOwner for Dio<F> {
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>) {
         dio_bio_end_io(this, bio);
+    }
+
+    fn end_carrying(single: Single<F>, bio: EndedBio<Self>) {
+        F::retry_single(single, bio);
     }
 }
 

@@ -27,6 +27,8 @@
 //!  end of a bio, in any context
 //!  dio_bio_end_io           kick.rs
 //!   `- bio_end              state.rs            the last one wakes the submitter, or starts the retry
+//!
+//!  a request of one bio, which carries it      single.rs
 //! ```
 //!
 //! # Files
@@ -40,6 +42,7 @@
 //!   worker and out of it.
 //! * [`report`], [`new_blocks`], [`complete`], [`issue`], [`worker`]: the worker.
 //! * [`kick`], [`retry`]: the end of a bio, and what comes of the last one.
+//! * [`single`]: what most requests are, without the worker.
 //! * [`dsync`], [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
 //!
 //! # Rules
@@ -48,11 +51,11 @@
 //! | --- | --- | --- |
 //! | R1 | `kiocb->private` is the dio from before the first bio until all are reaped, and null otherwise | `direct_io_worker`, `dio_await_completion` in [`worker`] |
 //! | R2 | entering the worker with a kiocb that has a dio issues nothing | `direct_io_worker` in [`worker`] |
-//! | R3 | one `bi_end_io`, which only queues the bio and at zero wakes the submitter or starts the retry | `dio_bio_end_io` in [`kick`], [`state::bio_end`] |
+//! | R3 | one `bi_end_io`, which only queues the bio and at zero wakes the submitter or starts the retry | `dio_bio_end_io` in [`kick`], [`state::bio_end`], [`single`] |
 //! | R4 | an asynchronous wait does not sleep | `dio_await_one` in [`worker`], [`state::await_async`] |
 //! | R5 | what may sleep is done in process context | [`step::Context`], `dio_bio_complete` and `check_context` in [`complete`] |
 //! | R6 | when all are reaped: result, `dio_complete`, private cleared, dio dropped, once | `dio_await_completion` in [`worker`] |
-//! | R7 | the wait is decided after the I/O is issued | [`policy`] |
+//! | R7 | the wait is decided after the I/O is issued | [`policy`], [`single`] |
 //! | R8 | extends hold the lock until data and i_size are in place | below, `dio_complete` in [`complete`] |
 //! | R9 | at a hole: wait, then the page cache, then complete once | below, [`issue`], [`write`](self::write) |
 //! | R10 | overwrites release the lock while in flight; truncate and hole punching wait | below |
@@ -123,6 +126,7 @@ mod read;
 mod report;
 mod request;
 mod retry;
+mod single;
 mod state;
 mod step;
 mod submit;

@@ -10,6 +10,7 @@
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::nowait;
+use super::single;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bio::Op;
@@ -32,7 +33,7 @@ pub(crate) enum Overwrite<'a, F: Filesystem> {
 /// kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_overwrite<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Shared>,
 ) -> Result<Overwrite<'a, F>> {
     let end = iocb.pos() as u64 + from.count() as u64;
@@ -45,6 +46,10 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
     if !nowait::modified(locked.sb(), kiocb_modified_nosec(&mut iocb, locked))? {
         return Ok(Overwrite::NeedsExclusive(iocb, false));
     }
+    let iocb = match single::overwrite(iocb, from, locked) {
+        Ok(queued) => return Ok(Overwrite::Written(Io::Queued(queued))),
+        Err(iocb) => iocb,
+    };
     let is_counted = !iocb.is_nowait();
     if is_counted {
         F::dio(locked.sb()).counters.requests_write.inc();

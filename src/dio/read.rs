@@ -5,6 +5,7 @@
 use super::filesystem::Filesystem;
 use super::nowait;
 use super::policy::Block;
+use super::single;
 use kernel::prelude::*;
 use kfs::fs::generic_io::{filemap_read, generic_file_direct_read};
 use kfs::fs::kiocb::{Io, Kiocb};
@@ -16,9 +17,23 @@ use kfs::iov::{IovIter, IovIterDest};
 ///
 /// The inode lock is not held. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it
 /// would block.
+#[inline(always)]
 pub(crate) fn direct_read<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    to: &mut IovIterDest<'_>,
+    to: &mut IovIterDest<'a>,
+) -> Result<Io<'a, F>> {
+    let iocb = match single::read(iocb, to) {
+        Ok(queued) => return Ok(Io::Queued(queued)),
+        Err(iocb) => iocb,
+    };
+    read_by_worker(iocb, to)
+}
+
+/// [`direct_read`] of what is no request of one bio.
+#[inline(never)]
+fn read_by_worker<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    to: &mut IovIterDest<'a>,
 ) -> Result<Io<'a, F>> {
     if iocb.is_nowait() {
         let end = iocb.pos().saturating_add(to.count() as i64);

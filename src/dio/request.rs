@@ -127,3 +127,12 @@ pub(crate) struct Armed<F: KiocbOwner> {
     pub(super) iocb: AsyncKiocb<F>,
     pub(super) request: Request,
 }
+
+drop_in_atomic!(struct[F: KiocbOwner] Single<F> { iocb, len });
+
+/// An asynchronous request that is one bio, which carries it: see [`super::single`].
+pub(crate) struct Single<F: KiocbOwner> {
+    pub(super) iocb: AsyncKiocb<F>,
+    /// Its length in bytes.
+    pub(super) len: u32,
+}

@@ -5,11 +5,13 @@
 //! Uses neither the iterator nor the mm of the submitter, and takes no lock that a submitter holds
 //! while it waits.
 
-use super::dio::{Kick, Retry};
+use super::dio::{Dio, Kick, Retry};
 use super::filesystem::Filesystem;
-use super::request::Armed;
+use super::request::{Armed, Single};
+use super::single;
 use super::step::{Atomic, Kicked, Step};
 use super::worker::{direct_io_worker, Enter};
+use kfs::block::bio::EndedBio;
 use kfs::task::MaySleep;
 use kfs::trace;
 use kfs::workqueue::Workqueue;
@@ -39,6 +41,10 @@ impl<F: Filesystem> Retry for F {
                 None
             }
         }
+    }
+
+    fn retry_single(single: Single<F>, bio: EndedBio<Dio<F>>) {
+        single::retry(single, bio);
     }
 
     fn retry(kick: Kick<F>, may_sleep: MaySleep<'_>) {

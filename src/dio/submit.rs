@@ -135,7 +135,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 }
 
 /// A dio, and the bio that was allocated with it.
-type WithFirst<I, F> = (BioArc<Dio<F>>, Bio<I, Dio<F>>);
+pub(super) type WithFirst<I, F> = (BioArc<Dio<F>>, Bio<I, Dio<F>>);
 
 /// Allocates the dio of a request, with its first bio, for `vecs` pages of memory of the type `I`.
 /// With the inode lock held, of a read too: the owner of a dio must not wait for one who waits for a

@@ -57,6 +57,16 @@ pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
     }
 }
 
+/// Where the `len` blocks of the file from its block `block` on are, if they are in one run that is cached.
+/// Does not sleep.
+#[inline(always)]
+pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> {
+    match inode.data().map.cached(block, len)? {
+        Mapping::Mapped { start, len: found } if found == len => Some(start),
+        _ => None,
+    }
+}
+
 /// [`lookup`] with what is in memory. Does not sleep: `EAGAIN` when pointers are being changed, or
 /// a block of pointers is not in the buffer cache.
 pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {

@@ -41,6 +41,11 @@ impl dio::Filesystem for RetryFs {
         }
     }
 
+    #[inline(always)]
+    fn map_cached<M: Mode>(inode: &InodeLocked<M>, block: u64, len: u32) -> Option<u64> {
+        block_map::lookup_cached(inode, block, len).map(u64::from)
+    }
+
     fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<dio::Mapping> {
         let run = reported(inode, new_blocks::reserve(inode, block, max))?;
         Ok(dio::Mapping::Mapped {

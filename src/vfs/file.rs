@@ -76,6 +76,7 @@ impl FileOperations<RetryFs> for RegularFile {
         }
     }
 
+    #[inline(always)]
     fn read_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
         to: &mut IovIterDest<'a>,
@@ -87,6 +88,7 @@ impl FileOperations<RetryFs> for RegularFile {
         }
     }
 
+    #[inline(always)]
     fn write_iter<'a>(
         iocb: Kiocb<'a, RetryFs>,
         from: &mut IovIterSource<'a>,
@@ -127,7 +129,7 @@ impl FileOperations<RetryFs> for RegularFile {
 /// A direct write that does not extend the file, as it seems: with the inode lock shared.
 fn overwrite<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
 ) -> Result<Overwrite<'a, RetryFs>> {
     let inode = iocb.inode();
     let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {

@@ -8,9 +8,10 @@ use kfs::sysfs::{Attribute, Attributes};
 
 impl Attributes for dio::Mount<RetryFs> {
     const ATTRIBUTES: &'static [Attribute<Self>] = &[
-        Attribute::new(c"requests_read", |dio| dio.counters.requests_read.read()),
-        Attribute::new(c"requests_write", |dio| dio.counters.requests_write.read()),
-        Attribute::new(c"async", |dio| dio.counters.async_requests.read()),
+        Attribute::new(c"requests_read", |dio| dio.counters.requests_read()),
+        Attribute::new(c"requests_write", |dio| dio.counters.requests_write()),
+        Attribute::new(c"async", |dio| dio.counters.async_requests()),
+        Attribute::new(c"async_single", |dio| dio.counters.single()),
         Attribute::new(c"sync_extend", |dio| dio.counters.sync_extend.read()),
         Attribute::new(c"sync_hole", |dio| dio.counters.sync_hole.read()),
         Attribute::new(c"sync_error", |dio| dio.counters.sync_error.read()),

@@ -10,6 +10,8 @@
 //!    bios, interrupts included. It can be put on a [`BioList`] there. It is consumed by
 //!    [`EndedBio::complete`], which may have to sleep, or [`EndedBio::complete_atomic`].
 //!
+//! A bio that is all of a request can carry what is to be done then ([`Bio::submit_carrying`]).
+//!
 //! Pages that were pinned are unpinned, and the bio is freed, whichever way it goes. Pages that are
 //! not, those of a kvec or bvec iterator, are lent by the request, which is not over until the bio
 //! has ended (see [`Lends`]). Pages of a copy ([`Bio::add_copy`]) belong to the bio.
@@ -23,6 +25,7 @@
 
 mod arc;
 mod build;
+mod carry;
 mod copy;
 mod deferral;
 mod ended;

@@ -39,6 +39,7 @@ impl<'a> PageCache<'a> {
     }
 
     /// Whether there is no page. That may change at any time.
+    #[inline(always)]
     fn is_empty(&self) -> bool {
         // SAFETY: By the type invariant the mapping is valid; it is read once.
         unsafe { read_once(&raw const (*self.mapping()).nrpages) == 0 }
@@ -59,7 +60,7 @@ impl<'a> PageCache<'a> {
     }
 
     /// Whether there is a page with a part of the bytes in `range`. Any context.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn has_pages(&self, range: &Range<i64>) -> bool {
         if range.is_empty() || self.is_empty() {
             return false;
@@ -67,6 +68,17 @@ impl<'a> PageCache<'a> {
         // SAFETY: By the type invariant the mapping is valid. The end is inclusive. The function takes
         // no lock but that of RCU.
         unsafe { bindings::filemap_range_has_page(self.mapping(), range.start, range.end - 1) }
+    }
+
+    /// Whether direct I/O on the bytes in `range` would find anything here: a page, or an error of
+    /// writeback that nobody has been given. Any context.
+    #[inline(always)]
+    pub(crate) fn concerns(&self, range: &Range<i64>) -> bool {
+        const ERRORS: usize =
+            1 << bindings::mapping_flags_AS_EIO | 1 << bindings::mapping_flags_AS_ENOSPC;
+        // SAFETY: By the type invariant the mapping is valid; it is read once.
+        let flags = unsafe { read_once(&raw const (*self.mapping()).flags) };
+        flags & ERRORS != 0 || self.has_pages(range)
     }
 
     /// Looks up the folio with the byte at `pos` and locks it, if there is one. May sleep.

@@ -16,7 +16,7 @@ use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::types::DropInAtomic;
 use core::marker::PhantomData;
-use core::mem::{align_of, offset_of, ManuallyDrop};
+use core::mem::{align_of, offset_of, ManuallyDrop, MaybeUninit};
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
@@ -31,6 +31,8 @@ pub(super) struct WithOwner<T: BioData> {
     /// How many bios in flight have memory that was lent to them.
     loans: Atomic<u32>,
     pub(super) deferral: Deferral,
+    /// Initialised while the bio is in flight that was submitted with it.
+    pub(super) carried: MaybeUninit<T::Carried>,
     owner: T,
     front: Front<T::Data>,
 }
@@ -78,7 +80,7 @@ impl<T: BioData> BioArcSet<T> {
 
     /// Allocates a bio with room for an object in front of it, which is not initialised. `None` if
     /// memory is short and `gfp` does not allow to wait.
-    #[inline]
+    #[inline(always)]
     pub(super) fn alloc(
         &self,
         bdev: &BlockDevice,
@@ -114,7 +116,7 @@ impl<T: BioData> BioArc<T> {
     /// # Safety
     ///
     /// `bio` must be from a [`BioArcSet<T>`], and new: not used by anybody else.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn in_front_of(
         bio: NonNull<bindings::bio>,
         data: T::Data,
@@ -139,6 +141,17 @@ impl<T: BioData> BioArc<T> {
         BioArc(front)
     }
 
+    /// What lies in front of a bio.
+    ///
+    /// # Safety
+    ///
+    /// `bio` must be from a [`BioArcSet<T>`].
+    #[inline]
+    pub(super) unsafe fn front_of(bio: NonNull<bindings::bio>) -> NonNull<WithOwner<T>> {
+        // SAFETY: By the invariants of the set the bio is the field of such a structure.
+        unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast() }
+    }
+
     /// Takes the reference that a bio owns to the object in front of it.
     ///
     /// # Safety
@@ -147,8 +160,8 @@ impl<T: BioData> BioArc<T> {
     #[inline]
     pub(super) unsafe fn of_bio(bio: NonNull<bindings::bio>) -> Self {
         // INVARIANT: The bio has owned a reference since `alloc`.
-        // SAFETY: By the invariants of the set the bio is the field of such a structure.
-        BioArc(unsafe { bio.byte_sub(WithOwner::<T>::BIO).cast() })
+        // SAFETY: By the requirement.
+        BioArc(unsafe { Self::front_of(bio) })
     }
 
     /// Gives up the reference: the pointer owns it.
@@ -252,19 +265,26 @@ impl<T: BioData> Clone for BioArc<T> {
 }
 
 impl<T: BioData> Drop for BioArc<T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        let front = self.0.as_ptr();
         // SAFETY: By the type invariants the structure exists.
-        if !unsafe { (*front).refs.dec_and_test() } {
-            return;
+        if unsafe { (*self.0.as_ptr()).refs.dec_and_test() } {
+            // SAFETY: This was the last reference.
+            unsafe { free(self.0) };
         }
-        // SAFETY: This was the last reference. So nobody uses the object, and, as the bio would own
-        // a reference, nobody uses the bio, which is from a `BioArcSet`.
-        unsafe {
-            (&raw mut (*front).owner).drop_in_place();
-            pool::put(NonNull::new_unchecked((*front).front.bio.get()));
-        }
+    }
+}
+
+/// # Safety
+///
+/// There must be no reference any more.
+unsafe fn free<T: BioData>(front: NonNull<WithOwner<T>>) {
+    let front = front.as_ptr();
+    // SAFETY: By the requirement nobody uses the object, and, as the bio would own a reference, nobody uses
+    // the bio, which is from a `BioArcSet`.
+    unsafe {
+        (&raw mut (*front).owner).drop_in_place();
+        pool::put(NonNull::new_unchecked((*front).front.bio.get()));
     }
 }
 

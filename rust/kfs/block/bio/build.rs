@@ -12,7 +12,7 @@
 //! ```
 
 use super::arc::{BioArc, BioArcSet};
-use super::ended::{BioOwner, EndedBio};
+use super::ended::{end_carrying, BioOwner, EndedBio};
 use super::front::BioData;
 use super::lender::{Lender, Lends};
 use super::op::Op;
@@ -191,19 +191,7 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             if left == 0 || iter.count() == 0 || self.bio.is_full() {
                 break;
             }
-            // SAFETY: The bio is ours and has a table of `bi_max_vecs` segments, of which
-            // `bi_vcnt` are in use. The iterator is valid.
-            let ret = unsafe {
-                bindings::iov_iter_extract_bvecs(
-                    iter.as_raw(),
-                    (*bio).bi_io_vec,
-                    left,
-                    &raw mut (*bio).bi_vcnt,
-                    (*bio).bi_max_vecs,
-                    mem_mask,
-                    0,
-                )
-            };
+            let ret = self.extract(iter, left, mem_mask);
             if ret <= 0 {
                 stopped = to_result(ret as i32);
                 break;
@@ -219,6 +207,58 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         match added - excess {
             0 => Err(stopped.err().unwrap_or(EINVAL)),
             added => Ok(added),
+        }
+    }
+
+    /// Adds the next `len` bytes from `iter`, whose memory gets pinned, to a bio that has nothing yet, and advances
+    /// that by as much; see [`Bio::add_iter`] for `mem_mask`. False, and nothing is done, if that is not
+    /// possible, or not all of it fits.
+    #[inline(always)]
+    pub fn add_all(&mut self, iter: &mut I, len: usize, mem_mask: u32) -> bool {
+        if self.size() != 0 || len > BIO_MAX_SIZE || !iter.extract_will_pin() {
+            return false;
+        }
+        // INVARIANT: All segments are pinned, and none is of a copy.
+        // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
+        unsafe { (*self.bio.front()).is_copy = false };
+        self.bio.set_pinned(true);
+        let mut added = 0;
+        while added < len {
+            let ret = self.extract(iter, len - added, mem_mask);
+            if ret <= 0 {
+                break;
+            }
+            added += ret as usize;
+        }
+        // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
+        unsafe { (*self.bio.as_raw()).bi_iter.bi_size = added as u32 };
+        let is_all = added == len;
+        if !is_all {
+            self.trim(iter, added);
+        }
+        is_all
+    }
+
+    /// Takes at most `max` bytes, which are some, from `iter`, and makes segments of them. Returns how many, or a
+    /// negative error number; 0 if the bio is full.
+    #[inline(always)]
+    fn extract(&mut self, iter: &mut I, max: usize, mem_mask: u32) -> isize {
+        if iter.count() == 0 || self.bio.is_full() {
+            return 0;
+        }
+        let bio = self.bio.as_raw();
+        // SAFETY: The bio is ours and has a table of `bi_max_vecs` segments, of which `bi_vcnt` are in use.
+        // The iterator is valid.
+        unsafe {
+            bindings::iov_iter_extract_bvecs(
+                iter.as_raw(),
+                (*bio).bi_io_vec,
+                max,
+                &raw mut (*bio).bi_vcnt,
+                (*bio).bi_max_vecs,
+                mem_mask,
+                0,
+            )
         }
     }
 
@@ -330,16 +370,20 @@ fn pages(offset: u32, len: u32) -> u32 {
     }
 }
 
-/// The end of every bio that [`Bio::submit`] submitted.
+/// The end of every bio that [`Bio::submit`] or [`Bio::submit_carrying`] submitted.
 ///
 /// # Safety
 ///
-/// Called by the block layer as `bi_end_io` of a bio that `Bio::<T>::submit` submitted, once.
-unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
-    // SAFETY: `submit` stored a reference to the owner there, and this is called once.
-    let owner = unsafe { BioArc::<T>::from_foreign((*bio).bi_private) };
+/// Called by the block layer as `bi_end_io` of a bio that one of these submitted, with this `T`, once.
+pub(super) unsafe extern "C" fn end_io<T: BioOwner>(bio: *mut bindings::bio) {
     // SAFETY: The block layer passes a valid bio and gives it up.
-    let bio = unsafe { NonNull::new_unchecked(bio) };
+    let (private, bio) = unsafe { ((*bio).bi_private, NonNull::new_unchecked(bio)) };
+    if private.is_null() {
+        // SAFETY: It is a bio that carries something, and this is called once.
+        return unsafe { end_carrying::<T>(bio) };
+    }
+    // SAFETY: `submit` stored a reference to the owner there, and this is called once.
+    let owner = unsafe { BioArc::<T>::from_foreign(private) };
     // INVARIANT: As they held when `submit` gave the bio away: the block layer does not change the
     // table of segments, nor the flag.
     // SAFETY: As said.
@@ -377,7 +421,7 @@ impl<T: BioData> BioArc<T> {
 
     /// Like [`BioArc::alloc`], but does not sleep; `None` if memory is short. The reserve is for
     /// those who may wait.
-    #[inline]
+    #[inline(always)]
     pub fn try_alloc<'data, I: IovIter<'data>>(
         set: &BioArcSet<T>,
         bdev: &BlockDevice,
@@ -395,7 +439,7 @@ impl<T: BioData> BioArc<T> {
     ///
     /// `bio` must be from a [`BioArcSet<T>`], new: not used by anybody else, and one to do what
     /// [`Bio::OP`] says.
-    #[inline]
+    #[inline(always)]
     unsafe fn with_bio<'data, I: IovIter<'data>>(
         bio: NonNull<bindings::bio>,
         data: T::Data,

@@ -18,6 +18,9 @@ pub trait BioOwner: BioData {
     ///
     /// May be called in interrupt context and from within [`Bio::submit`](super::Bio::submit).
     fn end_io(this: BioArc<Self>, bio: EndedBio<Self>);
+
+    /// The same for a bio that carries something.
+    fn end_carrying(carried: Self::Carried, bio: EndedBio<Self>);
 }
 
 /// The owner of bios in a filesystem that issues none of its own: there is no such value.
@@ -28,10 +31,15 @@ unsafe impl DropInAtomic for NoBios {}
 
 impl BioData for NoBios {
     type Data = ();
+    type Carried = NoBios;
 }
 
 impl BioOwner for NoBios {
     fn end_io(_: BioArc<Self>, _: EndedBio<Self>) {}
+
+    fn end_carrying(carried: NoBios, _: EndedBio<Self>) {
+        match carried {}
+    }
 }
 
 /// A bio that has ended.
@@ -65,6 +73,26 @@ impl<T: BioData> EndedBio<T> {
         self.0.segments().into()
     }
 
+    /// Whether it reads.
+    #[inline]
+    pub fn is_read(&self) -> bool {
+        self.0.is_read()
+    }
+
+    /// Whether it has done all that it was to do.
+    #[inline]
+    pub fn is_ok(&self) -> bool {
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        unsafe { (*self.0.as_raw()).bi_status == 0 }
+    }
+
+    /// Whether it was not to wait, and would have had to (`EAGAIN`).
+    #[inline]
+    pub fn would_block(&self) -> bool {
+        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
+        unsafe { (*self.0.as_raw()).bi_status == bindings::BLK_STS_AGAIN }
+    }
+
     /// Gives back the memory that was lent to the bio, if any was. It is not used any more.
     ///
     /// # Safety
@@ -90,7 +118,7 @@ impl<T: BioData> EndedBio<T> {
     }
 
     /// As [`EndedBio::complete`], in any context. Gives the bio back if pages have to be marked dirty.
-    #[inline]
+    #[inline(always)]
     pub fn complete_atomic(self) -> Result<(T::Data, Result), Self> {
         let is_left_clean = self.0.is_left_clean();
         if is_left_clean && !cfg!(any(mutant = "kfs-kick-clean", mutant = "kfs-kick-sleeps")) {
@@ -99,7 +127,7 @@ impl<T: BioData> EndedBio<T> {
         Ok(self.release(cfg!(mutant = "kfs-kick-sleeps")))
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(mut self, mark_dirty: bool) -> (T::Data, Result) {
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
         let result = match unsafe { (*self.0.as_raw()).bi_status } {
@@ -109,6 +137,27 @@ impl<T: BioData> EndedBio<T> {
         };
         self.0
             .release_pages(mark_dirty && !cfg!(mutant = "kfs-read-clean"));
-        (self.0.data(), result)
+        let data = self.0.data();
+        self.0.free();
+        (data, result)
     }
+}
+
+/// The end of a bio that [`Bio::submit_carrying`](super::Bio::submit_carrying) submitted.
+///
+/// # Safety
+///
+/// `bio` must be such a bio, which has ended, and be given up. To be called once.
+#[inline(always)]
+pub(super) unsafe fn end_carrying<T: BioOwner>(bio: NonNull<bindings::bio>) {
+    // SAFETY: By the requirement it is from a `BioArcSet<T>`, and `submit_carrying` has stored in front of it
+    // what is taken here.
+    let (carried, bio) = unsafe {
+        let front = BioArc::<T>::front_of(bio).as_ptr();
+        let carried = (&raw const (*front).carried).cast::<T::Carried>().read();
+        // INVARIANT: As they held when `submit_carrying` gave the bio away: the block layer does not change
+        // the table of segments, nor the flag.
+        (carried, EndedBio::from_raw(bio))
+    };
+    T::end_carrying(carried, bio);
 }

@@ -15,6 +15,9 @@ use kernel::types::Opaque;
 pub trait BioData: DropInAtomic + Send + Sync + Sized + 'static {
     /// What the owner keeps with each bio.
     type Data: Copy + Send;
+
+    /// What [`Bio::submit_carrying`](super::Bio::submit_carrying) takes to the end of a bio.
+    type Carried: DropInAtomic + Send;
 }
 
 /// What a bio set allocates for a bio, but for the inline bvecs at its end.

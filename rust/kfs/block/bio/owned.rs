@@ -7,6 +7,7 @@ use super::front::{BioData, Front};
 use super::op::REQ_OP_MASK;
 use super::pool;
 use crate::bindings;
+use crate::sync::once::read_once;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
@@ -116,6 +117,7 @@ impl<T: BioData> Owned<T> {
     }
 
     /// Calls `f` for the folio of each segment, until it returns false; returns whether it never did.
+    #[inline(always)]
     pub(super) fn all_folios(&self, mut f: impl FnMut(*mut bindings::folio) -> bool) -> bool {
         (0..usize::from(self.segments())).all(|i| {
             // SAFETY: By the type invariants the bio is ours, and so are its `bi_vcnt` segments, each of
@@ -132,7 +134,7 @@ impl<T: BioData> Owned<T> {
 
     /// Marks pages dirty that will be read into, as far as that does not need sleeping: what is clean at
     /// the end has to be marked then.
-    #[inline]
+    #[inline(always)]
     pub(super) fn try_mark_dirty(&self) {
         if self.is_pinned_dest() {
             self.all_folios(|folio| {
@@ -150,7 +152,7 @@ impl<T: BioData> Owned<T> {
 
     /// Whether pages were read into that are not marked dirty, or not any more: somebody has written
     /// them back meanwhile, perhaps without what was read.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_left_clean(&self) -> bool {
         // SAFETY: The folios are pinned for the bio.
         self.is_pinned_dest() && !self.all_folios(|folio| unsafe { is_dirty(folio) })
@@ -158,7 +160,7 @@ impl<T: BioData> Owned<T> {
 
     /// Unpins the pages, if they are, after marking them dirty, if asked to, which may sleep; or
     /// frees them, if they are a copy.
-    #[inline]
+    #[inline(always)]
     pub(super) fn release_pages(&mut self, mark_dirty: bool) {
         if self.is_pinned() {
             if cfg!(mutant = "kfs-pin-leak") {
@@ -184,10 +186,19 @@ impl<T: BioData> Owned<T> {
     }
 }
 
-impl<T: BioData> Drop for Owned<T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.release_pages(false);
+impl<T: BioData> Owned<T> {
+    /// Frees the bio, which has no pages any more.
+    #[inline(always)]
+    pub(super) fn free(self) {
+        // SAFETY: By the type invariants, and this is the end of it.
+        unsafe { ManuallyDrop::new(self).put() };
+    }
+
+    /// # Safety
+    ///
+    /// It is not used, nor dropped, any more.
+    #[inline(always)]
+    unsafe fn put(&self) {
         // SAFETY: By the type invariants the bio is from one of the two kinds of sets, and nobody
         // else uses it; if it owns a reference, that ends here, and frees it when it is the last.
         unsafe {
@@ -200,14 +211,25 @@ impl<T: BioData> Drop for Owned<T> {
     }
 }
 
+impl<T: BioData> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.release_pages(false);
+        // SAFETY: By the type invariants, and this is the end of it.
+        unsafe { self.put() };
+    }
+}
+
 /// Whether the whole folio is dirty. One with private data has a state for each block, of which the flag
 /// of the folio says too little. Any context; it may change at any time.
 ///
 /// # Safety
 ///
 /// The folio must be valid.
-#[inline]
+#[inline(always)]
 unsafe fn is_dirty(folio: *mut bindings::folio) -> bool {
+    const DIRTY: usize = 1 << bindings::pageflags_PG_dirty;
+    const PRIVATE: usize = 1 << bindings::pageflags_PG_private;
     // SAFETY: By the requirement.
-    unsafe { bindings::folio_test_dirty(folio) && !bindings::folio_test_private(folio) }
+    let flags = unsafe { read_once(&raw const (*folio).__bindgen_anon_1.__bindgen_anon_1.flags.f) };
+    flags & (DIRTY | PRIVATE) == DIRTY
 }

@@ -85,7 +85,7 @@ impl RawSet {
     }
 
     /// Allocates a bio and counts it. `None` if memory is short and `gfp` does not allow to wait.
-    #[inline]
+    #[inline(always)]
     pub(super) fn alloc(
         &self,
         bdev: &BlockDevice,
@@ -96,13 +96,7 @@ impl RawSet {
         // SAFETY: By the invariants of `BlockDevice` and `RawSet`, the device is open and the set
         // initialised.
         let bio = NonNull::new(unsafe {
-            bindings::bio_alloc_bioset(
-                bdev.as_raw(),
-                nr_vecs.clamp(1, BIO_MAX_VECS),
-                opf,
-                gfp,
-                self.0.set.get(),
-            )
+            bindings::bio_alloc_bioset(bdev.as_raw(), nr_vecs.max(1), opf, gfp, self.0.set.get())
         })?;
         self.0.live.add(1, ordering::Relaxed);
         Some(bio)

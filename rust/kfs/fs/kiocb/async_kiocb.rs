@@ -26,6 +26,7 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
         this.complete_once(result);
     }
 
+    #[inline(always)]
     fn complete_once(&mut self, result: Result<usize>) {
         // It must not be answered, and waiting is not for every context: it stays, with all it has.
         if warn_on!(self.0.has_loans()) {
@@ -62,6 +63,7 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
 }
 
 impl<F: KiocbOwner> Drop for AsyncKiocb<F> {
+    #[cold]
     fn drop(&mut self) {
         self.complete_once(Err(EIO));
     }

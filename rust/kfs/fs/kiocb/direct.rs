@@ -32,10 +32,18 @@ impl<F: KiocbOwner> Iocb<F> {
     ///
     /// It may change at any time; but when the device has the bytes, a page that comes later has them
     /// too.
-    #[inline]
+    #[inline(always)]
     pub fn has_pages(&self, count: usize) -> bool {
         let end = self.pos() + count as i64;
         self.inode().page_cache().has_pages(&(self.pos()..end))
+    }
+
+    /// Whether there is something in the page cache that direct I/O on the `count` bytes at the position has
+    /// to do with before: a page, or an error of writeback that is yet to be returned. Any context.
+    #[inline(always)]
+    pub fn concerns_page_cache(&self, count: usize) -> bool {
+        let end = self.pos() + count as i64;
+        self.inode().page_cache().concerns(&(self.pos()..end))
     }
 
     /// Invalidates the page cache for the `count` bytes that were written at the position: what it

@@ -133,7 +133,8 @@ impl<F: KiocbOwner> Iocb<F> {
     }
 
     /// Updates the access time of the file, if the mount and the file want that. May sleep.
-    pub(crate) fn accessed(&self) {
+    #[inline]
+    pub fn accessed(&self) {
         // SAFETY: By the type invariants the file is open.
         unsafe { bindings::file_accessed(self.file()) };
     }
@@ -165,6 +166,18 @@ impl<F: KiocbOwner> Iocb<F> {
         Some(unsafe { BioArc::borrow(private) })
     }
 
+    /// A reference to that object.
+    #[inline]
+    pub fn hold_private(&self) -> Option<BioArc<F::Private>> {
+        // SAFETY: By the type invariants.
+        let private = unsafe { (*self.as_raw()).private };
+        if private.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariants it is owned, for the time of this call at least.
+        Some((*unsafe { BioArc::<F::Private>::owned_by(private) }).clone())
+    }
+
     /// Whether bios use memory of the request that is there no longer than until it is answered.
     #[inline]
     pub(super) fn has_loans(&self) -> bool {
@@ -177,11 +190,19 @@ impl<F: KiocbOwner> Iocb<F> {
     /// Ends everything that hangs on the kiocb, but for what has loans.
     #[inline]
     pub(super) fn end(&mut self) {
+        let has_private = self.has_private();
         let mut this = IocbMut(self);
-        if !cfg!(mutant = "kfs-private-left") {
+        if has_private && !cfg!(mutant = "kfs-private-left") {
             drop(this.take_private());
         }
         this.inode_dio_end();
+    }
+
+    /// Whether there is an object that is outstanding.
+    #[inline]
+    fn has_private(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { !(*self.as_raw()).private.is_null() }
     }
 }
 
@@ -216,7 +237,9 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     /// that has loans it stays, and `private` is dropped.
     #[inline]
     pub fn set_private(&mut self, private: BioArc<F::Private>) {
-        drop(self.take_private());
+        if self.0.has_private() {
+            drop(self.take_private());
+        }
         let kiocb = self.0.as_raw();
         // INVARIANT: It comes from `into_foreign`, and nothing with loans was there.
         // SAFETY: By the type invariants of `Iocb`. Somebody may be polling, and read it.

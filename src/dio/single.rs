@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests of one bio: most of them.
+//!
+//! An asynchronous read or overwrite whose blocks are one run that is cached, inside i_size, with
+//! nothing in the page cache, is certain to be left to the retry as soon as its memory is pinned: so its
+//! bio can carry the kiocb from the start. Nothing of it is shared, so that there is no state to be
+//! locked, and the retry finds all that it needs in front of the bio that has ended.
+//!
+//! This does less than the worker, and nothing else. Whatever is not as said is left to that: before
+//! anything is issued, by giving the kiocb back, and at the end, by making of it what the worker makes of
+//! one of its own that it has left to the retry ([`general`]).
+
+use super::dio::{Bios, Dio};
+use super::dsync;
+use super::extent::{self, BlockBits};
+use super::filesystem::Filesystem;
+use super::kick::NESTED_MAX;
+use super::outcome::Outcome;
+use super::policy::{self, Block, Stop, Wait};
+use super::request::{Armed, Dsync, NewBlocks, Request, Single};
+use super::state::{BioList, Platform};
+use kernel::prelude::*;
+use kfs::block::bdev::BlockDevice;
+use kfs::block::bio::{Bio, BioArc, EndedBio, Op, BIO_MAX_VECS, SECTOR_SIZE};
+use kfs::fs::inode::lock::{InodeLocked, Shared};
+use kfs::fs::kiocb::{Kiocb, Queued};
+use kfs::iov::{IovIter, IovIterDest, IovIterSource};
+use kfs::task::{task_io_account_write, Nested};
+use kfs::trace;
+
+/// The longest request in bytes: of a longer one, this is not what takes time.
+const MAX: usize = 64 << 10;
+
+/// A request that can be issued: the bio has its memory.
+struct Built<I, F: Filesystem> {
+    dio: BioArc<Dio<F>>,
+    bio: Bio<I, Dio<F>>,
+    len: u32,
+}
+
+/// Reads to `to` from the position of `iocb`. Gives `iocb` back, and has done nothing, if that takes more
+/// than is done here. The inode lock is not held. May sleep, unless the kiocb is `IOCB_NOWAIT`.
+#[inline(always)]
+pub(super) fn read<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    to: &mut IovIterDest<'a>,
+) -> Result<Queued<'a>, Kiocb<'a, F>> {
+    let inode = iocb.inode();
+    if iocb.is_sync() || to.count() > MAX {
+        return Err(iocb);
+    }
+    let locked = if iocb.is_nowait() {
+        inode.try_lock_shared()
+    } else {
+        Some(inode.lock_shared())
+    };
+    let Some(locked) = locked else {
+        return Err(iocb);
+    };
+    let Some(built) = build(&iocb, to, &locked) else {
+        return Err(iocb);
+    };
+    iocb.accessed();
+    F::dio(inode.sb()).counters.single_read.inc();
+    let iocb = begin(iocb, &locked, built.dio);
+    // The count of direct I/O keeps the blocks from being freed.
+    drop(locked);
+    submit(iocb, built.bio, built.len)
+}
+
+/// Writes `from` at the position of `iocb`, as [`read`]. `locked` is the inode lock, which the caller holds for
+/// the whole call, and which may be shared.
+#[inline(always)]
+pub(super) fn overwrite<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    from: &mut IovIterSource<'a>,
+    locked: &InodeLocked<F, Shared>,
+) -> Result<Queued<'a>, Kiocb<'a, F>> {
+    let must_be_stable =
+        BlockDevice::of(locked.sb()).stable_writes() && !mutant!("single-unstable");
+    if iocb.is_sync() || from.count() > MAX || must_be_stable {
+        return Err(iocb);
+    }
+    let dsync = dsync::decide(&iocb, Op::Write, Some(locked));
+    if dsync.is_waited_for() && !mutant!("single-unsynced") {
+        return Err(iocb);
+    }
+    let Some(mut built) = build(&iocb, from, locked) else {
+        return Err(iocb);
+    };
+    if dsync == Dsync::Through {
+        built.bio.set_fua();
+    }
+    F::dio(locked.sb()).counters.single_write.inc();
+    task_io_account_write(built.len as usize);
+    let iocb = begin(iocb, locked, built.dio);
+    F::direct_write_begin(locked);
+    submit(iocb, built.bio, built.len)
+}
+
+/// Looks up the blocks, and makes a bio for them with all of the memory.
+#[inline(always)]
+fn build<'a, I: IovIter<'a>, F: Filesystem>(
+    iocb: &Kiocb<'a, F>,
+    iter: &mut I,
+    locked: &InodeLocked<F, Shared>,
+) -> Option<Built<I, F>> {
+    let sb = locked.sb();
+    let bdev = BlockDevice::of(sb);
+    let bits = BlockBits::new(sb.blocksize_bits());
+    let (pos, len) = (iocb.pos() as u64, iter.count());
+    let end = pos.checked_add(len as u64)?;
+
+    let i_size = locked.i_size_read();
+    let is_left = policy::decide(false, false, end, i_size, Stop::End) == Wait::Async;
+    let (mem_mask, len_mask) = (bdev.dma_alignment(), bdev.logical_block_size() - 1);
+    let is_aligned =
+        (pos | len as u64) & u64::from(len_mask) == 0 && iter.alignment() & mem_mask as usize == 0;
+    let is_inside = end <= i_size || mutant!("single-past-eof");
+    if len == 0 || !is_inside || !is_left || !is_aligned && !mutant!("single-unaligned") {
+        return None;
+    }
+    if iocb.is_nowait() && !bdev.nowait() && !mutant!("nowait-unchecked") {
+        return None;
+    }
+    let wanted = extent::blocks_wanted(pos, end, bits);
+    let physical = F::map_cached(locked, bits.block(pos), wanted)?;
+    // After the look-up: a block that it found was allocated after its page was dirtied.
+    if iocb.concerns_page_cache(len) && !mutant!("single-cached") {
+        return None;
+    }
+
+    let vecs = iter.npages(BIO_MAX_VECS, len);
+    let set = &F::dio_cache(sb).0;
+    let (dio, mut bio) = BioArc::try_alloc(set, bdev, vecs, pos, Dio::new())?;
+    let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
+    bio.set_sector(sector);
+    bio.set_hints(&**iocb);
+    if !bio.add_all(iter, len, mem_mask) {
+        return None;
+    }
+    if iocb.is_polled() {
+        bio.set_polled();
+    }
+    trace::dio_submit(locked, pos, len as u64, I::IS_DEST, true);
+    trace::dio_bio(locked, pos, len as u64, sector);
+    Some(Built {
+        dio,
+        bio,
+        len: len as u32,
+    })
+}
+
+/// Begins a request: from here on it has a dio (R1), and truncate waits for it.
+#[inline(always)]
+fn begin<'a, F: Filesystem>(
+    mut iocb: Kiocb<'a, F>,
+    locked: &InodeLocked<F, Shared>,
+    dio: BioArc<Dio<F>>,
+) -> Kiocb<'a, F> {
+    if !mutant!("single-no-begin") {
+        iocb.as_mut().inode_dio_begin(locked);
+    }
+    iocb.as_mut().set_private(dio);
+    iocb
+}
+
+/// Submits the bio, which carries the kiocb. The request may be complete on return.
+#[inline(always)]
+fn submit<'a, I: IovIter<'a>, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    bio: Bio<I, Dio<F>>,
+    len: u32,
+) -> Result<Queued<'a>, Kiocb<'a, F>> {
+    let queued = iocb.queue(|iocb| {
+        let iocb = iocb.take();
+        bio.submit_carrying(Single { iocb, len });
+    });
+    queued.map_err(|(iocb, _)| iocb)
+}
+
+/// The retry of a request whose bio has ended (R2). Any context.
+pub(super) fn retry<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
+    let (iocb, len) = (&single.iocb, single.len as usize);
+    let is_write = !bio.is_read();
+    let nested = Nested::enter(NESTED_MAX);
+    // That it would have to wait is no failure: its caller makes it again, if this is still its call.
+    let is_again = bio.would_block() && iocb.is_nowait() && !mutant!("single-again");
+    let is_ok = bio.is_ok() || is_again || mutant!("single-failed");
+    let has_pages = is_write && iocb.has_pages(len) && !mutant!("single-kick-cached");
+    if nested.is_none() || !is_ok || has_pages {
+        drop(nested);
+        return general(single, bio);
+    }
+    match bio.complete_atomic() {
+        Ok((_, result)) => complete(single, is_write, result),
+        Err(bio) => {
+            drop(nested);
+            general(single, bio)
+        }
+    }
+}
+
+/// Completes a request, of which everything has been transferred, or nothing, as it would have had to wait, and
+/// nothing is left to be done (R6).
+#[inline(always)]
+fn complete<F: Filesystem>(single: Single<F>, is_write: bool, result: Result) {
+    let Single { mut iocb, len } = single;
+    let inode = iocb.inode();
+    let counters = &F::dio(inode.sb()).counters;
+    counters.retries.inc();
+    let count = match result {
+        Ok(()) => Ok(len as usize),
+        Err(error) => {
+            counters.would_block(Block::Device);
+            Err(error)
+        }
+    };
+    trace::dio_retry(inode, iocb.pos() as u64, len.into());
+    trace::dio_complete(
+        inode,
+        iocb.pos() as u64,
+        count.map_or_else(|error| error.to_errno().into(), |count| count as i64),
+    );
+    if is_write {
+        F::direct_write_end(inode);
+    }
+    let mut changed = iocb.as_mut();
+    changed.inode_dio_end();
+    changed.advance(count.unwrap_or(0));
+    drop(changed.take_private());
+    // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
+    iocb.complete(count);
+}
+
+/// Leaves a request to the worker, as if that had issued it.
+#[cold]
+fn general<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
+    let Single { iocb, len } = single;
+    let start = iocb.pos() as u64;
+    let end = start + u64::from(len);
+    let mut outcome = Outcome::new(start);
+    outcome.issued_to(end);
+    let request = Request {
+        op: if bio.is_read() { Op::Read } else { Op::Write },
+        // It does not have to be synced.
+        dsync: Dsync::Nothing,
+        bits: BlockBits::new(iocb.inode().sb().blocksize_bits()),
+        len,
+        // It was more, or the same.
+        i_size: end,
+        new_blocks: NewBlocks::new(),
+        blocked: None,
+        outcome,
+    };
+    // It has one: see `begin`.
+    let Some(dio) = iocb.hold_private() else {
+        return;
+    };
+    let mut bios = Bios::default();
+    bios.push(bio);
+    dio.kick(Armed { iocb, request }, bios);
+}

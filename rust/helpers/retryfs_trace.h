@@ -95,7 +95,8 @@ TRACE_EVENT(retryfs_dio_switch,
 		  MAJOR(__entry->dev), MINOR(__entry->dev), __entry->ino,
 		  __entry->pos,
 		  __print_symbolic(__entry->reason,
-				   { 0, "extend" }, { 1, "hole" }, { 2, "error" }))
+				   { 0, "extend" }, { 1, "hole" }, { 2, "error" },
+				   { 3, "memory" }))
 );
 
 DECLARE_EVENT_CLASS(retryfs_dio,

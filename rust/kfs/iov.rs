@@ -109,6 +109,21 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         ret
     }
 
+    /// Whether user memory that is not in memory, or not mapped, is as good as none: what needs it fails with
+    /// `EFAULT`, and does not wait until it is brought in.
+    #[inline]
+    fn set_nofault(&mut self, nofault: bool) {
+        // SAFETY: By the invariants of both types the iterator is valid; it is ours to change.
+        unsafe { (*self.as_raw()).nofault = nofault };
+    }
+
+    /// See [`IovIter::set_nofault`].
+    #[inline]
+    fn is_nofault(&self) -> bool {
+        // SAFETY: By the invariants of both types the iterator is valid.
+        unsafe { (*self.as_raw()).nofault }
+    }
+
     /// The bits that are set in the address or the length of some segment.
     #[inline]
     fn alignment(&self) -> usize {
@@ -146,6 +161,21 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         let pages = unsafe { bindings::iov_iter_npages_cap(self.as_raw(), i32::from(max), bytes) };
         // It is zero to `max`.
         pages as u16
+    }
+}
+
+/// Bringing in the memory that a write comes from.
+pub trait IovIterFaultIn {
+    /// Brings in the memory that is left, as far as there is some. It may be gone again at any time. Sleeps,
+    /// and must not be called with a lock held that a page fault takes.
+    fn fault_in(&self);
+}
+
+impl IovIterFaultIn for IovIterSource<'_> {
+    #[inline]
+    fn fault_in(&self) {
+        // SAFETY: By the type invariants the iterator is valid, and it is a source. It is not changed.
+        unsafe { bindings::fault_in_iov_iter_readable(self.as_raw(), self.count()) };
     }
 }
 

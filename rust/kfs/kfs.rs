@@ -24,7 +24,7 @@
 //! | `mm` | `sync`, `bindings` | The page cache, and scopes of allocation. |
 //! | `iov` | `bindings` | Iterators over memory. |
 //! | `sync` | `types`, `bindings` | Completions, and fields that others change. |
-//! | `workqueue` | `bindings` | The workqueue of a mount. |
+//! | `workqueue` | `bindings` | The workqueues of a mount. |
 //! | `cred` | `bindings` | Rights of the current task. |
 //! | `kobject` | `bindings` | Kernel objects. |
 //! | `task` | `bindings` | The current task, and the context that code runs in. |

@@ -8,7 +8,7 @@ use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::atomic::{Atomic, AtomicType};
 use kernel::sync::lock::{Backend, Lock};
-use kernel::sync::{Arc, SetOnce};
+use kernel::sync::{Arc, CondVar, SetOnce};
 
 /// A type whose values may be dropped in any context: the destructor does not sleep.
 ///
@@ -93,6 +93,8 @@ unsafe impl<T: DropInAtomic> DropInAtomic for Option<T> {}
 unsafe impl<T: DropInAtomic> DropInAtomic for SetOnce<T> {}
 // SAFETY: The value is dropped. There is nothing to be done for the lock.
 unsafe impl<T: DropInAtomic, B: Backend> DropInAtomic for Lock<T, B> {}
+// SAFETY: There is nothing to be done: who waits borrows it.
+unsafe impl DropInAtomic for CondVar {}
 // SAFETY: The value is dropped, and `kfree` may be called in any context.
 unsafe impl<T: DropInAtomic + ?Sized> DropInAtomic for KBox<T> {}
 // SAFETY: The values are dropped, and `kfree` may be called in any context.

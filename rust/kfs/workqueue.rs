@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The workqueue of a mount.
+//! The workqueues of a mount.
 //!
-//! It is `s_dio_done_wq` of the super block, which the VFS destroys when the mount is shut down: after the
-//! last inode, and before the data of the mount. So there are only borrows of it, and no work can be
-//! the one that drops it, and then waits for itself.
+//! One is `s_dio_done_wq` of the super block, which the VFS destroys when the mount is shut down: after the
+//! last inode, and before the data of the mount. The other one lies with these data, and is destroyed right
+//! before them. So there are only borrows of them, and no work can be the one that drops its queue, and
+//! then waits for itself.
 //!
 //! The kernel's own `sb_init_dio_done_wq` makes one whose work is bound to the CPU that queued it.
 //!
@@ -30,15 +31,17 @@ pub struct Workqueue(Opaque<bindings::workqueue_struct>);
 unsafe impl Sync for Workqueue {}
 
 impl Workqueue {
-    /// Makes a workqueue for the device `id`, which the caller has to destroy. May sleep. `ENOMEM`.
-    pub(crate) fn alloc(id: &CStr) -> Result<NonNull<bindings::workqueue_struct>> {
-        // SAFETY: The format takes one string, and the arguments are valid for the call. The flags
+    /// Makes a workqueue called `what` for the device `id`, which the caller has to destroy. May sleep.
+    /// `ENOMEM`.
+    pub(crate) fn alloc(what: &CStr, id: &CStr) -> Result<NonNull<bindings::workqueue_struct>> {
+        // SAFETY: The format takes two strings, and the arguments are valid for the call. The flags
         // say per-CPU xor unbound, as they must.
         let wq = unsafe {
             bindings::alloc_workqueue_noprof(
-                c"dio/%s".as_char_ptr(),
+                c"%s/%s".as_char_ptr(),
                 bindings::wq_flags_WQ_MEM_RECLAIM | bindings::wq_flags_WQ_UNBOUND,
                 0,
+                what.as_char_ptr(),
                 id.as_char_ptr(),
             )
         };
@@ -58,5 +61,45 @@ impl Workqueue {
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::workqueue_struct {
         self.0.get()
+    }
+}
+
+/// A workqueue that is destroyed with this, which waits for what is queued.
+///
+/// # Invariants
+///
+/// A workqueue from [`Workqueue::alloc`] that nobody else destroys.
+pub(crate) struct OwnedWorkqueue(NonNull<bindings::workqueue_struct>);
+
+// SAFETY: A workqueue may be used and destroyed by any thread.
+unsafe impl Send for OwnedWorkqueue {}
+// SAFETY: The functions of the workqueue lock for themselves.
+unsafe impl Sync for OwnedWorkqueue {}
+
+impl OwnedWorkqueue {
+    /// Makes one, as [`Workqueue::alloc`].
+    ///
+    /// # Safety
+    ///
+    /// Work of the queue must not drop it, and it must be dropped before the module may go.
+    pub(crate) unsafe fn new(what: &CStr, id: &CStr) -> Result<Self> {
+        // INVARIANT: It is not given to anybody else.
+        Workqueue::alloc(what, id).map(Self)
+    }
+
+    /// The workqueue.
+    #[inline]
+    pub(crate) fn get(&self) -> &Workqueue {
+        // SAFETY: By the type invariant it is one, and it is not destroyed while `self` is borrowed; the
+        // rest is the contract of `new`.
+        unsafe { Workqueue::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for OwnedWorkqueue {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant it is ours to destroy, and nobody borrows it any more, so that
+        // nobody queues work. By the contract of `new` this is no work of its own.
+        unsafe { bindings::destroy_workqueue(self.0.as_ptr()) };
     }
 }

@@ -28,6 +28,7 @@ use kfs::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use kfs::fs::llseek::Seek;
 use kfs::fs::registration::Registration;
 use kfs::fs::shutdown::Shutdown;
+use kfs::fs::super_block::data::SuperBox;
 use kfs::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use kfs::iov::IovIterDest;
 
@@ -113,7 +114,7 @@ impl FileSystem for FlatFs {
         Ok::<_, Error>(())
     }
 
-    fn fill_super(sb: &mut NewSuperBlock<'_, Self>, (): &()) -> Result<Pin<KBox<KVec<File>>>> {
+    fn fill_super(sb: &mut NewSuperBlock<'_, Self>, (): &()) -> Result<SuperBox<Self>> {
         sb.set_blocksize(BLOCK)?;
         sb.set_rdonly();
         let blocks = sb.device_size() / u64::from(BLOCK);
@@ -132,7 +133,7 @@ impl FileSystem for FlatFs {
             };
             files.push(file, GFP_KERNEL)?;
         }
-        Ok(KBox::pin(files, GFP_KERNEL)?)
+        SuperBox::new(sb.id(), Ok(files))
     }
 
     fn root(sb: &SuperBlock<Self>) -> Result<InodeRef<'_, Self>> {

@@ -78,7 +78,7 @@ fn is_synced(request: &Request, is_retry: bool) -> bool {
 }
 
 /// Fails if completing the request has to sleep, and must not: a failure is logged and reported; what
-/// the page cache has of a write is invalidated; a write is synced.
+/// the page cache has of a write is invalidated; new blocks are linked; a write is synced.
 fn check_context<F: Filesystem, N>(
     iocb: &Iocb<F>,
     request: &Request,
@@ -89,7 +89,9 @@ fn check_context<F: Filesystem, N>(
     let has_failed = request.outcome.failure().is_some();
     let is_dsync = is_synced(request, true) && !mutant!("kick-dsync");
     let has_pages = is_write && iocb.has_pages(request.len as usize) && !mutant!("kick-cached");
-    match has_failed || is_dsync || has_pages {
+    // They are linked, and i_size moves.
+    let has_new_blocks = !request.new_blocks.is_empty();
+    match has_failed || is_dsync || has_pages || has_new_blocks {
         true => Err(atomic),
         false => Ok(()),
     }
@@ -99,7 +101,8 @@ fn check_context<F: Filesystem, N>(
 /// bytes, or an errno. Fails, and has done nothing, if it has to sleep and must not.
 ///
 /// `locked` is the inode lock of a write whose submitter has waited: then new blocks become a part of the
-/// file, those that were not written are given back, and i_size moves, under the lock (R8). The callers of a
+/// file, those that were not written are given back, and i_size moves, under the lock (R8). With the option
+/// `async_alloc` a retry does that. The callers of a
 /// submitter advance the position, fall back to buffered I/O and sync for `O_DSYNC`; for a retry
 /// that is done here, but for the fallback, which none needs.
 pub(super) fn dio_complete<F: Filesystem, N: Copy>(
@@ -112,28 +115,31 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     check_context(&iocb, request, context)?;
     let is_write = request.op == Op::Write;
     let mut is_extended = false;
-    if let (true, Some(locked)) = (is_write, locked) {
+    let may_extend = is_write && (locked.is_some() || !request.new_blocks.is_empty());
+    if let (true, Ok(may_sleep)) = (may_extend, context) {
         if mutant!("size-before-link") {
-            is_extended = iocb.extend_post_direct_write(locked, request.count().unwrap_or(0));
+            is_extended = iocb.extend_post_direct_write(request.count().unwrap_or(0), may_sleep);
         }
-        new_blocks::finish(locked, request);
+        new_blocks::finish(iocb.inode(), locked, request, may_sleep);
     }
     let mut result = request.count();
     let count = result.unwrap_or(0);
 
     report::outcome(&iocb, is_write, &request.outcome, request.end(), count > 0);
-    if let (true, Some(locked)) = (is_write, locked) {
+    if let (true, Ok(may_sleep)) = (may_extend, context) {
         // The data is on the device, and in the file: i_size may move (R8).
         let written = if mutant!("size-of-failed") {
             request.len as usize
         } else {
             count
         };
-        is_extended |= iocb.extend_post_direct_write(locked, written);
+        is_extended |= iocb.extend_post_direct_write(written, may_sleep);
     }
 
     // Not after an extend: from when i_size has moved, the pages may be dirtied with good reason.
-    let is_kept = is_extended || is_retry && mutant!("retry-no-invalidate");
+    let is_kept = is_extended
+        || is_retry && mutant!("retry-no-invalidate")
+        || !request.new_blocks.is_empty() && mutant!("later-hole-kept");
     // What would have had to wait may be on the device in part.
     let written = match request.would_block() {
         Some(_) => request.len as usize,
@@ -150,6 +156,9 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     );
     if let (true, Ok(may_sleep)) = (is_extended && mutant!("extend-dropped-twice"), context) {
         iocb.invalidate_post_direct_write(count, may_sleep);
+    }
+    if !request.new_blocks.is_empty() {
+        F::forget(iocb.inode(), request.new_blocks.range());
     }
     if is_write {
         F::direct_write_end(iocb.inode());

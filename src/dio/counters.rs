@@ -45,6 +45,8 @@ pub(crate) struct Counters {
     pub(crate) sync_hole: Counter,
     /// Asynchronous requests that became synchronous because of an error while issuing.
     pub(crate) sync_error: Counter,
+    /// Asynchronous requests that became synchronous because memory had to be brought in.
+    pub(crate) sync_memory: Counter,
     /// Asynchronous requests whose retry was kicked by their last bio.
     pub(crate) retries: Counter,
     /// Those of them that would have had to sleep there, and were left to process context.
@@ -72,6 +74,7 @@ impl Counters {
             sync_extend: Counter::new(),
             sync_hole: Counter::new(),
             sync_error: Counter::new(),
+            sync_memory: Counter::new(),
             retries: Counter::new(),
             retries_queued: Counter::new(),
             buffered_fallback: Counter::new(),
@@ -127,6 +130,7 @@ impl Counters {
             Wait::Switch(Reason::Extend) => &self.sync_extend,
             Wait::Switch(Reason::Hole) => &self.sync_hole,
             Wait::Switch(Reason::Error) => &self.sync_error,
+            Wait::Switch(Reason::Memory) => &self.sync_memory,
         };
         counter.inc();
     }

@@ -38,13 +38,20 @@ pub(crate) trait Retry: KiocbOwner<Private = Dio<Self>> {
     /// The workqueue for the retry of a request. It has a rescuer: memory may be short because of pages
     /// that are pinned for, or being cleaned by, the very requests that are queued there (R15). Any
     /// context.
-    fn queue(armed: &Armed<Self>) -> &Workqueue;
+    fn retry_wq(armed: &Armed<Self>) -> &Workqueue;
+
+    /// The workqueue for [`Retry::link`], if that has to be done first. It has a rescuer, too, as the retries of
+    /// other requests may wait for it. Any context.
+    fn link_wq(armed: &Armed<Self>) -> Option<&Workqueue>;
 
     /// Continues a request. Any context: gives it back if that has to sleep.
     fn retry_atomic(kick: Kick<Self>) -> Option<Kick<Self>>;
 
     /// Continues a request of one bio, which has ended. Any context.
     fn retry_single(single: Single<Self>, bio: EndedBio<Dio<Self>>);
+
+    /// Links the new blocks of a request, and queues its retry.
+    fn link(kick: Kick<Self>, may_sleep: MaySleep<'_>);
 
     /// Continues a request.
     fn retry(kick: Kick<Self>, may_sleep: MaySleep<'_>);

@@ -29,6 +29,15 @@ pub(crate) enum Mapping {
     },
 }
 
+/// Where the worker has stopped, and its caller goes on: at which byte of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// There is a hole.
+    Hole(u64),
+    /// The memory has to be brought in.
+    Memory(u64),
+}
+
 /// A filesystem whose files can be read and written directly. Blocks are numbered from the start of
 /// the file. All functions may sleep unless they say otherwise.
 pub(crate) trait Filesystem: Retry {
@@ -54,14 +63,37 @@ pub(crate) trait Filesystem: Retry {
     /// On return, the cache of the device has no buffers that alias new blocks.
     fn reserve(inode: &InodeLocked<Self, Exclusive>, block: u64, max: u32) -> Result<Mapping>;
 
+    /// Reserves all of `len` blocks in one piece from `block` on, which is in a hole, as
+    /// [`Filesystem::reserve`] does. Does not sleep for locks or for the device: `EAGAIN` if it would have to, or
+    /// if there is no such piece. Returns the first block on the device.
+    fn reserve_nowait(inode: &InodeLocked<Self, Exclusive>, block: u64, len: u32) -> Result<u64>;
+
+    /// Whether a write in flight has new blocks in `range`. Does not sleep for the device.
+    fn has_new_blocks(inode: &InodeLocked<Self, Exclusive>, range: Range<u64>) -> bool;
+
     /// Ends what is reserved of the blocks `range` of a file: those before `end` have been written and are
     /// found from now on, the others are given back. If blocks cannot be linked, they and those after them
     /// are given back, and the error comes with the number of the first.
+    ///
+    /// `locked` is the inode lock, if the caller has it. Takes neither that nor a folio lock.
     fn finish(
-        inode: &InodeLocked<Self, Exclusive>,
+        inode: &Inode<Self>,
+        locked: Option<&InodeLocked<Self, Exclusive>>,
         range: Range<u64>,
         end: u64,
     ) -> Result<(), (u64, Error)>;
+
+    /// The write with the new blocks `range` is over: i_size has moved.
+    fn forget(inode: &Inode<Self>, range: Range<u64>);
+
+    /// Whether asynchronous writes to new blocks are not waited for.
+    fn async_alloc(sb: &SuperBlock<Self>) -> bool;
+
+    /// A write that is not waited for, and has new blocks, will extend the file to byte `end`.
+    fn will_extend(inode: &InodeLocked<Self, Exclusive>, end: u64);
+
+    /// Waits until no write in flight has new blocks in `range`; without the option, in none.
+    fn wait_for_new_blocks(inode: &InodeLocked<Self, Exclusive>, range: Range<u64>);
 
     /// Allocates the block with byte `pos`, which is in a hole and not block-aligned, through the
     /// page cache, as zeroes that are dirty. i_size does not change.
@@ -81,12 +113,11 @@ pub(crate) trait Filesystem: Retry {
     /// sleep.
     fn is_durable(inode: &InodeLocked<Self, Shared>) -> bool;
 
-    /// Takes note of the byte of the file at which the worker has stopped, as there is a hole; or
-    /// that it has not. Does not sleep.
-    fn set_stopped_at(inode: &InodeLocked<Self, Exclusive>, pos: Option<u64>);
+    /// Takes note of where the worker has stopped; or that it has not. Does not sleep.
+    fn set_stopped(inode: &InodeLocked<Self, Exclusive>, at: Option<Stopped>);
 
     /// What was noted last. Does not sleep.
-    fn stopped_at(inode: &InodeLocked<Self, Exclusive>) -> Option<u64>;
+    fn stopped(inode: &InodeLocked<Self, Exclusive>) -> Option<Stopped>;
 
     /// Waits for direct writes in flight, before a buffered write to a part of a block: a direct
     /// write to the rest of the block would race with its writeback.

@@ -10,7 +10,7 @@
 //! | run | read | write |
 //! | --- | --- | --- |
 //! | allocated, inside i_size | bios | bios |
-//! | hole, inside i_size | memory is zeroed | stop: the page cache fills it (R9) |
+//! | hole, inside i_size | memory is zeroed | stop: the page cache fills it (R9); with `async_alloc` as beyond EOF |
 //! | at or beyond EOF | - | reserved; bios, and zeroes for the parts of the first and last block that are not written |
 //!
 //! A request is aligned to sectors of the device, not to blocks of the filesystem. A partial
@@ -125,6 +125,11 @@ impl<'a, 'call, I: IovIter<'call>, F: Filesystem> Issue<'a, 'call, I, F> {
                     Err(error) => Err(error),
                 };
                 if let Err(error) = issued {
+                    let error = match self.iter.is_nofault() && error == EFAULT {
+                        true if self.iocb.is_nowait() => self.would_block(Block::Memory),
+                        true => return Stop::Memory,
+                        false => error,
+                    };
                     self.request.outcome.stop(error);
                     return Stop::Error;
                 }
@@ -242,12 +247,22 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
         let wanted = extent::blocks_wanted(pos, end, bits);
         let eof = bits.blocks(self.request.i_size);
 
-        let mapping = if block < eof && !mutant!("hole-direct") {
-            let inside = u32::try_from(eof - block).unwrap_or(u32::MAX);
-            self.map(locked, pos, wanted.min(inside))?
-        } else {
+        let wanted = match block < eof {
+            true => wanted.min(u32::try_from(eof - block).unwrap_or(u32::MAX)),
+            false => wanted,
+        };
+        let mapping = match exclusive {
+            Some(exclusive) if self.request.async_alloc && self.iocb.is_nowait() => {
+                self.reserve_nowait(exclusive, block < eof, wanted)?
+            }
+            Some(exclusive)
+                if block >= eof || self.request.async_alloc || mutant!("hole-direct") =>
+            {
+                F::reserve(exclusive, block, wanted)?
+            }
             // An overwrite has nothing past i_size, which stays where it is.
-            F::reserve(exclusive.ok_or(EIO)?, block, wanted)?
+            _ if block >= eof => return Err(EIO),
+            _ => self.map(locked, pos, wanted)?,
         };
         match mapping {
             Mapping::Mapped { physical, len, new } => {
@@ -255,6 +270,10 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
                 if fresh {
                     self.request.outcome.new_from(bits.round_down(pos));
                     self.request.new_blocks.add(block, len);
+                    // A page fault may wait for a store to that page, and that for the blocks that are reserved.
+                    if self.request.async_alloc && !mutant!("memory-faults") {
+                        self.iter.set_nofault(true);
+                    }
                 }
                 Ok(Some(Run {
                     bytes: extent::run(pos, end, len, bits),
@@ -269,6 +288,28 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
 }
 
 impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
+    /// Looks up `wanted` blocks, or reserves them, for a request that must not wait.
+    fn reserve_nowait(
+        &mut self,
+        exclusive: &InodeLocked<F, Exclusive>,
+        is_inside: bool,
+        wanted: u32,
+    ) -> Result<Mapping> {
+        let pos = self.pos();
+        if is_inside {
+            if let mapped @ Mapping::Mapped { .. } = self.map(exclusive, pos, wanted)? {
+                return Ok(mapped);
+            }
+        }
+        let physical = F::reserve_nowait(exclusive, self.bits().block(pos), wanted)
+            .map_err(|_| self.would_block(Block::Metadata))?;
+        Ok(Mapping::Mapped {
+            physical,
+            len: wanted,
+            new: true,
+        })
+    }
+
     /// Issues the bios of a run of a write, with zeroes around the data in fresh blocks.
     fn issue_write(&mut self, run: &Run) -> Result {
         let bits = self.bits();
@@ -375,7 +416,8 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
             && (self.issued == 0 || mutant!("kfs-poll-any"))
             && end == request.end()
             && !request.dsync.is_waited_for()
-            && (policy::decide(false, false, end, request.i_size, Stop::End) == Wait::Async
+            && request.new_blocks.is_empty()
+            && (policy::decide(false, false, end, request.i_size, Stop::End, false) == Wait::Async
                 || mutant!("poll-waited-for"))
     }
 

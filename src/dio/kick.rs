@@ -49,12 +49,23 @@ impl<F: Retry> Platform for BioArc<Dio<F>> {
     }
 }
 
+/// The work that links new blocks.
+struct Link;
+
+/// The work that does the rest.
+struct Finish;
+
 /// Queues the retry of a request.
-fn defer<F: Retry>(kick: Kick<F>) {
+pub(super) fn defer<F: Retry>(kick: Kick<F>) {
     let Kick { dio, armed, bios } = kick;
     state::defer(&dio, armed, bios, |armed| {
+        let dio = dio.clone();
         // It cannot be queued already: the state machine kicks a request once.
-        let _ = dio.clone().queue(F::queue(armed));
+        let _ = match F::link_wq(armed) {
+            Some(queue) if mutant!("link-same-work") => dio.queue::<Finish>(queue),
+            Some(queue) => dio.queue::<Link>(queue),
+            None => dio.queue::<Finish>(F::retry_wq(armed)),
+        };
     });
 }
 
@@ -80,12 +91,26 @@ fn dio_bio_end_io<F: Retry>(dio: BioArc<Dio<F>>, bio: EndedBio<Dio<F>>) {
     state::bio_end(dio, bio);
 }
 
-impl<F: Retry> BioWork for Dio<F> {
+impl<F: Retry> BioWork<Link> for Dio<F> {
+    /// Before the retry of a request with new blocks.
+    fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>) {
+        if let Some((armed, bios)) = state::retry(&this) {
+            let dio = this;
+            F::link(Kick { dio, armed, bios }, may_sleep);
+        }
+    }
+}
+
+impl<F: Retry> BioWork<Finish> for Dio<F> {
     /// The retry of an asynchronous request whose bios have all ended.
     fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>) {
         if let Some((armed, bios)) = state::retry(&this) {
             let dio = this;
-            F::retry(Kick { dio, armed, bios }, may_sleep);
+            let kick = Kick { dio, armed, bios };
+            match F::link_wq(&kick.armed) {
+                Some(_) if mutant!("link-same-work") => F::link(kick, may_sleep),
+                _ => F::retry(kick, may_sleep),
+            }
         }
     }
 }

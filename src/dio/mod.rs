@@ -77,6 +77,9 @@
 //!   (R11); extends, whose blocks, data and i_size become visible in that order to the next owner of
 //!   the lock (R8); the bios before a hole, and then the buffered write that fills it, which
 //!   [`direct_write`] makes before the lock is released (R9).
+//! * With the mount option `async_alloc` a write to new blocks is not waited for. Nobody finds the blocks
+//!   before the retry has linked them, and it moves i_size itself, with `invalidate_lock` held, not the
+//!   inode lock: [`new_blocks`]. Who changes i_size with the inode lock waits for such writes first.
 //! * An asynchronous overwrite of allocated blocks inside i_size returns with its bios in flight, and
 //!   the lock is released (R10). Until it is done, its blocks must not be freed and used again. This
 //!   is prevented by the count of direct I/O of the inode (`i_dio_count`, `inode_dio_begin`): whoever
@@ -134,7 +137,7 @@ mod worker;
 mod write;
 
 pub(crate) use dio::Dio;
-pub(crate) use filesystem::{Filesystem, Mapping};
+pub(crate) use filesystem::{Filesystem, Mapping, Stopped};
 pub(crate) use mount::{DioCache, Mount};
 pub(crate) use nowait::{modified, would_block};
 pub(crate) use overwrite::{direct_overwrite, Overwrite};

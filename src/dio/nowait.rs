@@ -18,8 +18,8 @@ use super::request::Request;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
-use kfs::block::bio::Op;
-use kfs::fs::inode::lock::{InodeLocked, Mode, Shared};
+use kfs::block::bio::{Op, BIO_MAX_VECS};
+use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::kiocb::Kiocb;
 use kfs::fs::super_block::SuperBlock;
 use kfs::iov::IovIter;
@@ -87,6 +87,73 @@ pub(super) fn check<'call, F: Filesystem, M: Mode>(
         Op::Write if iocb.has_pages(len) => again(Block::Pages),
         _ => Ok(Some(known)),
     }
+}
+
+/// Whether a write with the lock shared begins in a hole that it may fill with the lock exclusive: see
+/// [`check_new`]. Does not sleep.
+pub(super) fn may_fill<F: Filesystem, M: Mode>(
+    iocb: &Kiocb<'_, F>,
+    locked: &InodeLocked<F, M>,
+) -> bool {
+    let bits = BlockBits::new(locked.sb().blocksize_bits());
+    F::async_alloc(locked.sb())
+        && !iocb.is_sync()
+        && matches!(
+            F::map_nowait(locked, bits.block(iocb.pos() as u64), 1),
+            Ok(Mapping::Hole { .. })
+        )
+}
+
+/// As [`check`], of a write that is left to its retry and has only new blocks: true if this is one, and can be
+/// issued if its blocks can be reserved. False if it is another one. With the option `async_alloc` only.
+///
+/// Such a write begins and ends where blocks do, so that it is one bio, and is no part of what is in flight. Does
+/// not sleep for locks or the device.
+pub(super) fn check_new<'call, F: Filesystem>(
+    iocb: &Kiocb<'_, F>,
+    iter: &impl IovIter<'call>,
+    locked: &InodeLocked<F, Exclusive>,
+) -> Result<bool> {
+    let sb = locked.sb();
+    if !F::async_alloc(sb) || iocb.is_sync() || mutant!("nowait-appends-never") {
+        return Ok(false);
+    }
+    let bits = BlockBits::new(sb.blocksize_bits());
+    let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
+    let len = iter.count();
+    let end = start.checked_add(len as u64).ok_or(EINVAL)?;
+    let i_size = locked.i_size_read();
+    let blocks = bits.block(start)..bits.blocks(end);
+
+    let again = |on| Err(would_block(sb, on));
+    if end <= i_size {
+        let wanted = extent::blocks_wanted(start, end, bits);
+        match F::map_nowait(locked, blocks.start, wanted) {
+            Ok(Mapping::Mapped { .. }) => return Ok(false),
+            Ok(Mapping::Hole { len }) if len >= wanted => {}
+            Ok(Mapping::Hole { .. }) => return again(Block::Blocks),
+            Err(_) => return again(Block::Metadata),
+        }
+    } else if blocks.start < bits.blocks(i_size) {
+        return again(Block::Blocks);
+    }
+    let is_in_parts = bits.round_down(start | end) != start | end;
+    if is_in_parts || iter.npages(BIO_MAX_VECS, len) == BIO_MAX_VECS {
+        return again(Block::Blocks);
+    }
+    if !BlockDevice::of(sb).nowait() {
+        return again(Block::Device);
+    }
+    if iocb.is_dsync() {
+        return again(Block::Sync);
+    }
+    if iocb.has_pages(len) {
+        return again(Block::Pages);
+    }
+    if F::has_new_blocks(locked, blocks) && !mutant!("nowait-over-new") {
+        return again(Block::Lock);
+    }
+    Ok(true)
 }
 
 /// Looks up the blocks of `bytes`, which are some inside i_size. Returns the first run, or what the

@@ -41,6 +41,9 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
         return Ok(Overwrite::NeedsExclusive(iocb, false));
     }
     if iocb.is_nowait() {
+        if nowait::may_fill(&iocb, locked) {
+            return Ok(Overwrite::NeedsExclusive(iocb, false));
+        }
         nowait::check(&iocb, from, locked, Op::Write, Some(locked))?;
     }
     if !nowait::modified(locked.sb(), kiocb_modified_nosec(&mut iocb, locked))? {

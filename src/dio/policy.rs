@@ -6,9 +6,12 @@
 //! asynchronous request is left to the retry unless it has to complete under the inode lock, which
 //! only the task that took it can release:
 //!
-//! * it ends past i_size: the lock is held until the data is on the device and i_size is updated;
+//! * it ends past i_size: the lock is held until the data is on the device and i_size is updated. With the
+//!   option `async_alloc` the retry does that, if the write has new blocks;
 //! * it stopped at a hole: the rest falls back to buffered I/O, after the bios in flight have
 //!   ended;
+//! * it stopped at memory that has to be brought in, with blocks reserved: these are linked first, see
+//!   [`super::write`];
 //! * it stopped at an error: blocks that were allocated beyond what was written are freed.
 //!
 //! A request that must not wait has none of these reasons: it is one without new blocks, or is not made.
@@ -20,6 +23,8 @@ pub(crate) enum Stop {
     End,
     /// There is a hole inside i_size, which direct writes do not fill.
     Hole,
+    /// Memory would have to be brought in, for which it must not wait, as it has reserved blocks.
+    Memory,
     /// Looking up blocks, allocating them or pinning memory failed.
     Error,
 }
@@ -33,6 +38,8 @@ pub(crate) enum Reason {
     Hole = 1,
     /// It stopped at an error.
     Error = 2,
+    /// It stopped at memory that has to be brought in.
+    Memory = 3,
 }
 
 /// How a submitter waits for its request.
@@ -67,11 +74,19 @@ pub(crate) enum Block {
     Device,
 }
 
-/// Decides how to wait for a request that ends at byte `end` and stopped for the reason `stop`.
+/// Decides how to wait for a request that ends at byte `end` and stopped for the reason `stop`. `is_sync`: it
+/// is synchronous, or the rest of one of which the submitter has done a part.
 ///
 /// `i_size` is that at the look-up of the blocks, under the inode lock. `must_not`: the request must
-/// not wait, and has no new blocks.
-pub(crate) fn decide(is_sync: bool, must_not: bool, end: u64, i_size: u64, stop: Stop) -> Wait {
+/// not wait. `retry_extends`: the retry may move i_size.
+pub(crate) fn decide(
+    is_sync: bool,
+    must_not: bool,
+    end: u64,
+    i_size: u64,
+    stop: Stop,
+    retry_extends: bool,
+) -> Wait {
     if is_sync {
         return Wait::Sync;
     }
@@ -79,6 +94,8 @@ pub(crate) fn decide(is_sync: bool, must_not: bool, end: u64, i_size: u64, stop:
         Stop::End | Stop::Error if must_not && !mutant!("nowait-waits") => Wait::Async,
         Stop::Error if !mutant!("error-async") => Wait::Switch(Reason::Error),
         Stop::Hole if !mutant!("hole-async") => Wait::Switch(Reason::Hole),
+        Stop::Memory => Wait::Switch(Reason::Memory),
+        Stop::End if retry_extends && !mutant!("append-waits") => Wait::Async,
         Stop::End if mutant!("overwrite-waits") => Wait::Switch(Reason::Extend),
         Stop::End if end > i_size && !mutant!("extend-async") => Wait::Switch(Reason::Extend),
         _ => Wait::Async,

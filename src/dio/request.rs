@@ -44,6 +44,8 @@ pub(super) struct Request {
     pub(super) len: u32,
     /// i_size at the look-up of the blocks.
     pub(super) i_size: u64,
+    /// Its retry links new blocks, and moves i_size (see [`super::new_blocks`]).
+    pub(super) async_alloc: bool,
     /// The blocks that were reserved for it.
     pub(super) new_blocks: NewBlocks,
     /// What it would have had to wait for, and must not: the reason of an `EAGAIN` that stopped it.
@@ -93,17 +95,23 @@ impl Request {
     }
 }
 
-/// The blocks of the file that were reserved for a request are in this range.
+/// The blocks of the file that were reserved for a request: they are in this range.
 #[derive(Clone, Copy)]
 pub(super) struct NewBlocks {
     start: u64,
     end: u64,
+    /// They have been linked, or given back.
+    pub(super) is_finished: bool,
 }
 
 impl NewBlocks {
     /// None.
     pub(super) const fn new() -> Self {
-        NewBlocks { start: 0, end: 0 }
+        NewBlocks {
+            start: 0,
+            end: 0,
+            is_finished: false,
+        }
     }
 
     /// Adds `len` blocks, from block `start` on, which is behind those there are.
@@ -114,8 +122,19 @@ impl NewBlocks {
         self.end = start + u64::from(len);
     }
 
-    pub(super) fn range(self) -> Option<Range<u64>> {
-        (self.end != 0).then_some(self.start..self.end)
+    /// Whether there are none.
+    pub(super) fn is_empty(self) -> bool {
+        self.end == 0
+    }
+
+    /// Whether they are pending.
+    pub(super) fn is_pending(self) -> bool {
+        !self.is_empty() && !self.is_finished
+    }
+
+    /// In blocks of the file.
+    pub(super) fn range(self) -> Range<u64> {
+        self.start..self.end
     }
 }
 

@@ -5,12 +5,16 @@
 //! Uses neither the iterator nor the mm of the submitter, and takes no lock that a submitter holds
 //! while it waits.
 
+use super::complete::dio_bio_reap;
 use super::dio::{Dio, Kick, Retry};
 use super::filesystem::Filesystem;
+use super::kick::defer;
+use super::new_blocks;
 use super::request::{Armed, Single};
 use super::single;
-use super::step::{Atomic, Kicked, Step};
+use super::step::{Atomic, Context, Kicked, Step};
 use super::worker::{direct_io_worker, Enter};
+use core::convert::Infallible;
 use kfs::block::bio::EndedBio;
 use kfs::task::MaySleep;
 use kfs::trace;
@@ -23,10 +27,22 @@ impl<F: Filesystem> Retry for F {
         trace::dio_retry(inode, request.start(), request.len.into());
     }
 
-    fn queue(armed: &Armed<F>) -> &Workqueue {
+    fn retry_wq(armed: &Armed<F>) -> &Workqueue {
         let sb = armed.iocb.inode().sb();
-        F::dio(sb).counters.retries_queued.inc();
+        // Or else it was counted before it was linked.
+        if !armed.request.new_blocks.is_finished {
+            F::dio(sb).counters.retries_queued.inc();
+        }
         sb.dio_done_wq()
+    }
+
+    fn link_wq(armed: &Armed<F>) -> Option<&Workqueue> {
+        let sb = armed.iocb.inode().sb();
+        if !armed.request.new_blocks.is_pending() {
+            return None;
+        }
+        F::dio(sb).counters.retries_queued.inc();
+        Some(sb.dio_link_wq())
     }
 
     fn retry_atomic(kick: Kick<F>) -> Option<Kick<F>> {
@@ -45,6 +61,20 @@ impl<F: Filesystem> Retry for F {
 
     fn retry_single(single: Single<F>, bio: EndedBio<Dio<F>>) {
         single::retry(single, bio);
+    }
+
+    fn link(kick: Kick<F>, may_sleep: MaySleep<'_>) {
+        let Kick {
+            dio,
+            armed,
+            mut bios,
+        } = kick;
+        let Armed { iocb, mut request } = armed;
+        let context: Context<'_, Infallible> = Ok(may_sleep);
+        let Ok(()) = dio_bio_reap(&mut bios, &mut request.outcome, context);
+        new_blocks::finish(iocb.inode(), None, &mut request, may_sleep);
+        let armed = Armed { iocb, request };
+        defer(Kick { dio, armed, bios });
     }
 
     fn retry(kick: Kick<F>, may_sleep: MaySleep<'_>) {

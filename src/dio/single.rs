@@ -113,7 +113,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let end = pos.checked_add(len as u64)?;
 
     let i_size = locked.i_size_read();
-    let is_left = policy::decide(false, false, end, i_size, Stop::End) == Wait::Async;
+    let is_left = policy::decide(false, false, end, i_size, Stop::End, false) == Wait::Async;
     let (mem_mask, len_mask) = (bdev.dma_alignment(), bdev.logical_block_size() - 1);
     let is_aligned =
         (pos | len as u64) & u64::from(len_mask) == 0 && iter.alignment() & mem_mask as usize == 0;
@@ -250,6 +250,7 @@ fn general<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
         len,
         // It was more, or the same.
         i_size: end,
+        async_alloc: false,
         new_blocks: NewBlocks::new(),
         blocked: None,
         outcome,

@@ -29,7 +29,7 @@
 //! * *Armed*: the request is asynchronous and its submitter has returned. The dio owns the I/O
 //!   control block; the last bio passes both to the retry.
 //! * *Kicked*: the retry would have had to sleep where the last bio ended. It is queued, and takes
-//!   the control block again.
+//!   the control block again. (One that links new blocks is queued once more after that.)
 //! * *Waiting*: the submitter sleeps until the last bio wakes it.
 //! * *Done*: nothing is in flight, and no wake-up is due. The ended bios are taken from here, or have
 //!   been taken by the kick.

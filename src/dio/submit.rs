@@ -113,6 +113,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
             .filter(|&len| len <= LEN_MAX)
             .ok_or(EINVAL)?,
         i_size: 0,
+        async_alloc: false,
         new_blocks: NewBlocks::new(),
         blocked: None,
         outcome: Outcome::new(start),

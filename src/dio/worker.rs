@@ -12,7 +12,7 @@
 use super::complete::{dio_bio_reap, dio_complete};
 use super::dio::{Bios, Dio};
 use super::extent;
-use super::filesystem::{Filesystem, Mapping};
+use super::filesystem::{Filesystem, Mapping, Stopped};
 use super::issue::Issue;
 use super::nowait;
 use super::policy::{self, Reason, Stop, Wait};
@@ -23,7 +23,7 @@ use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
 use kfs::fs::kiocb::{CallIocb, IocbMut};
-use kfs::iov::{IovIterDest, IovIterSource};
+use kfs::iov::{IovIterDest, IovIterFaultIn, IovIterSource};
 use kfs::task::MaySleep;
 use kfs::trace;
 
@@ -130,6 +130,11 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
                 known,
                 may_sleep,
             } = submission;
+            // The rest of a write of which the submitter has done a part.
+            let stopped = locked
+                .and_then(|lock| lock.exclusive)
+                .and_then(|exclusive| F::stopped(exclusive));
+            let is_rest = matches!(stopped, Some(Stopped::Memory(_)));
             dio_begin(iocb.as_mut(), &transfer);
             let (issued, stop) = direct_io_issue(
                 iocb.lending(),
@@ -142,15 +147,21 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
 
             let end = request.end();
             if mutant!("size-early") {
-                if let Some(locked) = locked.and_then(|lock| lock.exclusive) {
-                    iocb.extend_post_direct_write(locked, request.len as usize);
+                if locked.is_some_and(|lock| lock.exclusive.is_some()) {
+                    iocb.extend_post_direct_write(request.len as usize, may_sleep);
                 }
             }
             if mutant!("hole-no-fallback") && stop == Stop::Hole {
                 request.outcome.issued_to(end);
             }
-            let must_not = iocb.is_nowait() && request.new_blocks.range().is_none();
-            let how = policy::decide(iocb.is_sync(), must_not, end, request.i_size, stop);
+            let must_not = iocb.is_nowait();
+            let exclusive = locked.and_then(|lock| lock.exclusive);
+            let retry_extends = request.async_alloc && !request.new_blocks.is_empty();
+            let is_sync = iocb.is_sync() || is_rest && !mutant!("rest-async");
+            let how = policy::decide(is_sync, must_not, end, request.i_size, stop, retry_extends);
+            if let (Wait::Async, Some(locked), true) = (how, exclusive, end > request.i_size) {
+                F::will_extend(locked, end);
+            }
             if !iocb.is_nowait() {
                 F::dio(iocb.inode().sb()).counters.waits(how);
             }
@@ -195,11 +206,26 @@ fn direct_io_issue<'call, F: Filesystem>(
             let locked = lock.held;
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
+            // One that has stopped before ends with its submitter, which has done a part of it.
+            request.async_alloc = F::async_alloc(locked.sb())
+                && lock
+                    .exclusive
+                    .is_some_and(|exclusive| F::stopped(exclusive).is_none());
+            let is_late = cfg!(any(mutant = "memory-late", mutant = "memory-faults"));
+            if request.async_alloc && !iocb.is_nowait() && !is_late {
+                from.fault_in();
+            }
             let mut issue = Issue::new(dio, first, iocb, request, from, known, may_sleep);
             let stop = issue.do_direct_write(locked, lock.exclusive, end);
             let issued = issue.issued();
-            if let (Stop::Hole, Some(exclusive)) = (stop, lock.exclusive) {
-                F::set_stopped_at(exclusive, Some(request.outcome.pos()));
+            let pos = request.outcome.pos();
+            let stopped = match stop {
+                Stop::Hole => Some(Stopped::Hole(pos)),
+                Stop::Memory => Some(Stopped::Memory(pos)),
+                Stop::End | Stop::Error => None,
+            };
+            if let (Some(_), Some(exclusive)) = (stopped, lock.exclusive) {
+                F::set_stopped(exclusive, stopped);
             }
             (issued, stop)
         }

@@ -3,7 +3,7 @@
 //! Direct writes, and their fallback to buffered I/O.
 
 use super::extent::{self, BlockBits};
-use super::filesystem::{Filesystem, Mapping};
+use super::filesystem::{Filesystem, Mapping, Stopped};
 use super::nowait;
 use super::outcome::Failure;
 use super::policy::Block;
@@ -41,20 +41,42 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     let len = from.count();
     let counters = &F::dio(locked.sb()).counters;
     if iocb.is_nowait() {
-        nowait::check(&iocb, from, locked, Op::Write, None)?;
+        if !nowait::check_new(&iocb, from, locked)? {
+            nowait::check(&iocb, from, locked, Op::Write, None)?;
+        }
     } else if !is_counted {
         counters.requests_write.inc();
     }
+    let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + len as u64);
+    let bits = BlockBits::new(locked.sb().blocksize_bits());
+    if !iocb.is_nowait() {
+        F::wait_for_new_blocks(locked, bits.block(start)..bits.blocks(end));
+    }
     nowait::modified(locked.sb(), kiocb_modified(&mut iocb, locked))?;
-    F::set_stopped_at(locked, None);
-    let (iocb, written) = match generic_file_direct_write(iocb, from, locked) {
+    F::set_stopped(locked, None);
+    let (mut iocb, mut written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         Ok(queued) => return Ok(queued),
         Err((_, error)) => return Err(error),
     };
+    if F::stopped(locked) == Some(Stopped::Memory(iocb.pos() as u64)) {
+        // Nothing moves i_size from now on: so a page fault waits for none of the blocks that are reserved,
+        // as these are beyond EOF.
+        F::direct_writes_wait(locked);
+        match generic_file_direct_write(iocb, from, locked) {
+            Ok(Io::Done(rest, more)) => (iocb, written) = (rest, written + more),
+            // The rest of a request is not left to the retry.
+            Ok(queued) => return Ok(queued),
+            Err((_, error)) if written == 0 => return Err(error),
+            Err((iocb, error)) => {
+                report::log(&iocb, true, iocb.pos() as u64, Failure::Stopped(error));
+                return Ok(Io::Done(iocb, written));
+            }
+        }
+    }
     let is_at_hole = match mutant!("hole-looked-up-late") {
         true => is_in_hole(&iocb, locked),
-        false => F::stopped_at(locked) == Some(iocb.pos() as u64),
+        false => F::stopped(locked) == Some(Stopped::Hole(iocb.pos() as u64)),
     };
     // There was no error if nothing was written: the page cache of the range could not be
     // invalidated, and the worker was not called; or it stopped at once.
@@ -161,10 +183,11 @@ fn extend<'a, F: Filesystem>(
     let again = (i_size & (sector - 1)) as usize;
     past_eof.advance(filled - again);
     iocb.as_mut().set_pos(i_size - again as i64);
+    F::set_stopped(locked, Some(Stopped::Hole(i_size as u64)));
 
     let (mut iocb, written) = match generic_file_direct_write(iocb, past_eof, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
-        // An extend is not left to the retry.
+        // A request that has stopped is not left to the retry.
         Ok(queued) => return queued,
         Err((mut iocb, error)) => {
             // The worker did not log the error, as it returned it; the caller gets a short write.

@@ -13,6 +13,7 @@ pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::Place;
 use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::inode::deferred;
+use crate::inode::in_flight;
 use crate::inode::map::{Changing, View};
 use crate::inode::pointer_blocks::{
     self, CachedPointers, ChangedPointers, PointerBuffers, SyncedPointers,
@@ -41,6 +42,31 @@ impl Run {
         Run {
             blocks: Blocks { start, len },
             new: false,
+        }
+    }
+
+    /// At most `max` blocks from the one on that `branch` leads to, which the file has.
+    pub(super) fn at<P: PointerBlocks<Error = Fault>>(
+        inode: &Inode,
+        branch: &Branch,
+        root: &Pointers,
+        max: u32,
+        device: &mut P,
+    ) -> Result<Self> {
+        let layout = inode.sb().data().layout();
+        match branch.lookup(&layout, root, max, device)? {
+            Mapping::Mapped { start, len } => Ok(Run::of(start, len)),
+            Mapping::Hole { .. } => Err(EIO.into()),
+        }
+    }
+
+    /// Blocks that were allocated: from here on no buffer of the cache of the device aliases them. May sleep.
+    pub(super) fn take_over(&self, inode: &Inode) {
+        if self.new {
+            let (start, len) = (self.blocks.start.into(), self.blocks.len.into());
+            if !mutant!("aliases-kept") {
+                inode.sb().clean_bdev_aliases(start, len);
+            }
         }
     }
 }
@@ -209,31 +235,44 @@ pub(super) fn remember(
 }
 
 /// Looks up at most `max` blocks of the file from its block `block` on, and allocates them if the
-/// first is in a hole.
+/// first is in a hole. If a direct write in flight has it, waits until the write has linked it.
 ///
 /// Buffers that alias new blocks are gone from the cache of the device on return; what the blocks
 /// hold is stale, and the caller overwrites it. Takes the lock of the block map, then that of the
 /// groups; may sleep. `ENOSPC` without a free block, `EFBIG` beyond the largest file; on error
 /// nothing is allocated.
 pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
+    if let Some(Mapping::Mapped { start, len }) = inode.data().map.cached(block, max) {
+        return Ok(Run::of(start, len));
+    }
+    let run = loop {
+        if let Some(run) = try_allocate(inode, block, max)? {
+            break run;
+        }
+        in_flight::wait_for_block(inode, block);
+    };
+    run.take_over(inode);
+    Ok(run)
+}
+
+/// The part of [`allocate`] that holds the lock of the block map. `None` if a direct write in flight has the
+/// block.
+fn try_allocate(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
     let layout = inode.sb().data().layout();
     let path = path(inode, block)?;
     let data = inode.data();
-    if let Some(Mapping::Mapped { start, len }) = data.map.cached(block, max) {
-        return Ok(Run::of(start, len));
-    }
     let mut device = PointerBuffers::new(inode);
-    let run = nofs(|| -> Result<Run> {
+    nofs(|| -> Result<Option<Run>> {
         let map = data.map.lock();
+        let max = match in_flight::room(inode, block, max) {
+            0 if !mutant!("pending-allocated") => return Ok(None),
+            room => room.max(1),
+        };
         let view = map.view();
         let root = &view.root;
         let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
         let Some(growth) = branch.growth(root, max, &mut device)? else {
-            return match branch.lookup(&layout, root, max, &mut device)? {
-                Mapping::Mapped { start, len } => Ok(Run::of(start, len)),
-                // `growth` has just found that the block exists.
-                Mapping::Hole { .. } => Err(EIO.into()),
-            };
+            return Run::at(inode, &branch, root, max, &mut device).map(Some);
         };
         let goal = match branch.goal(root, &mut device)? {
             Some(goal) => goal,
@@ -243,15 +282,8 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
         // As long as nobody else changes pointers, and no fsync takes these for written.
         inode.mark_inode_dirty();
         remember(inode, &view, block, blocks, growth.last_pointers());
-        Ok(Run { blocks, new: true })
-    })?;
-    if run.new {
-        let (start, len) = (run.blocks.start.into(), run.blocks.len.into());
-        if !mutant!("aliases-kept") {
-            inode.sb().clean_bdev_aliases(start, len);
-        }
-    }
-    Ok(run)
+        Ok(Some(Run { blocks, new: true }))
+    })
 }
 
 /// Frees the blocks of the file that are wholly beyond byte `size`. i_size does not change.

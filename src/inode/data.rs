@@ -15,7 +15,7 @@ use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::{new_mutex, new_spinlock, Mutex, SetOnce, SpinLock};
+use kernel::sync::{new_condvar, new_mutex, new_spinlock, CondVar, Mutex, SetOnce, SpinLock};
 use kfs::block::buffer_head::BufferHead;
 use kfs::drop_in_atomic;
 use kfs::fs::inode::init;
@@ -34,6 +34,9 @@ pub(crate) struct InodeData {
     /// The blocks that are being written, and are not in the block map yet.
     #[pin]
     pub(super) pending: Mutex<Pending>,
+    /// That some of them are not any more.
+    #[pin]
+    pub(super) linked: CondVar,
     flags: Atomic<u32>,
     /// Held while extended attributes are read or changed.
     #[pin]
@@ -59,7 +62,7 @@ pub(crate) struct InodeData {
     /// Number of direct writes in flight.
     direct_writes: Atomic<u32>,
     /// Where a direct write has stopped at a hole, or -1. Protected by the inode lock, held exclusively.
-    stopped_at: Atomic<i64>,
+    stopped: Atomic<i64>,
     /// No block is beyond EOF that was there when the inode was read.
     nothing_beyond_eof: Atomic<bool>,
     /// What of the names may not be on the device.
@@ -79,6 +82,7 @@ drop_in_atomic!(struct InodeData {
     map,
     deferred,
     pending,
+    linked,
     flags,
     attributes,
     file_acl,
@@ -91,7 +95,7 @@ drop_in_atomic!(struct InodeData {
     found_in,
     index_broken,
     direct_writes,
-    stopped_at,
+    stopped,
     nothing_beyond_eof,
     names,
     named,
@@ -106,6 +110,7 @@ impl InodeData {
             map <- Map::new(),
             deferred <- new_mutex!(Deferred::default()),
             pending <- new_mutex!(Pending::new()),
+            linked <- new_condvar!(),
             flags: Atomic::new(0),
             attributes <- new_mutex!(()),
             file_acl: Atomic::new(0),
@@ -118,7 +123,7 @@ impl InodeData {
             found_in: Atomic::new(0),
             index_broken: Atomic::new(false),
             direct_writes: Atomic::new(0),
-            stopped_at: Atomic::new(-1),
+            stopped: Atomic::new(-1),
             nothing_beyond_eof: Atomic::new(false),
             names <- new_spinlock!(Record::new()),
             named: Atomic::new(1),
@@ -183,16 +188,14 @@ impl InodeData {
         self.direct_writes.load(ordering::Acquire) != 0
     }
 
-    /// Notes at which byte of the file a direct write has stopped, as there is a hole. The inode lock
-    /// is held exclusively.
-    pub(crate) fn set_stopped_at(&self, pos: Option<u64>) {
-        let pos = pos.map_or(-1, |pos| pos as i64);
-        self.stopped_at.store(pos, ordering::Relaxed);
+    /// Notes where and why a direct write has stopped; at first it is -1. The inode lock is held exclusively.
+    pub(crate) fn set_stopped(&self, at: i64) {
+        self.stopped.store(at, ordering::Relaxed);
     }
 
     /// What was noted last. The inode lock is held exclusively.
-    pub(crate) fn stopped_at(&self) -> Option<u64> {
-        u64::try_from(self.stopped_at.load(ordering::Relaxed)).ok()
+    pub(crate) fn stopped(&self) -> i64 {
+        self.stopped.load(ordering::Relaxed)
     }
 
     /// Whether blocks beyond EOF that the inode had when it was read are gone.

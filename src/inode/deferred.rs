@@ -139,6 +139,18 @@ pub(super) fn make_room(inode: &Inode) -> Result {
     Ok(())
 }
 
+/// [`make_room`] with the memory there is. Does not sleep. `EAGAIN`.
+pub(super) fn make_room_nowait(inode: &Inode) -> Result {
+    let mut deferred = inode.data().get_ref().deferred.try_lock().ok_or(EAGAIN)?;
+    let deferred = &mut *deferred;
+    deferred
+        .parents
+        .reserve(1 + deferred.promised, GFP_NOWAIT)
+        .map_err(|_| EAGAIN)?;
+    deferred.promised += 1;
+    Ok(())
+}
+
 /// The room of one run is not needed any more.
 pub(super) fn forget_room(inode: &Inode) {
     inode.data().get_ref().deferred.lock().promised -= 1;

@@ -172,6 +172,14 @@ impl Map {
             _changing: self.changing.lock(),
         }
     }
+
+    /// [`Map::lock`], if nobody else changes pointers. Does not sleep.
+    pub(super) fn try_lock(&self) -> Option<Changing<'_>> {
+        Some(Changing {
+            map: self,
+            _changing: self.changing.try_lock()?,
+        })
+    }
 }
 
 /// The right to change the pointers of a file.

@@ -28,6 +28,7 @@ pub(crate) mod directory;
 pub(crate) mod durable;
 pub(crate) mod errors;
 pub(crate) mod extents;
+pub(crate) mod in_flight;
 pub(crate) mod map;
 mod name_record;
 pub(crate) mod names;

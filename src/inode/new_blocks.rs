@@ -14,17 +14,18 @@
 //!
 //! Lock order: the block map, the pending blocks, the deferred pointers.
 
-use crate::ext2::block_map::{store_root, Branch, Growth, Mapping, Slot};
+use crate::ext2::block_map::{store_root, Branch, Growth, Slot};
 use crate::ext2::pointers::Pointers;
 use crate::inode::block_map::{self, NewBlocks, Run, Unfreed};
 use crate::inode::data::ino32;
 use crate::inode::deferred::{self, DataSlots, Written};
 use crate::inode::errors;
+use crate::inode::in_flight;
 use crate::inode::map::Changing;
 use crate::inode::pending::{Place, PointerTo, Reserved};
-use crate::inode::pointer_blocks::{self, PointerBuffers};
+use crate::inode::pointer_blocks::{self, CachedPointers, PointerBuffers};
 use crate::types::{Inode, InodeLocked};
-use crate::volume::blocks::Blocks;
+use crate::volume::blocks::{self, Blocks};
 use crate::volume::fault::{Fault, Result};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -48,13 +49,10 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         let root = &view.root;
         let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
         let Some(growth) = branch.growth(root, max, &mut device)? else {
-            return match branch.lookup(&layout, root, max, &mut device)? {
-                Mapping::Mapped { start, len } => Ok(Run::of(start, len)),
-                // `growth` has just found that the block exists.
-                Mapping::Hole { .. } => Err(EIO.into()),
-            };
+            return Run::at(inode, &branch, root, max, &mut device);
         };
         let pending = &mut *data.pending.lock();
+        // Nobody writes there: the caller has waited.
         let goal = match pending.goal(block) {
             Some(goal) => goal,
             None => match branch.goal(root, &mut device)? {
@@ -68,21 +66,62 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
             .inspect_err(|_| deferred::forget_room(inode))?;
         let blocks = reserved.blocks;
         pending.add(place, block, reserved);
+        // For the blocks of pointers, as in `block_map::allocate`.
+        inode.mark_inode_dirty();
         Ok(Run { blocks, new: true })
     })?;
-    if run.new {
-        let (start, len) = (run.blocks.start.into(), run.blocks.len.into());
-        if !mutant!("aliases-kept") {
-            inode.sb().clean_bdev_aliases(start, len);
-        }
-        // For the blocks of pointers.
-        inode.mark_inode_dirty();
-        if mutant!("link-early") {
-            let range = block..block + len;
-            let _ = finish(inode, range.clone(), range.end);
-        }
+    run.take_over(inode);
+    if run.new && cfg!(any(mutant = "link-early", mutant = "hole-direct")) {
+        let range = block..block + u64::from(run.blocks.len);
+        let _ = finish(inode, None, range.clone(), range.end);
     }
     Ok(run)
+}
+
+/// [`reserve`] of all of `len` blocks in one piece, with what is in memory, from a block on that is in a hole.
+/// Does not sleep for locks or for the device: `EAGAIN` if it would have to, also where a block of pointers is
+/// missing.
+pub(crate) fn reserve_nowait(
+    inode: &InodeLocked<Exclusive>,
+    block: u64,
+    len: u32,
+) -> Result<Blocks> {
+    let layout = inode.sb().data().layout();
+    let path = block_map::path(inode, block)?;
+    let data = inode.data().get_ref();
+    let mut device = CachedPointers(inode);
+    nofs(|| {
+        let map = data.map.try_lock().ok_or(EAGAIN)?;
+        let view = map.view();
+        let root = &view.root;
+        let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
+        let growth = branch.growth(root, len, &mut device)?.ok_or(EAGAIN)?;
+        if growth.data_blocks < len || !growth.indexes().is_empty() {
+            return Err(EAGAIN.into());
+        }
+        let parent = match growth.slot {
+            Slot::Block { block, .. } => {
+                Some(inode.sb().find_get_block(block.into()).ok_or(EAGAIN)?)
+            }
+            Slot::Inode(_) => None,
+        };
+        let index = growth.data_index();
+        let mut pending = data.pending.try_lock().ok_or(EAGAIN)?;
+        let goal = match pending.goal(block) {
+            Some(goal) => goal,
+            None => match branch.goal(root, &mut device)? {
+                Some(goal) => goal,
+                None => block_map::first_goal(inode)?,
+            },
+        };
+        let place = Place::new(GFP_NOWAIT).map_err(|_| EAGAIN)?;
+        deferred::make_room_nowait(inode)?;
+        let blocks = blocks::allocate_nowait(inode.sb(), ino32(inode), goal, len)
+            .inspect_err(|_| deferred::forget_room(inode))?;
+        let at = Some(PointerTo { parent, index });
+        pending.add(place, block, Reserved { blocks, at });
+        Ok(blocks)
+    })
 }
 
 /// Takes what `growth` says is missing from the bitmaps, near the block `goal`, and links blocks of
@@ -102,7 +141,10 @@ fn take_blocks(
         Ok(at) => {
             inode.add_bytes(added << inode.blkbits());
             pointer_blocks.keep();
-            Ok(Reserved { blocks: data, at })
+            Ok(Reserved {
+                blocks: data,
+                at: Some(at),
+            })
         }
         Err(fault) => {
             pointer_blocks.free();
@@ -127,63 +169,79 @@ fn pointer_to(inode: &Inode, growth: &Growth, new: Option<u32>) -> Result<Pointe
 /// Ends what is pending in `range`, in blocks of the file: what is before block `end` has been written,
 /// and is linked; the rest is given back.
 ///
+/// The write is in flight until [`forget`](crate::inode::in_flight::forget). With the inode lock, `locked`,
+/// empty blocks of pointers beyond EOF are freed, unless others use them. Inside EOF, a store may use them from
+/// when the blocks are given back, and nobody else needs the room.
+///
 /// Takes the lock of the block map, then that of the groups. May sleep, and needs no memory. If blocks
 /// cannot be linked, they and those after them are given back, and the error comes with the first of
 /// them: `EIO`, a block of pointers cannot be written.
 pub(crate) fn finish(
-    inode: &InodeLocked<Exclusive>,
+    inode: &Inode,
+    locked: Option<&InodeLocked<Exclusive>>,
     range: Range<u64>,
     end: u64,
 ) -> Result<(), (u64, Fault)> {
-    finish_written(inode, range, end, Written::Cached)
+    finish_written(inode, locked, range, end, Written::Cached)
 }
 
 /// [`finish`] for blocks that are all on the device, whose cache was flushed.
 pub(super) fn finish_flushed(inode: &InodeLocked<Exclusive>, range: Range<u64>) -> Result {
     let end = range.end;
-    finish_written(inode, range, end, Written::Flushed).map_err(|(_, fault)| fault)
+    let finished = finish_written(inode, Some(inode), range.clone(), end, Written::Flushed);
+    in_flight::forget(inode, &range);
+    finished.map_err(|(_, fault)| fault)
 }
 
 fn finish_written(
-    inode: &InodeLocked<Exclusive>,
+    inode: &Inode,
+    locked: Option<&InodeLocked<Exclusive>>,
     range: Range<u64>,
     mut end: u64,
     until: Written,
 ) -> Result<(), (u64, Fault)> {
     let data = inode.data().get_ref();
     let mut result = Ok(());
-    let mut is_given_back = false;
+    let mut is_empty = false;
     nofs(|| {
         let map = data.map.lock();
-        let pending = &mut *data.pending.lock();
-        while let Some((block, run)) = pending.take(&range) {
-            let mut written = run.blocks;
+        loop {
+            let Some((block, blocks, at)) = data.pending.lock().take(&range) else {
+                break;
+            };
+            let mut written = blocks;
             written.len = end.saturating_sub(block).min(written.len.into()) as u32;
             if written.len > 0 {
-                if let Err(fault) = link(inode, &map, block, &run.at, written, until) {
+                if let Err(fault) = link(inode, &map, block, &at, written, until) {
                     result = Err((block, fault));
                     end = block;
                     written.len = 0;
                 }
             }
             deferred::forget_room(inode);
-            if written.len < run.blocks.len {
-                is_given_back = true;
+            if written.len < blocks.len {
+                is_empty = true;
                 let rest = Blocks {
-                    start: run.blocks.start + written.len,
-                    len: run.blocks.len - written.len,
+                    start: blocks.start + written.len,
+                    len: blocks.len - written.len,
                 };
                 if !mutant!("blocks-kept") {
                     block_map::give_back(inode, rest);
                 }
             }
         }
+        is_empty = is_empty && !data.pending.lock().has_unlinked();
+        data.linked.notify_all();
+        // As in `block_map::allocate`.
+        inode.mark_inode_dirty();
     });
-    inode.mark_inode_dirty();
-    if is_given_back && range.end > end {
-        let holes = end.max(range.start)..range.end;
-        let freed = block_map::punch(inode, holes, Unfreed::Keep);
-        errors::log(inode, "cannot free empty blocks of pointers", freed);
+    if let (true, Some(locked)) = (is_empty, locked) {
+        let eof = inode.i_size_read().div_ceil(1 << inode.blkbits());
+        let holes = end.max(range.start).max(eof)..range.end;
+        if !holes.is_empty() {
+            let freed = block_map::punch(locked, holes, Unfreed::Keep);
+            errors::log(inode, "cannot free empty blocks of pointers", freed);
+        }
     }
     result
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pending blocks of a file: reserved, and not in its block map. See [`crate::inode::new_blocks`].
+//! The new blocks of direct writes in flight. *Pending* are those that are reserved, and not in the block
+//! map yet. See [`crate::inode::new_blocks`].
 
 use crate::volume::blocks::Blocks;
 use core::ops::Range;
@@ -8,16 +9,20 @@ use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kfs::block::buffer_head::BufferHead;
 use kfs::drop_in_atomic;
 
-/// The pending blocks of a file.
+/// The runs of new blocks of direct writes in flight.
 pub(crate) struct Pending {
     /// By the first block of the file. They do not overlap.
     runs: RBTree<u64, Reserved>,
+    /// Up to which byte the file will be extended, if it is.
+    extended_to: u64,
 }
 
-/// A run of pending blocks.
+/// A run of new blocks of a write in flight.
 pub(super) struct Reserved {
     pub(super) blocks: Blocks,
-    pub(super) at: PointerTo,
+    /// `None` when it has been linked or given back: then it is not pending any more, but the write is not
+    /// over.
+    pub(super) at: Option<PointerTo>,
 }
 
 /// Where the pointers to a run will be.
@@ -29,44 +34,116 @@ pub(super) struct PointerTo {
 }
 
 drop_in_atomic!(plain Blocks);
-drop_in_atomic!(struct Pending { runs });
+drop_in_atomic!(struct Pending { runs, extended_to });
 drop_in_atomic!(struct Reserved { blocks, at });
 drop_in_atomic!(struct PointerTo { parent, index });
+
+impl Reserved {
+    fn end(&self, first: u64) -> u64 {
+        first + u64::from(self.blocks.len)
+    }
+}
 
 impl Pending {
     pub(super) fn new() -> Self {
         Pending {
             runs: RBTree::new(),
+            extended_to: 0,
         }
     }
 
-    /// The goal for block `block` of the file: after the pending blocks right before it.
-    pub(super) fn goal(&self, block: u64) -> Option<u32> {
-        let goal = |(&first, run): (&u64, &Reserved)| {
-            let is_next = first + u64::from(run.blocks.len) == block;
-            is_next.then(|| run.blocks.start.saturating_add(run.blocks.len))
-        };
+    /// Whether no write to new blocks is in flight.
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Whether some blocks are pending.
+    pub(super) fn has_unlinked(&self) -> bool {
+        self.runs.values().any(|run| run.at.is_some())
+    }
+
+    /// The last run that begins before block `block` of the file: what `f` makes of it.
+    fn before<R>(&self, block: u64, f: impl FnOnce(u64, &Reserved) -> R) -> Option<R> {
+        let f = |(&first, run): (&u64, &Reserved)| f(first, run);
         match self.runs.cursor_lower_bound(&block) {
-            Some(behind) => behind.peek_prev().and_then(goal),
-            None => self
-                .runs
-                .cursor_back()
-                .and_then(|last| goal(last.current())),
+            Some(behind) => behind.peek_prev().map(f),
+            None => self.runs.cursor_back().map(|last| f(last.current())),
         }
     }
 
-    /// Takes the first run that begins in `range`.
-    pub(super) fn take(&mut self, range: &Range<u64>) -> Option<(u64, Reserved)> {
-        let first = self.runs.cursor_lower_bound_mut(&range.start)?;
-        if *first.current().0 >= range.end {
-            return None;
+    /// The goal for block `block` of the file: after the run right before it.
+    pub(super) fn goal(&self, block: u64) -> Option<u32> {
+        self.before(block, |first, run| {
+            let goal = run.blocks.start.saturating_add(run.blocks.len);
+            (run.end(first) == block).then_some(goal)
+        })
+        .flatten()
+    }
+
+    /// Whether a write in flight has new blocks in `range`.
+    pub(super) fn overlaps(&self, range: &Range<u64>) -> bool {
+        self.before(range.end, |first, run| run.end(first) > range.start)
+            .unwrap_or(false)
+    }
+
+    /// How many blocks, from block `block` of the file on and `max` at most, are not pending; 0 if that one
+    /// is.
+    pub(super) fn room(&self, block: u64, max: u32) -> u32 {
+        let is_pending = self.before(block + 1, |first, run| {
+            run.at.is_some() && run.end(first) > block
+        });
+        if is_pending.unwrap_or(false) {
+            return 0;
         }
-        Some(first.remove_current().1.to_key_value())
+        match self.runs.cursor_lower_bound(&block) {
+            Some(next) => (*next.current().0 - block).clamp(1, max.into()) as u32,
+            None => max,
+        }
+    }
+
+    /// Takes the pointers and the blocks of the first run that is pending and begins in `range`; it stays
+    /// until [`Pending::remove`].
+    pub(super) fn take(&mut self, range: &Range<u64>) -> Option<(u64, Blocks, PointerTo)> {
+        let mut next = self.runs.cursor_lower_bound_mut(&range.start);
+        while let Some(mut cursor) = next {
+            let (&first, run) = cursor.current_mut();
+            if first >= range.end {
+                return None;
+            }
+            if let Some(at) = run.at.take() {
+                return Some((first, run.blocks, at));
+            }
+            next = cursor.move_next();
+        }
+        None
+    }
+
+    /// Removes the runs that begin in `range`: the write is over.
+    pub(super) fn remove(&mut self, range: &Range<u64>) {
+        while let Some(cursor) = self.runs.cursor_lower_bound_mut(&range.start) {
+            if *cursor.current().0 >= range.end {
+                break;
+            }
+            cursor.remove_current();
+        }
+        if self.runs.is_empty() {
+            self.extended_to = 0;
+        }
     }
 
     /// Adds a run, from block `block` of the file on.
     pub(super) fn add(&mut self, place: Place, block: u64, run: Reserved) {
         self.runs.insert(place.into_node(block, run));
+    }
+
+    /// A write in flight will extend the file to byte `end`.
+    pub(super) fn extend(&mut self, end: u64) {
+        self.extended_to = self.extended_to.max(end);
+    }
+
+    /// Up to which byte writes in flight will extend the file; 0 if there are none.
+    pub(super) fn extended_to(&self) -> u64 {
+        self.extended_to
     }
 }
 

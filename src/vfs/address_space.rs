@@ -6,6 +6,7 @@ use crate::dio;
 use crate::ext2::block_map::Mapping;
 use crate::inode::block_map;
 use crate::inode::errors::{log, reported};
+use crate::inode::in_flight;
 use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::volume::blocks;
 use kernel::prelude::*;
@@ -94,6 +95,7 @@ pub(crate) fn free_blocks_beyond_eof(inode: &InodeLocked<Exclusive>) -> Result {
     if data.has_nothing_beyond_eof() || mutant!("blocks-beyond-eof-kept") {
         return Ok(());
     }
+    in_flight::wait(inode);
     let size = inode.i_size_read();
     reported(
         inode,

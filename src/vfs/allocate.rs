@@ -9,6 +9,7 @@
 use crate::ext2::block_map::Mapping;
 use crate::inode::block_map;
 use crate::inode::errors::reported;
+use crate::inode::in_flight;
 use crate::inode::new_blocks;
 use crate::types::{InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, FileAddressSpace};
@@ -33,6 +34,10 @@ pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -
     let inode = file.inode();
     let lock = inode.lock();
     lock.sb().data().check_writable(lock.sb())?;
+    // It targets blocks of which the rest is about to be written back, or zeroed; and may move i_size.
+    if !mutant!("allocate-waits-late") {
+        lock.dio_wait();
+    }
     let block = lock.sb().blocksize() as u64;
     let size = lock.i_size_read();
     if how.keep_size && range.end > size.next_multiple_of(block) {
@@ -42,8 +47,9 @@ pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -
     if extends {
         lock.newsize_ok(range.end)?;
     }
-    // It targets blocks of which the rest is about to be written back, or zeroed.
-    lock.dio_wait();
+    if mutant!("allocate-waits-late") {
+        lock.dio_wait();
+    }
     file.modified(&lock)?;
     if extends {
         zero_tail_of_block(&lock, size)?;
@@ -127,7 +133,8 @@ fn fill_run(inode: &InodeLocked<Exclusive>, at: u64, max: u32, whole: &Range<u64
         true => len,
         false => 0,
     };
-    let linked = new_blocks::finish(inode, at..at + len, at + done);
+    let linked = new_blocks::finish(inode, Some(inode), at..at + len, at + done);
+    in_flight::forget(inode, &(at..at + len));
     zeroed?;
     reported(inode, linked.map_err(|(_, fault)| fault))?;
     Ok(len)

@@ -8,6 +8,7 @@ use crate::inode::block_map::{self, Unfreed};
 use crate::inode::data::direct_writes_wait;
 use crate::inode::durable;
 use crate::inode::errors::{log, reported};
+use crate::inode::in_flight;
 use crate::inode::new_blocks;
 use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
@@ -55,13 +56,47 @@ impl dio::Filesystem for RetryFs {
         })
     }
 
+    fn reserve_nowait(inode: &InodeLocked<Exclusive>, block: u64, len: u32) -> Result<u64> {
+        match new_blocks::reserve_nowait(inode, block, len) {
+            Ok(blocks) => Ok(blocks.start.into()),
+            // As for `map_nowait`.
+            Err(_) => Err(EAGAIN),
+        }
+    }
+
+    fn has_new_blocks(inode: &InodeLocked<Exclusive>, range: Range<u64>) -> bool {
+        in_flight::is_in_range(inode, &range)
+    }
+
     fn finish(
-        inode: &InodeLocked<Exclusive>,
+        inode: &Inode,
+        locked: Option<&InodeLocked<Exclusive>>,
         range: Range<u64>,
         end: u64,
     ) -> Result<(), (u64, Error)> {
-        new_blocks::finish(inode, range, end)
+        new_blocks::finish(inode, locked, range, end)
             .map_err(|(block, fault)| (block, fault.report(inode.sb())))
+    }
+
+    fn forget(inode: &Inode, range: Range<u64>) {
+        in_flight::forget(inode, &range);
+    }
+
+    fn async_alloc(sb: &SuperBlock) -> bool {
+        sb.data().async_alloc()
+    }
+
+    fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) {
+        in_flight::will_extend(inode, end);
+    }
+
+    fn wait_for_new_blocks(inode: &InodeLocked<Exclusive>, range: Range<u64>) {
+        match Self::async_alloc(inode.sb()) {
+            true if mutant!("in-flight-overwritten") => {}
+            true => in_flight::wait_for_range(inode, &range),
+            // The option was there until now: with nothing in flight all is as if it had not been.
+            false => in_flight::wait(inode),
+        }
     }
 
     fn fill_hole(inode: &InodeLocked<Exclusive>, pos: u64) -> Result {
@@ -88,15 +123,24 @@ impl dio::Filesystem for RetryFs {
     }
 
     fn is_durable(inode: &InodeLocked<Shared>) -> bool {
-        durable::is_durable(inode)
+        // Who moves i_size marks the inode dirty after that, and is in flight until then.
+        in_flight::is_known_empty(inode) && durable::is_durable(inode)
     }
 
-    fn set_stopped_at(inode: &InodeLocked<Exclusive>, pos: Option<u64>) {
-        inode.data().set_stopped_at(pos);
+    fn set_stopped(inode: &InodeLocked<Exclusive>, at: Option<dio::Stopped>) {
+        inode.data().set_stopped(match at {
+            None => -1,
+            Some(dio::Stopped::Hole(pos)) => pos as i64,
+            Some(dio::Stopped::Memory(pos)) => -2 - pos as i64,
+        });
     }
 
-    fn stopped_at(inode: &InodeLocked<Exclusive>) -> Option<u64> {
-        inode.data().stopped_at()
+    fn stopped(inode: &InodeLocked<Exclusive>) -> Option<dio::Stopped> {
+        match inode.data().stopped() {
+            -1 => None,
+            pos @ 0.. => Some(dio::Stopped::Hole(pos as u64)),
+            pos => Some(dio::Stopped::Memory((-2 - pos) as u64)),
+        }
     }
 
     fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {

@@ -7,6 +7,7 @@ use crate::ext2::superblock::LAST_MOUNTED_MAX;
 use crate::inode::data::direct_writes_wait;
 use crate::inode::durable;
 use crate::inode::errors::reported;
+use crate::inode::in_flight;
 use crate::inode::names;
 use crate::types::{Inode, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, FileAddressSpace};
@@ -19,7 +20,8 @@ use kernel::prelude::*;
 use kfs::fs::address_space::nowait::NotWritten;
 use kfs::fs::file::{Allocate, File, FileOperations, Fsync};
 use kfs::fs::generic_io::{
-    __generic_file_write_iter, filemap_read, generic_write_checks, kiocb_modified,
+    __generic_file_write_iter, filemap_read, generic_write_checks, generic_write_checks_behind,
+    kiocb_modified,
 };
 use kfs::fs::kiocb::{Io, Kiocb};
 use kfs::iov::{IovIter, IovIterDest, IovIterSource};
@@ -161,7 +163,17 @@ fn write<'a>(
             .ok_or_else(|| would_block(inode.sb(), Block::Lock))?
     };
     lock.sb().data().check_writable(lock.sb())?;
-    if generic_write_checks(&mut iocb, from, &lock)? == 0 {
+    if !iocb.is_direct() {
+        // They move i_size when they end.
+        in_flight::wait(&lock);
+    }
+    let behind = in_flight::append_at(&lock);
+    let count = if iocb.is_append() && behind > lock.i_size_read() && !mutant!("append-at-size") {
+        generic_write_checks_behind(&mut iocb, from, &lock, behind)?
+    } else {
+        generic_write_checks(&mut iocb, from, &lock)?
+    };
+    if count == 0 {
         return Ok(Io::Done(iocb, 0));
     }
     // A write that starts past i_size exposes the tail of the last block, which may hold data
@@ -174,11 +186,14 @@ fn write<'a>(
             return Err(would_block(lock.sb(), Block::Blocks));
         }
         direct_writes_wait(&lock);
-        zero_tail_of_block(&lock, size)?;
+        // Those have moved it, perhaps.
+        zero_tail_of_block(&lock, lock.i_size_read())?;
     }
-    // A request that must not wait does not extend the file.
     if end > size && !iocb.is_nowait() {
         free_blocks_beyond_eof(&lock)?;
+    }
+    if end > size && iocb.is_nowait() && !lock.data().has_nothing_beyond_eof() {
+        return Err(would_block(lock.sb(), Block::Blocks));
     }
     if !iocb.is_direct() && (in_block(start) || (in_block(end) && end < size)) {
         direct_writes_wait(&lock);
@@ -216,6 +231,10 @@ fn write_nowait<'a>(
     let in_block = |pos: u64| pos & (sb.blocksize() as u64 - 1) != 0;
     let is_in_parts = in_block(start) || in_block(end);
     if is_in_parts && lock.data().has_direct_writes() && !mutant!("nowait-part") {
+        return Err(again(Block::Lock));
+    }
+    // They drop the pages of what they have written, when it has been linked.
+    if !in_flight::is_known_empty(&lock) {
         return Err(again(Block::Lock));
     }
     dio::modified(sb, kiocb_modified(&mut iocb, &lock))?;

@@ -29,6 +29,7 @@ use kfs::fs::file_system::{FileSystem, Reconfigure};
 use kfs::fs::file_system_data::FileSystemData;
 use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 use kfs::fs::inode::lock::Exclusive;
+use kfs::fs::super_block::data::SuperBox;
 use kfs::fs::super_block::Statfs;
 use kfs::sysfs::Directory;
 
@@ -79,14 +80,14 @@ impl FileSystem for RetryFs {
         parsed.parse(param)
     }
 
-    fn fill_super(sb: &mut NewSuperBlock<'_>, parsed: &ParsedOptions) -> Result<Pin<KBox<SbInfo>>> {
+    fn fill_super(sb: &mut NewSuperBlock<'_>, parsed: &ParsedOptions) -> Result<SuperBox<RetryFs>> {
         let volume = Volume::read(sb, parsed)?;
         let info = try_pin_init!(SbInfo {
             dio: Arc::new(dio::Mount::new()?, GFP_KERNEL)?,
             sysfs: SetOnce::new(),
             volume <- volume,
         });
-        let volume = KBox::try_pin_init(info, GFP_KERNEL)?;
+        let volume = SuperBox::<RetryFs>::new(sb.id(), info)?;
         if !mutant!("no-cgroup-writeback") {
             sb.set_cgroup_writeback();
         }

@@ -24,8 +24,13 @@ impl Groups {
         sb.data().check_device(sb);
         self.initialise(sb, group)?;
         let buffer = sb.bread(block.into())?;
-        buffer.read(0, &mut self.bitmap)?;
+        self.use_bitmap(&buffer)?;
         Ok(buffer)
+    }
+
+    /// Copies a bitmap that has been read into [`Groups::bitmap`].
+    pub(super) fn use_bitmap(&mut self, buffer: &BufferHead) -> Result {
+        Ok(buffer.read(0, &mut self.bitmap)?)
     }
 
     /// Copies the bytes `changed` of [`Groups::bitmap`] back to its buffer, and marks that dirty.

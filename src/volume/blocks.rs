@@ -10,6 +10,7 @@ use crate::volume::fault::Result;
 use crate::volume::groups::Groups;
 use crate::volume::state::Volume;
 use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
 use kfs::cred;
 use kfs::mm::nofs::nofs;
 
@@ -80,6 +81,39 @@ fn search(
         Some(error) if groups.released_blocks.is_empty() => Err(error.into()),
         _ => Ok(None),
     }
+}
+
+/// [`allocate`] of all of `len` blocks in one piece, in the group of the goal, with what is in memory. Does not
+/// sleep for locks or for the device: `EAGAIN` if it would have to, or if they are not there.
+///
+/// The cache of the device has nothing of them to write.
+pub(crate) fn allocate_nowait(sb: &SuperBlock, ino: u32, goal: u32, len: u32) -> Result<Blocks> {
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    let mut groups = volume.groups.try_lock().ok_or(EAGAIN)?;
+    let (group, index) = geometry.locate_block(goal).ok_or(EAGAIN)?;
+    let released = &groups.released_blocks;
+    let free = groups.totals.free_blocks;
+    // Those that others may have are left to who can say that they may.
+    if released.is_due()
+        || released.is_full()
+        || free.saturating_sub(volume.reserved_blocks()) < len
+        || !groups.has_counted_blocks(group)
+    {
+        return Err(EAGAIN.into());
+    }
+    let bitmap = volume.layout().group(group)?.block_bitmap();
+    let buffer = sb.find_get_block(bitmap.into()).ok_or(EAGAIN)?;
+    groups.use_bitmap(&buffer)?;
+    let is_fit = |found: Blocks| {
+        let (start, count) = (found.start.into(), found.len.into());
+        found.len == len && !sb.has_unwritten_buffers(start, count)
+    };
+    let blocks = take(sb, &mut groups, &buffer, (group, index, len), is_fit)?.ok_or(EAGAIN)?;
+    volume
+        .layout()
+        .check_data(Place::Inode(ino), blocks.start, blocks.len)?;
+    Ok(blocks)
 }
 
 /// What blocks that are freed have been.
@@ -184,11 +218,22 @@ fn allocate_in(
     goal: u32,
     want: u32,
 ) -> Result<Option<Blocks>> {
-    let geometry = sb.data().geometry();
-    let layout = sb.data().layout();
-    let end = geometry.group_blocks(group);
-    let block = layout.group(group)?.block_bitmap();
+    let block = sb.data().layout().group(group)?.block_bitmap();
     let buffer = groups.read_bitmap(sb, group, block)?;
+    take(sb, groups, &buffer, (group, goal, want), |_| true)
+}
+
+/// Takes up to `want` blocks near block `goal` of a group from its bitmap, which has been read from `buffer`, if
+/// `is_fit` says so of what it finds.
+fn take(
+    sb: &SuperBlock,
+    groups: &mut Groups,
+    buffer: &BufferHead,
+    (group, goal, want): (u32, u32, u32),
+    is_fit: impl FnOnce(Blocks) -> bool,
+) -> Result<Option<Blocks>> {
+    let geometry = sb.data().geometry();
+    let end = geometry.group_blocks(group);
     bitmap::check_block_bitmap(&sb.data().layout(), group, &groups.bitmap)?;
     groups.recount_blocks(sb, group)?;
     let want = want.min(groups.counts(group).free_blocks.into());
@@ -202,15 +247,19 @@ fn allocate_in(
     let Some(run) = bitmap::find_run(&groups.taken, end, goal, want) else {
         return Ok(None);
     };
+    let found = Blocks {
+        start: first.saturating_add(run.start),
+        len: run.len,
+    };
+    if !is_fit(found) {
+        return Ok(None);
+    }
     let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;
     if let Some(counts) = groups.counts.get_mut(group as usize) {
         counts.take_blocks(group, run.len)?;
     }
     groups.totals.free_blocks = groups.totals.free_blocks.saturating_sub(run.len);
-    groups.write_bitmap(sb.data(), &buffer, changed)?;
+    groups.write_bitmap(sb.data(), buffer, changed)?;
     groups.store_counts(sb.data(), group)?;
-    Ok(Some(Blocks {
-        start: first.saturating_add(run.start),
-        len: run.len,
-    }))
+    Ok(Some(found))
 }

@@ -20,6 +20,7 @@ const SYSVGROUPS: u8 = 5;
 const ACL: u8 = 6;
 const USER_XATTR: u8 = 7;
 const SB: u8 = 8;
+const ASYNC_ALLOC: u8 = 10;
 /// An option with a number that has no effect.
 const NUMBER: u8 = 9;
 /// Of the options in [`FLAGS`], the first.
@@ -122,6 +123,7 @@ pub(crate) const PARAMETERS: &[ParameterSpec] = &[
     ParameterSpec::flag_no(c"acl", ACL),
     ParameterSpec::flag_no(c"user_xattr", USER_XATTR),
     ParameterSpec::u32(c"sb", SB),
+    ParameterSpec::flag_no(c"async_alloc", ASYNC_ALLOC),
     flag(0),
     flag(1),
     flag(2),
@@ -176,6 +178,7 @@ pub(crate) struct ParsedOptions {
     super_block: Option<u32>,
     acl: Option<bool>,
     user_xattr: Option<bool>,
+    async_alloc: Option<bool>,
     flags: u32,
 }
 
@@ -198,6 +201,7 @@ impl ParsedOptions {
             SYSVGROUPS => self.inherit_group = Some(false),
             ACL => self.acl = Some(!param.negated()),
             USER_XATTR => self.user_xattr = Some(!param.negated()),
+            ASYNC_ALLOC => self.async_alloc = Some(!param.negated()),
             SB => self.super_block = Some(param.u32()),
             NUMBER => {}
             opt => {
@@ -231,6 +235,8 @@ impl ParsedOptions {
             (b"noacl", None) => self.acl = Some(false),
             (b"user_xattr", None) => self.user_xattr = Some(true),
             (b"nouser_xattr", None) => self.user_xattr = Some(false),
+            (b"async_alloc", None) => self.async_alloc = Some(true),
+            (b"noasync_alloc", None) => self.async_alloc = Some(false),
             (
                 b"barrier" | b"commit" | b"init_itable" | b"inode_readahead_blks" | b"stripe",
                 Some(_),
@@ -253,6 +259,11 @@ impl ParsedOptions {
             .map_or(SUPERBLOCK_OFFSET, |block| u64::from(block) * 1024)
     }
 
+    /// Whether asynchronous direct writes to new blocks are not waited for.
+    pub(super) fn async_alloc(&self) -> bool {
+        self.async_alloc.unwrap_or(false)
+    }
+
     /// Whether freed blocks are to be discarded.
     pub(crate) fn discard(&self) -> bool {
         self.flags & DISCARD != 0
@@ -267,6 +278,7 @@ impl ParsedOptions {
             inherit_group: newer.inherit_group.or(self.inherit_group),
             acl: newer.acl.or(self.acl),
             user_xattr: newer.user_xattr.or(self.user_xattr),
+            async_alloc: newer.async_alloc.or(self.async_alloc),
             // Where it was read from does not change: ignored in a remount, as by ext2.
             super_block: self.super_block,
             flags: FLAGS
@@ -297,7 +309,11 @@ impl ParsedOptions {
             Some(false) => seq_print!(seq, ",nogrpid"),
             None => {}
         }
-        for (given, name) in [(self.acl, "acl"), (self.user_xattr, "user_xattr")] {
+        for (given, name) in [
+            (self.acl, "acl"),
+            (self.user_xattr, "user_xattr"),
+            (self.async_alloc, "async_alloc"),
+        ] {
             match given {
                 Some(true) => seq_print!(seq, ",{}", name),
                 Some(false) => seq_print!(seq, ",no{}", name),
@@ -354,6 +370,11 @@ impl Given {
     /// Those that were given.
     pub(super) fn given(&self) -> ParsedOptions {
         self.given
+    }
+
+    /// Whether asynchronous direct writes to new blocks are not waited for.
+    pub(super) fn async_alloc(&self) -> bool {
+        self.both.async_alloc()
     }
 
     /// Takes over what is in `newer`.

@@ -41,6 +41,12 @@ impl Groups {
         self.store_counts(volume, group)
     }
 
+    /// Whether that was done.
+    pub(super) fn has_counted_blocks(&self, group: u32) -> bool {
+        let compared = self.compared.get(group as usize);
+        compared.is_some_and(|compared| compared.blocks)
+    }
+
     /// The same for the free inodes, with the inode bitmap.
     pub(super) fn recount_inodes(&mut self, sb: &SuperBlock, group: u32) -> Result {
         let volume = sb.data();

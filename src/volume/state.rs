@@ -212,6 +212,11 @@ impl Volume {
         self.given.lock().given()
     }
 
+    /// Whether asynchronous direct writes to new blocks are not waited for. Does not sleep.
+    pub(crate) fn async_alloc(&self) -> bool {
+        self.given.lock().async_alloc()
+    }
+
     /// Changes the mount options to those in `parsed`; those not in it stay.
     pub(crate) fn give_options(&self, parsed: &ParsedOptions) {
         self.given.lock().update(parsed);

@@ -22,6 +22,7 @@ use crate::fs::fs_parser::{Parameter, ParameterSpec};
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::reference::InodeRef;
 use crate::fs::inode::Inode;
+use crate::fs::super_block::data::SuperBox;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
@@ -73,7 +74,7 @@ pub trait FileSystem: FileSystemData {
     fn fill_super(
         sb: &mut NewSuperBlock<'_, Self>,
         options: &Self::Options,
-    ) -> Result<Pin<KBox<Self::SuperData>>>;
+    ) -> Result<SuperBox<Self>>;
 
     /// Returns the inode of the root directory.
     fn root(sb: &SuperBlock<Self>) -> Result<InodeRef<'_, Self>>;

@@ -121,6 +121,24 @@ pub fn generic_write_checks<F: KiocbOwner, M: Mode>(
     usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
 }
 
+/// As [`generic_write_checks`], for a write that appends at byte `end`, which may be past i_size.
+pub fn generic_write_checks_behind<F: KiocbOwner>(
+    iocb: &mut Kiocb<'_, F>,
+    iter: &mut IovIterSource<'_>,
+    locked: &InodeLocked<F, Exclusive>,
+    end: u64,
+) -> Result<usize> {
+    iocb.as_mut()
+        .set_pos(i64::try_from(end).map_err(|_| EFBIG)?);
+    let append = bindings::IOCB_APPEND;
+    // SAFETY: The kiocb is valid and ours.
+    unsafe { (*iocb.as_raw()).ki_flags &= !append };
+    let checked = generic_write_checks(iocb, iter, locked);
+    // SAFETY: As above.
+    unsafe { (*iocb.as_raw()).ki_flags |= append };
+    checked
+}
+
 /// Writes through the page cache. The lock is held for the whole call.
 ///
 /// `EINVAL` if it is another inode that is locked.

@@ -8,6 +8,7 @@
 //! C headers: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h),
 //! [`include/linux/statfs.h`](srctree/include/linux/statfs.h)
 
+pub mod data;
 pub(crate) mod operations;
 pub mod write;
 
@@ -16,6 +17,7 @@ use crate::block::bdev::BlockDevice;
 use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
+use crate::fs::super_block::data::Info;
 use crate::sync::once::{read_once, write_once};
 use crate::workqueue::Workqueue;
 use core::marker::PhantomData;
@@ -29,7 +31,7 @@ use kernel::types::Opaque;
 ///
 /// The type of the super block was registered by a
 /// [`Registration`](crate::fs::registration::Registration) of `F`, and `s_fs_info` owns the
-/// `Pin<KBox<F::SuperData>>` that `FileSystem::fill_super` returned. `s_dio_done_wq` is a
+/// `Pin<KBox<Info<F>>>` of the box that `FileSystem::fill_super` returned. `s_dio_done_wq` is a
 /// [`Workqueue`].
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystemData>(Opaque<bindings::super_block>, PhantomData<F>);
@@ -56,8 +58,13 @@ impl<F: FileSystemData> SuperBlock<F> {
 
     /// The data of the mount.
     pub fn data(&self) -> &F::SuperData {
+        &self.info().data
+    }
+
+    #[inline]
+    fn info(&self) -> &Info<F> {
         // SAFETY: By the type invariant `s_fs_info` owns such a box, and it is not replaced.
-        unsafe { &*(*self.as_raw()).s_fs_info.cast::<F::SuperData>() }
+        unsafe { &*(*self.as_raw()).s_fs_info.cast::<Info<F>>() }
     }
 
     /// The data of the type.
@@ -74,6 +81,13 @@ impl<F: FileSystemData> SuperBlock<F> {
         // SAFETY: By the type invariant it is one, and it is there until no inode is left. The
         // super block holds the module.
         unsafe { Workqueue::from_raw((*self.as_raw()).s_dio_done_wq) }
+    }
+
+    /// The workqueue for the part of that which others wait for, also in work that is on
+    /// [`SuperBlock::dio_done_wq`]. For requests on the files of the mount.
+    #[inline]
+    pub fn dio_link_wq(&self) -> &Workqueue {
+        self.info().dio_link_wq.get()
     }
 
     /// The name of the device, as the kernel log shows it.
@@ -140,6 +154,18 @@ impl<F: FileSystemData> SuperBlock<F> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block)) }
             .filter(BufferHead::is_uptodate)
+    }
+
+    /// Whether the buffer cache has to write, or is writing, any of `count` blocks from `block` on: if not,
+    /// [`SuperBlock::clean_bdev_aliases`] has nothing to do. Does not sleep.
+    pub fn has_unwritten_buffers(&self, block: u64, count: u64) -> bool {
+        (block..block.saturating_add(count)).any(|block| {
+            // SAFETY: By the type invariant the super block is mounted, so that its device is open.
+            let cached = unsafe {
+                BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block))
+            };
+            cached.is_some_and(|buffer| buffer.is_unwritten())
+        })
     }
 
     /// Forgets what the buffer cache has of `count` blocks from `block` on: it is not written back,

@@ -17,6 +17,7 @@ use crate::inode::block_map;
 use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::inode::directory::block::block_count;
 use crate::inode::errors;
+use crate::inode::in_flight;
 use crate::inode::new_blocks;
 use crate::inode::table;
 use crate::inode::write;
@@ -86,7 +87,8 @@ fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>])
     match written {
         Ok(last) => new_blocks::finish_flushed(dir, range).map(|()| last.into()),
         Err(fault) => {
-            let _ = new_blocks::finish(dir, range.clone(), range.start);
+            let _ = new_blocks::finish(dir, Some(dir), range.clone(), range.start);
+            in_flight::forget(dir, &range);
             Err(fault)
         }
     }

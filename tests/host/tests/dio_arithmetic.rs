@@ -208,29 +208,40 @@ proptest! {
 #[test]
 fn when_to_wait() {
     let (size, inside, beyond) = (10_000, 10_000, 10_001);
-    assert_eq!(decide(false, false, inside, size, Stop::End), Wait::Async);
     assert_eq!(
-        decide(false, false, beyond, size, Stop::End),
+        decide(false, false, inside, size, Stop::End, false),
+        Wait::Async
+    );
+    assert_eq!(
+        decide(false, false, beyond, size, Stop::End, false),
         Wait::Switch(Reason::Extend)
     );
     assert_eq!(
-        decide(false, false, inside, size, Stop::Hole),
+        decide(false, false, inside, size, Stop::Hole, false),
         Wait::Switch(Reason::Hole)
     );
     assert_eq!(
-        decide(false, false, beyond, size, Stop::Hole),
+        decide(false, false, beyond, size, Stop::Hole, false),
         Wait::Switch(Reason::Hole)
     );
     assert_eq!(
-        decide(false, false, beyond, size, Stop::Error),
+        decide(false, false, beyond, size, Stop::Error, false),
         Wait::Switch(Reason::Error)
     );
-    for stop in [Stop::End, Stop::Hole, Stop::Error] {
-        assert_eq!(decide(true, false, beyond, size, stop), Wait::Sync);
-        assert_eq!(decide(true, true, beyond, size, stop), Wait::Sync);
+    assert_eq!(
+        decide(false, false, beyond, size, Stop::End, true),
+        Wait::Async
+    );
+    assert_eq!(
+        decide(false, false, beyond, size, Stop::Memory, true),
+        Wait::Switch(Reason::Memory)
+    );
+    for stop in [Stop::End, Stop::Hole, Stop::Memory, Stop::Error] {
+        assert_eq!(decide(true, false, beyond, size, stop, false), Wait::Sync);
+        assert_eq!(decide(true, true, beyond, size, stop, false), Wait::Sync);
     }
     // What must not wait has no new blocks.
     for stop in [Stop::End, Stop::Error] {
-        assert_eq!(decide(false, true, beyond, size, stop), Wait::Async);
+        assert_eq!(decide(false, true, beyond, size, stop, false), Wait::Async);
     }
 }

@@ -24,8 +24,9 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
     /// page. Returns how much.
     ///
     /// It is less than `max` when the bio is full. The copy is freed with the bio; the memory of
-    /// `iter` is not used after this. May sleep, as user memory may have to be brought in, and, if
-    /// `may_wait`, for memory. Fails if nothing can be added: `EFAULT` if there is no such memory, `ENOMEM`.
+    /// `iter` is not used after this. May sleep, as user memory may have to be brought in
+    /// ([`IovIter::set_nofault`]), and, if `may_wait`, for memory. Fails if nothing can be added: `EFAULT` if
+    /// there is no such memory, `ENOMEM`.
     /// `EINVAL` for a bio that has memory of another kind already, or is full.
     pub fn add_copy(
         &mut self,
@@ -81,9 +82,17 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
         gfp: Flags,
     ) -> Result<usize> {
         let page = Page::alloc_page(gfp)?;
-        // SAFETY: The page is ours, and `len` is not more than its size. The iterator is valid, and
-        // a source.
-        let copied = unsafe { bindings::copy_page_from_iter(page.as_ptr(), 0, len, iter.as_raw()) };
+        // SAFETY: The page is ours, and `len` is not more than its size. It is a folio of one page. The iterator
+        // is valid, and a source.
+        let copied = unsafe {
+            match iter.is_nofault() && !cfg!(mutant = "kfs-copy-faults") {
+                true => {
+                    let folio = page.as_ptr().cast();
+                    bindings::copy_folio_from_iter_atomic(folio, 0, len, iter.as_raw())
+                }
+                false => bindings::copy_page_from_iter(page.as_ptr(), 0, len, iter.as_raw()),
+            }
+        };
         let whole = copied & !(len_mask as usize);
         // SAFETY: The iterator was advanced by at least as much just now.
         unsafe { bindings::iov_iter_revert(iter.as_raw(), copied - whole) };

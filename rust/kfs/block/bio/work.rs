@@ -4,6 +4,10 @@
 //!
 //! The work item lies beside the owner ([`Deferral`]), so that queueing it takes no memory.
 //!
+//! A workqueue tells work by the item and its function: while a worker runs it, the same is run by no other
+//! one, but by this one, next, also if it was queued on another workqueue. So what has to go on when the
+//! rest of what an owner does is waiting needs a function of its own, which every `W` of [`BioWork`] has.
+//!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use super::arc::{BioArc, WithOwner};
@@ -17,16 +21,19 @@ use core::ptr::NonNull;
 use kernel::sync::atomic::ordering;
 use kernel::types::Opaque;
 
-/// An owner of bios that has something done in process context.
-pub trait BioWork: BioData {
-    /// What is to be done.
+/// An owner of bios that has something done in process context: what is called `W`.
+pub trait BioWork<W>: BioData {
+    /// What is to be done. For each `W` something else, or the compiler may make one function of them.
     fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>);
 }
 
-impl<T: BioWork> BioArc<T> {
+impl<T: BioData> BioArc<T> {
     /// Has [`BioWork::run`] called once, by a worker of `queue`. Any context. Gives the reference back if
     /// it is to be called already.
-    pub fn queue(self, queue: &Workqueue) -> Result<(), Self> {
+    pub fn queue<W>(self, queue: &Workqueue) -> Result<(), Self>
+    where
+        T: BioWork<W>,
+    {
         let front = self.into_front();
         // SAFETY: The reference keeps the structure until the work runs, and takes it over.
         // INVARIANT: The work item is initialised and queued below.
@@ -36,7 +43,7 @@ impl<T: BioWork> BioArc<T> {
                 return Err(BioArc::from_front(front));
             }
             let work = Opaque::cast_into(&raw const (*deferral).work);
-            bindings::INIT_WORK(work, Some(run::<T>));
+            bindings::INIT_WORK(work, Some(run::<T, W>));
             bindings::queue_work(queue.as_raw(), work);
         }
         Ok(())
@@ -46,7 +53,7 @@ impl<T: BioWork> BioArc<T> {
 /// # Safety
 ///
 /// Called by a workqueue for a work item that [`BioArc::queue`] has queued.
-unsafe extern "C" fn run<T: BioWork>(work: *mut bindings::work_struct) {
+unsafe extern "C" fn run<T: BioWork<W>, W>(work: *mut bindings::work_struct) {
     // SAFETY: By the requirement it is the field of such a structure, which exists, as the reference that
     // was given up in `queue` is taken here.
     let this = unsafe {

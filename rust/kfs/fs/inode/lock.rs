@@ -96,9 +96,11 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         unsafe { write_once(&raw mut (*self.as_raw()).i_generation, generation) };
     }
 
-    /// Sets the size of the file in bytes.
+    /// Sets the size of the file in bytes. For a regular file, only when no direct write is in flight
+    /// that may move it: see `Iocb::extend_post_direct_write`.
     pub fn i_size_write(&self, size: u64) {
-        // SAFETY: The lock is held exclusively, which is what writers of `i_size` need.
+        // SAFETY: The inode is valid. Of those with the lock this is the only one that stores to it; next
+        // to a direct write that moves it, one of the two stores is the last (64 bits are stored at once).
         unsafe { bindings::i_size_write(self.as_raw(), loff(size)) };
     }
 }

@@ -5,7 +5,6 @@
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
 use crate::fs::fserror;
-use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::task::MaySleep;
 use core::ops::Range;
 use kernel::error::to_result;
@@ -123,30 +122,40 @@ impl<F: KiocbOwner> Iocb<F> {
     /// pages with the old EOF are invalidated: one that was read in before has zeroes beyond it,
     /// where the new bytes are. It may be dirty, and then is in all of its blocks: as long as i_size
     /// has not moved, those past EOF are not written back.
-    pub fn extend_post_direct_write(
-        &self,
-        locked: &InodeLocked<F, Exclusive>,
-        count: usize,
-    ) -> bool {
+    ///
+    /// The inode lock is not needed: i_size is changed with `invalidate_lock` held here, and by others
+    /// under the inode lock, after they have waited for requests that are counted, as this one is.
+    pub fn extend_post_direct_write(&self, count: usize, _: MaySleep<'_>) -> bool {
+        const { assert!(usize::BITS == 64, "i_size is stored in two parts") };
+        let inode = self.inode();
         let (start, end) = (self.pos(), self.pos() + count as i64);
-        let i_size = locked.i_size_read() as i64;
-        if count == 0 || end <= i_size || !locked.is(self.inode()) {
+        if count == 0 || end <= inode.i_size_read() as i64 || !self.is_counted() {
             return false;
         }
-        let written_back = match cfg!(mutant = "kfs-tail-collides") {
-            true => end,
-            false => ((i_size - 1) | ((1i64 << self.inode().blkbits()) - 1)) + 1,
-        };
         let mapping = self.mapping();
         // SAFETY: By the type invariants the file is open, so that its mapping is valid. The lock
         // nests inside the inode lock, as it does for truncate.
         unsafe { bindings::filemap_invalidate_lock(mapping) };
-        self.invalidate(start.min(i_size)..end, start..end.min(written_back));
-        locked.i_size_write(end as u64);
+        // Another request may have moved it.
+        let i_size = inode.i_size_read() as i64;
+        let is_extended = end > i_size;
+        let written_back = match cfg!(mutant = "kfs-tail-collides") {
+            true => end,
+            false => ((i_size - 1) | ((1i64 << inode.blkbits()) - 1)) + 1,
+        };
+        if is_extended {
+            self.invalidate(start.min(i_size)..end, start..end.min(written_back));
+            // SAFETY: By the type invariants the inode is valid. Other requests wait for `invalidate_lock`;
+            // whoever does it with the inode lock should have waited until no request is counted, or else
+            // one of the two stores is the last (64 bits are stored at once).
+            unsafe { bindings::i_size_write(inode.as_raw(), end) };
+        }
         // SAFETY: It was taken above.
         unsafe { bindings::filemap_invalidate_unlock(mapping) };
-        locked.mark_inode_dirty();
-        true
+        if is_extended {
+            inode.mark_inode_dirty();
+        }
+        is_extended
     }
 
     /// For a request that asked for it (O_SYNC, O_DSYNC, RWF_SYNC, RWF_DSYNC): writes the `count`

@@ -101,6 +101,18 @@ impl<F: KiocbOwner> Iocb<F> {
         unsafe { (*self.as_raw()).ki_pos }
     }
 
+    /// Whether the inode counts the request as direct I/O: see [`IocbMut::inode_dio_begin`].
+    #[inline]
+    pub(super) fn is_counted(&self) -> bool {
+        self.dio
+    }
+
+    /// Whether the request is to begin at EOF (`O_APPEND`, `RWF_APPEND`).
+    #[inline]
+    pub fn is_append(&self) -> bool {
+        self.flags() & bindings::IOCB_APPEND != 0
+    }
+
     /// Whether the page cache is to be bypassed.
     #[inline]
     pub fn is_direct(&self) -> bool {

@@ -7,6 +7,7 @@
 use crate::bindings;
 use crate::fs::file_system::FileSystem;
 use crate::fs::inode::life;
+use crate::fs::super_block::data::Info;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use crate::sync::once::write_once;
 use crate::workqueue::Workqueue;
@@ -54,7 +55,7 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
     // SAFETY: By the requirement. With a root in place, it is the VFS that destroys the workqueue.
     unsafe {
         let id = CStr::from_char_ptr((&raw const (*sb).s_id).cast());
-        (*sb).s_dio_done_wq = Workqueue::alloc(id)?.as_ptr();
+        (*sb).s_dio_done_wq = Workqueue::alloc(c"dio", id)?.as_ptr();
         let made = fill::<F>(sb, options);
         if (*sb).s_root.is_null() {
             bindings::destroy_workqueue((*sb).s_dio_done_wq);
@@ -79,7 +80,7 @@ unsafe fn fill<F: FileSystem>(sb: *mut bindings::super_block, options: &F::Optio
     let data = F::fill_super(&mut new, options)?;
     // INVARIANT: `s_fs_info` owns the data from here to `drop_data`.
     // SAFETY: `sb` is valid.
-    unsafe { (*sb).s_fs_info = data.into_foreign().cast() };
+    unsafe { (*sb).s_fs_info = data.into_inner().into_foreign().cast() };
     // SAFETY: The invariants hold now, and nobody else uses the super block.
     let this = unsafe {
         set_posix_acl::<F>(sb);
@@ -132,7 +133,7 @@ unsafe fn drop_data<F: FileSystem>(sb: *mut bindings::super_block) {
     unsafe {
         let data = (*sb).s_fs_info;
         (*sb).s_fs_info = ptr::null_mut();
-        drop(Pin::<KBox<F::SuperData>>::from_foreign(data.cast()));
+        drop(Pin::<KBox<Info<F>>>::from_foreign(data.cast()));
     }
 }
 

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `s_fs_info` of a super block points to.
+//!
+//! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
+
+use crate::fs::file_system_data::FileSystemData;
+use crate::workqueue::OwnedWorkqueue;
+use core::ops::Deref;
+use kernel::prelude::*;
+
+/// The data of a mount, and what else belongs to it.
+#[pin_data]
+pub(super) struct Info<F: FileSystemData> {
+    // Dropped first: its work uses the data.
+    pub(super) dio_link_wq: OwnedWorkqueue,
+    #[pin]
+    pub(super) data: F::SuperData,
+}
+
+/// The data of a mount that is being made. Dereferences to them.
+pub struct SuperBox<F: FileSystemData>(Pin<KBox<Info<F>>>);
+
+impl<F: FileSystemData> SuperBox<F> {
+    /// Makes the data of a mount of the device `id` with `init`. May sleep. `ENOMEM`, or the error of
+    /// `init`.
+    pub fn new(id: &CStr, init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
+        let info = try_pin_init!(Info {
+            // SAFETY: It is dropped with the data: by `put_super`, when no inode is left, or here, before
+            // there is one. Only a super block lends it, so that work is queued for the requests of
+            // its inodes alone, and neither of the two is work. Till then the super block holds the module.
+            dio_link_wq: unsafe { OwnedWorkqueue::new(c"dio-link", id) }?,
+            data <- init,
+        });
+        KBox::try_pin_init(info, GFP_KERNEL).map(SuperBox)
+    }
+
+    /// The box, for `s_fs_info`.
+    pub(super) fn into_inner(self) -> Pin<KBox<Info<F>>> {
+        self.0
+    }
+}
+
+impl<F: FileSystemData> Deref for SuperBox<F> {
+    type Target = F::SuperData;
+
+    fn deref(&self) -> &F::SuperData {
+        &self.0.data
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Direct writes to new blocks that are in flight, and what waits for them.
+//!
+//! With the option `async_alloc` nobody waits for such a write: its retry links the blocks and moves i_size,
+//! without the inode lock. What others do to the file meanwhile:
+//!
+//! * A *direct write* to a block that is new in one of them, in whole or in part, waits for all of them. Any
+//!   other goes on beside them, an append behind all of them ([`append_at`]).
+//! * A *buffered write* waits for all of them, as it may move i_size ([`wait`]). So do truncate and fallocate, which
+//!   wait for all direct I/O, before they look where EOF is.
+//! * A *store through a mapping* to a hole that is being filled waits for the block to be linked
+//!   ([`wait_for_block`]), with the folio lock and `invalidate_lock`, shared: what links it takes neither. So does
+//!   writeback.
+//! * *Readers* find a hole, or EOF. What they have put into the page cache is dropped when the write ends.
+//!
+//! All that wait for whole writes hold the inode lock exclusively, so that none can begin, and the retry
+//! does not take it. fallocate and directories reserve blocks, too, and forget them under the inode lock.
+
+use crate::types::{Inode, InodeLocked};
+use core::ops::Range;
+use kfs::fs::inode::lock::Exclusive;
+use kfs::mm::nofs::nofs;
+
+/// The write with new blocks in `range`, in blocks of the file, is over. May sleep.
+pub(crate) fn forget(inode: &Inode, range: &Range<u64>) {
+    nofs(|| inode.data().get_ref().pending.lock().remove(range));
+}
+
+/// A write in flight, of which blocks are reserved, will extend the file to byte `end`. May sleep.
+pub(crate) fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) {
+    nofs(|| inode.data().get_ref().pending.lock().extend(end));
+}
+
+/// Where an append begins, in bytes: behind EOF, and behind the writes in flight that move it. May sleep.
+pub(crate) fn append_at(inode: &InodeLocked<Exclusive>) -> u64 {
+    // In this order: i_size moves before a write is forgotten.
+    let extended_to = nofs(|| inode.data().get_ref().pending.lock().extended_to());
+    inode.i_size_read().max(extended_to)
+}
+
+/// Waits until no write to new blocks is in flight. With the inode lock held, none can begin. Sleeps.
+pub(crate) fn wait(inode: &InodeLocked<Exclusive>) {
+    let is_empty = nofs(|| inode.data().get_ref().pending.lock().is_empty());
+    if !is_empty && !mutant!("extend-not-waited") {
+        inode.dio_wait();
+    }
+}
+
+/// The same if one has new blocks in `range`, in blocks of the file. Sleeps.
+pub(crate) fn wait_for_range(inode: &InodeLocked<Exclusive>, range: &Range<u64>) {
+    if is_in_range(inode, range) {
+        inode.dio_wait();
+    }
+}
+
+/// Whether one has new blocks in `range`, in blocks of the file. May sleep, but not for the device.
+pub(crate) fn is_in_range(inode: &InodeLocked<Exclusive>, range: &Range<u64>) -> bool {
+    nofs(|| inode.data().get_ref().pending.lock().overlaps(range))
+}
+
+/// Whether no write to new blocks is in flight. If so, the inode has been marked dirty for all that have moved i_size
+/// without the inode lock until now. Does not sleep: false if that cannot be said at once.
+pub(crate) fn is_known_empty(inode: &Inode) -> bool {
+    let pending = inode.data().get_ref().pending.try_lock();
+    pending.is_some_and(|pending| pending.is_empty())
+}
+
+/// How many blocks, from block `block` of the file on and `max` at most, are not pending; 0 if that one
+/// is. Called with memory allocation in `nofs`; may sleep.
+pub(super) fn room(inode: &Inode, block: u64, max: u32) -> u32 {
+    inode.data().get_ref().pending.lock().room(block, max)
+}
+
+/// Waits until block `block` of the file is not pending. Sleeps, without the lock of the block map.
+///
+/// With a folio lock and `invalidate_lock` this is fine: what links the block takes neither.
+pub(super) fn wait_for_block(inode: &Inode, block: u64) {
+    let data = inode.data().get_ref();
+    let mut pending = data.pending.lock();
+    while pending.room(block, 1) == 0 {
+        data.linked.wait(&mut pending);
+    }
+}

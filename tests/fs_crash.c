@@ -21,19 +21,26 @@ FIXTURE(fs_crash) {
 
 FIXTURE_VARIANT(fs_crash) {
 	unsigned int bs;
+	const char *options;	/* to mount with, if not those of the environment */
 };
 
 FIXTURE_VARIANT_ADD(fs_crash, bs1k) { .bs = 1024 };
 FIXTURE_VARIANT_ADD(fs_crash, bs4k) { .bs = 4096 };
+FIXTURE_VARIANT_ADD(fs_crash, async_alloc) { .bs = 1024, .options = "async_alloc" };
 
 FIXTURE_SETUP(fs_crash)
 {
 	static struct crash c;
 
+	if (variant->options) {
+		if (!env_is_retryfs())
+			SKIP(return, "a mount option of retryfs");
+		ASSERT_EQ(0, setenv("MOUNT_OPTIONS", variant->options, 1));
+	}
 	c = (struct crash){
 		.bs = variant->bs,
 		.seed = env_number("CRASH_SEED", 1),
-		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : 150),
+		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : variant->options ? 75 : 150),
 		.each = env_number("CRASH_EACH", 4),
 		.only = env_number("CRASH_WORKLOAD", 0),
 		.features = getenv("CRASH_FEATURES") ?: "^resize_inode",

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "env.h"
 #include "model.h"
 #include "pattern.h"
 #include "promise.h"
@@ -202,8 +203,10 @@ static void apply_write(struct model *m, struct object *o, const struct step *st
 	for (b = start / m->bs; b <= (end - 1) / m->bs; b++)
 		v->allocated[b] = 1;
 	v->direct = st->by == BY_DIRECT || st->by == BY_AIO;
-	/* What is inside EOF is a hole, or was there. */
-	v->extended = v->direct ? (size + m->bs - 1) / m->bs : BLOCKS;
+	/* What is inside EOF is a hole, or was there. With async_alloc a hole is filled in the same way. */
+	v->extended = BLOCKS;
+	if (v->direct)
+		v->extended = env_async_alloc() ? 0 : (size + m->bs - 1) / m->bs;
 }
 
 static void apply_truncate(struct model *m, struct object *o, const struct step *st)

@@ -21,7 +21,7 @@ static int mount_it(struct crash *c, unsigned long flags)
 {
 	if (mkdir(env_dir(), 0755) && errno != EEXIST)
 		return -errno;
-	return mount(c->stack.node, env_dir(), env_fstype(), flags, NULL) ? -errno : 0;
+	return mount(c->stack.node, env_dir(), env_fstype(), flags, env_options()) ? -errno : 0;
 }
 
 static int do_step(struct crash *c, const struct step *st)

@@ -66,6 +66,39 @@ static int store(int fd, const struct step *st)
 	return 0;
 }
 
+enum { REQUESTS = 4, SECTOR = 512 };
+
+/* Several requests. Without async_alloc each ends before the next is issued, if it has new blocks. */
+static ssize_t aio_write(int fd, const struct step *st)
+{
+	struct iocb cb[REQUESTS], *list[REQUESTS];
+	struct io_event ev[REQUESTS];
+	uint32_t part = (st->len / REQUESTS + SECTOR - 1) / SECTOR * SECTOR, off, len;
+	int err, i, nr = 0;
+	aio_context_t ctx;
+	ssize_t n = 0;
+
+	if (!part)
+		part = st->len;
+	for (off = 0; off < st->len; off += len, nr++) {
+		len = nr < REQUESTS - 1 && part < st->len - off ? part : st->len - off;
+		aio_prep_write(&cb[nr], fd, data_of(st) + off, len, st->off + off);
+	}
+	/* The last one first, where nobody has to wait for a hole. */
+	for (i = 0; i < nr; i++)
+		list[i] = &cb[env_async_alloc() ? nr - 1 - i : i];
+	err = aio_setup(REQUESTS, &ctx);
+	if (err)
+		return err;
+	err = aio_submit(ctx, nr, list);
+	if (err == nr)
+		err = aio_events(ctx, nr, nr, ev, -1);
+	for (i = 0; i < nr && err == nr; i++)
+		n = n < 0 || (int64_t)ev[i].res < 0 ? -EIO : n + (ssize_t)ev[i].res;
+	aio_destroy(ctx);
+	return err == nr ? n : -EIO;
+}
+
 static int write_file(int fd, const struct step *st)
 {
 	ssize_t n;
@@ -73,10 +106,7 @@ static int write_file(int fd, const struct step *st)
 	if (st->by == BY_MAPPING)
 		return store(fd, st);
 	if (st->by == BY_AIO) {
-		struct iocb cb;
-
-		aio_prep_write(&cb, fd, data_of(st), st->len, st->off);
-		n = aio_do(&cb);
+		n = aio_write(fd, st);
 	} else {
 		n = pwrite(fd, data_of(st), st->len, st->off);
 		n = n < 0 ? -errno : n;

@@ -24,6 +24,18 @@ const char *env_fstype(void)
 	return env_or("FSTYPE", "retryfs");
 }
 
+const char *env_options(void)
+{
+	return getenv("MOUNT_OPTIONS");
+}
+
+bool env_async_alloc(void)
+{
+	const char *options = env_options();
+
+	return options && strstr(options, "async_alloc") && !strstr(options, "noasync_alloc");
+}
+
 const char *env_dev(void)
 {
 	return env_or("TEST_DEV", "/dev/vda");

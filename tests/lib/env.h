@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 const char *env_fstype(void);	/* FSTYPE, "retryfs" */
+const char *env_options(void);	/* MOUNT_OPTIONS, or NULL: of mounts that ask for no others */
+bool env_async_alloc(void);	/* the option is among them */
 const char *env_dev(void);	/* TEST_DEV, "/dev/vda": is overwritten */
 const char *env_dir(void);	/* TEST_DIR, "/mnt/retryfs": the mount point */
 const char *env_module(void);	/* RETRYFS_KO, the module's file, or NULL */

@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -179,6 +180,8 @@ int vol_mount(struct vol *v, const char *fstype, unsigned long flags,
 {
 	if (mkdir(env_dir(), 0755) && errno != EEXIST)
 		return -errno;
+	if (!data && !strcmp(fstype, env_fstype()))
+		data = env_options();
 	if (mount(v->dev, env_dir(), fstype, flags, data))
 		return -errno;
 	v->mounted = true;
@@ -270,6 +273,8 @@ int vol_up(struct vol *v, const struct vol_conf *given)
 
 	if (!conf.mib)
 		conf.mib = 64;
+	if (conf.options && env_is_retryfs() && setenv("MOUNT_OPTIONS", conf.options, 1))
+		return -errno;
 	memset(v, 0, sizeof(*v));
 	v->bs = conf.bs;
 	v->isize = conf.isize;

@@ -25,6 +25,7 @@ struct vol_conf {
 	unsigned int inodes;	/* 0: what mke2fs(8) thinks is enough */
 	bool no_poison;
 	const char *features;	/* for mkfs -O, or NULL */
+	const char *options;	/* for mount, in place of those of the environment, or NULL */
 };
 
 /* Also clears away what a killed test has left. 0, or -errno, or an exit status. */

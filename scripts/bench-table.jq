@@ -10,6 +10,8 @@ def fixed($digits): if . == null then "-" else
 def ratio($a; $b): if $a == null or $b == null then "-" else $a / $b | fixed(2) end;
 
 def targets: ["raw", "ext2", "ext4", "xfs", "retryfs"];
+# Where writes to new blocks are measured.
+def makers: ["ext2", "ext4", "xfs", "exfat", "btrfs", "retryfs", "retryfs-async"];
 def row($head; $cells): "  " + ($head | left(24)) + ($cells | map(right(9)) | add);
 def heads: targets;
 
@@ -62,6 +64,14 @@ def events($event; $name; $goal): ("read", "write") as $op
 		+ (if $goal == null then ["", ""] else [$goal, verdict($n[-1] | if . then round else null end; $goal)] end)
 		+ [if $before[0] then per_request($before[0]; "retryfs"; $op; $event) | fixed(2) else "-" end]);
 
+def new_heads: row(""; (makers | map(if . == "retryfs-async" then "async" else . end)) + ["target", "", "before"]);
+# By retryfs with async_alloc.
+def new($job; $name; $completion):
+	(makers | map({ (.): cost($now[0]; $completion; $job; .) }) | add) as $c
+	| row($name; (makers | map($c[.] // "-"))
+		+ [$c.xfs // "-", if $c.xfs then verdict($c["retryfs-async"]; $c.xfs) else "-" end,
+		   cost($before[0] // { results: [] }; $completion; $job; "retryfs-async") // "-"]);
+
 def inflight($file; $target; $job): first($file.results[]
 	| select(.what == "inflight" and .target == $target and .job == $job)) // null;
 def running($job; $name; $goal):
@@ -70,6 +80,12 @@ def running($job; $name; $goal):
 		# Rounded: these runs wait for a clock.
 		+ (if $goal == null then ["", ""] else [$goal, if $n[-1] == null then "-" elif ($n[-1].mean | round) >= $goal then "met" else "missed" end] end)
 		+ [inflight($before[0] // { results: [] }; "retryfs"; $job).mean | fixed(1)]);
+
+def new_running($job; $name):
+	(makers | map(inflight($now[0]; .; $job))) as $n
+	| row($name; ($n | map(.mean | fixed(1)))
+		+ [32, if $n[-1] == null then "-" elif ($n[-1].mean | round) >= 32 then "met" else "missed" end,
+		   (inflight($before[0] // { results: [] }; "retryfs-async"; $job).mean | fixed(1))]);
 
 $now[0] as $r
 | "retryfs \($r.commit), \($r.started), on Linux \($r.versions.kernel)",
@@ -111,10 +127,16 @@ row(""; heads + ["", "", "", "target", "", "before"]),
 running("aio-qd32"; "aio, qd 32"; 32),
 running("sync-8-threads"; "8 sync threads"; 8),
 "",
-"4 KiB writes to new blocks in flight on that device, mean",
-row(""; heads + ["", "", "", "target", "", "before"]),
-running("append-qd32"; "appends, aio, qd 32"; null),
-running("fill-qd32"; "hole fills, aio, qd 32"; null),
+"4 KiB writes to new blocks in flight on that device, aio, qd 32, mean (async: retryfs with async_alloc)",
+new_heads,
+new_running("append-qd32"; "appends"),
+new_running("fill-qd32"; "hole fills"),
+"",
+"Instructions per 4 KiB write to new blocks, aio, qd 32; the device ends it at once, or in an interrupt",
+new_heads,
+(("inline", "interrupt") as $completion
+| (["append-4k-qd32", "append"], ["fill-4k-qd32", "hole fill"]) as [$job, $name]
+| new($job; "\($name), \($completion)"; $completion)),
 "",
 "Where retryfs allocates and queues (per request):",
 ($r.results[] | select(.what == "event" and .target == "retryfs") | "  \(.op | left(6)) \(.event | left(36)) \(.per_request | fixed(2))  \(.place)")

@@ -43,18 +43,26 @@ device_off() { rmdir /sys/kernel/config/nullb/nullb0; }
 # make_fs TARGET: a filesystem on the disk. Nothing is left to be done in the background.
 make_fs() {
 	case $1 in
-	ext2 | retryfs) mke2fs -q -t ext2 -E nodiscard "$disk" ;;
+	ext2 | retryfs | retryfs-async) mke2fs -q -t ext2 -E nodiscard "$disk" ;;
 	ext4) mke2fs -q -t ext4 -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$disk" ;;
 	xfs) mkfs.xfs -q -f -K "$disk" ;;
+	btrfs) mkfs.btrfs -q -f -K "$disk" ;;
+	exfat) mkfs.exfat -q "$disk" ;;
 	esac
 }
 
+# can_make TARGET: whether there is such a filesystem, and what makes it.
+can_make() { modprobe -q "$1" && command -v "mkfs.$1" > /dev/null; }
+
 # mount_fs TARGET DEVICE: the kernel's own ext2 goes by another name, see scripts/peer-ext2.
 mount_fs() {
-	local type=$1
-	[ "$type" != ext2 ] || type=ext2-peer
+	local type=$1 options=defaults
+	case $type in
+	ext2) type=ext2-peer ;;
+	retryfs-async) type=retryfs options=async_alloc ;;
+	esac
 	mkdir -p $mnt
-	mount -t "$type" "$2" $mnt
+	mount -t "$type" -o "$options" "$2" $mnt
 }
 
 # file_of TARGET: what fio works on.

@@ -31,10 +31,13 @@ static const struct kind {
 	{ "extend far beyond EOF", 400, 3 },
 };
 
-/* New blocks are flushed before what leads to them: there is a flush before the last one. */
+/*
+ * New blocks of direct writes are flushed before what leads to them: there is a flush before the
+ * last one.
+ */
 static bool flushes_twice(const struct kind *k)
 {
-	return !env_is_retryfs() || k->pos + k->len > SIZE;
+	return !env_is_retryfs() || k->pos + k->len > (env_async_alloc() ? DATA : SIZE);
 }
 
 struct promise {

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Requests that must not wait, with async_alloc, to new blocks: they are made with what is in
+ * memory, or they are EAGAIN and nothing has happened.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "blocks.h"
+#include "harness.h"
+#include "uring.h"
+
+FIXTURE(dio_nowait_new) {
+	struct vol v;
+};
+
+FIXTURE_VARIANT(dio_nowait_new) {
+	struct vol_conf conf;
+};
+
+FIXTURE_VARIANT_ADD(dio_nowait_new, bs1k) {
+	.conf = { .bs = 1024, .isize = 128, .mib = 16, .options = "async_alloc" }
+};
+FIXTURE_VARIANT_ADD(dio_nowait_new, bs4k) {
+	.conf = { .bs = 4096, .isize = 256, .mib = 16, .options = "async_alloc" }
+};
+
+FIXTURE_SETUP(dio_nowait_new)
+{
+	if (!env_is_retryfs())
+		SKIP(return, "a mount option of retryfs");
+	ASSERT_EQ(0, vol_up(&self->v, &variant->conf));
+}
+
+FIXTURE_TEARDOWN(dio_nowait_new)
+{
+	EXPECT_EQ(0, vol_down(&self->v));
+}
+
+static ssize_t nowait_write(enum way way, int fd, void *buf, size_t len, off_t off, int rwf)
+{
+	return way_rw(way, true, fd, &(struct iovec){ buf, len }, 1, off, rwf | RWF_NOWAIT);
+}
+
+/* A file of @blocks blocks, gen 1, after which the bitmap of its group is in memory. */
+static int warm_file(struct vol *v, int blocks)
+{
+	char *buf = buf_alloc(blocks * v->bs);
+	int fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+
+	pattern_fill(buf, blocks * v->bs, 0, 1);
+	return pwrite(fd, buf, blocks * v->bs, 0) == blocks * v->bs ? fd : -EIO;
+}
+
+/* Nothing has to be read: appends and writes to holes are made, by each way. */
+TEST_F(dio_nowait_new, appends_and_fills)
+{
+	const off_t bs = self->v.bs, len = 4 * bs, size = 14 * bs;
+	char *buf = buf_alloc(8 * len), *back = buf_alloc(16 * len);
+	enum way way, ways = way_setup(buf, 8 * len);
+	struct counters c0, c1;
+	off_t end = size;
+	int fd, n = 0;
+
+	ASSERT_LT(0, (int)ways);
+	fd = warm_file(&self->v, size / bs);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	for (way = ASYNC; way < ways; way++, n += 3) {
+		pattern_fill(buf, len, end, 1);
+		ASSERT_EQ(len, nowait_write(way, fd, buf, len, end, 0));
+		end += len;
+		EXPECT_EQ(end, file_size(fd));
+		pattern_fill(buf, bs, end, 1);
+		ASSERT_EQ(bs, nowait_write(way, fd, buf, bs, 0, RWF_APPEND));
+		end += bs;
+		EXPECT_EQ(end, file_size(fd));
+		ASSERT_EQ(0, ftruncate(fd, end + 2 * len));
+		pattern_fill(buf, 2 * len, end, 1);
+		ASSERT_EQ(2 * len, nowait_write(way, fd, buf, 2 * len, end, 0));
+		end += 2 * len;
+	}
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_EQ(c0.async + n, c1.async);
+	EXPECT_EQ(c0.requests_write + n, c1.requests_write);
+	ASSERT_EQ(end, pread(fd, back, 16 * len, 0));
+	EXPECT_PATTERN(back, end, 0, 1);
+	EXPECT_SIZE_AND_BLOCKS(fd, end, blocks_needed(bs, end), bs);
+	/* one that waits itself does not make its submitter wait for the device */
+	EXPECT_EQ(-EAGAIN, nowait_write(SYNC, fd, buf, len, end, 0));
+}
+
+/* The bitmap is on the device only. */
+TEST_F(dio_nowait_new, bitmap_not_in_memory)
+{
+	const off_t bs = self->v.bs, size = 14 * bs;
+	char *buf = buf_alloc(bs);
+	struct counters c0, c1;
+	long before;
+	int fd;
+
+	fd = warm_file(&self->v, size / bs);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	/* what looks for blocks beyond EOF */
+	ASSERT_EQ(0, ftruncate(fd, size + 2 * bs));
+	ASSERT_EQ(bs, pread(fd, buf, bs, size - bs));
+	before = free_blocks();
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	pattern_fill(buf, bs, size, 1);
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, size, 0));
+	EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_METADATA, 1));
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_EQ(c0.requests_write, c1.requests_write);
+	EXPECT_EQ(before, free_blocks());
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, size));
+	pattern_fill(buf, bs, size + bs, 1);
+	EXPECT_EQ(bs, nowait_write(ASYNC, fd, buf, bs, size + bs, 0));
+}
+
+/* What is no whole blocks, needs a new block of pointers, or goes from a hole over EOF. */
+TEST_F(dio_nowait_new, what_waits)
+{
+	const off_t bs = self->v.bs, at = 12 * bs;
+	char *buf = buf_alloc(4 * bs);
+	long before;
+	int fd;
+
+	fd = warm_file(&self->v, 12);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, 4 * bs, at, 1);
+	before = free_blocks();
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, at, 0));
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, at));
+	EXPECT_EQ(before - 2, free_blocks());
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs + 512, at + bs, 0));
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, at + bs + 512, 0));
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, at + bs, RWF_DSYNC));
+	ASSERT_EQ(0, ftruncate(fd, at + 2 * bs));
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, 2 * bs, at + bs, 0));
+	EXPECT_EQ(at + 2 * bs, file_size(fd));
+	EXPECT_EQ(before - 2, free_blocks());
+	EXPECT_EQ(bs, nowait_write(ASYNC, fd, buf, bs, at + bs, 0));
+}
+
+/* Memory that has to be brought in is waited for by who may wait. */
+TEST_F(dio_nowait_new, memory_not_there)
+{
+	const off_t bs = self->v.bs, len = 4096, size = 16 * bs;
+	struct counters c0, c1;
+	long before;
+	char *buf;
+	int fd, gfd;
+
+	ASSERT_EQ(0, vol_prefill("g", 0, len, 1));
+	gfd = vol_open("g", O_RDWR);
+	fd = warm_file(&self->v, size / bs);
+	ASSERT_LE(0, fd);
+	before = free_blocks();
+	buf = mmap(NULL, len, PROT_READ, MAP_SHARED, gfd, 0);
+	ASSERT_NE(MAP_FAILED, buf);
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, len, size, 0));
+	EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_MEMORY, 1));
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_EQ(c0.requests_write, c1.requests_write);
+	EXPECT_EQ(before, free_blocks());
+	EXPECT_EQ(size, file_size(fd));
+	ASSERT_EQ(len, pwrite(fd, buf, len, size));
+	EXPECT_EQ(len, nowait_write(ASYNC, fd, buf, len, size + len, 0));
+	ASSERT_EQ(0, munmap(buf, len));
+}
+
+/* Blocks that are new in another one in flight. */
+TEST_F(dio_nowait_new, over_new_blocks)
+{
+	const off_t bs = self->v.bs, size = 16 * bs;
+	char *buf = buf_alloc(4 * bs);
+	struct iocb cb, *list = &cb;
+	struct io_event ev;
+	struct counters c0;
+	aio_context_t ctx;
+	int fd;
+
+	fd = warm_file(&self->v, size / bs);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_hold(&self->v));
+	pattern_fill(buf, 4 * bs, size, 1);
+	aio_prep_write(&cb, fd, buf, 2 * bs, size);
+	ASSERT_EQ(1, aio_submit(ctx, 1, &list));
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf + bs, bs, size + bs, 0));
+	EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_LOCK, 1));
+	ASSERT_EQ(0, vol_release(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(2 * bs, ev.res);
+	EXPECT_EQ(bs, nowait_write(ASYNC, fd, buf + 2 * bs, bs, size + 2 * bs, 0));
+}
+
+TEST_HARNESS_MAIN

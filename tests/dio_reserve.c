@@ -38,7 +38,10 @@ FIXTURE_TEARDOWN(dio_reserve)
 	EXPECT_EQ(0, vol_down(&self->v));
 }
 
-/* Of so many pages that no cache of small bios is in the way. */
+/*
+ * Of so many pages that neither a dio nor a further bio comes from the caches for each processor,
+ * which have those of four pages or less, and which no fault injection empties.
+ */
 #define LEN	(32 * KIB)
 
 /*
@@ -141,8 +144,6 @@ TEST_F(dio_reserve, nowait)
 	ASSERT_EQ(0, queue_exit(&q));
 }
 
-#define PART	(8 * KIB)
-
 /* All requests of a queue, more than the reserve has. */
 static int submit_all(struct queue *q, bool write, int fd, char *buf, size_t len, off_t pos)
 {
@@ -166,7 +167,7 @@ static int submit_all(struct queue *q, bool write, int fd, char *buf, size_t len
 /* A file of data and holes; all of it read and written, and what is past it. */
 TEST_F(dio_reserve, all_kinds)
 {
-	const size_t len = QUEUE_DEPTH * PART, piece = 4 * self->v.bs;
+	const size_t len = QUEUE_DEPTH * LEN, piece = 4 * self->v.bs;
 	char *buf = buf_alloc(len), *back = buf_alloc(len);
 	struct queue q = {};
 	enum way how;
@@ -182,20 +183,20 @@ TEST_F(dio_reserve, all_kinds)
 		ASSERT_LE(0, fd);
 		ASSERT_EQ(0, ftruncate(fd, len));
 		ASSERT_EQ(0, faults_refuse_bios(true));
-		EXPECT_EQ(0, submit_all(&q, false, fd, back, PART, 0));
+		EXPECT_EQ(0, submit_all(&q, false, fd, back, LEN, 0));
 		EXPECT_PATTERN(back, len / 2, 0, 1);
 		EXPECT_ZERO(back + len / 2, len / 2, len / 2);
 		/* over the pieces, and into the hole */
 		pattern_fill(buf, len, 0, 2);
-		EXPECT_EQ(0, submit_all(&q, true, fd, buf, PART, 0));
-		EXPECT_EQ(0, submit_all(&q, false, fd, back, PART, 0));
+		EXPECT_EQ(0, submit_all(&q, true, fd, buf, LEN, 0));
+		EXPECT_EQ(0, submit_all(&q, false, fd, back, LEN, 0));
 		EXPECT_PATTERN(back, len, 0, 2);
 		/* past the end, with what is synchronous and has to be synced */
 		pattern_fill(buf, len, len, 3);
 		EXPECT_EQ(len, way_rw(SYNC, true, fd, &(struct iovec){ buf, len }, 1, len, RWF_DSYNC));
-		EXPECT_EQ(0, submit_all(&q, true, fd, buf, PART, len));
+		EXPECT_EQ(0, submit_all(&q, true, fd, buf, LEN, len));
 		EXPECT_EQ(0, fsync(fd));
-		EXPECT_EQ(0, submit_all(&q, false, fd, back, PART, len));
+		EXPECT_EQ(0, submit_all(&q, false, fd, back, LEN, len));
 		EXPECT_PATTERN(back, len, len, 3);
 		ASSERT_EQ(0, queue_exit(&q));
 		close(fd);
@@ -205,7 +206,7 @@ TEST_F(dio_reserve, all_kinds)
 /* The same through a loop device on a sparse file. */
 TEST_F(dio_reserve, loop_device)
 {
-	const size_t len = QUEUE_DEPTH * PART;
+	const size_t len = QUEUE_DEPTH * LEN;
 	char *buf = buf_alloc(len), *back = buf_alloc(len), name[32];
 	struct loop_config config = { .block_size = 512, .info.lo_flags = LO_FLAGS_DIRECT_IO };
 	struct queue q = {};
@@ -225,13 +226,13 @@ TEST_F(dio_reserve, loop_device)
 	ASSERT_EQ(0, ioctl(loop, LOOP_CONFIGURE, &config));
 	ASSERT_EQ(0, queue_setup(&q, ASYNC));
 	ASSERT_EQ(0, faults_refuse_bios(true));
-	EXPECT_EQ(0, submit_all(&q, false, loop, back, PART, 0));
+	EXPECT_EQ(0, submit_all(&q, false, loop, back, LEN, 0));
 	EXPECT_PATTERN(back, len / 4, 0, 1);
 	EXPECT_ZERO(back + len / 4, len - len / 4, len / 4);
 	pattern_fill(buf, len, 0, 2);
-	EXPECT_EQ(0, submit_all(&q, true, loop, buf, PART, 0));
+	EXPECT_EQ(0, submit_all(&q, true, loop, buf, LEN, 0));
 	EXPECT_EQ(0, fsync(loop));
-	EXPECT_EQ(0, submit_all(&q, false, loop, back, PART, 0));
+	EXPECT_EQ(0, submit_all(&q, false, loop, back, LEN, 0));
 	EXPECT_PATTERN(back, len, 0, 2);
 	ASSERT_EQ(0, faults_refuse_bios(false));
 	ASSERT_EQ(0, queue_exit(&q));

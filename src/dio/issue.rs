@@ -452,6 +452,9 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
                         if self.issued != 0 {
                             self.dio_bio_wait();
                         }
+                        if mutant!("reserve-bios") {
+                            return Err(ENOMEM);
+                        }
                         Bio::alloc(set, self.bdev, vecs, pos)
                     }
                 }

@@ -154,6 +154,7 @@ fn dio_alloc<'call, I: IovIter<'call>, F: Filesystem>(
         None if is_nowait && !mutant!("nowait-no-memory") => {
             Err(nowait::would_block(sb, Block::Memory))
         }
+        None if mutant!("reserve-dios") => Err(ENOMEM),
         None => {
             let dios = &F::dio(sb).dios;
             Ok(BioArc::alloc(dios, bdev, vecs, start, Dio::new()))

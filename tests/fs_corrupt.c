@@ -6,6 +6,9 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -391,6 +394,7 @@ TEST_F(fs_corrupt, pointers)
 	pattern_fill(buf, bs, 0, 2);
 	for (i = 0; i < ARRAY_SIZE(at); i++) {
 		int fd, cached;
+		void *map;
 
 		ASSERT_EQ(0, debugfs(&self->v, "sif f block[1] %u", at[i]));
 		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, CONTINUE));
@@ -403,6 +407,11 @@ TEST_F(fs_corrupt, pointers)
 		EXPECT_EQ(-1, pwrite(fd, buf, bs, bs));
 		EXPECT_EQ(EUCLEAN, errno);
 		EXPECT_EQ(-1, pread(cached, back, bs, bs));
+		EXPECT_EQ(EUCLEAN, errno);
+		map = mmap(NULL, bs, PROT_READ, MAP_SHARED, cached, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		EXPECT_EQ(-1, madvise(map, bs, MADV_POPULATE_READ));
+		munmap(map, bs);
 		/* what is beside it is sound */
 		EXPECT_EQ(bs, pread(fd, back, bs, 0));
 		EXPECT_PATTERN(back, bs, 0, 1);

@@ -289,6 +289,34 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         }
     }
 
+    /// Looks all blocks of a folio up that are not beyond EOF. The helpers keep no error of that to
+    /// themselves but that there is one, for which readers get `EIO`.
+    ///
+    /// # Safety
+    ///
+    /// The folio must be locked, and of a file of `F`.
+    unsafe fn look_up(folio: *mut bindings::folio) -> Result {
+        // SAFETY: By the requirement.
+        let (inode, pos, len) = unsafe {
+            let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
+            let inode = Inode::<F>::from_raw((*mapping).host);
+            (
+                inode,
+                bindings::folio_pos(folio),
+                bindings::folio_size(folio),
+            )
+        };
+        let block = 1u64 << inode.blkbits();
+        let end = inode.i_size_read().min(pos as u64 + len as u64);
+        let mut at = pos as u64;
+        while at < end {
+            let blocks = (end - at).div_ceil(block) as u32;
+            let found = T::get_block(inode, at >> inode.blkbits(), blocks, false)?;
+            at += found.map_or(1, |run| u64::from(run.len).max(1)) << inode.blkbits();
+        }
+        Ok(())
+    }
+
     /// # Safety
     ///
     /// Called by the VFS as `read_folio`.
@@ -296,8 +324,15 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         _file: *mut bindings::file,
         folio: *mut bindings::folio,
     ) -> c_int {
-        // SAFETY: By the requirement the folio is locked and of a file of `F`.
-        unsafe { bindings::mpage_read_folio(folio, Some(Self::get_block)) }
+        let found = match cfg!(mutant = "kfs-read-eio") {
+            true => Ok(()),
+            // SAFETY: By the requirement the folio is locked and of a file of `F`.
+            false => unsafe { Self::look_up(folio) },
+        };
+        // What can be read of it is read all the same; it is unlocked then.
+        // SAFETY: As above.
+        let read = unsafe { bindings::mpage_read_folio(folio, Some(Self::get_block)) };
+        found.map_or_else(|error| error.to_errno(), |()| read)
     }
 
     /// # Safety

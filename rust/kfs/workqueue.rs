@@ -34,12 +34,16 @@ impl Workqueue {
     /// Makes a workqueue called `what` for the device `id`, which the caller has to destroy. May sleep.
     /// `ENOMEM`.
     pub(crate) fn alloc(what: &CStr, id: &CStr) -> Result<NonNull<bindings::workqueue_struct>> {
+        let cpus = match cfg!(mutant = "kfs-wq-bound") {
+            true => bindings::wq_flags_WQ_PERCPU,
+            false => bindings::wq_flags_WQ_UNBOUND,
+        };
         // SAFETY: The format takes two strings, and the arguments are valid for the call. The flags
         // say per-CPU xor unbound, as they must.
         let wq = unsafe {
             bindings::alloc_workqueue_noprof(
                 c"%s/%s".as_char_ptr(),
-                bindings::wq_flags_WQ_MEM_RECLAIM | bindings::wq_flags_WQ_UNBOUND,
+                bindings::wq_flags_WQ_MEM_RECLAIM | cpus,
                 0,
                 what.as_char_ptr(),
                 id.as_char_ptr(),

@@ -57,6 +57,25 @@ static int proc_write(const char *file, const char *what)
 	return err;
 }
 
+#define STATE		(1024 + 58)	/* in the superblock: EXT2_VALID_FS, EXT2_ERROR_FS */
+#define VALID_FS	1
+#define ERROR_FS	2
+
+/*
+ * What corruption does to a volume mounted with STOP: NULL if it did, else what it has not. Unmounts it,
+ * and takes the mark back.
+ */
+static const char *what_is_not_done(struct vol *v)
+{
+	if (create("late") != -EROFS)
+		return "changes are not stopped";
+	if (vol_umount_soon(v))
+		return "it cannot be unmounted";
+	if (vol_dev_get(v, 16, STATE) != ERROR_FS)
+		return "it is not marked";
+	return vol_dev_set(v, 16, STATE, VALID_FS) ? "the mark stays" : NULL;
+}
+
 /* The names of inodes that are not there; and nothing changes any more, nor is it tried. */
 TEST_F(fs_corrupt, name_of_a_deleted_inode)
 {
@@ -155,6 +174,7 @@ TEST_F(fs_corrupt, contradictions)
 	static const char script[] = "/tmp/fs_corrupt.debugfs";
 	const char *const argv[] = { "debugfs", "-w", "-f", script, self->v.dev, NULL };
 	const struct contradiction *c;
+	const char *not_done;
 	int kmsg, i;
 	FILE *f;
 
@@ -173,15 +193,16 @@ TEST_F(fs_corrupt, contradictions)
 	ASSERT_EQ(0, fclose(f));
 	ASSERT_EQ(0, run(0, argv));
 
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, CONTINUE));
 	for (c = contradictions; c < contradictions + ARRAY_SIZE(contradictions); c++) {
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
 		kmsg = kmsg_open();
 		EXPECT_EQ(-EUCLEAN, meet(c)) TH_LOG("%s", c->name);
 		EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "corrupt", c->what, NULL }))
 			TH_LOG("%s", c->what);
 		close(kmsg);
+		not_done = what_is_not_done(&self->v);
+		ASSERT_EQ(NULL, not_done) TH_LOG("%s: %s", c->name, not_done);
 	}
-	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	EXPECT_EQ(CORRECTED, mend(&self->v));
 
 	/* to read it is possible all the same */
@@ -193,6 +214,138 @@ TEST_F(fs_corrupt, contradictions)
 	EXPECT_TRUE(vol_exists("free2"));
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	EXPECT_EQ(CORRECTED, mend(&self->v));
+}
+
+#define BLOCKS	8
+
+static const struct {
+	const char *command;	/* for debugfs, with a block of "f" */
+	enum { TRUNCATE, PUNCH, REMOVE, REMOVE_BOTH, GROW } op;
+	int err;
+	const char *what;	/* in the log */
+} blocks[] = {
+	{ "freeb %ld", TRUNCATE, -EUCLEAN, "freeing a block that is free" },
+	{ "freeb %ld", PUNCH, -EUCLEAN, "freeing a block that is free" },
+	/* the name is gone, whatever becomes of the blocks */
+	{ "freeb %ld", REMOVE, 0, "freeing a block that is free" },
+	{ "sif g block[2] %ld", REMOVE_BOTH, 0, "freeing a block that is free" },
+	{ "freeb 1", GROW, -EROFS, "metadata" },
+};
+
+static int change_blocks(int op, size_t bs)
+{
+	char *buf = buf_alloc(bs);
+	int fd, err = 0;
+
+	if (op == REMOVE || op == REMOVE_BOTH)
+		return unlink(vol_path("f")) || (op == REMOVE_BOTH && unlink(vol_path("g"))) ? -errno : 0;
+	fd = vol_open("f", O_RDWR);
+	if (fd < 0)
+		return fd;
+	if (op == TRUNCATE)
+		err = ftruncate(fd, 0);
+	else if (op == PUNCH)
+		err = fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, BLOCKS * bs);
+	else if (pwrite(fd, buf, bs, BLOCKS * bs) < 0 || fsync(fd))
+		err = -1;
+	err = err ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/*
+ * Blocks of a file that are free in the bitmap, or another file's, too, are not freed once more; and
+ * nothing is allocated in a group that has metadata for free.
+ */
+TEST_F(fs_corrupt, blocks_that_are_free)
+{
+	const size_t len = BLOCKS * self->v.bs;
+	const char *not_done;
+	long block;
+	int kmsg, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others overlook some");
+	ASSERT_EQ(0, proc_write("/proc/sys/kernel/printk_ratelimit", "0"));
+	for (i = 0; i < ARRAY_SIZE(blocks); i++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+		ASSERT_EQ(0, vol_prefill("g", 0, len, 1));
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+		block = debugfs_block(&self->v, "f", 2);
+		ASSERT_LT(0, block);
+		ASSERT_EQ(0, debugfs(&self->v, blocks[i].command, block));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
+		kmsg = kmsg_open();
+		EXPECT_EQ(blocks[i].err, change_blocks(blocks[i].op, self->v.bs)) TH_LOG("case %d", i);
+		EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "corrupt", "group 0",
+				     blocks[i].what, NULL })) TH_LOG("case %d", i);
+		close(kmsg);
+		not_done = what_is_not_done(&self->v);
+		ASSERT_EQ(NULL, not_done) TH_LOG("case %d: %s", i, not_done);
+		EXPECT_EQ(CORRECTED, mend(&self->v));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	}
+}
+
+/* Has the name, in the root directory, lead to the inode of another one, behind the back of the mount. */
+static int lead_to(struct vol *v, const char *name, const char *other)
+{
+	const long block = debugfs_block(v, "/", 0);
+	unsigned char *buf = buf_alloc(v->bs);
+	unsigned int at, len;
+	int err;
+
+	if (block < 0)
+		return block;
+	err = vol_dev_read(v, buf, v->bs, block * v->bs);
+	for (at = 0; !err && at + 8 <= v->bs; at += len) {
+		len = buf[at + 4] | buf[at + 5] << 8;
+		if (buf[at + 6] == strlen(name) && !memcmp(buf + at + 8, name, buf[at + 6]))
+			return vol_dev_set(v, 32, block * v->bs + at, vol_inode(other));
+		if (len < 8)
+			break;
+	}
+	return err ?: -ENOENT;
+}
+
+/* Names that were looked up before: what a rename is about to change, or to replace. */
+TEST_F(fs_corrupt, names_that_lead_elsewhere)
+{
+	static const struct {
+		const char *changed;
+		unsigned int flags;
+	} renames[] = {
+		{ "old", 0 }, { "new", 0 }, { "old", RENAME_WHITEOUT }, { "new", RENAME_WHITEOUT },
+		{ "old", RENAME_EXCHANGE }, { "new", RENAME_EXCHANGE },
+	};
+	const char *const told[] = { "retryfs", "corrupt", "another inode than it did", NULL };
+	const char *not_done;
+	struct stat st;
+	int kmsg, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others overlook it");
+	ASSERT_EQ(0, create("old"));
+	ASSERT_EQ(0, create("new"));
+	ASSERT_EQ(0, create("other"));
+	for (i = 0; i < ARRAY_SIZE(renames); i++) {
+		const char *changed = renames[i].changed;
+
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
+		ASSERT_EQ(0, stat(vol_path("old"), &st));
+		ASSERT_EQ(0, stat(vol_path("new"), &st));
+		ASSERT_EQ(0, lead_to(&self->v, changed, "other"));
+		kmsg = kmsg_open();
+		EXPECT_EQ(-EUCLEAN, vol_rename("old", "new", renames[i].flags)) TH_LOG("%d", i);
+		EXPECT_TRUE(kmsg_has(kmsg, told)) TH_LOG("%d", i);
+		close(kmsg);
+		ASSERT_EQ(0, lead_to(&self->v, changed, changed));
+		not_done = what_is_not_done(&self->v);
+		ASSERT_EQ(NULL, not_done) TH_LOG("%d: %s", i, not_done);
+		ASSERT_EQ(0, vol_fsck(&self->v));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	}
 }
 
 #define NAMES	16

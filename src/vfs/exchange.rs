@@ -32,12 +32,8 @@ impl<'a> Side<'a> {
         inode: &'a Inode,
         moves: bool,
     ) -> fault::Result<Self> {
-        let entry = Entry::find(dir, name)?;
+        let entry = Entry::find_leading_to(dir, name, inode)?;
         let leads_to = leads_to(inode)?;
-        let found = entry.found();
-        if found.ino != leads_to.0 && !mutant!("entry-unchecked") {
-            return Err(found.corrupt("entry leads to another inode than it did"));
-        }
         let parent = match moves && leads_to.1 == FileType::Directory {
             true => Some(Parent::find(inode, dir)?),
             false => None,

@@ -58,14 +58,15 @@ pub(super) fn move_entry<'a>(
         }
     }
     names::make_room(inode)?;
-    let mut old = Entry::find(old_dir, old_name)?;
+    let mut old = Entry::find_leading_to(old_dir, old_name, inode)?;
     let mut over = None;
     if let Some(replaced) = replaced {
         if is_dir && !directory::is_empty(replaced)? {
             return Err(ENOTEMPTY.into());
         }
         check_own_links(replaced)?;
-        over = Some((Entry::find(new_dir, new_name)?, leads_to(replaced)?));
+        let entry = Entry::find_leading_to(new_dir, new_name, replaced)?;
+        over = Some((entry, leads_to(replaced)?));
     }
     let whiteout = match rename.whiteout {
         true => Some(make_whiteout(rename.idmap, old_dir)?),

@@ -20,6 +20,8 @@ use kernel::prelude::*;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::task::fatal_signal_pending;
 
+const LEADS_TO_ANOTHER: &str = "entry leads to another inode than it did";
+
 /// An entry that is to be changed.
 pub(crate) struct Entry<'a> {
     dir: &'a InodeLocked<Exclusive>,
@@ -31,6 +33,21 @@ impl<'a> Entry<'a> {
     pub(crate) fn find(dir: &'a InodeLocked<Exclusive>, name: &'a [u8]) -> Result<Self> {
         let inner = Inner::find(dir, checked(name)?)?.ok_or_else(|| gone(dir))?;
         Ok(Entry { dir, inner })
+    }
+
+    /// As [`Entry::find`], of an entry that led to `inode` when it was looked up: `EUCLEAN` when it leads to
+    /// another one.
+    pub(crate) fn find_leading_to(
+        dir: &'a InodeLocked<Exclusive>,
+        name: &'a [u8],
+        inode: &Inode,
+    ) -> Result<Self> {
+        let entry = Self::find(dir, name)?;
+        let found = entry.found();
+        if found.ino != ino32(inode) && !mutant!("rename-unchecked") {
+            return Err(found.corrupt(LEADS_TO_ANOTHER));
+        }
+        Ok(entry)
     }
 
     /// The entry as it was found.
@@ -55,8 +72,8 @@ impl<'a> Entry<'a> {
                     return Ok(None);
                 };
                 if removed.ino != ino && !mutant!("entry-unchecked") {
-                    let what = "entry leads to another inode than it did";
-                    return Err(Corrupt::found(block.at.place(0), what, removed.ino.into()).into());
+                    let ino = removed.ino.into();
+                    return Err(Corrupt::found(block.at.place(0), LEADS_TO_ANOTHER, ino).into());
                 }
                 Ok(Some(removed.changed))
             })?;

@@ -15,6 +15,7 @@
 #include <linux/pagemap.h>
 #include <linux/part_stat.h>
 #include <linux/posix_acl.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/security.h>
@@ -440,6 +441,14 @@ void kfs_helper_cond_resched(void)
 {
 	cond_resched();
 }
+
+/* A function of the kernel, where it has it. */
+#ifdef synchronize_rcu_tasks
+void kfs_helper_synchronize_rcu_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+#endif
 
 /* Rights. */
 

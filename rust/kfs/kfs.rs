@@ -21,7 +21,7 @@
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
 //! | `block` | `iov`, `sync`, `task`, `types`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
-//! | `mm` | `sync`, `bindings` | The page cache, and scopes of allocation. |
+//! | `mm` | `sync`, `task`, `bindings` | The page cache, and scopes of allocation. |
 //! | `iov` | `bindings` | Iterators over memory. |
 //! | `sync` | `types`, `bindings` | Completions, and fields that others change. |
 //! | `workqueue` | `bindings` | The workqueues of a mount. |
@@ -34,6 +34,10 @@
 //! | `panic` | `bindings` | The end of everything. |
 //! | `types` | | Properties of types. |
 //! | `bindings` | | The C API. |
+
+// Offsets in files and page indices are turned into each other without a look at what is lost.
+#[cfg(not(CONFIG_64BIT))]
+compile_error!("retryfs is for 64-bit kernels");
 
 /// The prefix of what this crate writes to the kernel log.
 const __LOG_PREFIX: &[u8] = b"retryfs\0";

@@ -167,6 +167,7 @@ impl<T: Attributes> Directory<T> {
         };
         let released = object.released.clone();
         drop(object);
+        // That this returns is waited for when the module goes: see `Registration`.
         released.complete_all();
     }
 }

@@ -13,7 +13,7 @@ use crate::kobject::Kobject;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
-/// Owner of a registered `struct file_system_type`. Dropping it unregisters the type.
+/// Owner of a registered `struct file_system_type`. Dropping it unregisters the type; sleeps.
 ///
 /// # Invariants
 ///
@@ -21,6 +21,29 @@ use kernel::prelude::*;
 pub struct Registration<F: FileSystem> {
     // Not in the value itself, which might be in static memory or not: see `LockKeyed`.
     inner: Pin<KBox<FileSystemType<F>>>,
+    // Dropped last.
+    _left: Left,
+}
+
+/// Waits, when dropped, until nobody runs code of the module any more on the way out of it.
+///
+/// What says that it is done by a completion, as the last bio of a set and the release of a kobject do,
+/// may have its last instructions still to run when the waiter goes on, and then the module goes. In an
+/// interrupt that is safe, and wherever else it is not preempted: between the exit of a module and
+/// the end of its code the kernel waits for RCU. But a bio may be ended by a task, and the release of a kobject
+/// is work, and these may be preempted there. So they are waited for as the kernel waits for those in a
+/// trampoline: until each task has slept or returned to user space, which they do not in our code once
+/// they have said so.
+///
+/// A preemptible kernel without `CONFIG_TASKS_RCU` (one without kprobes, ftrace and BPF) has no such function,
+/// and waits for RCU alone.
+struct Left;
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // SAFETY: May be called wherever sleeping is allowed, as it is in the exit of a module.
+        unsafe { bindings::synchronize_rcu_tasks() };
+    }
 }
 
 // SAFETY: `register_filesystem` and `unregister_filesystem` may be called from any thread, and
@@ -62,7 +85,7 @@ impl<F: FileSystem> Registration<F> {
             bindings::register_filesystem(fs_type)
         })?;
         // INVARIANT: Just registered.
-        Ok(Registration { inner })
+        Ok(Registration { inner, _left: Left })
     }
 }
 

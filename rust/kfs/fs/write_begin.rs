@@ -11,9 +11,9 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
+use crate::mm::page_cache::page_index;
 use core::ops::Range;
 use kernel::error::from_err_ptr;
-use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
 
 /// A run of blocks of a file that follow each other on the device too.
@@ -56,7 +56,7 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
     // SAFETY: The inode is valid, and so is its mapping; `iocb` by the requirement.
     unsafe {
         let mapping = (*inode.as_raw()).i_mapping;
-        let index = (pos >> PAGE_SHIFT) as usize;
+        let index = page_index(pos);
         let folio = from_err_ptr(bindings::write_begin_get_folio(
             iocb,
             mapping,

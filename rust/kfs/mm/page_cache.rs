@@ -9,12 +9,19 @@
 
 use crate::bindings;
 use crate::sync::once::read_once;
+use crate::task::cond_resched;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
+
+/// The index of the page with byte `pos` of a file, which is not negative: the kernel is a 64-bit one, and
+/// `usize` holds it.
+pub(crate) const fn page_index(pos: i64) -> usize {
+    (pos >> PAGE_SHIFT) as usize
+}
 
 /// The page cache of a file.
 ///
@@ -84,8 +91,7 @@ impl<'a> PageCache<'a> {
     /// Looks up the folio with the byte at `pos` and locks it, if there is one. May sleep.
     pub(crate) fn lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
         // SAFETY: By the type invariant the mapping is valid.
-        let folio =
-            unsafe { bindings::filemap_lock_folio(self.mapping(), (pos >> PAGE_SHIFT) as usize) };
+        let folio = unsafe { bindings::filemap_lock_folio(self.mapping(), page_index(pos)) };
         let folio = kernel::error::from_err_ptr(folio).ok()?;
         // INVARIANT: The look-up has taken a reference and the lock.
         Some(LockedFolio(NonNull::new(folio)?, PhantomData))
@@ -93,9 +99,8 @@ impl<'a> PageCache<'a> {
 
     /// As [`PageCache::lock_folio`], but does not sleep: `None` also if the folio is locked.
     pub(crate) fn try_lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
-        let index = (pos >> PAGE_SHIFT) as usize;
         // SAFETY: By the type invariant the mapping is valid.
-        let folio = unsafe { bindings::filemap_trylock_folio(self.mapping(), index) };
+        let folio = unsafe { bindings::filemap_trylock_folio(self.mapping(), page_index(pos)) };
         let folio = kernel::error::from_err_ptr(folio).ok()?;
         // INVARIANT: The look-up has taken a reference and the lock.
         Some(LockedFolio(NonNull::new(folio)?, PhantomData))
@@ -113,8 +118,8 @@ impl<'a> PageCache<'a> {
         unsafe {
             bindings::invalidate_inode_pages2_range(
                 mapping,
-                (range.start >> PAGE_SHIFT) as usize,
-                ((range.end - 1) >> PAGE_SHIFT) as usize,
+                page_index(range.start),
+                page_index(range.end - 1),
             ) == 0
         }
     }
@@ -124,6 +129,7 @@ impl<'a> PageCache<'a> {
     pub(crate) fn is_dirty_in(&self, range: &Range<i64>) -> bool {
         let mut pos = range.start;
         while pos < range.end {
+            cond_resched();
             let Some(folio) = self.lock_folio(pos) else {
                 pos = ((pos >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
                 continue;
@@ -196,10 +202,10 @@ impl LockedFolio<'_> {
         let folio = self.0.as_ptr();
         // SAFETY: By the type invariant. Private copies stay.
         unsafe {
-            let first = bindings::folio_pos(folio) >> PAGE_SHIFT;
+            let first = page_index(bindings::folio_pos(folio));
             let pages = bindings::folio_size(folio) >> PAGE_SHIFT;
             let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
-            bindings::unmap_mapping_pages(mapping, first as usize, pages, false);
+            bindings::unmap_mapping_pages(mapping, first, pages, false);
         }
     }
 

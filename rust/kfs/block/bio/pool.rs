@@ -149,7 +149,8 @@ pub(super) unsafe fn has_owner(bio: NonNull<bindings::bio>) -> bool {
 #[inline]
 pub(super) unsafe fn put(bio: NonNull<bindings::bio>) {
     // SAFETY: By the requirement. The pool exists until `live` has become zero, and if it is this
-    // call that does that, until `complete` has let the waiter go, which it does last.
+    // call that does that, until `complete` has let the waiter go, which it does last. The code of
+    // the module exists until those who call this have returned: see `Registration`.
     unsafe {
         let pool = pool_of(bio);
         bindings::bio_put(bio.as_ptr());

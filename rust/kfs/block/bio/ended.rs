@@ -121,10 +121,10 @@ impl<T: BioData> EndedBio<T> {
     #[inline(always)]
     pub fn complete_atomic(self) -> Result<(T::Data, Result), Self> {
         let is_left_clean = self.0.is_left_clean();
-        if is_left_clean && !cfg!(any(mutant = "kfs-kick-clean", mutant = "kfs-kick-sleeps")) {
+        if is_left_clean && !cfg!(mutant = "kfs-kick-clean") {
             return Err(self);
         }
-        Ok(self.release(cfg!(mutant = "kfs-kick-sleeps")))
+        Ok(self.release(false))
     }
 
     #[inline(always)]

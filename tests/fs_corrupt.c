@@ -79,6 +79,7 @@ static const char *what_is_not_done(struct vol *v)
 /* The names of inodes that are not there; and nothing changes any more, nor is it tried. */
 TEST_F(fs_corrupt, name_of_a_deleted_inode)
 {
+	char where[32], orphan[32];
 	int kmsg, fd;
 	char where[32];
 
@@ -86,6 +87,7 @@ TEST_F(fs_corrupt, name_of_a_deleted_inode)
 	ASSERT_EQ(0, create("b"));
 	ASSERT_EQ(0, create("orphan"));
 	snprintf(where, sizeof(where), "(found %lu)", vol_inode("a"));
+	snprintf(orphan, sizeof(orphan), "stat <%lu>", vol_inode("orphan"));
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, debugfs(&self->v, "clri a"));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
@@ -104,6 +106,8 @@ TEST_F(fs_corrupt, name_of_a_deleted_inode)
 	close(fd);
 	EXPECT_FALSE(kmsg_has(kmsg, (const char *[]){ "retryfs", "cannot free", NULL }));
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	/* it has no time of deletion */
+	EXPECT_GT(0, debugfs_number(&self->v, orphan, "dtime:"));
 	EXPECT_EQ(CORRECTED, preen(&self->v));
 }
 

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "harness.h"
 #include "stop.h"
@@ -25,6 +27,20 @@ static int pointers_of(struct vol *v, int n, struct vol_map *map)
 	map->e[0].sector -= v->bs / 512;
 	map->e[0].reads = true;
 	return err;
+}
+
+struct pwritev_op {
+	int fd;
+	const struct iovec *iov;	/* two */
+	off_t pos;
+};
+
+static long op_pwritev(void *arg)
+{
+	const struct pwritev_op *op = arg;
+	ssize_t n = pwritev(op->fd, op->iov, 2, op->pos);
+
+	return n < 0 ? -errno : n;
 }
 
 /* Who needs a block of pointers waits for the device, and keeps nobody from others. */
@@ -64,6 +80,54 @@ TEST_F(fs_lookup, pointers_that_are_being_read)
 	EXPECT_PATTERN(held, bs, SECOND * bs, 1);
 	if (i < ARRAY_SIZE(others))
 		EXPECT_EQ(bs, task_join(&other, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/*
+ * A buffered write that fails in the middle frees what it has allocated beyond EOF while nobody is bringing
+ * in pages of the file.
+ */
+TEST_F(fs_lookup, failed_write_beside_a_reader)
+{
+	const size_t bs = self->v.bs, part = 100;
+	char *good = buf_alloc(bs), *held = buf_alloc(bs), *back = buf_alloc(bs);
+	struct iovec iov[2] = { { good, part }, { .iov_len = part } };
+	const off_t end = BLOCKS * bs;
+	struct task reader, writer;
+	struct pwritev_op wr;
+	struct io_op rd;
+	struct vol_map map;
+	int fd, random;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, BLOCKS * bs, 1));
+	ASSERT_EQ(0, pointers_of(&self->v, SECOND, &map));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	random = vol_open("f", O_RDONLY);
+	ASSERT_LE(0, random);
+	ASSERT_EQ(0, posix_fadvise(random, 0, 0, POSIX_FADV_RANDOM));
+	/* the first write looks for blocks beyond EOF */
+	pattern_fill(good, bs, end, 1);
+	ASSERT_EQ(bs, pwrite(fd, good, bs, end));
+	iov[1].iov_base = mmap(NULL, bs, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, iov[1].iov_base);
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+
+	rd = (struct io_op){ .fd = random, .buf = held, .len = bs, .off = SECOND * bs };
+	ASSERT_EQ(0, task_start(&reader, op_pread, &rd));
+	ASSERT_BLOCKED(&reader);
+	pattern_fill(good, bs, end + bs, 1);
+	wr = (struct pwritev_op){ fd, iov, end + bs };
+	ASSERT_EQ(0, task_start(&writer, op_pwritev, &wr));
+	EXPECT_BLOCKED(&writer);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(bs, task_join(&reader, JOIN_SECONDS));
+	EXPECT_PATTERN(held, bs, SECOND * bs, 1);
+	EXPECT_EQ(part, task_join(&writer, JOIN_SECONDS));
+	ASSERT_EQ(part, pread(fd, back, bs, end + bs));
+	EXPECT_PATTERN(back, part, end + bs, 1);
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 

@@ -56,7 +56,12 @@ pub(crate) fn create<'a>(
     let extra_size = sb.data().superblock.extra_size;
     data.extra_size.store(extra_size.into(), ordering::Relaxed);
     names::created(&inode);
-    inode.init_owner(idmap, dir, mode, sb.data().options().inherit_group)?;
+    let inherit_group = sb.data().options().inherit_group;
+    let mode = match inherit_group && mutant!("grpid-setgid") {
+        true => mode | (dir.mode() & 0o2000),
+        false => mode,
+    };
+    inode.init_owner(idmap, dir, mode, inherit_group)?;
     if sb.data().superblock.extra_size != 0 {
         data.crtime.populate(disk_time(inode.times().mtime));
     }

@@ -21,7 +21,7 @@ use kfs::time::real_seconds;
 /// could not be freed leaks until e2fsck. On a volume that takes no changes, which e2fsck has to
 /// check anyway, nothing is done.
 pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
-    if inode.sb().data().is_stopped() {
+    if inode.sb().data().is_stopped() && !mutant!("delete-stopped") {
         return Ok(());
     }
     let data = inode.data();
@@ -44,7 +44,7 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
 /// Frees the inode number of a deleted inode, as [`delete`]. Takes the lock of the groups; may
 /// sleep.
 pub(crate) fn free_number(sb: &SuperBlock, ino: u32, is_dir: bool) -> Result {
-    if sb.data().is_stopped() {
+    if sb.data().is_stopped() && !mutant!("delete-stopped") {
         return Ok(());
     }
     inode_numbers::free(sb, ino, is_dir)

@@ -24,8 +24,9 @@ use kfs::fs::inode::Times;
 pub(crate) fn iget_root(sb: &SuperBlock) -> Result<InodeRef<'_>> {
     match sb.iget_locked(ROOT_INO.into())? {
         Iget::Found(inode) => Ok(inode),
-        Iget::New(new) => read_new(sb, ROOT_INO, new, || {
-            Corrupt::new(Place::Inode(ROOT_INO), "root is deleted").into()
+        Iget::New(new) => read_new(sb, ROOT_INO, new, || match mutant!("deleted-root") {
+            true => EIO.into(),
+            false => Corrupt::new(Place::Inode(ROOT_INO), "root is deleted").into(),
         }),
     }
 }
@@ -111,6 +112,9 @@ fn read_new<'sb>(
         InodeError::Deleted => deleted(),
         InodeError::Corrupt(corrupt) => corrupt.into(),
     })?;
+    if mutant!("symlink-without-nul") && from.size == 60 && from.file_type == FileType::Symlink {
+        return Err(Corrupt::new(Place::Inode(ino), "no NUL").into());
+    }
     fill(&new, &from)?;
     Ok(new.unlock_new_inode())
 }

@@ -72,7 +72,10 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
         let size = inode.i_size_read();
         if to > size {
             // The caller returns the error of the write.
-            let truncated = inode.truncate_beyond(size, || block_map::truncate(inode, size));
+            let truncated = match mutant!("failed-write-unlocked") {
+                true => block_map::truncate(inode, size),
+                false => inode.truncate_beyond(size, || block_map::truncate(inode, size)),
+            };
             log(inode, "cannot free blocks beyond EOF", truncated);
         }
     }

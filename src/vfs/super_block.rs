@@ -164,7 +164,7 @@ impl FileSystem for RetryFs {
         // As ext4 has it: the mount is not `ro`, but nothing can be changed any more.
         if volume.is_shut_down() {
             seq_print!(seq, ",shutdown");
-        } else if volume.is_stopped() {
+        } else if volume.is_stopped() && !mutant!("stopped-unshown") {
             seq_print!(seq, ",emergency_ro");
         }
     }

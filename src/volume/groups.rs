@@ -75,7 +75,12 @@ impl Groups {
                 let found = Uninit::read(geometry, group, &bytes)?;
                 uninit.push(found, GFP_KERNEL)?;
             }
-            let parsed = Group::parse(geometry, group, &bytes)?;
+            let mut parsed = Group::parse(geometry, group, &bytes)?;
+            if let (Some(("free blocks", counted, _)), true) =
+                (parsed.clamped, mutant!("counters-unclamped"))
+            {
+                parsed.counts.free_blocks = counted as u16;
+            }
             add(&mut totals, &parsed.counts);
             if let Some((what, counted, most)) = parsed.clamped.filter(|_| !clamped) {
                 warn_miscounted(sb.id(), group, what, counted, most);

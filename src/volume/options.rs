@@ -202,6 +202,7 @@ impl ParsedOptions {
             ACL => self.acl = Some(!param.negated()),
             USER_XATTR => self.user_xattr = Some(!param.negated()),
             ASYNC_ALLOC => self.async_alloc = Some(!param.negated()),
+            SB if mutant!("backup-unused") => {}
             SB => self.super_block = Some(param.u32()),
             NUMBER => {}
             opt => {
@@ -432,8 +433,9 @@ impl Options {
             user_xattr: given.user_xattr.unwrap_or(true),
             minix_df: given.flags & MINIXDF != 0,
             discard: given.flags & DISCARD != 0,
-            uid16: given.flags & NOUID32 != 0
-                || at_mount.default_mount_options & Self::DEFAULT_UID16 != 0,
+            uid16: (given.flags & NOUID32 != 0
+                || at_mount.default_mount_options & Self::DEFAULT_UID16 != 0)
+                && !mutant!("owners-not-cut"),
             debug: given.flags & DEBUG != 0
                 || at_mount.default_mount_options & Self::DEFAULT_DEBUG != 0,
         }

@@ -106,7 +106,7 @@ impl Volume {
         let super_buffer = superblock::read(sb, place, block_size)?;
 
         let forbidden = superblock.features.forbid_write();
-        if !forbidden.is_empty() && !sb.rdonly() {
+        if !forbidden.is_empty() && !sb.rdonly() && !mutant!("features-unchecked") {
             pr_err!(
                 "{}: can only be mounted read-only: unsupported features: {}\n",
                 sb.id(),
@@ -126,7 +126,7 @@ impl Volume {
                     error
                 }
             })?;
-        if !superblock.is_known_revision() && !sb.rdonly() {
+        if !superblock.is_known_revision() && !sb.rdonly() && !mutant!("revision-unchecked") {
             pr_err!(
                 "{}: revision {} is not known: mounted read-only\n",
                 sb.id(),

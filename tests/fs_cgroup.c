@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "harness.h"
 
@@ -171,6 +172,34 @@ TEST_F(fs_cgroup, holes_and_synced)
 {
 	ASSERT_EQ(0, in_group(holes_and_synced));
 	EXPECT_LE(2 * LEN, written(&self->v));
+}
+
+/*
+ * A limit for the group holds for what it has written to the page cache: this many bytes take so long at
+ * least, whoever has them written back.
+ */
+TEST_F(fs_cgroup, limit)
+{
+	const long long rate = LEN / 2;
+	struct timespec from, to;
+	char limit[64];
+	struct stat st;
+	int fd;
+
+	ASSERT_EQ(0, in_group(buffered));
+	ASSERT_EQ(0, stat(self->v.dev, &st));
+	snprintf(limit, sizeof(limit), "%u:%u wbps=%lld", major(st.st_rdev), minor(st.st_rdev), rate);
+	if (put(GROUP "/io.max", limit))
+		SKIP(return, "a kernel without CONFIG_BLK_DEV_THROTTLING");
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	ASSERT_EQ(0, fsync(fd));
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	close(fd);
+	EXPECT_LE(LEN, written(&self->v));
+	/* less the slice of time that it may use up at once */
+	EXPECT_LE(1000, (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000);
 }
 
 TEST_HARNESS_MAIN

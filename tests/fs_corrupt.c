@@ -81,7 +81,6 @@ TEST_F(fs_corrupt, name_of_a_deleted_inode)
 {
 	char where[32], orphan[32];
 	int kmsg, fd;
-	char where[32];
 
 	ASSERT_EQ(0, create("a"));
 	ASSERT_EQ(0, create("b"));

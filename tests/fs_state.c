@@ -25,7 +25,6 @@
 #define D_FREE_BLOCKS	12
 #define D_FREE_INODES	14
 #define D_USED_DIRS	16
-#define HEAD		(16 * KIB)	/* superblock and group descriptors */
 
 #define NOBODY		65534
 #define SOMEBODY	1000
@@ -108,18 +107,17 @@ static int use_it(void)
 /* The root of a machine after a crash: mounted read-only, checked and repaired, remounted. */
 TEST_F(fs_state, repaired_under_a_read_only_mount)
 {
-	char *good = buf_alloc(HEAD);
+	const char *const mend[] = { "e2fsck", "-fy", self->v.dev, NULL };
 	long free;
 
 	free = free_blocks();
 	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, vol_dev_read(&self->v, good, HEAD, 0));
 	ASSERT_EQ(0, vol_dev_set(&self->v, 16, S_STATE, 0));
 	ASSERT_EQ(0, vol_dev_set(&self->v, 16, self->desc + D_FREE_BLOCKS, 7));
 	ASSERT_EQ(0, vol_dev_set(&self->v, 16, self->desc + D_USED_DIRS, 5));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, NULL));
-	/* as e2fsck does it */
-	ASSERT_EQ(0, vol_dev_write(&self->v, good, HEAD, 0));
+	ASSERT_EQ(1, run(1, mend));
+	EXPECT_EQ(VALID, vol_dev_get(&self->v, 16, S_STATE));
 	ASSERT_EQ(0, remount(0, NULL));
 	EXPECT_EQ(0, vol_dev_get(&self->v, 16, S_STATE));
 	EXPECT_EQ(free, free_blocks());
@@ -215,7 +213,7 @@ TEST_F(fs_state, counters_out_of_range)
 		EXPECT_TRUE(vol_holds("f", 10 * KIB, 1));
 		ASSERT_EQ(0, statfs(env_dir(), &st));
 		if (env_is_retryfs()) {
-			EXPECT_LE(st.f_bfree, st.f_blocks + 16384 / 8);
+			EXPECT_LE(st.f_bfree, st.f_blocks);
 			EXPECT_LE(st.f_ffree, st.f_files);
 			EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
 				"retryfs", "group 0", "e2fsck", NULL }));

@@ -192,11 +192,9 @@ fn submit<'a, I: IovIter<'a>, F: Filesystem>(
     bio: Bio<I, Dio<F>>,
     len: u32,
 ) -> Result<Queued<'a>, Kiocb<'a, F>> {
-    let queued = iocb.queue(|iocb| {
-        let iocb = iocb.take();
-        bio.submit_carrying(Single { iocb, len });
-    });
-    queued.map_err(|(iocb, _)| iocb)
+    let (iocb, queued) = iocb.detach()?;
+    bio.submit_carrying(Single { iocb, len });
+    Ok(queued)
 }
 
 /// The retry of a request whose bio has ended (R2). Any context.

@@ -45,7 +45,6 @@
 const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
 const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;
 const gfp_t KFS_CONST_GFP_NOWAIT = GFP_NOWAIT;
-const blk_status_t KFS_CONST_BLK_STS_AGAIN = BLK_STS_AGAIN;
 const unsigned long KFS_CONST_SB_RDONLY = SB_RDONLY;
 const unsigned long KFS_CONST_SB_POSIXACL = SB_POSIXACL;
 const unsigned long KFS_CONST_SB_FORCE = SB_FORCE;

@@ -142,7 +142,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     }
 
     /// An upper bound, `max` at most, for the number of pages in the next `bytes` bytes.
-    #[inline]
+    #[inline(always)]
     fn npages(&self, max: u16, bytes: usize) -> u16 {
         // One segment of few pages: not worth a call.
         const FEW: usize = 3 << PAGE_SHIFT;

@@ -21,6 +21,7 @@ use kfs::fs::kiocb::Iocb;
 
 /// What a request does. `overwrite` is the inode lock of an overwrite, whose blocks have been looked up
 /// with it. Does not sleep.
+#[inline(always)]
 pub(super) fn decide<F: Filesystem>(
     iocb: &Iocb<F>,
     op: Op,

@@ -35,6 +35,7 @@ impl BlockBits {
     }
 
     /// The number of blocks that `pos` bytes take: the first block that starts at or after `pos`.
+    #[inline(always)]
     pub(crate) const fn blocks(self, pos: u64) -> u64 {
         self.block(pos) + (self.offset(pos) != 0) as u64
     }

@@ -17,7 +17,7 @@ use super::extent::{self, BlockBits};
 use super::filesystem::Filesystem;
 use super::kick::NESTED_MAX;
 use super::outcome::Outcome;
-use super::policy::{self, Block, Stop, Wait};
+use super::policy::{self, Stop, Wait};
 use super::request::{Armed, Dsync, NewBlocks, Request, Single};
 use super::state::{BioList, Platform};
 use kernel::prelude::*;
@@ -58,7 +58,9 @@ pub(super) fn read<'a, F: Filesystem>(
     let Some(locked) = locked else {
         return Err(iocb);
     };
-    let Some(built) = build(&iocb, to, &locked) else {
+    let Some(built) =
+        find(&iocb, to, &locked).and_then(|physical| build(&iocb, to, &locked, physical))
+    else {
         return Err(iocb);
     };
     iocb.accessed();
@@ -82,11 +84,15 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     if iocb.is_sync() || from.count() > MAX || must_be_stable {
         return Err(iocb);
     }
+    let Some(physical) = find(&iocb, from, locked) else {
+        return Err(iocb);
+    };
+    // After the look-up: it is about the blocks that this has found.
     let dsync = dsync::decide(&iocb, Op::Write, Some(locked));
     if dsync.is_waited_for() && !mutant!("single-unsynced") {
         return Err(iocb);
     }
-    let Some(mut built) = build(&iocb, from, locked) else {
+    let Some(mut built) = build(&iocb, from, locked, physical) else {
         return Err(iocb);
     };
     if dsync == Dsync::Through {
@@ -99,13 +105,13 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     submit(iocb, built.bio, built.len)
 }
 
-/// Looks up the blocks, and makes a bio for them with all of the memory.
+/// Looks up where the blocks are, if a request for them is as said above.
 #[inline(always)]
-fn build<'a, I: IovIter<'a>, F: Filesystem>(
+fn find<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: &Kiocb<'a, F>,
-    iter: &mut I,
+    iter: &I,
     locked: &InodeLocked<F, Shared>,
-) -> Option<Built<I, F>> {
+) -> Option<u64> {
     let sb = locked.sb();
     let bdev = BlockDevice::of(sb);
     let bits = BlockBits::new(sb.blocksize_bits());
@@ -113,12 +119,12 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let end = pos.checked_add(len as u64)?;
 
     let i_size = locked.i_size_read();
-    let is_left = policy::decide(false, false, end, i_size, Stop::End, false) == Wait::Async;
+    let is_left = policy::decide(false, false, end, i_size, Stop::End, false) == Wait::Async
+        || mutant!("single-past-eof");
     let (mem_mask, len_mask) = (bdev.dma_alignment(), bdev.logical_block_size() - 1);
     let is_aligned =
         (pos | len as u64) & u64::from(len_mask) == 0 && iter.alignment() & mem_mask as usize == 0;
-    let is_inside = end <= i_size || mutant!("single-past-eof");
-    if len == 0 || !is_inside || !is_left || !is_aligned && !mutant!("single-unaligned") {
+    if len == 0 || !is_left || !is_aligned && !mutant!("single-unaligned") {
         return None;
     }
     if iocb.is_nowait() && !bdev.nowait() && !mutant!("nowait-unchecked") {
@@ -127,9 +133,22 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let wanted = extent::blocks_wanted(pos, end, bits);
     let physical = F::map_cached(locked, bits.block(pos), wanted)?;
     // After the look-up: a block that it found was allocated after its page was dirtied.
-    if iocb.concerns_page_cache(len) && !mutant!("single-cached") {
-        return None;
-    }
+    let is_cached = iocb.concerns_page_cache(len) && !mutant!("single-cached");
+    (!is_cached).then_some(physical)
+}
+
+/// Makes a bio with all of the memory, for the blocks from `physical` on.
+#[inline(always)]
+fn build<'a, I: IovIter<'a>, F: Filesystem>(
+    iocb: &Kiocb<'a, F>,
+    iter: &mut I,
+    locked: &InodeLocked<F, Shared>,
+    physical: u64,
+) -> Option<Built<I, F>> {
+    let sb = locked.sb();
+    let bdev = BlockDevice::of(sb);
+    let bits = BlockBits::new(sb.blocksize_bits());
+    let (pos, len) = (iocb.pos() as u64, iter.count());
 
     let vecs = iter.npages(BIO_MAX_VECS, len);
     let set = &F::dio_cache(sb).0;
@@ -137,7 +156,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
     bio.set_sector(sector);
     bio.set_hints(&**iocb);
-    if !bio.add_all(iter, len, mem_mask) {
+    if !bio.add_all(iter, len, bdev.dma_alignment()) {
         return None;
     }
     if iocb.is_polled() {
@@ -173,11 +192,9 @@ fn submit<'a, I: IovIter<'a>, F: Filesystem>(
     bio: Bio<I, Dio<F>>,
     len: u32,
 ) -> Result<Queued<'a>, Kiocb<'a, F>> {
-    let queued = iocb.queue(|iocb| {
-        let iocb = iocb.take();
-        bio.submit_carrying(Single { iocb, len });
-    });
-    queued.map_err(|(iocb, _)| iocb)
+    let (iocb, queued) = iocb.detach()?;
+    bio.submit_carrying(Single { iocb, len });
+    Ok(queued)
 }
 
 /// The retry of a request whose bio has ended (R2). Any context.
@@ -185,16 +202,14 @@ pub(super) fn retry<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
     let (iocb, len) = (&single.iocb, single.len as usize);
     let is_write = !bio.is_read();
     let nested = Nested::enter(NESTED_MAX);
-    // That it would have to wait is no failure: its caller makes it again, if this is still its call.
-    let is_again = bio.would_block() && iocb.is_nowait() && !mutant!("single-again");
-    let is_ok = bio.is_ok() || is_again || mutant!("single-failed");
+    let is_ok = bio.is_ok() || mutant!("single-failed");
     let has_pages = is_write && iocb.has_pages(len) && !mutant!("single-kick-cached");
     if nested.is_none() || !is_ok || has_pages {
         drop(nested);
         return general(single, bio);
     }
     match bio.complete_atomic() {
-        Ok((_, result)) => complete(single, is_write, result),
+        Ok(_) => complete(single, is_write),
         Err(bio) => {
             drop(nested);
             general(single, bio)
@@ -202,36 +217,23 @@ pub(super) fn retry<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
     }
 }
 
-/// Completes a request, of which everything has been transferred, or nothing, as it would have had to wait, and
-/// nothing is left to be done (R6).
+/// Completes a request, of which everything has been transferred and nothing is left to be done (R6).
 #[inline(always)]
-fn complete<F: Filesystem>(single: Single<F>, is_write: bool, result: Result) {
+fn complete<F: Filesystem>(single: Single<F>, is_write: bool) {
     let Single { mut iocb, len } = single;
     let inode = iocb.inode();
-    let counters = &F::dio(inode.sb()).counters;
-    counters.retries.inc();
-    let count = match result {
-        Ok(()) => Ok(len as usize),
-        Err(error) => {
-            counters.would_block(Block::Device);
-            Err(error)
-        }
-    };
+    F::dio(inode.sb()).counters.retries.inc();
     trace::dio_retry(inode, iocb.pos() as u64, len.into());
-    trace::dio_complete(
-        inode,
-        iocb.pos() as u64,
-        count.map_or_else(|error| error.to_errno().into(), |count| count as i64),
-    );
+    trace::dio_complete(inode, iocb.pos() as u64, len.into());
     if is_write {
         F::direct_write_end(inode);
     }
     let mut changed = iocb.as_mut();
     changed.inode_dio_end();
-    changed.advance(count.unwrap_or(0));
+    changed.advance(len as usize);
     drop(changed.take_private());
     // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
-    iocb.complete(count);
+    iocb.complete(Ok(len as usize));
 }
 
 /// Leaves a request to the worker, as if that had issued it.

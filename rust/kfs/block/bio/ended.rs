@@ -86,13 +86,6 @@ impl<T: BioData> EndedBio<T> {
         unsafe { (*self.0.as_raw()).bi_status == 0 }
     }
 
-    /// Whether it was not to wait, and would have had to (`EAGAIN`).
-    #[inline]
-    pub fn would_block(&self) -> bool {
-        // SAFETY: By the invariants of `Owned` the bio is valid and ours.
-        unsafe { (*self.0.as_raw()).bi_status == bindings::BLK_STS_AGAIN }
-    }
-
     /// Gives back the memory that was lent to the bio, if any was. It is not used any more.
     ///
     /// # Safety

@@ -119,11 +119,16 @@ impl<T: BioData> Owned<T> {
     /// Calls `f` for the folio of each segment, until it returns false; returns whether it never did.
     #[inline(always)]
     pub(super) fn all_folios(&self, mut f: impl FnMut(*mut bindings::folio) -> bool) -> bool {
-        (0..usize::from(self.segments())).all(|i| {
+        for i in 0..usize::from(self.segments()) {
             // SAFETY: By the type invariants the bio is ours, and so are its `bi_vcnt` segments, each of
             // which lies in one folio.
-            f(unsafe { bindings::page_folio((*(*self.as_raw()).bi_io_vec.add(i)).bv_page) })
-        })
+            let folio =
+                unsafe { bindings::page_folio((*(*self.as_raw()).bi_io_vec.add(i)).bv_page) };
+            if !f(folio) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether the pages are user memory that the device writes to.

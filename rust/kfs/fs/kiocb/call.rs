@@ -173,6 +173,16 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         }
     }
 
+    /// As [`Kiocb::queue`], with a kiocb that is taken in any case: unless the request is synchronous.
+    #[inline(always)]
+    pub fn detach(self) -> Result<(AsyncKiocb<F>, Queued<'a>), Self> {
+        if self.is_sync() {
+            return Err(self);
+        }
+        // INVARIANT: `self` had the right to the kiocb, and is not used any more.
+        Ok((Handover(self.call).take(), Queued::new()))
+    }
+
     /// Makes a call into the kernel that may end with the request queued. After an error the kiocb
     /// is the caller's as it was.
     ///

@@ -247,7 +247,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
 
     /// Sets the object that is outstanding for the request. What was there before is dropped; but if
     /// that has loans it stays, and `private` is dropped.
-    #[inline]
+    #[inline(always)]
     pub fn set_private(&mut self, private: BioArc<F::Private>) {
         if self.0.has_private() {
             drop(self.take_private());

@@ -213,6 +213,12 @@ static const char *fsck(struct round *r)
 	return repair(&r->v) ? "e2fsck cannot repair it" : NULL;
 }
 
+/* Was everybody told that all is well? Then it is, whatever e2fsck has had to repair. */
+static bool is_acknowledged(const struct round *r)
+{
+	return r->ret >= 0 && (r->synced >= 0 || r->op->durable);
+}
+
 const char *round_end(struct round *r, int fault, bool struck)
 {
 	static char wrong[160];
@@ -245,7 +251,8 @@ const char *round_end(struct round *r, int fault, bool struck)
 		return "it cannot be mounted again";
 	if (!vol_holds("synced", 16 * r->v.bs, 1))
 		found = "what was synced is not there";
-	if (!found && r->op->check && !r->repaired && !(r->op->untold && struck))
+	if (!found && r->op->check && (!r->repaired || is_acknowledged(r)) &&
+	    !(r->op->untold && struck))
 		found = r->op->check(r);
 	if (umount2(env_dir(), 0) && !found)
 		found = "it cannot be unmounted again";

@@ -45,6 +45,7 @@ struct op {
 	bool buffered;		/* it is the page cache that writes: what could not be written is lost */
 	bool every;		/* a fault was found with it: each bio always fails */
 	bool untold;		/* it writes what nobody has synced, and does not say if that fails */
+	bool durable;		/* it syncs itself: what it said is done stays so, if a later sync fails */
 };
 
 extern const struct op ops_names[], ops_data[], ops_volume[];

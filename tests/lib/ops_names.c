@@ -249,6 +249,25 @@ static const char *mode_changed(struct round *r)
 	return either(r, (st.st_mode & 0777) == 0644, (st.st_mode & 0777) == 0600);
 }
 
+static int new_name(struct round *r)
+{
+	r->fd = vol_open("d/new", O_CREAT | O_EXCL | O_RDWR);
+	return r->fd < 0 ? r->fd : 0;
+}
+
+/* What one could not write is for the next to write, or it fails, too. */
+static long sync_again(struct round *r)
+{
+	if (!fsync(r->fd))
+		return 0;
+	return ops_errno(fsync(r->fd));
+}
+
+static const char *synced_name(struct round *r)
+{
+	return r->ret < 0 || vol_exists("d/new") ? NULL : "it was synced, and is not there";
+}
+
 const struct op ops_names[] = {
 	{ "look-up", .run = lookup },
 	{ "look-up of nothing", .run = lookup_of_nothing },
@@ -267,6 +286,8 @@ const struct op ops_names[] = {
 	{ "unlink", .run = unlink_last, .check = unlinked_last, .changes = true },
 	{ "unlink of one of many", .run = unlink_other, .check = unlinked_other, .changes = true },
 	{ "rmdir", .run = remove_dir, .check = dir_removed, .changes = true },
+	{ "fsync of a name", .prepare = new_name, .run = sync_again, .check = synced_name,
+	  .durable = true, .every = true },
 	{ "chmod", .run = change_mode, .check = mode_changed, .changes = true },
 	{}
 };

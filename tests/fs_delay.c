@@ -11,7 +11,7 @@
 /* More than any operation has. */
 #define MOST	1000
 /* Of the faults of an operation every so many-th, if it is not for make faults. */
-#define USUAL	9
+#define USUAL	13
 
 FIXTURE(fs_delay) {
 	struct nbd *disk;

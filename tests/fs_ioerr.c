@@ -12,7 +12,7 @@
 /* More than any operation has. */
 #define MOST	1000
 /* Of the faults of an operation every so many-th, if it is not for make faults. */
-#define USUAL	5
+#define USUAL	7
 
 FIXTURE(fs_ioerr) {
 	struct nbd *disk;

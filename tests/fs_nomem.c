@@ -12,7 +12,7 @@
 /* More than any operation needs. */
 #define MOST	3000
 /* There are many, and the debug kernel is slow: all of them by make faults. */
-#define USUAL	53
+#define USUAL	71
 
 #define RAMDISK	"/dev/ram0"
 

@@ -106,6 +106,14 @@ TEST_F_TIMEOUT(fs_delay, files, 3600)
 		delay_each(_metadata, self, op);
 }
 
+TEST_F_TIMEOUT(fs_delay, attributes, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_attributes; op->name; op++)
+		delay_each(_metadata, self, op);
+}
+
 TEST_F_TIMEOUT(fs_delay, volume, 3600)
 {
 	const struct op *op;

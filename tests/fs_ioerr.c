@@ -76,6 +76,14 @@ TEST_F_TIMEOUT(fs_ioerr, files, 3600)
 		fail_each(_metadata, self, op);
 }
 
+TEST_F_TIMEOUT(fs_ioerr, attributes, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_attributes; op->name; op++)
+		fail_each(_metadata, self, op);
+}
+
 TEST_F_TIMEOUT(fs_ioerr, volume, 3600)
 {
 	const struct op *op;

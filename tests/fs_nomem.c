@@ -113,6 +113,11 @@ TEST_F_TIMEOUT(fs_nomem, files, 3600)
 	all_of(_metadata, ops_data);
 }
 
+TEST_F_TIMEOUT(fs_nomem, attributes, 3600)
+{
+	all_of(_metadata, ops_attributes);
+}
+
 TEST_F_TIMEOUT(fs_nomem, volume, 3600)
 {
 	all_of(_metadata, ops_volume);

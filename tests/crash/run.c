@@ -22,7 +22,7 @@ int crash_up(struct crash *c)
 
 	c->start[0] = buf_alloc(MANY);
 	c->start[1] = buf_alloc(MANY);
-	generate_init(c->bs, !strcmp(env_fstype(), "retryfs"));
+	generate_init(c->bs, env_is_retryfs());
 	err = stack_up(&c->stack, MANY);
 	if (!err)
 		err = image_make(&c->image, MANY);

@@ -8,6 +8,9 @@
  *	CRASH_POINTS	how many crashes
  *	CRASH_SEED	do again what this seed did
  *	CRASH_EACH	how many of one workload
+ *	CRASH_ALL	1: first all workloads of one operation, and each workload behind each flush; CRASH_POINTS
+ *			more then
+ *	CRASH_OP	workloads with this call only, by its name in crash/step.c
  *	CRASH_WORKLOAD	this workload only
  *	CRASH_FEATURES	of the volume: with has_journal, and FSTYPE=ext4, nothing may be lost at all
  *	CRASH_KEEP	a directory to which images go that failed, as they were before e2fsck
@@ -42,6 +45,8 @@ FIXTURE_SETUP(fs_crash)
 		.seed = env_number("CRASH_SEED", 1),
 		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : variant->options ? 75 : 150),
 		.each = env_number("CRASH_EACH", 4),
+		.all = env_number("CRASH_ALL", 0),
+		.op = getenv("CRASH_OP"),
 		.only = env_number("CRASH_WORKLOAD", 0),
 		.features = getenv("CRASH_FEATURES") ?: "^resize_inode",
 		.keep = getenv("CRASH_KEEP"),

@@ -11,7 +11,7 @@
 /* More than any operation has. */
 #define MOST	1000
 /* Of the faults of an operation every so many-th, if it is not for make faults. */
-#define USUAL	9
+#define USUAL	13
 
 FIXTURE(fs_delay) {
 	struct nbd *disk;
@@ -103,6 +103,14 @@ TEST_F_TIMEOUT(fs_delay, files, 3600)
 	const struct op *op;
 
 	for (op = ops_data; op->name; op++)
+		delay_each(_metadata, self, op);
+}
+
+TEST_F_TIMEOUT(fs_delay, attributes, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_attributes; op->name; op++)
 		delay_each(_metadata, self, op);
 }
 

@@ -12,7 +12,7 @@
 /* More than any operation has. */
 #define MOST	1000
 /* Of the faults of an operation every so many-th, if it is not for make faults. */
-#define USUAL	5
+#define USUAL	7
 
 FIXTURE(fs_ioerr) {
 	struct nbd *disk;
@@ -73,6 +73,14 @@ TEST_F_TIMEOUT(fs_ioerr, files, 3600)
 	const struct op *op;
 
 	for (op = ops_data; op->name; op++)
+		fail_each(_metadata, self, op);
+}
+
+TEST_F_TIMEOUT(fs_ioerr, attributes, 3600)
+{
+	const struct op *op;
+
+	for (op = ops_attributes; op->name; op++)
 		fail_each(_metadata, self, op);
 }
 

@@ -12,7 +12,7 @@
 /* More than any operation needs. */
 #define MOST	3000
 /* There are many, and the debug kernel is slow: all of them by make faults. */
-#define USUAL	53
+#define USUAL	71
 
 #define RAMDISK	"/dev/ram0"
 
@@ -111,6 +111,11 @@ TEST_F_TIMEOUT(fs_nomem, half_a_rename, 900)
 TEST_F_TIMEOUT(fs_nomem, files, 3600)
 {
 	all_of(_metadata, ops_data);
+}
+
+TEST_F_TIMEOUT(fs_nomem, attributes, 3600)
+{
+	all_of(_metadata, ops_attributes);
 }
 
 TEST_F_TIMEOUT(fs_nomem, volume, 3600)

@@ -9,12 +9,14 @@
 #define ROUND(x, to)	(((x) + (to) - 1) / (to) * (to))
 
 enum where { AT_OVER, AT_PART, AT_HOLE, AT_TAIL, AT_APPEND, AT_GAP, AT_LEVEL, AT_DEEP, PLACES };
+enum value { V_SHORT, V_LONG, V_SHARED, VALUES };
 enum size { S_NONE, S_BLOCK, S_PART, S_UP, SIZES };
 enum then { THEN_NOTHING, THEN_WRITEBACK, THEN_FSYNC, THEN_FDATASYNC, THEN_DIR, THEN_OTHER,
 	    THEN_SYNC, THENS };
 #define MOUNTS		3
 #define LENGTHS		3
-#define KINDS		(OP_PUNCH + 1)
+#define KINDS		(OP_REMOVEXATTR + 1)
+#define SHARED		999
 
 struct template {
 	enum op op;
@@ -30,6 +32,7 @@ static const char *const files[] = { "foo", "bar", "A/foo", "A/bar", "B/foo" };
 static struct template all[512];
 static unsigned int nr, first[KINDS + 1];
 static unsigned int block;
+static bool has_fallocate;
 
 static void add(struct template t)
 {
@@ -59,21 +62,60 @@ static void add_writes(const char *path)
 			for (dsync = 0; dsync < 2; dsync++)
 				add((struct template){ OP_WRITE, path, NULL, where, by, dsync });
 	for (where = AT_OVER; where <= AT_HOLE; where++)
-		add((struct template){ OP_WRITE, path, NULL, where, BY_MAPPING });
+		for (dsync = 0; dsync < 2; dsync++)
+			add((struct template){ OP_WRITE, path, NULL, where, BY_MAPPING, dsync });
+}
+
+static void add_allocations(enum op op, const char *path)
+{
+	int where, dsync;
+
+	for (where = op == OP_ZERO ? AT_OVER : AT_HOLE; where <= AT_LEVEL; where++)
+		for (dsync = 0; dsync < 2; dsync++)
+			add((struct template){ op, path, NULL, where, BY_CACHE, dsync });
+	if (op == OP_ALLOCATE)
+		add((struct template){ OP_REFUSED, path });
+}
+
+/* Names in a directory that is full, which gets an index. */
+static void add_in_full(enum op op)
+{
+	static const struct template in_full[] = {
+		{ OP_CREAT, "E/foo" }, { OP_UNLINK, "E/foo" }, { OP_LINK, "A/foo", "E/foo" },
+		{ OP_RENAME, "foo", "E/foo" }, { OP_RENAME, "E/foo", "A/bar" },
+		{ OP_RENAME, "D", "E/C" }, { OP_MKDIR, "E/C" }, { OP_RMDIR, "E/C" },
+		{ OP_MKNOD, "E/foo" }, { OP_TMPFILE, "E/foo" },
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(in_full); i++)
+		if (in_full[i].op == op)
+			add(in_full[i]);
+}
+
+static void add_attributes(enum op op)
+{
+	static const char *const owners[] = { "foo", "A/foo", "bar", "A", "D" };
+	unsigned int i;
+	int value;
+
+	for (i = 0; i < ARRAY_SIZE(owners); i++)
+		for (value = 0; value < (op == OP_SETXATTR ? VALUES : 1); value++)
+			add((struct template){ op, owners[i], NULL, value });
 }
 
 static void add_kind(enum op op)
 {
-	static const char *const dirs[] = { "C", "B", "A/C" };
+	static const char *const dirs[] = { "C", "B", "A/C", "D" };
 	static const char *const moves[][2] = {
-		{ "A", "C" }, { "A", "B" }, { "B", "A/C" }, { "B", "C" },
+		{ "A", "C" }, { "A", "B" }, { "B", "A/C" }, { "B", "C" }, { "B", "D" }, { "D", "A/C" },
 	};
 	unsigned int i;
 
 	add_names(op);
-	for (i = 0; (op == OP_MKDIR || op == OP_RMDIR) && i < 3; i++)
+	for (i = 0; (op == OP_MKDIR || op == OP_RMDIR) && i < ARRAY_SIZE(dirs); i++)
 		add((struct template){ op, dirs[i] });
-	for (i = 0; op == OP_RENAME && i < 4; i++)
+	for (i = 0; op == OP_RENAME && i < ARRAY_SIZE(moves); i++)
 		add((struct template){ op, moves[i][0], moves[i][1] });
 	if (op == OP_SYMLINK) {
 		add((struct template){ op, "bar", "short" });
@@ -83,15 +125,27 @@ static void add_kind(enum op op)
 		add_writes(files[i]);
 	for (i = 0; op == OP_TRUNCATE && i < 2 * SIZES; i++)
 		add((struct template){ op, files[i / SIZES * 2], NULL, i % SIZES });
-	for (i = 0; op == OP_PUNCH && i < 4; i++)
-		add((struct template){ op, files[i / 2 * 2], NULL, i % 2 });
+	for (i = 0; op == OP_PUNCH && i < 8; i++)
+		add((struct template){ op, files[i / 4 * 2], NULL, i % 2, BY_CACHE, i / 2 % 2 });
+	for (i = 0; (op == OP_ALLOCATE || op == OP_ZERO) && i < 2; i++)
+		add_allocations(op, files[2 * i]);
+	for (i = 0; op == OP_TMPFILE && i < 4; i++)
+		add((struct template){ op, files[i / 2 * 2 + 1], NULL, 0, BY_CACHE, i % 2 });
+	for (i = 0; op == OP_FILL && i < 2; i++)
+		add((struct template){ op, "D", NULL, i });
+	if (op == OP_MKNOD)
+		add((struct template){ op, "A/bar" });
+	if (op == OP_SETXATTR || op == OP_REMOVEXATTR)
+		add_attributes(op);
+	add_in_full(op);
 }
 
-void generate_init(unsigned int bs)
+void generate_init(unsigned int bs, bool with_fallocate)
 {
 	unsigned int kind;
 
 	block = bs;
+	has_fallocate = with_fallocate;
 	nr = 0;
 	for (kind = 0; kind < KINDS; kind++) {
 		first[kind] = nr;
@@ -100,11 +154,13 @@ void generate_init(unsigned int bs)
 	first[KINDS] = nr;
 }
 
-const int base_nr = 8;
+const int base_nr = 13;
 
 const struct step *base_steps(void)
 {
-	static struct step s[8];
+	static struct step s[13];
+	struct step attr = { .op = OP_SETXATTR, .len = 300, .gen = SHARED };
+
 
 	s[0] = (struct step){ .op = OP_MKDIR, .path = "A" };
 	s[1] = (struct step){ .op = OP_MKDIR, .path = "B" };
@@ -116,6 +172,16 @@ const struct step *base_steps(void)
 	s[5] = (struct step){ .op = OP_CREAT, .path = "A/foo" };
 	s[6] = (struct step){ .op = OP_WRITE, .path = "A/foo", .len = 2 * block + 512, .gen = 1003 };
 	s[7] = (struct step){ .op = OP_LINK, .path = "A/foo", .to = "B/bar" };
+	/* to be removed, or moved over */
+	s[8] = (struct step){ .op = OP_MKDIR, .path = "D" };
+	/* a block full of names */
+	s[9] = (struct step){ .op = OP_MKDIR, .path = "E" };
+	s[10] = (struct step){ .op = OP_FILL, .path = "E", .len = fill_exactly(block) };
+	/* a block of attributes that two share */
+	attr.path = "foo";
+	s[11] = attr;
+	attr.path = "A/foo";
+	s[12] = attr;
 	return s;
 }
 
@@ -155,6 +221,14 @@ static bool place_write(struct model *m, const struct template *t, struct step *
 	return t->by == BY_CACHE || t->by == BY_MAPPING || st->off % 512 == 0;
 }
 
+/* Those that are long, or of two files the same, are in a block, short ones in an inode that has room. */
+static void place_attr(const struct template *t, struct step *st)
+{
+	st->len = t->where == V_SHORT ? 20 : 300;
+	if (t->where == V_SHARED)
+		st->gen = SHARED;
+}
+
 static bool place_truncate(struct model *m, const struct template *t, struct step *st)
 {
 	uint32_t size = model_size(m, t->path);
@@ -178,9 +252,24 @@ static bool place(struct workload *w, struct model *m, const struct template *t,
 			 "/a/target/that/does/not/fit/into/an/inode/and/has/a/block/of/its/own");
 		st->to = w->targets[w->nr];
 	}
+	if (t->op == OP_SETXATTR)
+		place_attr(t, st);
 	if (!model_applies(m, st))
 		return false;
 	switch (t->op) {
+	case OP_ALLOCATE:
+	case OP_ZERO:
+		return has_fallocate && place_write(m, t, st);
+	case OP_REFUSED:
+		st->off = ROUND(model_size(m, t->path), block);
+		st->len = block;
+		return has_fallocate;
+	case OP_TMPFILE:
+		st->len = block + 512;
+		return true;
+	case OP_FILL:
+		st->len = fill_exactly(block) + t->where;
+		return true;
 	case OP_WRITE:
 		return place_write(m, t, st);
 	case OP_TRUNCATE:
@@ -197,7 +286,13 @@ static bool place(struct workload *w, struct model *m, const struct template *t,
 /* The directory that a name is in, below @to; "" is the root. */
 static const char *parent(const char *path)
 {
-	return !strncmp(path, "A/", 2) ? "A" : !strncmp(path, "B/", 2) ? "B" : "";
+	static const char *const dirs[] = { "A", "B", "E" };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (path[0] == dirs[i][0] && path[1] == '/')
+			return dirs[i];
+	return "";
 }
 
 static bool then(struct model *m, const struct template *t, enum then what, struct step *st)
@@ -295,14 +390,21 @@ static uint64_t number_of(bool fresh, int mount, int len, uint64_t steps)
 	return fresh + 2 * (mount + MOUNTS * (len - 1 + LENGTHS * steps));
 }
 
+/* With dirsync and sync the operation alone, which makes something durable itself. */
+#define WAYS	(THENS + MOUNTS - 1)
+
 uint64_t generate_single(void)
 {
-	return 2ULL * nr * THENS;
+	return 2ULL * nr * WAYS;
 }
 
 uint64_t generate_single_nth(uint64_t n)
 {
-	return number_of(n % 2, 0, 1, n / 2);
+	uint64_t t = n / 2 % nr, way = n / 2 / nr;
+	bool is_usual = way < THENS;
+
+	return number_of(n % 2, is_usual ? 0 : way - THENS + 1, 1,
+			 t + nr * (is_usual ? way : THEN_NOTHING));
 }
 
 uint64_t generate_any(struct rng *rng)

@@ -9,8 +9,9 @@
 #include "model.h"
 #include "rng.h"
 
-void generate_init(unsigned int bs);
-/* How many workloads of one operation there are, with those that are not possible. */
+/* If not @with_fallocate, without what other drivers refuse on such a volume. */
+void generate_init(unsigned int bs, bool with_fallocate);
+/* How many workloads of one operation there are, mounted in all ways, with those that are not possible. */
 uint64_t generate_single(void);
 uint64_t generate_single_nth(uint64_t n);
 /* One of two or three operations, by chance: of all kinds of operations alike. */

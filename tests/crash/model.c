@@ -13,7 +13,7 @@ void model_init(struct model *m, unsigned int bs)
 {
 	memset(m, 0, sizeof(*m));
 	m->bs = bs;
-	m->objects[0] = (struct object){ .type = T_DIR };
+	m->objects[0] = (struct object){ .type = T_DIR, .nr_attrs = 1 };
 	m->nr_objects = 1;
 }
 
@@ -59,6 +59,14 @@ struct cell *model_cell(struct model *m, const char *path)
 		path = slash + 1;
 	}
 	return cell_of(m, dir, path, strlen(path));
+}
+
+struct cell *model_filled(struct model *m, int dir, unsigned int nr)
+{
+	char name[FILL_NAME];
+
+	fill_name(name, nr);
+	return cell_of(m, dir, name, strlen(name));
 }
 
 int model_find(struct model *m, const char *path)
@@ -111,6 +119,15 @@ static bool rename_applies(struct model *m, const struct step *st)
 	return m->objects[to].type != T_DIR;
 }
 
+static bool attr_applies(const struct object *o, const struct step *st)
+{
+	int now = o->attr[o->nr_attrs - 1];
+
+	if (o->type != T_FILE && o->type != T_DIR)
+		return false;
+	return st->op == OP_REMOVEXATTR ? now : now != (int)st->gen;
+}
+
 bool model_applies(struct model *m, const struct step *st)
 {
 	int o = model_find(m, st->path);
@@ -119,6 +136,8 @@ bool model_applies(struct model *m, const struct step *st)
 	case OP_CREAT:
 	case OP_MKDIR:
 	case OP_SYMLINK:
+	case OP_MKNOD:
+	case OP_TMPFILE:
 		return o < 0 && model_cell(m, st->path);
 	case OP_RMDIR:
 		return o > 0 && m->objects[o].type == T_DIR && model_empty(m, o);
@@ -132,10 +151,18 @@ bool model_applies(struct model *m, const struct step *st)
 	case OP_WRITE:
 	case OP_TRUNCATE:
 	case OP_PUNCH:
+	case OP_ALLOCATE:
+	case OP_ZERO:
+	case OP_REFUSED:
 		return o > 0 && m->objects[o].type == T_FILE;
+	case OP_FILL:
+		return o > 0 && m->objects[o].type == T_DIR && model_empty(m, o);
+	case OP_SETXATTR:
+	case OP_REMOVEXATTR:
+		return o > 0 && attr_applies(&m->objects[o], st);
 	case OP_FSYNC:
 	case OP_FDATASYNC:
-		return o >= 0 && m->objects[o].type != T_SYMLINK;
+		return o >= 0 && m->objects[o].type != T_SYMLINK && m->objects[o].type != T_FIFO;
 	case OP_SYNC:
 	case OP_WRITEBACK:
 		return true;
@@ -166,7 +193,7 @@ static int new_object(struct model *m, enum type type)
 
 	assert(m->nr_objects < OBJECTS);
 	*o = (struct object){
-		.type = type, .born = m->step, .anchor = -1, .nr = type == T_FILE,
+		.type = type, .born = m->step, .anchor = -1, .nr = type == T_FILE, .nr_attrs = 1,
 	};
 	return m->nr_objects++;
 }
@@ -234,6 +261,35 @@ static void apply_punch(struct model *m, struct object *o, const struct step *st
 		v->allocated[b] = 0;
 }
 
+/* New blocks are zeroed before they are in the file, as a direct write does it with what it writes. */
+static void apply_allocate(struct model *m, struct object *o, const struct step *st)
+{
+	uint32_t size = o->v[o->nr - 1].len, end = st->off + st->len, b;
+	struct version *v = next_version(o, end > size ? end : size);
+
+	if (st->op == OP_ZERO)
+		memset(v->bytes + st->off, 0, st->len);
+	for (b = st->off / m->bs; b <= (end - 1) / m->bs; b++)
+		v->allocated[b] = 1;
+	v->direct = true;
+	v->extended = (size + m->bs - 1) / m->bs;
+}
+
+static void apply_fill(struct model *m, const struct step *st, int dir)
+{
+	int new = new_object(m, T_FILE);
+	unsigned int i;
+
+	for (i = 0; i < st->len; i++)
+		put(m, model_filled(m, dir, i), new);
+}
+
+static void apply_attr(struct object *o, const struct step *st)
+{
+	assert(o->nr_attrs < VERSIONS);
+	o->attr[o->nr_attrs++] = st->op == OP_SETXATTR ? st->gen : 0;
+}
+
 static void apply(struct model *m, const struct step *st)
 {
 	struct cell *c = model_cell(m, st->path);
@@ -246,6 +302,26 @@ static void apply(struct model *m, const struct step *st)
 		break;
 	case OP_MKDIR:
 		put(m, c, new_object(m, T_DIR));
+		break;
+	case OP_MKNOD:
+		put(m, c, new_object(m, T_FIFO));
+		break;
+	case OP_TMPFILE:
+		new = new_object(m, T_FILE);
+		apply_write(m, &m->objects[new], st);
+		put(m, c, new);
+		/* whoever sees the name sees what was synced before it was made */
+		if (st->dsync)
+			m->objects[new].size_floor = 1;
+		if (st->dsync)
+			memset(m->objects[new].floor, 1, sizeof(m->objects[new].floor));
+		break;
+	case OP_FILL:
+		apply_fill(m, st, cell_now(c));
+		break;
+	case OP_SETXATTR:
+	case OP_REMOVEXATTR:
+		apply_attr(&m->objects[cell_now(c)], st);
 		break;
 	case OP_SYMLINK:
 		new = new_object(m, T_SYMLINK);
@@ -266,13 +342,17 @@ static void apply(struct model *m, const struct step *st)
 	case OP_WRITE:
 	case OP_TRUNCATE:
 	case OP_PUNCH:
+	case OP_ALLOCATE:
+	case OP_ZERO:
 		o = &m->objects[cell_now(c)];
 		if (st->op == OP_WRITE)
 			apply_write(m, o, st);
 		else if (st->op == OP_TRUNCATE)
 			apply_truncate(m, o, st);
-		else
+		else if (st->op == OP_PUNCH)
 			apply_punch(m, o, st);
+		else
+			apply_allocate(m, o, st);
 		break;
 	default:
 		break;

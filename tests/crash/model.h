@@ -9,13 +9,13 @@
 #include "step.h"
 
 #define OBJECTS		24
-#define CELLS		40
+#define CELLS		64
 #define VERSIONS	12
 #define CHANGES		12
 #define SECTORS		(FILE_MAX / 512)
 #define BLOCKS		(FILE_MAX / 1024 + 1)
 
-enum type { T_FILE, T_DIR, T_SYMLINK };
+enum type { T_FILE, T_DIR, T_SYMLINK, T_FIFO };
 
 /* A file, as it was from a step on. */
 struct version {
@@ -36,6 +36,9 @@ struct object {
 	int size_floor;
 	unsigned char floor[SECTORS];
 	const char *target;	/* of a symbolic link */
+	/* the values that its attribute has had; 0: none */
+	int attr[VERSIONS];
+	int nr_attrs, attr_floor;
 };
 
 enum kept_by {
@@ -47,7 +50,7 @@ enum kept_by {
 /* A name in a directory, and what it was. */
 struct cell {
 	int dir;
-	char name[16];
+	char name[FILL_NAME];
 	struct {
 		int step;
 		int object;	/* -1: nothing */
@@ -71,6 +74,8 @@ struct model {
 void model_init(struct model *m, unsigned int bs);
 void model_free(struct model *m);
 
+/* The cell of the name number @nr of OP_FILL in the directory @dir. */
+struct cell *model_filled(struct model *m, int dir, unsigned int nr);
 /* What a path leads to, -1 for nothing. */
 int model_find(struct model *m, const char *path);
 uint32_t model_size(struct model *m, const char *path);

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "attr.h"
 #include "tree.h"
 
 static char *contents(const char *path, const struct stat *st)
@@ -15,7 +17,9 @@ static char *contents(const char *path, const struct stat *st)
 	ssize_t n;
 	int fd;
 
-	if (S_ISLNK(st->st_mode)) {
+	if (S_ISFIFO(st->st_mode)) {
+		n = 0;
+	} else if (S_ISLNK(st->st_mode)) {
 		n = readlink(path, data, st->st_size + 1);
 	} else {
 		fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -27,6 +31,14 @@ static char *contents(const char *path, const struct stat *st)
 		return data;
 	free(data);
 	return NULL;
+}
+
+static int attribute(const char *path)
+{
+	char value[ATTR_MAX];
+	ssize_t n = lgetxattr(path, ATTR_NAME, value, sizeof(value));
+
+	return n < 0 ? 0 : attr_number(value, n);
 }
 
 static void walk(struct tree *t, int at, const char *path)
@@ -56,8 +68,9 @@ static void walk(struct tree *t, int at, const char *path)
 		}
 		*n = (struct node){
 			.parent = at, .ino = st.st_ino, .mode = st.st_mode, .size = st.st_size,
+			.attr = attribute(below),
 		};
-		snprintf(n->name, sizeof(n->name), "%.31s", e->d_name);
+		snprintf(n->name, sizeof(n->name), "%s", e->d_name);
 		t->nr++;
 		if (!S_ISDIR(st.st_mode)) {
 			n->data = contents(below, &st);

@@ -13,7 +13,7 @@ const char *const wrong_names[W_KINDS] = {
 	[W_FURTHER] = "further name lost",
 	[W_RENAME] = "neither old nor new", [W_OTHER] = "wrong file", [W_STRANGE] = "strange name",
 	[W_SIZE] = "wrong size", [W_DATA] = "data damaged", [W_STALE] = "stale data",
-	[W_LINK] = "wrong link",
+	[W_LINK] = "wrong link", [W_ATTR] = "wrong attribute",
 };
 
 void oracle_wrong(struct verdict *v, enum wrong kind, const char *fmt, ...)
@@ -54,7 +54,8 @@ static bool was_nameless(const struct model *m, int object, int since)
 
 static enum type type_of(const struct node *n)
 {
-	return S_ISDIR(n->mode) ? T_DIR : S_ISLNK(n->mode) ? T_SYMLINK : T_FILE;
+	return S_ISDIR(n->mode) ? T_DIR : S_ISLNK(n->mode) ? T_SYMLINK :
+	       S_ISFIFO(n->mode) ? T_FIFO : T_FILE;
 }
 
 /* The object that a node is, -1 if it is none of those there were. */
@@ -180,6 +181,21 @@ static void judge_file(struct verdict *v, struct model *m, int object, const str
 	}
 }
 
+static void judge_attr(struct verdict *v, const struct model *m, int object, const struct node *n)
+{
+	const struct object *o = &m->objects[object];
+	int i;
+
+	for (i = o->attr_floor; i < o->nr_attrs; i++)
+		if (n->attr == o->attr[i])
+			return;
+	/* Deleted, and not durably. */
+	if (!n->attr && was_nameless(m, object, o->anchor < 0 ? o->born : o->anchor))
+		return;
+	oracle_wrong(v, W_ATTR, "'%s' has the value %d, and had %d, now %d", n->name, n->attr,
+		     o->attr[o->attr_floor], o->attr[o->nr_attrs - 1]);
+}
+
 static const char *object_text(const struct model *m, int object)
 {
 	static char bufs[4][32];
@@ -190,7 +206,8 @@ static const char *object_text(const struct model *m, int object)
 		return "nothing";
 	snprintf(buf, 32, "object %d (%s)", object,
 		 m->objects[object].type == T_DIR ? "a directory" :
-		 m->objects[object].type == T_FILE ? "a file" : "a link");
+		 m->objects[object].type == T_FILE ? "a file" :
+		 m->objects[object].type == T_FIFO ? "a FIFO" : "a link");
 	return buf;
 }
 
@@ -276,6 +293,7 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 	if (is < 0)
 		return;
 	seen[is] = true;
+	judge_attr(v, m, is, n);
 	if (m->objects[is].type == T_DIR)
 		judge_dir(v, m, t, is, node, kept, seen);
 	else if (m->objects[is].type == T_FILE)

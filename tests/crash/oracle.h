@@ -21,6 +21,7 @@ enum wrong {
 	W_DATA,		/* durable data is not there, though nobody changed it */
 	W_STALE,	/* a direct write that nothing was lost of shows what was in its block before */
 	W_LINK,		/* a symbolic link leads to where it never led */
+	W_ATTR,		/* a durable attribute is not there, or it has a value that it never had */
 	W_KINDS,
 };
 

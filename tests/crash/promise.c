@@ -82,6 +82,11 @@ static void keep_names(struct model *m, const char *path, bool data)
 	further(m, o);
 }
 
+static void keep_attr(struct object *o)
+{
+	o->attr_floor = o->nr_attrs - 1;
+}
+
 static void keep_content(struct object *o)
 {
 	o->size_floor = o->nr - 1;
@@ -116,8 +121,33 @@ static void keep_all(struct model *m)
 
 	for (i = 0; i < m->nr_cells; i++)
 		keep_cell(m, &m->cells[i], KEPT_BY_ITSELF);
-	for (i = 0; i < m->nr_objects; i++)
+	for (i = 0; i < m->nr_objects; i++) {
 		keep_content(&m->objects[i]);
+		keep_attr(&m->objects[i]);
+	}
+}
+
+/* By O_DSYNC, msync, or a mount that has everything synced. */
+static void keep_written(struct model *m, const struct step *st)
+{
+	struct object *o = &m->objects[model_find(m, st->path)];
+	uint32_t size = o->v[o->nr - 1].len;
+
+	if (!st->dsync && (!m->sync || st->by == BY_MAPPING))
+		return;
+	keep_names(m, st->path, true);
+	if (st->off < size)
+		keep_range(o, st->off, st->off + st->len < size ? st->len : size - st->off);
+}
+
+static void keep_filled(struct model *m, const struct step *st)
+{
+	int dir = model_find(m, st->path);
+	unsigned int i;
+
+	keep_path(m, st->path, KEPT_BY_ITSELF);
+	for (i = 0; i < st->len; i++)
+		keep_cell(m, model_filled(m, dir, i), KEPT_BY_ITSELF);
 }
 
 void promise(struct model *m, const struct step *st)
@@ -135,12 +165,18 @@ void promise(struct model *m, const struct step *st)
 		keep_content(&m->objects[o]);
 		if (m->objects[o].type == T_DIR)
 			keep_entries(m, o);
+		if (st->op == OP_FSYNC)
+			keep_attr(&m->objects[o]);
 		return;
 	case OP_WRITE:
-		if ((!st->dsync && !m->sync) || st->by == BY_MAPPING)
-			return;
-		keep_names(m, st->path, true);
-		keep_range(&m->objects[model_find(m, st->path)], st->off, st->len);
+	case OP_PUNCH:
+	case OP_ALLOCATE:
+	case OP_ZERO:
+		keep_written(m, st);
+		return;
+	case OP_FILL:
+		if (m->dirsync || m->sync)
+			keep_filled(m, st);
 		return;
 	case OP_CREAT:
 	case OP_MKDIR:
@@ -149,6 +185,8 @@ void promise(struct model *m, const struct step *st)
 	case OP_SYMLINK:
 	case OP_LINK:
 	case OP_RENAME:
+	case OP_MKNOD:
+	case OP_TMPFILE:
 		if (!m->dirsync && !m->sync)
 			return;
 		keep_path(m, st->path, KEPT_BY_ITSELF);

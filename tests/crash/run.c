@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "env.h"
 #include "generate.h"
 #include "run.h"
 
@@ -21,7 +22,7 @@ int crash_up(struct crash *c)
 
 	c->start[0] = buf_alloc(MANY);
 	c->start[1] = buf_alloc(MANY);
-	generate_init(c->bs);
+	generate_init(c->bs, env_is_retryfs());
 	err = stack_up(&c->stack, MANY);
 	if (!err)
 		err = image_make(&c->image, MANY);
@@ -142,26 +143,46 @@ static void crash_at(struct crash *c, const struct workload *w, const struct poi
 	model_free(&c->model);
 }
 
-/* First behind each flush, up to half of them; then at the end, and any. */
-static void choose_point(struct crash *c, const struct workload *w, struct point *p, int nr)
+/* Half of them behind flushes, by chance, or behind all of these; then at the end, and any. */
+static void crash_each(struct crash *c, const struct workload *w)
 {
-	int flushes = point_flushes(&c->log, w), half = (c->each + 1) / 2;
+	int flushes = point_flushes(&c->log, w), half = (c->each + 1) / 2, at = flushes, i;
+	int first, any;
 	struct rng rng;
+	struct point p;
 
-	rng_seed(&rng, c->seed, w->number, nr);
-	if (nr < half && nr < flushes)
-		point_at_flush(p, &c->log, w, flushes <= half ? nr : nr * flushes / half);
-	else
-		point_any(p, &c->log, w, &rng, nr % 2);
+	if (!c->all && at > half)
+		at = half;
+	any = c->all ? half : c->each - at;
+	rng_seed(&rng, c->seed, w->number, 0);
+	first = flushes ? rng_below(&rng, flushes) : 0;
+	for (i = 0; i < at; i++) {
+		point_at_flush(&p, &c->log, w, (first + i * flushes / at) % flushes);
+		crash_at(c, w, &p, i);
+	}
+	for (i = 0; i < any; i++) {
+		rng_seed(&rng, c->seed, w->number, i + 1);
+		point_any(&p, &c->log, w, &rng, i % 2);
+		crash_at(c, w, &p, at + i);
+	}
+}
+
+static bool has_op(const struct workload *w, const char *op)
+{
+	int i;
+
+	for (i = w->fresh ? base_nr : 0; i < w->nr; i++)
+		if (!strcmp(step_name(&w->steps[i]), op))
+			return true;
+	return false;
 }
 
 static int run_workload(struct crash *c, uint64_t number)
 {
 	struct workload w;
-	struct point p;
-	int err, i;
+	int err;
 
-	if (!generate(&w, number))
+	if (!generate(&w, number) || (c->op && !has_op(&w, c->op)))
 		return -EAGAIN;
 	w.journal = strstr(c->features, "has_journal");
 	err = record(c, &w);
@@ -169,21 +190,40 @@ static int run_workload(struct crash *c, uint64_t number)
 		print_workload(&w);
 		return err;
 	}
-	for (i = 0; i < c->each; i++) {
-		choose_point(c, &w, &p, i);
-		crash_at(c, &w, &p, i);
-	}
+	crash_each(c, &w);
 	log_free(&c->log);
 	c->workloads++;
 	return 0;
 }
 
-/* Every other one is the next of those of one operation, in an order that goes over all kinds. */
+static int run_possible(struct crash *c, uint64_t number)
+{
+	int err = run_workload(c, number);
+
+	return err == -EAGAIN ? 0 : err;
+}
+
+static int run_singles(struct crash *c)
+{
+	uint64_t n;
+	int err = 0;
+
+	for (n = 0; !err && n < generate_single(); n++)
+		err = run_possible(c, generate_single_nth(n));
+	printf("# %d workloads of one operation, %d crashes\n", c->workloads, c->done);
+	c->points += c->done;
+	return err;
+}
+
+/*
+ * If not all of them are done before, every other one is the next of those of one operation, in an
+ * order that goes over all kinds.
+ */
 static uint64_t next_number(struct crash *c, struct rng *rng, uint64_t *single)
 {
 	const uint64_t stride = 7919;
 
-	if (c->workloads % 2)
+	if (c->all || c->workloads % 2)
 		return generate_any(rng);
 	return generate_single_nth((c->seed + (*single)++ * stride) % generate_single());
 }
@@ -199,10 +239,9 @@ int crash_run(struct crash *c)
 	rng_seed(&rng, c->seed, c->bs, 0);
 	if (c->only)
 		return run_workload(c, c->only);
-	while (!err && c->done < c->points) {
-		err = run_workload(c, next_number(c, &rng, &single));
-		if (err == -EAGAIN)
-			err = 0;
-	}
+	if (c->all)
+		err = run_singles(c);
+	while (!err && c->done < c->points)
+		err = run_possible(c, next_number(c, &rng, &single));
 	return err;
 }

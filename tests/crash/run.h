@@ -11,8 +11,10 @@
 struct crash {
 	unsigned int bs;
 	uint64_t seed;
-	int points;		/* how many to do */
-	int each;		/* of one workload */
+	bool all;		/* first those of one operation, all of them, and behind each flush */
+	int points;		/* how many to do, or how many more */
+	int each;		/* of one workload, half of them behind flushes; if @all behind each */
+	const char *op;		/* workloads with this call alone, or NULL */
 	uint64_t only;		/* this workload alone; 0: all */
 	const char *features;	/* for mkfs.ext2 -O */
 	const char *keep;	/* a directory for images that failed, or NULL */

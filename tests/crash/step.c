@@ -7,9 +7,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "aio.h"
+#include "attr.h"
 #include "buf.h"
 #include "env.h"
 #include "files.h"
@@ -58,12 +60,15 @@ static char *data_of(const struct step *st)
 static int store(int fd, const struct step *st)
 {
 	char *at = mmap(NULL, st->off + st->len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int err = 0;
 
 	if (at == MAP_FAILED)
 		return -errno;
 	memcpy(at + st->off, data_of(st), st->len);
+	if (st->dsync && msync(at, st->off + st->len, MS_SYNC))
+		err = -errno;
 	munmap(at, st->off + st->len);
-	return 0;
+	return err;
 }
 
 enum { REQUESTS = 4, SECTOR = 512 };
@@ -119,6 +124,82 @@ static int punch(int fd, const struct step *st)
 	return result(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, st->off, st->len));
 }
 
+static int allocate(int fd, const struct step *st)
+{
+	const int mode = st->op == OP_ZERO ? FALLOC_FL_ZERO_RANGE : 0;
+
+	return result(fallocate(fd, mode, st->off, st->len));
+}
+
+static int be_refused(int fd, const struct step *st)
+{
+	int err = result(fallocate(fd, FALLOC_FL_KEEP_SIZE, st->off, st->len));
+
+	return err == -EOPNOTSUPP ? 0 : err ?: -EEXIST;
+}
+
+static int set_attr(const char *path, const struct step *st)
+{
+	char value[ATTR_MAX];
+
+	if (st->op == OP_REMOVEXATTR)
+		return result(removexattr(path, ATTR_NAME));
+	attr_fill(value, st->len, st->gen);
+	return result(setxattr(path, ATTR_NAME, value, st->len, 0));
+}
+
+static int make_tmpfile(const char *path, const struct step *st, unsigned int mode)
+{
+	char dir[512], self[32];
+	int fd, err;
+
+	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+	fd = open(dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	err = write_file(fd, st);
+	if (!err && st->dsync)
+		err = result(fsync(fd));
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	if (!err)
+		err = result(linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
+	close(fd);
+	return err;
+}
+
+/* Two entries fill a sector, the first ones behind "." and "..": a write that is torn tears none of them. */
+#define ENTRY		(512 / 2)
+#define DOTS		24
+
+void fill_name(char *name, unsigned int nr)
+{
+	int len = (nr < 2 ? ENTRY - DOTS / 2 : ENTRY) - 8;
+
+	snprintf(name, FILL_NAME, "%0*u", len, nr);
+}
+
+unsigned int fill_exactly(uint32_t bs)
+{
+	return bs / ENTRY;
+}
+
+static int fill(const char *dir, const struct step *st, unsigned int mode)
+{
+	char first[512], path[512], name[FILL_NAME];
+	unsigned int i;
+	int err;
+
+	fill_name(name, 0);
+	snprintf(first, sizeof(first), "%s/%s", dir, name);
+	err = creat_mode(first, mode);
+	for (i = 1; i < st->len && !err; i++) {
+		fill_name(name, i);
+		snprintf(path, sizeof(path), "%s/%s", dir, name);
+		err = result(link(first, path));
+	}
+	return err;
+}
+
 static int sync_file(int fd, const struct step *st)
 {
 	return result(st->op == OP_FSYNC ? fsync(fd) : fdatasync(fd));
@@ -135,7 +216,7 @@ static int write_flags(const struct step *st)
 
 	if (st->by == BY_DIRECT || st->by == BY_AIO)
 		flags |= O_DIRECT;
-	return st->dsync ? flags | O_DSYNC : flags;
+	return st->dsync && st->by != BY_MAPPING ? flags | O_DSYNC : flags;
 }
 
 int step_do(const struct step *st, unsigned int mode)
@@ -164,7 +245,21 @@ int step_do(const struct step *st, unsigned int mode)
 	case OP_WRITE:
 		return with_file(path, write_flags(st), write_file, st);
 	case OP_PUNCH:
-		return with_file(path, O_RDWR, punch, st);
+		return with_file(path, write_flags(st), punch, st);
+	case OP_ALLOCATE:
+	case OP_ZERO:
+		return with_file(path, write_flags(st), allocate, st);
+	case OP_REFUSED:
+		return with_file(path, O_WRONLY, be_refused, st);
+	case OP_SETXATTR:
+	case OP_REMOVEXATTR:
+		return set_attr(path, st);
+	case OP_MKNOD:
+		return result(mknod(path, S_IFIFO | mode, 0));
+	case OP_TMPFILE:
+		return make_tmpfile(path, st, mode);
+	case OP_FILL:
+		return fill(path, st, mode);
 	case OP_FSYNC:
 	case OP_FDATASYNC:
 		return with_file(path, O_RDONLY, sync_file, st);
@@ -175,19 +270,27 @@ int step_do(const struct step *st, unsigned int mode)
 	return -EINVAL;
 }
 
-const char *step_text(const struct step *st)
+const char *step_name(const struct step *st)
 {
 	static const char *const ops[] = {
-		"creat", "mkdir", "rmdir", "unlink", "link", "symlink", "rename", "write",
-		"truncate", "punch", "fsync", "fdatasync", "sync", "writeback",
+		"creat", "mkdir", "rmdir", "unlink", "link", "symlink", "rename", "mknod",
+		"O_TMPFILE", "fill", "write", "truncate", "punch", "allocate", "zero",
+		"setxattr", "removexattr", "allocate beyond EOF", "fsync", "fdatasync", "sync",
+		"writeback",
 	};
+
+	return ops[st->op];
+}
+
+const char *step_text(const struct step *st)
+{
 	static const char *const ways[] = { "", " O_DIRECT", " aio", " mmap" };
 	static char bufs[4][128];
 	static unsigned int next;
 	char *buf = bufs[next++ % 4];
 	int n;
 
-	n = snprintf(buf, 128, "%s", ops[st->op]);
+	n = snprintf(buf, 128, "%s", step_name(st));
 	if (st->op == OP_SYNC || st->op == OP_WRITEBACK)
 		return buf;
 	n += snprintf(buf + n, 128 - n, " %s", *st->path ? st->path : "/");
@@ -195,8 +298,12 @@ const char *step_text(const struct step *st)
 		n += snprintf(buf + n, 128 - n, " %.20s", st->to);
 	if (st->op == OP_TRUNCATE)
 		snprintf(buf + n, 128 - n, " to %u", st->len);
-	else if (st->op == OP_WRITE || st->op == OP_PUNCH)
+	else if (st->op == OP_FILL)
+		snprintf(buf + n, 128 - n, " with %u names", st->len);
+	else if (st->op == OP_SETXATTR)
+		snprintf(buf + n, 128 - n, " %u of %u bytes", (unsigned int)st->gen, st->len);
+	else if (st->len)
 		snprintf(buf + n, 128 - n, " %u+%u%s%s", st->off, st->len, ways[st->by],
-			 st->dsync ? " O_DSYNC" : "");
+			 st->dsync ? " and sync" : "");
 	return buf;
 }

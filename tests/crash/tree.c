@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "step.h"
+#include "attr.h"
 #include "tree.h"
 
 #define SUPER		1024
@@ -15,12 +15,14 @@
 #define LEVELS		3
 #define ROOT_INO	2
 #define MAGIC		0xef53
+#define ATTR_MAGIC	0xea020000U
+#define ATTR_HEADER	32
 
 /* Places in the structures of the format. */
 enum {
 	S_FIRST_DATA_BLOCK = 20, S_LOG_BLOCK_SIZE = 24, S_INODES_PER_GROUP = 40,
 	S_MAGIC = 56, S_INODE_SIZE = 88, BG_INODE_TABLE = 8,
-	I_MODE = 0, I_SIZE = 4, I_BLOCKS = 28, I_BLOCK = 40,
+	I_MODE = 0, I_SIZE = 4, I_BLOCKS = 28, I_BLOCK = 40, I_FILE_ACL = 104, I_EXTRA = 128,
 	D_INODE = 0, D_REC_LEN = 4, D_NAME_LEN = 6, D_NAME = 8,
 };
 
@@ -109,6 +111,23 @@ static void read_data(struct tree *t, const struct image *im, const unsigned cha
 	}
 }
 
+/* In the inode, behind its further fields, or in a block. */
+static int read_attr(const struct image *im, const unsigned char *ino)
+{
+	uint32_t size = le16(im->at + SUPER + S_INODE_SIZE), acl = le32(ino + I_FILE_ACL);
+	const unsigned char *b = block(im, acl), *in;
+	int attr = 0;
+
+	if (size > I_EXTRA) {
+		in = ino + I_EXTRA + le16(ino + I_EXTRA);
+		if (in + 4 <= ino + size && le32(in) == ATTR_MAGIC)
+			attr = attr_of_entries(in + 4, ino + size, in + 4);
+	}
+	if (!attr && acl)
+		attr = b && le32(b) == ATTR_MAGIC ? attr_of_entries(b + ATTR_HEADER, b + im->bs, b) : -1;
+	return attr;
+}
+
 static void read_dir(struct tree *t, const struct image *im, int at);
 
 static struct node *add(struct tree *t, int parent, const char *name, size_t len)
@@ -145,6 +164,7 @@ static void read_entry(struct tree *t, const struct image *im, int parent,
 	}
 	n->mode = le16(ino + I_MODE);
 	n->size = le32(ino + I_SIZE);
+	n->attr = read_attr(im, ino);
 	if (S_ISDIR(n->mode) && strcmp(n->name, "lost+found"))
 		read_dir(t, im, n - t->nodes);
 	else if (!S_ISDIR(n->mode))
@@ -227,6 +247,8 @@ static const char *lacks(const struct tree *a, int at_a, const struct tree *b, i
 			why = "is only there once";
 		else if (n->mode != o->mode || n->ino != o->ino)
 			why = "is not the same inode";
+		else if (n->attr != o->attr)
+			why = "has not the same attribute";
 		else if (n->data && (n->size != o->size || memcmp(n->data, o->data, n->size)))
 			why = "has not the same data";
 		if (why) {

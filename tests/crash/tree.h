@@ -9,14 +9,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "step.h"
+
 #define NODES	64
 
 struct node {
 	int parent;
-	char name[32];
+	char name[FILL_NAME];
 	uint32_t ino;
 	uint32_t mode;
 	uint32_t size;
+	int attr;		/* the value of its attribute: 0 if there is none, -1 if it is damaged */
 	char *data;		/* of a file, or what is in a symbolic link */
 };
 

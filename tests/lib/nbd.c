@@ -15,6 +15,7 @@
 #include "buf.h"
 #include "env.h"
 #include "nbd.h"
+#include "pattern.h"
 
 #define NODE	"/dev/nbd0"
 #define QUEUE	"/sys/block/nbd0/queue/"
@@ -73,6 +74,8 @@ static bool answer(struct nbd *d, const struct nbd_request *r, char *data, int e
 
 	if (!error && command(r) == NBD_CMD_WRITE)
 		memcpy(d->bytes + at, data, len);
+	if (!error && command(r) == NBD_CMD_TRIM)
+		poison_fill(d->bytes + at, len);
 	if (!all(d->sock, &reply, sizeof(reply), true))
 		return false;
 	return error || command(r) != NBD_CMD_READ || all(d->sock, d->bytes + at, len, true);
@@ -96,7 +99,7 @@ static void *serve(void *arg)
 			d->hit = true;
 			d->which = r;
 			d->kept = d->fault == NBD_KEEP;
-			if (d->kept)
+			if (d->kept && command(&r) == NBD_CMD_WRITE)
 				memcpy(d->data, data, be32toh(r.len));
 		}
 		if (!d->kept || d->seen != d->nth)
@@ -119,7 +122,8 @@ static void *drive(void *arg)
 
 static int connect_device(struct nbd *d)
 {
-	int flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA;
+	int flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA |
+		    NBD_FLAG_SEND_TRIM;
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
@@ -237,13 +241,14 @@ bool nbd_hit(struct nbd *d, char *what, size_t len)
 {
 	static const char *const names[] = {
 		[NBD_CMD_READ] = "read", [NBD_CMD_WRITE] = "write", [NBD_CMD_FLUSH] = "flush",
+		[NBD_CMD_TRIM] = "discard",
 	};
 	bool hit;
 
 	pthread_mutex_lock(&d->lock);
 	hit = d->hit;
 	if (hit)
-		snprintf(what, len, "%s%s of %u bytes at %llu", names[command(&d->which) % 4],
+		snprintf(what, len, "%s%s of %u bytes at %llu", names[command(&d->which) % (NBD_CMD_TRIM + 1)],
 			 be32toh(d->which.type) & NBD_CMD_FLAG_FUA ? ", fua," : "",
 			 be32toh(d->which.len), (unsigned long long)be64toh(d->which.from));
 	pthread_mutex_unlock(&d->lock);

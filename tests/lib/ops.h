@@ -45,12 +45,14 @@ struct op {
 	bool buffered;		/* it is the page cache that writes: what could not be written is lost */
 	bool every;		/* a fault was found with it: each bio always fails */
 	bool untold;		/* it writes what nobody has synced, and does not say if that fails */
+	bool big;		/* on a volume with blocks of 4 KiB and inodes of 256 bytes */
+	bool durable;		/* it syncs itself: what it said is done stays so, if a later sync fails */
 };
 
-extern const struct op ops_names[], ops_data[], ops_volume[];
+extern const struct op ops_names[], ops_data[], ops_attributes[], ops_volume[];
 
 /*
- * The volume that all begin with, on @dev, which is not mounted: made by mkfs(8) and filled,
+ * The volumes that all begin with, on @dev, which is not mounted: made by mkfs(8) and filled,
  * of @mib MiB; free blocks have poison. 0, -errno or an exit status.
  */
 int ops_make(const char *dev, unsigned int mib);
@@ -76,6 +78,15 @@ const char *round_end(struct round *r, int fault, bool struck);
  * A stale one may be among them only where somebody was told that a writeback has failed.
  */
 const char *ops_mixed(struct round *r, const char *name, size_t len, unsigned int gen, bool zero);
+/* Is the new state there if it was done, and the old one if not? */
+const char *ops_either(struct round *r, bool old, bool new);
+/* The path of one of the names that a directory of one block has no more room than for. */
+void ops_full_name(char *path, unsigned int nr);
+/* The files "x" and "y" have the same attribute, in one block; set it: 0 or -errno. */
+#define OPS_ATTR	"user.test"
+#define OPS_VALUE	300
+#define OPS_SHARED	7
+int ops_set_value(const char *name, unsigned int number);
 /* The errno of the last call, negative, if it has failed: @n is -1; else @n. */
 long ops_errno(long n);
 

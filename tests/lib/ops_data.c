@@ -5,11 +5,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "ops.h"
 #include "pattern.h"
+#include "store.h"
 #include "way.h"
 
 #define KIB	1024
@@ -268,6 +270,105 @@ static const char *has_hole(struct round *r)
 	return NULL;
 }
 
+static long allocate(struct round *r)
+{
+	return ops_errno(fallocate(r->fd, 0, 3 * KIB, 12 * KIB));
+}
+
+static const char *is_allocated(struct round *r)
+{
+	int fd = vol_open("sparse", O_RDONLY);
+	off_t hole = lseek(fd, 3 * KIB, SEEK_HOLE);
+
+	close(fd);
+	if (r->ret >= 0 && hole < 15 * KIB)
+		return "there is a hole in what was allocated";
+	return ops_mixed(r, "sparse", 24 * KIB, 1, true);
+}
+
+static long allocate_beyond(struct round *r)
+{
+	return ops_errno(fallocate(r->fd, 0, 22 * KIB + 512, 8 * KIB));
+}
+
+static const char *is_allocated_beyond(struct round *r)
+{
+	size_t size = size_of("f");
+
+	if (size != (r->ret < 0 ? 20 : 30) * KIB + (r->ret < 0 ? 0 : 512))
+		return "it is of another size";
+	return ops_mixed(r, "f", size, 1, true);
+}
+
+#define ZERO_AT		(KIB + 512)
+#define ZERO_LEN	(12 * KIB)
+
+static long zero(struct round *r)
+{
+	return ops_errno(fallocate(r->fd, FALLOC_FL_ZERO_RANGE, ZERO_AT, ZERO_LEN));
+}
+
+static const char *is_zero(struct round *r)
+{
+	const size_t end = ZERO_AT + ZERO_LEN;
+	size_t at;
+
+	if (size_of("f") != 20 * KIB)
+		return "it is of another size";
+	if (vol_read("f", O_RDONLY, r->back, 20 * KIB, 0) != 20 * KIB)
+		return "it cannot be read";
+	for (at = 0; at < 20 * KIB; at += 512) {
+		bool is_data = pattern_stamped(r->back + at, at, 1);
+		bool is_in = at >= ZERO_AT && at < end;
+
+		if (!is_data && !(is_in && !zero_diff(r->back + at, 512, at)))
+			return "it has neither what was there nor zeroes";
+		if (is_in && is_data && r->ret >= 0 && r->synced >= 0)
+			return "what was to be zeroed is there";
+	}
+	return NULL;
+}
+
+/* A store to a page of a hole: of all its blocks. */
+#define STORE_AT	(8 * KIB)
+static char *map;
+
+static int map_sparse(struct round *r)
+{
+	int err = buffered_sparse(r);
+
+	if (err)
+		return err;
+	map = mmap(NULL, 24 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED, r->fd, 0);
+	return map == MAP_FAILED ? -errno : 0;
+}
+
+static long store_it(struct round *r)
+{
+	int err = store(map + STORE_AT, 'x');
+
+	munmap(map, 24 * KIB);
+	return err;
+}
+
+static const char *is_stored(struct round *r)
+{
+	bool lost = r->ret < 0 || r->synced < 0;
+	const char *found;
+	char *page = r->back + STORE_AT;
+
+	if (vol_read("sparse", O_RDONLY, r->back, 24 * KIB, 0) != 24 * KIB)
+		return "it cannot be read";
+	/* what could not be written back, and somebody was told */
+	if (lost && r->synced < 0)
+		return pattern_diff(r->back, 4 * KIB, 0, 1);
+	if (*page != 'x' && !(lost && !*page))
+		return "what was stored is not there";
+	*page = 0;
+	found = pattern_diff(r->back, 4 * KIB, 0, 1);
+	return found ?: zero_diff(r->back + 4 * KIB, 20 * KIB, 4 * KIB);
+}
+
 const struct op ops_data[] = {
 	{ "direct read", .prepare = direct_pieces, .run = direct_read },
 	{ "direct read of one run", .prepare = direct_f, .run = direct_read },
@@ -278,19 +379,20 @@ const struct op ops_data[] = {
 	{ "asynchronous overwrite", .prepare = async_pieces, .run = async_overwrite,
 	  .check = overwritten, .other = EAGAIN, .changes = true },
 	{ "overwrite and sync", .prepare = async_pieces, .run = dsync_overwrite,
-	  .check = overwritten, .other = EAGAIN, .changes = true, .kworkers = true },
+	  .check = overwritten, .other = EAGAIN, .changes = true, .kworkers = true,
+	  .durable = true },
 	{ "extend", .prepare = direct_f, .run = extend, .check = extended, .changes = true },
 	{ "extend far", .prepare = direct_f, .run = extend_far, .check = extended_far,
 	  .changes = true },
 	{ "asynchronous extend", .prepare = async_f, .run = async_extend, .check = extended,
 	  .other = EAGAIN, .changes = true },
 	{ "extend and sync", .prepare = async_f, .run = dsync_extend, .check = extended,
-	  .other = EAGAIN, .changes = true },
+	  .other = EAGAIN, .changes = true, .durable = true },
 	{ "hole", .prepare = direct_sparse, .run = hole, .check = filled, .changes = true },
 	{ "asynchronous hole", .prepare = async_sparse, .run = async_hole, .check = filled,
 	  .other = EAGAIN, .changes = true },
 	{ "hole and sync", .prepare = async_sparse, .run = dsync_hole, .check = dsync_filled,
-	  .other = EAGAIN, .changes = true },
+	  .other = EAGAIN, .changes = true, .durable = true },
 	{ "buffered write", .buffered = true, .prepare = buffered_f, .run = buffered_write,
 	  .check = anything_of_f,
 	  .changes = true, .kworkers = true },
@@ -306,5 +408,21 @@ const struct op ops_data[] = {
 	  .changes = true },
 	{ "truncate up", .prepare = buffered_f, .run = grow, .check = has_grown, .changes = true },
 	{ "punch", .prepare = open_deep, .run = punch, .check = has_hole, .changes = true },
+	{ "extend by blocks of 4 KiB", .prepare = direct_f, .run = extend, .check = extended,
+	  .changes = true, .big = true },
+	{ "hole in blocks of 4 KiB", .prepare = direct_sparse, .run = hole, .check = filled,
+	  .changes = true, .big = true },
+	{ "allocate", .prepare = buffered_sparse, .run = allocate, .check = is_allocated,
+	  .changes = true },
+	{ "allocate blocks of 4 KiB", .prepare = buffered_sparse, .run = allocate,
+	  .check = is_allocated, .changes = true, .big = true },
+	{ "allocate beyond EOF", .prepare = buffered_f, .run = allocate_beyond,
+	  .check = is_allocated_beyond, .changes = true },
+	{ "zero", .prepare = buffered_f, .run = zero, .check = is_zero, .changes = true,
+	  .buffered = true },
+	{ "store to a hole", .prepare = map_sparse, .run = store_it, .check = is_stored,
+	  .other = ENOSPC, .changes = true, .kworkers = true },
+	{ "store to a hole of 4 KiB", .prepare = map_sparse, .run = store_it, .check = is_stored,
+	  .other = ENOSPC, .changes = true, .kworkers = true, .big = true },
 	{}
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Operations on names. What has failed has not been done. */
+#define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,24 +11,14 @@
 
 #include "ops.h"
 
-/* Is the new state there if it was done, and the old one if not? */
-static const char *either(struct round *r, bool old, bool new)
-{
-	if (old && new)
-		return "both the old state and the new one are there";
-	if (r->ret >= 0)
-		return new ? NULL : "it has succeeded, and is not there";
-	return old ? NULL : "it has failed, and something is gone or there";
-}
-
 static const char *made(struct round *r, const char *name)
 {
-	return either(r, !vol_exists(name), vol_exists(name));
+	return ops_either(r, !vol_exists(name), vol_exists(name));
 }
 
 static const char *gone(struct round *r, const char *name)
 {
-	return either(r, vol_exists(name), !vol_exists(name));
+	return ops_either(r, vol_exists(name), !vol_exists(name));
 }
 
 static long lookup(struct round *r)
@@ -125,7 +116,7 @@ static const char *renamed(struct round *r)
 {
 	const char *found = ops_mixed(r, vol_exists("empty/a") ? "empty/a" : "d/a", 14 << 10, 1, false);
 
-	return found ?: either(r, vol_exists("d/a"), vol_exists("empty/a"));
+	return found ?: ops_either(r, vol_exists("d/a"), vol_exists("empty/a"));
 }
 
 /* Over a name whose inode then goes. */
@@ -140,8 +131,8 @@ static const char *renamed_over(struct round *r)
 
 	if (stat(vol_path("d/a"), &st))
 		return "neither is there";
-	return either(r, st.st_size == 14 << 10 && vol_exists("f"),
-		    st.st_size == 20 << 10 && !vol_exists("f"));
+	return ops_either(r, st.st_size == 14 << 10 && vol_exists("f"),
+			  st.st_size == 20 << 10 && !vol_exists("f"));
 }
 
 static long rename_dir(struct round *r)
@@ -158,7 +149,7 @@ static const char *dir_renamed(struct round *r)
 		    up.st_ino != parent.st_ino)
 			return "it has another parent than it thinks";
 	}
-	return either(r, vol_exists("d/sub"), vol_exists("empty/sub"));
+	return ops_either(r, vol_exists("d/sub"), vol_exists("empty/sub"));
 }
 
 /* A directory and a file. */
@@ -182,7 +173,7 @@ static const char *exchanged(struct round *r)
 	if (stat(vol_path(is_new ? "f/.." : "d/sub/.."), &up) ||
 	    stat(vol_path(is_new ? "" : "d"), &parent) || up.st_ino != parent.st_ino)
 		return "it has another parent than it thinks";
-	return either(r, !is_new, is_new);
+	return ops_either(r, !is_new, is_new);
 }
 
 static long rename_whiteout(struct round *r)
@@ -200,7 +191,7 @@ static const char *whited_out(struct round *r)
 		return found;
 	if (lstat(vol_path("d/a"), &st))
 		return "there is no whiteout";
-	return either(r, S_ISREG(st.st_mode) && !is_new, S_ISCHR(st.st_mode) && is_new);
+	return ops_either(r, S_ISREG(st.st_mode) && !is_new, S_ISCHR(st.st_mode) && is_new);
 }
 
 static long unlink_last(struct round *r)
@@ -246,7 +237,77 @@ static const char *mode_changed(struct round *r)
 
 	if (stat(vol_path("d/a"), &st))
 		return "it is gone";
-	return either(r, (st.st_mode & 0777) == 0644, (st.st_mode & 0777) == 0600);
+	return ops_either(r, (st.st_mode & 0777) == 0644, (st.st_mode & 0777) == 0600);
+}
+
+/* The index of a directory is made, then a block of it is split. */
+#define MORE	6
+
+static long outgrow(struct round *r)
+{
+	unsigned int first = r->v.bs / 256, i;
+	char path[512];
+	int err = 0;
+
+	for (i = first; i < first + MORE && !err; i++) {
+		ops_full_name(path, i);
+		err = vol_link("f", path);
+	}
+	return err;
+}
+
+static const char *outgrown(struct round *r)
+{
+	unsigned int there = r->v.bs / 256 + (r->ret < 0 ? 0 : MORE), i;
+	char path[512];
+
+	for (i = 0; i < there; i++) {
+		ops_full_name(path, i);
+		if (!vol_exists(path))
+			return i < r->v.bs / 256 ? "an old name is not there" : "a new name is not there";
+	}
+	return NULL;
+}
+
+#define TMPFILE_LEN	(6 << 10)
+
+static long make_tmpfile(struct round *r)
+{
+	char self[32];
+
+	r->fd = open(vol_path("d"), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (r->fd < 0)
+		return -errno;
+	if (pwrite(r->fd, r->buf, TMPFILE_LEN, 0) != TMPFILE_LEN)
+		return -errno;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", r->fd);
+	return ops_errno(linkat(AT_FDCWD, self, AT_FDCWD, vol_path("d/new"), AT_SYMLINK_FOLLOW));
+}
+
+static const char *tmpfile_made(struct round *r)
+{
+	if (r->ret >= 0 && r->synced >= 0 && !vol_holds("d/new", TMPFILE_LEN, 2))
+		return "what was written is not there";
+	return made(r, "d/new");
+}
+
+static int new_name(struct round *r)
+{
+	r->fd = vol_open("d/new", O_CREAT | O_EXCL | O_RDWR);
+	return r->fd < 0 ? r->fd : 0;
+}
+
+/* What one could not write is for the next to write, or it fails, too. */
+static long sync_again(struct round *r)
+{
+	if (!fsync(r->fd))
+		return 0;
+	return ops_errno(fsync(r->fd));
+}
+
+static const char *synced_name(struct round *r)
+{
+	return r->ret < 0 || vol_exists("d/new") ? NULL : "it was synced, and is not there";
 }
 
 const struct op ops_names[] = {
@@ -267,6 +328,13 @@ const struct op ops_names[] = {
 	{ "unlink", .run = unlink_last, .check = unlinked_last, .changes = true },
 	{ "unlink of one of many", .run = unlink_other, .check = unlinked_other, .changes = true },
 	{ "rmdir", .run = remove_dir, .check = dir_removed, .changes = true },
+	{ "names that a directory has no room for", .run = outgrow, .check = outgrown, .changes = true },
+	{ "names that blocks of 4 KiB have no room for", .run = outgrow, .check = outgrown,
+	  .changes = true, .big = true },
+	{ "O_TMPFILE and linkat", .run = make_tmpfile, .check = tmpfile_made, .changes = true,
+	  .kworkers = true },
+	{ "fsync of a name", .prepare = new_name, .run = sync_again, .check = synced_name,
+	  .durable = true, .every = true },
 	{ "chmod", .run = change_mode, .check = mode_changed, .changes = true },
 	{}
 };

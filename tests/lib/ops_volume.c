@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -98,6 +99,19 @@ static long count(struct round *r)
 	return ops_errno(statfs(env_dir(), &st));
 }
 
+/* With free blocks around everything that is there. */
+static long trim(struct round *r)
+{
+	struct fstrim_range range = { .len = UINT64_MAX };
+
+	return ops_errno(ioctl(r->fd, FITRIM, &range));
+}
+
+static const char *is_there(struct round *r)
+{
+	return vol_holds("f", 20 << 10, 1) ? NULL : "what was there is not";
+}
+
 static long set_label(struct round *r)
 {
 	static const char label[FSLABEL_MAX] = "new label";
@@ -127,6 +141,8 @@ const struct op ops_volume[] = {
 	  .kworkers = true, .untold = true },
 	{ "remount read-write", .prepare = be_read_only, .run = read_write },
 	{ "statfs", .run = count },
+	{ "fstrim", .prepare = change_and_open, .run = trim, .check = is_there, .kworkers = true,
+	  .untold = true },
 	{ "set the label", .prepare = open_volume, .run = set_label, .check = labelled },
 	{}
 };

@@ -163,6 +163,25 @@ TEST_F(dio_single, which_they_are)
 	ASSERT_EQ(0, stable_writes(self->v.dev, false));
 }
 
+/* R13: with EOF in the midst of it, and blocks behind that. */
+TEST_F(dio_single, past_eof)
+{
+	char *buf = buf_alloc(LEN);
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	ASSERT_EQ(0, vol_prefill("g", 0, AT + LEN - 512, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("g", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(LEN - 512, pread(fd, buf, LEN, AT));
+	singles(&self->v);
+	EXPECT_AIO(0, LEN - 512, false, fd, buf, LEN, AT, 0);
+	EXPECT_PATTERN(buf, LEN - 512, AT, 1);
+	EXPECT_AIO(1, LEN / 2, false, fd, buf, LEN / 2, AT, 0);
+}
+
 /* A device that fails, and memory that is not there: the same by both ways. */
 TEST_F(dio_single, failures)
 {

@@ -12,22 +12,26 @@ pub enum Counter {
     RequestsRead,
     RequestsWrite,
     Async,
+    AsyncSingle,
     SyncExtend,
     SyncHole,
     SyncError,
+    SyncMemory,
     Retries,
     RetriesQueued,
     BufferedFallback,
 }
 
 /// The names of all counters, as in Documentation/ABI/testing/sysfs-fs-retryfs, in its order.
-pub const NAMES: [&str; 16] = [
+pub const NAMES: [&str; 18] = [
     "requests_read",
     "requests_write",
     "async",
+    "async_single",
     "sync_extend",
     "sync_hole",
     "sync_error",
+    "sync_memory",
     "retries",
     "retries_queued",
     "buffered_fallback",
@@ -112,6 +116,7 @@ impl Counters {
             Counter::SyncExtend,
             Counter::SyncHole,
             Counter::SyncError,
+            Counter::SyncMemory,
         ];
         let others: u64 = others.map(|counter| self.get(counter)).iter().sum();
         (self.get(Counter::RequestsRead) + self.get(Counter::RequestsWrite)).saturating_sub(others)
@@ -160,12 +165,12 @@ pub mod tests {
 
     #[test]
     fn differences() {
-        let before = counters([5, 1, 3, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let now = counters([9, 2, 6, 1, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
+        let before = counters([5, 1, 3, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let now = counters([9, 2, 6, 0, 1, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
         let delta = now.since(&before);
         assert_eq!(
             delta,
-            counters([4, 1, 3, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
+            counters([4, 1, 3, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
         );
         assert_eq!((delta.at_once(), delta.sync()), (1, 1));
         // Mounted anew: from zero.

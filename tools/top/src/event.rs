@@ -34,6 +34,7 @@ pub enum Reason {
     Extend,
     Hole,
     Error,
+    Memory,
 }
 
 /// What a trace point said of a request.
@@ -124,6 +125,7 @@ pub fn parse(line: &str) -> Option<Line> {
             "extend" => Reason::Extend,
             "hole" => Reason::Hole,
             "error" => Reason::Error,
+            "memory" => Reason::Memory,
             _ => return None,
         }),
         "retry" => What::Retry,

@@ -122,6 +122,11 @@ pub fn text(sample: &Sample) -> String {
             "Asynchronous requests that their submitter did not wait for.",
         ),
         (
+            Counter::AsyncSingle,
+            "async_single_total",
+            "Those of them that were one bio, which carried them.",
+        ),
+        (
             Counter::Retries,
             "retries_total",
             "Asynchronous requests that were completed by a retry.",
@@ -150,8 +155,13 @@ pub fn text(sample: &Sample) -> String {
             "Asynchronous requests that were waited for.",
         ),
         |m| {
-            let reasons = [Counter::SyncExtend, Counter::SyncHole, Counter::SyncError];
-            let names = ["extend", "hole", "error"];
+            let reasons = [
+                Counter::SyncExtend,
+                Counter::SyncHole,
+                Counter::SyncError,
+                Counter::SyncMemory,
+            ];
+            let names = ["extend", "hole", "error", "memory"];
             named("reason", names.into_iter().zip(reasons.map(|r| get(m, r))))
         },
     );

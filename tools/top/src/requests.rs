@@ -24,13 +24,14 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Way; 6] = [
+    pub const ALL: [Way; 7] = [
         Way::Sync,
         Way::AtOnce,
         Way::Retried,
         Way::Waited(Reason::Extend),
         Way::Waited(Reason::Hole),
         Way::Waited(Reason::Error),
+        Way::Waited(Reason::Memory),
     ];
 
     pub fn name(self) -> &'static str {
@@ -41,6 +42,7 @@ impl Way {
             Way::Waited(Reason::Extend) => "waited_extend",
             Way::Waited(Reason::Hole) => "waited_hole",
             Way::Waited(Reason::Error) => "waited_error",
+            Way::Waited(Reason::Memory) => "waited_memory",
         }
     }
 
@@ -354,7 +356,7 @@ mod tests {
         let (devices, lost) = requests.take(None);
         let traced = &devices[&DEV];
         assert_eq!(lost, 0);
-        assert_eq!(traced.ways, [1, 1, 1, 1, 1, 0]);
+        assert_eq!(traced.ways, [1, 1, 1, 1, 1, 0, 0]);
         assert_eq!(traced.way(Way::Retried), 1);
         assert_eq!((traced.bios, traced.fallbacks), (3, 1));
         assert_eq!((traced.requests_in_flight, traced.bios_in_flight), (0, 0));

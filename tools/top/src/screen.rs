@@ -102,6 +102,7 @@ fn measures(last: &Sample) -> Vec<Measure> {
         traced("written, MiB", |t, s| mib(t.done[1].bytes, s)),
         way("synchronous", Way::Sync, Counters::sync),
         way("async, ended at once", Way::AtOnce, Counters::at_once),
+        counter("  of one bio", Counter::AsyncSingle),
         (
             "  retried inline".into(),
             Style::new(),
@@ -114,6 +115,7 @@ fn measures(last: &Sample) -> Vec<Measure> {
         counter("  waited for: extend", Counter::SyncExtend),
         counter("  waited for: hole", Counter::SyncHole),
         counter("  waited for: error", Counter::SyncError),
+        counter("  waited for: memory", Counter::SyncMemory),
         counter("fell back to page cache", Counter::BufferedFallback),
     ];
     let errors = |m: &MountSample| {

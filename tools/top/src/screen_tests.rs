@@ -22,8 +22,10 @@ fn mount(device: &str, minor: u32, on: &str) -> MountSample {
             mounted_on: Some(on.into()),
             dir: "/none".into(),
         },
-        total: counters([1000, 500, 600, 1, 2, 3, 400, 50, 2, 0, 0, 0, 0, 0, 0, 0]),
-        delta: counters([20, 10, 12, 1, 2, 0, 10, 4, 2, 0, 6, 0, 0, 0, 0, 2]),
+        total: counters([
+            1000, 500, 600, 300, 1, 2, 3, 0, 400, 50, 2, 0, 0, 0, 0, 0, 0, 0,
+        ]),
+        delta: counters([20, 10, 12, 6, 1, 2, 0, 0, 10, 4, 2, 0, 6, 0, 0, 0, 0, 2]),
         device_in_flight: Some((1, 2)),
         traced: None,
     }
@@ -95,7 +97,7 @@ fn on_screen(sample: &Sample, width: u16, height: u16) -> Vec<String> {
 
 #[test]
 fn a_terminal_of_usual_size() {
-    let screen = on_screen(&sample(), 100, 28);
+    let screen = on_screen(&sample(), 100, 30);
     let want = "\
 retryfs-top  2 mounts, per second of the last 2.0 s
                                    vda       dm-0  latency, last 2 s
@@ -106,11 +108,13 @@ read, MiB                         <0.1          -     64us      .      .
 written, MiB                         .          -    128us      .      .
 synchronous                        0.5        7.5    256us      .      .
 async, ended at once                 .        1.0    512us      .      .
-  retried inline                   3.0        3.0   1024us      1      . ##########################
+  of one bio                       3.0        3.0   1024us      1      . ##########################
+  retried inline                   3.0        3.0
   retried by the queue             2.0        2.0
   waited for: extend               0.5        0.5
   waited for: hole                 1.0        1.0
   waited for: error                  .          .
+  waited for: memory                 .          .
 fell back to page cache            1.0        1.0
 failed                             0.5          .
 EAGAIN                             4.0        4.0
@@ -208,6 +212,7 @@ fn metrics() {
     for want in [
         format!("retryfs_requests_total{{{on},kind=\"read\"}} 1000"),
         format!("retryfs_waited_total{{{on},reason=\"hole\"}} 2"),
+        format!("retryfs_async_single_total{{{on}}} 300"),
         format!("retryfs_retries_queued_total{{{on}}} 50"),
         format!("retryfs_traced_requests_total{{{on},way=\"retried\"}} 1"),
         format!("retryfs_request_duration_seconds_bucket{{{on},kind=\"read\",le=\"0.000512\"}} 0"),

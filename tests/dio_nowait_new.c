@@ -127,6 +127,7 @@ TEST_F(dio_nowait_new, what_waits)
 {
 	const off_t bs = self->v.bs, at = 12 * bs;
 	char *buf = buf_alloc(4 * bs);
+	struct iovec iov = { buf, bs };
 	long before;
 	int fd;
 
@@ -134,8 +135,10 @@ TEST_F(dio_nowait_new, what_waits)
 	ASSERT_LE(0, fd);
 	pattern_fill(buf, 4 * bs, at, 1);
 	before = free_blocks();
-	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, at, 0));
-	ASSERT_EQ(bs, pwrite(fd, buf, bs, at));
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, 4 * bs, at, 0));
+	/* and an append does not go behind it */
+	ASSERT_EQ(bs, pwritev2(fd, &iov, 1, 0, RWF_APPEND));
+	EXPECT_EQ(at + bs, file_size(fd));
 	EXPECT_EQ(before - 2, free_blocks());
 	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs + 512, at + bs, 0));
 	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, at + bs + 512, 0));

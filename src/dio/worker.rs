@@ -159,8 +159,15 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let retry_extends = request.async_alloc && !request.new_blocks.is_empty();
             let is_sync = iocb.is_sync() || is_rest && !mutant!("rest-async");
             let how = policy::decide(is_sync, must_not, end, request.i_size, stop, retry_extends);
-            if let (Wait::Async, Some(locked), true) = (how, exclusive, end > request.i_size) {
-                F::will_extend(locked, end);
+            // As far as it was issued: one that must not wait may have come to nothing.
+            let issued_to = match mutant!("refused-extends") {
+                true => end,
+                false if retry_extends => request.outcome.pos().min(end),
+                false => 0,
+            };
+            if let (Wait::Async, Some(locked), true) = (how, exclusive, issued_to > request.i_size)
+            {
+                F::will_extend(locked, issued_to);
             }
             if !iocb.is_nowait() {
                 F::dio(iocb.inode().sb()).counters.waits(how);

@@ -470,10 +470,13 @@ static bool was_absent(const struct sector *s, const struct op *op)
 	return false;
 }
 
-/* A direct write went past EOF, where a page that had zeros there was written to. */
+/*
+ * A direct write went past EOF, where a page that had zeros there was written to. Or io_uring made what could
+ * be made without waiting, a truncate cut that off, and then a thread of it made the rest: the begin is a hole.
+ */
 static bool zeros_may_win(const struct file *f, const struct op *op, uint64_t sector)
 {
-	return collided(f, op, sector) && was_absent(&f->s[sector], op);
+	return (collided(f, op, sector) || op->in_steps) && was_absent(&f->s[sector], op);
 }
 
 static void end_write(struct file *f, struct op *op, ssize_t res)
@@ -488,9 +491,10 @@ static void end_write(struct file *f, struct op *op, ssize_t res)
 	for (i = op->off / SECTOR; i < sectors_up(op->off + op->len); i++) {
 		bool weak = (i + 1) * SECTOR > op->off + n || collided(f, op, i) ||
 			    (f->failing && op->cached);
+		bool zeros = zeros_may_win(f, op, i);
 
-		written(&f->s[i], op, V_DATA, weak);
-		if (zeros_may_win(f, op, i)) {
+		written(&f->s[i], op, V_DATA, weak || zeros);
+		if (zeros) {
 			push(f, i, op, V_CUT, true);
 			written(&f->s[i], op, V_CUT, true);
 		}

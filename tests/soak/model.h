@@ -109,6 +109,7 @@ struct op {
 	struct file *f;
 	enum kind kind;
 	bool cached;		/* goes through the page cache */
+	bool in_steps;		/* can be made in two, with a truncate between them */
 	uint64_t off, len;	/* a truncate has the size in off */
 	uint64_t gen;
 	uint64_t issue, complete;

@@ -124,6 +124,7 @@ static bool begin(struct worker *w, struct req *r)
 	int i;
 
 	r->how.thread = w->nr;
+	op->in_steps = op_writes_data(op) && r->how.way == URING;
 	if (!model_begin(op))
 		return false;
 	op->log = log_begin(op, &r->how);

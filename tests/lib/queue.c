@@ -67,10 +67,10 @@ bool queue_issued(struct vol *v, const struct counters *before, unsigned int nr)
 	struct counters now;
 	int i;
 
-	for (i = 0; env_is_retryfs() && i < 1000; i++) {
+	for (i = 0; env_is_retryfs() && i < 6000; i++) {
 		if (vol_counters(v, &now) || now.async == before->async + nr)
 			break;
 		nanosleep(&ms10, NULL);
 	}
-	return !env_is_retryfs() || i < 1000;
+	return !env_is_retryfs() || i < 6000;
 }

@@ -20,12 +20,8 @@ FIXTURE_VARIANT(dio_nowait_new) {
 	struct vol_conf conf;
 };
 
-FIXTURE_VARIANT_ADD(dio_nowait_new, bs1k) {
-	.conf = { .bs = 1024, .isize = 128, .mib = 16, .options = "async_alloc" }
-};
-FIXTURE_VARIANT_ADD(dio_nowait_new, bs4k) {
-	.conf = { .bs = 4096, .isize = 256, .mib = 16, .options = "async_alloc" }
-};
+FIXTURE_VARIANT_ADD(dio_nowait_new, bs1k) { .conf = ASYNC_ALLOC_1K };
+FIXTURE_VARIANT_ADD(dio_nowait_new, bs4k) { .conf = ASYNC_ALLOC_4K };
 
 FIXTURE_SETUP(dio_nowait_new)
 {
@@ -136,7 +132,7 @@ TEST_F(dio_nowait_new, what_waits)
 	pattern_fill(buf, 4 * bs, at, 1);
 	before = free_blocks();
 	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, 4 * bs, at, 0));
-	/* and an append does not go behind it */
+	/* and it is none in flight, where an append would begin after its end */
 	ASSERT_EQ(bs, pwritev2(fd, &iov, 1, 0, RWF_APPEND));
 	EXPECT_EQ(at + bs, file_size(fd));
 	EXPECT_EQ(before - 2, free_blocks());

@@ -20,9 +20,7 @@ VOL_FIXTURE(soak);
 FIXTURE_VARIANT_ADD(soak, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(soak, bs2k) { .conf = SMALL_2K };
 FIXTURE_VARIANT_ADD(soak, bs4k) { .conf = SMALL_4K };
-FIXTURE_VARIANT_ADD(soak, async_alloc) {
-	.conf = { .bs = 1024, .isize = 128, .mib = 16, .options = "async_alloc" }
-};
+FIXTURE_VARIANT_ADD(soak, async_alloc) { .conf = ASYNC_ALLOC_1K };
 
 static struct soak setup(struct vol *v, int seconds)
 {

@@ -21,12 +21,8 @@ FIXTURE_VARIANT(dio_switches) {
 	struct vol_conf conf;
 };
 
-FIXTURE_VARIANT_ADD(dio_switches, bs1k) {
-	.conf = { .bs = 1024, .isize = 128, .mib = 16, .options = "async_alloc" }
-};
-FIXTURE_VARIANT_ADD(dio_switches, bs4k) {
-	.conf = { .bs = 4096, .isize = 256, .mib = 16, .options = "async_alloc" }
-};
+FIXTURE_VARIANT_ADD(dio_switches, bs1k) { .conf = ASYNC_ALLOC_1K };
+FIXTURE_VARIANT_ADD(dio_switches, bs4k) { .conf = ASYNC_ALLOC_4K };
 
 FIXTURE_SETUP(dio_switches)
 {

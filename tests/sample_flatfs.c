@@ -12,9 +12,9 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/syscall.h>
 
 #include "harness.h"
+#include "module.h"
 #include "shutdown.h"
 
 #define BLOCK		1024
@@ -47,25 +47,13 @@ FIXTURE(sample_flatfs) {
 	char *disk;	/* what is to be on it */
 };
 
-static int module_insert(void)
-{
-	int fd = open(getenv("FLATFS_KO"), O_RDONLY | O_CLOEXEC);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
 FIXTURE_SETUP(sample_flatfs)
 {
 	int i;
 
 	if (!getenv("FLATFS_KO"))
 		SKIP(return, "FLATFS_KO does not say where it is");
-	ASSERT_EQ(0, module_insert());
+	ASSERT_EQ(0, module_insert(getenv("FLATFS_KO")));
 	ASSERT_TRUE(mkdir(env_dir(), 0755) == 0 || errno == EEXIST);
 	self->disk = buf_alloc(BLOCKS * BLOCK);
 	for (i = 0; i < BLOCKS * BLOCK; i++)
@@ -117,7 +105,7 @@ static int flat_umount(void)
 FIXTURE_TEARDOWN(sample_flatfs)
 {
 	EXPECT_EQ(0, flat_umount());
-	EXPECT_EQ(0, syscall(SYS_delete_module, "flatfs", O_NONBLOCK));
+	EXPECT_EQ(0, module_remove("flatfs"));
 	unlink("/tmp/flat.img");
 }
 

@@ -3,31 +3,14 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 
 #include "harness.h"
+#include "module.h"
 
 #define LEN	(64 * KIB)
 
 VOL_FIXTURE(umount_busy);
 FIXTURE_VARIANT_ADD(umount_busy, bs4k) { .conf = VOL_4K };
-
-static int module_remove(void)
-{
-	return syscall(SYS_delete_module, env_fstype(), O_NONBLOCK) ? -errno : 0;
-}
-
-static int module_insert(void)
-{
-	int fd = open(env_module(), O_RDONLY | O_CLOEXEC);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return err;
-}
 
 /* A request keeps its file, and so the mount, when every descriptor is closed. */
 TEST_F(umount_busy, requests_in_flight)
@@ -97,7 +80,7 @@ TEST_F(umount_busy, lazily)
 	self->v.mounted = false;
 	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
 	if (env_is_retryfs())
-		EXPECT_EQ(-EWOULDBLOCK, module_remove());
+		EXPECT_EQ(-EWOULDBLOCK, module_remove(env_fstype()));
 	ASSERT_EQ(0, vol_release(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	EXPECT_EQ(LEN, ev.res);
@@ -188,13 +171,13 @@ TEST_F(umount_busy, module)
 	if (!env_is_retryfs() || !env_module())
 		SKIP(return, "RETRYFS_KO does not name a module to load again");
 	for (round = 0; round < 3; round++) {
-		EXPECT_EQ(-EWOULDBLOCK, module_remove());
+		EXPECT_EQ(-EWOULDBLOCK, module_remove(env_fstype()));
 		ASSERT_EQ(0, vol_prefill("f", 0, LEN, round));
 		ASSERT_EQ(0, vol_umount(&self->v));
-		ASSERT_EQ(0, module_remove());
+		ASSERT_EQ(0, module_remove(env_fstype()));
 		EXPECT_EQ(-ENODEV, vol_mount(&self->v, env_fstype(), 0, NULL));
 		EXPECT_NE(0, access("/sys/fs/retryfs", F_OK));
-		ASSERT_EQ(0, module_insert());
+		ASSERT_EQ(0, module_insert(env_module()));
 		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	}
 }

@@ -6,7 +6,7 @@
 //! without the inode lock. What others do to the file meanwhile:
 //!
 //! * A *direct write* to a block that is new in one of them, in whole or in part, waits for all of them. Any
-//!   other goes on beside them, an append behind all of them ([`append_at`]).
+//!   other goes on beside them; an append begins where the last of them will end ([`append_at`]).
 //! * A *buffered write* waits for all of them, as it may move i_size ([`wait`]). So do truncate and fallocate, which
 //!   wait for all direct I/O, before they look where EOF is.
 //! * A *store through a mapping* to a hole that is being filled waits for the block to be linked
@@ -32,7 +32,8 @@ pub(crate) fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) {
     nofs(|| inode.data().get_ref().pending.lock().extend(end));
 }
 
-/// Where an append begins, in bytes: behind EOF, and behind the writes in flight that move it. May sleep.
+/// Where an append begins, in bytes: at EOF, or where the last of the writes in flight that move it will end.
+/// May sleep.
 pub(crate) fn append_at(inode: &InodeLocked<Exclusive>) -> u64 {
     // In this order: i_size moves before a write is forgotten.
     let extended_to = nofs(|| inode.data().get_ref().pending.lock().extended_to());

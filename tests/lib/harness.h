@@ -56,5 +56,10 @@ FIXTURE_TEARDOWN(name) \
 #define SMALL_1K	SMALL_CONF(1024, 128)
 #define SMALL_2K	SMALL_CONF(2048, 256)
 #define SMALL_4K	SMALL_CONF(4096, 256)
+/* And with the mount option async_alloc. */
+#define ASYNC_ALLOC_CONF(block, inode) \
+	((struct vol_conf){ .bs = (block), .isize = (inode), .mib = 16, .options = "async_alloc" })
+#define ASYNC_ALLOC_1K	ASYNC_ALLOC_CONF(1024, 128)
+#define ASYNC_ALLOC_4K	ASYNC_ALLOC_CONF(4096, 256)
 
 #endif

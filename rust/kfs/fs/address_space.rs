@@ -289,8 +289,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         }
     }
 
-    /// Looks all blocks of a folio up that are not beyond EOF. The helpers keep no error of that to
-    /// themselves but that there is one, for which readers get `EIO`.
+    /// Looks up all blocks of a folio that are not beyond EOF. The kernel's functions that read folios do not
+    /// pass on the error of a look-up: readers would get `EIO`.
     ///
     /// # Safety
     ///

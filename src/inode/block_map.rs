@@ -15,9 +15,7 @@ use crate::inode::data::{ino32, mark_buffer_dirty};
 use crate::inode::deferred;
 use crate::inode::in_flight;
 use crate::inode::map::{Changing, View};
-use crate::inode::pointer_blocks::{
-    self, CachedPointers, ChangedPointers, PointerBuffers, SyncedPointers,
-};
+use crate::inode::pointer_blocks::{self, ChangedPointers, PointerBuffers, SyncedPointers};
 use crate::inode::run_slot::LookedUp;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks, Freed};
@@ -83,14 +81,47 @@ pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
     }
 }
 
-/// Where the `len` blocks of the file from its block `block` on are, if they are in one run that is cached.
-/// Does not sleep.
+/// Where the `len` blocks of the file from its block `block` on are, if they are one run, and that is cached, or its
+/// block of pointers is known and in memory. Does not sleep.
 #[inline(always)]
 pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> {
-    match inode.data().map.cached(block, len)? {
+    let mapping = match inode.data().map.cached(block, len) {
+        Some(mapping) => mapping,
+        None if mutant!("single-one-run") => return None,
+        None => lookup_in_pointers(inode, block, len)?,
+    };
+    match mapping {
         Mapping::Mapped { start, len: found } if found == len => Some(start),
         _ => None,
     }
+}
+
+/// [`lookup`] of what is not cached, while its block of pointers is known, and in memory. Does not sleep.
+///
+/// Below one block of pointers there may be as many runs as it has pointers: to cache them all would be to have the
+/// pointers twice. What is found here costs a little more than what is cached. So one of those that are long is, and stays
+/// when others are looked up of which no more is found than was asked for.
+#[inline(never)]
+fn lookup_in_pointers(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
+    let data = inode.data();
+    let map = &data.map;
+    let view = map.try_view()?;
+    let pointers = map.cached_pointers(&view, block)?;
+    let path = path(inode, block).ok()?;
+    let wanted = Wanted { block, path, max };
+    let mut device = PointerBuffers::in_memory(inode);
+    let found = find_below(inode, &view, Some(pointers), wanted, &mut device);
+    if !map.is_current(&view) {
+        return None;
+    }
+    // What is corrupt is reported by who may sleep.
+    let found = found.ok()?;
+    if let Some(new) = found.to_remember {
+        if new.run.len > max || mutant!("runs-short") {
+            map.remember_nowait(&view, new);
+        }
+    }
+    Some(found.mapping)
 }
 
 /// [`lookup`] with what is in memory. Does not sleep: `EAGAIN` when pointers are being changed, or
@@ -104,7 +135,7 @@ pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mappi
     let path = path(inode, block)?;
     let view = map.try_view().ok_or(EAGAIN)?;
     let wanted = Wanted { block, path, max };
-    let found = find(inode, &view, wanted, &mut CachedPointers(inode));
+    let found = find(inode, &view, wanted, &mut PointerBuffers::in_memory(inode));
     if !map.is_current(&view) {
         return Err(EAGAIN.into());
     }
@@ -178,13 +209,26 @@ struct Found {
 fn find<P: PointerBlocks<Error = Fault>>(
     inode: &Inode,
     view: &View,
-    Wanted { block, path, max }: Wanted,
+    wanted: Wanted,
     device: &mut P,
 ) -> Result<Found> {
     let data = inode.data();
+    let pointers = data.map.cached_pointers(view, wanted.block);
+    find_below(inode, view, pointers, wanted, device)
+}
+
+/// [`find`] when the last block of pointers is `pointers`, if that is known.
+#[inline]
+fn find_below<P: PointerBlocks<Error = Fault>>(
+    inode: &Inode,
+    view: &View,
+    pointers: Option<u32>,
+    Wanted { block, path, max }: Wanted,
+    device: &mut P,
+) -> Result<Found> {
     let layout = inode.sb().data().layout();
     let ino = ino32(inode);
-    let branch = match data.map.cached_pointers(view, block) {
+    let branch = match pointers {
         Some(pointers) => Branch::walk_from(&layout, ino, pointers, path, device)?,
         None => Branch::walk(&layout, ino, &view.root, path, device)?,
     };

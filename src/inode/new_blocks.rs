@@ -23,7 +23,7 @@ use crate::inode::errors;
 use crate::inode::in_flight;
 use crate::inode::map::Changing;
 use crate::inode::pending::{Place, PointerTo, Reserved};
-use crate::inode::pointer_blocks::{self, CachedPointers, PointerBuffers};
+use crate::inode::pointer_blocks::{self, PointerBuffers};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks};
 use crate::volume::fault::{Fault, Result};
@@ -89,7 +89,7 @@ pub(crate) fn reserve_nowait(
     let layout = inode.sb().data().layout();
     let path = block_map::path(inode, block)?;
     let data = inode.data().get_ref();
-    let mut device = CachedPointers(inode);
+    let mut device = PointerBuffers::in_memory(inode);
     nofs(|| {
         let map = data.map.try_lock().ok_or(EAGAIN)?;
         let view = map.view();

@@ -45,24 +45,42 @@ pub(super) fn write(map: &Changing<'_>, buffer: &BufferHead, index: u32, to: Blo
     Ok(())
 }
 
-/// Reads blocks of pointers of a file through the buffer cache; keeps the buffer used last. Sleeps.
+/// Reads blocks of pointers of a file through the buffer cache; keeps the buffer used last.
 pub(super) struct PointerBuffers<'a> {
     inode: &'a Inode,
     last: Option<BufferHead>,
+    may_sleep: bool,
 }
 
 impl<'a> PointerBuffers<'a> {
+    /// Reads them from the device if need be. Sleeps.
+    #[inline]
     pub(super) fn new(inode: &'a Inode) -> Self {
-        PointerBuffers { inode, last: None }
+        PointerBuffers {
+            inode,
+            last: None,
+            may_sleep: true,
+        }
+    }
+
+    /// Those that are in the buffer cache: `EAGAIN` for others. Does not sleep.
+    #[inline]
+    pub(super) fn in_memory(inode: &'a Inode) -> Self {
+        PointerBuffers {
+            may_sleep: false,
+            ..PointerBuffers::new(inode)
+        }
     }
 
     fn buffer(&mut self, block: u32) -> Result<&BufferHead> {
         if self.last.as_ref().map(BufferHead::block) != Some(block.into()) {
             self.last = None;
         }
+        let sb = self.inode.sb();
         match &mut self.last {
             Some(buffer) => Ok(buffer),
-            last => Ok(last.insert(self.inode.sb().bread(block.into())?)),
+            last if self.may_sleep => Ok(last.insert(sb.bread(block.into())?)),
+            last => Ok(last.insert(sb.find_get_block(block.into()).ok_or(EAGAIN)?)),
         }
     }
 }
@@ -72,18 +90,6 @@ impl PointerBlocks for PointerBuffers<'_> {
 
     fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
         Ok(self.buffer(block)?.read(offset, out)?)
-    }
-}
-
-/// Reads blocks of pointers of a file that are in the buffer cache: `EAGAIN` for others.
-pub(super) struct CachedPointers<'a>(pub(super) &'a Inode);
-
-impl PointerBlocks for CachedPointers<'_> {
-    type Error = Fault;
-
-    fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
-        let buffer = self.0.sb().find_get_block(block.into()).ok_or(EAGAIN)?;
-        Ok(buffer.read(offset, out)?)
     }
 }
 

@@ -24,18 +24,25 @@ FIXTURE_VARIANT_ADD(dio_single, bs4k) { .conf = SMALL_4K };
 #define SIZE	(AT + 32 * LEN)
 #define HOLE	(SIZE - 4 * LEN)
 
-/* How many requests of one bio there were since the last call. */
-static long singles(struct vol *v)
+/* How many requests of one bio there were since the last call, that were waited for or not. */
+static long singles_of(struct vol *v, bool sync)
 {
-	static uint64_t before;
+	static uint64_t before[2];
 	struct counters c = {};
+	uint64_t now;
 	long more;
 
 	if (vol_counters(v, &c))
 		return -1;
-	more = c.async_single - before;
-	before = c.async_single;
+	now = sync ? c.sync_single : c.async_single;
+	more = now - before[sync];
+	before[sync] = now;
 	return more;
+}
+
+static long singles(struct vol *v)
+{
+	return singles_of(v, false);
 }
 
 /* A file with all but its end in blocks, nothing of it in the page cache, and its runs known. */
@@ -55,6 +62,7 @@ static int make(struct vol *v)
 	if (pread(fd, buf, LEN, AT) != LEN || pwrite(fd, buf, LEN, AT) != LEN)
 		return -1;
 	singles(v);
+	singles_of(v, true);
 	return fd;
 }
 
@@ -80,6 +88,20 @@ static ssize_t do_aio(bool write, int fd, void *buf, size_t len, off_t off, int 
 	cb.aio_rw_flags = flags;
 	return aio_do(&cb);
 }
+
+/* The same for whom it is done at once. */
+static ssize_t do_sync(bool write, int fd, void *buf, size_t len, off_t off, int flags)
+{
+	struct iovec iov = { buf, len };
+	ssize_t n = write ? pwritev2(fd, &iov, 1, off, flags) : preadv2(fd, &iov, 1, off, flags);
+
+	return n < 0 ? -errno : n;
+}
+
+#define EXPECT_SYNC(single, result, ...) do { \
+	EXPECT_EQ(result, do_sync(__VA_ARGS__)); \
+	EXPECT_EQ(single, singles_of(&self->v, true)); \
+} while (0)
 
 #define EXPECT_AIO(single, result, ...) do { \
 	EXPECT_EQ(result, do_aio(__VA_ARGS__)); \
@@ -126,9 +148,7 @@ TEST_F(dio_single, which_they_are)
 	EXPECT_EQ(c0.retries + 7, c1.retries);
 	EXPECT_EQ(c0.retries_queued, c1.retries_queued);
 
-	/* who waits for it, blocks that are not in the cache of runs, a long one */
-	EXPECT_EQ(LEN, pread(fd, buf, LEN, AT));
-	EXPECT_EQ(0, singles(&self->v));
+	/* blocks that are not in the cache of runs, a long one */
 	EXPECT_AIO(0, LEN, false, fd, buf, LEN, 0, 0);
 	EXPECT_AIO(0, 128 * KIB, false, fd, buf, 128 * KIB, AT, 0);
 	/* past EOF, and a hole */
@@ -163,6 +183,150 @@ TEST_F(dio_single, which_they_are)
 	ASSERT_EQ(0, stable_writes(self->v.dev, false));
 }
 
+/* The same of those that are waited for. */
+TEST_F(dio_single, which_they_are_sync)
+{
+	char *buf = buf_alloc(128 * KIB), *back = buf_alloc(LEN);
+	struct counters c0 = {}, c1 = {};
+	int fd, cached;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	fd = make(&self->v);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	EXPECT_SYNC(1, LEN, false, fd, buf, LEN, AT, 0);
+	EXPECT_PATTERN(buf, LEN, AT, 1);
+	pattern_fill(buf, LEN, AT, 2);
+	EXPECT_SYNC(1, LEN, true, fd, buf, LEN, AT, 0);
+	EXPECT_SYNC(1, 512, false, fd, back, 512, AT + 512, 0);
+	EXPECT_PATTERN(back, 512, AT + 512, 2);
+	/* the position moves */
+	ASSERT_EQ(AT, lseek(fd, AT, SEEK_SET));
+	EXPECT_EQ(LEN, read(fd, back, LEN));
+	EXPECT_EQ(AT + LEN, lseek(fd, 0, SEEK_CUR));
+	EXPECT_PATTERN(back, LEN, AT, 2);
+	pattern_fill(buf, LEN, AT + LEN, 2);
+	EXPECT_EQ(LEN, write(fd, buf, LEN));
+	EXPECT_EQ(AT + 2 * LEN, lseek(fd, 0, SEEK_CUR));
+	EXPECT_EQ(2, singles_of(&self->v, true));
+	/* they count as others do */
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_EQ(c0.requests_read + 3, c1.requests_read);
+	EXPECT_EQ(c0.requests_write + 2, c1.requests_write);
+	EXPECT_EQ(c0.async, c1.async);
+	EXPECT_EQ(c0.retries, c1.retries);
+
+	/* must not wait, blocks that are not in the cache of runs, a long one */
+	EXPECT_SYNC(0, LEN, false, fd, buf, LEN, AT, RWF_NOWAIT);
+	EXPECT_SYNC(0, LEN, true, fd, buf, LEN, AT, RWF_NOWAIT);
+	EXPECT_SYNC(0, LEN, false, fd, buf, LEN, 0, 0);
+	EXPECT_SYNC(0, 128 * KIB, false, fd, buf, 128 * KIB, AT, 0);
+	/* past EOF, and a hole */
+	EXPECT_SYNC(0, 512, false, fd, buf, LEN, SIZE - 512, 0);
+	EXPECT_SYNC(0, LEN, false, fd, buf, LEN, HOLE, 0);
+	pattern_fill(buf, LEN, HOLE, 2);
+	EXPECT_SYNC(0, LEN, true, fd, buf, LEN, HOLE, 0);
+	/* misaligned, and no memory */
+	EXPECT_SYNC(0, -EINVAL, false, fd, buf, LEN, AT + 1, 0);
+	EXPECT_SYNC(0, -EFAULT, false, fd, NULL, LEN, AT, 0);
+	/* to be synced, and all of it */
+	pattern_fill(buf, LEN, AT, 4);
+	EXPECT_SYNC(0, LEN, true, fd, buf, LEN, AT, RWF_SYNC);
+	/* pages, and what was read there is not what is there later */
+	cached = open_cached();
+	ASSERT_EQ(LEN, pread(cached, back, LEN, AT));
+	EXPECT_SYNC(0, LEN, false, fd, buf, LEN, AT, 0);
+	pattern_fill(buf, LEN, AT, 5);
+	EXPECT_SYNC(0, LEN, true, fd, buf, LEN, AT, 0);
+	ASSERT_EQ(LEN, pread(cached, back, LEN, AT));
+	EXPECT_PATTERN(back, LEN, AT, 5);
+	/* memory that must not change, of a write */
+	ASSERT_EQ(0, stable_writes(self->v.dev, true));
+	EXPECT_SYNC(0, LEN, true, fd, buf, LEN, AT + LEN, 0);
+	EXPECT_SYNC(1, LEN, false, fd, buf, LEN, AT + LEN, 0);
+	ASSERT_EQ(0, stable_writes(self->v.dev, false));
+}
+
+/* A block of the file below a block of pointers with several runs: the @i-th that is a run by itself. */
+static off_t lone(struct vol *v, int i)
+{
+	return AT + 4 * i * v->bs;
+}
+
+static int forget_clean_pages(void)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	int err = fd >= 0 && write(fd, "1", 1) == 1 ? 0 : -errno;
+
+	close(fd);
+	return err;
+}
+
+/*
+ * Several runs below one block of pointers, in any order: the block is in memory. If that is taken away, the long
+ * run is still known, which was not given up for those that are no longer than what was asked for.
+ */
+TEST_F(dio_single, several_runs)
+{
+	enum { MANY = 8 };
+	const size_t bs = self->v.bs;
+	const off_t run = lone(&self->v, MANY);
+	char *buf = buf_alloc(LEN);
+	int fd, i, round;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, run + LEN));
+	close(fd);
+	for (i = 0; i < MANY; i++)
+		ASSERT_EQ(0, vol_prefill("f", lone(&self->v, i), bs, 1));
+	ASSERT_EQ(0, vol_prefill("f", run, LEN, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	/* that there are no set-id bits, and the long run */
+	ASSERT_EQ(bs, pread(fd, buf, bs, lone(&self->v, 0)));
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, lone(&self->v, 0)));
+	ASSERT_EQ(LEN, pread(fd, buf, LEN, run));
+	EXPECT_PATTERN(buf, LEN, run, 1);
+	singles(&self->v);
+	for (round = 0; round < 2; round++) {
+		for (i = MANY - 1; i >= 0; i--) {
+			EXPECT_AIO(1, bs, false, fd, buf, bs, lone(&self->v, i), 0);
+			EXPECT_PATTERN(buf, bs, lone(&self->v, i), 1 + round);
+			pattern_fill(buf, bs, lone(&self->v, i), 2 + round);
+			EXPECT_AIO(1, bs, true, fd, buf, bs, lone(&self->v, i), i & 1 ? RWF_NOWAIT : 0);
+		}
+		/* more than the run has, and a hole */
+		EXPECT_AIO(0, 2 * bs, false, fd, buf, 2 * bs, lone(&self->v, 1), 0);
+		EXPECT_PATTERN(buf, bs, lone(&self->v, 1), 2 + round);
+		EXPECT_ZERO(buf + bs, bs, lone(&self->v, 1) + bs);
+		EXPECT_AIO(0, bs, false, fd, buf, bs, lone(&self->v, 1) + bs, 0);
+		EXPECT_ZERO(buf, bs, lone(&self->v, 1) + bs);
+		EXPECT_AIO(1, LEN, false, fd, buf, LEN, run, 0);
+		EXPECT_PATTERN(buf, LEN, run, 1);
+	}
+	/* as the worker has looked up others meanwhile */
+	ASSERT_EQ(LEN, pread(fd, buf, LEN, run));
+	EXPECT_AIO(1, bs, false, fd, buf, bs, lone(&self->v, 2), 0);
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, forget_clean_pages());
+	EXPECT_AIO(1, LEN, false, fd, buf, LEN, run, 0);
+	EXPECT_AIO(0, bs, false, fd, buf, bs, lone(&self->v, 3), 0);
+	EXPECT_PATTERN(buf, bs, lone(&self->v, 3), 3);
+	EXPECT_AIO(1, bs, false, fd, buf, bs, lone(&self->v, 4), 0);
+	EXPECT_PATTERN(buf, bs, lone(&self->v, 4), 3);
+	/* nothing is known of what was cut off */
+	ASSERT_EQ(0, ftruncate(fd, AT));
+	ASSERT_EQ(0, ftruncate(fd, run + LEN));
+	EXPECT_AIO(0, bs, false, fd, buf, bs, lone(&self->v, 4), 0);
+	EXPECT_ZERO(buf, bs, lone(&self->v, 4));
+	close(fd);
+}
+
 /* R13: with EOF in the midst of it, and blocks behind that. */
 TEST_F(dio_single, past_eof)
 {
@@ -180,6 +344,9 @@ TEST_F(dio_single, past_eof)
 	EXPECT_AIO(0, LEN - 512, false, fd, buf, LEN, AT, 0);
 	EXPECT_PATTERN(buf, LEN - 512, AT, 1);
 	EXPECT_AIO(1, LEN / 2, false, fd, buf, LEN / 2, AT, 0);
+	singles_of(&self->v, true);
+	EXPECT_SYNC(0, LEN - 512, false, fd, buf, LEN, AT, 0);
+	EXPECT_PATTERN(buf, LEN - 512, AT, 1);
 }
 
 /* A device that fails, and memory that is not there: the same by both ways. */
@@ -217,6 +384,8 @@ TEST_F(dio_single, failures)
 		/* an error is reported, for which they are queued; the submitter of the others does that */
 		EXPECT_EQ(c0.retries_queued + 2 * i, c1.retries_queued);
 		EXPECT_AIO(1, LEN, false, fd, buf, LEN, AT + LEN, 0);
+		EXPECT_SYNC(i, -EIO, false, fd, buf, LEN, i * AT, 0);
+		EXPECT_SYNC(i, -EIO, true, fd, buf, LEN, i * AT, 0);
 		ASSERT_EQ(0, vol_unroute(&self->v));
 		/* what failed is as it was */
 		EXPECT_AIO(i, LEN, false, fd, buf, LEN, i * AT, 0);
@@ -303,6 +472,74 @@ TEST_F(dio_single, meanwhile)
 	ASSERT_EQ(0, vol_remount(&self->v));
 	ASSERT_EQ(LEN, vol_read("dst", 0, back, LEN, 0));
 	EXPECT_PATTERN(back, LEN, AT + 2 * LEN, 1);
+}
+
+/* R11 and R12: who waits for a write has the inode lock until its end, and who waits for a read has not. */
+TEST_F(dio_single, meanwhile_sync)
+{
+	char *buf = buf_alloc(LEN), *back = buf_alloc(LEN), *other = buf_alloc(LEN);
+	struct task writer, reader, extend;
+	struct vol_map data;
+	int fd, cached;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	fd = make(&self->v);
+	cached = open_cached();
+	ASSERT_LE(0, fd);
+	/* a write; others of its kind pass, and one that needs the lock for itself does not */
+	ASSERT_EQ(0, vol_find(&self->v, AT, LEN, 1, &data));
+	ASSERT_EQ(0, vol_route(&self->v, &data));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, LEN, AT, 2);
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &(struct io_op){ fd, buf, LEN, AT }));
+	EXPECT_BLOCKED(&writer);
+	EXPECT_EQ(1, singles_of(&self->v, true));
+	EXPECT_SYNC(1, LEN, false, fd, back, LEN, AT + LEN, 0);
+	pattern_fill(other, LEN, SIZE, 2);
+	ASSERT_EQ(0, task_start(&extend, op_pwrite, &(struct io_op){ fd, other, LEN, SIZE }));
+	EXPECT_BLOCKED(&extend);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(LEN, task_join(&writer, JOIN_SECONDS));
+	EXPECT_EQ(LEN, task_join(&extend, JOIN_SECONDS));
+	/* a read */
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&reader, op_pread, &(struct io_op){ fd, back, LEN, AT }));
+	EXPECT_BLOCKED(&reader);
+	EXPECT_EQ(1, singles_of(&self->v, true));
+	pattern_fill(other, LEN, SIZE + LEN, 2);
+	ASSERT_EQ(0, task_start(&extend, op_pwrite, &(struct io_op){ fd, other, LEN, SIZE + LEN }));
+	ASSERT_DONE(&extend);
+	EXPECT_EQ(LEN, task_join(&extend, JOIN_SECONDS));
+	/* but its blocks stay */
+	ASSERT_EQ(0, task_start(&extend, op_ftruncate, &(struct io_op){ .fd = cached, .off = AT }));
+	EXPECT_BLOCKED(&extend);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(LEN, task_join(&reader, JOIN_SECONDS));
+	EXPECT_PATTERN(back, LEN, AT, 2);
+	EXPECT_EQ(0, task_join(&extend, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	/* a page that comes while a write is in flight does not stay */
+	close(cached);
+	close(fd);
+	fd = make(&self->v);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, LEN, AT, 3);
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &(struct io_op){ fd, buf, LEN, AT }));
+	EXPECT_BLOCKED(&writer);
+	EXPECT_EQ(1, singles_of(&self->v, true));
+	cached = open_cached();
+	ASSERT_EQ(LEN, pread(cached, back, LEN, AT));
+	EXPECT_PATTERN(back, LEN, AT, 1);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(LEN, task_join(&writer, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(LEN, pread(cached, back, LEN, AT));
+	EXPECT_PATTERN(back, LEN, AT, 3);
+	close(cached);
+	close(fd);
 }
 
 /*

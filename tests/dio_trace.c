@@ -212,6 +212,52 @@ TEST_F(dio_trace, sync)
 	});
 }
 
+/* Requests of one bio, which have no use for the worker: they say the same. */
+TEST_F(dio_trace, one_bio)
+{
+	const size_t bs = self->v.bs, size = 32 * bs, pos = 20 * bs, len = 4 * bs;
+	int fd = make_file(_metadata, &self->v, 32, size), i;
+	static const char *const how[] = {
+		"read async", "write async", "read sync", "write sync",
+	};
+	char *buf = buf_alloc(len);
+	struct counters c;
+	struct trace is;
+	struct want w;
+	struct iocb cb;
+
+	/* the first write finds out that there are no set-id bits */
+	pattern_fill(buf, len, pos, 1);
+	ASSERT_EQ(len, pwrite(fd, buf, len, pos));
+	for (i = 0; i < 4; i++) {
+		const bool write = i & 1, sync = i & 2;
+
+		want_begin(_metadata, &w, &self->v, fd);
+		pattern_fill(buf, len, pos, 1 + (i + 1) / 2);
+		if (write)
+			aio_prep_write(&cb, fd, buf, len, pos);
+		else
+			aio_prep_read(&cb, fd, buf, len, pos);
+		if (!sync) {
+			ASSERT_EQ(len, held(&self->v, &cb));
+		} else {
+			ASSERT_EQ(len, write ? pwrite(fd, buf, len, pos) : pread(fd, buf, len, pos));
+		}
+		ASSERT_EQ(0, trace_stop(&is));
+		want_submit(&w, pos, len, size, how[i]);
+		want_bio(_metadata, &w, pos, len, 1 + (i + 1) / 2);
+		if (!sync)
+			want(&w, "retry", "pos %zu len %zu", pos, len);
+		want(&w, "complete", "pos %zu result %zu", pos, len);
+		want_end(_metadata, &w, &is, &(struct counters){
+			.requests_read = !write, .requests_write = write, .async = !sync, .retries = !sync,
+		});
+		ASSERT_EQ(0, vol_counters(&self->v, &c));
+		EXPECT_EQ(w.before.async_single + !sync, c.async_single);
+		EXPECT_EQ(w.before.sync_single + sync, c.sync_single);
+	}
+}
+
 /* An asynchronous write, of generation 2, that has its event. */
 static void traced_write(struct __test_metadata *_metadata, struct want *w, struct trace *is,
 			 int fd, size_t pos, size_t len, size_t size)

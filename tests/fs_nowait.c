@@ -153,6 +153,29 @@ TEST_F(fs_nowait, pages_that_are_not)
 	EXPECT_ZERO(back + len, size - len, len);
 }
 
+/* The same for reads; on a device that does not have them at once. */
+TEST_F(fs_nowait, reads_of_pages_that_are_not)
+{
+	const size_t len = 16 * PAGE;
+	char *buf = buf_alloc(PAGE);
+	struct counters c0 = {};
+	int fd;
+
+	fd = make_cached(&self->v, len);
+	ASSERT_LE(0, fd);
+	sync();
+	ASSERT_EQ(0, posix_fadvise(fd, len / 2, len / 2, POSIX_FADV_DONTNEED));
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	ASSERT_EQ(0, vol_hold(&self->v));
+	EXPECT_EQ(PAGE, nowait_read(SYNC, fd, buf, PAGE, 0));
+	EXPECT_PATTERN(buf, PAGE, 0, 1);
+	EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_PAGES, 0));
+	EXPECT_EQ(-EAGAIN, nowait_or_held(SYNC, false, fd, buf, PAGE, len / 2));
+	EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_PAGES, 1));
+	ASSERT_EQ(0, vol_release(&self->v));
+	close(fd);
+}
+
 /* A page that is being read, and the lock of the inode. */
 TEST_F(fs_nowait, what_others_have)
 {

@@ -37,6 +37,10 @@ pub(crate) struct Counters {
     pub(super) single_read: Counter,
     /// The same of writes.
     pub(super) single_write: Counter,
+    /// Direct reads of one bio that their submitter waited for, without the worker.
+    pub(super) single_sync_read: Counter,
+    /// The same of writes.
+    pub(super) single_sync_write: Counter,
     /// Asynchronous requests, left to the retry by a submitter that did not wait.
     pub(super) async_requests: Counter,
     /// Asynchronous requests that became synchronous because they ended past i_size.
@@ -70,6 +74,8 @@ impl Counters {
             requests_write: Counter::new(),
             single_read: Counter::new(),
             single_write: Counter::new(),
+            single_sync_read: Counter::new(),
+            single_sync_write: Counter::new(),
             async_requests: Counter::new(),
             sync_extend: Counter::new(),
             sync_hole: Counter::new(),
@@ -90,12 +96,12 @@ impl Counters {
 
     /// Direct reads.
     pub(crate) fn requests_read(&self) -> u64 {
-        self.requests_read.read() + self.single_read.read()
+        self.requests_read.read() + self.single_read.read() + self.single_sync_read.read()
     }
 
     /// Direct writes.
     pub(crate) fn requests_write(&self) -> u64 {
-        self.requests_write.read() + self.single_write.read()
+        self.requests_write.read() + self.single_write.read() + self.single_sync_write.read()
     }
 
     /// Asynchronous requests that were left to the retry.
@@ -106,6 +112,11 @@ impl Counters {
     /// Those of them that were one bio, which carried them.
     pub(crate) fn single(&self) -> u64 {
         self.single_read.read() + self.single_write.read()
+    }
+
+    /// Synchronous requests of one bio that had no use for the worker.
+    pub(crate) fn single_sync(&self) -> u64 {
+        self.single_sync_read.read() + self.single_sync_write.read()
     }
 
     /// Counts a request that would block.

@@ -50,7 +50,7 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
         return Ok(Overwrite::NeedsExclusive(iocb, false));
     }
     let iocb = match single::overwrite(iocb, from, locked) {
-        Ok(queued) => return Ok(Overwrite::Written(Io::Queued(queued))),
+        Ok(ended) => return ended.map(Overwrite::Written),
         Err(iocb) => iocb,
     };
     let is_counted = !iocb.is_nowait();

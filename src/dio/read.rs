@@ -23,7 +23,7 @@ pub(crate) fn direct_read<'a, F: Filesystem>(
     to: &mut IovIterDest<'a>,
 ) -> Result<Io<'a, F>> {
     let iocb = match single::read(iocb, to) {
-        Ok(queued) => return Ok(Io::Queued(queued)),
+        Ok(ended) => return ended,
         Err(iocb) => iocb,
     };
     read_by_worker(iocb, to)

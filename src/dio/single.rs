@@ -2,14 +2,15 @@
 
 //! Requests of one bio: most of them.
 //!
-//! An asynchronous read or overwrite whose blocks are one run that is cached, inside i_size, with
+//! An asynchronous read or overwrite whose blocks are one run that is known, inside i_size, with
 //! nothing in the page cache, is certain to be left to the retry as soon as its memory is pinned: so its
 //! bio can carry the kiocb from the start. Nothing of it is shared, so that there is no state to be
-//! locked, and the retry finds all that it needs in front of the bio that has ended.
+//! locked, and the retry finds all that it needs in front of the bio that has ended. A synchronous one has a
+//! submitter that waits for the bio, as the worker does.
 //!
 //! This does less than the worker, and nothing else. Whatever is not as said is left to that: before
 //! anything is issued, by giving the kiocb back, and at the end, by making of it what the worker makes of
-//! one of its own that it has left to the retry ([`general`]).
+//! one of its own that it has left to the retry ([`general`]), or waited for ([`general_sync`]).
 
 use super::dio::{Bios, Dio};
 use super::dsync;
@@ -19,12 +20,14 @@ use super::kick::NESTED_MAX;
 use super::outcome::Outcome;
 use super::policy::{self, Stop, Wait};
 use super::request::{Armed, Dsync, NewBlocks, Request, Single};
-use super::state::{BioList, Platform};
+use super::state::{self, BioList, Platform};
+use super::step::Step;
+use super::worker::{direct_io_worker, Enter};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, EndedBio, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::fs::inode::lock::{InodeLocked, Shared};
-use kfs::fs::kiocb::{Kiocb, Queued};
+use kfs::fs::kiocb::{Io, Iocb, IocbMut, Kiocb};
 use kfs::iov::{IovIter, IovIterDest, IovIterSource};
 use kfs::task::{task_io_account_write, Nested};
 use kfs::trace;
@@ -39,15 +42,18 @@ struct Built<I, F: Filesystem> {
     len: u32,
 }
 
+/// How a request ends that is done here.
+type Ended<'a, F> = Result<Io<'a, F>>;
+
 /// Reads to `to` from the position of `iocb`. Gives `iocb` back, and has done nothing, if that takes more
 /// than is done here. The inode lock is not held. May sleep, unless the kiocb is `IOCB_NOWAIT`.
 #[inline(always)]
 pub(super) fn read<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
     to: &mut IovIterDest<'a>,
-) -> Result<Queued<'a>, Kiocb<'a, F>> {
+) -> Result<Ended<'a, F>, Kiocb<'a, F>> {
     let inode = iocb.inode();
-    if iocb.is_sync() || to.count() > MAX {
+    if to.count() > MAX || is_sync_nowait(&iocb) {
         return Err(iocb);
     }
     let locked = if iocb.is_nowait() {
@@ -64,11 +70,19 @@ pub(super) fn read<'a, F: Filesystem>(
         return Err(iocb);
     };
     iocb.accessed();
-    F::dio(inode.sb()).counters.single_read.inc();
+    let waited_for = waited_for(&iocb, &built);
+    let counters = &F::dio(inode.sb()).counters;
+    match waited_for {
+        Some(_) => counters.single_sync_read.inc(),
+        None => counters.single_read.inc(),
+    }
     let iocb = begin(iocb, &locked, built.dio);
     // The count of direct I/O keeps the blocks from being freed.
-    drop(locked);
-    submit(iocb, built.bio, built.len)
+    let _kept = mutant!("single-keeps-lock").then_some(locked);
+    match waited_for {
+        Some(dio) => Ok(submit_sync(iocb, dio, built.bio, built.len)),
+        None => submit(iocb, built.bio, built.len),
+    }
 }
 
 /// Writes `from` at the position of `iocb`, as [`read`]. `locked` is the inode lock, which the caller holds for
@@ -78,10 +92,10 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
     from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Shared>,
-) -> Result<Queued<'a>, Kiocb<'a, F>> {
+) -> Result<Ended<'a, F>, Kiocb<'a, F>> {
     let must_be_stable =
         BlockDevice::of(locked.sb()).stable_writes() && !mutant!("single-unstable");
-    if iocb.is_sync() || from.count() > MAX || must_be_stable {
+    if from.count() > MAX || must_be_stable || is_sync_nowait(&iocb) {
         return Err(iocb);
     }
     let Some(physical) = find(&iocb, from, locked) else {
@@ -98,11 +112,34 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     if dsync == Dsync::Through {
         built.bio.set_fua();
     }
-    F::dio(locked.sb()).counters.single_write.inc();
+    let waited_for = waited_for(&iocb, &built);
+    let counters = &F::dio(locked.sb()).counters;
+    match waited_for {
+        Some(_) => counters.single_sync_write.inc(),
+        None => counters.single_write.inc(),
+    }
     task_io_account_write(built.len as usize);
     let iocb = begin(iocb, locked, built.dio);
     F::direct_write_begin(locked);
-    submit(iocb, built.bio, built.len)
+    match waited_for {
+        Some(dio) => Ok(submit_sync(iocb, dio, built.bio, built.len)),
+        None => submit(iocb, built.bio, built.len),
+    }
+}
+
+/// Whether the caller waits, and must not: what the device says then is told, and counted, by the worker.
+#[inline(always)]
+fn is_sync_nowait<F: Filesystem>(iocb: &Kiocb<'_, F>) -> bool {
+    iocb.is_sync() && (iocb.is_nowait() || mutant!("single-sync-never"))
+}
+
+/// The dio of a request whose submitter waits for it.
+#[inline(always)]
+fn waited_for<I, F: Filesystem>(
+    iocb: &Kiocb<'_, F>,
+    built: &Built<I, F>,
+) -> Option<BioArc<Dio<F>>> {
+    iocb.is_sync().then(|| built.dio.clone())
 }
 
 /// Looks up where the blocks are, if a request for them is as said above.
@@ -162,7 +199,8 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     if iocb.is_polled() {
         bio.set_polled();
     }
-    trace::dio_submit(locked, pos, len as u64, I::IS_DEST, true);
+    let is_write = !I::IS_DEST && !mutant!("single-traced-as-read");
+    trace::dio_submit(locked, pos, len as u64, is_write, !iocb.is_sync());
     trace::dio_bio(locked, pos, len as u64, sector);
     Some(Built {
         dio,
@@ -191,10 +229,35 @@ fn submit<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: Kiocb<'a, F>,
     bio: Bio<I, Dio<F>>,
     len: u32,
-) -> Result<Queued<'a>, Kiocb<'a, F>> {
+) -> Result<Ended<'a, F>, Kiocb<'a, F>> {
     let (iocb, queued) = iocb.detach()?;
     bio.submit_carrying(Single { iocb, len });
-    Ok(queued)
+    Ok(Ok(Io::Queued(queued)))
+}
+
+/// Submits the bio of a synchronous request, waits for it, and completes the request. Sleeps.
+#[inline(never)]
+fn submit_sync<'a, I: IovIter<'a>, F: Filesystem>(
+    mut iocb: Kiocb<'a, F>,
+    dio: BioArc<Dio<F>>,
+    bio: Bio<I, Dio<F>>,
+    len: u32,
+) -> Ended<'a, F> {
+    bio.submit(dio.clone(), iocb.lending());
+    let mut bios = state::await_sync(&dio, 1);
+    // There is one.
+    let bio = bios.pop().ok_or(EIO)?;
+    let is_write = !bio.is_read();
+    let is_ok = bio.is_ok() || mutant!("single-failed");
+    let has_pages = is_write && iocb.has_pages(len as usize) && !mutant!("single-kick-cached");
+    if !is_ok || has_pages {
+        bios.push(bio);
+        return general_sync(iocb, dio, bios, len, is_write);
+    }
+    // It was successful, and read all.
+    let _ = bio.complete(iocb.may_sleep());
+    finish(iocb.as_mut(), len, is_write);
+    Ok(Io::Done(iocb, len as usize))
 }
 
 /// The retry of a request whose bio has ended (R2). Any context.
@@ -224,29 +287,63 @@ fn complete<F: Filesystem>(single: Single<F>, is_write: bool) {
     let inode = iocb.inode();
     F::dio(inode.sb()).counters.retries.inc();
     trace::dio_retry(inode, iocb.pos() as u64, len.into());
+    finish(iocb.as_mut(), len, is_write);
+    // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
+    iocb.complete(Ok(len as usize));
+}
+
+/// Ends what began with [`begin`], of a request of which everything has been transferred.
+#[inline(always)]
+fn finish<F: Filesystem>(mut iocb: IocbMut<'_, F>, len: u32, is_write: bool) {
+    let inode = iocb.inode();
     trace::dio_complete(inode, iocb.pos() as u64, len.into());
     if is_write {
         F::direct_write_end(inode);
     }
-    let mut changed = iocb.as_mut();
-    changed.inode_dio_end();
-    changed.advance(len as usize);
-    drop(changed.take_private());
-    // The last reference to kiocb, file and mount may be dropped here: touch none afterwards.
-    iocb.complete(Ok(len as usize));
+    iocb.inode_dio_end();
+    iocb.advance(len as usize);
+    drop(iocb.take_private());
 }
 
 /// Leaves a request to the worker, as if that had issued it.
 #[cold]
 fn general<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
     let Single { iocb, len } = single;
+    let request = request(&iocb, len, !bio.is_read());
+    // It has one: see `begin`.
+    let Some(dio) = iocb.hold_private() else {
+        return;
+    };
+    let mut bios = Bios::default();
+    bios.push(bio);
+    dio.kick(Armed { iocb, request }, bios);
+}
+
+/// Leaves a request whose submitter has waited for it to the worker, as if that had. May sleep.
+#[cold]
+fn general_sync<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    dio: BioArc<Dio<F>>,
+    bios: Bios<F>,
+    len: u32,
+    is_write: bool,
+) -> Ended<'a, F> {
+    let request = request(&iocb, len, is_write);
+    let context = Ok(iocb.may_sleep());
+    match direct_io_worker(iocb, dio, request, Enter::Retry(bios), context) {
+        Step::Done(iocb, result) => Ok(Io::Done(iocb, result?)),
+        Step::Retry(queued) => Ok(Io::Queued(queued)),
+    }
+}
+
+/// What the worker is to know of a request that was issued, and is not to be synced.
+fn request<F: Filesystem>(iocb: &Iocb<F>, len: u32, is_write: bool) -> Request {
     let start = iocb.pos() as u64;
     let end = start + u64::from(len);
     let mut outcome = Outcome::new(start);
     outcome.issued_to(end);
-    let request = Request {
-        op: if bio.is_read() { Op::Read } else { Op::Write },
-        // It does not have to be synced.
+    Request {
+        op: if is_write { Op::Write } else { Op::Read },
         dsync: Dsync::Nothing,
         bits: BlockBits::new(iocb.inode().sb().blocksize_bits()),
         len,
@@ -256,12 +353,5 @@ fn general<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
         new_blocks: NewBlocks::new(),
         blocked: None,
         outcome,
-    };
-    // It has one: see `begin`.
-    let Some(dio) = iocb.hold_private() else {
-        return;
-    };
-    let mut bios = Bios::default();
-    bios.push(bio);
-    dio.kick(Armed { iocb, request }, bios);
+    }
 }

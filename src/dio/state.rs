@@ -250,10 +250,14 @@ pub(crate) fn await_async<P: Platform>(
 
 /// Sleeps until all of `issued` bios have ended, and returns them.
 pub(crate) fn await_sync<P: Platform>(dio: &P, issued: u32) -> P::Bios {
-    if dio.with_state(|state| state.wait(issued)) {
+    let ended_already = dio.with_state(|state| match state.wait(issued) {
+        true => None,
+        false => state.ended(),
+    });
+    ended_already.unwrap_or_else(|| {
         dio.sleep();
-    }
-    ended(dio)
+        ended(dio)
+    })
 }
 
 /// Takes the ended bios of a dio that has none in flight.

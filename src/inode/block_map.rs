@@ -99,14 +99,14 @@ pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> 
 /// [`lookup`] of what is not cached, while its block of pointers is known, and in memory. Does not sleep.
 ///
 /// Below one block of pointers there may be as many runs as it has pointers: to cache them all would be to have the
-/// pointers twice. What is found here costs a little more than what is cached. So one of those that are long is, and stays
-/// when others are looked up of which no more is found than was asked for.
+/// pointers twice. What is found here costs a little more than what is cached. So a short run, of which nothing is left
+/// when it has been asked for, does not take the place of a longer one.
 #[inline(never)]
 fn lookup_in_pointers(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
     let data = inode.data();
     let map = &data.map;
     let view = map.try_view()?;
-    let pointers = map.cached_pointers(&view, block)?;
+    let (known, pointers) = map.cached_pointers(&view, block)?;
     let path = path(inode, block).ok()?;
     let wanted = Wanted { block, path, max };
     let mut device = PointerBuffers::in_memory(inode);
@@ -117,7 +117,7 @@ fn lookup_in_pointers(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
     // What is corrupt is reported by who may sleep.
     let found = found.ok()?;
     if let Some(new) = found.to_remember {
-        if new.run.len > max || mutant!("runs-short") {
+        if new.run.len > max.min(known.len) || mutant!("runs-short") {
             map.remember_nowait(&view, new);
         }
     }
@@ -214,6 +214,7 @@ fn find<P: PointerBlocks<Error = Fault>>(
 ) -> Result<Found> {
     let data = inode.data();
     let pointers = data.map.cached_pointers(view, wanted.block);
+    let pointers = pointers.map(|(_, pointers)| pointers);
     find_below(inode, view, pointers, wanted, device)
 }
 

@@ -61,15 +61,18 @@ impl RunSlot {
         run.get(block, max)
     }
 
-    /// The block of pointers, if it is that of a run for which `is_same` holds, at the age `age`. Does
-    /// not sleep.
-    pub(super) fn pointers(&self, age: usize, is_same: impl FnOnce(Run) -> bool) -> Option<u32> {
+    /// The run and its block of pointers, if `is_same` holds for the run, at the age `age`. Does not sleep.
+    pub(super) fn pointers(
+        &self,
+        age: usize,
+        is_same: impl FnOnce(Run) -> bool,
+    ) -> Option<(Run, u32)> {
         let age = match mutant!("pointers-kept") {
             true => self.age.load(),
             false => age,
         };
         let (run, pointers) = self.unless_torn(|| (self.load(age), self.pointers.load()))?;
-        (run.len != 0 && pointers != 0 && is_same(run)).then_some(pointers)
+        (run.len != 0 && pointers != 0 && is_same(run)).then_some((run, pointers))
     }
 
     /// What `load` loads; `None` if that was changed meanwhile.

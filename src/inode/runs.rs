@@ -48,9 +48,9 @@ impl Runs {
         slot.get(age, block, max)
     }
 
-    /// The block of pointers with that to block `block` of the file, at the age `age`. `None` if it is
-    /// not cached. Does not sleep.
-    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<u32> {
+    /// The block of pointers with that to block `block` of the file, at the age `age`, and the run that is
+    /// cached for it. `None` if it is not. Does not sleep.
+    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<(Run, u32)> {
         let number = last_pointers(self.block_bits, u32::try_from(block).ok()?);
         let is_same = |run: Run| last_pointers(self.block_bits, run.block) == number;
         self.slot(number)?.pointers(age, is_same)

@@ -86,7 +86,12 @@ impl FileOperations<RetryFs> for RegularFile {
         iocb.inode().sb().data().check_up()?;
         match iocb.is_direct() {
             true => dio::direct_read(iocb, to),
-            false => filemap_read(iocb, to).map_err(|(_, error)| error),
+            false => filemap_read(iocb, to).map_err(|(iocb, error)| {
+                match iocb.is_nowait() && error == EAGAIN && !mutant!("nowait-read-uncounted") {
+                    true => would_block(iocb.inode().sb(), Block::Pages),
+                    false => error,
+                }
+            }),
         }
     }
 

@@ -12,6 +12,7 @@ impl Attributes for dio::Mount<RetryFs> {
         Attribute::new(c"requests_write", |dio| dio.counters.requests_write()),
         Attribute::new(c"async", |dio| dio.counters.async_requests()),
         Attribute::new(c"async_single", |dio| dio.counters.single()),
+        Attribute::new(c"sync_single", |dio| dio.counters.single_sync()),
         Attribute::new(c"sync_extend", |dio| dio.counters.sync_extend.read()),
         Attribute::new(c"sync_hole", |dio| dio.counters.sync_hole.read()),
         Attribute::new(c"sync_error", |dio| dio.counters.sync_error.read()),

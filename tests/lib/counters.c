@@ -46,6 +46,8 @@ int vol_counters(struct vol *v, struct counters *c)
 	if (!err)
 		err = counter(dev, "async_single", &c->async_single);
 	if (!err)
+		err = counter(dev, "sync_single", &c->sync_single);
+	if (!err)
 		err = counter(dev, "sync_extend", &c->sync_extend);
 	if (!err)
 		err = counter(dev, "sync_hole", &c->sync_hole);

@@ -127,6 +127,11 @@ pub fn text(sample: &Sample) -> String {
             "Those of them that were one bio, which carried them.",
         ),
         (
+            Counter::SyncSingle,
+            "sync_single_total",
+            "Synchronous requests of one bio, without the worker.",
+        ),
+        (
             Counter::Retries,
             "retries_total",
             "Asynchronous requests that were completed by a retry.",

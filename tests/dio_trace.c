@@ -225,6 +225,7 @@ TEST_F(dio_trace, one_bio)
 	struct trace is;
 	struct want w;
 	struct iocb cb;
+	ssize_t n;
 
 	/* the first write finds out that there are no set-id bits */
 	pattern_fill(buf, len, pos, 1);
@@ -238,11 +239,11 @@ TEST_F(dio_trace, one_bio)
 			aio_prep_write(&cb, fd, buf, len, pos);
 		else
 			aio_prep_read(&cb, fd, buf, len, pos);
-		if (!sync) {
-			ASSERT_EQ(len, held(&self->v, &cb));
-		} else {
-			ASSERT_EQ(len, write ? pwrite(fd, buf, len, pos) : pread(fd, buf, len, pos));
-		}
+		if (!sync)
+			n = held(&self->v, &cb);
+		else
+			n = write ? pwrite(fd, buf, len, pos) : pread(fd, buf, len, pos);
+		ASSERT_EQ(len, n);
 		ASSERT_EQ(0, trace_stop(&is));
 		want_submit(&w, pos, len, size, how[i]);
 		want_bio(_metadata, &w, pos, len, 1 + (i + 1) / 2);

@@ -5,6 +5,7 @@
  * What dio_lifecycle and umount_busy do with libaio; the differences are in who
  * waits for whom: a ring is closed, and a process ends, with its requests in flight.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
@@ -398,6 +399,76 @@ TEST_F(dio_uring, by_a_thread)
 		EXPECT_LT(c.sync_hole, now.sync_hole);
 	}
 	uring_exit(&u);
+}
+
+/* How many threads of the ring are at work, and wait for a device. */
+static int waiting_workers(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	int n = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		char name[300], comm[32] = "", state = 0;
+		FILE *f;
+
+		snprintf(name, sizeof(name), "/proc/self/task/%s/stat", entry->d_name);
+		f = fopen(name, "re");
+		if (!f)
+			continue;
+		if (fscanf(f, "%*d (%31[^)]) %c", comm, &state) == 2)
+			n += !strncmp(comm, "iou-wrk", 7) && state == 'D';
+		fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+/*
+ * Overwrites of one file that have to be made by threads of the ring, as their pointers are not in memory: these do not
+ * line up.
+ */
+TEST_F(dio_uring, overwrites_by_workers)
+{
+	const size_t size = 12 * LEN;
+	char *buf = buf_alloc(size), *back = buf_alloc(size);
+	struct uring ring;
+	struct task settled;
+	uint64_t data;
+	int fd, i, res;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, size, 0, 2);
+	/* finds out that there are no set-id bits, and needs no pointers but those in the inode */
+	ASSERT_EQ(self->v.bs, pwrite(fd, buf, self->v.bs, 0));
+	ASSERT_EQ(0, uring_setup(&ring, 4));
+	ASSERT_EQ(0, vol_hold(&self->v));
+	for (i = 10; i < 12; i++) {
+		const struct io_uring_sqe sqe = {
+			.opcode = IORING_OP_WRITE, .flags = IOSQE_ASYNC, .fd = fd, .off = i * LEN,
+			.addr = (unsigned long)buf + i * LEN, .len = LEN, .user_data = i,
+		};
+
+		ASSERT_EQ(0, uring_submit_sqe(&ring, &sqe));
+	}
+	ASSERT_EQ(0, task_start(&settled, op_pread, &(struct io_op){ fd, back, LEN, 9 * LEN }));
+	EXPECT_BLOCKED(&settled);
+	EXPECT_EQ(2, waiting_workers());
+	ASSERT_EQ(0, vol_release(&self->v));
+	EXPECT_EQ(LEN, task_join(&settled, JOIN_SECONDS));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(1, uring_reap(&ring, true, &data, &res));
+		EXPECT_EQ(LEN, res);
+	}
+	uring_exit(&ring);
+	ASSERT_EQ(size, pread(fd, back, size, 0));
+	EXPECT_PATTERN(back + self->v.bs, 10 * LEN - self->v.bs, self->v.bs, 1);
+	EXPECT_PATTERN(back + 10 * LEN, 2 * LEN, 10 * LEN, 2);
+	close(fd);
 }
 
 TEST_HARNESS_MAIN

@@ -270,6 +270,51 @@ TEST_F(dio_async, two_requests)
 	EXPECT_PATTERN(back, at + 7 * bs, 0, 1);
 }
 
+/*
+ * A write that moves EOF within a block that the file has is not waited for either; who writes to that
+ * block, or moves EOF, waits for it.
+ */
+TEST_F(dio_async, within_the_last_block)
+{
+	enum { SECTOR = 512 };
+	const off_t bs = self->v.bs, at = START * bs;
+	char *buf = buf_alloc(SECTOR), *more = buf_alloc(3 * SECTOR), *back = buf_alloc(at + 2 * bs);
+	static long (*const ops[])(void *op) = { op_pwrite, op_pwrite, op_ftruncate };
+	struct io_event ev;
+	struct queue_of q;
+	struct task task;
+	int fd, bfd, i;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, at + SECTOR, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	ASSERT_EQ(0, aio_setup(DEPTH, &q.ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	pattern_fill(more, 3 * SECTOR, at, 2);
+	for (i = 0; i < ARRAY_SIZE(ops); i++) {
+		/* over it, directly and by the page cache; to cut it off */
+		const off_t end[] = { at + 3 * SECTOR, at + 3 * SECTOR, at };
+		struct io_op other = { i == 0 ? fd : bfd, more, 3 * SECTOR, i == 2 ? end[i] : at };
+
+		ASSERT_EQ(0, ftruncate(fd, at + SECTOR));
+		sync();
+		prepare(&q, fd, buf, SECTOR, at + SECTOR, 1, 1);
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		ASSERT_EQ(1, aio_submit(q.ctx, 1, q.list));
+		EXPECT_EQ(at + SECTOR, file_size(fd));
+		ASSERT_EQ(0, task_start(&task, ops[i], &other));
+		EXPECT_BLOCKED(&task);
+		EXPECT_EQ(at + SECTOR, file_size(fd));
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		EXPECT_EQ(i == 2 ? 0 : 3 * SECTOR, task_join(&task, JOIN_SECONDS));
+		ASSERT_EQ(1, aio_events(q.ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+		EXPECT_EQ(SECTOR, ev.res);
+		ASSERT_EQ(end[i], pread(bfd, back, at + 2 * bs, 0));
+		EXPECT_PATTERN(back, at, 0, 1);
+		EXPECT_PATTERN(back + at, end[i] - at, at, 2);
+	}
+}
+
 static long op_punch(void *arg)
 {
 	struct io_op *op = arg;
@@ -303,16 +348,17 @@ TEST_F(dio_async, others_wait)
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(0, aio_setup(DEPTH, &q.ctx));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
-	pattern_fill(more, bs, at, 2);
+	pattern_fill(more, bs, at + len, 1);
 	for (i = 0; i < ARRAY_SIZE(ops); i++) {
-		const off_t size[] = { at + len, at + 3 * len, at + bs, at + len, at + len };
+		const off_t size[] = { at + len + bs, at + 3 * len, at + bs, at + len, at + len };
 
 		ASSERT_EQ(0, ftruncate(fd, at));
 		sync();
 		prepare(&q, fd, buf, len, at, 1, 1);
 		ASSERT_EQ(0, vol_hold_routed(&self->v));
 		ASSERT_EQ(1, aio_submit(q.ctx, 1, q.list));
-		other = (struct io_op){ bfd, more, bs, i == 1 || i == 2 ? size[i] : at };
+		/* what is written is behind the blocks in flight, and waits for none of them alone */
+		other = (struct io_op){ bfd, more, bs, i == 0 ? at + len : i < 3 ? size[i] : at };
 		ASSERT_EQ(0, task_start(&task, ops[i], &other));
 		EXPECT_BLOCKED(&task);
 		EXPECT_EQ(at, file_size(fd));
@@ -324,7 +370,7 @@ TEST_F(dio_async, others_wait)
 		ASSERT_EQ(size[i], pread(bfd, back, at + 4 * len, 0));
 		EXPECT_PATTERN(back, at, 0, 1);
 		if (i == 0)
-			EXPECT_PATTERN(back + at, bs, at, 2);
+			EXPECT_PATTERN(back + at, len + bs, at, 1);
 		else if (i == 3)
 			EXPECT_ZERO(back + at, bs, at);
 		else

@@ -16,6 +16,7 @@
 VOL_FIXTURE(dio_errors);
 FIXTURE_VARIANT_ADD(dio_errors, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(dio_errors, bs4k) { .conf = SMALL_4K };
+FIXTURE_VARIANT_ADD(dio_errors, async_alloc) { .conf = ASYNC_ALLOC_1K };
 
 /* Some sectors of a file in one piece fail: requests of one bio say EIO. */
 TEST_F(dio_errors, device_error_in_the_middle)
@@ -271,7 +272,9 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 	for (i = 0; i < nr * ARRAY_SIZE(bad); i++) {
 		const enum way way = i % nr;
 		const off_t at = bad[i / nr], ok = at < first ? 0 : first;
-		long before;
+		/* to free the block of pointers again takes the inode lock, which a retry has not */
+		const long most = env_async_alloc() && way != SYNC;
+		long before, kept;
 
 		fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
@@ -296,8 +299,10 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 		EXPECT_EQ(count_of(ok ?: -EIO, n), n) TH_LOG("way %d, fails at %lld", way, (long long)at);
 		if (n < 0)
 			n = 0;
-		EXPECT_SIZE_AND_BLOCKS(fd, n, blocks_needed(bs, n), bs);
-		EXPECT_EQ(before - blocks_needed(bs, n), free_blocks());
+		kept = before - blocks_needed(bs, n) - free_blocks();
+		EXPECT_LE(0, kept);
+		EXPECT_GE(most, kept);
+		EXPECT_SIZE_AND_BLOCKS(fd, n, blocks_needed(bs, n) + kept, bs);
 		ASSERT_EQ(0, vol_unroute(&self->v));
 		ASSERT_EQ(n, do_read(way, fd, back, 2 * len, 0));
 		EXPECT_PATTERN(back, n, 0, 30 + i);
@@ -362,6 +367,8 @@ TEST_F(dio_errors, hole_then_error_that_another_is_told)
 	int fd, other;
 	ssize_t n;
 
+	if (env_async_alloc())
+		SKIP(return, "the page cache does not fill the hole");
 	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	/* a hole, and two pages, the second of which was there first: that takes two bios */

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "dm.h"
 #include "harness.h"
 
 enum { REQUESTS = 96, DEPTH_MAX = 8, SECTOR = 512 };
@@ -49,7 +50,7 @@ static long switches(void)
 struct run {
 	enum sort kind;
 	int fd, depth;
-	size_t len;
+	size_t len, bs;
 	off_t at;
 	char *mem;
 	aio_context_t ctx;
@@ -58,10 +59,20 @@ struct run {
 	int bad;
 };
 
-/* Requests in an order that is not that of the file, but for appends. */
+/*
+ * Appends in the order of the file. Others not; and to parts of one block only when those before have
+ * ended, as they would wait for each other where it is new.
+ */
+static int place(const struct run *r, int n)
+{
+	const int parts = r->bs / r->len, blocks = REQUESTS / parts;
+
+	return r->kind == APPEND ? n : n * 7 % blocks * parts + n / blocks;
+}
+
 static void submit_nth(struct run *r, int n)
 {
-	const int k = r->kind == APPEND ? n : n * 7 % REQUESTS;
+	const int k = place(r, n);
 	struct iocb *cb = &r->cb[n];
 	const off_t off = r->at + k * r->len;
 	long before;
@@ -117,7 +128,7 @@ static void measure(struct __test_metadata *_metadata, struct vol *v, enum sort 
 	const off_t at = 16 * v->bs;
 	const size_t all = REQUESTS * len;
 	char *back = buf_alloc(at + all);
-	struct run r = { .kind = kind, .depth = depth, .len = len, .at = at };
+	struct run r = { .kind = kind, .depth = depth, .len = len, .bs = v->bs, .at = at };
 	const int gen = kind == READ ? 1 : 2;
 
 	r.fd = prepare(kind, at, all);
@@ -138,8 +149,7 @@ static void measure(struct __test_metadata *_metadata, struct vol *v, enum sort 
 	EXPECT_PATTERN(back + at, all, at, gen);
 	TH_LOG("%s of %zu bytes, %d in flight: %ld of %d switched", names[kind], len, depth, r.switched,
 	       REQUESTS);
-	/* One whose bios have ended when it would be left to the retry is synced by its submitter. */
-	if (env_is_retryfs() && kind != DSYNC)
+	if (env_is_retryfs())
 		EXPECT_LT(10 * r.switched, REQUESTS);
 	close(r.fd);
 	ASSERT_EQ(0, unlink(vol_path("f")));
@@ -156,15 +166,46 @@ TEST_F(dio_switches, blocks)
 	}
 }
 
-/* Sectors of blocks that are there. */
+/* Sectors. Two appends to one block wait for each other, as one of them has to make it. */
 TEST_F(dio_switches, sectors)
 {
 	enum sort kind;
 
-	for (kind = OVERWRITE; kind < KINDS; kind++) {
+	measure(_metadata, &self->v, APPEND, 1, SECTOR);
+	for (kind = FILL; kind < KINDS; kind++) {
 		measure(_metadata, &self->v, kind, 1, SECTOR);
 		measure(_metadata, &self->v, kind, DEPTH_MAX, SECTOR);
 	}
+}
+
+/* The bio has ended before the request is left to the retry, and still it is not the submitter that syncs. */
+TEST_F(dio_switches, ended_before_it_is_synced)
+{
+	const size_t bs = self->v.bs;
+	char *buf = buf_alloc(bs);
+	struct vol_map map, none = { .nr = 0 };
+	struct dm_seg segs[2] = { { .type = "linear" }, { .type = "zero" } };
+	struct counters c0, c1;
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "its counters");
+	ASSERT_EQ(0, vol_prefill("f", 0, bs, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT | O_DSYNC);
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
+	/* a target that ends bios at once */
+	segs[0].len = segs[1].start = map.e[0].sector;
+	segs[1].len = map.e[0].len;
+	snprintf(segs[0].params, sizeof(segs[0].params), "%s 0", env_dev());
+	ASSERT_EQ(0, vol_route_after(&self->v, &none, segs, 2));
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	EXPECT_EQ(bs, do_write(ASYNC, fd, buf, bs, 0));
+	ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	EXPECT_EQ(c0.async + 1, c1.async);
+	EXPECT_EQ(c0.retries + 1, c1.retries);
+	EXPECT_EQ(c0.retries_queued + 1, c1.retries_queued);
+	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
 TEST_HARNESS_MAIN

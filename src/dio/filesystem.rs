@@ -92,6 +92,10 @@ pub(crate) trait Filesystem: Retry {
     /// A write that is not waited for, and has new blocks, will extend the file to byte `end`.
     fn will_extend(inode: &InodeLocked<Self, Exclusive>, end: u64);
 
+    /// A write in flight will move EOF within block `block` of the file, which is block `physical` of the
+    /// device: until [`Filesystem::forget`] that counts as one of its new blocks. `ENOMEM`.
+    fn extends_within(inode: &InodeLocked<Self, Exclusive>, block: u64, physical: u64) -> Result;
+
     /// Waits until no write in flight has new blocks in `range`; without the option, in none.
     fn wait_for_new_blocks(inode: &InodeLocked<Self, Exclusive>, range: Range<u64>);
 

@@ -274,6 +274,13 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
                     if self.request.async_alloc && !mutant!("memory-faults") {
                         self.iter.set_nofault(true);
                     }
+                } else if let (true, Some(exclusive)) = (
+                    block + u64::from(len) == eof && self.extends_within(end),
+                    exclusive,
+                ) {
+                    let last = u64::from(len) - 1;
+                    F::extends_within(exclusive, block + last, physical + last)?;
+                    self.request.new_blocks.add(block + last, 1);
                 }
                 Ok(Some(Run {
                     bytes: extent::run(pos, end, len, bits),
@@ -288,6 +295,12 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
 }
 
 impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
+    /// Whether the write, which ends at byte `end`, moves EOF from the midst of a block, and its retry may do that.
+    fn extends_within(&self, end: u64) -> bool {
+        let (i_size, bits) = (self.request.i_size, self.bits());
+        self.request.async_alloc && end > i_size && bits.round_down(i_size) != i_size
+    }
+
     /// Looks up `wanted` blocks, or reserves them, for a request that must not wait.
     fn reserve_nowait(
         &mut self,

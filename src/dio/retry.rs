@@ -41,8 +41,10 @@ impl<F: Filesystem> Retry for F {
         if !armed.request.new_blocks.is_pending() {
             return None;
         }
+        // It is there: `async_alloc` has made it. Without it the retry would link, like a submitter.
+        let queue = sb.dio_link_wq()?;
         F::dio(sb).counters.retries_queued.inc();
-        Some(sb.dio_link_wq())
+        Some(queue)
     }
 
     fn retry_atomic(kick: Kick<F>) -> Option<Kick<F>> {

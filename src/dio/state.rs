@@ -133,15 +133,15 @@ impl<K, L: BioList> State<K, L> {
     }
 
     /// Ends the submission of `issued` bios and leaves the control block to the retry: `iocb` makes
-    /// it. Returns whether that was done.
+    /// it.
     ///
-    /// If all bios have ended, there is no retry, and the caller reaps.
-    pub(crate) fn arm(&mut self, issued: u32, iocb: impl FnOnce() -> K) -> bool {
+    /// If all bios have ended, there is no retry: `iocb` is given back, and the caller reaps.
+    pub(crate) fn arm<F: FnOnce() -> K>(&mut self, issued: u32, iocb: F) -> Result<(), F> {
         if self.submitted(issued) && !mutant!("arm-late") {
-            return false;
+            return Err(iocb);
         }
         self.phase = Phase::Armed(iocb());
-        true
+        Ok(())
     }
 
     /// Ends the submission of `issued` bios by a submitter that waits; whether it has to sleep.
@@ -235,16 +235,17 @@ pub(crate) fn bio_end<P: Platform>(dio: P, bio: <P::Bios as BioList>::Bio) {
 /// Waits for `issued` bios without sleeping: leaves the control block, which `iocb` makes under the
 /// lock, to the retry (R4).
 ///
-/// After `None` the retry owns the control block and may have freed it. Otherwise all bios have ended,
-/// and are returned; there is no retry, and no control block was made.
-pub(crate) fn await_async<P: Platform>(
+/// After `Ok` the retry owns the control block and may have freed it. Otherwise all bios have ended,
+/// and are returned with `iocb`; there is no retry, and no control block was made.
+pub(crate) fn await_async<P: Platform, F: FnOnce() -> P::Iocb>(
     dio: &P,
     issued: u32,
-    iocb: impl FnOnce() -> P::Iocb,
-) -> Option<P::Bios> {
-    dio.with_state(|state| match state.arm(issued, iocb) {
-        true => None,
-        false => Some(state.ended().unwrap_or_default()),
+    iocb: F,
+) -> Result<(), (P::Bios, F)> {
+    dio.with_state(|state| {
+        state
+            .arm(issued, iocb)
+            .map_err(|iocb| (state.ended().unwrap_or_default(), iocb))
     })
 }
 

@@ -10,10 +10,11 @@
 //! [`retry`]: super::retry
 
 use super::complete::{dio_bio_reap, dio_complete};
-use super::dio::{Bios, Dio};
+use super::dio::{Bios, Dio, Kick};
 use super::extent;
 use super::filesystem::{Filesystem, Mapping, Stopped};
 use super::issue::Issue;
+use super::kick::defer;
 use super::nowait;
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
@@ -282,11 +283,24 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
             Await::Ended(iocb, state::await_sync(dio, issued))
         }
         Awaited::Issued(Wait::Async, issued) => {
+            // A flush is waited for where nobody else waits.
+            let is_synced = request.dsync.is_waited_for() && !mutant!("submitter-syncs");
             let queued = iocb.queue(|iocb| {
-                state::await_async(dio, issued, || Armed {
+                let armed = || Armed {
                     iocb: iocb.take(),
                     request: *request,
-                })
+                };
+                match state::await_async(dio, issued, armed) {
+                    Ok(()) => None,
+                    Err((bios, armed)) if is_synced => {
+                        let armed = armed();
+                        F::kicked(&armed);
+                        let dio = dio.clone();
+                        defer(Kick { dio, armed, bios });
+                        None
+                    }
+                    Err((bios, _)) => Some(bios),
+                }
             });
             match queued {
                 Ok(queued) => Await::Retry(queued),

@@ -6,7 +6,9 @@
 //! without the inode lock. What others do to the file meanwhile:
 //!
 //! * A *direct write* to a block that is new in one of them, in whole or in part, waits for all of them. Any
-//!   other goes on beside them; an append begins where the last of them will end ([`append_at`]).
+//!   other goes on beside them; an append begins where the last of them will end ([`append_at`]). One that
+//!   moves EOF within a block that the file has is such a write, too, and that block counts as new
+//!   ([`extends_within`]).
 //! * A *buffered write* waits for all of them, as it may move i_size ([`wait`]). So do truncate and fallocate, which
 //!   wait for all direct I/O, before they look where EOF is.
 //! * A *store through a mapping* to a hole that is being filled waits for the block to be linked
@@ -17,8 +19,11 @@
 //! All that wait for whole writes hold the inode lock exclusively, so that none can begin, and the retry
 //! does not take it. fallocate and directories reserve blocks, too, and forget them under the inode lock.
 
+use crate::inode::pending::{Place, Reserved};
 use crate::types::{Inode, InodeLocked};
+use crate::volume::blocks::Blocks;
 use core::ops::Range;
+use kernel::prelude::*;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 
@@ -30,6 +35,22 @@ pub(crate) fn forget(inode: &Inode, range: &Range<u64>) {
 /// A write in flight, of which blocks are reserved, will extend the file to byte `end`. May sleep.
 pub(crate) fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) {
     nofs(|| inode.data().get_ref().pending.lock().extend(end));
+}
+
+/// A write in flight will move EOF within block `block` of the file, which is at `at` on the volume: for
+/// others, as if it were new in it, until [`forget`]. May sleep. `ENOMEM`.
+pub(crate) fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, at: u32) -> Result {
+    if mutant!("eof-block-untold") {
+        return Ok(());
+    }
+    nofs(|| {
+        let place = Place::new(GFP_KERNEL)?;
+        let blocks = Blocks { start: at, len: 1 };
+        let run = Reserved { blocks, at: None };
+        let data = inode.data().get_ref();
+        data.pending.lock().add(place, block, run);
+        Ok(())
+    })
 }
 
 /// Where an append begins, in bytes: at EOF, or where the last of the writes in flight that move it will end.

@@ -21,7 +21,7 @@ pub(crate) struct Pending {
 pub(super) struct Reserved {
     pub(super) blocks: Blocks,
     /// `None` when it has been linked or given back: then it is not pending any more, but the write is not
-    /// over.
+    /// over. The same if it was in the file before, and EOF moves within it.
     pub(super) at: Option<PointerTo>,
 }
 

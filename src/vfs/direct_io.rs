@@ -90,10 +90,16 @@ impl dio::Filesystem for RetryFs {
         in_flight::will_extend(inode, end);
     }
 
+    fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, physical: u64) -> Result {
+        // Never truncated: the numbers of this format have 32 bits.
+        in_flight::extends_within(inode, block, physical as u32)
+    }
+
     fn wait_for_new_blocks(inode: &InodeLocked<Exclusive>, range: Range<u64>) {
         match Self::async_alloc(inode.sb()) {
             true if mutant!("in-flight-overwritten") => {}
             true => in_flight::wait_for_range(inode, &range),
+            false if mutant!("remount-not-waited") => {}
             // The option was there until now: with nothing in flight all is as if it had not been.
             false => in_flight::wait(inode),
         }

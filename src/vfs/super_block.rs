@@ -87,7 +87,7 @@ impl FileSystem for RetryFs {
             sysfs: SetOnce::new(),
             volume <- volume,
         });
-        let volume = SuperBox::<RetryFs>::new(sb.id(), info)?;
+        let volume = SuperBox::<RetryFs>::new(info)?;
         if !mutant!("no-cgroup-writeback") {
             sb.set_cgroup_writeback();
         }
@@ -124,6 +124,9 @@ impl FileSystem for RetryFs {
     fn mounted(sb: &SuperBlock) -> Result {
         let info = sb.data();
         info.sysfs.populate(Directory::new(sb, info.dio.clone())?);
+        if info.async_alloc() || mutant!("link-queue-unasked") {
+            sb.make_dio_link_wq()?;
+        }
         Volume::warn_no_discard(sb);
         if sb.rdonly() {
             return Ok(());
@@ -134,6 +137,10 @@ impl FileSystem for RetryFs {
 
     fn reconfigure(sb: &SuperBlock, parsed: &ParsedOptions, to: Reconfigure) -> Result {
         let volume = sb.data();
+        // Before the first request finds the option.
+        if parsed.async_alloc() {
+            sb.make_dio_link_wq()?;
+        }
         match (sb.rdonly(), to.read_only) {
             // Files are still open for writing, and what is dirty is written back later.
             (false, true) if volume.is_shut_down() => {}

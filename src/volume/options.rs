@@ -260,8 +260,8 @@ impl ParsedOptions {
             .map_or(SUPERBLOCK_OFFSET, |block| u64::from(block) * 1024)
     }
 
-    /// Whether asynchronous direct writes to new blocks are not waited for.
-    pub(super) fn async_alloc(&self) -> bool {
+    /// Whether asynchronous direct writes to new blocks are not to be waited for.
+    pub(crate) fn async_alloc(&self) -> bool {
         self.async_alloc.unwrap_or(false)
     }
 

@@ -56,6 +56,8 @@ pub(crate) struct Volume {
     /// The options that were given, at mount or since, and those of the superblock.
     #[pin]
     given: SpinLock<Given>,
+    /// `async_alloc` is among them. Requests look at it.
+    async_alloc: Atomic<bool>,
     /// The superblock says where the volume is mounted now, or cannot.
     pub(super) is_place_known: Atomic<bool>,
     #[pin]
@@ -172,6 +174,7 @@ impl Volume {
             miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
             attribute_blocks <- new_mutex!(AttributeBlocks::new()),
+            async_alloc: Atomic::new(given.async_alloc()),
             given <- new_spinlock!(given),
             is_place_known: Atomic::new(false),
             super_buffer <- new_mutex!(super_buffer),
@@ -214,12 +217,15 @@ impl Volume {
 
     /// Whether asynchronous direct writes to new blocks are not waited for. Does not sleep.
     pub(crate) fn async_alloc(&self) -> bool {
-        self.given.lock().async_alloc()
+        self.async_alloc.load(ordering::Acquire)
     }
 
     /// Changes the mount options to those in `parsed`; those not in it stay.
     pub(crate) fn give_options(&self, parsed: &ParsedOptions) {
-        self.given.lock().update(parsed);
+        let mut given = self.given.lock();
+        given.update(parsed);
+        self.async_alloc
+            .store(given.async_alloc(), ordering::Release);
     }
 
     /// Whether the feature `large_file` was set during this mount.

@@ -16,6 +16,7 @@ struct vol_extent {
 	uint64_t len;
 	bool fails;	/* for vol_route() */
 	bool reads;	/* the same: only these go there, no writes and no flushes */
+	bool writes;	/* the same: no reads and no flushes */
 };
 
 struct vol_map {

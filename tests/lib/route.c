@@ -36,6 +36,16 @@ static struct dm_seg parted(uint64_t start, uint64_t len, const char *reads, con
 	return s;
 }
 
+/* The same, with flushes and reads on one way. */
+static struct dm_seg written(uint64_t start, uint64_t len, const char *others, const char *writes)
+{
+	struct dm_seg s = parted(start, len, others, writes);
+	size_t n = strlen(s.params);
+
+	snprintf(s.params + n, sizeof(s.params) - n, " %s %llu 0", others, (unsigned long long)start);
+	return s;
+}
+
 /* Exchange the table of rfs-top, with the filesystem mounted on it. */
 static int load_table(const struct dm_seg *segs, int nr)
 {
@@ -71,6 +81,8 @@ static int set_table_after(struct vol *v, const struct vol_map *map, const char 
 			segs[nr++] = linear(at, e->sector - at, env_dev());
 		if (!via || e->fails)
 			segs[nr++] = failing(e->sector, e->len);
+		else if (e->writes)
+			segs[nr++] = written(e->sector, e->len, env_dev(), via);
 		else if (e->reads)
 			segs[nr++] = parted(e->sector, e->len, via, env_dev());
 		else

@@ -34,7 +34,7 @@ int vol_release(struct vol *v);
 /*
  * Send these sectors over rfs-hold, reads and writes; they are not held yet.
  * Those with @fails set fail instead. A flush goes everywhere, and is held too,
- * unless all have @reads set.
+ * unless all have @reads or @writes set.
  */
 int vol_route(struct vol *v, const struct vol_map *map);
 /* The same, with @nr segments of one's own in the place of what is before the first of them. */

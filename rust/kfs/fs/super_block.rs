@@ -19,7 +19,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
 use crate::fs::super_block::data::Info;
 use crate::sync::once::{read_once, write_once};
-use crate::workqueue::Workqueue;
+use crate::workqueue::{OwnedWorkqueue, Workqueue};
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
@@ -84,10 +84,24 @@ impl<F: FileSystemData> SuperBlock<F> {
     }
 
     /// The workqueue for the part of that which others wait for, also in work that is on
-    /// [`SuperBlock::dio_done_wq`]. For requests on the files of the mount.
+    /// [`SuperBlock::dio_done_wq`]. For requests on the files of the mount. `None` until
+    /// [`SuperBlock::make_dio_link_wq`].
     #[inline]
-    pub fn dio_link_wq(&self) -> &Workqueue {
-        self.info().dio_link_wq.get()
+    pub fn dio_link_wq(&self) -> Option<&Workqueue> {
+        self.info().dio_link_wq.as_ref().map(OwnedWorkqueue::get)
+    }
+
+    /// Makes [`SuperBlock::dio_link_wq`], for the rest of the mount, if it is not there yet. May sleep. `ENOMEM`.
+    pub fn make_dio_link_wq(&self) -> Result {
+        let slot = &self.info().dio_link_wq;
+        if slot.as_ref().is_none() {
+            // SAFETY: It is dropped with the data of the mount: by `put_super`, when no inode is left. Only
+            // a super block lends it, so that work is queued for the requests of its inodes alone, and
+            // `put_super` is not work. Till then the super block holds the module. If another one was made
+            // meanwhile, it is dropped here, and nobody has seen it.
+            slot.populate(unsafe { OwnedWorkqueue::new(c"dio-link", self.id()) }?);
+        }
+        Ok(())
     }
 
     /// The name of the device, as the kernel log shows it.

@@ -255,7 +255,7 @@ fn arm(dio: &Arc<Dio>, request: &Arc<Request>, issued: u32, reaped: &mut Vec<Bio
         made = true;
         Iocb(request.clone())
     };
-    let Some(ended) = state::await_async(dio, issued, iocb) else {
+    let Err((ended, _)) = state::await_async(dio, issued, iocb) else {
         // Neither the dio nor the control block are ours from here.
         return true;
     };

@@ -8,12 +8,13 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::workqueue::OwnedWorkqueue;
 use core::ops::Deref;
 use kernel::prelude::*;
+use kernel::sync::SetOnce;
 
 /// The data of a mount, and what else belongs to it.
 #[pin_data]
 pub(super) struct Info<F: FileSystemData> {
     // Dropped first: its work uses the data.
-    pub(super) dio_link_wq: OwnedWorkqueue,
+    pub(super) dio_link_wq: SetOnce<OwnedWorkqueue>,
     #[pin]
     pub(super) data: F::SuperData,
 }
@@ -22,14 +23,10 @@ pub(super) struct Info<F: FileSystemData> {
 pub struct SuperBox<F: FileSystemData>(Pin<KBox<Info<F>>>);
 
 impl<F: FileSystemData> SuperBox<F> {
-    /// Makes the data of a mount of the device `id` with `init`. May sleep. `ENOMEM`, or the error of
-    /// `init`.
-    pub fn new(id: &CStr, init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
+    /// Makes the data of a mount with `init`. May sleep. `ENOMEM`, or the error of `init`.
+    pub fn new(init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
         let info = try_pin_init!(Info {
-            // SAFETY: It is dropped with the data: by `put_super`, when no inode is left, or here, before
-            // there is one. Only a super block lends it, so that work is queued for the requests of
-            // its inodes alone, and neither of the two is work. Till then the super block holds the module.
-            dio_link_wq: unsafe { OwnedWorkqueue::new(c"dio-link", id) }?,
+            dio_link_wq: SetOnce::new(),
             data <- init,
         });
         KBox::try_pin_init(info, GFP_KERNEL).map(SuperBox)

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * async_alloc: blocks are pending, as the bios of their writes are held, when the option, the mount, the
+ * process or the space goes; and who looks at the file meanwhile. What waits for them is in dio_async.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/swap.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "blocks.h"
+#include "ext2.h"
+#include "harness.h"
+#include "powerloss.h"
+
+enum { NR = 8, LEN = 2, START = 4, PAGE = 4096 };
+
+FIXTURE(dio_pending) {
+	struct vol v;
+	int fd, bfd;
+	aio_context_t ctx;
+	struct iocb cb[NR], *list[NR];
+	char *buf;
+	size_t len;	/* of a request */
+	off_t at, end;
+};
+
+FIXTURE_VARIANT(dio_pending) {
+	struct vol_conf conf;
+};
+
+FIXTURE_VARIANT_ADD(dio_pending, bs1k) { .conf = ASYNC_ALLOC_1K };
+FIXTURE_VARIANT_ADD(dio_pending, bs4k) { .conf = ASYNC_ALLOC_4K };
+
+/* Requests of @len bytes each, one behind the other. */
+static void prepare(FIXTURE_DATA(dio_pending) * self, size_t len)
+{
+	int i;
+
+	self->len = len;
+	self->end = self->at + NR * len;
+	self->buf = buf_alloc(NR * len);
+	pattern_fill(self->buf, NR * len, self->at, 1);
+	for (i = 0; i < NR; i++) {
+		aio_prep_write(&self->cb[i], self->fd, self->buf + i * len, len, self->at + i * len);
+		self->list[i] = &self->cb[i];
+	}
+}
+
+FIXTURE_SETUP(dio_pending)
+{
+	if (!env_is_retryfs())
+		SKIP(return, "a mount option of retryfs");
+	ASSERT_EQ(0, vol_up(&self->v, &variant->conf));
+	self->at = START * PAGE;
+	ASSERT_EQ(0, vol_prefill("f", 0, self->at, 1));
+	self->fd = vol_open("f", O_RDWR | O_DIRECT);
+	self->bfd = vol_open("f", O_RDWR);
+	sync();
+	ASSERT_EQ(0, aio_setup(NR, &self->ctx));
+	prepare(self, LEN * self->v.bs);
+}
+
+FIXTURE_TEARDOWN(dio_pending)
+{
+	EXPECT_EQ(0, vol_down(&self->v));
+}
+
+/* All of them, to what is behind EOF or a hole, are held: by what is routed. */
+static void submit_routed(struct __test_metadata *_metadata, FIXTURE_DATA(dio_pending) * self)
+{
+	struct submit_op op = { self->ctx, NR, self->list };
+	struct task task;
+
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&task, op_submit, &op));
+	ASSERT_DONE(&task);
+	ASSERT_EQ(NR, task_join(&task, JOIN_SECONDS));
+}
+
+/* The same, with all other writes. */
+static void submit(struct __test_metadata *_metadata, FIXTURE_DATA(dio_pending) * self)
+{
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	submit_routed(_metadata, self);
+}
+
+/* Where they will be: the file had these blocks before, and has given them back. Their data alone is routed. */
+static int route_data(FIXTURE_DATA(dio_pending) * self)
+{
+	const size_t all = self->end - self->at;
+	char *buf = buf_alloc(all);
+	struct vol_map map;
+	int err, i;
+
+	pattern_fill(buf, all, self->at, 9);
+	if (pwrite(self->fd, buf, all, self->at) != (ssize_t)all)
+		return -EIO;
+	sync();
+	err = vol_find(&self->v, self->at, all, 9, &map);
+	if (!err && ftruncate(self->fd, self->at))
+		err = -errno;
+	sync();
+	for (i = 0; !err && i < map.nr; i++)
+		map.e[i].writes = true;
+	return err ?: vol_route(&self->v, &map);
+}
+
+/* They end, each of them once. */
+static void finish(struct __test_metadata *_metadata, FIXTURE_DATA(dio_pending) * self)
+{
+	struct io_event ev[NR + 1];
+	int i;
+
+	EXPECT_EQ(0, aio_events(self->ctx, 0, NR, ev, 0));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(NR, aio_events(self->ctx, NR, NR + 1, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i < NR; i++)
+		EXPECT_EQ(self->len, ev[i].res);
+	EXPECT_EQ(0, aio_events(self->ctx, 0, NR, ev, 0));
+}
+
+static long op_remount(void *arg)
+{
+	return mount(NULL, env_dir(), NULL, MS_REMOUNT, arg) ? -errno : 0;
+}
+
+/* Without the option a write with new blocks waits for those that it has left in flight. */
+TEST_F(dio_pending, option_taken_away)
+{
+	const size_t bs = self->v.bs;
+	char *more = buf_alloc(bs), *back = buf_alloc(self->end + bs);
+	struct task remount, writer;
+	struct io_op wr;
+
+	/* a remount syncs first */
+	ASSERT_EQ(0, route_data(self));
+	submit_routed(_metadata, self);
+	ASSERT_EQ(0, task_start(&remount, op_remount, "noasync_alloc"));
+	ASSERT_DONE(&remount);
+	EXPECT_EQ(0, task_join(&remount, JOIN_SECONDS));
+	pattern_fill(more, bs, self->at, 2);
+	wr = (struct io_op){ self->fd, more, bs, self->at };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	ASSERT_BLOCKED(&writer);
+	finish(_metadata, self);
+	EXPECT_EQ(bs, task_join(&writer, JOIN_SECONDS));
+	ASSERT_EQ(self->end, pread(self->bfd, back, self->end + bs, 0));
+	EXPECT_PATTERN(back, self->at, 0, 1);
+	EXPECT_PATTERN(back + self->at, bs, self->at, 2);
+	EXPECT_PATTERN(back + self->at + bs, self->end - self->at - bs, self->at + bs, 1);
+}
+
+/* How many threads there are for the work of linking, for all mounts. */
+static int linkers(void)
+{
+	DIR *proc = opendir("/proc");
+	char path[300], name[64];
+	struct dirent *e;
+	int nr = 0, fd;
+
+	while ((e = readdir(proc))) {
+		snprintf(path, sizeof(path), "/proc/%s/comm", e->d_name);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		memset(name, 0, sizeof(name));
+		if (read(fd, name, sizeof(name) - 1) > 0)
+			nr += !!strstr(name, "R-dio-link/");
+		close(fd);
+	}
+	closedir(proc);
+	return nr;
+}
+
+/* A mount has them from when it has the option, and until it ends. */
+TEST_F(dio_pending, threads_of_the_option)
+{
+	close(self->fd);
+	close(self->bfd);
+	EXPECT_EQ(1, linkers());
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(0, linkers());
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "noasync_alloc"));
+	EXPECT_EQ(0, linkers());
+	ASSERT_EQ(0, op_remount("async_alloc"));
+	EXPECT_EQ(1, linkers());
+	ASSERT_EQ(0, op_remount("noasync_alloc"));
+	ASSERT_EQ(0, op_remount("async_alloc"));
+	EXPECT_EQ(1, linkers());
+}
+
+/* The mount goes away: it ends when they have. */
+TEST_F(dio_pending, unmounted)
+{
+	int fd;
+
+	submit(_metadata, self);
+	EXPECT_EQ(-EBUSY, vol_umount(&self->v));
+	close(self->fd);
+	close(self->bfd);
+	ASSERT_EQ(0, umount2(env_dir(), MNT_DETACH));
+	self->v.mounted = false;
+	finish(_metadata, self);
+	/* exclusively ours again when the filesystem has closed the device */
+	do {
+		fd = open(self->v.dev, O_RDONLY | O_EXCL);
+	} while (fd < 0 && errno == EBUSY);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, vol_fsck(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_TRUE(vol_holds("f", self->end, 1));
+}
+
+/* Their process is killed. */
+TEST_F(dio_pending, process_killed)
+{
+	int to[2], status;
+	char c;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(to));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		/* memory of its own, and not its parent's */
+		pattern_fill(self->buf, self->end - self->at, self->at, 1);
+		if (aio_setup(NR, &self->ctx) || aio_submit(self->ctx, NR, self->list) != NR ||
+		    write(to[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(1);
+	}
+	close(to[1]);
+	ASSERT_EQ(1, read(to[0], &c, 1));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	EXPECT_EQ(self->at, file_size(self->bfd));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_TRUE(vol_holds("f", self->end, 1));
+}
+
+/* They cannot be cancelled. */
+TEST_F(dio_pending, cancelled)
+{
+	struct io_event ev;
+	int i;
+
+	submit(_metadata, self);
+	for (i = 0; i < NR; i++)
+		EXPECT_EQ(-1, syscall(SYS_io_cancel, self->ctx, &self->cb[i], &ev));
+	finish(_metadata, self);
+	EXPECT_TRUE(vol_holds("f", self->end, 1));
+}
+
+/* fsync(2) by another one promises nothing about them, and writes no pointer to them. */
+TEST_F(dio_pending, synced_by_another)
+{
+	struct task task;
+	struct io_op sync_op = { .fd = self->bfd };
+	uint32_t block, pointers;
+
+	submit(_metadata, self);
+	ASSERT_EQ(0, fchmod(self->bfd, 0600));
+	ASSERT_EQ(0, task_start(&task, op_fsync, &sync_op));
+	/* its flush is held, too */
+	ASSERT_BLOCKED(&task);
+	ASSERT_EQ(0, ext2_block(&self->v, "f", self->at / self->v.bs, &block, &pointers));
+	EXPECT_EQ(0, block);
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("f", self->at, 1));
+	finish(_metadata, self);
+	EXPECT_EQ(0, task_join(&task, JOIN_SECONDS));
+	EXPECT_EQ(0, fsync(self->bfd));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("f", self->end, 1));
+}
+
+/* Where the file has its block @n; 0 for a hole. */
+static int linked(int fd, int n)
+{
+	return ioctl(fd, FIBMAP, &n) ? -errno : n;
+}
+
+/* By splice(2), from the page cache. */
+static ssize_t spliced(int fd, char *buf, off_t at)
+{
+	ssize_t n;
+	int to[2];
+
+	if (pipe(to))
+		return -errno;
+	n = splice(fd, &at, to[1], NULL, PAGE, 0);
+	if (n > 0)
+		n = read(to[0], buf, n);
+	close(to[0]);
+	close(to[1]);
+	return n;
+}
+
+/* Who looks at the hole that they fill finds a hole, and then the data. */
+TEST_F(dio_pending, readers)
+{
+	const size_t all = self->end - self->at;
+	char *back = buf_alloc(all), *map;
+	off_t pos;
+
+	ASSERT_EQ(0, ftruncate(self->fd, self->end));
+	ASSERT_EQ(0, fsync(self->fd));
+	map = mmap(NULL, all, PROT_READ, MAP_SHARED, self->bfd, self->at);
+	ASSERT_NE(MAP_FAILED, map);
+	submit(_metadata, self);
+	ASSERT_EQ(0, readahead(self->bfd, self->at, all));
+	EXPECT_ZERO(map, all, self->at);
+	ASSERT_EQ(PAGE, spliced(self->bfd, back, self->at + PAGE));
+	EXPECT_ZERO(back, PAGE, self->at + PAGE);
+	ASSERT_EQ(all, pread(self->fd, back, all, self->at));
+	EXPECT_ZERO(back, all, self->at);
+	EXPECT_EQ(-1, lseek(self->fd, self->at, SEEK_DATA));
+	EXPECT_EQ(ENXIO, errno);
+	for (pos = self->at; pos < self->end; pos += self->v.bs)
+		EXPECT_EQ(0, linked(self->fd, pos / self->v.bs));
+	finish(_metadata, self);
+	EXPECT_PATTERN(map, all, self->at, 1);
+	ASSERT_EQ(PAGE, spliced(self->bfd, back, self->at + PAGE));
+	EXPECT_PATTERN(back, PAGE, self->at + PAGE, 1);
+	EXPECT_EQ(self->at, lseek(self->fd, self->at, SEEK_DATA));
+	for (pos = self->at; pos < self->end; pos += self->v.bs)
+		EXPECT_LT(0, linked(self->fd, pos / self->v.bs));
+	ASSERT_EQ(0, munmap(map, all));
+	EXPECT_TRUE(vol_holds("f", self->end, 1));
+}
+
+/* A file with such a hole is no swap space, and when it is filled it is. */
+TEST_F(dio_pending, swap_space)
+{
+	const char *const mkswap[] = { "mkswap", "-q", vol_path("f"), NULL };
+	const size_t len = 64 * PAGE;
+	int err;
+
+	if (access("/proc/swaps", F_OK))
+		SKIP(return, "a kernel without swap");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, chmod(vol_path("f"), 0600));
+	ASSERT_EQ(0, run(0, mkswap));
+	ASSERT_EQ(0, fallocate(self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, self->at,
+			       self->end - self->at));
+	ASSERT_EQ(0, fsync(self->fd));
+	submit(_metadata, self);
+	err = swapon(vol_path("f"), 0) ? errno : 0;
+	/* what is swap space cannot be cleared away */
+	if (!err)
+		swapoff(vol_path("f"));
+	EXPECT_EQ(EINVAL, err);
+	finish(_metadata, self);
+	EXPECT_EQ(0, swapon(vol_path("f"), 0));
+	EXPECT_EQ(0, swapoff(vol_path("f")));
+}
+
+/* There is space for some of them: the others fail at once, and those are not disturbed. */
+TEST_F(dio_pending, no_space_for_all)
+{
+	struct io_event ev[NR];
+	int failed, i;
+	long before;
+	off_t size;
+
+	/* the first ones are in the inode, or below a block of pointers that is there */
+	prepare(self, self->v.bs);
+	ASSERT_EQ(0, fill_up(&self->v, NR / 2));
+	before = free_blocks();
+	ASSERT_LT(0, before);
+	submit(_metadata, self);
+	failed = aio_events(self->ctx, 1, NR, ev, JOIN_SECONDS * 1000);
+	ASSERT_LT(0, failed);
+	ASSERT_GT(NR, failed);
+	for (i = 0; i < failed; i++)
+		EXPECT_EQ(-ENOSPC, ev[i].res);
+	/* nobody else gets what the others have */
+	EXPECT_EQ(NR - failed, before);
+	EXPECT_EQ(0, free_blocks());
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(NR - failed, aio_events(self->ctx, NR - failed, NR, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i < NR - failed; i++)
+		EXPECT_EQ(self->len, ev[i].res);
+	size = self->at + (NR - failed) * self->len;
+	EXPECT_TRUE(vol_holds("f", size, 1));
+	EXPECT_SIZE_AND_BLOCKS(self->fd, size, blocks_needed(self->v.bs, size), self->v.bs);
+	ASSERT_EQ(0, ftruncate(self->fd, self->at));
+	sync();
+	EXPECT_EQ(before, free_blocks());
+}
+
+TEST_HARNESS_MAIN

@@ -254,6 +254,31 @@ TEST_F(dio_errors, extend_on_a_failing_device)
 	EXPECT_PATTERN(back + old, len, old, 2);
 }
 
+/* The same with a part of a block, which begins before what is written: it does not stay in the file. */
+TEST_F(dio_errors, part_of_a_new_block_that_fails)
+{
+	enum { SECTOR = 512 };
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(SECTOR);
+	int fd, nr = way_setup(buf, SECTOR);
+	long before;
+	enum way way;
+
+	ASSERT_LT(0, nr);
+	ASSERT_EQ(0, vol_prefill("f", 0, bs, 1));
+	before = free_blocks();
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, SECTOR, bs + SECTOR, 2);
+	for (way = SYNC; way < nr; way++) {
+		ASSERT_EQ(0, vol_fail(&self->v, NULL));
+		EXPECT_EQ(-EIO, do_write(way, fd, buf, SECTOR, bs + SECTOR));
+		EXPECT_SIZE_AND_BLOCKS(fd, bs, 1, bs);
+		EXPECT_EQ(before, free_blocks());
+		ASSERT_EQ(0, vol_unroute(&self->v));
+	}
+}
+
 /*
  * An extend of which the first part reaches the device and the second does not.
  * Where the blocks will be is learnt by letting it happen once before. There are

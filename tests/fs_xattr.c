@@ -402,6 +402,21 @@ TEST_F(fs_xattr, fsync)
  * The copy of a shared block cannot be written: the file keeps the attribute that it had, on the
  * device, too.
  */
+/* e2fsck takes the blocks of attributes away where the superblock does not say that there may be any. */
+TEST_F(fs_xattr, volume_without_the_feature)
+{
+	struct vol_conf old = variant->conf;
+
+	old.features = "^ext_attr";
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &old));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, create("a"));
+	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
+	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
+	EXPECT_TRUE(has_big("a", "user.x", 'x'));
+}
+
 TEST_F(fs_xattr, copy_that_cannot_be_written)
 {
 	const char *const preen[] = { "e2fsck", "-p", self->v.dev, NULL };

@@ -7,6 +7,9 @@
 
 use core::fmt;
 
+/// Compatible feature: inodes may have a block of extended attributes. `e2fsck` takes that from all
+/// inodes of a volume without.
+pub(crate) const COMPAT_EXT_ATTR: u32 = 0x8;
 /// Compatible feature: blocks after the group descriptors are reserved for growing the volume.
 pub(crate) const COMPAT_RESIZE_INODE: u32 = 0x10;
 /// Compatible feature: directories may have a hash index.

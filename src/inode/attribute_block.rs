@@ -127,6 +127,9 @@ fn equal(
 /// Makes a new block of these attributes.
 fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
     let sb = inode.sb();
+    if !mutant!("ext-attr-unset") {
+        sb.data().require_ext_attr()?;
+    }
     let geometry = sb.data().geometry();
     let ino = ino32(inode);
     let goal = geometry.group_first_block(geometry.inode_slot(ino)?.group);

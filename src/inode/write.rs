@@ -7,7 +7,7 @@ use crate::ext2::superblock;
 use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
 use crate::inode::table::read_table;
-use crate::types::{Inode, SuperBlock};
+use crate::types::Inode;
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
@@ -51,7 +51,7 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
     let data = inode.data();
     let size = inode.i_size_read();
     if inode.is_reg() && superblock::update::needs_large_file(size) {
-        require_large_file(sb)?;
+        sb.data().require_large_file()?;
     }
     let file_type = file_type(inode)?;
     let (buffer, offset) = read_table(sb, ino32(inode))?;
@@ -134,15 +134,4 @@ fn stored_id(id: u32, uid16: bool) -> u32 {
     } else {
         id
     }
-}
-
-/// Sets the feature `large_file` in the superblock, once, and waits until it is on the device.
-fn require_large_file(sb: &SuperBlock) -> Result {
-    let volume = sb.data();
-    if volume.superblock.features.has_large_file() || volume.large_file_is_set() {
-        return Ok(());
-    }
-    volume.update_superblock(true, |bytes, _| superblock::update::set_large_file(bytes))?;
-    volume.set_large_file();
-    Ok(())
 }

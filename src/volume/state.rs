@@ -4,7 +4,7 @@
 
 use crate::ext2::choose_group::Totals;
 use crate::ext2::group::GroupLayout;
-use crate::ext2::superblock::{Superblock, SUPERBLOCK_OFFSET};
+use crate::ext2::superblock::{update, Superblock, SUPERBLOCK_OFFSET};
 use crate::ext2::tuned::Tuned;
 use crate::ext2::{Corrupt, Geometry, Layout};
 use crate::types::{NewSuperBlock, SuperBlock};
@@ -30,6 +30,8 @@ pub(crate) struct Volume {
     pub(super) layouts: KVVec<GroupLayout>,
     /// The feature `large_file` was set during this mount.
     large_file: Atomic<bool>,
+    /// The same of `ext_attr`.
+    ext_attr: Atomic<bool>,
     /// An error has stopped changes to the volume (`errors=remount-ro`). `SB_RDONLY` is not set for
     /// that: the VFS would not write back what is dirty already.
     pub(super) stopped: Atomic<bool>,
@@ -164,6 +166,7 @@ impl Volume {
             superblock,
             layouts,
             large_file: Atomic::new(false),
+            ext_attr: Atomic::new(false),
             stopped: Atomic::new(false),
             shut_down: Atomic::new(false),
             write_errors,
@@ -228,14 +231,25 @@ impl Volume {
             .store(given.async_alloc(), ordering::Release);
     }
 
-    /// Whether the feature `large_file` was set during this mount.
-    pub(crate) fn large_file_is_set(&self) -> bool {
-        self.large_file.load(ordering::Relaxed)
+    /// Sets the feature `large_file` in the superblock, once, and waits until it is on the device. Takes
+    /// the lock of the superblock's buffer; may sleep.
+    pub(crate) fn require_large_file(&self) -> Result {
+        if self.superblock.features.has_large_file() || self.large_file.load(ordering::Relaxed) {
+            return Ok(());
+        }
+        self.update_superblock(true, |bytes, _| update::set_large_file(bytes))?;
+        self.large_file.store(true, ordering::Relaxed);
+        Ok(())
     }
 
-    /// Remembers that the feature `large_file` was set.
-    pub(crate) fn set_large_file(&self) {
-        self.large_file.store(true, ordering::Relaxed);
+    /// The same with the feature `ext_attr`.
+    pub(crate) fn require_ext_attr(&self) -> Result {
+        if self.superblock.features.has_ext_attr() || self.ext_attr.load(ordering::Relaxed) {
+            return Ok(());
+        }
+        self.update_superblock(true, |bytes, _| update::set_ext_attr(bytes))?;
+        self.ext_attr.store(true, ordering::Relaxed);
+        Ok(())
     }
 
     /// Whether an error has stopped changes to the volume.

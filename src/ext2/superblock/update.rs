@@ -6,7 +6,7 @@ use super::{
     bad, RawSuperblock, State, GOOD_OLD_FIRST_INO, GOOD_OLD_INODE_SIZE, LAST_MOUNTED_MAX,
     STATE_ERROR, STATE_VALID,
 };
-use crate::ext2::features::{Features, RO_COMPAT_LARGE_FILE};
+use crate::ext2::features::{Features, COMPAT_EXT_ATTR, RO_COMPAT_LARGE_FILE};
 use crate::ext2::Corrupt;
 use core::{mem::offset_of, ops::Range};
 use zerocopy::FromBytes;
@@ -115,8 +115,11 @@ pub(crate) const fn needs_large_file(size: u64) -> bool {
     size > 0x7fff_ffff
 }
 
-/// Sets the feature `large_file`, and raises a revision 0, which has no features, to 1.
-pub(crate) fn set_large_file(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
+/// Changes the features. A revision 0, which has none, is raised to 1.
+fn set_features(
+    bytes: &mut [u8],
+    change: impl FnOnce(&mut RawSuperblock),
+) -> Result<Range<usize>, Corrupt> {
     let range = offset_of!(RawSuperblock, revision)..offset_of!(RawSuperblock, uuid);
     update(bytes, range, |raw| {
         if raw.revision.get() == 0 {
@@ -125,8 +128,22 @@ pub(crate) fn set_large_file(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> 
             // The constant fits into 16 bits.
             raw.inode_size.set(GOOD_OLD_INODE_SIZE as u16);
         }
+        change(raw);
+    })
+}
+
+/// Sets the feature `large_file`, and raises a revision 0, which has no features, to 1.
+pub(crate) fn set_large_file(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
+    set_features(bytes, |raw| {
         raw.ro_compat
             .set(raw.ro_compat.get() | RO_COMPAT_LARGE_FILE);
+    })
+}
+
+/// The same with the feature `ext_attr`.
+pub(crate) fn set_ext_attr(bytes: &mut [u8]) -> Result<Range<usize>, Corrupt> {
+    set_features(bytes, |raw| {
+        raw.compat.set(raw.compat.get() | COMPAT_EXT_ATTR);
     })
 }
 
@@ -134,5 +151,10 @@ impl Features {
     /// Whether the superblock already has the feature `large_file`.
     pub(crate) const fn has_large_file(&self) -> bool {
         self.ro_compat(RO_COMPAT_LARGE_FILE)
+    }
+
+    /// Whether inodes may have a block of attributes.
+    pub(crate) const fn has_ext_attr(&self) -> bool {
+        self.compat(COMPAT_EXT_ATTR)
     }
 }

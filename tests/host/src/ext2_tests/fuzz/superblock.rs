@@ -6,7 +6,8 @@ use super::{assert_only_changed, input::Input, Images, Target};
 use crate::ext2::{
     superblock::{
         update::{
-            mark_error, mark_in_use, mark_mounted, mark_unmounted, set_free_counts, set_large_file,
+            mark_error, mark_in_use, mark_mounted, mark_unmounted, set_ext_attr, set_free_counts,
+            set_large_file,
         },
         Superblock, SUPERBLOCK_SIZE,
     },
@@ -145,4 +146,6 @@ fn run(_: &Images, data: &[u8]) {
     changed(&old, &mut bytes, size, |b| set_free_counts(b, 3, 4, 10));
     let new = changed(&old, &mut bytes, size, set_large_file);
     assert!(new.features.has_large_file());
+    let new = changed(&old, &mut bytes, size, set_ext_attr);
+    assert!(new.features.has_ext_attr());
 }

@@ -169,18 +169,24 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
     };
     // First the new one, then the old one goes from where it was.
     if let (Some(bytes), true) = (&new_slot, into_slot) {
-        if change.value.is_some() || in_slot.is_some() {
-            write_slot(inode, bytes, in_block.is_some())?;
-        }
-        if in_block.is_some() {
-            let rest = block_with(inode, block, removed)?.unwrap_or_default();
-            if let Err(fault) = attribute_block::replace(inode, &rest, false) {
+        let rest = match in_block {
+            Some(_) => Some(block_with(inode, block, removed)?.unwrap_or_default()),
+            None => None,
+        };
+        let store = || -> Result {
+            if change.value.is_some() || in_slot.is_some() {
+                write_slot(inode, bytes, rest.is_some())?;
+            }
+            rest.as_ref()
+                .map_or(Ok(()), |rest| attribute_block::replace(inode, rest, false))
+        };
+        store().inspect_err(|_| {
+            if rest.is_some() && !mutant!("xattr-half-moved") {
                 // The slot counts, so the old value has to be back there, or nothing.
                 let undone = write_slot(inode, &old_slot, false);
                 errors::log(inode, "cannot undo a change of attributes", undone);
-                return Err(fault);
             }
-        }
+        })?;
     } else if let Some(bytes) = &new_block {
         attribute_block::replace(inode, bytes, in_slot.is_some())?;
         if in_slot.is_some() {

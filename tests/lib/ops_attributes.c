@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Operations on attributes: of users, lists of access, flags. What has failed has not been done. */
 #include <endian.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <string.h>
@@ -57,6 +58,30 @@ static long remove_shared(struct round *r)
 static const char *was_set(struct round *r)
 {
 	return ops_either(r, value_of("d/a") == 0, value_of("d/a") == 9);
+}
+
+/* A short one in a block in which there is no room for more, so that a longer one has to go to the inode. */
+static int fill_block(struct round *r)
+{
+	char value[4096] = "";
+	int len = sizeof(value), err;
+
+	err = ops_set_value("d/a", OPS_SHARED) ?: set("d/a", OPS_SHARED, 8);
+	if (err)
+		return err;
+	do {
+		len -= 4;
+		err = ops_errno(setxattr(vol_path("d/a"), "user.rest", value, len, 0));
+	} while (len > 8 && (err == -ENOSPC || err == -ERANGE));
+	sync();
+	return err;
+}
+
+static long set_longer(struct round *r) { return set("d/a", 9, 40); }
+
+static const char *was_moved(struct round *r)
+{
+	return ops_either(r, value_of("d/a") == OPS_SHARED, value_of("d/a") == 9);
 }
 
 static const char *was_set_shared(struct round *r)
@@ -154,6 +179,8 @@ const struct op ops_attributes[] = {
 	{ "set a long attribute", .run = set_long, .check = was_set, .changes = true, .big = true },
 	{ "change a shared attribute", .run = set_shared, .check = was_set_shared, .changes = true },
 	{ "remove a shared attribute", .run = remove_shared, .check = was_removed, .changes = true },
+	{ "move an attribute into the inode", .prepare = fill_block, .run = set_longer, .check = was_moved,
+	  .changes = true, .big = true, .every = true },
 	{ "set an access control list", .run = set_acl, .check = acl_was_set, .changes = true },
 	{ "chattr", .prepare = open_it, .run = set_flags, .check = flags_were_set, .changes = true },
 	{ "set the generation", .prepare = open_it, .run = set_version, .check = version_was_set,

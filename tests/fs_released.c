@@ -11,6 +11,7 @@
 
 #include "blocks.h"
 #include "debugfs.h"
+#include "faults.h"
 #include "harness.h"
 #include "powerloss.h"
 #include "punch.h"
@@ -305,6 +306,64 @@ TEST_F(fs_released, blocks_that_cannot_be_settled)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	EXPECT_EQ(bs, pwrite(fd, buf, bs, 0));
 	EXPECT_EQ(20, free_blocks());
+}
+
+/*
+ * A name is removed from a directory that cannot be written, and one allocation is refused: at one of them there is no
+ * memory to take note of what has to be written before the number of the file is somebody else's, and it
+ * cannot be written right away. Nobody gets the number as long as the device has it with its name.
+ */
+TEST_F(fs_released, number_of_which_no_note_is_taken)
+{
+	const char *const repair[] = { "e2fsck", "-fy", self->v.dev, NULL };
+	struct vol_conf few = variant->conf;
+	int nth, struck = 1, refused = 0, status;
+	struct vol_map names;
+
+	if (faults_setup() == -ENOENT)
+		SKIP(return, "a kernel without /proc/PID/fail-nth");
+	few.inodes = 64;
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &few));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	close(vol_open("d/old", O_CREAT | O_RDWR));
+	ASSERT_EQ(0, create_all());
+	sync();
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &names));
+	names.e[0].fails = true;
+	for (nth = 1; struck && nth < 100; nth++) {
+		ino_t ino;
+		int new;
+
+		ASSERT_EQ(0, vol_remount(&self->v));
+		/* The bitmaps are read, and nothing is noted. */
+		ASSERT_EQ(0, unlink(vol_path("empty0")));
+		ASSERT_LE(0, close(vol_open("empty0", O_CREAT | O_RDWR)));
+		sync();
+		ino = vol_inode("d/old");
+		ASSERT_NE(0, ino);
+		ASSERT_EQ(0, vol_fail(&self->v, &names));
+		ASSERT_EQ(0, faults_begin(nth));
+		status = unlink(vol_path("d/old"));
+		struck = faults_end();
+		ASSERT_LE(0, struck);
+		new = vol_open("new", O_CREAT | O_RDWR);
+		EXPECT_TRUE(new == -EIO || new == -ENOSPC)
+			TH_LOG("allocation %d: %d, and then number %lu of %lu", nth, status, vol_inode("new"), ino);
+		refused += new == -EIO;
+		close(new);
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+		status = run(1, repair);
+		ASSERT_TRUE(status == 0 || status == 1);
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+		unlink(vol_path("new"));
+		sync();
+		close(vol_open("d/old", O_CREAT | O_RDWR));
+	}
+	TH_LOG("%d allocations, %d times nothing was given out", nth - 1, refused);
+	EXPECT_LT(0, refused);
 }
 
 /*

@@ -40,6 +40,8 @@ struct Held {
     len: usize,
     /// How many of them have to be written before others, by the bits of [`First`].
     first: [usize; 2],
+    /// The same bits of those that could neither be held nor be written.
+    lost: u8,
     sweep_at: usize,
 }
 
@@ -80,6 +82,7 @@ impl Unwritten {
                 buffers: RBTree::new(),
                 len: 0,
                 first: [0; 2],
+                lost: 0,
                 sweep_at: SWEEP_AT,
             }),
         })
@@ -103,14 +106,17 @@ impl Unwritten {
 
     /// [`Unwritten::hold`] for a buffer that has to be written before others. May sleep.
     ///
-    /// Without memory it is written at once.
+    /// Without memory it is written at once. If that fails, too, nothing knows of it any more, and
+    /// what has to come after it does not come to the device before the volume is mounted again.
     pub(crate) fn hold_first(&self, buffer: &BufferHead, first: First) {
         if matches!(first, First::New) && mutant!("new-inode-late") {
             return self.hold(buffer);
         }
-        if !self.hold_as(buffer, first as u8) {
-            // An error is kept in the buffer, and in the device.
-            let _ = buffer.sync_dirty();
+        if self.hold_as(buffer, first as u8) || buffer.sync_dirty().is_ok() {
+            return;
+        }
+        if !mutant!("first-lost") {
+            nofs(|| self.held.lock().lost |= first as u8);
         }
     }
 
@@ -142,14 +148,14 @@ impl Unwritten {
     }
 
     /// Writes the buffers that have to be written first for this reason, and waits for them. May
-    /// sleep. `EIO` when one cannot be written; the next call tries again.
+    /// sleep. `EIO` when one cannot be written; the next call tries again, but for one that was lost.
     pub(crate) fn sync_first(&self, why: First) -> Result {
         const BATCH: usize = 16;
         let why = why as u8;
         let mut next = Some(0);
         while let Some(start) = next {
             let mut batch = [const { None }; BATCH];
-            next = self.first_from(start, why, &mut batch);
+            next = self.first_from(start, why, &mut batch)?;
             for buffer in batch.iter().flatten() {
                 if buffer.has_write_error() {
                     buffer.mark_dirty();
@@ -163,12 +169,21 @@ impl Unwritten {
         Ok(())
     }
 
-    /// Fills `batch` with such buffers, from block `start` on. Returns the block to go on from.
-    fn first_from(&self, start: u64, why: u8, batch: &mut [Option<BufferHead>]) -> Option<u64> {
+    /// Fills `batch` with such buffers, from block `start` on. Returns the block to go on from. `EIO`
+    /// when one was lost.
+    fn first_from(
+        &self,
+        start: u64,
+        why: u8,
+        batch: &mut [Option<BufferHead>],
+    ) -> Result<Option<u64>> {
         nofs(|| {
             let held = &mut *self.held.lock();
+            if held.lost & why != 0 {
+                return Err(EIO);
+            }
             if counted(&held.first, why) == 0 {
-                return None;
+                return Ok(None);
             }
             let mut places = batch.iter_mut();
             let mut next = held.buffers.cursor_lower_bound_mut(&start);
@@ -177,7 +192,7 @@ impl Unwritten {
                 if found.first & why != 0 && found.buffer.is_unwritten() {
                     match places.next() {
                         Some(place) => *place = Some(found.buffer.get()),
-                        None => return Some(block),
+                        None => return Ok(Some(block)),
                     }
                 } else if found.first & why != 0 {
                     count(&mut held.first, found.first, 0);
@@ -185,7 +200,7 @@ impl Unwritten {
                 }
                 next = cursor.move_next();
             }
-            None
+            Ok(None)
         })
     }
 

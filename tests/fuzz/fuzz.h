@@ -28,6 +28,17 @@ struct progress {
 	char wrong[4096];	/* the first thing that went wrong */
 };
 
+#define SAID_MAX	512
+
+/* What a driver has said about corruption. */
+struct said {
+	struct {
+		uint32_t ino;	/* of what; 0: of the volume, or of a group */
+		char text[140];
+	} line[SAID_MAX];
+	unsigned int nr;
+};
+
 struct fuzz {
 	struct image_set set;
 	struct arena arena;
@@ -41,8 +52,9 @@ struct fuzz {
 	struct rng rng;
 	char did[2048];		/* the damage, in words */
 	unsigned int lines;	/* lines of the log about corruption */
-	unsigned int their_lines;	/* the same of the ext4 driver */
 	char first_line[160];	/* and the first of them */
+	/* While verdicts are compared, all of these lines, and those of the ext4 driver. */
+	struct said ours, theirs;
 };
 
 /* Say what goes on. */

@@ -15,6 +15,16 @@
 
 #include "image.h"
 
+#define SUPER		1024
+#define UUID		0x68
+#define GDT_CSUM	0x10
+#define METADATA_CSUM	0x400
+#define DESCRIPTOR	32
+/* The size of an inode without extra fields */
+#define GOOD_OLD	128
+#define ATTRS_MAGIC	0xea020000
+#define INDEX_FL	0x1000
+
 uint32_t get_le(const char *bytes, uint32_t off, int width)
 {
 	uint32_t val = 0;
@@ -40,6 +50,65 @@ uint32_t image_inode(const struct image *im, uint32_t ino)
 	uint32_t group = (ino - 1) / im->ipg;
 
 	return im->table[group] * im->bs + (ino - 1) % im->ipg * im->isize;
+}
+
+uint32_t image_group(const struct image *im, uint32_t group)
+{
+	/* Of the meta groups of meta_bg no image has more than the first. */
+	return (im->first + 1) * im->bs + group * DESCRIPTOR;
+}
+
+/* CRC-16 with the polynomial 0x8005, reflected (lib/crc/crc16.c). */
+static uint16_t crc16(uint16_t crc, const char *bytes, size_t len)
+{
+	int bit;
+
+	while (len--) {
+		crc ^= (unsigned char)*bytes++;
+		for (bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xa001 : 0);
+	}
+	return crc;
+}
+
+uint16_t image_group_sum(const struct image *im, const char *bytes, uint32_t group)
+{
+	uint32_t nr = htole32(group);
+	uint16_t crc = crc16(0xffff, bytes + SUPER + UUID, 16);
+
+	crc = crc16(crc, (char *)&nr, sizeof(nr));
+	return crc16(crc, bytes + image_group(im, group), DESCRIPTOR - 2);
+}
+
+uint32_t image_within(const struct image *im, uint32_t ino)
+{
+	uint32_t at = image_inode(im, ino), extra;
+
+	if (im->isize <= GOOD_OLD)
+		return 0;
+	extra = get_le(im->bytes, at + GOOD_OLD, 2);
+	if (GOOD_OLD + extra + 8 > im->isize || get_le(im->bytes, at + GOOD_OLD + extra, 4) != ATTRS_MAGIC)
+		return 0;
+	return at + GOOD_OLD + extra + 4;
+}
+
+/* The blocks of the index of a directory, whose root is in its first block. */
+static void add_index(struct image *im, uint32_t at)
+{
+	uint32_t root = get_le(im->bytes, at + 40, 4), count, i, below;
+
+	if (!root || root >= im->blocks)
+		return;
+	add(&im->index, root);
+	if (!get_le(im->bytes, root * im->bs + ROOT_LEVELS, 1))
+		return;
+	count = get_le(im->bytes, root * im->bs + ROOT_ENTRIES + 2, 2);
+	for (i = 0; i < count && ROOT_ENTRIES + 8 * i + 8 <= im->bs; i++) {
+		below = get_le(im->bytes, root * im->bs + ROOT_ENTRIES + 8 * i + 4, 4);
+		/* Those that have pointers in the inode are enough. */
+		if (below < 12)
+			add(&im->index, get_le(im->bytes, at + 40 + 4 * below, 4));
+	}
 }
 
 /* The blocks below a pointer, through so many levels of blocks of pointers. */
@@ -71,6 +140,10 @@ static void add_inode(struct image *im, uint32_t ino)
 	add(&im->used, ino);
 	if (acl)
 		add(&im->attrs, acl);
+	if (image_within(im, ino))
+		add(&im->within, ino);
+	if (S_ISDIR(mode) && get_le(im->bytes, at + 32, 4) & INDEX_FL)
+		add_index(im, at);
 	if (S_ISDIR(mode))
 		to = &im->dirs;
 	else if (!S_ISREG(mode) && !(S_ISLNK(mode) && get_le(im->bytes, at + 28, 4)))
@@ -81,8 +154,8 @@ static void add_inode(struct image *im, uint32_t ino)
 
 static int examine(struct image *im)
 {
-	const char *sb = im->bytes + 1024;
-	uint32_t i, desc;
+	const char *sb = im->bytes + SUPER;
+	uint32_t i, desc, features = get_le(sb, 0x64, 4);
 
 	im->bs = 1024 << get_le(sb, 0x18, 4);
 	im->inodes = get_le(sb, 0, 4);
@@ -92,10 +165,12 @@ static int examine(struct image *im)
 	im->ipg = get_le(sb, 0x28, 4);
 	im->isize = get_le(sb, 0x4c, 4) ? get_le(sb, 0x58, 2) : 128;
 	im->groups = (im->blocks - im->first + im->bpg - 1) / im->bpg;
+	im->read_only = features & METADATA_CSUM;
+	im->sums = features & GDT_CSUM && !im->read_only;
 	if (im->groups > GROUPS_MAX || im->blocks * im->bs > im->size)
 		return -EINVAL;
-	desc = (im->first + 1) * im->bs;
-	for (i = 0; i < im->groups; i++, desc += 32) {
+	for (i = 0; i < im->groups; i++) {
+		desc = image_group(im, i);
 		im->bmap[i] = get_le(im->bytes, desc, 4);
 		im->imap[i] = get_le(im->bytes, desc + 4, 4);
 		im->table[i] = get_le(im->bytes, desc + 8, 4);

@@ -15,8 +15,12 @@ struct found {
 	int err;		/* of lookup, stat, listing or reading; 0 */
 	const char *what;	/* which of them */
 	mode_t mode;
-	uint64_t ino, links, owner, size;
+	uint64_t ino, links, owner, size, sectors;
+	uint64_t times;		/* the sum of both */
 	uint64_t sum;		/* of what is in it */
+	int attributes_err;
+	uint64_t attributes;	/* the same of its extended attributes */
+	bool cut;		/* a directory with more names than are listed */
 	bool indexed;		/* who uses the index does not see what is not in it */
 };
 

@@ -28,7 +28,7 @@ static const struct field super_harmless[] = {
 };
 
 static const struct field group_fields[] = {
-	{ 0, 4 }, { 4, 4 }, { 8, 4 }, { 12, 2 }, { 14, 2 }, { 16, 2 }, { 18, 2 }, { 20, 4 },
+	{ 0, 4 }, { 4, 4 }, { 8, 4 }, { 12, 2 }, { 14, 2 }, { 16, 2 }, { 18, 2 }, { 20, 4 }, { 28, 2 }, { 30, 2 },
 };
 
 static const struct field inode_fields[] = {
@@ -46,8 +46,23 @@ static const struct field entry_fields[] = {
 	{ 0, 4 }, { 0, 4 }, { 4, 2 }, { 4, 2 }, { 6, 1 }, { 6, 1 }, { 7, 1 }, { 8, 1 }, { 8, 4 },
 };
 
+/* Of a block of attributes: its header; of each entry, there and in an inode. */
+static const struct field attr_header[] = {
+	{ 0, 4 }, { 4, 4 }, { 4, 4 }, { 8, 4 }, { 12, 4 }, { 16, 4 },
+};
+
 static const struct field attr_fields[] = {
-	{ 0, 4 }, { 4, 4 }, { 8, 4 }, { 12, 4 }, { 32, 1 }, { 33, 1 }, { 34, 2 }, { 36, 4 }, { 40, 4 },
+	{ 0, 1 }, { 0, 1 }, { 1, 1 }, { 2, 2 }, { 2, 2 }, { 4, 4 }, { 8, 4 }, { 8, 4 }, { 12, 4 }, { 16, 4 },
+};
+
+/* Of an index: what the root says of it, and limit and count of a block. */
+static const struct field root_fields[] = {
+	{ ROOT_INFO, 4 }, { ROOT_INFO + 4, 1 }, { ROOT_INFO + 5, 1 }, { ROOT_LEVELS, 1 }, { ROOT_LEVELS + 1, 1 },
+	{ 4, 2 }, { 6, 1 }, { 16, 2 }, { 18, 1 },
+};
+
+static const struct field index_fields[] = {
+	{ 0, 2 }, { 2, 2 }, { 2, 2 }, { 4, 4 },
 };
 
 static void did(struct fuzz *f, const char *fmt, ...)
@@ -157,6 +172,96 @@ static uint32_t entry(struct fuzz *f, const struct image *im, uint32_t block)
 		at += len;
 	}
 	return block * im->bs + at;
+}
+
+/* An attribute of those that begin at @at and end before @end, or the end of the list. */
+static uint32_t attribute(struct fuzz *f, const struct image *im, uint32_t at, uint32_t end)
+{
+	uint32_t n = rng_below(&f->rng, 6), len;
+
+	while (n-- && get_le(im->bytes, at, 4)) {
+		len = (16 + get_le(im->bytes, at, 1) + 3) & ~3U;
+		if (at + len + 20 > end)
+			break;
+		at += len;
+	}
+	return at;
+}
+
+static void damage_attributes(struct fuzz *f, const struct image *im)
+{
+	uint32_t at, ino;
+
+	if (im->within.nr && (!im->attrs.nr || rng_percent(&f->rng, 60))) {
+		ino = one_of(f, &im->within);
+		at = image_within(im, ino);
+		if (rng_percent(&f->rng, 10))
+			set(f, im, "magic of attributes at", at, at - 4, (struct field) { 0, 4 });
+		else
+			ONE_FIELD(f, im, "attribute at", at,
+				  attribute(f, im, at, image_inode(im, ino) + im->isize), attr_fields);
+	} else if (im->attrs.nr) {
+		at = one_of(f, &im->attrs) * im->bs;
+		if (rng_percent(&f->rng, 25))
+			ONE_FIELD(f, im, "attributes at", at, at, attr_header);
+		else
+			ONE_FIELD(f, im, "attribute at", at, attribute(f, im, at + 32, at + im->bs), attr_fields);
+	}
+}
+
+static void damage_index(struct fuzz *f, const struct image *im)
+{
+	uint32_t block = one_of(f, &im->index);
+	uint32_t at = block * im->bs, entries, count, n;
+	bool root;
+
+	if (!block)
+		return;
+	/* The root has the entry of "." where a block below it has an empty one. */
+	root = get_le(im->bytes, at, 4);
+	entries = at + (root ? ROOT_ENTRIES : NODE_ENTRIES);
+	count = get_le(im->bytes, entries + 2, 2);
+	n = rng_below(&f->rng, count < im->bs / 8 ? count : im->bs / 8);
+	switch (rng_below(&f->rng, root ? 5 : 3)) {
+	case 0:
+		ONE_FIELD(f, im, "index", block, entries, index_fields);
+		break;
+	case 1:
+		/* The hash of an entry, or the block of another one. */
+		if (n && rng_percent(&f->rng, 50)) {
+			set(f, im, "hash of index", block, entries + 8 * n, (struct field) { 0, 4 });
+			break;
+		}
+		put_le(f->buf, entries + 8 * n + 4, 4, rng_below(&f->rng, count + 2));
+		did(f, " index %u: block %u of %u;", block, n, count);
+		break;
+	case 2:
+		set(f, im, "index", block, entries + 8 * n, (struct field) { 4, 4 });
+		break;
+	default:
+		ONE_FIELD(f, im, "root of index", block, at, root_fields);
+	}
+}
+
+/* Whether its checksum is right then, for those who have one, is another question. */
+static void damage_group(struct fuzz *f, const struct image *im)
+{
+	uint32_t group = rng_below(&f->rng, im->groups);
+	uint32_t at = image_group(im, group);
+
+	if (im->sums && rng_percent(&f->rng, 40)) {
+		/* Groups that are left for later, and those that are not: bg_flags, bg_itable_unused. */
+		if (rng_percent(&f->rng, 70))
+			f->buf[at + 18] ^= 1 << rng_below(&f->rng, 3);
+		else
+			put_le(f->buf, at + 28, 2, rng_below(&f->rng, im->ipg + 2));
+		did(f, " group %u: flags %#x, %u inodes unused;", group, get_le(f->buf, at + 18, 2),
+		    get_le(f->buf, at + 28, 2));
+	} else {
+		ONE_FIELD(f, im, "group", group, at, group_fields);
+	}
+	if (im->sums && rng_percent(&f->rng, 85))
+		put_le(f->buf, at + 30, 2, image_group_sum(im, f->buf, group));
 }
 
 static void damage_directory(struct fuzz *f, const struct image *im)
@@ -269,24 +374,24 @@ static void damage_bytes(struct fuzz *f, const struct image *im)
 static void damage_once(struct fuzz *f, const struct image *im)
 {
 	unsigned int kind = rng_below(&f->rng, 100);
-	uint32_t group, ino;
+	uint32_t ino;
 
 	if (kind < 6) {
 		ONE_FIELD(f, im, "superblock", 0, 1024, super_fields);
 	} else if (kind < 12) {
-		group = rng_below(&f->rng, im->groups);
-		ONE_FIELD(f, im, "group", group, (im->first + 1) * im->bs + group * 32, group_fields);
+		damage_group(f, im);
 	} else if (kind < 20) {
 		damage_bitmap(f, im);
-	} else if (kind < 46) {
+	} else if (kind < 40) {
 		damage_inode(f, im);
-	} else if (kind < 66) {
+	} else if (kind < 56) {
 		damage_directory(f, im);
-	} else if (kind < 76) {
+	} else if (kind < 62) {
+		damage_index(f, im);
+	} else if (kind < 72) {
 		damage_pointers(f, im);
-	} else if (kind < 79) {
-		if (im->attrs.nr)
-			ONE_FIELD(f, im, "attributes", 0, one_of(f, &im->attrs) * im->bs, attr_fields);
+	} else if (kind < 80) {
+		damage_attributes(f, im);
 	} else if (kind < 85) {
 		damage_bytes(f, im);
 	} else if (kind < 90) {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -38,6 +39,22 @@ bool wrong(struct fuzz *f, const char *fmt, ...)
 	return false;
 }
 
+/* The number of an inode after this word. */
+static uint32_t inode_of(const char *text, const char *word)
+{
+	const char *at = strstr(text, word);
+
+	return at ? strtoul(at + strlen(word), NULL, 10) : 0;
+}
+
+static void note(struct said *said, const char *text, uint32_t ino)
+{
+	if (said->nr == SAID_MAX)
+		return;
+	said->line[said->nr].ino = ino;
+	snprintf(said->line[said->nr++].text, sizeof(said->line[0].text), "%.130s", text);
+}
+
 bool log_check(struct fuzz *f)
 {
 	static const char *const complaints[] = {
@@ -67,9 +84,10 @@ bool log_check(struct fuzz *f)
 		if (!strncmp(text, "retryfs: ", 9) && (strstr(text, "corrupt") || strstr(text, "cannot"))) {
 			if (!f->lines++)
 				snprintf(f->first_line, sizeof(f->first_line), "%.150s", text);
+			note(&f->ours, text, inode_of(text, "inode ") ?: inode_of(text, "directory "));
 		}
-		if (strstr(text, "EXT4-fs error"))
-			f->their_lines++;
+		if (strstr(text, "EXT4-fs error") || strstr(text, "EXT4-fs warning"))
+			note(&f->theirs, text, inode_of(text, "inode #"));
 		for (i = 0; i < sizeof(complaints) / sizeof(*complaints); i++) {
 			if (strstr(text, complaints[i]))
 				ok = wrong(f, "log: %s", text);
@@ -95,10 +113,21 @@ bool volume_umount(struct fuzz *f)
 	return false;
 }
 
+static const char *some_options(struct fuzz *f)
+{
+	static const char *const others[] = { ",discard", ",dirsync", ",sync", ",noacl", ",nouser_xattr", ",grpid" };
+	static char options[80];
+
+	snprintf(options, sizeof(options), "errors=%s%s%s", rng_percent(&f->rng, 75) ? "continue" : "remount-ro",
+		 rng_percent(&f->rng, 50) ? ",async_alloc" : "",
+		 rng_percent(&f->rng, 20) ? others[rng_below(&f->rng, sizeof(others) / sizeof(*others))] : "");
+	return options;
+}
+
 /* Read-write, if not @read_only: what happens to it, from mount to unmount. */
 static bool use(struct fuzz *f, const struct image *im, bool read_only)
 {
-	const char *options = rng_percent(&f->rng, 75) ? "errors=continue" : "errors=remount-ro";
+	const char *options = some_options(f);
 	static struct listing found;
 	bool ok;
 	int err;
@@ -144,7 +173,7 @@ bool fuzz_one(struct fuzz *f, uint64_t seed)
 	was_compared = f->compare && !(seed % f->compare);
 	ok = !was_compared || compare(f, im, &clean);
 	f->lines = 0;
-	ok = ok && use(f, im, rng_percent(&f->rng, 10));
+	ok = ok && use(f, im, im->read_only || rng_percent(&f->rng, 10));
 	ok = log_check(f) && ok;
 	f->now->reported += f->lines > 0;
 	if (ok && clean && f->lines)

@@ -125,14 +125,22 @@ static void read_mapped(int fd, off_t size)
 static bool read_attributes(struct fuzz *f, struct found *at, int fd)
 {
 	static char names[READ_MAX], value[READ_MAX];
-	ssize_t n = flistxattr(fd, names, sizeof(names));
+	ssize_t n = flistxattr(fd, names, sizeof(names)), len;
 	const char *name;
 
-	if (n < 0)
+	if (n < 0) {
+		at->attributes_err = errno;
 		return may_be(errno) || wrong(f, "attributes of \"%s\": %m", at->path);
+	}
 	for (name = names; name < names + n; name += strlen(name) + 1) {
-		if (fgetxattr(fd, name, value, sizeof(value)) < 0 && !may_be(errno))
+		len = fgetxattr(fd, name, value, sizeof(value));
+		if (len < 0 && !at->attributes_err)
+			at->attributes_err = errno;
+		/* One with an empty name is listed, and can be had by none. */
+		if (len < 0 && !may_be(errno) && !(errno == EINVAL && name[strlen(name) - 1] == '.'))
 			return wrong(f, "attribute \"%s\" of \"%s\": %m", name, at->path);
+		/* In any order. */
+		at->attributes += mix(mix(1, name, strlen(name) + 1), value, len < 0 ? 0 : len);
 	}
 	return true;
 }
@@ -196,6 +204,8 @@ static bool look_at(struct fuzz *f, struct listing *l, struct found *at, int dir
 	at->links = st.st_nlink;
 	at->owner = (uint64_t)st.st_uid << 32 | st.st_gid;
 	at->size = st.st_size;
+	at->sectors = st.st_blocks;
+	at->times = mix(mix(0, &st.st_mtim, sizeof(st.st_mtim)), &st.st_ctim, sizeof(st.st_ctim));
 	at->sum = st.st_rdev;
 	switch (st.st_mode & S_IFMT) {
 	case S_IFLNK:
@@ -265,6 +275,7 @@ static bool walk_dir(struct fuzz *f, struct listing *l, struct found *at, int pa
 		return failed(f, at, "open", errno);
 	if (!ioctl(fd, FS_IOC_GETFLAGS, &flags))
 		at->indexed = flags & FS_INDEX_FL;
+	ok = read_attributes(f, at, fd);
 	buf = malloc(GETDENTS);
 	if (depth < DEPTH_MAX && fstatat(fd, "no such name", &st, 0) && errno != ENOENT)
 		ok = failed(f, at, "lookup", errno);
@@ -302,6 +313,7 @@ static bool walk_dir(struct fuzz *f, struct listing *l, struct found *at, int pa
 			f->now->steps++;
 		}
 	}
+	at->cut = seen >= LIST_MAX;
 	at->sum = mix(at->sum, &sum, sizeof(sum));
 	free(buf);
 	close(fd);

@@ -87,10 +87,30 @@ def new_running($job; $name):
 		+ [32, if $n[-1] == null then "-" elif ($n[-1].mean | round) >= 32 then "met" else "missed" end,
 		   (inflight($before[0] // { results: [] }; "retryfs-async"; $job).mean | fixed(1))]);
 
+# Work with names, files and whole volumes: a fact has one figure for each target.
+def one($file; $want; $field): first($file.results[]
+	| . as $fact | select($want | to_entries | all(.value == $fact[.key])) | .[$field]) // null;
+def work_row($name; $who; $want; $field; $goal):
+	($who | map(one($now[0]; $want + { target: . }; $field))) as $n
+	| one($now[0]; $want + { target: "retryfs" }; $field) as $is
+	| ($goal.of | map(one($now[0]; $want + { target: . }; $field)) | map(values) | min) as $peer
+	| (if $peer then $peer * $goal.times | floor else null end) as $at_most
+	| row($name; ($n | map(. // "-"))
+		+ [ratio($is; $peer), $at_most // "-", if $at_most then verdict($is; $at_most) else "-" end,
+		   (one($before[0] // { results: [] }; $want + { target: "retryfs" }; $field) // "-")]);
+def work_heads($who): row(""; ($who | map({ "ext4-volume": "ext4", "ext4-linear": "ext4-lin", "retryfs-linear": "-linear" }[.] // .))
+	+ ["/peer", "target", "", "before"]);
+
+def name_targets: ["ext2", "ext4-volume", "ext4-linear", "retryfs", "retryfs-linear"];
+def volume_targets: ["ext2", "ext4-volume", "retryfs"];
+def piece_targets: ["ext2", "ext4", "ext4-volume", "retryfs"];
+def has($what): any($now[0].results[]; .what == $what);
+
 $now[0] as $r
 | "retryfs \($r.commit), \($r.started), on Linux \($r.versions.kernel)",
 "QEMU \($r.versions.qemu) counting instructions, \($r.versions.fio), gcc \($r.versions.gcc), rustc \($r.versions.rustc)",
 if $before[0] then "before: \($before[0].commit), \($before[0].started)" else empty end,
+if has("cost") then
 "",
 "Instructions per request; the device ends it before its submission returns",
 costs("inline"; four + [["read-64k", "64 KiB read, in order"], ["write-64k", "64 KiB overwrite, in order"]]),
@@ -140,3 +160,54 @@ new_heads,
 "",
 "Where retryfs allocates and queues (per request):",
 ($r.results[] | select(.what == "event" and .target == "retryfs") | "  \(.op | left(6)) \(.event | left(36)) \(.per_request | fixed(2))  \(.place)")
+else empty end,
+if has("names") then
+"",
+"Instructions per name in one directory; the peer is ext4, with a hash index on the same volume (-lin: without one)",
+work_heads(name_targets),
+(["create", "stat", "list", "unlink"][] as $job
+| ([$r.results[] | select(.what == "names") | .bs] | unique)[] as $bs
+| ([$r.results[] | select(.what == "names") | .count] | unique)[] as $count
+| work_row("\($job), \($count), \($bs / 1024) KiB"; name_targets; { what: "names", job: $job, bs: $bs, count: $count };
+	"instructions"; { of: ["ext4-volume"], times: 1 }))
+else empty end,
+if has("tree") then
+"",
+"Instructions per file of a tree of \(first($r.results[] | select(.what == "tree") | .files)) files of sources",
+work_heads(volume_targets),
+(["unpack-cold", "unpack-warm", "remove-cold", "remove-warm"][] as $job
+| work_row($job | sub("-"; ", "); volume_targets; { what: "tree", job: $job }; "instructions";
+	{ of: ["ext2", "ext4-volume"], times: 0.9 }))
+else empty end,
+if has("parallel") then
+"",
+"Instructions to create a file, or to append 4 KiB through the page cache, by threads in directories of their own",
+work_heads(volume_targets),
+(["create", "append"][] as $job | (1, 4, 16) as $threads
+| work_row("\($job), \($threads) thr."; volume_targets; { what: "parallel", job: $job, threads: $threads }; "instructions";
+	{ of: ["ext4-volume"], times: 1 }))
+else empty end,
+if has("pieces") then
+"",
+"Pieces of \(first($r.results[] | select(.what == "pieces") | "\(.files) files of \(.mib) MiB")) that grow side by side by 4 KiB, and instructions per write",
+row(""; ["ext2", "ext4", "on ext2", "retryfs", "/peer", "target", "", "before"]),
+(["buffered", "direct"][] as $job
+| work_row("pieces, \($job)"; piece_targets; { what: "pieces", job: $job }; "pieces"; { of: ["ext4", "ext4-volume"], times: 1 }),
+  work_row("instructions, \($job)"; piece_targets; { what: "pieces", job: $job }; "instructions"; { of: ["ext4-volume"], times: 1 }))
+else empty end,
+if has("cold") then
+"",
+"Milliseconds that cold direct reads under different blocks of pointers take, where a read of the device takes 50",
+row(""; ["ext2", "ext4", "retryfs", "target", "", "before"]),
+(volume_targets | map(one($r; { what: "cold", target: . }; "one_ms")) | row("one"; .)),
+(one($r; { what: "cold", target: "retryfs" }; "one_ms") as $one | one($r; { what: "cold", target: "retryfs" }; "all_ms") as $all
+| row("32 at once"; (volume_targets | map(one($r; { what: "cold", target: . }; "all_ms")))
+	+ [$one * 1.2 | floor, verdict($all; $one * 1.2), one($before[0] // { results: [] }; { what: "cold", target: "retryfs" }; "all_ms") // "-"]))
+else empty end,
+if has("first") then
+"",
+"Instructions of the first steps on a volume of \(first($r.results[] | select(.what == "first") | .gib)) GiB",
+work_heads(volume_targets),
+(["mount", "df", "df-again", "create"][] as $job
+| work_row($job; volume_targets; { what: "first", job: $job }; "instructions"; { of: ["ext4-volume"], times: 1 }))
+else empty end

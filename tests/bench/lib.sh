@@ -22,28 +22,33 @@ fact() {
 	jq -nc --arg what "$what" "${args[@]}" '$ARGS.named | map_values(tonumber? // .)' >> "$results"
 }
 
-# device_on inline|interrupt: a disk in memory, all of it written once. Its sectors are as large
-# as a page, since the driver copies sector by sector.
+# device_on inline|interrupt [SECTOR-SIZE [sparse]]: a disk in memory, all of it written once, if it is not to be
+# sparse. Its sectors are as large as a page if nothing else is asked for, since the driver copies sector by sector.
 device_on() {
 	local dir=/sys/kernel/config/nullb/nullb0 irqmode=0
 	[ "$1" = inline ] || irqmode=2
 	mkdir "$dir"
 	echo 1 > "$dir/memory_backed"
-	echo 4096 > "$dir/blocksize"
-	echo $disk_mib > "$dir/size"
+	echo "${2:-4096}" > "$dir/blocksize"
+	echo "$disk_mib" > "$dir/size"
 	echo $irqmode > "$dir/irqmode"
 	# Longer than what is left of a submission then.
 	echo 10000 > "$dir/completion_nsec"
 	echo 1 > "$dir/power"
-	dd if=/dev/zero of="$disk" bs=1M count=$disk_mib oflag=direct 2>/dev/null
+	[ "${3:-}" = sparse ] || dd if=/dev/zero of="$disk" bs=1M count="$disk_mib" oflag=direct 2>/dev/null
 }
 
 device_off() { rmdir /sys/kernel/config/nullb/nullb0; }
 
-# make_fs TARGET: a filesystem on the disk. Nothing is left to be done in the background.
+# More options of mke2fs for a volume of ext2.
+mkfs_options=()
+
+# make_fs TARGET: a filesystem on the disk. ext4-volume is ext4 on a volume of ext2; what ends in -linear
+# is on one without indexed directories. Nothing is left to be done in the background.
 make_fs() {
 	case $1 in
-	ext2 | retryfs | retryfs-async) mke2fs -q -t ext2 -E nodiscard "$disk" ;;
+	ext2 | retryfs | retryfs-async | ext4-volume) mke2fs -q -t ext2 -E nodiscard "${mkfs_options[@]}" "$disk" ;;
+	*-linear) mke2fs -q -t ext2 -O ^dir_index -E nodiscard "${mkfs_options[@]}" "$disk" ;;
 	ext4) mke2fs -q -t ext4 -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$disk" ;;
 	xfs) mkfs.xfs -q -f -K "$disk" ;;
 	btrfs) mkfs.btrfs -q -f -K "$disk" ;;
@@ -54,15 +59,20 @@ make_fs() {
 # can_make TARGET: whether there is such a filesystem, and what makes it.
 can_make() { modprobe -q "$1" && command -v "mkfs.$1" > /dev/null; }
 
-# mount_fs TARGET DEVICE: the kernel's own ext2 goes by another name, see scripts/peer-ext2.
-mount_fs() {
-	local type=$1 options=defaults
-	case $type in
-	ext2) type=ext2-peer ;;
-	retryfs-async) type=retryfs options=async_alloc ;;
+# type_of TARGET: its type for mount(8). The kernel's own ext2 goes by another name, see scripts/peer-ext2.
+type_of() {
+	case $1 in
+	ext2) echo ext2-peer ;;
+	*) echo "${1%%-*}" ;;
 	esac
+}
+
+# mount_fs TARGET DEVICE
+mount_fs() {
+	local options=defaults
+	[ "$1" != retryfs-async ] || options=async_alloc
 	mkdir -p $mnt
-	mount -t "$type" -o "$options" "$2" $mnt
+	mount -t "$(type_of "$1")" -o "$options" "$2" $mnt
 }
 
 # file_of TARGET: what fio works on.
@@ -82,6 +92,20 @@ prepare() {
 }
 
 unprepare() { [ "$1" = raw ] || umount $mnt; }
+
+# The same disk, behind one that can be slow.
+slow=/dev/mapper/bench
+slow_table() { echo "0 $(blockdev --getsz "$disk") delay $disk 0 $1 $disk 0 $2"; }
+slow_on() { dmsetup create ${slow##*/} --table "$(slow_table 0 0)"; }
+
+# slow_down READ-MS WRITE-MS: how long it takes from now on.
+slow_down() {
+	dmsetup reload ${slow##*/} --table "$(slow_table "$1" "$2")"
+	dmsetup suspend --nolockfs ${slow##*/}
+	dmsetup resume ${slow##*/}
+}
+
+slow_off() { dmsetup remove ${slow##*/}; }
 
 # fio_json ARGUMENT...: run fio, print its result as JSON; tell what it said if it fails.
 fio_json() {

@@ -45,7 +45,7 @@ static void create(struct part *part)
 		name_of(name, i);
 		fd = openat(part->dir, name, O_CREAT | O_EXCL | O_WRONLY, 0644);
 		if (fd < 0)
-			err(1, "cannot create %s", name);
+			err(1, "%s", name);
 		close(fd);
 	}
 }
@@ -107,7 +107,7 @@ static void append(struct part *part)
 	unsigned int i;
 
 	if (fd < 0)
-		err(1, "cannot create a file");
+		err(1, "no file to append to");
 	for (i = 0; i < part->count; i++) {
 		if (write(fd, block, sizeof(block)) != sizeof(block))
 			err(1, "cannot write");
@@ -141,7 +141,7 @@ static int directory(int above, const char *name)
 	mkdirat(above, name, 0755);
 	fd = openat(above, name, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
-		err(1, "cannot open directory %s", name);
+		err(1, "%s", name);
 	return fd;
 }
 

@@ -107,7 +107,7 @@ static void append(struct part *part)
 	unsigned int i;
 
 	if (fd < 0)
-		err(1, "no file to append to");
+		err(1, "no file to write to");
 	for (i = 0; i < part->count; i++) {
 		if (write(fd, block, sizeof(block)) != sizeof(block))
 			err(1, "cannot write");

@@ -95,7 +95,7 @@ help:
 	@echo '  cases           - list all cases of test, for each kernel'
 	@echo '  times           - the slowest cases and programs of the last run of test'
 	@echo '  mutants         - show that the tests can fail: take out one protection after the other (MUTANTS=NAMES)'
-	@echo '  bench           - instructions, allocations and concurrency of a request, beside ext2, ext4, xfs'
+	@echo '  bench           - what requests, names and volumes cost in instructions, beside ext2, ext4, xfs'
 	@echo '  soak            - the random test and the flood for long (SECONDS=600 SEED= KERNEL=stock|debug)'
 	@echo '  crash           - power loss at thousands of moments, and below a database: what is there then (POINTS=10000 SEED=)'
 	@echo '  faults          - every bio and every allocation of every operation fails once (KERNEL=stock|debug STRIDE=)'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What the clients share. Sourced in the guest by run, which sources the clients too: sqlite and qemu.
-# Each has these functions, of which CLIENT is the name, and "how" what it is called with:
+# What the clients share. Sourced in the guest by run, which sources the clients too. Each has these functions, of
+# which CLIENT is the name, and "how" what it is called with:
 #
 #   CLIENT_setup     make what it works on, in $dir, durable when it returns
 #   CLIENT_start     start its server, if it has one, which repairs what a crash has left
@@ -29,6 +29,8 @@ enter_root()
 	mount -t ext4 "$ROOT_DEV" $root || die "cannot mount $ROOT_DEV"
 	mount --bind /proc $root/proc
 	mount --bind /dev $root/dev
+	# MariaDB does not write its log past the page cache if it cannot ask here for the size of a sector.
+	mount --bind /sys $root/sys
 	mount -t tmpfs tmpfs $root/run
 	mount -t tmpfs -o mode=1777 tmpfs $root/tmp
 }

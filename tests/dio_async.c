@@ -46,12 +46,6 @@ FIXTURE_TEARDOWN(dio_async)
 
 enum { DEPTH = 32, LEN = 4, START = 3 };
 
-/* Where the file has its block @n; 0 for a hole. */
-static int linked(int fd, int n)
-{
-	return ioctl(fd, FIBMAP, &n) ? -errno : n;
-}
-
 struct queue_of {
 	aio_context_t ctx;
 	struct iocb cb[DEPTH], *list[DEPTH];
@@ -100,7 +94,7 @@ static void all_in_flight(struct __test_metadata *_metadata, struct vol *v, off_
 	EXPECT_EQ(0, aio_events(q.ctx, 0, DEPTH, ev, 0));
 	EXPECT_EQ(size, file_size(fd));
 	for (i = 0; i < DEPTH * LEN; i += 7)
-		EXPECT_EQ(0, linked(fd, at / v->bs + i));
+		EXPECT_EQ(0, block_of(fd, at / v->bs + i));
 	ASSERT_EQ(size, pread(bfd, back, at + all, 0));
 	EXPECT_PATTERN(back, START * v->bs, 0, 1);
 	EXPECT_ZERO(back + START * v->bs, size - START * v->bs, START * v->bs);
@@ -413,7 +407,7 @@ TEST_F(dio_async, store_to_the_hole)
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, task_start(&task, op_store, map));
 	EXPECT_BLOCKED(&task);
-	EXPECT_EQ(0, linked(fd, at / bs));
+	EXPECT_EQ(0, block_of(fd, at / bs));
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	task_join(&task, JOIN_SECONDS);
 	ASSERT_EQ(1, aio_events(q.ctx, 1, 1, &ev, JOIN_SECONDS * 1000));

@@ -21,12 +21,6 @@ FIXTURE_VARIANT_ADD(dio_order, bs1k) { .conf = SMALL_1K };
 static const off_t ends[] = { 3, 14 };
 #define LEN	4
 
-/* Where the file has its block @n, for all who ask; 0 for a hole. */
-static int linked(int fd, int n)
-{
-	return ioctl(fd, FIBMAP, &n) ? -errno : n;
-}
-
 /* The same on the device. */
 static int64_t on_disk(struct vol *v, off_t n)
 {
@@ -97,7 +91,7 @@ TEST_F(dio_order, linked_when_written)
 		wr = (struct io_op){ fd, buf, LEN * bs, end * bs };
 		ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
 		ASSERT_BLOCKED(&writer);
-		EXPECT_EQ(0, linked(fd, end));
+		EXPECT_EQ(0, block_of(fd, end));
 		/* it writes all there is, and waits for the flush */
 		ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
 		ASSERT_BLOCKED(&syncing);
@@ -107,7 +101,7 @@ TEST_F(dio_order, linked_when_written)
 		ASSERT_EQ(0, vol_release_routed(&self->v));
 		EXPECT_EQ(LEN * bs, task_join(&writer, JOIN_SECONDS));
 		EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
-		EXPECT_LT(0, linked(fd, end));
+		EXPECT_LT(0, block_of(fd, end));
 		ASSERT_EQ((end + LEN) * bs, pread(fd, back, 64 * KIB, 0));
 		EXPECT_PATTERN(back, end * bs, 0, 1);
 		EXPECT_PATTERN(back + end * bs, LEN * bs, end * bs, 2);
@@ -133,13 +127,13 @@ TEST_F(dio_order, pointers_behind_a_flush)
 		ASSERT_EQ(0, vol_route_flushes(&self->v));
 		ASSERT_EQ(0, vol_hold_routed(&self->v));
 		ASSERT_EQ(LEN * self->v.bs, append(&self->v, fd, ends[i], LEN, 2));
-		EXPECT_LT(0, linked(fd, ends[i]));
+		EXPECT_LT(0, block_of(fd, ends[i]));
 		ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
 		ASSERT_BLOCKED(&syncing);
 		EXPECT_EQ(0, on_disk(&self->v, ends[i]));
 		ASSERT_EQ(0, vol_release_routed(&self->v));
 		EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
-		EXPECT_EQ(linked(fd, ends[i]), on_disk(&self->v, ends[i]));
+		EXPECT_EQ(block_of(fd, ends[i]), on_disk(&self->v, ends[i]));
 		ASSERT_EQ(0, vol_unroute(&self->v));
 		close(fd);
 		ASSERT_EQ(0, unlink(vol_path("f")));
@@ -238,7 +232,7 @@ TEST_F(dio_order, blocks_that_cannot_be_linked)
 	EXPECT_EQ(-EIO, append(&self->v, fd, end, LEN, 2));
 	EXPECT_SIZE_AND_BLOCKS(fd, end * bs, blocks_needed(bs, end * bs), bs);
 	EXPECT_EQ(before, free_blocks());
-	EXPECT_EQ(0, linked(fd, end));
+	EXPECT_EQ(0, block_of(fd, end));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	/* the error of the block of pointers, which is written now */
 	EXPECT_EQ(-1, fsync(fd));

@@ -91,20 +91,21 @@ pub(crate) fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run
     Some(Run { start, len })
 }
 
-/// Finds a run of up to `want` free bits below `end`, near `goal`; `None` when no bit is free.
+/// Finds a run of up to `want` free bits in `range`, near `goal`; `None` when no bit is free there.
 ///
 /// If `goal` itself is free, the run that starts there is taken, however short: so a file that is
 /// extended stays contiguous. Otherwise it is the first run of `want` bits after `goal`, or else
-/// before it; if there is none, the longest run. A `goal` at or above `end` is ignored.
-pub(crate) fn find_run(bits: &[u8], end: u32, goal: u32, want: u32) -> Option<Run> {
+/// before it; if there is none, the longest run. A `goal` that is not in the range is ignored.
+pub(crate) fn find_run(bits: &[u8], range: Range<u32>, goal: u32, want: u32) -> Option<Run> {
     let want = want.max(1);
-    if goal < end && !is_set(bits, goal) {
-        return next_run(bits, goal, end, want);
+    if range.contains(&goal) && !is_set(bits, goal) {
+        return next_run(bits, goal, range.end, want);
     }
-    let goal = if goal < end { goal } else { 0 };
+    let Range { start, end } = range;
+    let goal = if range.contains(&goal) { goal } else { start };
     let mut best: Option<Run> = None;
-    // No run crosses the goal, which is not free, or is 0.
-    for (from, to) in [(goal, end), (0, goal)] {
+    // No run crosses the goal, which is not free, or is the start.
+    for (from, to) in [(goal, end), (start, goal)] {
         let mut at = from;
         while let Some(run) = next_run(bits, at, to, want) {
             if run.len == want {

@@ -40,6 +40,7 @@ pub(crate) mod directory;
 pub(crate) mod error;
 pub(crate) mod features;
 pub(crate) mod file_type;
+pub(crate) mod free_runs;
 pub(crate) mod geometry;
 pub(crate) mod group;
 pub(crate) mod inode;
@@ -57,6 +58,7 @@ pub(crate) mod time;
 pub(crate) mod truncate;
 pub(crate) mod tuned;
 pub(crate) mod uninit;
+pub(crate) mod window;
 pub(crate) mod xattr;
 
 pub(crate) use error::{Corrupt, Place};

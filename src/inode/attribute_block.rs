@@ -8,7 +8,7 @@ use crate::inode::data::ino32;
 use crate::inode::write;
 use crate::types::{Inode, SuperBlock};
 use crate::volume::attribute_blocks::AttributeBlocks;
-use crate::volume::blocks::{self, Blocks, Freed};
+use crate::volume::blocks::{self, AllocationRequest, Blocks, Freed};
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
@@ -133,7 +133,13 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
     let geometry = sb.data().geometry();
     let ino = ino32(inode);
     let goal = geometry.group_first_block(geometry.inode_slot(ino)?.group);
-    let made = blocks::allocate(sb, ino, goal, 1)?;
+    let wanted = AllocationRequest {
+        ino,
+        window: None,
+        goal,
+        len: 1,
+    };
+    let made = blocks::allocate(sb, wanted)?;
     let fill = || -> Result<BufferHead> {
         let buffer = sb.getblk(made.start.into())?;
         buffer.init_zeroed();

@@ -18,7 +18,7 @@ use crate::inode::map::{Changing, View};
 use crate::inode::pointer_blocks::{self, ChangedPointers, PointerBuffers, SyncedPointers};
 use crate::inode::run_slot::LookedUp;
 use crate::types::{Inode, InodeLocked};
-use crate::volume::blocks::{self, Blocks, Freed};
+use crate::volume::blocks::{self, AllocationRequest, Blocks, Freed};
 use crate::volume::fault::{Fault, Result};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -319,10 +319,7 @@ fn try_allocate(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
         let Some(growth) = branch.growth(root, max, &mut device)? else {
             return Run::at(inode, &branch, root, max, &mut device).map(Some);
         };
-        let goal = match branch.goal(root, &mut device)? {
-            Some(goal) => goal,
-            None => first_goal(inode)?,
-        };
+        let goal = goal(inode, root, block, &branch, &mut device)?;
         let blocks = grow(inode, &map, *root, &growth, goal)?;
         // As long as nobody else changes pointers, and no fsync takes these for written.
         inode.mark_inode_dirty();
@@ -349,6 +346,9 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     let data = inode.data();
     let result = nofs(|| {
         let map = data.map.lock();
+        if !mutant!("window-outlives-punch") {
+            drop_window(inode);
+        }
         let mut root = map.view().root;
         let mut device = ChangedPointers::new(inode, &map);
         let ino = ino32(inode);
@@ -363,20 +363,67 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     result
 }
 
+/// Gives up the window of the file. Takes the lock of the groups if there is one; may sleep.
+pub(crate) fn drop_window(inode: &Inode) {
+    let window = &inode.data().get_ref().window;
+    blocks::drop_window(inode.sb(), ino32(inode), window);
+}
+
 pub(super) fn path(inode: &Inode, block: u64) -> Result<Path> {
     Path::new(inode.blkbits().into(), block).ok_or(Fault::Error(EFBIG))
 }
 
-/// The goal for the first block of a file: in the group of its inode, at one of several colours, so
-/// that files of one directory that grow at once do not interleave. After `ext2_find_near()`, which
-/// takes the colour from the process id.
-pub(super) fn first_goal(inode: &Inode) -> Result<u32> {
-    const COLOURS: u32 = 16;
+/// The goal for what is to be allocated for block `block` of the file, to which `branch` leads: right behind
+/// the block before it, also where the pointers to them are in different blocks. If the file does not have
+/// that, what [`Branch::goal`] says; and for the first block of all, the first in the group of the inode. So small
+/// files that are made one after the other lie together, and [windows](crate::volume::windows) keep apart those that
+/// grow side by side.
+///
+/// Errors of what `device` reads for the block before are none here: nobody has asked for it.
+pub(super) fn goal<P: PointerBlocks<Error = Fault>>(
+    inode: &Inode,
+    root: &Pointers,
+    block: u64,
+    branch: &Branch,
+    device: &mut P,
+) -> Result<u32> {
+    let data = data_before(inode, root, block, device);
+    if let Some(data) = data.filter(|_| !mutant!("goal-by-pointers")) {
+        return Ok(data.saturating_add(1));
+    }
+    if let Some(goal) = branch.goal(root, device)? {
+        return Ok(goal);
+    }
     let geometry = inode.sb().data().geometry();
-    let ino = ino32(inode);
-    let group = geometry.inode_slot(ino)?.group;
-    let colour = ino % COLOURS * (geometry.blocks_per_group() / COLOURS);
+    let group = geometry.inode_slot(ino32(inode))?.group;
+    let colour = match mutant!("files-scattered") {
+        true => ino32(inode) % 16 * (geometry.blocks_per_group() / 16),
+        false => 0,
+    };
     Ok(geometry.group_first_block(group).saturating_add(colour))
+}
+
+/// The block before block `block` of the file, if it has that.
+fn data_before<P: PointerBlocks<Error = Fault>>(
+    inode: &Inode,
+    root: &Pointers,
+    block: u64,
+    device: &mut P,
+) -> Option<u32> {
+    let layout = inode.sb().data().layout();
+    let path = path(inode, block.checked_sub(1)?).ok()?;
+    let branch = Branch::walk(&layout, ino32(inode), root, path, device).ok()?;
+    branch.data()
+}
+
+/// `len` blocks near the block `goal`, for this inode. Regular files have windows.
+pub(super) fn request(inode: &Inode, goal: u32, len: u32) -> AllocationRequest<'_> {
+    AllocationRequest {
+        ino: ino32(inode),
+        window: inode.is_reg().then(|| &inode.data().get_ref().window),
+        goal,
+        len,
+    }
 }
 
 /// Allocates the blocks that `growth` says are missing, near the block `goal`: blocks of pointers,
@@ -424,15 +471,24 @@ impl<'a> NewBlocks<'a> {
         }
     }
 
-    /// Allocates the blocks of pointers that `growth` says are missing, near the block `goal`, and a run of
-    /// data behind them.
+    /// Allocates the blocks of pointers that `growth` says are missing, and a run of data near the block
+    /// `goal`.
+    ///
+    /// Those of a file lie apart from the data, which is in longer pieces so: where there is the first gap in
+    /// the group.
     pub(super) fn allocate(inode: &'a Inode, growth: &Growth, goal: u32) -> Result<(Self, Blocks)> {
         let mut blocks = NewBlocks::new(inode);
+        let geometry = inode.sb().data().geometry();
         let mut goal = goal;
         for _ in growth.indexes() {
-            goal = blocks.add(goal)?.saturating_add(1);
+            match geometry.locate_block(goal) {
+                Some((group, _)) if inode.is_reg() && !mutant!("pointers-inline") => {
+                    blocks.add(geometry.group_first_block(group))?;
+                }
+                _ => goal = blocks.add(goal)?.saturating_add(1),
+            }
         }
-        let data = blocks::allocate(inode.sb(), ino32(inode), goal, growth.data_blocks)?;
+        let data = blocks::allocate(inode.sb(), request(inode, goal, growth.data_blocks))?;
         Ok((blocks, data))
     }
 
@@ -443,7 +499,11 @@ impl<'a> NewBlocks<'a> {
     /// Allocates one more block near `goal`, and returns its number.
     fn add(&mut self, goal: u32) -> Result<u32> {
         let place = self.blocks.get_mut(self.len).ok_or(EFBIG)?;
-        let block = blocks::allocate(self.inode.sb(), ino32(self.inode), goal, 1)?;
+        let request = AllocationRequest {
+            window: None,
+            ..request(self.inode, goal, 1)
+        };
+        let block = blocks::allocate(self.inode.sb(), request)?;
         *place = block.start;
         self.len += 1;
         Ok(block.start)

@@ -11,6 +11,7 @@ use crate::inode::map::Map;
 use crate::inode::name_record::Record;
 use crate::inode::pending::Pending;
 use crate::types::{Inode, InodeLocked};
+use crate::volume::blocks::Reservation;
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
@@ -74,6 +75,8 @@ pub(crate) struct InodeData {
     named_synced: Atomic<u32>,
     /// What of the inode is on stable storage.
     pub(super) durable: Durable,
+    /// The blocks from which the file is extended.
+    pub(super) window: Reservation,
 }
 
 drop_in_atomic!(plain Time);
@@ -101,6 +104,7 @@ drop_in_atomic!(struct InodeData {
     named,
     named_synced,
     durable,
+    window,
 });
 
 impl InodeData {
@@ -129,6 +133,7 @@ impl InodeData {
             named: Atomic::new(1),
             named_synced: Atomic::new(0),
             durable: Durable::new(),
+            window: Reservation::new(),
         })
     }
 

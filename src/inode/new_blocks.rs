@@ -55,10 +55,7 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         // Nobody writes there: the caller has waited.
         let goal = match pending.goal(block) {
             Some(goal) => goal,
-            None => match branch.goal(root, &mut device)? {
-                Some(goal) => goal,
-                None => block_map::first_goal(inode)?,
-            },
+            None => block_map::goal(inode, root, block, &branch, &mut device)?,
         };
         let place = Place::new(GFP_KERNEL)?;
         deferred::make_room(inode)?;
@@ -109,14 +106,11 @@ pub(crate) fn reserve_nowait(
         let mut pending = data.pending.try_lock().ok_or(EAGAIN)?;
         let goal = match pending.goal(block) {
             Some(goal) => goal,
-            None => match branch.goal(root, &mut device)? {
-                Some(goal) => goal,
-                None => block_map::first_goal(inode)?,
-            },
+            None => block_map::goal(inode, root, block, &branch, &mut device)?,
         };
         let place = Place::new(GFP_NOWAIT).map_err(|_| EAGAIN)?;
         deferred::make_room_nowait(inode)?;
-        let blocks = blocks::allocate_nowait(inode.sb(), ino32(inode), goal, len)
+        let blocks = blocks::allocate_nowait(inode.sb(), block_map::request(inode, goal, len))
             .inspect_err(|_| deferred::forget_room(inode))?;
         let at = Some(PointerTo { parent, index });
         pending.add(place, block, Reserved { blocks, at });

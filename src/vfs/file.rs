@@ -4,6 +4,7 @@
 
 use crate::dio::{self, would_block, Block, Overwrite};
 use crate::ext2::superblock::LAST_MOUNTED_MAX;
+use crate::inode::block_map;
 use crate::inode::data::direct_writes_wait;
 use crate::inode::durable;
 use crate::inode::errors::reported;
@@ -75,6 +76,12 @@ impl FileOperations<RetryFs> for RegularFile {
         if volume.may_tell_place() && file.mount_point(&mut place) {
             // Not worth an error of open(2).
             let _ = errors::reported(sb, volume.set_place(&place));
+        }
+    }
+
+    fn last_writer_closed(inode: &Inode) {
+        if !mutant!("window-outlives-close") {
+            block_map::drop_window(inode);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::ext2::time::{EXTRA_SECONDS_MAX, SECONDS_MAX, SECONDS_MIN};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
-use crate::inode::{delete, names, read, table, write};
+use crate::inode::{block_map, delete, names, read, table, write};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::vfs::xattr::{Security, Trusted, User};
 use crate::volume::errors::reported;
@@ -289,6 +289,7 @@ impl FileSystem for RetryFs {
     }
 
     fn evict_inode(inode: &Inode) {
+        block_map::drop_window(inode);
         if inode.sb().data().is_shut_down() {
             return;
         }

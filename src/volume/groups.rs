@@ -2,7 +2,9 @@
 
 //! Block groups in memory: descriptors, counters, and a buffer for bitmaps.
 
+use crate::ext2::bitmap::Run;
 use crate::ext2::choose_group::Totals;
+use crate::ext2::free_runs::FreeRuns;
 use crate::ext2::group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE};
 use crate::ext2::superblock::Superblock;
 use crate::ext2::uninit::{Checksums, Uninit};
@@ -10,6 +12,7 @@ use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::released::Released;
+use crate::volume::windows::Windows;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
@@ -28,6 +31,8 @@ pub(crate) struct Groups {
     pub(super) totals: Totals,
     /// Which of them have been compared with the bitmaps.
     pub(super) compared: KVVec<Compared>,
+    /// What is known of their free blocks without a look at the bitmap.
+    pub(super) free_runs: KVVec<FreeRuns>,
     /// What of them is not initialised; nothing on volumes without such groups.
     uninit: KVVec<Uninit>,
     /// The buffers of the group descriptors, in order.
@@ -40,6 +45,8 @@ pub(crate) struct Groups {
     pub(super) released_blocks: Released,
     /// and inode numbers.
     pub(super) released_numbers: Released,
+    /// Blocks that are free, and for one file only.
+    pub(super) windows: Windows,
 }
 
 impl Groups {
@@ -97,12 +104,14 @@ impl Groups {
             counts,
             totals,
             compared,
+            free_runs: KVVec::from_elem(FreeRuns::UNKNOWN, geometry.groups() as usize, GFP_KERNEL)?,
             uninit,
             descriptors,
             bitmap,
             taken,
             released_blocks: Released::new(geometry.blocks_per_group())?,
             released_numbers: Released::new(geometry.inodes_per_group())?,
+            windows: Windows::new(geometry.blocks_per_group()),
         };
         Ok((layouts, groups, clamped))
     }
@@ -136,6 +145,7 @@ impl Groups {
             *uninit = Uninit::read(geometry, group, &bytes)?;
         }
         self.compared.fill(Compared::default());
+        self.free_runs.fill(FreeRuns::UNKNOWN);
         Ok(clamped)
     }
 
@@ -143,6 +153,28 @@ impl Groups {
     pub(super) fn counts(&self, group: u32) -> GroupCounts {
         let counts = self.counts.get(group as usize);
         counts.copied().unwrap_or_default()
+    }
+
+    /// Counts `len` blocks of `group` as in use.
+    pub(super) fn take_counted(&mut self, group: u32, len: u32) -> Result {
+        if let Some(counts) = self.counts.get_mut(group as usize) {
+            counts.take_blocks(group, len)?;
+        }
+        self.totals.free_blocks = self.totals.free_blocks.saturating_sub(len);
+        Ok(())
+    }
+
+    /// What is known of the free blocks of `group`.
+    pub(super) fn free_runs(&self, group: u32) -> FreeRuns {
+        let known = self.free_runs.get(group as usize);
+        known.copied().unwrap_or(FreeRuns::UNKNOWN)
+    }
+
+    /// Changes that.
+    pub(super) fn change_free_runs(&mut self, group: u32, change: impl FnOnce(&mut FreeRuns)) {
+        if let Some(known) = self.free_runs.get_mut(group as usize) {
+            change(known);
+        }
     }
 
     /// What of `group` is not initialised.
@@ -165,6 +197,21 @@ impl Groups {
         group: u32,
     ) -> Option<(&BufferHead, usize)> {
         descriptor(geometry, &self.descriptors, group)
+    }
+}
+
+/// All may allocate the blocks of `run` from now on, if they are free.
+pub(super) fn freed(geometry: &Geometry, free_runs: &mut [FreeRuns], run: Run) {
+    let mut rest = run;
+    while let Some((group, start)) = geometry.locate_block(rest.start).filter(|_| rest.len > 0) {
+        let len = rest.len.min(geometry.group_blocks(group) - start);
+        if let Some(known) = free_runs.get_mut(group as usize) {
+            known.freed(Run { start, len });
+        }
+        rest = Run {
+            start: rest.start.saturating_add(len),
+            len: rest.len - len,
+        };
     }
 }
 

@@ -7,7 +7,8 @@
 //!   volume clean.
 //! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
-//! * [`trim`] discards what is free.
+//! * [`trim`] discards what is free; [`windows`] keep it for files that grow, which
+//!   allocate [`in_window`].
 //! * [`attribute_blocks`] knows which blocks of extended attributes can be shared.
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
@@ -25,6 +26,7 @@ pub(crate) mod copy_back;
 pub(crate) mod errors;
 pub(crate) mod fault;
 pub(crate) mod groups;
+pub(crate) mod in_window;
 pub(crate) mod inode_numbers;
 pub(crate) mod label;
 pub(crate) mod last_mounted;
@@ -38,3 +40,4 @@ pub(crate) mod superblock;
 pub(crate) mod trim;
 pub(crate) mod uninit;
 pub(crate) mod unwritten;
+pub(crate) mod windows;

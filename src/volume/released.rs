@@ -121,6 +121,11 @@ impl Released {
         self.settling.runs.within(block..u32::MAX).next()
     }
 
+    /// What is being settled, in order.
+    pub(super) fn all_settling(&self) -> impl Iterator<Item = Run> + '_ {
+        self.settling.runs.within(0..u32::MAX)
+    }
+
     /// Whether the device has it now that they were given back: they can be allocated.
     pub(super) fn end(&mut self, is_settled: bool) {
         self.due_above = self.limit;

@@ -11,9 +11,10 @@
 //! With the mount option `discard`, blocks are discarded then: on the device nothing leads to them, so
 //! that a crash finds no file with what a discarded block reads as; and nobody has them yet.
 
+use crate::ext2::Geometry;
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::groups::Groups;
+use crate::volume::groups::{freed, Groups};
 use crate::volume::released::Released;
 use crate::volume::state::Volume;
 use crate::volume::unwritten::First;
@@ -46,7 +47,9 @@ impl Volume {
             if result.is_ok() && !mutant!("discard-early") {
                 self.discard_settling(sb);
             }
-            self.groups.lock().end_settling(result.is_ok());
+            self.groups
+                .lock()
+                .end_settling(self.geometry(), result.is_ok());
             result?;
             Ok(true)
         })
@@ -93,7 +96,11 @@ impl Groups {
         self.released_blocks.begin() | self.released_numbers.begin()
     }
 
-    fn end_settling(&mut self, is_settled: bool) {
+    fn end_settling(&mut self, geometry: &Geometry, is_settled: bool) {
+        // They were in the way of searches. While there were more than are kept, none was made.
+        for run in self.released_blocks.all_settling() {
+            freed(geometry, &mut self.free_runs, run);
+        }
         self.released_blocks.end(is_settled);
         self.released_numbers.end(is_settled);
     }

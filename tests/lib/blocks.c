@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -25,6 +26,18 @@ blkcnt_t blocks_of(int fd)
 	struct stat st;
 
 	return fstat(fd, &st) ? -errno : st.st_blocks;
+}
+
+long block_of(int fd, int n)
+{
+	return ioctl(fd, FIBMAP, &n) ? -errno : n;
+}
+
+int pieces_of(int fd)
+{
+	struct fiemap f = { .fm_length = FIEMAP_MAX_OFFSET, .fm_flags = FIEMAP_FLAG_SYNC };
+
+	return ioctl(fd, FS_IOC_FIEMAP, &f) ? -errno : (int)f.fm_mapped_extents;
 }
 
 long blocks_needed(unsigned int bs, off_t size)

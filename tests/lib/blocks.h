@@ -11,6 +11,9 @@
 long free_blocks(void);
 /* Of an open file, in sectors; -errno. */
 blkcnt_t blocks_of(int fd);
+/* Where an open file has its block @n, 0 for a hole; in how many pieces all of them lie. -errno. */
+long block_of(int fd, int n);
+int pieces_of(int fd);
 /* Blocks of a file without holes of this size, those of pointers included. */
 long blocks_needed(unsigned int bs, off_t size);
 /* Leave room for @left blocks only, in a file "fill". 0 or -errno. */

@@ -162,6 +162,14 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
+    /// Is told that the last file that was open for writing is being closed. May sleep.
+    ///
+    /// Another one may be opened meanwhile; and when several are closed at once, it may be that none is
+    /// told of as the last.
+    fn last_writer_closed(_inode: &Inode<F>) {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
     /// Makes a hole of the bytes in `range`, which is not empty: they read as zeroes, and blocks
     /// that are in it as a whole are freed. The size of the file does not change.
     ///
@@ -321,6 +329,7 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
         unlocked_ioctl: Some(ioctl::unlocked_ioctl::<F>),
         compat_ioctl: Some(ioctl::compat_ioctl),
         open: Some(Self::open),
+        release: if_has!(T::HAS_LAST_WRITER_CLOSED, Self::release),
         mmap_prepare: Some(Self::mmap_prepare),
         fsync: if_has!(T::HAS_FSYNC_NAMES, fsync::<F, T>),
         splice_read: Some(Self::splice_read),
@@ -353,6 +362,21 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
             T::opened(unsafe { File::from_raw(file) });
         }
         error
+    }
+
+    /// # Safety
+    ///
+    /// Called by the VFS as `release` of a file of `F`, which nobody else uses any more.
+    unsafe extern "C" fn release(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: By the requirement both are valid, and the file counts among the writers until this
+        // returns. The counter, of which there is one word, may change at any time; it is read once.
+        unsafe {
+            let is_writer = (*file).f_mode & bindings::FMODE_WRITE != 0;
+            if is_writer && read_once(&raw const (*inode).i_writecount.counter) == 1 {
+                T::last_writer_closed(Inode::from_raw(inode));
+            }
+        }
+        0
     }
 
     /// # Safety

@@ -19,7 +19,7 @@ fn bools(bits: &[u8]) -> Vec<bool> {
 fn grows_at_the_goal_however_short() {
     let mut bits = vec![0u8; 16];
     bits[1] = 0b1000_0000;
-    let run = find_run(&bits, 128, 13, 10).unwrap();
+    let run = find_run(&bits, 0..128, 13, 10).unwrap();
     assert_eq!(run, Run { start: 13, len: 2 });
 }
 
@@ -27,7 +27,7 @@ fn grows_at_the_goal_however_short() {
 fn prefers_a_whole_run_after_the_goal() {
     // Free: bits 0 to 7, 16 to 18, 32 to 39.
     let bits = [0x00, 0xff, 0xf8, 0xff, 0x00, 0xff, 0xff, 0xff];
-    let find = |goal, want| find_run(&bits, 64, goal, want).map(|r| (r.start, r.len));
+    let find = |goal, want| find_run(&bits, 0..64, goal, want).map(|r| (r.start, r.len));
     assert_eq!(find(8, 3), Some((16, 3)));
     assert_eq!(find(8, 4), Some((32, 4)));
     assert_eq!(find(40, 4), Some((0, 4)));
@@ -39,10 +39,10 @@ fn prefers_a_whole_run_after_the_goal() {
     assert_eq!(find(63, 9), Some((0, 8)));
     assert_eq!(find(1000, 2), Some((0, 2)), "a goal that does not exist");
     assert_eq!(find(16, 0), Some((16, 1)), "at least one");
-    assert_eq!(find_run(&[0xff; 8], 64, 5, 1), None);
-    assert_eq!(find_run(&bits, 0, 0, 1), None);
+    assert_eq!(find_run(&[0xff; 8], 0..64, 5, 1), None);
+    assert_eq!(find_run(&bits, 0..0, 0, 1), None);
     assert_eq!(
-        find_run(&[], 64, 0, 1),
+        find_run(&[], 0..64, 0, 1),
         None,
         "bits that do not exist are in use"
     );
@@ -108,6 +108,7 @@ proptest! {
         bits in prop::collection::vec(prop::sample::select(vec![0u8, 0xff, 0x0f, 0x81, 0x10, 0xef]), 0..40),
         end in 0..330u32,
         from in 0..330u32,
+        first in prop_oneof![Just(0), 0..330u32],
         want in 0..70u32,
     ) {
         let bools = bools(&bits);
@@ -115,19 +116,19 @@ proptest! {
         assert_eq!(next_free(&bits, from, end), (from..end).find(|&b| !used(b)));
         assert_eq!(is_set(&bits, from), used(from));
 
-        match find_run(&bits, end, from, want) {
-            None => assert!((0..end).all(used)),
+        match find_run(&bits, first..end, from, want) {
+            None => assert!((first..end).all(used)),
             Some(run) => {
                 let stop = run.start + run.len;
-                assert!(run.len >= 1 && run.len <= want.max(1) && stop <= end);
+                assert!(run.len >= 1 && run.len <= want.max(1) && first <= run.start && stop <= end);
                 assert!((run.start..stop).all(|b| !used(b)));
-                if from < end && !used(from) {
+                if (first..end).contains(&from) && !used(from) {
                     assert_eq!(run.start, from);
                     assert!(run.len == want.max(1) || stop == end || used(stop));
                 } else if run.len < want {
                     // No run is longer than the one found.
                     let mut length = 0;
-                    for bit in 0..end {
+                    for bit in first..end {
                         length = if used(bit) { 0 } else { length + 1 };
                         assert!(length <= run.len, "a longer one ends at {bit}");
                     }

@@ -2,6 +2,7 @@
 
 //! Tests of `src/ext2`.
 
+mod free_runs;
 mod fuzz;
 mod support;
 mod volume;
@@ -28,4 +29,5 @@ mod run_set;
 mod superblock;
 mod truncate;
 mod uninit;
+mod window;
 mod xattr;

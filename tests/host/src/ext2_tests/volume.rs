@@ -161,7 +161,7 @@ impl Disk {
             let mut bits = self.block(bitmap_block).to_vec();
             bitmap::check_block_bitmap(&self.layout(), group, &bits)?;
             let end = geometry.group_blocks(group);
-            let Some(run) = bitmap::find_run(&bits, end, goal, want) else {
+            let Some(run) = bitmap::find_run(&bits, 0..end, goal, want) else {
                 continue;
             };
             counts.take_blocks(group, run.len)?;

@@ -47,7 +47,7 @@ fn run(_: &Images, data: &[u8]) {
         next_free(bits, start, end),
         (start..end).find(|&bit| !set(bit))
     );
-    let found = find_run(bits, end, goal, want);
+    let found = find_run(bits, 0..end, goal, want);
     match found {
         None => assert!((0..end).all(set)),
         Some(run) => {

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reservation windows: ranges of blocks from which one file only is extended.
+//!
+//! A window is a promise among the files of this mount, and nothing else: its blocks are free, and
+//! counted so, and nothing of it is on the device. The file that has it takes block after block from it
+//! without a search ([`Windows::of`]); a search for others goes round it ([`Windows::mark`]). It is given up when the
+//! last writer closes the file, when blocks of the file are freed, and with the inode; and all are, when
+//! there is nothing else left to allocate. How long they are is in [`crate::ext2::window`].
+//!
+//! A window lies within one group. When it is made all its blocks are free, and none of them is one that was given
+//! back and may have its owner on the device: nor is one later, as the file gives its window up before it
+//! gives blocks back.
+
+use crate::ext2::bitmap::{self, Run};
+use crate::ext2::window::{self, Room, Size};
+use core::ops::Range;
+use kernel::alloc::Flags;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
+use kernel::sync::atomic::{ordering, Atomic};
+use kfs::drop_in_atomic;
+
+/// What an inode has of its window. Changed under the lock of the groups only.
+pub(crate) struct Reservation {
+    /// The first block of the window; 0 for none. It may have been given up since.
+    start: Atomic<u32>,
+    /// How long it should have been, in blocks.
+    len: Atomic<u32>,
+}
+
+drop_in_atomic!(plain Reservation);
+
+impl Reservation {
+    /// No window.
+    pub(crate) const fn new() -> Self {
+        Reservation {
+            start: Atomic::new(0),
+            len: Atomic::new(0),
+        }
+    }
+
+    /// The first block of the window that was made last, if it was not given up.
+    pub(super) fn start(&self) -> Option<u32> {
+        let start = self.start.load(ordering::Relaxed);
+        (start != 0).then_some(start)
+    }
+}
+
+/// Who allocates, and what.
+#[derive(Clone, Copy)]
+pub(crate) struct AllocationRequest<'a> {
+    /// The inode number.
+    pub(crate) ino: u32,
+    /// What of a window the inode has; `None` for an inode that gets none.
+    pub(crate) window: Option<&'a Reservation>,
+    /// The block that should be the first.
+    pub(crate) goal: u32,
+    /// How many blocks at most.
+    pub(crate) len: u32,
+}
+
+struct Window {
+    len: u32,
+    ino: u32,
+}
+
+/// The windows of a volume, under the lock of the groups.
+pub(super) struct Windows {
+    /// By the first block. They do not overlap.
+    by_start: RBTree<u32, Window>,
+    /// Blocks of a group.
+    in_group: u32,
+}
+
+impl Windows {
+    /// No window yet.
+    pub(super) fn new(in_group: u32) -> Self {
+        Windows {
+            by_start: RBTree::new(),
+            in_group,
+        }
+    }
+
+    /// The window of an inode, in blocks of the volume.
+    pub(super) fn of(&self, request: &AllocationRequest<'_>) -> Option<Run> {
+        let start = request.window?.start()?;
+        let window = self.by_start.get(&start)?;
+        (window.ino == request.ino).then_some(Run {
+            start,
+            len: window.len,
+        })
+    }
+
+    /// The window that the inode needs in place of its old one, on a volume with so many `free` blocks. `None` for an
+    /// inode that gets none.
+    pub(super) fn next(&self, request: &AllocationRequest<'_>, free: u32) -> Option<Size> {
+        let old_len = request.window?.len.load(ordering::Relaxed);
+        let AllocationRequest { goal, len, .. } = *request;
+        let room = Room {
+            in_group: self.in_group,
+            free,
+        };
+        Some(window::next(self.of(request), old_len, goal, len, room))
+    }
+
+    /// Sets the bits of those in `range`, what a group has, in its bitmap; but not of that from which
+    /// the request may take.
+    pub(super) fn mark(
+        &self,
+        range: Range<u32>,
+        request: &AllocationRequest<'_>,
+        bitmap: &mut [u8],
+    ) {
+        let own = self.of(request).map(|run| run.start);
+        let mut from = range.start;
+        while let Some(cursor) = self.by_start.cursor_lower_bound(&from) {
+            let (&start, window) = cursor.current();
+            if start >= range.end {
+                return;
+            }
+            if own != Some(start) && !mutant!("window-shared") {
+                let start = start - range.start;
+                let len = window.len;
+                bitmap::mark_run(bitmap, Run { start, len });
+            }
+            from = start.saturating_add(window.len);
+        }
+    }
+
+    /// Gives the inode the window `new`, which should have had `len` blocks. The old one was removed. Without
+    /// memory, by `flags`, it has none.
+    pub(super) fn insert(
+        &mut self,
+        request: &AllocationRequest<'_>,
+        new: Run,
+        len: u32,
+        flags: Flags,
+    ) {
+        let Some(of) = request.window else { return };
+        let Ok(place) = RBTreeNodeReservation::new(flags) else {
+            return;
+        };
+        let (ino, start) = (request.ino, new.start);
+        let window = Window { len: new.len, ino };
+        self.by_start.insert(place.into_node(start, window));
+        of.start.store(start, ordering::Relaxed);
+        of.len.store(len, ordering::Relaxed);
+    }
+
+    /// Takes its window from the inode `ino`, and returns that.
+    pub(super) fn remove(&mut self, ino: u32, of: &Reservation) -> Option<Run> {
+        let start = of.start()?;
+        of.start.store(0, ordering::Relaxed);
+        let window = self.by_start.get(&start)?;
+        if window.ino != ino {
+            return None;
+        }
+        let len = self.by_start.remove(&start)?.len;
+        Some(Run { start, len })
+    }
+
+    /// Takes one window from whoever has it, and returns that. `None` when there is none.
+    pub(super) fn remove_any(&mut self) -> Option<Run> {
+        let cursor = self.by_start.cursor_front_mut()?;
+        let (start, window) = cursor.remove_current().1.to_key_value();
+        let len = window.len;
+        Some(Run { start, len })
+    }
+}

@@ -144,7 +144,7 @@ TEST_F(fs_flags, identity)
 {
 	struct fs_sysfs_path path = {};
 	struct fsuuid2 uuid = {};
-	char on_volume[16], want[64];
+	char on_volume[16], want[192];
 	int fd = vol_open_dir(".");
 
 	ASSERT_LE(0, fd);

@@ -133,7 +133,7 @@ impl FileSystem for FlatFs {
             };
             files.push(file, GFP_KERNEL)?;
         }
-        SuperBox::new(sb.id(), Ok(files))
+        SuperBox::new(Ok(files))
     }
 
     fn root(sb: &SuperBlock<Self>) -> Result<InodeRef<'_, Self>> {

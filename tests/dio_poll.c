@@ -293,17 +293,19 @@ TEST_F(dio_poll, queued)
 
 TEST_F(dio_poll, device_error)
 {
+	/* far enough from metadata, which are read with what is beside them */
+	const off_t bad = 2 * PIECE;
 	char *buf = buf_alloc(PIECE);
 	struct vol_map map;
 	int fd = make(&self->v);
 
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, vol_block(&self->v, "f", 0, &map));
+	ASSERT_EQ(0, vol_block(&self->v, "f", bad / self->v.bs, &map));
 	ASSERT_EQ(0, disk_bad_sectors(&self->d, map.e[0].sector, map.e[0].len));
-	EXPECT_EQ(-EIO, one(&self->u, true, fd, buf, PIECE, 0));
-	EXPECT_EQ(-EIO, one(&self->u, false, fd, buf, PIECE, 0));
-	EXPECT_EQ(PIECE, one(&self->u, false, fd, buf, PIECE, PIECE));
-	EXPECT_PATTERN(buf, PIECE, PIECE, 1);
+	EXPECT_EQ(-EIO, one(&self->u, true, fd, buf, PIECE, bad));
+	EXPECT_EQ(-EIO, one(&self->u, false, fd, buf, PIECE, bad));
+	EXPECT_EQ(PIECE, one(&self->u, false, fd, buf, PIECE, 0));
+	EXPECT_PATTERN(buf, PIECE, 0, 1);
 }
 
 /* Truncate waits until somebody has polled. */

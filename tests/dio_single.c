@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "caches.h"
 #include "disk.h"
 #include "harness.h"
 #include "queue.h"
@@ -254,15 +255,6 @@ static off_t lone(struct vol *v, int i)
 	return AT + 4 * i * v->bs;
 }
 
-static int forget_clean_pages(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-	int err = fd >= 0 && write(fd, "1", 1) == 1 ? 0 : -errno;
-
-	close(fd);
-	return err;
-}
-
 /*
  * Several runs below one block of pointers, in any order: the block is in memory. If that is taken away, the long
  * run is still known, which was not given up for those that are no longer than what was asked for.
@@ -313,7 +305,7 @@ TEST_F(dio_single, several_runs)
 	ASSERT_EQ(LEN, pread(fd, buf, LEN, run));
 	EXPECT_AIO(1, bs, false, fd, buf, bs, lone(&self->v, 2), 0);
 	ASSERT_EQ(0, fsync(fd));
-	ASSERT_EQ(0, forget_clean_pages());
+	ASSERT_EQ(0, forget_pages());
 	EXPECT_AIO(1, LEN, false, fd, buf, LEN, run, 0);
 	EXPECT_AIO(0, bs, false, fd, buf, bs, lone(&self->v, 3), 0);
 	EXPECT_PATTERN(buf, bs, lone(&self->v, 3), 3);

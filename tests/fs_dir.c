@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "caches.h"
 #include "harness.h"
 
 #define ENTRIES	600
@@ -182,15 +183,6 @@ static long op_unlink(void *name)
 	return unlink(vol_path(name)) ? -errno : 0;
 }
 
-static int forget_clean_pages(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-	int err = write(fd, "1", 1) == 1 ? 0 : -errno;
-
-	close(fd);
-	return err;
-}
-
 /*
  * Without an index, a name is looked for where the last one was found: not all blocks before are read for
  * each.
@@ -216,7 +208,7 @@ TEST_F(fs_dir, names_in_order)
 	dir = vol_open_dir("d");
 	ASSERT_LE(0, dir);
 	ASSERT_EQ(0, access(vol_path(entry(ENTRIES - 1)), F_OK));
-	ASSERT_EQ(0, forget_clean_pages());
+	ASSERT_EQ(0, forget_pages());
 	ASSERT_EQ(0, vol_route(&self->v, &map));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 

@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "caches.h"
 #include "dm.h"
 #include "harness.h"
 
@@ -20,19 +21,6 @@
 VOL_FIXTURE(fs_errors);
 FIXTURE_VARIANT_ADD(fs_errors, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(fs_errors, bs4k) { .conf = SMALL_4K };
-
-/* The cache of the device, which is where metadata is, loses what is clean. */
-static int empty_caches(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = write(fd, "3", 1) == 1 ? 0 : -errno;
-	close(fd);
-	return err;
-}
 
 /* What the device really has, whatever the filesystem has in memory. */
 static int on_device(struct vol *v, uint64_t at, void *buf, size_t len)
@@ -68,7 +56,7 @@ TEST_F(fs_errors, inode_that_could_not_be_stored)
 	fd = vol_open("f", O_RDWR);
 	ASSERT_LE(0, fd);
 	sync();
-	ASSERT_EQ(0, empty_caches());
+	ASSERT_EQ(0, forget_all());
 	ASSERT_EQ(0, vol_fail(&self->v, NULL));
 	EXPECT_EQ(0, fchmod(fd, 0604));
 	EXPECT_EQ(-1, fsync(fd));
@@ -93,7 +81,7 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 	ASSERT_LE(0, kmsg);
 	ASSERT_EQ(0, vol_prefill("a", 0, len, 1));
 	sync();
-	ASSERT_EQ(0, empty_caches());
+	ASSERT_EQ(0, forget_all());
 	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
 	fd = vol_open("b", O_CREAT | O_RDWR);
 	ASSERT_LE(0, fd);
@@ -104,7 +92,7 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 	EXPECT_EQ(-1, syncfs(fd));
 	EXPECT_EQ(EIO, errno);
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	ASSERT_EQ(0, empty_caches());
+	ASSERT_EQ(0, forget_all());
 
 	/* the data of b was not acknowledged, its blocks are */
 	ASSERT_EQ(len, pwrite(fd, buf, len, 0));

@@ -5,16 +5,13 @@
  */
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "blocks.h"
+#include "caches.h"
 #include "debugfs.h"
 #include "ext2.h"
 #include "harness.h"
-
-/* Later than some C libraries. */
-#define SYS_CACHESTAT	451
 
 VOL_FIXTURE(fs_metadata);
 FIXTURE_VARIANT_ADD(fs_metadata, bs1k) { .conf = SMALL_1K };
@@ -106,27 +103,6 @@ TEST_F(fs_metadata, blocks_of_a_directory_that_is_deleted)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
-/* How many pages of the device are in memory; -errno. */
-static long cached_pages(int fd)
-{
-	struct { uint64_t off, len; } all = {};
-	struct { uint64_t cache, other[4]; } n;
-
-	return syscall(SYS_CACHESTAT, fd, &all, &n, 0) ? -errno : (long)n.cache;
-}
-
-static int empty_caches(void)
-{
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-	int err = 0, i;
-
-	/* what the filesystem keeps goes first, and what that has pinned then */
-	for (i = 0; i < 2 && !err; i++)
-		err = write(fd, "3", 1) == 1 ? 0 : -errno;
-	close(fd);
-	return err;
-}
-
 /*
  * Metadata that the kernel has written, with no sync(2) of the filesystem: the memory can
  * be had back.
@@ -141,13 +117,13 @@ TEST_F(fs_metadata, memory_of_what_is_written)
 		close(vol_open(long_name("d", i), O_CREAT | O_RDWR));
 	fd = open(self->v.dev, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, fd);
-	if (cached_pages(fd) < 0)
-		SKIP(return, "cachestat(2): %s", strerror(-cached_pages(fd)));
+	if (cached_pages(fd, 0, 0) < 0)
+		SKIP(return, "cachestat(2): %s", strerror(-cached_pages(fd, 0, 0)));
 	/* it writes what the cache of the device has, and nothing that files have */
 	ASSERT_EQ(0, fsync(fd));
-	EXPECT_LT(2 * FEW, cached_pages(fd));
-	ASSERT_EQ(0, empty_caches());
-	EXPECT_GE(FEW, cached_pages(fd));
+	EXPECT_LT(2 * FEW, cached_pages(fd, 0, 0));
+	ASSERT_EQ(0, forget_all());
+	EXPECT_GE(FEW, cached_pages(fd, 0, 0));
 	close(fd);
 }
 

@@ -45,6 +45,12 @@ struct buffer_head *kfs_helper_sb_getblk(struct super_block *sb, sector_t block)
 	return sb_getblk(sb, block);
 }
 
+/* What sb_breadahead() gets. */
+struct buffer_head *kfs_helper_sb_getblk_nowait(struct super_block *sb, sector_t block)
+{
+	return bdev_getblk(sb->s_bdev, block, sb->s_blocksize, GFP_NOWAIT | __GFP_MOVABLE);
+}
+
 struct buffer_head *kfs_helper_sb_find_get_block(struct super_block *sb, sector_t block)
 {
 	return sb_find_get_block(sb, block);
@@ -53,6 +59,11 @@ struct buffer_head *kfs_helper_sb_find_get_block(struct super_block *sb, sector_
 void kfs_helper_lock_buffer(struct buffer_head *bh)
 {
 	lock_buffer(bh);
+}
+
+bool kfs_helper_trylock_buffer(struct buffer_head *bh)
+{
+	return trylock_buffer(bh);
 }
 
 void kfs_helper_set_buffer_uptodate(struct buffer_head *bh)

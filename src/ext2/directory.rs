@@ -25,6 +25,7 @@ use zerocopy::{
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{inode::FileType, Corrupt, Geometry, Place};
+use path::DirBlocks;
 
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
@@ -46,6 +47,19 @@ struct RawEntry {
     /// The file type; without the feature `filetype`, the upper half of the length of the name,
     /// which is always 0.
     file_type: u8,
+}
+
+impl RawEntry {
+    /// Whether it is in use for `name`; `entry` begins with it, and has so much of the name.
+    #[inline(always)]
+    fn is(&self, entry: &[u8], name: Name<'_>) -> bool {
+        if self.name_len != name.len || self.ino.get() == 0 {
+            return false;
+        }
+        let end = HEADER + name.bytes.len();
+        // Names that are alike differ in their last byte more often than in the first.
+        entry.get(end - 1) == name.bytes.last() && entry.get(HEADER..end) == Some(name.bytes)
+    }
 }
 
 const HEADER: usize = 8;
@@ -127,6 +141,46 @@ pub(crate) struct DirBlock {
     inodes_count: u32,
     filetype: bool,
     metadata_csum: bool,
+}
+
+const BAD_NAME: &str = "name empty or with impossible bytes";
+
+/// How many bytes of a block are read at once by who looks for a name: an entry with the longest name, and more.
+const WINDOW: usize = 512;
+
+const _: () = assert!(WINDOW >= HEADER + NAME_MAX);
+
+/// A single block in memory.
+struct One<'a>(&'a [u8]);
+
+impl DirBlocks for One<'_> {
+    type Error = Corrupt;
+
+    fn count(&self) -> u32 {
+        1
+    }
+
+    fn read(&mut self, _: u32, offset: usize, out: &mut [u8]) -> Result<(), Corrupt> {
+        if let Some(from) = self.0.get(offset..offset + out.len()) {
+            out.copy_from_slice(from);
+        }
+        Ok(())
+    }
+}
+
+/// An entry in use whose name was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Located {
+    /// Byte offset in the block.
+    pub(crate) offset: usize,
+    /// Length in bytes.
+    pub(crate) rec_len: usize,
+    /// Byte offset of the entry before it in the block.
+    pub(crate) before: Option<usize>,
+    /// Inode number.
+    pub(crate) ino: u32,
+    /// The file type; `None` when the entry has none.
+    pub(crate) file_type: Option<FileType>,
 }
 
 /// A validated directory entry.
@@ -228,43 +282,64 @@ impl DirBlock {
         let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
             return Err(self.bad(offset, "entry crosses the end of its block", 0));
         };
-        let rec_len = usize::from(raw.rec_len.get());
-        if rec_len < SHORTEST {
-            return Err(self.bad(offset, "entry shorter than possible", rec_len as u64));
-        }
-        if rec_len % 4 != 0 {
-            return Err(self.bad(
-                offset,
-                "length of an entry not a multiple of 4",
-                rec_len as u64,
-            ));
-        }
-        if rec_len > rest.len() {
-            return Err(self.bad(offset, "entry crosses the end of its block", rec_len as u64));
-        }
-        let name_len = raw.name_len;
-        let name = match rest.get(HEADER..HEADER + usize::from(name_len)) {
-            Some(name) if needed(name_len) <= rec_len => name,
-            _ => return Err(self.bad(offset, "entry too short for its name", name_len.into())),
-        };
+        let rec_len = self.check(raw, offset, rest.len())?;
         let ino = raw.ino.get();
-        if ino > self.inodes_count {
-            return Err(self.bad(offset, "entry of an inode that does not exist", ino.into()));
-        }
+        let name = rest.get(HEADER..HEADER + usize::from(raw.name_len));
+        let name = name.unwrap_or_default();
         if ino != 0 && Name::new(name).is_none() {
-            return Err(self.bad(offset, "name empty or with impossible bytes", ino.into()));
+            return Err(self.bad(offset, BAD_NAME, ino.into()));
         }
         Ok(Entry {
             offset,
             rec_len,
             ino,
-            file_type: if self.filetype {
-                type_from_code(raw.file_type)
-            } else {
-                None
-            },
+            file_type: self.file_type(raw),
             name,
         })
+    }
+
+    const fn file_type(&self, raw: &RawEntry) -> Option<FileType> {
+        match self.filetype {
+            true => type_from_code(raw.file_type),
+            false => None,
+        }
+    }
+
+    /// Validates the entry at `offset`, which has `left` bytes to the end of its block, but for the bytes of its
+    /// name. Returns its length.
+    #[inline(always)]
+    fn check(&self, raw: &RawEntry, offset: usize, left: usize) -> Result<usize, Corrupt> {
+        let rec_len = usize::from(raw.rec_len.get());
+        let fits = rec_len >= SHORTEST
+            && rec_len % 4 == 0
+            && rec_len <= left
+            && needed(raw.name_len) <= rec_len
+            && raw.ino.get() <= self.inodes_count
+            && (raw.name_len > 0 || raw.ino.get() == 0);
+        match fits {
+            true => Ok(rec_len),
+            false => Err(self.broken(raw, offset, left)),
+        }
+    }
+
+    /// What is wrong with an entry that [`DirBlock::check`] does not let pass.
+    #[cold]
+    fn broken(&self, raw: &RawEntry, offset: usize, left: usize) -> Corrupt {
+        let rec_len = usize::from(raw.rec_len.get());
+        let (what, found) = if rec_len < SHORTEST {
+            ("entry shorter than possible", rec_len as u64)
+        } else if rec_len % 4 != 0 {
+            ("length of an entry not a multiple of 4", rec_len as u64)
+        } else if rec_len > left {
+            ("entry crosses the end of its block", rec_len as u64)
+        } else if needed(raw.name_len) > rec_len {
+            ("entry too short for its name", raw.name_len.into())
+        } else if raw.ino.get() > self.inodes_count {
+            ("entry of an inode that does not exist", raw.ino.get().into())
+        } else {
+            (BAD_NAME, raw.ino.get().into())
+        };
+        self.bad(offset, what, found)
     }
 
     /// The entries of `block`, including unused ones.
@@ -282,6 +357,8 @@ impl DirBlock {
 
     /// Looks for the entry with `name`.
     ///
+    /// The names of other entries are compared, and not validated: a search passes each of them many times.
+    ///
     /// # Errors
     ///
     /// An entry before it, or any entry if it is not there, breaks the rules.
@@ -291,11 +368,46 @@ impl DirBlock {
         name: Name<'_>,
     ) -> Result<Option<Entry<'a>>, Corrupt> {
         self.check_len(block)?;
-        for entry in self.entries(block) {
-            let entry = entry?;
-            if entry.ino != 0 && entry.name == name.bytes {
-                return Ok(Some(entry));
+        match self.find_in(&mut One(block), 0, name)? {
+            Some(found) => self.parse_entry(block, found.offset).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The same in block `index` of `blocks`, of which it reads a piece at a time, to where the name is.
+    pub(crate) fn find_in<B: DirBlocks>(
+        &self,
+        blocks: &mut B,
+        index: u32,
+        name: Name<'_>,
+    ) -> Result<Option<Located>, B::Error> {
+        let mut window = [0; WINDOW];
+        // Where it is in the block.
+        let (mut start, mut end) = (0, 0);
+        let (mut offset, mut before) = (0, None);
+        while offset < self.block_size {
+            let left = self.block_size - offset;
+            if offset + HEADER + name.bytes.len() > end && end < self.block_size {
+                start = offset;
+                end = offset + left.min(WINDOW);
+                blocks.read(index, start, window.get_mut(..end - start).unwrap_or_default())?;
             }
+            let rest = window.get(offset - start..end - start).unwrap_or_default();
+            let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
+                return Err(self.bad(offset, "entry crosses the end of its block", 0).into());
+            };
+            let rec_len = self.check(raw, offset, left)?;
+            if raw.is(rest, name) {
+                return Ok(Some(Located {
+                    offset,
+                    rec_len,
+                    before,
+                    ino: raw.ino.get(),
+                    file_type: self.file_type(raw),
+                }));
+            }
+            before = Some(offset);
+            offset += rec_len;
         }
         Ok(None)
     }

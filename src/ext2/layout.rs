@@ -5,6 +5,8 @@
 //! It decides whether a block pointer from the disk may be followed: through a pointer into an
 //! inode table, writing a file would change inodes.
 
+use core::ops::Range;
+
 use super::{geometry::InodeSlot, group::GroupLayout, Corrupt, Geometry, Place};
 
 /// The layout of a mounted volume.
@@ -64,6 +66,24 @@ impl<'a> Layout<'a> {
         // The whole table is inside the volume.
         let block = self.group(group)?.inode_table().saturating_add(table_block);
         Ok(InodeLocation { block, offset })
+    }
+
+    /// The blocks of the inode table that are read when one of them is needed for inode `ino`: the piece of
+    /// `len` blocks of the table that its slot is in, or what there is of it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such inode.
+    pub(crate) fn table_batch(&self, ino: u32, len: u32) -> Result<Range<u64>, Corrupt> {
+        let slot = self.geometry.inode_slot(ino)?;
+        let table = self.group(slot.group)?.inode_table();
+        let first = slot.table_block - slot.table_block % len.max(1);
+        let end = first.saturating_add(len);
+        let end = match cfg!(mutant = "table-batch-unbounded") {
+            true => end,
+            false => end.min(self.geometry.inode_table_blocks()),
+        };
+        Ok(u64::from(table) + u64::from(first)..u64::from(table) + u64::from(end))
     }
 
     /// Checks that the `len` blocks from `start` on may belong to a file: that they are inside the

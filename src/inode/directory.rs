@@ -29,9 +29,8 @@ use crate::ext2::inode::FileType;
 use crate::inode::block_map;
 use crate::inode::data::{ino32, mark_first_dirty};
 use crate::inode::directory::block::{at, block_count, room};
-use crate::inode::directory::entry::Inner;
 use crate::inode::directory::grow::NewEntry;
-use crate::inode::directory::search::{changed, checked, find_block, BadBlock};
+use crate::inode::directory::search::{changed, checked, find_block, find_name};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
@@ -42,8 +41,8 @@ use kfs::task::fatal_signal_pending;
 
 /// Looks up `name`; `None` when there is no such entry.
 pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<Found>> {
-    let entry = Inner::find(dir, checked(name)?)?;
-    Ok(entry.map(|entry| entry.found))
+    let named = find_name(dir, checked(name)?)?;
+    Ok(named.map(|named| named.found()))
 }
 
 /// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
@@ -72,7 +71,7 @@ pub(crate) fn insert(
 /// [`insert`] into the first block that has room.
 fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<u64> {
     // The name may be in a bad block.
-    let done = find_block(dir, 0, BadBlock::Fail, |block| {
+    let done = find_block(dir, |block| {
         match entry.insert(&block.at, &mut block.bytes)? {
             Insert::Done(changed) => block.write(dir, changed).map(Some),
             Insert::Exists => Err(EEXIST.into()),
@@ -117,7 +116,7 @@ pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result
 
 /// Whether a directory has no entries but `.` and `..`.
 pub(crate) fn is_empty(dir: &InodeLocked<Exclusive>) -> Result<bool> {
-    let other = find_block(dir, 0, BadBlock::Fail, |block| {
+    let other = find_block(dir, |block| {
         if fatal_signal_pending() {
             return Err(EINTR.into());
         }

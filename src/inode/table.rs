@@ -10,6 +10,10 @@ use core::ops::Deref;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
+/// How many blocks of the inode table are read at once: inodes that were made one after the other are looked
+/// at together, and those of a directory are in its group. As many as ext4 reads.
+const BATCH: u32 = 32;
+
 /// The slot of an inode, as far as it has known fields.
 pub(super) struct RawSlot {
     bytes: [u8; KNOWN_BYTES],
@@ -36,8 +40,14 @@ pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<RawSlot> {
 /// Reads the block with the slot of inode `ino`: its buffer, and the byte offset of the slot in it.
 /// May sleep.
 pub(super) fn read_table(sb: &SuperBlock, ino: u32) -> Result<(BufferHead, usize)> {
-    let location = sb.data().layout().locate_inode(ino)?;
-    let buffer = sb.bread(location.block.into()).inspect_err(|_| {
+    let layout = sb.data().layout();
+    let location = layout.locate_inode(ino)?;
+    let batch = match mutant!("table-not-ahead") {
+        true => 0..0,
+        false => layout.table_batch(ino, BATCH)?,
+    };
+    let read = sb.bread_batch(location.block.into(), batch);
+    let buffer = read.inspect_err(|_| {
         pr_err!(
             "{}: inode {}: cannot read its block {} of the inode table\n",
             sb.id(),

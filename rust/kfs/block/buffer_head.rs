@@ -23,6 +23,9 @@ use core::ptr::NonNull;
 use kernel::prelude::*;
 use kernel::sync::barrier::{smp_mb, Read};
 
+/// That a read is ahead of any need, as `REQ_RAHEAD`: the block layer may fail it early.
+const READ_AHEAD: bindings::blk_opf_t = 1 << bindings::req_flag_bits___REQ_RAHEAD;
+
 /// A reference to a buffer, given back when dropped.
 ///
 /// # Invariants
@@ -97,6 +100,27 @@ impl BufferHead {
         Ok(())
     }
 
+    /// Copies all of the block to `to`, in the place of what that has. Its memory is used if it is enough: who
+    /// reads many blocks needs it once, and need not have cleared it.
+    ///
+    /// May sleep. `ENOMEM` when it is not enough, and there is no more.
+    pub fn read_all(&self, to: &mut KVec<u8>) -> Result {
+        to.clear();
+        to.reserve(self.size(), GFP_KERNEL)?;
+        let data = self.data(0, self.size())?;
+        // SAFETY: As in `read`: `to` has room for so many bytes.
+        unsafe {
+            bindings::memcpy(
+                to.spare_capacity_mut().as_mut_ptr().cast(),
+                data.cast(),
+                self.size(),
+            );
+        }
+        // SAFETY: So many bytes of it have just been written, and it was empty.
+        unsafe { to.inc_len(self.size()) };
+        Ok(())
+    }
+
     /// Copies a value from `offset` on. `EINVAL` when that is not all in the block.
     pub fn read_obj<T: FromBytes>(&self, offset: usize) -> Result<T> {
         let data = self.data(offset, size_of::<T>())?;
@@ -167,6 +191,28 @@ impl BufferHead {
                 0 => Ok(()),
                 _ => Err(EIO),
             }
+        }
+    }
+
+    /// Begins to read the buffer from the device, as [`BufferHead::fill`] would, if nobody has it locked.
+    /// Nobody is told how that ends: if it fails, who needs the content reads it again. Does not wait for
+    /// the lock, nor for the end of the read; the block layer may sleep.
+    pub(crate) fn readahead(&self) {
+        let bh = self.as_raw();
+        // SAFETY: By the type invariant. The buffer has just been looked up, so that it is mapped; the lock is
+        // taken here, and given back here or at the end of the read, which has a reference of its own.
+        unsafe {
+            if bindings::buffer_uptodate(bh) != 0 || !bindings::trylock_buffer(bh) {
+                return;
+            }
+            // What could not be written must not be replaced by what is older; see `fill`.
+            let failed = bindings::buffer_write_io_error(bh) != 0
+                && !cfg!(mutant = "kfs-stale-readahead");
+            if failed || bindings::buffer_uptodate(bh) != 0 {
+                return bindings::unlock_buffer(bh);
+            }
+            // With `wait` not set it returns 0.
+            bindings::__bh_read(bh, READ_AHEAD, false);
         }
     }
 

@@ -15,12 +15,14 @@ pub mod write;
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::block::buffer_head::BufferHead;
+use crate::block::plug::plugged;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
 use crate::fs::super_block::data::Info;
 use crate::sync::once::{read_once, write_once};
 use crate::workqueue::{OwnedWorkqueue, Workqueue};
 use core::marker::PhantomData;
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::types::Opaque;
@@ -161,6 +163,32 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// May sleep. `EIO` when the device fails or has no such block.
     pub fn bread(&self, block: u64) -> Result<BufferHead> {
         bread(self.as_raw(), block)
+    }
+
+    /// [`SuperBlock::bread`] of a block with those that are likely to be wanted next: if it has to be read from
+    /// the device, the others of `batch` that are not cached begin to be read, too.
+    ///
+    /// May sleep. `EIO` when `block` cannot be read. Nobody is told if another one cannot be read, or has no
+    /// memory without waiting: it is read again when it is wanted. Blocks behind the end of the device are none.
+    pub fn bread_batch(&self, block: u64, batch: Range<u64>) -> Result<BufferHead> {
+        let buffer = getblk(self.as_raw(), block)?;
+        if buffer.is_uptodate() {
+            return Ok(buffer);
+        }
+        plugged(true, || {
+            for block in batch.filter(|&other| other != block) {
+                // SAFETY: By the type invariant the super block is mounted, so that its device is open.
+                let ahead = unsafe {
+                    BufferHead::from_owned(bindings::sb_getblk_nowait(self.as_raw(), block))
+                };
+                match ahead {
+                    Some(ahead) => ahead.readahead(),
+                    None => break,
+                }
+            }
+            buffer.fill()
+        })?;
+        Ok(buffer)
     }
 
     /// Returns the buffer of `block` if it is cached and uptodate. Does not sleep.
@@ -389,9 +417,13 @@ fn device_size(sb: *mut bindings::super_block) -> u64 {
     unsafe { bindings::bdev_nr_bytes((*sb).s_bdev) as u64 }
 }
 
-fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
+fn getblk(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
     // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
-    let buffer = unsafe { BufferHead::from_owned(bindings::sb_getblk(sb, block)) }.ok_or(EIO)?;
+    unsafe { BufferHead::from_owned(bindings::sb_getblk(sb, block)) }.ok_or(EIO)
+}
+
+fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
+    let buffer = getblk(sb, block)?;
     buffer.fill()?;
     Ok(buffer)
 }

@@ -2,7 +2,7 @@
 
 //! Changing directory blocks.
 
-use super::{needed, type_code, DirBlock, Name, RawEntry, HEADER, SHORTEST};
+use super::{needed, type_code, DirBlock, Located, Name, One, RawEntry, HEADER, SHORTEST};
 use crate::ext2::{inode::FileType, Corrupt};
 use core::ops::Range;
 use zerocopy::{
@@ -47,15 +47,24 @@ impl DirBlock {
         let want = needed(name.len);
         let mut room: Option<(usize, usize, usize)> = None;
         // To the end of the block, as the name may exist after the room.
-        for entry in self.entries(block) {
-            let entry = entry?;
-            if entry.ino != 0 && entry.name == name.bytes {
+        let mut offset = 0;
+        while offset < block.len() {
+            let rest = block.get(offset..).unwrap_or_default();
+            let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
+                return Err(self.bad(offset, "entry crosses the end of its block", 0));
+            };
+            let rec_len = self.check(raw, offset, rest.len())?;
+            if raw.is(rest, name) {
                 return Ok(Insert::Exists);
             }
-            let used = entry.used();
-            if room.is_none() && entry.rec_len >= used + want {
-                room = Some((entry.offset, used, entry.rec_len));
+            let used = match raw.ino.get() {
+                0 => 0,
+                _ => needed(raw.name_len),
+            };
+            if room.is_none() && rec_len >= used + want {
+                room = Some((offset, used, rec_len));
             }
+            offset += rec_len;
         }
         let Some((offset, used, rec_len)) = room else {
             return Ok(Insert::Full);
@@ -80,19 +89,17 @@ impl DirBlock {
         name: Name<'_>,
     ) -> Result<Option<Removed>, Corrupt> {
         self.check_len(block)?;
-        let mut before: Option<usize> = None;
-        let mut target = None;
-        for entry in self.entries(block) {
-            let entry = entry?;
-            if entry.ino != 0 && entry.name == name.bytes {
-                target = Some((entry.offset, entry.end(), entry.ino));
-                break;
-            }
-            before = Some(entry.offset);
-        }
-        let Some((offset, end, ino)) = target else {
+        let Some(Located {
+            offset,
+            rec_len,
+            before,
+            ino,
+            ..
+        }) = self.find_in(&mut One(block), 0, name)?
+        else {
             return Ok(None);
         };
+        let end = offset + rec_len;
         let start = before.unwrap_or(offset);
         if before.is_some() {
             self.set_rec_len(block, start, end - start)?;
@@ -117,7 +124,8 @@ impl DirBlock {
         ino: u32,
         file_type: FileType,
     ) -> Result<Option<Range<usize>>, Corrupt> {
-        let Some(offset) = self.find(block, name)?.map(|entry| entry.offset) else {
+        self.check_len(block)?;
+        let Some(Located { offset, .. }) = self.find_in(&mut One(block), 0, name)? else {
             return Ok(None);
         };
         let code = self.code(file_type);

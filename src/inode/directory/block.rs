@@ -16,26 +16,43 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
+/// How many blocks of a directory are read at once by who reads all of them.
+fn batch() -> u32 {
+    match mutant!("directory-not-ahead") {
+        true => 1,
+        false => 16,
+    }
+}
+
 /// A copy of a directory block.
 pub(super) struct Block {
-    pub(super) index: u32,
     pub(super) at: DirBlock,
     pub(super) bytes: KVec<u8>,
     pub(super) buffer: BufferHead,
 }
 
 impl Block {
-    /// Reads block `index` of the directory into `room`, which has the size of a block.
+    /// Reads block `index` of the directory. The memory of `room` is used, if it is enough.
     pub(super) fn read(dir: &Inode, index: u32, room: KVec<u8>) -> Result<Self> {
-        let buffer = buffer(dir, index)?;
+        Self::read_batch(dir, index, 1, room)
+    }
+
+    /// The same of one of all the blocks of the directory that are read: if it is not in memory, those behind
+    /// it begin to be read with it.
+    pub(super) fn read_one_of_all(dir: &Inode, index: u32, room: KVec<u8>) -> Result<Self> {
+        Self::read_batch(dir, index, batch(), room)
+    }
+
+    fn read_batch(dir: &Inode, index: u32, max: u32, room: KVec<u8>) -> Result<Self> {
+        let buffer = buffer(dir, index, max)?;
+        Self::copy(at(dir, index), buffer, room)
+    }
+
+    /// A copy of the block `at`, of which this is the buffer.
+    pub(super) fn copy(at: DirBlock, buffer: BufferHead, room: KVec<u8>) -> Result<Self> {
         let mut bytes = room;
-        buffer.read(0, &mut bytes)?;
-        Ok(Block {
-            index,
-            at: at(dir, index),
-            bytes,
-            buffer,
-        })
+        buffer.read_all(&mut bytes)?;
+        Ok(Block { at, bytes, buffer })
     }
 
     /// Copies the range of bytes that was changed back, and marks the buffer dirty. Returns the
@@ -57,16 +74,21 @@ impl Block {
 /// [`Block::write`] or [`Block::write_release`].
 pub(super) type Write = fn(&Block, &Inode, Range<usize>) -> Result<u64>;
 
-/// The buffer of block `index` of a directory.
-fn buffer(dir: &Inode, index: u32) -> Result<BufferHead> {
-    let Mapping::Mapped { start, .. } = block_map::lookup(dir, index.into(), 1)? else {
+/// The buffer of block `index` of a directory; if it is not in memory, it is read with up to `max` blocks that
+/// follow each other from it on.
+fn buffer(dir: &Inode, index: u32, max: u32) -> Result<BufferHead> {
+    // What is mapped behind EOF is no block of it.
+    let max = max.min(block_count(dir).saturating_sub(index)).max(1);
+    let Mapping::Mapped { start, len } = block_map::lookup(dir, index.into(), max)? else {
         let place = Place::Directory {
             ino: ino32(dir),
             offset: u64::from(index) << dir.blkbits(),
         };
         return Err(Corrupt::new(place, "hole in a directory").into());
     };
-    Ok(dir.sb().bread(start.into())?)
+    let start = u64::from(start);
+    let batch = start..start + u64::from(len);
+    Ok(dir.sb().bread_batch(start, batch)?)
 }
 
 /// What block `index` of a directory is.
@@ -96,12 +118,36 @@ pub(super) fn block_count(dir: &Inode) -> u32 {
 /// Reads pieces of the blocks of a directory; keeps the buffer used last.
 pub(super) struct Buffers<'a> {
     dir: &'a Inode,
+    max: u32,
     last: Option<(u32, BufferHead)>,
 }
 
 impl<'a> Buffers<'a> {
+    /// For some blocks.
     pub(super) fn new(dir: &'a Inode) -> Self {
-        Buffers { dir, last: None }
+        Buffers {
+            dir,
+            max: 1,
+            last: None,
+        }
+    }
+
+    /// For all of them, one after the other.
+    pub(super) fn of_all(dir: &'a Inode) -> Self {
+        Buffers {
+            dir,
+            max: batch(),
+            last: None,
+        }
+    }
+
+    /// The buffer of block `index`.
+    pub(super) fn buffer(&mut self, index: u32) -> Result<&BufferHead> {
+        let (_, buffer) = match self.last.take().filter(|&(last, _)| last == index) {
+            Some(last) => self.last.insert(last),
+            None => self.last.insert((index, buffer(self.dir, index, self.max)?)),
+        };
+        Ok(buffer)
     }
 }
 
@@ -113,10 +159,6 @@ impl DirBlocks for Buffers<'_> {
     }
 
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result {
-        let (_, buffer) = match self.last.take().filter(|&(last, _)| last == index) {
-            Some(last) => self.last.insert(last),
-            None => self.last.insert((index, buffer(self.dir, index)?)),
-        };
-        Ok(buffer.read(offset, out)?)
+        Ok(self.buffer(index)?.read(offset, out)?)
     }
 }

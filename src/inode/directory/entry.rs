@@ -14,11 +14,9 @@ use crate::inode::directory::block::{Block, Write};
 use crate::inode::directory::search::{changed, checked, find_name, no_parent, Found};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
-use core::mem;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::inode::lock::Exclusive;
-use kfs::task::fatal_signal_pending;
 
 const LEADS_TO_ANOTHER: &str = "entry leads to another inode than it did";
 
@@ -160,28 +158,12 @@ pub(super) struct Inner<'a> {
 
 impl<'a> Inner<'a> {
     pub(super) fn find(dir: &Inode, name: Name<'a>) -> Result<Option<Self>> {
-        find_name(dir, name, |block| {
-            if fatal_signal_pending() {
-                return Err(EINTR.into());
-            }
-            let Some(entry) = block.at.find(&block.bytes, name)? else {
-                return Ok(None);
-            };
-            let found = Found {
-                ino: entry.ino,
-                file_type: entry.file_type,
-                place: block.at.place(entry.offset),
-                block: block.buffer.block(),
-            };
-            let block = Block {
-                index: block.index,
-                at: block.at,
-                // The search ends here, and needs no more room.
-                bytes: mem::take(&mut block.bytes),
-                buffer: block.buffer.get(),
-            };
-            Ok(Some(Inner { name, found, block }))
-        })
+        let Some(named) = find_name(dir, name)? else {
+            return Ok(None);
+        };
+        let found = named.found();
+        let block = Block::copy(named.at, named.buffer, KVec::new())?;
+        Ok(Some(Inner { name, found, block }))
     }
 
     /// Whether it is in the block where it was found.

@@ -14,6 +14,7 @@ use crate::inode::data::ino32;
 use crate::inode::directory::block::{room, Block, Buffers};
 use crate::inode::directory::durable;
 use crate::inode::directory::indexed::{self, give_up, walk};
+use crate::inode::directory::search::find_in_block;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::Result;
 use kernel::prelude::*;
@@ -60,7 +61,7 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
                 }
             }
         }
-        let mut leaf = Block::read(dir, path.leaf, room(dir)?)?;
+        let mut leaf = Block::read(dir, path.leaf, KVec::new())?;
         match entry.insert(&leaf.at, &mut leaf.bytes)? {
             Insert::Done(changed) => return leaf.write(dir, changed).map(Some),
             Insert::Exists => return Err(EEXIST.into()),
@@ -91,8 +92,7 @@ fn is_behind(
     buffers: &mut Buffers<'_>,
 ) -> Result<bool> {
     while path.next_of(hash, buffers)? {
-        let block = Block::read(dir, path.leaf, room(dir)?)?;
-        if block.at.find(&block.bytes, name)?.is_some() {
+        if find_in_block(dir, buffers, path.leaf, name)?.is_some() {
             return Ok(true);
         }
     }
@@ -109,7 +109,7 @@ fn split_leaf(
     want: u8,
 ) -> Result {
     let frame = path.frames().last().ok_or(EIO)?;
-    let mut index = Block::read(dir, frame.block, room(dir)?)?;
+    let mut index = Block::read(dir, frame.block, KVec::new())?;
     let mut names = names(&leaf.at)?;
     let hash = |name: &[u8]| hashing.hash(path.root.function, name).major;
     let halves = leaf.at.halves(&leaf.bytes, hash, &mut names)?;
@@ -163,7 +163,7 @@ fn has_room(dir: &InodeLocked<Exclusive>, path: &Path) -> Result<bool> {
 
 /// Moves the pointers of the root to a new node.
 fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path, root: &Frame) -> Result {
-    let mut block = Block::read(dir, root.block, room(dir)?)?;
+    let mut block = Block::read(dir, root.block, KVec::new())?;
     let mut new = room(dir)?;
     root.node.copy_from(&block.at, &mut new, &block.bytes, 0)?;
     let index = append(dir, new)?;
@@ -174,8 +174,8 @@ fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path, root: &Frame) -> Result
 
 /// Moves half of the pointers of `node` to a new one. The root has room for a pointer to that.
 fn split_node(dir: &InodeLocked<Exclusive>, root: &Frame, node: &Frame) -> Result {
-    let mut above = Block::read(dir, root.block, room(dir)?)?;
-    let mut block = Block::read(dir, node.block, room(dir)?)?;
+    let mut above = Block::read(dir, root.block, KVec::new())?;
+    let mut block = Block::read(dir, node.block, KVec::new())?;
     let stay = node.node.count / 2;
     let hash = node.node.pointer(&block.bytes, stay).hash;
     let mut new = room(dir)?;
@@ -200,7 +200,7 @@ pub(super) fn make_index(dir: &InodeLocked<Exclusive>) -> Result<bool> {
         return Ok(false);
     };
     let function: Function = hashing.default;
-    let mut block = Block::read(dir, 0, room(dir)?)?;
+    let mut block = Block::read(dir, 0, KVec::new())?;
     let mut names = names(&block.at)?;
     let hash = |name: &[u8]| hashing.hash(function, name).major;
     let Some(halves) = block.at.halves(&block.bytes, hash, &mut names)? else {

@@ -8,7 +8,8 @@
 use crate::ext2::directory::hash::{Function, Hashing};
 use crate::ext2::directory::path::Path;
 use crate::ext2::directory::Name;
-use crate::inode::directory::block::{directory, room, Block, Buffers};
+use crate::inode::directory::block::{directory, Buffers};
+use crate::inode::directory::search::{find_in_block, Named};
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;
@@ -54,38 +55,30 @@ pub(super) fn walk(
 }
 
 /// What a search by the index has come to.
-pub(super) enum Search<T> {
+pub(super) enum Search {
     /// The name was found, or not.
-    Done(Option<T>),
+    Done(Option<Named>),
     /// The directory has no index, or none that can be used.
     Unusable,
 }
 
-/// Runs `visit` on the blocks that may have `name`, until it returns something.
-pub(super) fn search<T>(
-    dir: &Inode,
-    name: Name<'_>,
-    mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
-) -> Result<Search<T>> {
+/// Looks for `name` in the blocks that may have it.
+pub(super) fn search(dir: &Inode, name: Name<'_>) -> Result<Search> {
     let Some(hashing) = hashing(dir) else {
         return Ok(Search::Unusable);
     };
+    let mut buffers = Buffers::new(dir);
     if matches!(name.bytes(), b"." | b"..") {
         // They have no hash.
-        let mut block = Block::read(dir, 0, room(dir)?)?;
-        return visit(&mut block).map(Search::Done);
+        return find_in_block(dir, &mut buffers, 0, name).map(Search::Done);
     }
-    let mut buffers = Buffers::new(dir);
     let Some((mut path, hash)) = walk(dir, &hashing, name, &mut buffers)? else {
         return Ok(Search::Unusable);
     };
-    let mut spare = room(dir)?;
     loop {
-        let mut block = Block::read(dir, path.leaf, spare)?;
-        if let Some(found) = visit(&mut block)? {
+        if let Some(found) = find_in_block(dir, &mut buffers, path.leaf, name)? {
             return Ok(Search::Done(Some(found)));
         }
-        spare = block.bytes;
         match path.next_of(hash, &mut buffers) {
             Ok(true) if !mutant!("collision-lost") => cond_resched(),
             Ok(_) => return Ok(Search::Done(None)),

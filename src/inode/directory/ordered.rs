@@ -6,7 +6,7 @@ use crate::ext2::directory::order::{Key, Least, Order, Width};
 use crate::ext2::directory::path::Path;
 use crate::ext2::inode::InodeFlags;
 use crate::ext2::Corrupt;
-use crate::inode::directory::block::{at, block_count, directory, room, Block, Buffers};
+use crate::inode::directory::block::{at, block_count, directory, Block, Buffers};
 use crate::inode::directory::emit::emit_entry;
 use crate::inode::directory::indexed::{self, give_up};
 use crate::types::{Inode, InodeLocked};
@@ -100,13 +100,13 @@ pub(super) fn emit(
 
 /// Emits the entries with these keys. Returns whether there was room for all.
 fn emit_keys(dir: &Inode, context: &mut DirContext<'_>, keys: &[Key]) -> Result<bool> {
-    let mut block: Option<Block> = None;
+    let mut block: Option<(u32, Block)> = None;
     for key in keys {
         let (index, offset) = key.entry();
         let current = match block.take() {
-            Some(current) if current.index == index => current,
+            Some((last, current)) if last == index => current,
             other => {
-                let spare = other.map_or_else(|| room(dir), |other| Ok(other.bytes))?;
+                let spare = other.map_or_else(KVec::new, |(_, other)| other.bytes);
                 Block::read(dir, index, spare)?
             }
         };
@@ -118,7 +118,7 @@ fn emit_keys(dir: &Inode, context: &mut DirContext<'_>, keys: &[Key]) -> Result<
             return Ok(false);
         }
         context.set_place(key.place);
-        block = Some(current);
+        block = Some((index, current));
     }
     Ok(true)
 }
@@ -139,7 +139,7 @@ fn gather(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Result<
         next: order.width.end(),
         fault: None,
     };
-    let mut spare = room(dir)?;
+    let mut spare = KVec::new();
     for index in 0..block_count(dir) {
         if fatal_signal_pending() {
             return Err(EINTR.into());
@@ -164,7 +164,7 @@ fn gather_block(
     mut visit: impl FnMut(Key, u32) -> Result,
 ) -> Result<KVec<u8>> {
     let mut result = Ok(());
-    let read = Block::read(dir, index, spare).and_then(|block| {
+    let read = Block::read_one_of_all(dir, index, spare).and_then(|block| {
         order.keys(&block.at, index, &block.bytes, |key, hash| {
             if key > from && result.is_ok() {
                 result = visit(key, hash);
@@ -178,7 +178,7 @@ fn gather_block(
         Ok(bytes) => Ok(bytes),
         Err(fault) if fault.is_of_block() && !mutant!("bad-block-ends") => {
             gathered.fault.get_or_insert(fault);
-            room(dir)
+            Ok(KVec::new())
         }
         Err(fault) => Err(fault),
     }
@@ -193,7 +193,7 @@ fn gather_leaf(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Re
         next: order.width.end(),
         fault: None,
     };
-    let mut spare = room(dir)?;
+    let mut spare = KVec::new();
     if order.width.has_dots(from.pos) {
         spare = gather_block(dir, order, from, 0, spare, &mut gathered, |key, _| {
             if order.width.has_dots(key.pos) {

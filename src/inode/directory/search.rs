@@ -2,68 +2,112 @@
 
 //! Looking for names in a directory.
 
-use crate::ext2::directory::{Name, NAME_MAX};
+use crate::ext2::directory::{DirBlock, Located, Name, NAME_MAX};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
-use crate::inode::directory::block::{block_count, room, Block};
+use crate::inode::directory::block::{at, block_count, Block, Buffers};
 use crate::inode::directory::indexed::{hashing, search, Search};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
+use core::mem;
 use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::lock::Exclusive;
-use kfs::task::cond_resched;
+use kfs::task::{cond_resched, fatal_signal_pending};
 
 /// What a search does about a block that cannot be read, or is corrupt.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadBlock {
+enum BadBlock {
     /// It fails.
     Fail,
     /// It goes on, and fails if it finds nothing in the others.
     Skip,
 }
 
-/// Runs `visit` on the blocks of a directory, from block `from` on and round, until it returns
+/// Runs `visit` with the indexes of the blocks of a directory, from block `from` on and round, until it returns
 /// something.
 ///
 /// A crafted directory can have millions of blocks, hence the reschedules.
-pub(super) fn find_block<T>(
+fn visit_blocks<T>(
     dir: &Inode,
     from: u32,
     bad: BadBlock,
-    mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
+    mut visit: impl FnMut(u32) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let mut spare = room(dir)?;
     let mut fault = None;
     let count = block_count(dir);
     for index in Iterator::chain(from..count, 0..from.min(count)) {
         cond_resched();
-        let visited = Block::read(dir, index, spare).and_then(|mut block| {
-            let found = visit(&mut block)?;
-            Ok((found, block.bytes))
-        });
-        spare = match visited {
-            Ok((Some(found), _)) => return Ok(Some(found)),
-            Ok((None, bytes)) => bytes,
+        match visit(index) {
+            Ok(Some(found)) => return Ok(Some(found)),
+            Ok(None) => {}
             Err(error) if bad == BadBlock::Skip && error.is_of_block() => {
                 fault.get_or_insert(error);
-                room(dir)?
             }
             Err(error) => return Err(error),
-        };
+        }
     }
     fault.map_or(Ok(None), Err)
 }
 
-/// [`find_block`] for the block with one name. Without an index, names are often looked up in the order
-/// in which readdir(3) has them, so that the search begins where the last one has ended. It finds a name
-/// also behind a bad block.
-pub(super) fn find_name<T>(
+/// Runs `visit` on the blocks of a directory, one after the other, until it returns something. Fails with a bad
+/// block.
+pub(super) fn find_block<T>(
     dir: &Inode,
-    name: Name<'_>,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    if let Search::Done(found) = search(dir, name, &mut visit)? {
+    let mut spare = KVec::new();
+    visit_blocks(dir, 0, BadBlock::Fail, |index| {
+        let mut block = Block::read_one_of_all(dir, index, mem::take(&mut spare))?;
+        let found = visit(&mut block)?;
+        spare = block.bytes;
+        Ok(found)
+    })
+}
+
+/// An entry that was looked for, and the block that it is in.
+pub(super) struct Named {
+    pub(super) at: DirBlock,
+    pub(super) buffer: BufferHead,
+    entry: Located,
+}
+
+impl Named {
+    /// What it leads to.
+    pub(super) fn found(&self) -> Found {
+        Found {
+            ino: self.entry.ino,
+            file_type: self.entry.file_type,
+            place: self.at.place(self.entry.offset),
+            block: self.buffer.block(),
+        }
+    }
+}
+
+/// Looks for `name` in block `index` of a directory.
+pub(super) fn find_in_block(
+    dir: &Inode,
+    buffers: &mut Buffers<'_>,
+    index: u32,
+    name: Name<'_>,
+) -> Result<Option<Named>> {
+    if fatal_signal_pending() {
+        return Err(EINTR.into());
+    }
+    let at = at(dir, index);
+    let Some(entry) = at.find_in(buffers, index, name)? else {
+        return Ok(None);
+    };
+    let buffer = buffers.buffer(index)?.get();
+    Ok(Some(Named { at, buffer, entry }))
+}
+
+/// Looks for `name` in a directory. Without an index, names are often looked up in the order
+/// in which readdir(3) has them, so that the search begins where the last one has ended. It finds a name
+/// also behind a bad block.
+pub(super) fn find_name(dir: &Inode, name: Name<'_>) -> Result<Option<Named>> {
+    if let Search::Done(found) = search(dir, name)? {
         return Ok(found);
     }
     let data = dir.data();
@@ -71,10 +115,11 @@ pub(super) fn find_name<T>(
         true => 0,
         false => data.found_in(),
     };
-    find_block(dir, from, skip(), |block| {
-        let found = visit(block)?;
+    let mut buffers = Buffers::of_all(dir);
+    visit_blocks(dir, from, skip(), |index| {
+        let found = find_in_block(dir, &mut buffers, index, name)?;
         if found.is_some() {
-            data.set_found_in(block.index);
+            data.set_found_in(index);
         }
         Ok(found)
     })

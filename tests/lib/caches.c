@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "caches.h"
+
+/* Later than some C libraries. */
+#define SYS_CACHESTAT	451
+
+static int drop_caches(const char *what)
+{
+	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = write(fd, what, 1) == 1 ? 0 : -errno;
+	close(fd);
+	return err;
+}
+
+int forget_pages(void)
+{
+	return drop_caches("1");
+}
+
+int forget_all(void)
+{
+	/* what inodes have pinned can go when they have */
+	int err = drop_caches("3");
+
+	return err ? err : drop_caches("3");
+}
+
+long cached_pages(int fd, off_t off, size_t len)
+{
+	struct { uint64_t off, len; } range = { off, len };
+	struct { uint64_t cache, other[4]; } n;
+
+	return syscall(SYS_CACHESTAT, fd, &range, &n, 0) ? -errno : (long)n.cache;
+}

@@ -220,6 +220,21 @@ TEST_F(fs_windows, small_files)
 	}
 }
 
+/* A block somewhere in a hole keeps none for its file: the next file begins right behind it. */
+TEST_F(fs_windows, lone_block)
+{
+	char *buf = buf_alloc(self->v.bs);
+	int hole = vol_open("hole", O_CREAT | O_RDWR), next = vol_open("next", O_CREAT | O_RDWR);
+
+	ASSERT_LE(0, hole);
+	ASSERT_LE(0, next);
+	ASSERT_EQ(self->v.bs, pwrite(hole, buf, self->v.bs, 5 * self->v.bs));
+	ASSERT_EQ(self->v.bs, write(next, buf, self->v.bs));
+	EXPECT_EQ(block_of(hole, 5) + 1, block_of(next, 0));
+	close(hole);
+	close(next);
+}
+
 /* The goal behind blocks of pointers is behind the last data, not in a gap behind other pointers. */
 TEST_F(fs_windows, behind_pointers)
 {

@@ -373,6 +373,26 @@ pub(super) fn path(inode: &Inode, block: u64) -> Result<Path> {
     Path::new(inode.blkbits().into(), block).ok_or(Fault::Error(EFBIG))
 }
 
+/// Where new blocks of a file should lie.
+#[derive(Clone, Copy)]
+pub(super) struct Goal {
+    /// The first of them.
+    pub(super) block: u32,
+    /// Whether the file grows there: behind what it has, or from its begin. A block somewhere in a hole is likely
+    /// to stay alone, and gets no window.
+    pub(super) grows: bool,
+}
+
+impl Goal {
+    /// Right behind blocks of the file.
+    pub(super) const fn behind(end: u32) -> Self {
+        Goal {
+            block: end,
+            grows: true,
+        }
+    }
+}
+
 /// The goal for what is to be allocated for block `block` of the file, to which `branch` leads: right behind
 /// the block before it, also where the pointers to them are in different blocks. If the file does not have
 /// that, what [`Branch::goal`] says; and for the first block of all, the first in the group of the inode. So small
@@ -386,13 +406,14 @@ pub(super) fn goal<P: PointerBlocks<Error = Fault>>(
     block: u64,
     branch: &Branch,
     device: &mut P,
-) -> Result<u32> {
+) -> Result<Goal> {
     let data = data_before(inode, root, block, device);
     if let Some(data) = data.filter(|_| !mutant!("goal-by-pointers")) {
-        return Ok(data.saturating_add(1));
+        return Ok(Goal::behind(data.saturating_add(1)));
     }
-    if let Some(goal) = branch.goal(root, device)? {
-        return Ok(goal);
+    let grows = block == 0 || mutant!("window-for-a-hole");
+    if let Some(block) = branch.goal(root, device)? {
+        return Ok(Goal { block, grows });
     }
     let geometry = inode.sb().data().geometry();
     let group = geometry.inode_slot(ino32(inode))?.group;
@@ -400,7 +421,8 @@ pub(super) fn goal<P: PointerBlocks<Error = Fault>>(
         true => ino32(inode) % 16 * (geometry.blocks_per_group() / 16),
         false => 0,
     };
-    Ok(geometry.group_first_block(group).saturating_add(colour))
+    let block = geometry.group_first_block(group).saturating_add(colour);
+    Ok(Goal { block, grows })
 }
 
 /// The block before block `block` of the file, if it has that.
@@ -416,24 +438,25 @@ fn data_before<P: PointerBlocks<Error = Fault>>(
     branch.data()
 }
 
-/// `len` blocks near the block `goal`, for this inode. Regular files have windows.
-pub(super) fn request(inode: &Inode, goal: u32, len: u32) -> AllocationRequest<'_> {
+/// `len` blocks near `goal`, for this inode. Regular files have windows where they grow.
+pub(super) fn request(inode: &Inode, goal: Goal, len: u32) -> AllocationRequest<'_> {
+    let has_window = inode.is_reg() && goal.grows;
     AllocationRequest {
         ino: ino32(inode),
-        window: inode.is_reg().then(|| &inode.data().get_ref().window),
-        goal,
+        window: has_window.then(|| &inode.data().get_ref().window),
+        goal: goal.block,
         len,
     }
 }
 
-/// Allocates the blocks that `growth` says are missing, near the block `goal`: blocks of pointers,
+/// Allocates the blocks that `growth` says are missing, near `goal`: blocks of pointers,
 /// and a run of data. Links them into the file last, so that an error leaves it unchanged.
 fn grow(
     inode: &Inode,
     map: &Changing<'_>,
     root: Pointers,
     growth: &Growth,
-    goal: u32,
+    goal: Goal,
 ) -> Result<Blocks> {
     let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
     if let Err(fault) = pointer_blocks.link(map, root, growth, Some(data)) {
@@ -471,21 +494,20 @@ impl<'a> NewBlocks<'a> {
         }
     }
 
-    /// Allocates the blocks of pointers that `growth` says are missing, and a run of data near the block
-    /// `goal`.
+    /// Allocates the blocks of pointers that `growth` says are missing, and a run of data near `goal`.
     ///
     /// Those of a file lie apart from the data, which is in longer pieces so: where there is the first gap in
     /// the group.
-    pub(super) fn allocate(inode: &'a Inode, growth: &Growth, goal: u32) -> Result<(Self, Blocks)> {
+    pub(super) fn allocate(inode: &'a Inode, growth: &Growth, goal: Goal) -> Result<(Self, Blocks)> {
         let mut blocks = NewBlocks::new(inode);
         let geometry = inode.sb().data().geometry();
         let mut goal = goal;
         for _ in growth.indexes() {
-            match geometry.locate_block(goal) {
+            match geometry.locate_block(goal.block) {
                 Some((group, _)) if inode.is_reg() && !mutant!("pointers-inline") => {
                     blocks.add(geometry.group_first_block(group))?;
                 }
-                _ => goal = blocks.add(goal)?.saturating_add(1),
+                _ => goal.block = blocks.add(goal.block)?.saturating_add(1),
             }
         }
         let data = blocks::allocate(inode.sb(), request(inode, goal, growth.data_blocks))?;
@@ -496,13 +518,14 @@ impl<'a> NewBlocks<'a> {
         self.blocks.get(..self.len).unwrap_or_default()
     }
 
-    /// Allocates one more block near `goal`, and returns its number.
-    fn add(&mut self, goal: u32) -> Result<u32> {
+    /// Allocates one more block near `block`, and returns its number.
+    fn add(&mut self, block: u32) -> Result<u32> {
         let place = self.blocks.get_mut(self.len).ok_or(EFBIG)?;
-        let request = AllocationRequest {
-            window: None,
-            ..request(self.inode, goal, 1)
+        let goal = Goal {
+            block,
+            grows: false,
         };
+        let request = request(self.inode, goal, 1);
         let block = blocks::allocate(self.inode.sb(), request)?;
         *place = block.start;
         self.len += 1;

@@ -16,7 +16,7 @@
 
 use crate::ext2::block_map::{store_root, Branch, Growth, Slot};
 use crate::ext2::pointers::Pointers;
-use crate::inode::block_map::{self, NewBlocks, Run, Unfreed};
+use crate::inode::block_map::{self, Goal, NewBlocks, Run, Unfreed};
 use crate::inode::data::ino32;
 use crate::inode::deferred::{self, DataSlots, Written};
 use crate::inode::errors;
@@ -54,7 +54,7 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         let pending = &mut *data.pending.lock();
         // Nobody writes there: the caller has waited.
         let goal = match pending.goal(block) {
-            Some(goal) => goal,
+            Some(end) => Goal::behind(end),
             None => block_map::goal(inode, root, block, &branch, &mut device)?,
         };
         let place = Place::new(GFP_KERNEL)?;
@@ -105,7 +105,7 @@ pub(crate) fn reserve_nowait(
         let index = growth.data_index();
         let mut pending = data.pending.try_lock().ok_or(EAGAIN)?;
         let goal = match pending.goal(block) {
-            Some(goal) => goal,
+            Some(end) => Goal::behind(end),
             None => block_map::goal(inode, root, block, &branch, &mut device)?,
         };
         let place = Place::new(GFP_NOWAIT).map_err(|_| EAGAIN)?;
@@ -118,14 +118,14 @@ pub(crate) fn reserve_nowait(
     })
 }
 
-/// Takes what `growth` says is missing from the bitmaps, near the block `goal`, and links blocks of
+/// Takes what `growth` says is missing from the bitmaps, near `goal`, and links blocks of
 /// pointers. An error leaves the file unchanged.
 fn take_blocks(
     inode: &Inode,
     map: &Changing<'_>,
     root: Pointers,
     growth: &Growth,
-    goal: u32,
+    goal: Goal,
 ) -> Result<Reserved> {
     let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
     let added = growth.indexes().len() as u64;

@@ -335,7 +335,10 @@ impl DirBlock {
         } else if needed(raw.name_len) > rec_len {
             ("entry too short for its name", raw.name_len.into())
         } else if raw.ino.get() > self.inodes_count {
-            ("entry of an inode that does not exist", raw.ino.get().into())
+            (
+                "entry of an inode that does not exist",
+                raw.ino.get().into(),
+            )
         } else {
             (BAD_NAME, raw.ino.get().into())
         };
@@ -390,11 +393,17 @@ impl DirBlock {
             if offset + HEADER + name.bytes.len() > end && end < self.block_size {
                 start = offset;
                 end = offset + left.min(WINDOW);
-                blocks.read(index, start, window.get_mut(..end - start).unwrap_or_default())?;
+                blocks.read(
+                    index,
+                    start,
+                    window.get_mut(..end - start).unwrap_or_default(),
+                )?;
             }
             let rest = window.get(offset - start..end - start).unwrap_or_default();
             let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
-                return Err(self.bad(offset, "entry crosses the end of its block", 0).into());
+                return Err(self
+                    .bad(offset, "entry crosses the end of its block", 0)
+                    .into());
             };
             let rec_len = self.check(raw, offset, left)?;
             if raw.is(rest, name) {

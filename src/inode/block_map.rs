@@ -498,7 +498,11 @@ impl<'a> NewBlocks<'a> {
     ///
     /// Those of a file lie apart from the data, which is in longer pieces so: where there is the first gap in
     /// the group.
-    pub(super) fn allocate(inode: &'a Inode, growth: &Growth, goal: Goal) -> Result<(Self, Blocks)> {
+    pub(super) fn allocate(
+        inode: &'a Inode,
+        growth: &Growth,
+        goal: Goal,
+    ) -> Result<(Self, Blocks)> {
         let mut blocks = NewBlocks::new(inode);
         let geometry = inode.sb().data().geometry();
         let mut goal = goal;

@@ -206,8 +206,8 @@ impl BufferHead {
                 return;
             }
             // What could not be written must not be replaced by what is older; see `fill`.
-            let failed = bindings::buffer_write_io_error(bh) != 0
-                && !cfg!(mutant = "kfs-stale-readahead");
+            let failed =
+                bindings::buffer_write_io_error(bh) != 0 && !cfg!(mutant = "kfs-stale-readahead");
             if failed || bindings::buffer_uptodate(bh) != 0 {
                 return bindings::unlock_buffer(bh);
             }

@@ -145,7 +145,9 @@ impl<'a> Buffers<'a> {
     pub(super) fn buffer(&mut self, index: u32) -> Result<&BufferHead> {
         let (_, buffer) = match self.last.take().filter(|&(last, _)| last == index) {
             Some(last) => self.last.insert(last),
-            None => self.last.insert((index, buffer(self.dir, index, self.max)?)),
+            None => self
+                .last
+                .insert((index, buffer(self.dir, index, self.max)?)),
         };
         Ok(buffer)
     }

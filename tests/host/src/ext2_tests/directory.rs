@@ -265,7 +265,10 @@ fn a_name_is_found_wherever_it_is() {
         assert!(count >= 3);
         for n in 0..count {
             let bytes = nth(n);
-            assert_eq!(at().find(&block, name(&bytes)).unwrap().unwrap().name, bytes);
+            assert_eq!(
+                at().find(&block, name(&bytes)).unwrap().unwrap().name,
+                bytes
+            );
             let again = at().insert(&mut block, name(&bytes), 13, FileType::Regular);
             assert_eq!(again, Ok(Insert::Exists));
         }

@@ -5,12 +5,14 @@
 //! A directory block is a chain of entries that fills it exactly: an inode number (0 for an unused
 //! entry), the length of the entry, the length of the name, the file type, the name. All functions
 //! validate each entry before they use it, by the rules of Linux' ext2 and one more: the name of an
-//! entry in use is not empty, and has neither `/` nor NUL.
+//! entry in use is not empty, and has neither `/` nor NUL. Who looks for a name, or for room, passes many others, and does not
+//! validate the bytes of these.
 //!
 //! A directory with a hash index ([`index`]) can be read likewise: blocks of the index look like unused
 //! entries. Who changes it without the index clears
 //! [`InodeFlags::INDEX`](super::inode::InodeFlags::INDEX).
 
+pub(crate) mod blocks;
 pub(crate) mod change;
 pub(crate) mod hash;
 pub(crate) mod index;
@@ -25,7 +27,7 @@ use zerocopy::{
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{inode::FileType, Corrupt, Geometry, Place};
-use path::DirBlocks;
+use blocks::{DirBlocks, One};
 
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
@@ -149,24 +151,6 @@ const BAD_NAME: &str = "name empty or with impossible bytes";
 const WINDOW: usize = 512;
 
 const _: () = assert!(WINDOW >= HEADER + NAME_MAX);
-
-/// A single block in memory.
-struct One<'a>(&'a [u8]);
-
-impl DirBlocks for One<'_> {
-    type Error = Corrupt;
-
-    fn count(&self) -> u32 {
-        1
-    }
-
-    fn read(&mut self, _: u32, offset: usize, out: &mut [u8]) -> Result<(), Corrupt> {
-        if let Some(from) = self.0.get(offset..offset + out.len()) {
-            out.copy_from_slice(from);
-        }
-        Ok(())
-    }
-}
 
 /// An entry in use whose name was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,7 @@ mod block;
 mod durable;
 mod emit;
 mod entry;
+mod found;
 mod grow;
 mod indexed;
 mod ordered;
@@ -22,7 +23,8 @@ mod read;
 mod search;
 
 pub(crate) use entry::{Entry, Parent};
-pub(crate) use search::{no_parent, Found};
+pub(crate) use found::Found;
+pub(crate) use search::no_parent;
 
 use crate::ext2::directory::change::Insert;
 use crate::ext2::inode::FileType;

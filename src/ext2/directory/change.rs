@@ -2,7 +2,7 @@
 
 //! Changing directory blocks.
 
-use super::{needed, type_code, DirBlock, Located, Name, One, RawEntry, HEADER, SHORTEST};
+use super::{blocks::One, needed, type_code, DirBlock, Located, Name, RawEntry, HEADER, SHORTEST};
 use crate::ext2::{inode::FileType, Corrupt};
 use core::ops::Range;
 use zerocopy::{

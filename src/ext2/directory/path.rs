@@ -3,24 +3,12 @@
 //! The way through the hash index of a directory to a leaf, and on to the next one.
 
 use super::{
+    blocks::DirBlocks,
     hash::Function,
     index::{Node, Pointer, Root, CONTINUED, HEAD, LEVELS, POINTER},
     DirBlock,
 };
 use crate::ext2::{Corrupt, Geometry};
-
-/// Access to the blocks of a directory.
-pub(crate) trait DirBlocks {
-    /// Errors of the device, and corruption.
-    type Error: From<Corrupt>;
-
-    /// How many blocks there are.
-    fn count(&self) -> u32;
-
-    /// Copies `out.len()` bytes from byte `offset` on of block `index` into `out`. They are within a
-    /// block, and there is such a block.
-    fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
-}
 
 /// A block of the index on the way to a leaf.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,8 @@
 //! The blocks of a directory in the buffer cache.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::directory::path::{self, DirBlocks};
+use crate::ext2::directory::blocks::DirBlocks;
+use crate::ext2::directory::path;
 use crate::ext2::directory::DirBlock;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::block_map;

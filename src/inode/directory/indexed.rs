@@ -9,7 +9,7 @@ use crate::ext2::directory::hash::{Function, Hashing};
 use crate::ext2::directory::path::Path;
 use crate::ext2::directory::Name;
 use crate::inode::directory::block::{directory, Buffers};
-use crate::inode::directory::search::{find_in_block, Named};
+use crate::inode::directory::found::{find_in_block, Named};
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;

@@ -2,19 +2,18 @@
 
 //! Looking for names in a directory.
 
-use crate::ext2::directory::{DirBlock, Located, Name, NAME_MAX};
-use crate::ext2::inode::FileType;
+use crate::ext2::directory::{Name, NAME_MAX};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
-use crate::inode::directory::block::{at, block_count, Block, Buffers};
+use crate::inode::directory::block::{block_count, Block, Buffers};
+use crate::inode::directory::found::{find_in_block, Named};
 use crate::inode::directory::indexed::{hashing, search, Search};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use core::mem;
 use kernel::prelude::*;
-use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::lock::Exclusive;
-use kfs::task::{cond_resched, fatal_signal_pending};
+use kfs::task::cond_resched;
 
 /// What a search does about a block that cannot be read, or is corrupt.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,43 +65,6 @@ pub(super) fn find_block<T>(
     })
 }
 
-/// An entry that was looked for, and the block that it is in.
-pub(super) struct Named {
-    pub(super) at: DirBlock,
-    pub(super) buffer: BufferHead,
-    entry: Located,
-}
-
-impl Named {
-    /// What it leads to.
-    pub(super) fn found(&self) -> Found {
-        Found {
-            ino: self.entry.ino,
-            file_type: self.entry.file_type,
-            place: self.at.place(self.entry.offset),
-            block: self.buffer.block(),
-        }
-    }
-}
-
-/// Looks for `name` in block `index` of a directory.
-pub(super) fn find_in_block(
-    dir: &Inode,
-    buffers: &mut Buffers<'_>,
-    index: u32,
-    name: Name<'_>,
-) -> Result<Option<Named>> {
-    if fatal_signal_pending() {
-        return Err(EINTR.into());
-    }
-    let at = at(dir, index);
-    let Some(entry) = at.find_in(buffers, index, name)? else {
-        return Ok(None);
-    };
-    let buffer = buffers.buffer(index)?.get();
-    Ok(Some(Named { at, buffer, entry }))
-}
-
 /// Looks for `name` in a directory. Without an index, names are often looked up in the order
 /// in which readdir(3) has them, so that the search begins where the last one has ended. It finds a name
 /// also behind a bad block.
@@ -139,27 +101,6 @@ pub(super) fn checked(name: &[u8]) -> Result<Name<'_>> {
         return Err(ENAMETOOLONG.into());
     }
     Ok(Name::new(name).ok_or(EINVAL)?)
-}
-
-/// A directory entry that was found.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    /// The inode that it leads to.
-    pub(crate) ino: u32,
-    /// The type that it has for it, if it has one.
-    pub(crate) file_type: Option<FileType>,
-    /// Where it is.
-    pub(crate) place: Place,
-    /// The same as a block of the volume.
-    pub(crate) block: u64,
-}
-
-impl Found {
-    /// That it leads to an inode to which it must not; `what` says why, in words that can follow a
-    /// colon.
-    pub(crate) fn corrupt(&self, what: &'static str) -> Fault {
-        Corrupt::found(self.place, what, self.ino.into()).into()
-    }
 }
 
 /// That `dir` has no entry for its parent.

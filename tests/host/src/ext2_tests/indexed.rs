@@ -4,11 +4,12 @@
 
 use crate::ext2::{
     directory::{
+        blocks::DirBlocks,
         change::Insert,
         hash::Hashing,
         index::{Pointer, Root},
         order::{Key, Least, Order, Width},
-        path::{DirBlocks, Directory, Path},
+        path::{Directory, Path},
         split::Named,
         DirBlock, Name,
     },

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Entries of a directory that were looked for in one of its blocks.
+
+use crate::ext2::directory::{DirBlock, Located, Name};
+use crate::ext2::inode::FileType;
+use crate::ext2::{Corrupt, Place};
+use crate::inode::directory::block::{at, Buffers};
+use crate::types::Inode;
+use crate::volume::fault::{Fault, Result};
+use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
+use kfs::task::fatal_signal_pending;
+
+/// A directory entry that was found.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// The inode that it leads to.
+    pub(crate) ino: u32,
+    /// The type that it has for it, if it has one.
+    pub(crate) file_type: Option<FileType>,
+    /// Where it is.
+    pub(crate) place: Place,
+    /// The same as a block of the volume.
+    pub(crate) block: u64,
+}
+
+impl Found {
+    /// That it leads to an inode to which it must not; `what` says why, in words that can follow a
+    /// colon.
+    pub(crate) fn corrupt(&self, what: &'static str) -> Fault {
+        Corrupt::found(self.place, what, self.ino.into()).into()
+    }
+}
+
+/// An entry that was looked for, and the block that it is in.
+pub(super) struct Named {
+    pub(super) at: DirBlock,
+    pub(super) buffer: BufferHead,
+    entry: Located,
+}
+
+impl Named {
+    /// What it leads to.
+    pub(super) fn found(&self) -> Found {
+        Found {
+            ino: self.entry.ino,
+            file_type: self.entry.file_type,
+            place: self.at.place(self.entry.offset),
+            block: self.buffer.block(),
+        }
+    }
+}
+
+/// Looks for `name` in block `index` of a directory.
+pub(super) fn find_in_block(
+    dir: &Inode,
+    buffers: &mut Buffers<'_>,
+    index: u32,
+    name: Name<'_>,
+) -> Result<Option<Named>> {
+    if fatal_signal_pending() {
+        return Err(EINTR.into());
+    }
+    let at = at(dir, index);
+    let Some(entry) = at.find_in(buffers, index, name)? else {
+        return Ok(None);
+    };
+    let buffer = buffers.buffer(index)?.get();
+    Ok(Some(Named { at, buffer, entry }))
+}

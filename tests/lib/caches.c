@@ -10,7 +10,7 @@
 /* Later than some C libraries. */
 #define SYS_CACHESTAT	451
 
-static int drop_caches(const char *what)
+static int drop(const char *what)
 {
 	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
 	int err;
@@ -24,15 +24,15 @@ static int drop_caches(const char *what)
 
 int forget_pages(void)
 {
-	return drop_caches("1");
+	return drop("1");
 }
 
 int forget_all(void)
 {
 	/* what inodes have pinned can go when they have */
-	int err = drop_caches("3");
+	int err = drop("3");
 
-	return err ? err : drop_caches("3");
+	return err ? err : drop("3");
 }
 
 long cached_pages(int fd, off_t off, size_t len)

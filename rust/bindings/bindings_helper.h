@@ -17,6 +17,7 @@
 #include <linux/fiemap.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
+#include <linux/iversion.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/fs_struct.h>

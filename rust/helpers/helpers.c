@@ -11,6 +11,7 @@
 #include <linux/cred.h>
 #include <linux/fileattr.h>
 #include <linux/fs.h>
+#include <linux/iversion.h>
 #include <linux/mpage.h>
 #include <linux/pagemap.h>
 #include <linux/part_stat.h>
@@ -298,6 +299,21 @@ time64_t kfs_helper_inode_get_ctime_sec(const struct inode *inode)
 long kfs_helper_inode_get_ctime_nsec(const struct inode *inode)
 {
 	return inode_get_ctime_nsec(inode);
+}
+
+void kfs_helper_inode_set_iversion(struct inode *inode, u64 val)
+{
+	inode_set_iversion(inode, val);
+}
+
+bool kfs_helper_inode_iversion_need_inc(struct inode *inode)
+{
+	return inode_iversion_need_inc(inode);
+}
+
+u64 kfs_helper_ktime_get_real_ns(void)
+{
+	return ktime_get_real_ns();
 }
 
 void kfs_helper_inode_set_atime(struct inode *inode, time64_t sec, long nsec)

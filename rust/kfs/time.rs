@@ -14,6 +14,12 @@ pub fn real_seconds() -> i64 {
     unsafe { bindings::ktime_get_real_seconds() }
 }
 
+/// Nanoseconds since 1970.
+pub(crate) fn real_nanoseconds() -> u64 {
+    // SAFETY: The function may be called in any context but that of an NMI.
+    unsafe { bindings::ktime_get_real_ns() }
+}
+
 /// A time as the VFS has it: `struct timespec64`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timespec {

@@ -65,6 +65,9 @@ impl InodeOperations<RetryFs> for FileAttributes {
         if let Some(crtime) = inode.data().crtime.as_ref() {
             stat.set_btime(timespec(*crtime));
         }
+        if stat.wants_change_cookie() && !mutant!("change-untold") {
+            stat.set_change_cookie(inode);
+        }
         if inode.is_reg() && stat.wants_dioalign() {
             let device = BlockDevice::of(inode.sb());
             stat.set_dioalign(device.dma_alignment() + 1, device.logical_block_size());

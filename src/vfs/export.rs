@@ -4,11 +4,13 @@
 
 use crate::inode::directory;
 use crate::inode::errors;
+use crate::inode::names;
 use crate::inode::read::{iget, iget_by_handle};
-use crate::types::{InodeLocked, InodeRef, RetryFs, SuperBlock};
+use crate::types::{Inode, InodeLocked, InodeRef, RetryFs, SuperBlock};
 use crate::volume::errors::reported;
 use crate::volume::fault::Result as FaultResult;
 use kernel::prelude::*;
+use kfs::block::bdev::BlockDevice;
 use kfs::fs::export::ExportOperations;
 use kfs::fs::inode::lock::Shared;
 
@@ -26,6 +28,19 @@ impl ExportOperations for RetryFs {
 
     fn get_parent(dir: &InodeLocked<Shared>) -> Result<InodeRef<'_>> {
         errors::reported(dir, parent(dir))
+    }
+
+    fn commit_metadata(inode: &Inode) -> Result {
+        let sb = inode.sb();
+        sb.data().check_up()?;
+        inode.sync_metadata()?;
+        if !mutant!("commit-nameless") {
+            errors::reported(inode, names::sync(inode))?;
+        }
+        match mutant!("commit-unflushed") {
+            true => Ok(()),
+            false => BlockDevice::of(sb).issue_flush(),
+        }
     }
 }
 

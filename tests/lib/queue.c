@@ -63,13 +63,13 @@ ssize_t queue_reap(struct queue *q, bool wait, unsigned int *i)
 }
 
 /*
- * Those that are left to the retry, but for what the device has refused: a request that must not
- * wait, of which nothing is in the page cache, comes as far as to the device, is refused if that is
- * suspended, and is made again.
+ * Those that are left to the retry, and have not had it. One that must not wait, of which nothing is
+ * in the page cache, comes as far as to the device, is refused if that is suspended, which its retry
+ * says, and is made again.
  */
-static uint64_t left_to_retry(const struct counters *c)
+static uint64_t in_flight(const struct counters *c)
 {
-	return c->async - c->again[AGAIN_DEVICE];
+	return c->async - c->retries;
 }
 
 bool queue_issued(struct vol *v, const struct counters *before, unsigned int nr)
@@ -84,12 +84,12 @@ bool queue_issued(struct vol *v, const struct counters *before, unsigned int nr)
 	for (i = 0; i < 6000; i++) {
 		if (vol_counters(v, &now))
 			return false;
-		n = left_to_retry(&now) - left_to_retry(before);
+		n = in_flight(&now) - in_flight(before);
 		if (n == nr)
 			return true;
 		nanosleep(&ms10, NULL);
 	}
-	printf("# after a minute %llu of %u requests have been issued\n",
+	printf("# after a minute %llu of %u requests are in flight\n",
 	       (unsigned long long)n, nr);
 	return false;
 }

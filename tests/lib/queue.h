@@ -35,7 +35,7 @@ ssize_t queue_reap(struct queue *q, bool wait, unsigned int *i);
 
 /*
  * Threads of io_uring issue its requests, and only the counter tells when they have:
- * wait until @nr more than @before are left to the retry. false if they do not come.
+ * wait until @nr more than @before are in flight, where they are held. false if they do not come.
  */
 bool queue_issued(struct vol *v, const struct counters *before, unsigned int nr);
 

@@ -19,7 +19,8 @@ use core::ffi::c_int;
 use core::marker::PhantomData;
 use kernel::prelude::*;
 
-/// A filesystem whose inodes have handles. All methods may sleep; no lock of an inode is held.
+/// A filesystem whose inodes have handles. All methods may sleep; no lock of an inode is held, but where
+/// it says so.
 #[vtable]
 pub trait ExportOperations: FileSystemData {
     /// Returns the inode with the number `ino`, if that is still the one of this generation.
@@ -30,6 +31,14 @@ pub trait ExportOperations: FileSystemData {
     /// Returns the directory that the directory `dir` is in. Without it, a directory that is not cached
     /// cannot be opened by its handle.
     fn get_parent(_dir: &InodeLocked<Self, Shared>) -> Result<InodeRef<'_, Self>> {
+        build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Makes the changes of `inode` durable that are not of its data: its attributes, and if it is a directory
+    /// its entries. For knfsd, which has changed them and answers when they are, unless the export is
+    /// `async`. The lock of `inode` may be held. Without it knfsd has the inode written, and does not flush the
+    /// cache of the device.
+    fn commit_metadata(_inode: &Inode<Self>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 }
@@ -49,6 +58,7 @@ impl<F: ExportOperations> Table<F> {
         fh_to_dentry: Some(fh_to_dentry::<F>),
         fh_to_parent: Some(fh_to_parent::<F>),
         get_parent: if_has!(F::HAS_GET_PARENT, get_parent::<F>),
+        commit_metadata: if_has!(F::HAS_COMMIT_METADATA, commit_metadata::<F>),
         ..pin_init::zeroed()
     };
 }
@@ -113,4 +123,15 @@ unsafe extern "C" fn get_parent<F: ExportOperations>(
     let parent = into_ptr(F::get_parent(&dir.lock_shared()));
     // SAFETY: The function takes over the reference, or the error.
     unsafe { bindings::d_obtain_alias(parent) }
+}
+
+/// # Safety
+///
+/// Called by knfsd as `commit_metadata`, with an inode of a mounted super block of type `F` that it holds.
+unsafe extern "C" fn commit_metadata<F: ExportOperations>(inode: *mut bindings::inode) -> c_int {
+    // SAFETY: By the requirement; it is held during the call.
+    match F::commit_metadata(unsafe { Inode::<F>::from_raw(inode) }) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
 }

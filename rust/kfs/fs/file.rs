@@ -98,7 +98,9 @@ impl<F: FileSystemData> File<F> {
             return Err(EINVAL);
         }
         // SAFETY: By the type invariants, and the lock of the inode is held.
-        to_result(unsafe { bindings::file_modified(self.0.get()) })
+        to_result(unsafe { bindings::file_modified(self.0.get()) })?;
+        locked.inc_iversion();
+        Ok(())
     }
 
     /// If what is done to the file is to be on the device at once (`O_DSYNC`, `O_SYNC`, a mount

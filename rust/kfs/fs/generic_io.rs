@@ -171,7 +171,9 @@ pub fn kiocb_modified<F: KiocbOwner>(
         return Err(EINVAL);
     }
     // SAFETY: The kiocb is valid and ours, its file is open, and the lock of its inode is held.
-    to_result(unsafe { bindings::kiocb_modified(iocb.as_raw()) })
+    to_result(unsafe { bindings::kiocb_modified(iocb.as_raw()) })?;
+    locked.inc_iversion();
+    Ok(())
 }
 
 /// As [`kiocb_modified`], with the lock held shared: false, and nothing is done, if the file may
@@ -194,6 +196,7 @@ pub fn kiocb_modified_nosec<F: KiocbOwner>(
     // changes the times only, which writers may do side by side. The flag stays: who clears it has
     // the lock exclusively.
     to_result(unsafe { bindings::kiocb_modified(iocb.as_raw()) })?;
+    locked.inc_iversion();
     Ok(true)
 }
 

@@ -27,6 +27,7 @@ mod pages;
 pub mod reference;
 pub mod tables;
 mod truncate;
+mod version;
 mod without_pages;
 
 use crate::bindings;
@@ -265,6 +266,7 @@ impl<F: FileSystemData> Inode<F> {
     pub fn touch_ctime(&self) {
         // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_set_ctime_current(self.as_raw()) };
+        self.inc_iversion();
     }
 
     /// Sets the modification and the change time to now.
@@ -274,6 +276,7 @@ impl<F: FileSystemData> Inode<F> {
             let now = bindings::inode_set_ctime_current(self.as_raw());
             bindings::inode_set_mtime_to_ts(self.as_raw(), now);
         }
+        self.inc_iversion();
     }
 
     /// Adds `bytes` to the space that the file occupies.

@@ -51,6 +51,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             bindings::sb_start_pagefault(sb);
             // As with every filesystem, the store is not refused when this fails.
             let _ = bindings::file_update_time(file);
+            inode.inc_iversion();
             bindings::filemap_invalidate_lock_shared(mapping);
             let ret = match Self::make_writable(inode, folio) {
                 Ok(()) => bindings::vm_fault_reason_VM_FAULT_LOCKED,

@@ -7,6 +7,7 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
+use crate::fs::inode::version::init_iversion;
 use crate::fs::inode::{file_type, loff, Inode, Times};
 use crate::fs::mnt_idmap::MntIdmap;
 use core::ops::Deref;
@@ -140,6 +141,7 @@ impl<F: FileSystemData> InodeInit<F> {
             bindings::inode_set_mtime(inode, mtime.seconds, mtime.nanoseconds as c_long);
             bindings::inode_set_ctime(inode, ctime.seconds, ctime.nanoseconds as c_long);
             (*inode).i_generation = from.generation;
+            init_iversion(inode);
         }
         Ok(())
     }
@@ -171,6 +173,7 @@ impl<F: FileSystemData> InodeInit<F> {
                 (*inode).i_mode = mode;
             }
             bindings::simple_inode_init_ts(inode);
+            init_iversion(inode);
         }
         Ok(())
     }

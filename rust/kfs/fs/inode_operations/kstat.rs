@@ -5,6 +5,8 @@
 //! C header: [`include/linux/stat.h`](srctree/include/linux/stat.h)
 
 use crate::bindings;
+use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::Inode;
 use crate::time::Timespec;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -56,6 +58,21 @@ impl Kstat<'_> {
             (*stat).dio_mem_align = memory;
             (*stat).dio_offset_align = offset;
             (*stat).dio_read_offset_align = offset;
+        }
+    }
+
+    /// Whether the caller wants to know whether the inode changes: knfsd does.
+    pub fn wants_change_cookie(&self) -> bool {
+        self.request_mask & bindings::STATX_CHANGE_COOKIE != 0
+    }
+
+    /// Sets what is another number when the inode has changed.
+    pub fn set_change_cookie<F: FileSystemData>(&mut self, inode: &Inode<F>) {
+        let stat = self.stat.as_ptr();
+        // SAFETY: By the type invariants.
+        unsafe {
+            (*stat).result_mask |= bindings::STATX_CHANGE_COOKIE;
+            (*stat).change_cookie = inode.query_iversion();
         }
     }
 

@@ -88,5 +88,6 @@ impl<'a, F: FileSystemData> SetAttr<'a, F> {
         let (idmap, attr) = (self.idmap.as_ptr(), self.attr.as_ptr());
         // SAFETY: By the type invariants, and the lock is held.
         unsafe { bindings::setattr_copy(idmap, self.inode.as_raw(), attr) };
+        self.inode.inc_iversion();
     }
 }

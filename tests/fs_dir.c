@@ -230,6 +230,23 @@ TEST_F(fs_dir, names_in_order)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
+/* An entry is removed by joining it to the one before it, which the new name of a rename may have become. */
+TEST_F(fs_dir, new_name_before_the_old_one)
+{
+	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
+	ASSERT_EQ(0, vol_prefill("d/makes-some-room", 0, self->v.bs, 1));
+	ASSERT_EQ(0, vol_prefill("d/old", 0, self->v.bs, 1));
+	ASSERT_EQ(0, unlink(vol_path("d/makes-some-room")));
+	ASSERT_EQ(0, rename(vol_path("d/old"), vol_path("d/new")));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(0, access(vol_path("d/new"), F_OK));
+	EXPECT_EQ(-1, access(vol_path("d/old"), F_OK));
+	EXPECT_EQ(ENOENT, errno);
+	/* and the name that was there before it goes when its inode does */
+	EXPECT_EQ(0, unlink(vol_path("d/new")));
+	EXPECT_EQ(0, rmdir(vol_path("d")));
+}
+
 static off_t size_of(const char *name)
 {
 	struct stat st;

@@ -2,6 +2,7 @@
 
 //! Tests of `src/ext2`.
 
+mod dir_block;
 mod free_runs;
 mod fuzz;
 mod support;

@@ -18,6 +18,7 @@ pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod order;
 pub(crate) mod path;
+pub(crate) mod rooms;
 pub(crate) mod split;
 
 use zerocopy::{
@@ -211,6 +212,11 @@ impl Located {
     const fn end(&self) -> usize {
         self.offset + self.rec_len
     }
+
+    /// How many bytes in one piece there are at most for other entries when it has been removed.
+    pub(crate) fn room(&self) -> usize {
+        self.end() - self.before.unwrap_or(self.offset)
+    }
 }
 
 /// A validated directory entry.
@@ -270,6 +276,11 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl DirBlock {
+    /// Its index in the directory.
+    pub(crate) const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// The block with index `index` of the directory with inode number `ino`.
     pub(crate) fn new(geometry: &Geometry, ino: u32, index: u32) -> Self {
         DirBlock {

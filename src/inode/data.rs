@@ -2,6 +2,7 @@
 
 //! The filesystem's part of an inode in memory.
 
+use crate::ext2::directory::rooms::Rooms;
 use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
@@ -60,6 +61,9 @@ pub(crate) struct InodeData {
     found_in: Atomic<u32>,
     /// How often entries of a directory were changed. Who has the number knows where an entry is as long as it is the same.
     entries_changed: Atomic<u32>,
+    /// Where a directory without an index may have room for names.
+    #[pin]
+    pub(super) rooms: SpinLock<Option<KBox<Rooms>>>,
     /// The index of a directory breaks the rules: it is not used.
     index_broken: Atomic<bool>,
     /// Number of direct writes in flight.
@@ -83,6 +87,7 @@ pub(crate) struct InodeData {
 
 drop_in_atomic!(plain Time);
 drop_in_atomic!(plain FastSymlink);
+drop_in_atomic!(plain Rooms);
 drop_in_atomic!(struct InodeData {
     map,
     deferred,
@@ -99,6 +104,7 @@ drop_in_atomic!(struct InodeData {
     symlink,
     found_in,
     entries_changed,
+    rooms,
     index_broken,
     direct_writes,
     stopped,
@@ -129,6 +135,7 @@ impl InodeData {
             symlink: SetOnce::new(),
             found_in: Atomic::new(0),
             entries_changed: Atomic::new(0),
+            rooms <- new_spinlock!(None),
             index_broken: Atomic::new(false),
             direct_writes: Atomic::new(0),
             stopped: Atomic::new(-1),

@@ -18,6 +18,7 @@ mod entry;
 mod found;
 mod grow;
 mod indexed;
+mod linear;
 mod new_entry;
 mod ordered;
 mod read;
@@ -32,9 +33,9 @@ use crate::ext2::directory::change::Insert;
 use crate::ext2::inode::FileType;
 use crate::inode::block_map;
 use crate::inode::data::{ino32, mark_first_dirty};
-use crate::inode::directory::block::{at, block_count, room, Buffers};
+use crate::inode::directory::block::{at, block_count, room};
 use crate::inode::directory::new_entry::NewEntry;
-use crate::inode::directory::search::{changed, checked, find_block, find_name, find_place};
+use crate::inode::directory::search::{changed, checked, find_block, find_name};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
@@ -72,12 +73,9 @@ pub(crate) fn insert(
     Ok(block)
 }
 
-/// [`insert`] into the first block that has room.
+/// [`insert`] without an index.
 fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<u64> {
-    // The name may be in a bad block.
-    let mut buffers = Buffers::of_all(dir);
-    let done = find_place(dir, |index| entry.insert(dir, &mut buffers, index))?;
-    if let Some(block) = done {
+    if let Some(block) = linear::insert(dir, entry)? {
         return Ok(block);
     }
     if block_count(dir) == 1 && grow::make_index(dir)? {

@@ -12,6 +12,7 @@ use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
 use crate::inode::directory::block::{self, InPlace, Mark};
 use crate::inode::directory::found::Found;
+use crate::inode::directory::linear;
 use crate::inode::directory::search::{changed, checked, find_name, no_parent};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
@@ -72,7 +73,9 @@ impl<'a> Entry<'a> {
                     let place = at.place(entry.offset);
                     return Err(Corrupt::found(place, LEADS_TO_ANOTHER, entry.ino.into()).into());
                 }
-                at.remove(block, entry)
+                at.remove(block, entry)?;
+                linear::freed(dir, entry.room(), at.index());
+                Ok(())
             })?;
         changed(dir);
         Ok(block)

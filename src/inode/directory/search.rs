@@ -50,22 +50,14 @@ fn visit_blocks<T>(
     fault.map_or(Ok(None), Err)
 }
 
-/// Runs `visit` with the indexes of the blocks of a directory, one after the other, until it returns something. Fails
-/// with a bad block.
-pub(super) fn find_place<T>(
-    dir: &Inode,
-    visit: impl FnMut(u32) -> Result<Option<T>>,
-) -> Result<Option<T>> {
-    visit_blocks(dir, 0, BadBlock::Fail, visit)
-}
-
-/// The same on copies of the blocks.
+/// Runs `visit` on the blocks of a directory, one after the other, until it returns something. Fails with a bad
+/// block.
 pub(super) fn find_block<T>(
     dir: &Inode,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
     let mut spare = KVec::new();
-    find_place(dir, |index| {
+    visit_blocks(dir, 0, BadBlock::Fail, |index| {
         let mut block = Block::read_one_of_all(dir, index, mem::take(&mut spare))?;
         let found = visit(&mut block)?;
         spare = block.bytes;

@@ -25,6 +25,7 @@ mod inode;
 mod label;
 mod layout;
 mod mount_options;
+mod rooms;
 mod run_cache;
 mod run_set;
 mod superblock;

@@ -237,6 +237,75 @@ static off_t size_of(const char *name)
 	return stat(vol_path(name), &st) ? -errno : st.st_size;
 }
 
+static long op_make(void *i)
+{
+	return make(*(int *)i, *(int *)i + 1);
+}
+
+/* Without an index, room for a name is looked for where there may be some: not in all blocks before. */
+TEST_F(fs_dir, room_for_a_name)
+{
+	struct vol_conf linear = variant->conf;
+	int full = ENTRIES - 1;
+	struct vol_map map;
+	struct task t;
+	off_t size;
+	int dir, i;
+
+	linear.features = "^dir_index";
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &linear));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
+	ASSERT_EQ(0, make(0, full));
+	sync();
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	map.e[0].reads = true;
+	dir = vol_open_dir("d");
+	ASSERT_LE(0, dir);
+	/* what is known to be missing is not looked up again */
+	EXPECT_EQ(-1, access(vol_path(entry(full)), F_OK));
+	ASSERT_EQ(0, forget_pages());
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&t, op_make, &full));
+	EXPECT_TRUE(task_settles(&t, TASK_DONE));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+
+	/* where names have gone there is some: the directory does not grow */
+	size = size_of("d");
+	for (i = 0; i < ENTRIES; i += 100) {
+		ASSERT_EQ(0, unlink(vol_path(entry(i))));
+		ASSERT_EQ(0, make(i, i + 1));
+		ASSERT_EQ(size, size_of("d")) TH_LOG("entry %d", i);
+	}
+	for (i = 0; i < ENTRIES; i += 7)
+		ASSERT_EQ(0, unlink(vol_path(entry(i))));
+	for (i = 0; i < ENTRIES; i += 7)
+		ASSERT_EQ(0, make(i, i + 1));
+	EXPECT_EQ(size, size_of("d"));
+	close(dir);
+}
+
+/* An entry is removed by joining it to the one before it, which the new name of a rename may have become. */
+TEST_F(fs_dir, new_name_before_the_old_one)
+{
+	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
+	ASSERT_EQ(0, vol_prefill("d/makes-some-room", 0, self->v.bs, 1));
+	ASSERT_EQ(0, vol_prefill("d/old", 0, self->v.bs, 1));
+	ASSERT_EQ(0, unlink(vol_path("d/makes-some-room")));
+	ASSERT_EQ(0, rename(vol_path("d/old"), vol_path("d/new")));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(0, access(vol_path("d/new"), F_OK));
+	EXPECT_EQ(-1, access(vol_path("d/old"), F_OK));
+	EXPECT_EQ(ENOENT, errno);
+	/* and the name that was there before it goes when its inode does */
+	EXPECT_EQ(0, unlink(vol_path("d/new")));
+	EXPECT_EQ(0, rmdir(vol_path("d")));
+}
+
 /* Add names until the directory has another block. */
 static long op_grow(void *arg)
 {

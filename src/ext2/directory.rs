@@ -18,6 +18,7 @@ pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod order;
 pub(crate) mod path;
+pub(crate) mod rooms;
 pub(crate) mod split;
 
 use zerocopy::{
@@ -27,7 +28,7 @@ use zerocopy::{
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{inode::FileType, Corrupt, Geometry, Place};
-use blocks::{DirBlocks, One};
+use blocks::DirBlocks;
 
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
@@ -51,16 +52,53 @@ struct RawEntry {
     file_type: u8,
 }
 
-impl RawEntry {
-    /// Whether it is in use for `name`; `entry` begins with it, and has so much of the name.
+/// A name that is looked for among many.
+struct Wanted<'a> {
+    name: Name<'a>,
+    /// Where it ends in an entry.
+    end: usize,
+    /// The last bytes of an entry with the name, and those of them that are of the name.
+    tail: u64,
+    mask: u64,
+}
+
+/// As many bytes are compared at first. An entry has no less before the end of its name.
+const TAIL: usize = size_of::<u64>();
+
+const _: () = assert!(TAIL <= HEADER);
+
+impl<'a> Wanted<'a> {
+    fn new(name: Name<'a>) -> Self {
+        let (tail, mask) = match name.bytes.last_chunk::<TAIL>() {
+            Some(tail) => (u64::from_le_bytes(*tail), u64::MAX),
+            // The last byte of it is the highest of the number.
+            None => name.bytes.iter().fold((0, 0), |(tail, mask), &byte| {
+                (tail >> 8 | u64::from(byte) << 56, mask >> 8 | 0xff << 56)
+            }),
+        };
+        Wanted {
+            name,
+            end: HEADER + name.bytes.len(),
+            tail,
+            mask,
+        }
+    }
+
+    /// Whether the entry, which begins with `raw`, is in use for the name.
     #[inline(always)]
-    fn is(&self, entry: &[u8], name: Name<'_>) -> bool {
-        if self.name_len != name.len || self.ino.get() == 0 {
+    fn is(&self, raw: &RawEntry, entry: &[u8]) -> bool {
+        if raw.name_len != self.name.len || raw.ino.get() == 0 {
             return false;
         }
-        let end = HEADER + name.bytes.len();
-        // Names that are alike differ in their last byte more often than in the first.
-        entry.get(end - 1) == name.bytes.last() && entry.get(HEADER..end) == Some(name.bytes)
+        let Some(entry) = entry.get(..self.end) else {
+            return false;
+        };
+        // Names that are alike differ in their last bytes more often than in the first.
+        let Some(tail) = entry.last_chunk::<TAIL>() else {
+            return false;
+        };
+        (u64::from_le_bytes(*tail) ^ self.tail) & self.mask == 0
+            && entry.get(HEADER..) == Some(self.name.bytes)
     }
 }
 
@@ -138,6 +176,7 @@ pub(crate) const fn type_from_code(code: u8) -> Option<FileType> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DirBlock {
     ino: u32,
+    index: u32,
     start: u64,
     block_size: usize,
     inodes_count: u32,
@@ -165,6 +204,19 @@ pub(crate) struct Located {
     pub(crate) ino: u32,
     /// The file type; `None` when the entry has none.
     pub(crate) file_type: Option<FileType>,
+    name_len: u8,
+}
+
+impl Located {
+    /// Byte offset of the next entry in the block.
+    const fn end(&self) -> usize {
+        self.offset + self.rec_len
+    }
+
+    /// How many bytes in one piece there are at most for other entries when it has been removed.
+    pub(crate) fn room(&self) -> usize {
+        self.end() - self.before.unwrap_or(self.offset)
+    }
 }
 
 /// A validated directory entry.
@@ -224,10 +276,16 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 impl DirBlock {
+    /// Its index in the directory.
+    pub(crate) const fn index(&self) -> u32 {
+        self.index
+    }
+
     /// The block with index `index` of the directory with inode number `ino`.
     pub(crate) fn new(geometry: &Geometry, ino: u32, index: u32) -> Self {
         DirBlock {
             ino,
+            index,
             start: u64::from(index) << geometry.block_bits(),
             block_size: geometry.block_size() as usize,
             inodes_count: geometry.inodes_count(),
@@ -342,65 +400,80 @@ impl DirBlock {
         }
     }
 
-    /// Looks for the entry with `name`.
+    /// Looks for the entry with `name` in `blocks`, of which it reads a piece of this block at a time, to where the
+    /// name is.
     ///
     /// The names of other entries are compared, and not validated: a search passes each of them many times.
     ///
     /// # Errors
     ///
     /// An entry before it, or any entry if it is not there, breaks the rules.
-    pub(crate) fn find<'a>(
-        &self,
-        block: &'a [u8],
-        name: Name<'_>,
-    ) -> Result<Option<Entry<'a>>, Corrupt> {
-        self.check_len(block)?;
-        match self.find_in(&mut One(block), 0, name)? {
-            Some(found) => self.parse_entry(block, found.offset).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The same in block `index` of `blocks`, of which it reads a piece at a time, to where the name is.
     pub(crate) fn find_in<B: DirBlocks>(
         &self,
         blocks: &mut B,
-        index: u32,
         name: Name<'_>,
     ) -> Result<Option<Located>, B::Error> {
-        let mut window = [0; WINDOW];
-        // Where it is in the block.
-        let (mut start, mut end) = (0, 0);
-        let (mut offset, mut before) = (0, None);
-        while offset < self.block_size {
-            let left = self.block_size - offset;
-            if offset + HEADER + name.bytes.len() > end && end < self.block_size {
-                start = offset;
-                end = offset + left.min(WINDOW);
-                blocks.read(
-                    index,
-                    start,
-                    window.get_mut(..end - start).unwrap_or_default(),
-                )?;
-            }
-            let rest = window.get(offset - start..end - start).unwrap_or_default();
-            let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
-                return Err(self
-                    .bad(offset, "entry crosses the end of its block", 0)
-                    .into());
-            };
-            let rec_len = self.check(raw, offset, left)?;
-            if raw.is(rest, name) {
-                return Ok(Some(Located {
+        let wanted = Wanted::new(name);
+        let mut before = None;
+        self.visit(blocks, name, |raw, entry, offset, rec_len| {
+            if wanted.is(raw, entry) {
+                return Some(Located {
                     offset,
                     rec_len,
                     before,
                     ino: raw.ino.get(),
                     file_type: self.file_type(raw),
-                }));
+                    name_len: raw.name_len,
+                });
             }
             before = Some(offset);
-            offset += rec_len;
+            None
+        })
+    }
+
+    /// Runs `visit` on the entries, one after the other, until it returns something: with the bytes of each, which are so
+    /// many at least as one with `name` needs, its byte offset and its length in bytes.
+    ///
+    /// # Errors
+    ///
+    /// An entry up to there breaks the rules. The bytes of names are not validated.
+    #[inline(always)]
+    fn visit<B: DirBlocks, T>(
+        &self,
+        blocks: &mut B,
+        name: Name<'_>,
+        mut visit: impl FnMut(&RawEntry, &[u8], usize, usize) -> Option<T>,
+    ) -> Result<Option<T>, B::Error> {
+        let want = HEADER + name.bytes.len();
+        let mut window = [0; WINDOW];
+        let mut offset = 0;
+        while offset < self.block_size {
+            let end = self.block_size.min(offset + WINDOW);
+            let Some(piece) = window.get_mut(..end - offset) else {
+                break;
+            };
+            blocks.read(self.index, offset, piece)?;
+            let mut rest: &[u8] = piece;
+            let enough = match end == self.block_size {
+                true => 1,
+                false => want,
+            };
+            while rest.len() >= enough {
+                let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
+                    return Err(self
+                        .bad(offset, "entry crosses the end of its block", 0)
+                        .into());
+                };
+                let rec_len = self.check(raw, offset, self.block_size - offset)?;
+                if let Some(found) = visit(raw, rest, offset, rec_len) {
+                    return Ok(Some(found));
+                }
+                offset += rec_len;
+                match rest.get(rec_len..) {
+                    Some(behind) => rest = behind,
+                    None => break,
+                }
+            }
         }
         Ok(None)
     }

@@ -12,7 +12,7 @@ use crate::ext2::xattr::{self, Attributes, Change, Changed, Key};
 use crate::inode::attribute_block;
 use crate::inode::data::ino32;
 use crate::inode::errors;
-use crate::inode::table;
+use crate::inode::table::{self, RawSlot};
 use crate::inode::write;
 use crate::types::Inode;
 use crate::volume::fault::Result;
@@ -245,14 +245,13 @@ fn write_slot(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     Ok(())
 }
 
-/// Whether the slot of `inode`, which is being read, has attributes. May sleep.
-pub(super) fn are_in_slot(inode: &Inode) -> Result<bool> {
+/// Whether the slot of `inode`, which is being read, has attributes. Does not sleep.
+pub(super) fn are_in_slot(inode: &Inode, slot: &RawSlot) -> Result<bool> {
     let Some((start, _)) = room(inode) else {
         return Ok(false);
     };
-    let (buffer, offset) = table::read_table(inode.sb(), ino32(inode))?;
     let mut magic = [0; 4];
-    buffer.read(offset + start, &mut magic)?;
+    slot.read(start, &mut magic)?;
     Ok(xattr::are_here(magic))
 }
 

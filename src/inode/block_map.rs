@@ -75,10 +75,32 @@ impl Run {
 /// device (see [`crate::inode::map`]); may sleep. `EFBIG` beyond the largest file, `EIO` when a
 /// block of pointers cannot be read.
 pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
-    match inode.data().map.cached(block, max) {
+    if let Some(mapping) = inode.data().map.cached(block, max) {
+        return Ok(mapping);
+    }
+    match lookup_in_root(inode, block, max) {
         Some(mapping) => Ok(mapping),
         None => lookup_in_tree(inode, block, max),
     }
+}
+
+/// [`lookup`] of what a pointer in the inode leads to. `None` for anything else, and for what is corrupt. Does not
+/// sleep.
+#[inline]
+fn lookup_in_root(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
+    let index = usize::try_from(block).ok().filter(|&n| n < DIRECT)?;
+    let map = &inode.data().get_ref().map;
+    let view = map.try_view()?;
+    let mut direct = view.root.get(index..DIRECT)?.iter().zip(0..max.max(1));
+    let (&start, _) = direct.next().filter(|(&start, _)| start != 0)?;
+    let follows = |&(&pointer, n): &(&u32, u32)| start.checked_add(n) == Some(pointer);
+    let len = 1 + direct.take_while(follows).count() as u32;
+    let layout = inode.sb().data().layout();
+    layout
+        .check_data(Place::Inode(ino32(inode)), start, len)
+        .ok()?;
+    map.is_current(&view)
+        .then_some(Mapping::Mapped { start, len })
 }
 
 /// Where the `len` blocks of the file from its block `block` on are, if they are one run, and that is cached, or its
@@ -350,6 +372,9 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
             drop_window(inode);
         }
         let mut root = map.view().root;
+        if root.iter().all(|&pointer| pointer == 0) {
+            return Ok(());
+        }
         let mut device = ChangedPointers::new(inode, &map);
         let ino = ino32(inode);
         let freed = truncate::free_range(&layout, ino, &mut root, range, unfreed, &mut device);

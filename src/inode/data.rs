@@ -2,6 +2,7 @@
 
 //! The filesystem's part of an inode in memory.
 
+use crate::ext2::directory::rooms::Rooms;
 use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
@@ -58,6 +59,11 @@ pub(crate) struct InodeData {
     pub(crate) symlink: SetOnce<FastSymlink>,
     /// The block of a directory in which a name was found last: a hint.
     found_in: Atomic<u32>,
+    /// How often entries of a directory were changed. Who has the number knows where an entry is as long as it is the same.
+    entries_changed: Atomic<u32>,
+    /// Where a directory without an index may have room for names.
+    #[pin]
+    pub(super) rooms: SpinLock<Option<KBox<Rooms>>>,
     /// The index of a directory breaks the rules: it is not used.
     index_broken: Atomic<bool>,
     /// Number of direct writes in flight.
@@ -81,6 +87,7 @@ pub(crate) struct InodeData {
 
 drop_in_atomic!(plain Time);
 drop_in_atomic!(plain FastSymlink);
+drop_in_atomic!(plain Rooms);
 drop_in_atomic!(struct InodeData {
     map,
     deferred,
@@ -96,6 +103,8 @@ drop_in_atomic!(struct InodeData {
     new,
     symlink,
     found_in,
+    entries_changed,
+    rooms,
     index_broken,
     direct_writes,
     stopped,
@@ -125,6 +134,8 @@ impl InodeData {
             new: Atomic::new(false),
             symlink: SetOnce::new(),
             found_in: Atomic::new(0),
+            entries_changed: Atomic::new(0),
+            rooms <- new_spinlock!(None),
             index_broken: Atomic::new(false),
             direct_writes: Atomic::new(0),
             stopped: Atomic::new(-1),
@@ -163,6 +174,16 @@ impl InodeData {
         if flags.has(InodeFlags::INDEX) != indexed {
             self.set_flags(InodeFlags(flags.0 ^ InodeFlags::INDEX));
         }
+    }
+
+    /// How often entries of a directory were changed.
+    pub(super) fn entries_changed(&self) -> u32 {
+        self.entries_changed.load(ordering::Relaxed)
+    }
+
+    /// Counts that. The inode lock is held exclusively, or that of renames.
+    pub(super) fn set_entries_changed(&self) {
+        self.entries_changed.fetch_add(1, ordering::Relaxed);
     }
 
     /// The block of a directory in which a name was found last.

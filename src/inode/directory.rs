@@ -2,8 +2,8 @@
 
 //! Directory entries: look-up, insertion, removal.
 //!
-//! Directory blocks are metadata in the buffer cache. A block is copied out, searched or changed by
-//! [`crate::ext2::directory`], and the bytes that changed are copied back. The inode lock of the
+//! Directory blocks are metadata in the buffer cache. They are searched, a piece at a time, and changed where they are, by
+//! [`crate::ext2::directory`]; who lists all names or splits a block has a copy of it. The inode lock of the
 //! directory serialises changes against look-ups. Names are looked for by the hash index of the directory
 //! if it has one ([`indexed`]), and else in its blocks, one after the other.
 //!
@@ -18,6 +18,8 @@ mod entry;
 mod found;
 mod grow;
 mod indexed;
+mod linear;
+mod new_entry;
 mod ordered;
 mod read;
 mod search;
@@ -26,12 +28,13 @@ pub(crate) use entry::{Entry, Parent};
 pub(crate) use found::Found;
 pub(crate) use search::no_parent;
 
+use crate::ext2::directory::blocks::One;
 use crate::ext2::directory::change::Insert;
 use crate::ext2::inode::FileType;
 use crate::inode::block_map;
 use crate::inode::data::{ino32, mark_first_dirty};
 use crate::inode::directory::block::{at, block_count, room};
-use crate::inode::directory::grow::NewEntry;
+use crate::inode::directory::new_entry::NewEntry;
 use crate::inode::directory::search::{changed, checked, find_block, find_name};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
@@ -70,17 +73,9 @@ pub(crate) fn insert(
     Ok(block)
 }
 
-/// [`insert`] into the first block that has room.
+/// [`insert`] without an index.
 fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<u64> {
-    // The name may be in a bad block.
-    let done = find_block(dir, |block| {
-        match entry.insert(&block.at, &mut block.bytes)? {
-            Insert::Done(changed) => block.write(dir, changed).map(Some),
-            Insert::Exists => Err(EEXIST.into()),
-            Insert::Full => Ok(None),
-        }
-    })?;
-    if let Some(block) = done {
+    if let Some(block) = linear::insert(dir, entry)? {
         return Ok(block);
     }
     if block_count(dir) == 1 && grow::make_index(dir)? {
@@ -89,10 +84,12 @@ fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result
     let at = at(dir, block_count(dir));
     let mut bytes = room(dir)?;
     at.init_empty(&mut bytes)?;
-    match entry.insert(&at, &mut bytes)? {
-        Insert::Done(_) => durable::append_new(dir, bytes),
-        Insert::Exists | Insert::Full => Err(ENOSPC.into()),
-    }
+    let mut block = One(&mut bytes);
+    let Insert::Room(room) = at.find_room(&mut block, entry.name)? else {
+        return Err(ENOSPC.into());
+    };
+    at.insert(&mut block, room, entry.name, entry.ino, entry.file_type)?;
+    durable::append_new(dir, bytes)
 }
 
 /// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`.

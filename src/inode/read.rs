@@ -10,7 +10,7 @@ use crate::inode::attributes;
 use crate::inode::data::{timespec, vfs_flags};
 use crate::inode::directory::Found;
 use crate::inode::operations::SetOperations;
-use crate::inode::table::read_raw;
+use crate::inode::table::{read_raw, RawSlot};
 use crate::types::{InodeRef, RetryFs, SuperBlock};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
@@ -115,12 +115,12 @@ fn read_new<'sb>(
     if mutant!("symlink-without-nul") && from.size == 60 && from.file_type == FileType::Symlink {
         return Err(Corrupt::new(Place::Inode(ino), "no NUL").into());
     }
-    fill(&new, &from)?;
+    fill(&new, &from, &bytes)?;
     Ok(new.unlock_new_inode())
 }
 
-/// Fills an inode from its slot in the inode table.
-fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
+/// Fills an inode from its `slot` in the inode table, which was parsed.
+fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode, slot: &RawSlot) -> Result {
     let data = inode.data();
     data.set_flags(from.flags);
     data.file_acl.store(from.file_acl, ordering::Relaxed);
@@ -154,7 +154,7 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode) -> Result {
     inode.set_flags(vfs_flags(from.flags));
     if from.extra_size != 0 {
         data.in_slot
-            .store(attributes::are_in_slot(inode)?, ordering::Relaxed);
+            .store(attributes::are_in_slot(inode, slot)?, ordering::Relaxed);
     }
     Ok(RetryFs::set_operations(
         inode,

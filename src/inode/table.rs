@@ -18,6 +18,9 @@ const BATCH: u32 = 32;
 pub(super) struct RawSlot {
     bytes: [u8; KNOWN_BYTES],
     len: usize,
+    /// The block that it is in, and the byte offset.
+    buffer: BufferHead,
+    offset: usize,
 }
 
 impl Deref for RawSlot {
@@ -28,13 +31,26 @@ impl Deref for RawSlot {
     }
 }
 
+impl RawSlot {
+    /// Copies bytes from byte `from` of the slot on, which may be behind the known fields. `EINVAL` when they are not in
+    /// the block.
+    pub(super) fn read(&self, from: usize, to: &mut [u8]) -> Result {
+        Ok(self.buffer.read(self.offset + from, to)?)
+    }
+}
+
 /// Reads the slot of inode `ino`. May sleep.
 pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<RawSlot> {
     let (buffer, offset) = read_table(sb, ino)?;
     let len = KNOWN_BYTES.min(sb.data().geometry().inode_size() as usize);
     let mut bytes = [0; KNOWN_BYTES];
     buffer.read(offset, bytes.get_mut(..len).unwrap_or_default())?;
-    Ok(RawSlot { bytes, len })
+    Ok(RawSlot {
+        bytes,
+        len,
+        buffer,
+        offset,
+    })
 }
 
 /// Reads the block with the slot of inode `ino`: its buffer, and the byte offset of the slot in it.

@@ -100,8 +100,15 @@ pub(super) fn move_entry<'a>(
         }
         match &whiteout {
             Some(made) => old.replace(ino32(made), FileType::CharDevice),
-            None if mutant!("rename-half") => Entry::find(old_dir, old_name)?.remove(ino32(inode)),
-            None => old.remove(ino32(inode)),
+            None => {
+                if mutant!("rename-half") {
+                    drop(KVec::<u8>::with_capacity(
+                        old_dir.sb().blocksize(),
+                        GFP_KERNEL,
+                    )?);
+                }
+                old.remove(ino32(inode))
+            }
         }
     };
     let old_block = rest().inspect_err(|_| {

@@ -17,8 +17,14 @@ pub(crate) trait DirBlocks {
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
 }
 
-/// A single block in memory.
-pub(super) struct One<'a>(pub(super) &'a [u8]);
+/// Access to the blocks of a directory to change them where they are.
+pub(crate) trait ChangeDirBlocks: DirBlocks {
+    /// Copies `bytes` to block `index`, from byte `offset` on. They are within a block, and there is such a block.
+    fn write(&mut self, index: u32, offset: usize, bytes: &[u8]) -> Result<(), Self::Error>;
+}
+
+/// A single block in memory, whatever its index.
+pub(crate) struct One<'a>(pub(crate) &'a mut [u8]);
 
 impl DirBlocks for One<'_> {
     type Error = Corrupt;
@@ -30,6 +36,15 @@ impl DirBlocks for One<'_> {
     fn read(&mut self, _: u32, offset: usize, out: &mut [u8]) -> Result<(), Corrupt> {
         if let Some(from) = self.0.get(offset..offset + out.len()) {
             out.copy_from_slice(from);
+        }
+        Ok(())
+    }
+}
+
+impl ChangeDirBlocks for One<'_> {
+    fn write(&mut self, _: u32, offset: usize, bytes: &[u8]) -> Result<(), Corrupt> {
+        if let Some(to) = self.0.get_mut(offset..offset + bytes.len()) {
+            to.copy_from_slice(bytes);
         }
         Ok(())
     }

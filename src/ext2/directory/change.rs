@@ -2,137 +2,150 @@
 
 //! Changing directory blocks.
 
-use super::{blocks::One, needed, type_code, DirBlock, Located, Name, RawEntry, HEADER, SHORTEST};
+use super::{
+    blocks::{ChangeDirBlocks, DirBlocks, One},
+    needed, type_code, DirBlock, Located, Name, RawEntry, Wanted, HEADER, SHORTEST,
+};
 use crate::ext2::{inode::FileType, Corrupt};
-use core::ops::Range;
+use core::mem::offset_of;
 use zerocopy::{
     little_endian::{U16, U32},
     FromBytes, IntoBytes,
 };
 
-/// The result of [`DirBlock::insert`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where there is room for an entry: behind what another one uses of its bytes, or in the place of an unused one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Byte offset of the entry that has it.
+    offset: usize,
+    /// How many bytes that one needs; 0 if it is unused.
+    used: usize,
+    /// How many it has.
+    rec_len: usize,
+}
+
+/// What [`DirBlock::find_room`] has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Insert {
-    /// The entry was inserted; the bytes that changed.
-    Done(Range<usize>),
-    /// There is already an entry with the name; nothing changed.
+    /// The entry can be inserted there.
+    Room(Room),
+    /// There is already an entry with the name.
     Exists,
-    /// There is no room in the block; nothing changed.
+    /// There is no room in the block.
     Full,
 }
 
-/// The result of [`DirBlock::remove`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Removed {
-    /// The inode of the entry.
-    pub(crate) ino: u32,
-    /// The bytes that changed.
-    pub(crate) changed: Range<usize>,
-}
-
 impl DirBlock {
-    /// Inserts an entry into `block`: in place of an unused entry, or in the slack after an entry.
+    /// Looks for room for an entry with `name`, to the end of the block: the name may be there behind the room.
     ///
     /// # Errors
     ///
-    /// An entry breaks the rules; nothing changed.
-    pub(crate) fn insert(
+    /// An entry breaks the rules.
+    pub(crate) fn find_room<B: DirBlocks>(
         &self,
-        block: &mut [u8],
+        blocks: &mut B,
         name: Name<'_>,
-        ino: u32,
-        file_type: FileType,
-    ) -> Result<Insert, Corrupt> {
-        self.check_len(block)?;
+    ) -> Result<Insert, B::Error> {
+        let wanted = Wanted::new(name);
         let want = needed(name.len);
-        let mut room: Option<(usize, usize, usize)> = None;
-        // To the end of the block, as the name may exist after the room.
-        let mut offset = 0;
-        while offset < block.len() {
-            let rest = block.get(offset..).unwrap_or_default();
-            let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
-                return Err(self.bad(offset, "entry crosses the end of its block", 0));
-            };
-            let rec_len = self.check(raw, offset, rest.len())?;
-            if raw.is(rest, name) {
-                return Ok(Insert::Exists);
+        let mut room = None;
+        let exists = self.visit(blocks, name, |raw, entry, offset, rec_len| {
+            if wanted.is(raw, entry) {
+                return Some(());
             }
             let used = match raw.ino.get() {
                 0 => 0,
                 _ => needed(raw.name_len),
             };
-            if room.is_none() && rec_len >= used + want {
-                room = Some((offset, used, rec_len));
+            if rec_len >= used + want && room.is_none() {
+                room = Some(Room {
+                    offset,
+                    used,
+                    rec_len,
+                });
             }
-            offset += rec_len;
-        }
-        let Some((offset, used, rec_len)) = room else {
-            return Ok(Insert::Full);
-        };
-        if used > 0 {
-            self.set_rec_len(block, offset, used)?;
-        }
-        let start = offset + used;
-        let end = self.write_entry(block, start, rec_len - used, name, ino, file_type)?;
-        Ok(Insert::Done(offset..end))
+            None
+        })?;
+        Ok(match (exists, room) {
+            (Some(()), _) => Insert::Exists,
+            (None, Some(room)) => Insert::Room(room),
+            (None, None) => Insert::Full,
+        })
     }
 
-    /// Removes the entry `name` from `block`, by merging it with the one before it; `None` if there
-    /// is none.
-    ///
-    /// # Errors
-    ///
-    /// An entry up to there breaks the rules; nothing changed.
-    pub(crate) fn remove(
+    /// Inserts an entry where `room` was found for it. Until the last write nothing leads to its bytes.
+    pub(crate) fn insert<B: ChangeDirBlocks>(
         &self,
-        block: &mut [u8],
-        name: Name<'_>,
-    ) -> Result<Option<Removed>, Corrupt> {
-        self.check_len(block)?;
-        let Some(Located {
-            offset,
-            rec_len,
-            before,
-            ino,
-            ..
-        }) = self.find_in(&mut One(block), 0, name)?
-        else {
-            return Ok(None);
-        };
-        let end = offset + rec_len;
-        let start = before.unwrap_or(offset);
-        if before.is_some() {
-            self.set_rec_len(block, start, end - start)?;
-        }
-        // The first entry of a block is not merged, and becomes unused. A merged one gets inode 0
-        // too, so that what remains of it in the slack does not look like an entry in use.
-        self.raw_mut(block, offset)?.ino.set(0);
-        let changed = start..offset + HEADER;
-        Ok(Some(Removed { ino, changed }))
-    }
-
-    /// Points the entry `name` to inode `ino` of type `file_type`; `None` if there is none. Returns
-    /// the bytes that changed.
-    ///
-    /// # Errors
-    ///
-    /// An entry up to there breaks the rules; nothing changed.
-    pub(crate) fn set_inode(
-        &self,
-        block: &mut [u8],
+        blocks: &mut B,
+        room: Room,
         name: Name<'_>,
         ino: u32,
         file_type: FileType,
-    ) -> Result<Option<Range<usize>>, Corrupt> {
-        self.check_len(block)?;
-        let Some(Located { offset, .. }) = self.find_in(&mut One(block), 0, name)? else {
-            return Ok(None);
+    ) -> Result<(), B::Error> {
+        let start = room.offset + room.used;
+        let raw = self.raw(ino, room.rec_len - room.used, name.len, file_type);
+        blocks.write(self.index, start + HEADER, name.bytes)?;
+        blocks.write(self.index, start, raw.as_bytes())?;
+        match room.used {
+            0 => Ok(()),
+            used => self.write_rec_len(blocks, room.offset, used),
+        }
+    }
+
+    /// Removes the entry that was found, by merging it with the one before it.
+    pub(crate) fn remove<B: ChangeDirBlocks>(
+        &self,
+        blocks: &mut B,
+        found: &Located,
+    ) -> Result<(), B::Error> {
+        if let Some(before) = found.before {
+            self.write_rec_len(blocks, before, found.end() - before)?;
+        }
+        // The first entry of a block is not merged, and becomes unused. A merged one gets inode 0
+        // too, so that what remains of it in the slack does not look like an entry in use.
+        blocks.write(self.index, found.offset, U32::ZERO.as_bytes())
+    }
+
+    /// Points the entry that was found to inode `ino` of type `file_type`, by a single write.
+    pub(crate) fn set_inode<B: ChangeDirBlocks>(
+        &self,
+        blocks: &mut B,
+        found: &Located,
+        ino: u32,
+        file_type: FileType,
+    ) -> Result<(), B::Error> {
+        let raw = self.raw(ino, found.rec_len, found.name_len, file_type);
+        blocks.write(self.index, found.offset, raw.as_bytes())
+    }
+
+    /// Sets the length of the entry at `offset`.
+    fn write_rec_len<B: ChangeDirBlocks>(
+        &self,
+        blocks: &mut B,
+        offset: usize,
+        rec_len: usize,
+    ) -> Result<(), B::Error> {
+        // At most the size of a block, 4 KiB.
+        let rec_len = U16::new(rec_len as u16);
+        blocks.write(
+            self.index,
+            offset + offset_of!(RawEntry, rec_len),
+            rec_len.as_bytes(),
+        )
+    }
+
+    fn raw(&self, ino: u32, rec_len: usize, name_len: u8, file_type: FileType) -> RawEntry {
+        let file_type = match self.filetype {
+            true => type_code(file_type),
+            false => 0,
         };
-        let code = self.code(file_type);
-        let raw = self.raw_mut(block, offset)?;
-        raw.ino.set(ino);
-        raw.file_type = code;
-        Ok(Some(offset..offset + HEADER))
+        RawEntry {
+            ino: U32::new(ino),
+            // At most the size of a block, 4 KiB.
+            rec_len: U16::new(rec_len as u16),
+            name_len,
+            file_type,
+        }
     }
 
     /// Initialises `block` as the first block of a new directory, with `.` and `..`.
@@ -151,10 +164,18 @@ impl DirBlock {
         };
         self.check_len(block)?;
         block.fill(0);
-        let rest = self.block_size.saturating_sub(SHORTEST);
-        self.write_entry(block, 0, SHORTEST, DOT, self.ino, FileType::Directory)?;
-        self.write_entry(block, SHORTEST, rest, DOTDOT, parent, FileType::Directory)?;
-        Ok(())
+        let whole = Room {
+            offset: 0,
+            used: 0,
+            rec_len: self.block_size,
+        };
+        let behind = Room {
+            used: SHORTEST,
+            ..whole
+        };
+        let mut block = One(block);
+        self.insert(&mut block, whole, DOT, self.ino, FileType::Directory)?;
+        self.insert(&mut block, behind, DOTDOT, parent, FileType::Directory)
     }
 
     /// Initialises `block` as a block of one unused entry, to be appended to the directory.
@@ -166,14 +187,6 @@ impl DirBlock {
         self.check_len(block)?;
         block.fill(0);
         self.set_rec_len(block, 0, self.block_size)
-    }
-
-    fn code(&self, file_type: FileType) -> u8 {
-        if self.filetype {
-            type_code(file_type)
-        } else {
-            0
-        }
     }
 
     pub(super) fn raw_mut<'a>(
@@ -197,33 +210,5 @@ impl DirBlock {
         // At most the size of a block, 4 KiB.
         raw.rec_len.set(rec_len as u16);
         Ok(())
-    }
-
-    /// Writes an entry of `rec_len` bytes; returns the end of what it wrote.
-    fn write_entry(
-        &self,
-        block: &mut [u8],
-        offset: usize,
-        rec_len: usize,
-        name: Name<'_>,
-        ino: u32,
-        file_type: FileType,
-    ) -> Result<usize, Corrupt> {
-        let start = offset + HEADER;
-        let end = start + name.bytes.len();
-        let Some(place) = block.get_mut(start..end) else {
-            return Err(self.bad(offset, "entry crosses the end of its block", 0));
-        };
-        place.copy_from_slice(name.bytes);
-        let raw = RawEntry {
-            ino: U32::new(ino),
-            rec_len: U16::new(rec_len as u16),
-            name_len: name.len,
-            file_type: self.code(file_type),
-        };
-        if let Some(header) = block.get_mut(offset..start) {
-            header.copy_from_slice(raw.as_bytes());
-        }
-        Ok(end)
     }
 }

@@ -128,47 +128,50 @@ impl Hashing {
 }
 
 /// One step of MD4: `a` is mixed with `f`, that of the three others, and with `x`.
+#[inline(always)]
 fn step(a: &mut u32, f: u32, x: u32, shift: u32) {
     *a = a.wrapping_add(f).wrapping_add(x).rotate_left(shift);
 }
 
-fn half_md4(state: &mut [u32; 4], words: &[u32; 8]) {
-    type Round = (fn(u32, u32, u32) -> u32, u32, [usize; 8], [u32; 4]);
-    const ROUNDS: [Round; 3] = [
-        (
-            |x, y, z| z ^ (x & (y ^ z)),
-            0,
-            [0, 1, 2, 3, 4, 5, 6, 7],
-            [3, 7, 11, 19],
-        ),
-        (
-            |x, y, z| (x & y).wrapping_add((x ^ y) & z),
-            0x5a82_7999,
-            [1, 3, 5, 7, 0, 2, 4, 6],
-            [3, 5, 9, 13],
-        ),
-        (
-            |x, y, z| x ^ y ^ z,
-            0x6ed9_eba1,
-            [3, 7, 2, 6, 1, 5, 0, 4],
-            [3, 9, 11, 15],
-        ),
-    ];
-    let [mut a, mut b, mut c, mut d] = *state;
-    for (f, constant, order, [s1, s2, s3, s4]) in ROUNDS {
-        let mut next = order.iter().map(|&at| {
-            let word = words.get(at).copied().unwrap_or_default();
-            word.wrapping_add(constant)
-        });
-        let mut word = || next.next().unwrap_or_default();
-        for _ in 0..2 {
-            step(&mut a, f(b, c, d), word(), s1);
-            step(&mut d, f(a, b, c), word(), s2);
-            step(&mut c, f(d, a, b), word(), s3);
-            step(&mut b, f(c, d, a), word(), s4);
-        }
+/// Eight steps of MD4 with the function `f`.
+#[inline(always)]
+fn round(
+    [mut a, mut b, mut c, mut d]: [u32; 4],
+    f: impl Fn(u32, u32, u32) -> u32,
+    [first, second]: [[u32; 4]; 2],
+    [s1, s2, s3, s4]: [u32; 4],
+) -> [u32; 4] {
+    for [k, l, m, n] in [first, second] {
+        step(&mut a, f(b, c, d), k, s1);
+        step(&mut d, f(a, b, c), l, s2);
+        step(&mut c, f(d, a, b), m, s3);
+        step(&mut b, f(c, d, a), n, s4);
     }
-    for (old, new) in state.iter_mut().zip([a, b, c, d]) {
+    [a, b, c, d]
+}
+
+fn half_md4(state: &mut [u32; 4], words: &[u32; 8]) {
+    let plus = |four: [u32; 4], constant: u32| four.map(|word| word.wrapping_add(constant));
+    let [p, q, r, s, t, u, v, w] = *words;
+    let mut new = round(
+        *state,
+        |x, y, z| z ^ (x & (y ^ z)),
+        [[p, q, r, s], [t, u, v, w]],
+        [3, 7, 11, 19],
+    );
+    new = round(
+        new,
+        |x, y, z| (x & y).wrapping_add((x ^ y) & z),
+        [[q, s, u, w], [p, r, t, v]].map(|four| plus(four, 0x5a82_7999)),
+        [3, 5, 9, 13],
+    );
+    new = round(
+        new,
+        |x, y, z| x ^ y ^ z,
+        [[s, w, r, v], [q, u, p, t]].map(|four| plus(four, 0x6ed9_eba1)),
+        [3, 9, 11, 15],
+    );
+    for (old, new) in state.iter_mut().zip(new) {
         *old = old.wrapping_add(new);
     }
 }

@@ -3,7 +3,7 @@
 //! The blocks of a directory in the buffer cache.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::directory::blocks::DirBlocks;
+use crate::ext2::directory::blocks::{ChangeDirBlocks, DirBlocks};
 use crate::ext2::directory::path;
 use crate::ext2::directory::DirBlock;
 use crate::ext2::{Corrupt, Place};
@@ -60,20 +60,54 @@ impl Block {
     /// block.
     pub(super) fn write(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
         copy_back(&self.buffer, 0, &self.bytes, changed)?;
-        mark_buffer_dirty(dir, &self.buffer);
+        self::changed(dir, &self.buffer);
         Ok(self.buffer.block())
     }
 
-    /// The same when an entry was removed or leads elsewhere.
+    /// The same when entries have gone.
     pub(super) fn write_release(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
         copy_back(&self.buffer, 0, &self.bytes, changed)?;
-        mark_first_dirty(dir, &self.buffer, First::Release);
+        released(dir, &self.buffer);
         Ok(self.buffer.block())
     }
 }
 
-/// [`Block::write`] or [`Block::write_release`].
-pub(super) type Write = fn(&Block, &Inode, Range<usize>) -> Result<u64>;
+/// Entries in the buffer of a block were changed: marks it dirty. May sleep.
+pub(super) fn changed(dir: &Inode, buffer: &BufferHead) {
+    dir.data().set_entries_changed();
+    mark_buffer_dirty(dir, buffer);
+}
+
+/// The same when one was removed or leads elsewhere.
+pub(super) fn released(dir: &Inode, buffer: &BufferHead) {
+    dir.data().set_entries_changed();
+    mark_first_dirty(dir, buffer, First::Release);
+}
+
+/// [`changed`] or [`released`].
+pub(super) type Mark = fn(&Inode, &BufferHead);
+
+/// The one block that this is the buffer of, changed where it is. That takes no memory, and the buffer is not
+/// marked dirty.
+pub(super) struct InPlace<'a>(pub(super) &'a BufferHead);
+
+impl DirBlocks for InPlace<'_> {
+    type Error = Fault;
+
+    fn count(&self) -> u32 {
+        1
+    }
+
+    fn read(&mut self, _: u32, offset: usize, out: &mut [u8]) -> Result {
+        Ok(self.0.read(offset, out)?)
+    }
+}
+
+impl ChangeDirBlocks for InPlace<'_> {
+    fn write(&mut self, _: u32, offset: usize, bytes: &[u8]) -> Result {
+        Ok(self.0.write(offset, bytes)?)
+    }
+}
 
 /// The buffer of block `index` of a directory; if it is not in memory, it is read with up to `max` blocks that
 /// follow each other from it on.

@@ -4,19 +4,20 @@
 //!
 //! A rename changes several, and must not stop half-way: an inode with more names than links is freed
 //! with the first that is unlinked. So what a change takes is there before the first of them is made:
-//! the buffer of the block, and room for a copy of it. To change an [`Entry`] needs no memory.
+//! the buffer of the block. An [`Entry`] is changed in that, and not in a copy, so that it needs no memory.
 
-use crate::ext2::directory::Name;
+use crate::ext2::directory::{DirBlock, Located, Name};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
-use crate::inode::directory::block::{Block, Write};
+use crate::inode::directory::block::{self, InPlace, Mark};
 use crate::inode::directory::found::Found;
+use crate::inode::directory::linear;
 use crate::inode::directory::search::{changed, checked, find_name, no_parent};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
-use core::ops::Range;
 use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::lock::Exclusive;
 
 const LEADS_TO_ANOTHER: &str = "entry leads to another inode than it did";
@@ -56,7 +57,7 @@ impl<'a> Entry<'a> {
 
     /// Finds the entry again, after others were added: it is in another block if its own one was split.
     pub(crate) fn find_again(&mut self) -> Result {
-        if !self.inner.is_there()? {
+        if self.inner.locate(self.dir)?.is_none() {
             self.inner = Inner::find(self.dir, self.inner.name)?.ok_or_else(|| gone(self.dir))?;
         }
         Ok(())
@@ -64,33 +65,34 @@ impl<'a> Entry<'a> {
 
     /// Removes the entry, which leads to the inode `ino`. Returns the block of the volume that it was in.
     pub(crate) fn remove(&mut self, ino: u32) -> Result<u64> {
+        let dir = self.dir;
         let block = self
             .inner
-            .change(self.dir, Block::write_release, |block, name| {
-                let Some(removed) = block.at.remove(&mut block.bytes, name)? else {
-                    return Ok(None);
-                };
-                if removed.ino != ino && !mutant!("entry-unchecked") {
-                    let ino = removed.ino.into();
-                    return Err(Corrupt::found(block.at.place(0), LEADS_TO_ANOTHER, ino).into());
+            .change(dir, block::released, |at, block, entry| {
+                if entry.ino != ino && !mutant!("entry-unchecked") {
+                    let place = at.place(entry.offset);
+                    return Err(Corrupt::found(place, LEADS_TO_ANOTHER, entry.ino.into()).into());
                 }
-                Ok(Some(removed.changed))
+                at.remove(block, entry)?;
+                linear::freed(dir, entry.room(), at.index());
+                Ok(())
             })?;
-        changed(self.dir);
+        changed(dir);
         Ok(block)
     }
 
     /// Points the entry to the inode `ino` of type `file_type`. Returns the block of the volume that it
     /// is in.
     pub(crate) fn replace(&mut self, ino: u32, file_type: FileType) -> Result<u64> {
-        let write = Block::write_release;
-        let block = self.inner.set_inode(self.dir, write, ino, file_type)?;
+        let block = self
+            .inner
+            .set_inode(self.dir, block::released, ino, file_type)?;
         changed(self.dir);
         Ok(block)
     }
 
     /// Points this entry to the inode and type `of_other`, and `other`, which is in the same block, to
-    /// `of_this`, by a single write.
+    /// `of_this`, by writing the block once.
     pub(crate) fn exchange(
         &mut self,
         of_this: (u32, FileType),
@@ -98,18 +100,12 @@ impl<'a> Entry<'a> {
         of_other: (u32, FileType),
     ) -> Result {
         let other = other.inner.name;
-        self.inner.change(self.dir, Block::write, |block, name| {
-            let mut set = |name, (ino, file_type)| -> Result<Option<Range<usize>>> {
-                Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
-            };
-            let Some(first) = set(name, of_other)? else {
-                return Ok(None);
-            };
-            let second = set(other, of_this)?.ok_or(EIO)?;
-            Ok(Some(
-                first.start.min(second.start)..first.end.max(second.end),
-            ))
-        })?;
+        self.inner
+            .change(self.dir, block::changed, |at, block, this| {
+                let other = at.find_in(block, other)?.ok_or(EIO)?;
+                at.set_inode(block, this, of_other.0, of_other.1)?;
+                at.set_inode(block, &other, of_this.0, of_this.1)
+            })?;
         changed(self.dir);
         Ok(())
     }
@@ -139,7 +135,7 @@ impl<'a> Parent<'a> {
     pub(crate) fn set(&mut self, parent: &Inode) -> Result {
         let (ino, file_type) = (ino32(parent), FileType::Directory);
         self.inner
-            .set_inode(self.dir, Block::write, ino, file_type)?;
+            .set_inode(self.dir, block::changed, ino, file_type)?;
         self.dir.mark_inode_dirty();
         Ok(())
     }
@@ -154,51 +150,57 @@ fn gone(dir: &Inode) -> Fault {
 pub(super) struct Inner<'a> {
     name: Name<'a>,
     pub(super) found: Found,
-    block: Block,
+    at: DirBlock,
+    buffer: BufferHead,
+    /// Where it is in the block, as long as no entry of the directory was changed since.
+    entry: Located,
+    since: u32,
 }
 
 impl<'a> Inner<'a> {
     pub(super) fn find(dir: &Inode, name: Name<'a>) -> Result<Option<Self>> {
-        let Some(named) = find_name(dir, name)? else {
-            return Ok(None);
-        };
-        let found = named.found();
-        let block = Block::copy(named.at, named.buffer, KVec::new())?;
-        Ok(Some(Inner { name, found, block }))
+        let since = dir.data().entries_changed();
+        let named = find_name(dir, name)?;
+        Ok(named.map(|named| Inner {
+            name,
+            found: named.found(),
+            at: named.at,
+            buffer: named.buffer,
+            entry: named.entry,
+            since,
+        }))
     }
 
-    /// Whether it is in the block where it was found.
-    fn is_there(&mut self) -> Result<bool> {
-        let block = &mut self.block;
-        block.buffer.read(0, &mut block.bytes)?;
-        Ok(block.at.find(&block.bytes, self.name)?.is_some())
+    /// Where it is now in the block where it was found; `None` if it is in another one, or gone.
+    fn locate(&mut self, dir: &Inode) -> Result<Option<&Located>> {
+        let since = dir.data().entries_changed();
+        if since != self.since && !mutant!("entry-not-again") {
+            // The one before it is another one, for example, or ends elsewhere.
+            match self.at.find_in(&mut InPlace(&self.buffer), self.name)? {
+                Some(entry) => self.entry = entry,
+                None => return Ok(None),
+            }
+            self.since = since;
+        }
+        Ok(Some(&self.entry))
     }
 
-    fn set_inode(
-        &mut self,
-        dir: &Inode,
-        write: Write,
-        ino: u32,
-        file_type: FileType,
-    ) -> Result<u64> {
-        self.change(dir, write, |block, name| {
-            Ok(block.at.set_inode(&mut block.bytes, name, ino, file_type)?)
+    fn set_inode(&mut self, dir: &Inode, mark: Mark, ino: u32, file_type: FileType) -> Result<u64> {
+        self.change(dir, mark, |at, block, entry| {
+            at.set_inode(block, entry, ino, file_type)
         })
     }
 
-    /// Runs `change`, and writes the range of bytes that it returns back. Returns the block of the volume.
+    /// Runs `change` on the entry in its block, and has it written, by `mark`. Returns the block of the volume.
     fn change(
         &mut self,
         dir: &Inode,
-        write: Write,
-        change: impl FnOnce(&mut Block, Name<'_>) -> Result<Option<Range<usize>>>,
+        mark: Mark,
+        change: impl FnOnce(&DirBlock, &mut InPlace<'_>, &Located) -> Result,
     ) -> Result<u64> {
-        let block = &mut self.block;
-        // Other entries of it may have changed since.
-        block.buffer.read(0, &mut block.bytes)?;
-        match change(block, self.name)? {
-            Some(changed) => write(block, dir, changed),
-            None => Err(gone(dir)),
-        }
+        let entry = *self.locate(dir)?.ok_or_else(|| gone(dir))?;
+        change(&self.at, &mut InPlace(&self.buffer), &entry)?;
+        mark(dir, &self.buffer);
+        Ok(self.buffer.block())
     }
 }

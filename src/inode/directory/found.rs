@@ -37,7 +37,7 @@ impl Found {
 pub(super) struct Named {
     pub(super) at: DirBlock,
     pub(super) buffer: BufferHead,
-    entry: Located,
+    pub(super) entry: Located,
 }
 
 impl Named {
@@ -63,7 +63,7 @@ pub(super) fn find_in_block(
         return Err(EINTR.into());
     }
     let at = at(dir, index);
-    let Some(entry) = at.find_in(buffers, index, name)? else {
+    let Some(entry) = at.find_in(buffers, name)? else {
         return Ok(None);
     };
     let buffer = buffers.buffer(index)?.get();

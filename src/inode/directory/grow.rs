@@ -3,38 +3,22 @@
 //! Adding entries to a directory with a hash index: leaves and nodes that are full are split, and a
 //! directory of one block gets an index when it is full.
 
-use crate::ext2::directory::change::Insert;
 use crate::ext2::directory::hash::{Function, Hashing};
 use crate::ext2::directory::index::{Pointer, Root};
 use crate::ext2::directory::path::{Frame, Path};
 use crate::ext2::directory::split::Named;
 use crate::ext2::directory::{DirBlock, Name};
-use crate::ext2::inode::FileType;
 use crate::inode::data::ino32;
 use crate::inode::directory::block::{room, Block, Buffers};
 use crate::inode::directory::durable;
 use crate::inode::directory::found::find_in_block;
 use crate::inode::directory::indexed::{self, give_up, walk};
+use crate::inode::directory::new_entry::NewEntry;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::log::ratelimit as log_ratelimit;
-
-/// An entry that is to be added.
-#[derive(Clone, Copy)]
-pub(super) struct NewEntry<'a> {
-    pub(super) name: Name<'a>,
-    pub(super) ino: u32,
-    pub(super) file_type: FileType,
-}
-
-impl NewEntry<'_> {
-    /// Inserts it into a block.
-    pub(super) fn insert(&self, block: &DirBlock, bytes: &mut [u8]) -> Result<Insert> {
-        Ok(block.insert(bytes, self.name, self.ino, self.file_type)?)
-    }
-}
 
 /// Adds `entry` to a directory with an index. Returns the block of the volume that it is in; `None` if
 /// there is no index that can be used.
@@ -61,13 +45,11 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
                 }
             }
         }
-        let mut leaf = Block::read(dir, path.leaf, KVec::new())?;
-        match entry.insert(&leaf.at, &mut leaf.bytes)? {
-            Insert::Done(changed) => return leaf.write(dir, changed).map(Some),
-            Insert::Exists => return Err(EEXIST.into()),
-            Insert::Full => {}
+        if let Some(block) = entry.insert(dir, &mut buffers, path.leaf)? {
+            return Ok(Some(block));
         }
         if has_room(dir, &path)? {
+            let mut leaf = Block::read(dir, path.leaf, KVec::new())?;
             split_leaf(dir, &hashing, &path, &mut leaf, entry.name.len())?;
         }
     }

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use super::dir_block::{ByName, Inserted};
 use super::support::{get16, put16, put32, Spec};
 use crate::ext2::{
-    directory::{change::Insert, grown, type_code, type_from_code, DirBlock, Name, NAME_MAX},
+    directory::{grown, type_code, type_from_code, DirBlock, Name, NAME_MAX},
     inode::FileType,
 };
 
@@ -82,8 +83,8 @@ fn an_empty_block() {
     assert_eq!(get16(&block, 4), 1024);
     assert!(at().is_empty(&block).unwrap());
     assert_eq!(at().entries(&block).count(), 1);
-    let done = at().insert(&mut block, name(b"abc"), 13, FileType::Regular);
-    assert_eq!(done, Ok(Insert::Done(0..11)));
+    let done = at().insert_name(&mut block, name(b"abc"), 13, FileType::Regular);
+    assert_eq!(done, Ok(Inserted::Done(0..11)));
     assert!(!at().is_empty(&block).unwrap());
 }
 
@@ -96,9 +97,9 @@ fn without_the_feature_there_are_no_types() {
     let at = DirBlock::new(&spec.geometry(), 12, 0);
     let mut block = vec![0; SIZE];
     at.init_first(&mut block, 2).unwrap();
-    at.insert(&mut block, name(b"abc"), 13, FileType::Regular)
+    at.insert_name(&mut block, name(b"abc"), 13, FileType::Regular)
         .unwrap();
-    at.set_inode(&mut block, name(b".."), 14, FileType::Directory)
+    at.set_inode_of(&mut block, name(b".."), 14, FileType::Directory)
         .unwrap();
     for entry in at.entries(&block) {
         let entry = entry.unwrap();
@@ -113,10 +114,10 @@ fn only_dots_is_empty() {
     put32(&mut block, 0, 13);
     assert!(!at().is_empty(&block).unwrap(), "'.' leads elsewhere");
     let mut block = first();
-    at().insert(&mut block, name(b"..."), 13, FileType::Regular)
+    at().insert_name(&mut block, name(b"..."), 13, FileType::Regular)
         .unwrap();
     assert!(!at().is_empty(&block).unwrap());
-    at().remove(&mut block, name(b"...")).unwrap().unwrap();
+    at().remove_name(&mut block, name(b"...")).unwrap().unwrap();
     assert!(at().is_empty(&block).unwrap());
 }
 
@@ -124,30 +125,30 @@ fn only_dots_is_empty() {
 fn removing_the_first_entry_leaves_an_unused_one() {
     let mut block = vec![0; SIZE];
     at().init_empty(&mut block).unwrap();
-    at().insert(&mut block, name(b"one"), 13, FileType::Regular)
+    at().insert_name(&mut block, name(b"one"), 13, FileType::Regular)
         .unwrap();
-    at().insert(&mut block, name(b"two"), 14, FileType::Regular)
+    at().insert_name(&mut block, name(b"two"), 14, FileType::Regular)
         .unwrap();
-    let removed = at().remove(&mut block, name(b"one")).unwrap().unwrap();
-    assert_eq!((removed.ino, removed.changed), (13, 0..8));
+    let removed = at().remove_name(&mut block, name(b"one")).unwrap().unwrap();
+    assert_eq!((removed.ino, removed.changed), (13, 0..4));
     let entries: Vec<_> = at().entries(&block).map(Result::unwrap).collect();
     assert_eq!((entries[0].ino, entries[0].rec_len), (0, 12));
     assert_eq!((entries[1].ino, entries[1].name), (14, &b"two"[..]));
     // The unused entry is used again when the name fits.
-    let done = at().insert(&mut block, name(b"long name"), 15, FileType::Regular);
-    assert_eq!(done, Ok(Insert::Done(12..24 + 8 + 9)));
-    let done = at().insert(&mut block, name(b"four"), 15, FileType::Regular);
-    assert_eq!(done, Ok(Insert::Done(0..12)));
-    assert_eq!(at().remove(&mut block, name(b"none")), Ok(None));
+    let done = at().insert_name(&mut block, name(b"long name"), 15, FileType::Regular);
+    assert_eq!(done, Ok(Inserted::Done(12 + 4..24 + 8 + 9)));
+    let done = at().insert_name(&mut block, name(b"four"), 15, FileType::Regular);
+    assert_eq!(done, Ok(Inserted::Done(0..12)));
+    assert_eq!(at().remove_name(&mut block, name(b"none")), Ok(None));
 }
 
 #[test]
 fn a_removed_entry_is_marked_also_when_it_is_merged() {
     let mut block = first();
-    at().insert(&mut block, name(b"one"), 13, FileType::Regular)
+    at().insert_name(&mut block, name(b"one"), 13, FileType::Regular)
         .unwrap();
-    let removed = at().remove(&mut block, name(b"one")).unwrap().unwrap();
-    assert_eq!((removed.ino, removed.changed), (13, 12..32));
+    let removed = at().remove_name(&mut block, name(b"one")).unwrap().unwrap();
+    assert_eq!((removed.ino, removed.changed), (13, 12 + 4..24 + 4));
     assert_eq!(block[24..28], [0; 4]);
     assert_eq!(block[32..35], *b"one", "the name stays");
     let mut expected = first();
@@ -159,12 +160,14 @@ fn a_removed_entry_is_marked_also_when_it_is_merged() {
 fn a_name_is_seen_behind_the_room_for_it() {
     let mut block = first();
     for n in [b"aaaa", b"bbbb"] {
-        at().insert(&mut block, name(n), 13, FileType::Regular)
+        at().insert_name(&mut block, name(n), 13, FileType::Regular)
             .unwrap();
     }
-    at().remove(&mut block, name(b"aaaa")).unwrap().unwrap();
-    let again = at().insert(&mut block, name(b"bbbb"), 13, FileType::Regular);
-    assert_eq!(again, Ok(Insert::Exists));
+    at().remove_name(&mut block, name(b"aaaa"))
+        .unwrap()
+        .unwrap();
+    let again = at().insert_name(&mut block, name(b"bbbb"), 13, FileType::Regular);
+    assert_eq!(again, Ok(Inserted::Exists));
 }
 
 #[test]
@@ -218,12 +221,12 @@ fn bad_entries_are_named() {
         let before = block.clone();
         assert!(at().is_empty(&block).is_err());
         assert!(at().find(&block, name(b"x")).is_err());
-        assert!(at().remove(&mut block, name(b"x")).is_err());
+        assert!(at().remove_name(&mut block, name(b"x")).is_err());
         assert!(at()
-            .set_inode(&mut block, name(b"x"), 1, FileType::Regular)
+            .set_inode_of(&mut block, name(b"x"), 1, FileType::Regular)
             .is_err());
         assert!(at()
-            .insert(&mut block, name(b"x"), 1, FileType::Regular)
+            .insert_name(&mut block, name(b"x"), 1, FileType::Regular)
             .is_err());
         assert_eq!(block, before, "nothing changed");
     }
@@ -237,7 +240,7 @@ fn bad_entries_are_named() {
 fn a_search_does_not_validate_the_bytes_of_other_names() {
     for (at_byte, bad) in [(21, b'/'), (20, 0)] {
         let mut block = first();
-        at().insert(&mut block, name(b"abc"), 13, FileType::Regular)
+        at().insert_name(&mut block, name(b"abc"), 13, FileType::Regular)
             .unwrap();
         block[at_byte] = bad;
         let text = "directory 12, offset 12: name empty or with impossible bytes (found 2)";
@@ -258,7 +261,8 @@ fn a_name_is_found_wherever_it_is() {
             bytes
         };
         let mut count = 0;
-        while at().insert(&mut block, name(&nth(count)), 13, FileType::Regular) != Ok(Insert::Full)
+        while at().insert_name(&mut block, name(&nth(count)), 13, FileType::Regular)
+            != Ok(Inserted::Full)
         {
             count += 1;
         }
@@ -269,11 +273,11 @@ fn a_name_is_found_wherever_it_is() {
                 at().find(&block, name(&bytes)).unwrap().unwrap().name,
                 bytes
             );
-            let again = at().insert(&mut block, name(&bytes), 13, FileType::Regular);
-            assert_eq!(again, Ok(Insert::Exists));
+            let again = at().insert_name(&mut block, name(&bytes), 13, FileType::Regular);
+            assert_eq!(again, Ok(Inserted::Exists));
         }
         assert_eq!(at().find(&block, name(&nth(count))), Ok(None));
-        let last = at().remove(&mut block, name(&nth(count - 1))).unwrap();
+        let last = at().remove_name(&mut block, name(&nth(count - 1))).unwrap();
         assert_eq!(last.unwrap().ino, 13);
         assert_eq!(at().find(&block, name(&nth(count - 1))), Ok(None));
     }
@@ -282,7 +286,7 @@ fn a_name_is_found_wherever_it_is() {
 #[test]
 fn an_unused_entry_may_hold_any_name() {
     let mut block = first();
-    at().insert(&mut block, name(b"abc"), 13, FileType::Regular)
+    at().insert_name(&mut block, name(b"abc"), 13, FileType::Regular)
         .unwrap();
     put32(&mut block, 24, 0);
     block[32] = b'/';
@@ -340,16 +344,16 @@ proptest! {
                 Op::Insert(n) => {
                     let bytes = nth_name(n);
                     let ino = 100 + n as u32;
-                    match at.insert(&mut block, name(&bytes), ino, FileType::Regular).unwrap() {
-                        Insert::Done(range) => {
+                    match at.insert_name(&mut block, name(&bytes), ino, FileType::Regular).unwrap() {
+                        Inserted::Done(range) => {
                             assert_eq!(model.insert(bytes, ino), None);
                             range
                         }
-                        Insert::Exists => {
+                        Inserted::Exists => {
                             assert!(model.contains_key(&bytes));
                             0..0
                         }
-                        Insert::Full => {
+                        Inserted::Full => {
                             let used = model.keys().map(|k| (k.len() + 11) / 4 * 4);
                             let free = SIZE - used.sum::<usize>();
                             // It may be in pieces, but in no more than there are entries.
@@ -361,13 +365,13 @@ proptest! {
                 }
                 Op::Remove(n) => {
                     let bytes = nth_name(n);
-                    let removed = at.remove(&mut block, name(&bytes)).unwrap();
+                    let removed = at.remove_name(&mut block, name(&bytes)).unwrap();
                     assert_eq!(removed.as_ref().map(|r| r.ino), model.remove(&bytes));
                     removed.map_or(0..0, |r| r.changed)
                 }
                 Op::Set(n, ino) => {
                     let bytes = nth_name(n);
-                    let set = at.set_inode(&mut block, name(&bytes), ino, FileType::Fifo).unwrap();
+                    let set = at.set_inode_of(&mut block, name(&bytes), ino, FileType::Fifo).unwrap();
                     assert_eq!(set.is_some(), model.contains_key(&bytes));
                     if set.is_some() {
                         model.insert(bytes, ino);
@@ -409,7 +413,7 @@ proptest! {
         let at = at();
         let mut block = first();
         for &n in &names {
-            at.insert(&mut block, name(&nth_name(n)), 100, FileType::Regular).unwrap();
+            at.insert_name(&mut block, name(&nth_name(n)), 100, FileType::Regular).unwrap();
         }
         for (offset, value) in damage {
             block[offset] = value;
@@ -417,10 +421,10 @@ proptest! {
         let was_good = message(&block).is_empty();
         let bytes = nth_name(names.first().copied().unwrap_or(3));
         let ok = match op {
-            0 => at.insert(&mut block, name(&bytes), 100, FileType::Regular).is_ok(),
-            1 => at.insert(&mut block, name(b"new"), 100, FileType::Regular).is_ok(),
-            2 => at.remove(&mut block, name(&bytes)).is_ok(),
-            _ => at.set_inode(&mut block, name(&bytes), 100, FileType::Fifo).is_ok(),
+            0 => at.insert_name(&mut block, name(&bytes), 100, FileType::Regular).is_ok(),
+            1 => at.insert_name(&mut block, name(b"new"), 100, FileType::Regular).is_ok(),
+            2 => at.remove_name(&mut block, name(&bytes)).is_ok(),
+            _ => at.set_inode_of(&mut block, name(&bytes), 100, FileType::Fifo).is_ok(),
         };
         if was_good {
             assert!(ok);
@@ -432,7 +436,7 @@ proptest! {
     fn random_blocks_never_panic(mut block in prop::collection::vec(any::<u8>(), 0..SIZE + 8)) {
         let at = at();
         assert!(at.entries(&block).count() <= SIZE);
-        let _ = at.insert(&mut block, name(b"x"), 1, FileType::Regular);
-        let _ = at.remove(&mut block, name(b"x"));
+        let _ = at.insert_name(&mut block, name(b"x"), 1, FileType::Regular);
+        let _ = at.remove_name(&mut block, name(b"x"));
     }
 }

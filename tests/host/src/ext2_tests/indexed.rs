@@ -2,10 +2,10 @@
 
 //! A directory with a hash index in memory, changed as `src/inode/directory/grow.rs` does it.
 
+use super::dir_block::{ByName, Inserted};
 use crate::ext2::{
     directory::{
         blocks::DirBlocks,
-        change::Insert,
         hash::Hashing,
         index::{Pointer, Root},
         order::{Key, Least, Order, Width},
@@ -126,7 +126,7 @@ impl Indexed {
 
     pub(super) fn remove(&mut self, name: &[u8]) -> Result<bool, Corrupt> {
         let valid = Name::new(name).unwrap();
-        let removed = self.each(name, |at, block| at.remove(block, valid))?;
+        let removed = self.each(name, |at, block| at.remove_name(block, valid))?;
         Ok(removed.is_some())
     }
 
@@ -145,10 +145,10 @@ impl Indexed {
             }
             let at = self.at(leaf);
             let block = &mut self.blocks.0[leaf as usize];
-            match at.insert(block, valid, ino, FileType::Regular)? {
-                Insert::Done(_) => return Ok(()),
-                Insert::Exists => return Err(NotAdded::Exists),
-                Insert::Full => {}
+            match at.insert_name(block, valid, ino, FileType::Regular)? {
+                Inserted::Done(_) => return Ok(()),
+                Inserted::Exists => return Err(NotAdded::Exists),
+                Inserted::Full => {}
             }
             match path {
                 None => self.make_index()?,

@@ -2,6 +2,7 @@
 
 //! Tests of `src/ext2`.
 
+mod dir_block;
 mod free_runs;
 mod fuzz;
 mod support;
@@ -24,6 +25,7 @@ mod inode;
 mod label;
 mod layout;
 mod mount_options;
+mod rooms;
 mod run_cache;
 mod run_set;
 mod superblock;

@@ -5,12 +5,13 @@
 
 use std::rc::Rc;
 
+use super::dir_block::{ByName, Inserted};
 use super::support::{descriptor_location, put32, target};
 use crate::ext2::{
     bitmap::{self, Kind, Run},
     block_map::{store_pointers, store_root, Branch, Mapping, PointerBlocks, Slot},
     choose_group::{for_directory, for_file, groups_from, Spread, Totals},
-    directory::{change::Insert, DirBlock, Name},
+    directory::{DirBlock, Name},
     geometry::ROOT_INO,
     group::{Group, GroupCounts, GroupLayout, GROUP_DESCRIPTOR_SIZE},
     inode::{Content, FastSymlink, FileType, Inode, InodeError, InodeFlags},
@@ -563,10 +564,10 @@ impl Volume {
     fn insert(&mut self, dir: u32, name: &[u8], ino: u32, file_type: FileType) -> Result<()> {
         let name = Name::new(name).unwrap();
         let done = self.for_each_block(dir, |at, block| {
-            match at.insert(block, name, ino, file_type)? {
-                Insert::Done(_) => Ok(Some(())),
-                Insert::Exists => Err(Error::Exists),
-                Insert::Full => Ok(None),
+            match at.insert_name(block, name, ino, file_type)? {
+                Inserted::Done(_) => Ok(Some(())),
+                Inserted::Exists => Err(Error::Exists),
+                Inserted::Full => Ok(None),
             }
         })?;
         if done.is_none() {
@@ -576,7 +577,7 @@ impl Volume {
             let block = self.block_for(dir, index, 1)?.start;
             let at = DirBlock::new(&geometry, dir, index as u32);
             at.init_empty(self.disk.block(block))?;
-            at.insert(self.disk.block(block), name, ino, file_type)?;
+            at.insert_name(self.disk.block(block), name, ino, file_type)?;
             let mut inode = self.inode(dir)?;
             inode.size += u64::from(geometry.block_size());
             self.store(dir, &inode, false)?;
@@ -587,7 +588,7 @@ impl Volume {
     fn remove(&mut self, dir: u32, name: &[u8]) -> Result<u32> {
         let name = Name::new(name).unwrap();
         let removed = self
-            .for_each_block(dir, |at, block| Ok(at.remove(block, name)?))?
+            .for_each_block(dir, |at, block| Ok(at.remove_name(block, name)?))?
             .ok_or(Error::NotFound)?;
         self.changed(dir)?;
         Ok(removed.ino)
@@ -701,7 +702,7 @@ impl Volume {
         self.store(ino, &inode, false)?;
         let name = Name::new(name).unwrap();
         self.for_each_block(dir, |at, block| {
-            Ok(at.set_inode(block, name, ino, FileType::Symlink)?)
+            Ok(at.set_inode_of(block, name, ino, FileType::Symlink)?)
         })?;
         Ok(ino)
     }
@@ -839,7 +840,7 @@ impl Volume {
         if file_type == FileType::Directory && dir != new_dir {
             let dots = Name::new(b"..").unwrap();
             self.for_each_block(ino, |at, block| {
-                Ok(at.set_inode(block, dots, new_dir, FileType::Directory)?)
+                Ok(at.set_inode_of(block, dots, new_dir, FileType::Directory)?)
             })?
             .ok_or(Error::NotFound)?;
             self.add_links(dir, -1)?;

@@ -9,11 +9,12 @@ use super::{
 };
 use crate::ext2::{
     block_map::Mapping,
-    directory::{change::Insert, type_code, type_from_code, DirBlock, Name},
+    directory::{type_code, type_from_code, DirBlock, Name},
     geometry::ROOT_INO,
     inode::FileType,
     Geometry,
 };
+use crate::ext2_tests::dir_block::{ByName, Inserted};
 use crate::ext2_tests::volume::Volume;
 
 pub(super) const TARGET: Target = Target {
@@ -97,7 +98,7 @@ fn run(_: &Images, data: &[u8]) {
     let mut block = input.bytes(g.block_size() as usize);
     let dir = 12;
     let at = DirBlock::new(&g, dir, 3);
-    assert!(at.find(&block[1..], Name::new(b"x").unwrap()).is_err());
+    assert!(at.is_empty(&block[1..]).is_err());
 
     for (kind, which) in operations {
         let before = block.clone();
@@ -120,14 +121,14 @@ fn run(_: &Images, data: &[u8]) {
         let shown = g.has_filetype().then_some(file_type);
         match kind % 5 {
             0 => {
-                let done = at.insert(&mut block, valid, ino, file_type);
+                let done = at.insert_name(&mut block, valid, ino, file_type);
                 let Some(mut expected) = all else {
-                    assert!(matches!(done, Err(_) | Ok(Insert::Exists)));
+                    assert!(matches!(done, Err(_) | Ok(Inserted::Exists)));
                     assert_eq!(before, block);
                     continue;
                 };
                 match done.unwrap() {
-                    Insert::Done(range) => {
+                    Inserted::Done(range) => {
                         assert_eq!(there(&expected), None);
                         assert_only_changed(&before, &block, range);
                         expected.push((ino, shown, name.clone()));
@@ -136,17 +137,17 @@ fn run(_: &Images, data: &[u8]) {
                         now.sort_by(|a, b| a.2.cmp(&b.2));
                         assert_eq!(now, expected);
                     }
-                    Insert::Exists => {
+                    Inserted::Exists => {
                         assert!(there(&expected).is_some());
                         assert_eq!(before, block);
                     }
-                    Insert::Full => {
+                    Inserted::Full => {
                         assert_eq!(there(&expected), None);
                         assert_eq!(before, block);
                     }
                 }
             }
-            1 => match (at.remove(&mut block, valid), all) {
+            1 => match (at.remove_name(&mut block, valid), all) {
                 (Ok(Some(removed)), all) => {
                     assert_only_changed(&before, &block, removed.changed);
                     if let Some(mut expected) = all {
@@ -164,7 +165,7 @@ fn run(_: &Images, data: &[u8]) {
                     assert_eq!(before, block);
                 }
             },
-            2 => match (at.set_inode(&mut block, valid, ino, file_type), all) {
+            2 => match (at.set_inode_of(&mut block, valid, ino, file_type), all) {
                 (Ok(Some(range)), all) => {
                     assert_only_changed(&before, &block, range);
                     if let Some(mut expected) = all {

@@ -195,6 +195,13 @@ TEST_F(fs_nfs, what_is_answered_is_durable)
 	EXPECT_FALSE(lost_exists("old"));
 	EXPECT_TRUE(lost_holds("new/name", LEN, 1));
 
+	/* with what leads to it, which others have made */
+	ASSERT_EQ(0, vol_mkdir("above"));
+	ASSERT_EQ(0, vol_mkdir("above/dir"));
+	ASSERT_EQ(0, make(CLIENT "/above/dir/file"));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists("above/dir/file"));
+
 	before = disk_flushes();
 	ASSERT_EQ(0, truncate(CLIENT "/new/name", 0));
 	EXPECT_LT(before, disk_flushes());

@@ -25,6 +25,9 @@
 #define NFSD	"/proc/fs/nfsd/"
 #define CACHES	"/proc/net/rpc/"
 #define CLIENT	"/tmp/nfs"
+#define OPTIONS	\
+	"vers=4.2,proto=tcp,port=2049,addr=127.0.0.1,clientaddr=127.0.0.1,sec=sys,soft,timeo=600," \
+	"acregmin=0,acregmax=0,acdirmin=0,acdirmax=0"
 #define LEN	3000
 
 VOL_FIXTURE(fs_nfs);
@@ -61,7 +64,7 @@ static int loopback_up(void)
  */
 static int serve(void)
 {
-	const struct {
+	const struct step {
 		const char *file, *text;
 	} steps[] = {
 		{ NFSD "versions", "-3 +4 +4.1 +4.2\n" },
@@ -73,33 +76,32 @@ static int serve(void)
 		/* flags: fsid, no subtree check, insecure ports */
 		{ CACHES "nfsd.export/channel", "* %s 2147483647 9218 65534 65534 0\n" },
 		{ NFSD "threads", "2" },
+		{ }
 	};
+	const struct step *step;
 	char text[256];
-	unsigned int i;
 	int err;
 
 	err = loopback_up();
-	for (i = 0; !err && i < sizeof(steps) / sizeof(steps[0]); i++) {
-		snprintf(text, sizeof(text), steps[i].text, env_dir());
-		err = put(steps[i].file, text);
+	for (step = steps; !err && step->file; step++) {
+		snprintf(text, sizeof(text), step->text, env_dir());
+		err = put(step->file, text);
 		if (err)
-			printf("# %s: %s\n", steps[i].file, strerror(-err));
+			printf("# %s: %s\n", step->file, strerror(-err));
 	}
 	return err;
 }
 
 static int serve_no_more(void)
 {
-	const char *caches[] = { CACHES "nfsd.export/flush", CACHES "nfsd.fh/flush" };
 	char text[32];
-	unsigned int i;
 	int err;
 
 	err = put(NFSD "threads", "0");
 	snprintf(text, sizeof(text), "%lld\n", (long long)time(NULL) + 1);
-	for (i = 0; !err && i < sizeof(caches) / sizeof(caches[0]); i++)
-		err = put(caches[i], text);
-	return err;
+	if (!err)
+		err = put(CACHES "nfsd.export/flush", text);
+	return err ? err : put(CACHES "nfsd.fh/flush", text);
 }
 
 /* The client asks for attributes each time. 0 or -errno. */
@@ -107,10 +109,7 @@ static int client_up(void)
 {
 	if (mkdir(CLIENT, 0755) && errno != EEXIST)
 		return -errno;
-	if (mount("127.0.0.1:/", CLIENT, "nfs4", 0, "vers=4.2,proto=tcp,port=2049,sec=sys,soft,timeo=600,"
-		  "acregmin=0,acregmax=0,acdirmin=0,acdirmax=0,addr=127.0.0.1,clientaddr=127.0.0.1"))
-		return -errno;
-	return 0;
+	return mount("127.0.0.1:/", CLIENT, "nfs4", 0, OPTIONS) ? -errno : 0;
 }
 
 static bool is_possible(void)
@@ -195,6 +194,13 @@ TEST_F(fs_nfs, what_is_answered_is_durable)
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_FALSE(lost_exists("old"));
 	EXPECT_TRUE(lost_holds("new/name", LEN, 1));
+
+	/* with what leads to it, which others have made */
+	ASSERT_EQ(0, vol_mkdir("above"));
+	ASSERT_EQ(0, vol_mkdir("above/dir"));
+	ASSERT_EQ(0, make(CLIENT "/above/dir/file"));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists("above/dir/file"));
 
 	before = disk_flushes();
 	ASSERT_EQ(0, truncate(CLIENT "/new/name", 0));

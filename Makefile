@@ -59,7 +59,7 @@ fuzz:
 	@RUNS='$(RUNS)' TARGETS='$(TARGETS)' INPUT='$(INPUT)' IMAGES='$(IMAGES)' SEED='$(SEED)' \
 		COMPARE='$(COMPARE)' KERNEL='$(KERNEL)' VERBOSE='$(VERBOSE)' scripts/fuzz
 clients:
-	@CLIENTS='$(CLIENTS)' FS='$(FS)' ICOUNT='$(ICOUNT)' scripts/clients
+	@CLIENTS='$(CLIENTS)' FS='$(FS)' OPTIONS='$(OPTIONS)' ICOUNT='$(ICOUNT)' scripts/clients
 docs:
 	@scripts/docs
 shell:
@@ -100,7 +100,7 @@ help:
 	@echo '  crash           - power loss at thousands of moments, and below a database: what is there then (POINTS=10000 SEED=)'
 	@echo '  faults          - every bio and every allocation of every operation fails once (KERNEL=stock|debug STRIDE=)'
 	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
-	@echo '  clients         - databases and QEMU on it, killed and without power: what is there then (CLIENTS= FS="retryfs ext4" ICOUNT=1)'
+	@echo '  clients         - databases and QEMU on it, killed and without power: what is there then (CLIENTS= FS="retryfs ext4" OPTIONS=async_alloc ICOUNT=1)'
 	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  deb             - packages for Debian (DEB_SIGN_KEY= DEB_SIGN_CERT= sign the module)'

@@ -20,6 +20,9 @@ def cost($file; $completion; $job; $target): first($file.results[]
 
 def verdict($is; $target): if $is == null then "-" elif $is <= $target then "met" else "missed" end;
 
+# Rounded: for runs that wait for a clock.
+def verdict_rounded($is; $target): if $is == null then "-" elif ($is | round) >= $target then "met" else "missed" end;
+
 def costs($completion; $jobs):
 	row(""; heads + ["/ext2", "/ext4", "/xfs", "target", "", "before"]),
 	($jobs[] as [$job, $name]
@@ -77,15 +80,13 @@ def inflight($file; $target; $job): first($file.results[]
 def running($job; $name; $goal):
 	(targets | map(inflight($now[0]; .; $job))) as $n
 	| row($name; ($n | map(.mean | fixed(1))) + ["", "", ""]
-		# Rounded: these runs wait for a clock.
-		+ (if $goal == null then ["", ""] else [$goal, if $n[-1] == null then "-" elif ($n[-1].mean | round) >= $goal then "met" else "missed" end] end)
+		+ (if $goal == null then ["", ""] else [$goal, verdict_rounded($n[-1].mean; $goal)] end)
 		+ [inflight($before[0] // { results: [] }; "retryfs"; $job).mean | fixed(1)]);
 
 def new_running($job; $name):
 	(makers | map(inflight($now[0]; .; $job))) as $n
 	| row($name; ($n | map(.mean | fixed(1)))
-		+ [32, if $n[-1] == null then "-" elif ($n[-1].mean | round) >= 32 then "met" else "missed" end,
-		   (inflight($before[0] // { results: [] }; "retryfs-async"; $job).mean | fixed(1))]);
+		+ [32, verdict_rounded($n[-1].mean; 32), (inflight($before[0] // { results: [] }; "retryfs-async"; $job).mean | fixed(1))]);
 
 # Work with names, files and whole volumes: a fact has one figure for each target.
 def one($file; $want; $field): first($file.results[]
@@ -103,14 +104,19 @@ def work_heads($who): row(""; ($who | map({ "ext4-volume": "ext4", "ext4-linear"
 
 def name_targets: ["ext2", "ext4-volume", "ext4-linear", "retryfs", "retryfs-linear"];
 def volume_targets: ["ext2", "ext4-volume", "retryfs"];
+# Those that have 4,096 of one or the other in flight.
+def deep_targets: ["ext4", "exfat", "retryfs-async"];
 def piece_targets: ["ext2", "ext4", "ext4-volume", "retryfs"];
 def has($what): any($now[0].results[]; .what == $what);
+# Both parts have costs: that of requests has those of the raw device.
+def has_requests: any($now[0].results[]; .what == "cost" and .target == "raw");
+def has_new: any($now[0].results[]; .what == "cost" and .target == "retryfs-async");
 
 $now[0] as $r
 | "retryfs \($r.commit), \($r.started), on Linux \($r.versions.kernel)",
 "QEMU \($r.versions.qemu) counting instructions, \($r.versions.fio), gcc \($r.versions.gcc), rustc \($r.versions.rustc)",
 if $before[0] then "before: \($before[0].commit), \($before[0].started)" else empty end,
-if has("cost") then
+if has_requests then
 "",
 "Instructions per request; the device ends it before its submission returns",
 costs("inline"; four + [["read-64k", "64 KiB read, in order"], ["write-64k", "64 KiB overwrite, in order"]]),
@@ -147,10 +153,15 @@ row(""; heads + ["", "", "", "target", "", "before"]),
 running("aio-qd32"; "aio, qd 32"; 32),
 running("sync-8-threads"; "8 sync threads"; 8),
 "",
-"4 KiB writes to new blocks in flight on that device, aio, qd 32, mean (async: retryfs with async_alloc)",
+"Where retryfs allocates and queues (per request):",
+($r.results[] | select(.what == "event" and .target == "retryfs") | "  \(.op | left(6)) \(.event | left(36)) \(.per_request | fixed(2))  \(.place)")
+else empty end,
+if has_new then
+"",
+"4 KiB writes to new blocks in flight on a device that takes 100 ms, qd 32, mean (async: retryfs with async_alloc)",
 new_heads,
-new_running("append-qd32"; "appends"),
-new_running("fill-qd32"; "hole fills"),
+((["append", "appends"], ["fill", "hole fills"]) as [$job, $name] | ("libaio", "io_uring") as $engine
+| new_running("\($job)-\($engine)"; "\($name), \($engine)")),
 "",
 "Instructions per 4 KiB write to new blocks, aio, qd 32; the device ends it at once, or in an interrupt",
 new_heads,
@@ -158,8 +169,10 @@ new_heads,
 | (["append-4k-qd32", "append"], ["fill-4k-qd32", "hole fill"]) as [$job, $name]
 | new($job; "\($name), \($completion)"; $completion)),
 "",
-"Where retryfs allocates and queues (per request):",
-($r.results[] | select(.what == "event" and .target == "retryfs") | "  \(.op | left(6)) \(.event | left(36)) \(.per_request | fixed(2))  \(.place)")
+"Instructions per 4 KiB write to new blocks when 4,096 are in flight: to submit one with some, and with nearly all of them, and to end one",
+row(""; deep_targets | map(if . == "retryfs-async" then "async" else . end)),
+((["append", "append"], ["fill", "hole fill"]) as [$job, $name] | (["first", "some"], ["last", "all"], ["end", "end"]) as [$field, $when]
+| row("\($name), \($when)"; deep_targets | map(one($r; { what: "deep", target: ., job: $job }; $field) // "-")))
 else empty end,
 if has("names") then
 "",

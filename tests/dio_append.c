@@ -12,6 +12,12 @@
 VOL_FIXTURE(dio_append);
 FIXTURE_VARIANT_ADD(dio_append, bs1k) { .conf = { .bs = 1024, .isize = 128, .mib = 32 } };
 FIXTURE_VARIANT_ADD(dio_append, bs4k) { .conf = { .bs = 4096, .isize = 256, .mib = 32 } };
+FIXTURE_VARIANT_ADD(dio_append, async_alloc_bs1k) {
+	.conf = { .bs = 1024, .isize = 128, .mib = 32, .options = "async_alloc" }
+};
+FIXTURE_VARIANT_ADD(dio_append, async_alloc_bs4k) {
+	.conf = { .bs = 4096, .isize = 256, .mib = 32, .options = "async_alloc" }
+};
 
 #define THREADS		6
 #define RECORDS		(64 * env_scale())

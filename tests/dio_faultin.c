@@ -170,6 +170,7 @@ static void memory_goes(struct __test_metadata *_metadata, struct vol *v, off_t 
 	char *buf = buf_alloc(LEN), *back = buf_alloc(LEN), *memory;
 	struct stopped_write w = {};
 	struct counters c0, c1;
+	struct vol_map map;
 	const off_t bs = v->bs, at = first ? 0 : bs;
 	const size_t len = first ? bs : size - bs;
 	struct task writer;
@@ -183,12 +184,22 @@ static void memory_goes(struct __test_metadata *_metadata, struct vol *v, off_t 
 	ASSERT_EQ(len, pwrite(fd, buf + at, len, at));
 	ASSERT_EQ(0, ftruncate(fd, size));
 	sync();
+	/* the rest is in flight for as long as it is held */
+	if (!first) {
+		ASSERT_EQ(0, vol_find(v, at, len, 3, &map));
+		ASSERT_EQ(0, vol_route(v, &map));
+		ASSERT_EQ(0, vol_hold_routed(v));
+	}
 	ASSERT_EQ(0, vol_counters(v, &c0));
 	aio_prep_write(&w.cb, fd, memory, LEN, 0);
 	ASSERT_EQ(0, task_start(&writer, write_and_stop, &w));
 	ASSERT_TRUE(stop_wait(&w.stop, JOIN_SECONDS));
 	ASSERT_EQ(0, madvise(memory, LEN, MADV_DONTNEED));
 	ASSERT_TRUE(stop_go(&w.stop));
+	if (!first) {
+		EXPECT_BLOCKED(&writer);
+		ASSERT_EQ(0, vol_release_routed(v));
+	}
 	EXPECT_EQ(LEN, task_join(&writer, JOIN_SECONDS));
 	ASSERT_EQ(0, vol_counters(v, &c1));
 	EXPECT_EQ(c0.sync_memory + 1, c1.sync_memory);

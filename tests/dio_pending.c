@@ -20,6 +20,7 @@
 #include "ext2.h"
 #include "harness.h"
 #include "powerloss.h"
+#include "queue.h"
 
 enum { NR = 8, LEN = 2, START = 4, PAGE = 4096 };
 
@@ -147,6 +148,8 @@ TEST_F(dio_pending, option_taken_away)
 	ASSERT_EQ(0, task_start(&remount, op_remount, "noasync_alloc"));
 	ASSERT_DONE(&remount);
 	EXPECT_EQ(0, task_join(&remount, JOIN_SECONDS));
+	/* nor can the mount be made read-only, as for any file that is open for writing */
+	EXPECT_EQ(-EBUSY, vol_read_only());
 	pattern_fill(more, bs, self->at, 2);
 	wr = (struct io_op){ self->fd, more, bs, self->at };
 	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
@@ -288,6 +291,44 @@ TEST_F(dio_pending, synced_by_another)
 	EXPECT_TRUE(lost_holds("f", self->end, 1));
 }
 
+static long op_writeback(void *arg)
+{
+	struct io_op *op = arg;
+
+	return sync_file_range(op->fd, op->off, op->len, SYNC_FILE_RANGE_WRITE_AND_WAIT) ? -errno : 0;
+}
+
+/* What is stored beside the hole that they fill is written back, and waits for none of them. */
+TEST_F(dio_pending, stored_beside)
+{
+	struct vol_map where;
+	char *map, *back = buf_alloc(PAGE);
+	struct task task;
+	struct io_op op;
+
+	ASSERT_EQ(0, route_data(self));
+	ASSERT_EQ(0, ftruncate(self->fd, self->end));
+	ASSERT_EQ(0, fsync(self->fd));
+	map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, self->bfd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	/* in a folio of its own */
+	ASSERT_EQ(0, madvise(map, PAGE, MADV_RANDOM));
+	submit_routed(_metadata, self);
+	pattern_fill(map, PAGE, 0, 2);
+	op = (struct io_op){ .fd = self->bfd, .len = PAGE };
+	ASSERT_EQ(0, task_start(&task, op_writeback, &op));
+	ASSERT_DONE(&task);
+	EXPECT_EQ(0, task_join(&task, JOIN_SECONDS));
+	EXPECT_EQ(0, vol_find(&self->v, 0, PAGE, 2, &where));
+	finish(_metadata, self);
+	ASSERT_EQ(PAGE, pread(self->fd, back, PAGE, 0));
+	EXPECT_PATTERN(back, PAGE, 0, 2);
+	ASSERT_EQ(0, munmap(map, PAGE));
+	pattern_fill(back, PAGE, 0, 1);
+	ASSERT_EQ(PAGE, pwrite(self->fd, back, PAGE, 0));
+	EXPECT_TRUE(vol_holds("f", self->end, 1));
+}
+
 /* Where the file has its block @n; 0 for a hole. */
 static int linked(int fd, int n)
 {
@@ -367,6 +408,125 @@ TEST_F(dio_pending, swap_space)
 	finish(_metadata, self);
 	EXPECT_EQ(0, swapon(vol_path("f"), 0));
 	EXPECT_EQ(0, swapoff(vol_path("f")));
+}
+
+/* Appends by RWF_APPEND, of both kinds of asynchronous I/O by turns, go behind each other. */
+TEST_F(dio_pending, appended_by_flag)
+{
+	const bool has_ring = queue_possible(URING);
+	struct counters c0;
+	struct io_event ev;
+	struct uring ring;
+	uint64_t data;
+	int i, res;
+
+	if (has_ring)
+		ASSERT_EQ(0, uring_setup(&ring, NR));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	for (i = 0; i < NR; i++) {
+		const struct iovec iov = { self->buf + i * self->len, self->len };
+
+		self->cb[i].aio_offset = 0;
+		self->cb[i].aio_rw_flags = RWF_APPEND;
+		ASSERT_EQ(1, has_ring && i % 2 ?
+			  !uring_submit(&ring, true, self->fd, &iov, 1, 0, RWF_APPEND, i) :
+			  aio_submit(self->ctx, 1, &self->list[i]));
+		/* a thread of io_uring may have to do it, and the next one is behind it */
+		ASSERT_TRUE(queue_issued(&self->v, &c0, i + 1));
+	}
+	EXPECT_EQ(self->at, file_size(self->bfd));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	for (i = 0; i < NR; i++) {
+		if (has_ring && i % 2) {
+			ASSERT_EQ(1, uring_reap(&ring, true, &data, &res));
+			EXPECT_EQ(self->len, res);
+		} else {
+			ASSERT_EQ(1, aio_events(self->ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+			EXPECT_EQ(self->len, ev.res);
+		}
+	}
+	if (has_ring)
+		uring_exit(&ring);
+	EXPECT_EQ(self->end, file_size(self->bfd));
+	EXPECT_TRUE(vol_holds("f", self->end, 1));
+}
+
+/* The device takes all of them but one: there is a hole, and its blocks are free. */
+TEST_F(dio_pending, one_fails)
+{
+	const size_t all = self->end - self->at;
+	const int bad = NR / 2;
+	char *buf = buf_alloc(all), *back = buf_alloc(self->end);
+	struct io_event ev[NR];
+	struct vol_map map;
+	struct stat st;
+	long before;
+	int i;
+
+	/* the same blocks as last time */
+	pattern_fill(buf, all, self->at, 9);
+	ASSERT_EQ(all, pwrite(self->fd, buf, all, self->at));
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, self->at + bad * self->len, self->len, 9, &map));
+	ASSERT_EQ(0, ftruncate(self->fd, self->at));
+	sync();
+	before = free_blocks();
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	ASSERT_EQ(NR, aio_submit(self->ctx, NR, self->list));
+	ASSERT_EQ(NR, aio_events(self->ctx, NR, NR, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i < NR; i++)
+		EXPECT_EQ(ev[i].obj == (uint64_t)(uintptr_t)&self->cb[bad] ? -EIO : self->len, ev[i].res);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, fstat(self->fd, &st));
+	EXPECT_EQ(self->end, st.st_size);
+	EXPECT_EQ(before - (long)(blocks_needed(self->v.bs, self->end) - blocks_needed(self->v.bs, self->at) - LEN),
+		  free_blocks());
+	ASSERT_EQ(self->end, pread(self->bfd, back, self->end, 0));
+	for (i = 0; i < NR; i++) {
+		const off_t at = self->at + i * self->len;
+
+		EXPECT_NULL_DIFF(i == bad ? zero_diff(back + at, self->len, at) :
+				 pattern_diff(back + at, self->len, at, 1));
+	}
+}
+
+enum { THOUSANDS = 4096 };
+
+/* Thousands of them are in flight, with new blocks of pointers, and all count. */
+TEST_F(dio_pending, thousands)
+{
+	static struct iocb cb[THOUSANDS], *list[THOUSANDS];
+	static struct io_event ev[THOUSANDS];
+	const size_t bs = self->v.bs, all = THOUSANDS * bs;
+	struct submit_op op = { .nr = THOUSANDS, .iocbs = list };
+	char *buf = buf_alloc(all);
+	struct task task;
+	int i, n;
+
+	if (bs != 1024)
+		SKIP(return, "as many as with small blocks");
+	pattern_fill(buf, all, self->at, 1);
+	for (i = 0; i < THOUSANDS; i++) {
+		/* each beside none that is there */
+		n = i * 1021 % THOUSANDS;
+		aio_prep_write(&cb[i], self->fd, buf + n * bs, bs, self->at + n * bs);
+		list[i] = &cb[i];
+	}
+	ASSERT_EQ(0, aio_setup(THOUSANDS, &op.ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&task, op_submit, &op));
+	ASSERT_EQ(THOUSANDS, task_join(&task, JOIN_SECONDS));
+	EXPECT_EQ(0, aio_events(op.ctx, 0, 1, ev, 0));
+	EXPECT_EQ(0, linked(self->fd, self->at / bs));
+	EXPECT_EQ(self->at, file_size(self->bfd));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(THOUSANDS, aio_events(op.ctx, THOUSANDS, THOUSANDS, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i < THOUSANDS; i++)
+		EXPECT_EQ(bs, ev[i].res);
+	EXPECT_TRUE(vol_holds("f", self->at + all, 1));
 }
 
 /* There is space for some of them: the others fail at once, and those are not disturbed. */

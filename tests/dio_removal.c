@@ -30,6 +30,7 @@ FIXTURE_VARIANT(dio_removal) {
 
 FIXTURE_VARIANT_ADD(dio_removal, bs1k) { .sector = 512, .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(dio_removal, bs4k) { .sector = 4096, .conf = VOL_4K };
+FIXTURE_VARIANT_ADD(dio_removal, async_alloc) { .sector = 512, .conf = ASYNC_ALLOC_1K };
 
 FIXTURE_SETUP(dio_removal)
 {
@@ -214,6 +215,97 @@ TEST_F(dio_removal, with_full_queues)
 	bring_back(_metadata, &self->v, &self->disk);
 	for (i = 0; i < nr; i++)
 		check_queue(_metadata, r[i]);
+	EXPECT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(0, vol_fsck(&self->v));
+}
+
+static bool is_zero_or_written(const char *buf, size_t len, off_t pos)
+{
+	size_t at;
+
+	for (at = 0; at < len; at += SECTOR)
+		if (zero_diff(buf + at, SECTOR, pos + at) && pattern_diff(buf + at, SECTOR, pos + at, 1))
+			return false;
+	return true;
+}
+
+/*
+ * The queues are full of appends and of writes to holes: the blocks of both are given back. Nobody has synced
+ * what may have been written of them; whatever there is of it later is data, and not what the blocks held before.
+ */
+TEST_F(dio_removal, with_new_blocks)
+{
+	const enum way how[] = { ASYNC, URING };
+	char *back = buf_alloc(REGION);
+	off_t size[2] = { LEN, REGION }, at;
+	int fd[2], bfd, nr, f;
+	struct counters c0;
+	struct task removal;
+	struct queue q[2];
+	unsigned int i, n;
+	struct stat st;
+	ssize_t res;
+
+	if (!vol_shows(",async_alloc"))
+		SKIP(return, "the submitter waits for each");
+	nr = queue_possible(URING) ? 2 : 1;
+	ASSERT_EQ(0, vol_prefill("append", 0, LEN, 1));
+	ASSERT_EQ(0, vol_prefill("fill", 0, REGION, 1));
+	ASSERT_EQ(0, vol_prefill("g", 0, REGION, 1));
+	fd[0] = vol_open("append", O_RDWR | O_DIRECT);
+	fd[1] = vol_open("fill", O_RDWR | O_DIRECT);
+	bfd = vol_open("g", O_RDWR);
+	/* blocks of pointers stay in memory */
+	ASSERT_EQ(0, ftruncate(fd[1], LEN));
+	ASSERT_EQ(0, ftruncate(fd[1], REGION));
+	sync();
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	ASSERT_EQ(0, disk_delay(&self->disk, 900000000));
+	for (f = 0; f < nr; f++) {
+		ASSERT_EQ(0, queue_setup(&q[f], how[f]));
+		for (i = 1; i < NR; i++) {
+			char *data = buf_alloc(LEN);
+
+			pattern_fill(data, LEN, i * LEN, 1);
+			ASSERT_EQ(0, queue_submit(&q[f], i, true, fd[f], data, LEN, i * LEN));
+		}
+	}
+	EXPECT_TRUE(queue_issued(&self->v, &c0, nr * (NR - 1)));
+	ASSERT_LT(0, in_flight(&self->disk));
+	for (f = 0; f < nr; f++)
+		EXPECT_EQ(size[f], file_size(fd[f]));
+	ASSERT_EQ(0, task_start(&removal, op_delete, &self->disk));
+	for (f = 0; f < nr; f++) {
+		bool ended[NR] = {};
+
+		for (n = 1; n < NR; n++) {
+			res = queue_reap(&q[f], true, &i);
+			ASSERT_GT(NR, i);
+			EXPECT_FALSE(ended[i]);
+			ended[i] = true;
+			EXPECT_TRUE((res > 0 && res <= (ssize_t)LEN) || is_gone(res));
+			if (res > 0 && size[f] < i * LEN + res)
+				size[f] = i * LEN + res;
+		}
+		EXPECT_EQ(-EAGAIN, queue_reap(&q[f], false, &i));
+	}
+	ASSERT_EQ(0, task_join(&removal, JOIN_SECONDS));
+	for (f = 0; f < nr; f++) {
+		EXPECT_EQ(0, fstat(fd[f], &st));
+		EXPECT_EQ(size[f], st.st_size);
+		EXPECT_EQ(0, queue_exit(&q[f]));
+	}
+	check_gone(_metadata, fd[0], bfd);
+	close_range(3, ~0U, 0);
+	ASSERT_EQ(0, disk_delay(&self->disk, 0));
+	bring_back(_metadata, &self->v, &self->disk);
+	for (f = 0; f < 2; f++) {
+		res = vol_read(f ? "fill" : "append", 0, back, REGION, 0);
+		ASSERT_LE((ssize_t)LEN, res);
+		EXPECT_PATTERN(back, LEN, 0, 1);
+		for (at = LEN; at < res; at += LEN)
+			EXPECT_TRUE(is_zero_or_written(back + at, LEN, at)) TH_LOG("at %lld", (long long)at);
+	}
 	EXPECT_EQ(0, vol_umount_soon(&self->v));
 	EXPECT_EQ(0, vol_fsck(&self->v));
 }

@@ -312,7 +312,7 @@ fn roll_back<F: Filesystem>(
     bits: BlockBits,
 ) {
     if locked.i_size_read() > i_size {
-        locked.i_size_write(i_size);
+        locked.dio_wait().i_size_write(i_size);
         locked.mark_inode_dirty();
         locked.truncate_pagecache(i_size);
     }

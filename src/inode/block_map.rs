@@ -600,7 +600,7 @@ impl<'a> NewBlocks<'a> {
                     0 => deferred::unordered(inode, &buffer, || {
                         pointer_blocks::write(map, &buffer, index, below)
                     }),
-                    _ => deferred::in_block(inode, &buffer, || {
+                    _ => deferred::in_block(inode, &buffer, growth.root, || {
                         pointer_blocks::write(map, &buffer, index, below)
                     }),
                 }

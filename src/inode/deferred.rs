@@ -39,7 +39,7 @@ use kfs::mm::nofs::nofs;
 pub(crate) struct Deferred {
     /// The slots of the inode that have one, as bits.
     root: u16,
-    /// The blocks of pointers that have some. What is in them is not on the device.
+    /// The blocks of pointers that have some, in the order of the volume. What is in them is not on the device.
     parents: KVec<BufferHead>,
     /// For how many more there is room whatever happens.
     promised: usize,
@@ -61,20 +61,27 @@ impl Deferred {
     }
 
     fn has(&self, parent: &BufferHead) -> bool {
-        let is_it = |old: &BufferHead| old.block() == parent.block();
-        self.parents.iter().any(is_it)
+        self.place(parent).is_ok()
+    }
+
+    /// Which of the parents `parent` is, or, as an error, would be.
+    fn place(&self, parent: &BufferHead) -> core::result::Result<usize, usize> {
+        self.parents
+            .binary_search_by_key(&parent.block(), BufferHead::block)
     }
 
     /// From now on nobody writes `parent`. What it has had until now is on the device.
     fn hold(&mut self, inode: &Inode, parent: &BufferHead) -> Result {
-        if !self.has(parent) {
+        if let Err(place) = self.place(parent) {
             self.parents.reserve(1 + self.promised, GFP_KERNEL)?;
             if parent.has_write_error() {
                 mark_dirty(inode, parent);
             }
             // A write in flight ends, too: it would take the pointer along.
             parent.sync_dirty()?;
-            self.parents.push(parent.get(), GFP_KERNEL)?;
+            self.parents
+                .insert_within_capacity(place, parent.get())
+                .map_err(|_| ENOMEM)?;
         }
         Ok(())
     }
@@ -92,17 +99,22 @@ pub(super) fn in_root(inode: &Inode, index: usize, link: impl FnOnce() -> Result
 }
 
 /// Runs `link`, which stores a pointer to new blocks of pointers of `inode` in `parent`, as one that
-/// is deferred. Called with memory allocation in `nofs`. May sleep: what `parent` has had until now
-/// is written first.
+/// is deferred. `root` is the slot of the inode that leads to `parent`. Called with memory allocation in `nofs`.
+/// May sleep: what `parent` has had until now is written first.
+///
+/// If that slot is deferred, nothing on the device leads to `parent`, which may be written at any time.
 ///
 /// `ENOMEM`, `EIO`: nothing is linked.
 pub(super) fn in_block(
     inode: &Inode,
     parent: &BufferHead,
+    root: usize,
     link: impl FnOnce() -> Result,
 ) -> Result {
     let deferred = &mut *inode.data().get_ref().deferred.lock();
-    if mutant!("pointers-early") {
+    let is_reachable = deferred.root >> root & 1 == 0 || mutant!("new-parents-held");
+    let is_held = is_reachable || deferred.has(parent);
+    if !is_held || mutant!("pointers-early") {
         link()?;
         mark_dirty(inode, parent);
         return Ok(());

@@ -29,7 +29,7 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     data.dtime.store(real_seconds() as u32, ordering::Relaxed);
     let mut result = Ok(());
     if data.symlink.as_ref().is_none() && (inode.is_reg() || inode.is_dir() || inode.is_lnk()) {
-        inode.i_size_write(0);
+        inode.dio_wait().i_size_write(0);
         result = block_map::truncate(inode, 0);
     }
     let attributes = nofs(|| attribute_block::take(inode));

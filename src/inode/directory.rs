@@ -108,7 +108,7 @@ pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result
     buffer.init_zeroed();
     buffer.write(0, &bytes)?;
     mark_first_dirty(dir, &buffer, First::New);
-    dir.i_size_write(bytes.len() as u64);
+    dir.dio_wait().i_size_write(bytes.len() as u64);
     dir.mark_inode_dirty();
     Ok(())
 }

@@ -35,20 +35,16 @@ pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -
     let lock = inode.lock();
     lock.sb().data().check_writable(lock.sb())?;
     // It targets blocks of which the rest is about to be written back, or zeroed; and may move i_size.
-    if !mutant!("allocate-waits-late") {
-        lock.dio_wait();
-    }
+    let early = mutant!("allocate-waits-late").then(|| lock.i_size_read());
+    let sized = lock.dio_wait();
     let block = lock.sb().blocksize() as u64;
-    let size = lock.i_size_read();
+    let size = early.unwrap_or_else(|| lock.i_size_read());
     if how.keep_size && range.end > size.next_multiple_of(block) {
         return Err(EOPNOTSUPP);
     }
     let extends = !how.keep_size && range.end > size;
     if extends {
         lock.newsize_ok(range.end)?;
-    }
-    if mutant!("allocate-waits-late") {
-        lock.dio_wait();
     }
     file.modified(&lock)?;
     if extends {
@@ -57,7 +53,7 @@ pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -
     }
     let filled = fill(&lock, &range, how.zero, block);
     let done = match extends && filled.is_ok() {
-        true => lock.truncate_setsize(range.end, || Ok(())),
+        true => sized.truncate_setsize(range.end, || Ok(())),
         false => filled,
     };
     if done.is_err() && !mutant!("allocate-failed-kept") {

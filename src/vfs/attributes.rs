@@ -127,16 +127,14 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
         return Err(EPERM);
     }
     // With the inode lock held, no new direct I/O can start.
-    if !mutant!("truncate-no-wait") {
-        inode.dio_wait();
-    }
+    let inode = inode.dio_wait();
     // The tail of the block at the smaller of old and new EOF may hold stale data (stored past
     // i_size through a mapping, or cut off by this truncate), which a later extend would expose.
-    zero_tail_of_block(inode, size.min(inode.i_size_read()))?;
+    zero_tail_of_block(&inode, size.min(inode.i_size_read()))?;
     if size > inode.i_size_read() {
-        free_blocks_beyond_eof(inode)?;
+        free_blocks_beyond_eof(&inode)?;
     }
-    inode.truncate_setsize(size, || reported(inode, block_map::truncate(inode, size)))?;
+    inode.truncate_setsize(size, || reported(&inode, block_map::truncate(&inode, size)))?;
     inode.touch_cmtime();
     inode.mark_inode_dirty();
     if inode.needs_sync() {

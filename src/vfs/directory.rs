@@ -137,6 +137,7 @@ impl InodeOperations<RetryFs> for Directory {
                         Content::FastSymlink(link),
                     )?;
                     made.as_locked()
+                        .dio_wait()
                         .i_size_write(target.to_bytes().len() as u64);
                     made
                 }
@@ -222,7 +223,7 @@ impl InodeOperations<RetryFs> for Directory {
             check_links(dir)?;
             Entry::find(dir, name)?.remove(ino32(inode))?;
             inode.touch_ctime();
-            inode.i_size_write(0);
+            inode.dio_wait().i_size_write(0);
             drop_own_links(inode);
             // For its `..`.
             drop_subdirectory(dir);

@@ -1,10 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # for those who read this file in
 #
 # What the programs of the benchmark share. Sourced in the guest.
 
+# shellcheck source=/dev/null
+. /retryfs/vm/slow.sh
+
 results=/out/results
 disk=/dev/nullb0
+slow_disk=$disk
+slow=/dev/mapper/slow
+# How long it takes for a write.
+slow_ms=100
 mnt=/mnt/bench
 # xfs wants 300 at least.
 disk_mib=400
@@ -93,20 +100,6 @@ prepare() {
 
 unprepare() { [ "$1" = raw ] || umount $mnt; }
 
-# The same disk, behind one that can be slow.
-slow=/dev/mapper/bench
-slow_table() { echo "0 $(blockdev --getsz "$disk") delay $disk 0 $1 $disk 0 $2"; }
-slow_on() { dmsetup create ${slow##*/} --table "$(slow_table 0 0)"; }
-
-# slow_down READ-MS WRITE-MS: how long it takes from now on.
-slow_down() {
-	dmsetup reload ${slow##*/} --table "$(slow_table "$1" "$2")"
-	dmsetup suspend --nolockfs ${slow##*/}
-	dmsetup resume ${slow##*/}
-}
-
-slow_off() { dmsetup remove ${slow##*/}; }
-
 # fio_json ARGUMENT...: run fio, print its result as JSON; tell what it said if it fails.
 fio_json() {
 	if ! fio --output-format=json --output=/tmp/fio.json "$@" > /tmp/fio.out 2>&1; then
@@ -115,4 +108,17 @@ fio_json() {
 	fi
 	# Before the JSON there may be a remark.
 	sed -n '/^{/,$p' /tmp/fio.json
+}
+
+# load TARGET JOB FIO-ARGUMENT...: run it on the slow disk for two seconds, and tell how many of its writes were in
+# flight: the mean of all the time.
+load() {
+	local target=$1 job=$2 before after ms
+	shift 2
+	before=$(slow_times)
+	ms=$(fio_json --name="$job" --direct=1 --thread --bs=4k --time_based --runtime=2 --group_reporting "$@" |
+		jq '.jobs[0].write.runtime')
+	after=$(slow_times)
+	fact inflight "target=$target" "job=$job" \
+		"mean=$(awk -v busy=$((${after% *} - ${before% *})) -v ms="$ms" 'BEGIN { printf "%.1f", busy / ms }')"
 }

@@ -262,7 +262,7 @@ int disk_vol_up(const struct disk *d, struct vol *v, const struct vol_conf *conf
 
 	*v = (struct vol){ .bs = conf->bs, .isize = conf->isize };
 	snprintf(v->dev, sizeof(v->dev), "%s", d->node);
-	err = vol_mkfs(v, conf);
+	err = vol_options(conf) ?: vol_mkfs(v, conf);
 	return err ? err : vol_mount(v, env_fstype(), 0, NULL);
 }
 

@@ -175,6 +175,13 @@ int vol_mkfs(struct vol *v, const struct vol_conf *conf)
 	return run(0, argv);
 }
 
+int vol_options(const struct vol_conf *conf)
+{
+	if (!conf->options || !env_is_retryfs())
+		return 0;
+	return setenv("MOUNT_OPTIONS", conf->options, 1) ? -errno : 0;
+}
+
 int vol_mount(struct vol *v, const char *fstype, unsigned long flags,
 	      const char *data)
 {
@@ -273,8 +280,9 @@ int vol_up(struct vol *v, const struct vol_conf *given)
 
 	if (!conf.mib)
 		conf.mib = 64;
-	if (conf.options && env_is_retryfs() && setenv("MOUNT_OPTIONS", conf.options, 1))
-		return -errno;
+	err = vol_options(&conf);
+	if (err)
+		return err;
 	memset(v, 0, sizeof(*v));
 	v->bs = conf.bs;
 	v->isize = conf.isize;

@@ -34,6 +34,8 @@ int vol_up(struct vol *v, const struct vol_conf *conf);
 int vol_down(struct vol *v);
 
 int vol_mkfs(struct vol *v, const struct vol_conf *conf);
+/* From now on mount with the options of @conf, if it has some: vol_up() does. 0 or -errno. */
+int vol_options(const struct vol_conf *conf);
 int vol_mount(struct vol *v, const char *fstype, unsigned long flags,
 	      const char *data);
 int vol_umount(struct vol *v);

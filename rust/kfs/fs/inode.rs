@@ -25,6 +25,7 @@ pub mod lock;
 pub mod new;
 mod pages;
 pub mod reference;
+pub mod size;
 pub mod tables;
 mod truncate;
 mod version;

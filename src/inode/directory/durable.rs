@@ -37,7 +37,7 @@ pub(super) fn append_new(dir: &InodeLocked<Exclusive>, bytes: KVec<u8>) -> Resul
         true => link_unsynced(dir, index, &blocks),
         false => write_and_link(dir, index, &blocks),
     }?;
-    dir.i_size_write(new_size);
+    dir.dio_wait().i_size_write(new_size);
     Ok(block)
 }
 
@@ -55,14 +55,14 @@ pub(super) fn append(dir: &InodeLocked<Exclusive>, blocks: &[KVec<u8>]) -> Resul
         false => write_and_link(dir, first, blocks),
     };
     let done = appended.and_then(|_| {
-        dir.i_size_write(new_size);
+        dir.dio_wait().i_size_write(new_size);
         match mutant!("split-unsynced") {
             true => Ok(()),
             false => sync_inode(dir, first, blocks.len()),
         }
     });
     if let Err(fault) = done {
-        dir.i_size_write(size);
+        dir.dio_wait().i_size_write(size);
         let undone = block_map::truncate(dir, size);
         errors::log(dir, "cannot free new blocks of a directory", undone);
         return Err(fault);

@@ -9,7 +9,7 @@
 
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
-use crate::fs::inode::{loff, Inode};
+use crate::fs::inode::Inode;
 use crate::sync::once::write_once;
 use core::marker::PhantomData;
 use core::ops::Deref;
@@ -94,14 +94,6 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     pub fn set_generation(&self, generation: u32) {
         // SAFETY: By the invariants of `Inode` it is valid. Nobody else stores to it, with the lock held.
         unsafe { write_once(&raw mut (*self.as_raw()).i_generation, generation) };
-    }
-
-    /// Sets the size of the file in bytes. For a regular file, only when no direct write is in flight
-    /// that may move it: see `Iocb::extend_post_direct_write`.
-    pub fn i_size_write(&self, size: u64) {
-        // SAFETY: The inode is valid. Of those with the lock this is the only one that stores to it; next
-        // to a direct write that moves it, one of the two stores is the last (64 bits are stored at once).
-        unsafe { bindings::i_size_write(self.as_raw(), loff(size)) };
     }
 }
 

@@ -15,34 +15,10 @@ use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
 impl<F: FileSystemData> InodeLocked<F, Exclusive> {
-    /// Waits until no direct I/O on the file is in flight. With the lock held, none can begin.
-    /// Sleeps.
-    pub fn dio_wait(&self) {
-        // SAFETY: By the invariants of `Inode` it is valid.
-        unsafe { bindings::inode_dio_wait(self.as_raw()) };
-    }
-
-    /// Sets i_size to `size` bytes and drops the pages beyond it from the page cache; then runs
-    /// `free`, which frees the blocks beyond `size`, and returns what that does. May sleep.
-    ///
-    /// `invalidate_lock` is held throughout: no page can be brought in until `free` has returned.
-    pub fn truncate_setsize(&self, size: u64, free: impl FnOnce() -> Result) -> Result {
-        // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
-        // back here.
-        unsafe {
-            let mapping = (*self.as_raw()).i_mapping;
-            bindings::filemap_invalidate_lock(mapping);
-            bindings::truncate_setsize(self.as_raw(), loff(size));
-            let result = free();
-            bindings::filemap_invalidate_unlock(mapping);
-            result
-        }
-    }
-
     /// Drops the pages beyond `size` bytes from the page cache; then runs `free`, which frees the
     /// blocks beyond `size`, and returns what that does. i_size does not change. May sleep.
     ///
-    /// `invalidate_lock` is held throughout, as by [`InodeLocked::truncate_setsize`].
+    /// `invalidate_lock` is held throughout, as by [`SizeLocked::truncate_setsize`](crate::fs::inode::size::SizeLocked::truncate_setsize).
     pub fn truncate_beyond<R>(&self, size: u64, free: impl FnOnce() -> R) -> R {
         // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
         // back here.

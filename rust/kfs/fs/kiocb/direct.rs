@@ -5,6 +5,7 @@
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
 use crate::fs::fserror;
+use crate::fs::inode::size::i_size_write;
 use crate::task::MaySleep;
 use core::ops::Range;
 use kernel::error::to_result;
@@ -123,10 +124,8 @@ impl<F: KiocbOwner> Iocb<F> {
     /// where the new bytes are. It may be dirty, and then is in all of its blocks: as long as i_size
     /// has not moved, those past EOF are not written back.
     ///
-    /// The inode lock is not needed: i_size is changed with `invalidate_lock` held here, and by others
-    /// under the inode lock, after they have waited for requests that are counted, as this one is.
+    /// The inode lock is not needed: see [`size`](crate::fs::inode::size). The request is counted.
     pub fn extend_post_direct_write(&self, count: usize, _: MaySleep<'_>) -> bool {
-        const { assert!(usize::BITS == 64, "i_size is stored in two parts") };
         let inode = self.inode();
         let (start, end) = (self.pos(), self.pos() + count as i64);
         if count == 0 || end <= inode.i_size_read() as i64 || !self.is_counted() {
@@ -145,10 +144,8 @@ impl<F: KiocbOwner> Iocb<F> {
         };
         if is_extended {
             self.invalidate(start.min(i_size)..end, start..end.min(written_back));
-            // SAFETY: By the type invariants the inode is valid. Other requests wait for `invalidate_lock`;
-            // whoever does it with the inode lock should have waited until no request is counted, or else
-            // one of the two stores is the last (64 bits are stored at once).
-            unsafe { bindings::i_size_write(inode.as_raw(), end) };
+            // SAFETY: The request is counted, and `invalidate_lock` is held.
+            unsafe { i_size_write(inode, end) };
         }
         // SAFETY: It was taken above.
         unsafe { bindings::filemap_invalidate_unlock(mapping) };

@@ -4,6 +4,7 @@
  * retry, or wakes who waits, and none before it; the retry issues nothing, reaps all and
  * completes once.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -478,6 +479,61 @@ TEST_F(dio_retry, many_segments_are_queued)
 	for (i = 0; i < SEGMENTS; i++)
 		memcpy(back + i * piece, iov[i].iov_base, piece);
 	EXPECT_PATTERN(back, len, 0, 1);
+}
+
+/* How often others may have run, as the probe tells it; -errno. */
+static int resched_calls(void)
+{
+	char line[512];
+	int calls = 0;
+	FILE *f = trace_open();
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		calls += line[0] != '#' && strstr(line, " rfs_resched: ");
+	fclose(f);
+	return calls;
+}
+
+/*
+ * Who reaps very many pieces of memory lets others run, each time before it goes beyond 256. That this has an effect is
+ * another matter: on kernels that preempt it has none, and the next tick of the clock does it.
+ */
+TEST_F(dio_retry, others_may_run)
+{
+	enum { SEGMENTS = 1000, AT_ONCE = 256 };
+	const size_t piece = 512, len = SEGMENTS * piece;
+	struct iovec iov[SEGMENTS];
+	char *buf = buf_alloc(SEGMENTS * 4096UL);
+	struct iocb cb;
+	int fd, i;
+
+	trace_write("kprobe_events", "-:rfs_resched\n");
+	if (trace_write("kprobe_events", "p:rfs_resched retryfs:kfs_helper_cond_resched\n"))
+		SKIP(return, "no kprobe events, or not this module");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < SEGMENTS; i++)
+		iov[i] = (struct iovec){ buf + i * 4096UL, piece };
+	/* what leads to its blocks is in memory after the first one */
+	for (i = 0; i < 3; i++) {
+		trace_clear();
+		ASSERT_EQ(0, trace_write("events/kprobes/rfs_resched/enable", "1"));
+		if (i < 2) {
+			EXPECT_EQ(len, preadv(fd, iov, SEGMENTS, 0));
+		} else {
+			aio_prep_readv(&cb, fd, iov, SEGMENTS, 0);
+			EXPECT_EQ(len, aio_do(&cb));
+		}
+		ASSERT_EQ(0, trace_write("events/kprobes/rfs_resched/enable", "0"));
+		/* of an asynchronous one, the first 256 may have been reaped where the bio has ended */
+		if (i)
+			EXPECT_LE(SEGMENTS / AT_ONCE - (i == 2), resched_calls());
+	}
+	EXPECT_EQ(0, trace_write("kprobe_events", "-:rfs_resched\n"));
 }
 
 /* What was read and written shows in the counters, each under its own name. */

@@ -43,17 +43,23 @@ static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_ioerr) 
 
 	for (; nth < MOST; nth += stride) {
 		const char *wrong;
-		bool hit;
+		bool hit, early;
 
 		ASSERT_EQ(0, round_begin(&r, op, self->dev)) TH_LOG("%s", op->name);
 		nbd_begin(self->disk, NBD_FAIL, nth);
 		round_run(&r);
+		early = nbd_hit(self->disk, what, sizeof(what)) && strncmp(what, "read", 4);
+		round_sync(&r);
 		total = nbd_end(self->disk);
 		hit = nbd_hit(self->disk, what, sizeof(what));
 		wrong = round_end(&r, EIO, hit);
 		EXPECT_TRUE(!wrong)
 			TH_LOG("%s, bio %u (%s), which returned %ld, and the sync %ld: %s", op->name,
 			       nth, hit ? what : "none", r.ret, r.synced, wrong);
+		if (early && r.ret >= 0)
+			TH_LOG("%s: UNTOLD %u %s", op->name, nth, what);
+		if (r.repaired)
+			TH_LOG("%s: REPAIRED %u %s ret %ld sync %ld", op->name, nth, what, r.ret, r.synced);
 		if (!hit)
 			break;
 	}

@@ -56,8 +56,10 @@ pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
             }
             Ok(_) if segments <= SEGMENTS_MAX => {}
             Ok(may_sleep) => {
-                may_sleep.cond_resched();
-                segments = 0;
+                if !mutant!("reap-unbroken") {
+                    may_sleep.cond_resched();
+                }
+                segments = bio.segments();
             }
         }
         if let Err((bio, atomic)) = dio_bio_complete(bio, outcome, context) {

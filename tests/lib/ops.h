@@ -65,8 +65,9 @@ unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *s
 
 /* That volume again, mounted, unless the operation mounts. 0 or -errno. */
 int round_begin(struct round *r, const struct op *op, const char *dev);
-/* The operation, and the sync after it. */
+/* The operation; and the sync after it, if it is to be followed by one. */
 void round_run(struct round *r);
+void round_sync(struct round *r);
 /*
  * Unmount, and look what is left, with the fault, if it has @struck, being @fault, an errno.
  * NULL if all is as it may be.

@@ -26,7 +26,7 @@
 #define PIECE		(4 * KIB)
 
 struct mounted {
-	char name[16], node[32], dir[40];
+	char name[32], node[32], dir[40];
 	struct vol v;
 	int fd;
 };
@@ -222,8 +222,8 @@ TEST_F(dio_caches, many_mounts)
 		if (!i) {
 			/* nothing has gone further yet, for which other bios would be needed */
 			ASSERT_EQ(0, slabs_used(&now));
-			ASSERT_TRUE(grown(&before, &now));
-			strcpy(name, grown(&before, &now)->name);
+			ASSERT_TRUE(grown(&before, &now) != NULL);
+			snprintf(name, sizeof(name), "%s", grown(&before, &now)->name);
 		}
 		ASSERT_EQ(0, dm_resume(m->name));
 		ASSERT_EQ(0, reap(self->ctx));

@@ -452,6 +452,50 @@ TEST_F(dio_retry, r5_what_may_sleep_is_queued)
 	EXPECT_PATTERN(back, len, 0, 3);
 }
 
+/*
+ * R5: what has failed is told where it may sleep, by requests of several bios, of which the last one has
+ * failed, and of one.
+ */
+TEST_F(dio_retry, r5_what_has_failed_is_queued)
+{
+	const size_t piece = 4 * self->v.bs, len = PIECES * piece;
+	char *buf = buf_alloc(len);
+	struct counters c0 = {}, c1 = {};
+	struct io_event ev;
+	struct vol_map map;
+	aio_context_t ctx;
+	struct iocb cb;
+	int fd, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	fd = make_pieces(&self->v, "f", piece, PIECES);
+	ASSERT_LE(0, fd);
+	/* what leads to its blocks is in memory */
+	ASSERT_EQ(len, pread(fd, buf, len, 0));
+	ASSERT_EQ(0, vol_find(&self->v, len - piece, piece, 1, &map));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	for (i = 0; i < 4; i++) {
+		const size_t n = i < 2 ? len : piece;
+
+		if (i & 1)
+			aio_prep_write(&cb, fd, buf + len - n, n, len - n);
+		else
+			aio_prep_read(&cb, fd, buf + len - n, n, len - n);
+		ASSERT_EQ(0, vol_hold(&self->v));
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+		ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+		ASSERT_EQ(0, vol_release(&self->v));
+		ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+		EXPECT_EQ(i < 2 ? (long)(len - piece) : -EIO, ev.res);
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.retries + 1, c1.retries);
+		EXPECT_EQ(c0.retries_queued + 1, c1.retries_queued);
+	}
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
 /* A request of very many pieces of memory is not reaped in an interrupt as a whole. */
 TEST_F(dio_retry, many_segments_are_queued)
 {

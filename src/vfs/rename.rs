@@ -105,7 +105,7 @@ pub(super) fn move_entry<'a>(
         }
     };
     let old_block = rest().inspect_err(|_| {
-        if mutant!("rename-half") {
+        if mutant!("rename-half") || mutant!("whiteout-half") && whiteout.is_some() {
             return;
         }
         let undone = match &mut over {

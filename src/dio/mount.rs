@@ -4,10 +4,8 @@
 
 use super::counters::Counters;
 use super::dio::{Dio, Retry};
-use super::filesystem::Filesystem;
 use kernel::prelude::*;
 use kfs::block::bio::{BioArcSet, BioSet};
-use kfs::fs::super_block::SuperBlock;
 
 /// The number of bios in the reserve of a mempool.
 const BIO_RESERVE: u32 = 4;
@@ -20,15 +18,6 @@ impl<F: Retry> DioCache<F> {
     pub(crate) fn new() -> Result<Self> {
         // Its reserve is not used: a request that has to wait for a dio waits for one of its mount.
         BioArcSet::new_cached(1).map(DioCache)
-    }
-}
-
-/// The set from which dios come when memory is not short.
-#[inline(always)]
-pub(super) fn cached_dios<F: Filesystem>(sb: &SuperBlock<F>) -> &BioArcSet<Dio<F>> {
-    match mutant!("dios-cached-by-mount") {
-        true => &F::dio(sb).dios,
-        false => &F::dio_cache(sb).0,
     }
 }
 

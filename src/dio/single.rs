@@ -15,9 +15,8 @@
 use super::dio::{Bios, Dio};
 use super::dsync;
 use super::extent::{self, BlockBits};
-use super::filesystem::Filesystem;
+use super::filesystem::{cached_dios, Filesystem};
 use super::kick::NESTED_MAX;
-use super::mount::cached_dios;
 use super::outcome::Outcome;
 use super::policy::{self, Stop, Wait};
 use super::request::{Armed, Dsync, NewBlocks, Request, Single};

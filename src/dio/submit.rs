@@ -5,8 +5,7 @@
 use super::dio::Dio;
 use super::dsync;
 use super::extent::BlockBits;
-use super::filesystem::Filesystem;
-use super::mount::cached_dios;
+use super::filesystem::{cached_dios, Filesystem};
 use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::overwrite;

@@ -4,6 +4,7 @@
  * retry, or wakes who waits, and none before it; the retry issues nothing, reaps all and
  * completes once.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -451,6 +452,50 @@ TEST_F(dio_retry, r5_what_may_sleep_is_queued)
 	EXPECT_PATTERN(back, len, 0, 3);
 }
 
+/*
+ * R5: what has failed is told where it may sleep, by requests of several bios, of which the last one has
+ * failed, and of one.
+ */
+TEST_F(dio_retry, r5_what_has_failed_is_queued)
+{
+	const size_t piece = 4 * self->v.bs, len = PIECES * piece;
+	char *buf = buf_alloc(len);
+	struct counters c0 = {}, c1 = {};
+	struct io_event ev;
+	struct vol_map map;
+	aio_context_t ctx;
+	struct iocb cb;
+	int fd, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	fd = make_pieces(&self->v, "f", piece, PIECES);
+	ASSERT_LE(0, fd);
+	/* what leads to its blocks is in memory */
+	ASSERT_EQ(len, pread(fd, buf, len, 0));
+	ASSERT_EQ(0, vol_find(&self->v, len - piece, piece, 1, &map));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	for (i = 0; i < 4; i++) {
+		const size_t n = i < 2 ? len : piece;
+
+		if (i & 1)
+			aio_prep_write(&cb, fd, buf + len - n, n, len - n);
+		else
+			aio_prep_read(&cb, fd, buf + len - n, n, len - n);
+		ASSERT_EQ(0, vol_hold(&self->v));
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+		ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+		ASSERT_EQ(0, vol_release(&self->v));
+		ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+		EXPECT_EQ(i < 2 ? (long)(len - piece) : -EIO, ev.res);
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.retries + 1, c1.retries);
+		EXPECT_EQ(c0.retries_queued + 1, c1.retries_queued);
+	}
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
 /* A request of very many pieces of memory is not reaped in an interrupt as a whole. */
 TEST_F(dio_retry, many_segments_are_queued)
 {
@@ -478,6 +523,61 @@ TEST_F(dio_retry, many_segments_are_queued)
 	for (i = 0; i < SEGMENTS; i++)
 		memcpy(back + i * piece, iov[i].iov_base, piece);
 	EXPECT_PATTERN(back, len, 0, 1);
+}
+
+/* How often others may have run, as the probe tells it; -errno. */
+static int resched_calls(void)
+{
+	char line[512];
+	int calls = 0;
+	FILE *f = trace_open();
+
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f))
+		calls += line[0] != '#' && strstr(line, " rfs_resched: ");
+	fclose(f);
+	return calls;
+}
+
+/*
+ * Who reaps very many pieces of memory lets others run, each time before it goes beyond 256. That this has an effect is
+ * another matter: on kernels that preempt it has none, and the next tick of the clock does it.
+ */
+TEST_F(dio_retry, others_may_run)
+{
+	enum { SEGMENTS = 1000, AT_ONCE = 256 };
+	const size_t piece = 512, len = SEGMENTS * piece;
+	struct iovec iov[SEGMENTS];
+	char *buf = buf_alloc(SEGMENTS * 4096UL);
+	struct iocb cb;
+	int fd, i;
+
+	trace_write("kprobe_events", "-:rfs_resched\n");
+	if (trace_write("kprobe_events", "p:rfs_resched retryfs:kfs_helper_cond_resched\n"))
+		SKIP(return, "no kprobe events, or not this module");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < SEGMENTS; i++)
+		iov[i] = (struct iovec){ buf + i * 4096UL, piece };
+	/* what leads to its blocks is in memory after the first one */
+	for (i = 0; i < 3; i++) {
+		trace_clear();
+		ASSERT_EQ(0, trace_write("events/kprobes/rfs_resched/enable", "1"));
+		if (i < 2) {
+			EXPECT_EQ(len, preadv(fd, iov, SEGMENTS, 0));
+		} else {
+			aio_prep_readv(&cb, fd, iov, SEGMENTS, 0);
+			EXPECT_EQ(len, aio_do(&cb));
+		}
+		ASSERT_EQ(0, trace_write("events/kprobes/rfs_resched/enable", "0"));
+		/* of an asynchronous one, the first 256 may have been reaped where the bio has ended */
+		if (i)
+			EXPECT_LE(SEGMENTS / AT_ONCE - (i == 2), resched_calls());
+	}
+	EXPECT_EQ(0, trace_write("kprobe_events", "-:rfs_resched\n"));
 }
 
 /* What was read and written shows in the counters, each under its own name. */

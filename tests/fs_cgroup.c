@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "blocks.h"
+#include "disk.h"
 #include "harness.h"
 
 #define CGROUPS	"/tmp/retryfs-cgroups"
@@ -45,8 +47,35 @@ FIXTURE_SETUP(fs_cgroup)
 	ASSERT_TRUE(!mkdir(GROUP, 0755) || errno == EEXIST);
 }
 
+/* What @group may read and write by the device of the volume; "max" is no limit. 0 or -errno. */
+static int limit(struct vol *v, const char *reads, const char *writes)
+{
+	struct stat st;
+	char text[96];
+
+	if (stat(v->dev, &st))
+		return -errno;
+	snprintf(text, sizeof(text), "%u:%u rbps=%s wbps=%s", major(st.st_rdev), minor(st.st_rdev),
+		 reads, writes);
+	return put(GROUP "/io.max", text);
+}
+
+/* Of this process. */
+static int move_to(const char *group)
+{
+	char path[64], pid[16];
+
+	snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	return put(path, pid);
+}
+
 FIXTURE_TEARDOWN(fs_cgroup)
 {
+	if (self->mounted) {
+		limit(&self->v, "max", "max");
+		move_to(CGROUPS);
+	}
 	EXPECT_EQ(0, vol_down(&self->v));
 	if (self->mounted) {
 		rmdir(GROUP);
@@ -85,22 +114,33 @@ static long long written(struct vol *v)
 	return counted(v, "wbytes=");
 }
 
-/* In the group: @write_it. */
-static int in_group(int (*write_it)(void))
+/* By another process: what waitpid(2) tells, or -errno. */
+static int by_another(int (*do_it)(void))
 {
-	char pid[16];
 	int status;
 	pid_t child = fork();
 
 	if (child < 0)
 		return -errno;
-	if (!child) {
-		snprintf(pid, sizeof(pid), "%d", getpid());
-		_exit(put(GROUP "/cgroup.procs", pid) || write_it());
-	}
+	if (!child)
+		_exit(do_it());
 	if (waitpid(child, &status, 0) != child)
 		return -errno;
 	return status;
+}
+
+static int (*in_group_do)(void);
+
+static int move_and_do(void)
+{
+	return move_to(GROUP) || in_group_do();
+}
+
+/* The same in the group. */
+static int in_group(int (*write_it)(void))
+{
+	in_group_do = write_it;
+	return by_another(move_and_do);
 }
 
 static int buffered(void)
@@ -180,16 +220,13 @@ TEST_F(fs_cgroup, holes_and_synced)
  */
 TEST_F(fs_cgroup, limit)
 {
-	const long long rate = LEN / 2;
 	struct timespec from, to;
-	char limit[64];
-	struct stat st;
+	char rate[16];
 	int fd;
 
 	ASSERT_EQ(0, in_group(buffered));
-	ASSERT_EQ(0, stat(self->v.dev, &st));
-	snprintf(limit, sizeof(limit), "%u:%u wbps=%lld", major(st.st_rdev), minor(st.st_rdev), rate);
-	if (put(GROUP "/io.max", limit))
+	snprintf(rate, sizeof(rate), "%lu", LEN / 2);
+	if (limit(&self->v, "max", rate))
 		SKIP(return, "a kernel without CONFIG_BLK_DEV_THROTTLING");
 	fd = vol_open("f", O_RDWR);
 	ASSERT_LE(0, fd);
@@ -200,6 +237,167 @@ TEST_F(fs_cgroup, limit)
 	EXPECT_LE(LEN, written(&self->v));
 	/* less the slice of time that it may use up at once */
 	EXPECT_LE(1000, (to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000);
+}
+
+/* A direct request for a part of @name, and how many bytes its bios have. */
+struct request {
+	const char *name;
+	bool write;
+	size_t len;
+	off_t pos;
+	long long bytes;
+};
+
+#define PIECE	(16 * KIB)
+
+static const struct request requests[] = {
+	/* of one bio, and of several */
+	{ "f", false, 4 * KIB, 0, 4 * KIB },
+	{ "f", true, 4 * KIB, 0, 4 * KIB },
+	{ "pieces", false, 8 * PIECE, 0, 8 * PIECE },
+	{ "pieces", true, 8 * PIECE, 0, 8 * PIECE },
+	/* beyond EOF: what is not written of the new block is zeroed */
+	{ "f", true, 512, LEN, 4 * KIB },
+	/* beyond it in several blocks, and parts of two */
+	{ "f", true, 8 * KIB, LEN + 512, 12 * KIB },
+	{}
+};
+
+static const struct request *asked;
+
+static int one_request(void)
+{
+	struct iovec iov = { buf_alloc(asked->len), asked->len };
+	int fd = vol_open(asked->name, O_RDWR | O_DIRECT);
+
+	if (way >= way_setup(iov.iov_base, iov.iov_len))
+		return NO_SUCH_WAY;
+	return fd < 0 || way_rw(way, asked->write, fd, &iov, 1, asked->pos, 0) != asked->len;
+}
+
+/* How many bytes the device of the volume has read or written, for whomever. */
+static long long transferred(struct vol *v, bool write)
+{
+	unsigned long long n[7] = {};
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/stat", strrchr(v->dev, '/') + 1);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	if (fscanf(f, "%llu %llu %llu %llu %llu %llu %llu", &n[0], &n[1], &n[2], &n[3], &n[4], &n[5],
+		   &n[6]) != 7)
+		n[2] = n[6] = 0;
+	fclose(f);
+	return n[write ? 6 : 2] * 512;
+}
+
+static void make_files(struct __test_metadata *_metadata, FIXTURE_DATA(fs_cgroup) * self)
+{
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
+	fd = make_pieces(&self->v, "pieces", PIECE, 8);
+	ASSERT_LE(0, fd);
+	close(fd);
+	/* by which all that is needed to write is in memory */
+	for (asked = requests; asked->name; asked++)
+		ASSERT_EQ(0, one_request());
+}
+
+/* All that a request reads and writes is charged to who made it: not a byte goes by others. */
+static void charge_all(struct __test_metadata *_metadata, FIXTURE_DATA(fs_cgroup) * self)
+{
+	int status;
+
+	way = SYNC;
+	make_files(_metadata, self);
+	for (asked = requests; asked->name; asked++) {
+		const char *what = asked->write ? "wbytes=" : "rbytes=";
+
+		for (way = SYNC; way < WAYS; way++) {
+			long long charged, all;
+
+			ASSERT_EQ(0, truncate(vol_path("f"), LEN));
+			sync();
+			charged = counted(&self->v, what);
+			all = transferred(&self->v, asked->write);
+			status = in_group(one_request);
+			if (WIFEXITED(status) && WEXITSTATUS(status) == NO_SUCH_WAY)
+				break;
+			ASSERT_EQ(0, status);
+			charged = counted(&self->v, what) - charged;
+			all = transferred(&self->v, asked->write) - all;
+			EXPECT_EQ(asked->bytes, charged)
+				TH_LOG("request %zd, way %d", asked - requests, way);
+			EXPECT_EQ(all, charged)
+				TH_LOG("request %zd, way %d", asked - requests, way);
+		}
+		EXPECT_LT(ASYNC, way);
+	}
+}
+
+TEST_F(fs_cgroup, all_bios)
+{
+	charge_all(_metadata, self);
+}
+
+/* Written from copies of the memory. */
+TEST_F(fs_cgroup, all_bios_with_copies)
+{
+	ASSERT_EQ(0, stable_writes(self->v.dev, true));
+	charge_all(_metadata, self);
+	ASSERT_EQ(0, stable_writes(self->v.dev, false));
+}
+
+/* New blocks are linked by a kworker, when they have been written. */
+TEST_F(fs_cgroup, all_bios_with_async_alloc)
+{
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "async_alloc"));
+	charge_all(_metadata, self);
+}
+
+/* Of a file that is not locked, in the root group. */
+static int one_read(void)
+{
+	way = SYNC;
+	asked = &requests[2];
+	return move_to(CGROUPS) || one_request();
+}
+
+/* A limit for the group holds for each direct request, and for nobody else's. */
+TEST_F(fs_cgroup, limit_of_direct)
+{
+	char *buf = buf_alloc(LEN);
+	struct way_write io;
+	struct task task;
+
+	way = SYNC;
+	make_files(_metadata, self);
+	ASSERT_EQ(0, move_to(GROUP));
+	if (limit(&self->v, "max", "max"))
+		SKIP(return, "a kernel without CONFIG_BLK_DEV_THROTTLING");
+	for (asked = requests; asked->name; asked++) {
+		if (!asked->write)
+			continue;
+		for (way = SYNC; way < URING; way++) {
+			ASSERT_EQ(0, truncate(vol_path("f"), LEN));
+			sync();
+			io = (struct way_write){ way, vol_open(asked->name, O_RDWR | O_DIRECT),
+						 { buf, asked->len }, asked->pos };
+			/* a byte in a second */
+			ASSERT_EQ(0, limit(&self->v, "1", "1"));
+			ASSERT_EQ(0, task_start(&task, op_way_write, &io));
+			EXPECT_BLOCKED(&task)
+				TH_LOG("request %zd, way %d", asked - requests, way);
+			EXPECT_EQ(0, by_another(one_read));
+			ASSERT_EQ(0, limit(&self->v, "max", "max"));
+			EXPECT_EQ(asked->len, task_join(&task, JOIN_SECONDS));
+			close(io.fd);
+		}
+	}
 }
 
 TEST_HARNESS_MAIN

@@ -36,6 +36,7 @@ FIXTURE_TEARDOWN(fs_delay)
 static long run_round(void *round)
 {
 	round_run(round);
+	round_sync(round);
 	return 0;
 }
 

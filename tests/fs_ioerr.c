@@ -34,6 +34,14 @@ FIXTURE_TEARDOWN(fs_ioerr)
 		nbd_down(self->disk);
 }
 
+/* Whoever was told that all is well has what has failed done again by then. */
+static const char *not_told(struct nbd *disk, const struct round *r)
+{
+	if (r->ret < 0 || r->synced < 0 || r->op->counts || r->op->untold || !nbd_lost(disk))
+		return NULL;
+	return "what has failed was not done again, and nobody was told";
+}
+
 static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_ioerr) * self,
 		      const struct op *op)
 {
@@ -42,15 +50,21 @@ static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_ioerr) 
 	struct round r;
 
 	for (; nth < MOST; nth += stride) {
-		const char *wrong;
-		bool hit;
+		const char *wrong, *lost;
+		bool hit, read;
 
 		ASSERT_EQ(0, round_begin(&r, op, self->dev)) TH_LOG("%s", op->name);
 		nbd_begin(self->disk, NBD_FAIL, nth);
 		round_run(&r);
+		lost = not_told(self->disk, &r);
+		round_sync(&r);
+		lost = lost ?: not_told(self->disk, &r);
 		total = nbd_end(self->disk);
 		hit = nbd_hit(self->disk, what, sizeof(what));
-		wrong = round_end(&r, EIO, hit);
+		read = hit && nbd_hit_read(self->disk);
+		wrong = round_end(&r, EIO, hit) ?: lost;
+		if (!wrong && r.repaired && !read)
+			wrong = "e2fsck has to repair what was not written once";
 		EXPECT_TRUE(!wrong)
 			TH_LOG("%s, bio %u (%s), which returned %ld, and the sync %ld: %s", op->name,
 			       nth, hit ? what : "none", r.ret, r.synced, wrong);

@@ -47,6 +47,7 @@ static int refuse(struct __test_metadata *_metadata, const struct op *op, bool k
 	ASSERT_EQ(0, round_begin(&r, op, RAMDISK)) TH_LOG("%s", op->name);
 	ASSERT_EQ(0, kworkers ? faults_begin_kworkers(nth) : faults_begin(nth));
 	round_run(&r);
+	round_sync(&r);
 	struck = kworkers ? faults_end_kworkers() : faults_end();
 	*failed += r.ret < 0 || r.synced < 0;
 	wrong = round_end(&r, ENOMEM, struck);
@@ -99,6 +100,7 @@ TEST_F_TIMEOUT(fs_nomem, half_a_rename, 900)
 	ASSERT_EQ(0, round_begin(&r, op, RAMDISK));
 	ASSERT_EQ(0, faults_begin(MOST));
 	round_run(&r);
+	round_sync(&r);
 	left = faults_left();
 	ASSERT_TRUE(!round_end(&r, ENOMEM, 0));
 	ASSERT_LT(LAST, MOST - left);

@@ -56,8 +56,10 @@ pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
             }
             Ok(_) if segments <= SEGMENTS_MAX => {}
             Ok(may_sleep) => {
-                may_sleep.cond_resched();
-                segments = 0;
+                if !mutant!("reap-unbroken") {
+                    may_sleep.cond_resched();
+                }
+                segments = bio.segments();
             }
         }
         if let Err((bio, atomic)) = dio_bio_complete(bio, outcome, context) {
@@ -86,11 +88,11 @@ fn check_context<F: Filesystem, N>(
 ) -> Result<(), N> {
     let Err(atomic) = context else { return Ok(()) };
     let is_write = request.op == Op::Write;
-    let has_failed = request.outcome.failure().is_some();
+    let has_failed = request.outcome.failure().is_some() && !mutant!("kick-failed");
     let is_dsync = is_synced(request, true) && !mutant!("kick-dsync");
     let has_pages = is_write && iocb.has_pages(request.len as usize) && !mutant!("kick-cached");
     // They are linked, and i_size moves.
-    let has_new_blocks = !request.new_blocks.is_empty();
+    let has_new_blocks = !request.new_blocks.is_empty() && !mutant!("kick-unlinked");
     match has_failed || is_dsync || has_pages || has_new_blocks {
         true => Err(atomic),
         false => Ok(()),

@@ -2,10 +2,11 @@
 
 //! What the worker needs of the filesystem.
 
-use super::dio::Retry;
+use super::dio::{Dio, Retry};
 use super::mount::{DioCache, Mount};
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::block::bio::BioArcSet;
 use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::inode::Inode;
 use kfs::fs::super_block::SuperBlock;
@@ -126,4 +127,13 @@ pub(crate) trait Filesystem: Retry {
     /// Waits for direct writes in flight, before a buffered write to a part of a block: a direct
     /// write to the rest of the block would race with its writeback.
     fn direct_writes_wait(inode: &InodeLocked<Self, Exclusive>);
+}
+
+/// The set from which dios come when memory is not short.
+#[inline(always)]
+pub(super) fn cached_dios<F: Filesystem>(sb: &SuperBlock<F>) -> &BioArcSet<Dio<F>> {
+    match mutant!("dios-cached-by-mount") {
+        true => &F::dio(sb).dios,
+        false => &F::dio_cache(sb).0,
+    }
 }

@@ -38,7 +38,10 @@ impl<F: Retry> Mount<F> {
     /// Sets up the worker for a mount. May sleep; `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
         Ok(Mount {
-            dios: BioArcSet::new(BIO_RESERVE)?,
+            dios: match mutant!("dios-cached-by-mount") {
+                true => BioArcSet::new_cached(BIO_RESERVE)?,
+                false => BioArcSet::new(BIO_RESERVE)?,
+            },
             bios: BioSet::new(BIO_RESERVE)?,
             counters: Counters::new(),
         })

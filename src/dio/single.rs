@@ -15,7 +15,7 @@
 use super::dio::{Bios, Dio};
 use super::dsync;
 use super::extent::{self, BlockBits};
-use super::filesystem::Filesystem;
+use super::filesystem::{cached_dios, Filesystem};
 use super::kick::NESTED_MAX;
 use super::outcome::Outcome;
 use super::policy::{self, Stop, Wait};
@@ -188,8 +188,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let (pos, len) = (iocb.pos() as u64, iter.count());
 
     let vecs = iter.npages(BIO_MAX_VECS, len);
-    let set = &F::dio_cache(sb).0;
-    let (dio, mut bio) = BioArc::try_alloc(set, bdev, vecs, pos, Dio::new())?;
+    let (dio, mut bio) = BioArc::try_alloc(cached_dios(sb), bdev, vecs, pos, Dio::new())?;
     let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
     bio.set_sector(sector);
     bio.set_hints(&**iocb);

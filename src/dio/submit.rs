@@ -5,7 +5,7 @@
 use super::dio::Dio;
 use super::dsync;
 use super::extent::BlockBits;
-use super::filesystem::Filesystem;
+use super::filesystem::{cached_dios, Filesystem};
 use super::nowait;
 use super::outcome::{Outcome, LEN_MAX};
 use super::overwrite;
@@ -149,7 +149,7 @@ fn dio_alloc<'call, I: IovIter<'call>, F: Filesystem>(
     start: u64,
     is_nowait: bool,
 ) -> Result<WithFirst<I, F>> {
-    match BioArc::try_alloc(&F::dio_cache(sb).0, bdev, vecs, start, Dio::new()) {
+    match BioArc::try_alloc(cached_dios(sb), bdev, vecs, start, Dio::new()) {
         Some(allocated) => Ok(allocated),
         None if is_nowait && !mutant!("nowait-no-memory") => {
             Err(nowait::would_block(sb, Block::Memory))

@@ -131,7 +131,9 @@ fn fill_run(inode: &InodeLocked<Exclusive>, at: u64, max: u32, whole: &Range<u64
     };
     let linked = new_blocks::finish(inode, Some(inode), at..at + len, at + done);
     in_flight::forget(inode, &(at..at + len));
-    zeroed?;
+    if !mutant!("allocate-error-lost") {
+        zeroed?;
+    }
     reported(inode, linked.map_err(|(_, fault)| fault))?;
     Ok(len)
 }

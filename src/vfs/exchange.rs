@@ -125,8 +125,10 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
         Ok(())
     };
     rest(&mut old, &mut new).inspect_err(|_| {
-        old.undo();
-        new.undo();
+        if !mutant!("exchange-half") {
+            old.undo();
+            new.undo();
+        }
     })?;
     for (from, to) in [(&old, &new), (&new, &old)] {
         from.inode.touch_ctime();

@@ -112,7 +112,11 @@ pub(super) fn move_entry<'a>(
         }
     };
     let old_block = rest().inspect_err(|_| {
-        if mutant!("rename-half") {
+        let is_left = match &whiteout {
+            Some(_) => mutant!("whiteout-half"),
+            None => mutant!("rename-half"),
+        };
+        if is_left {
             return;
         }
         let undone = match &mut over {

@@ -23,6 +23,10 @@ impl Volume {
     /// cannot be written.
     pub(crate) fn set_label(&self, label: &[u8; LABEL_MAX]) -> Result {
         let wait = !mutant!("label-unwritten");
-        self.update_superblock(wait, |bytes, _| label::set(bytes, label))
+        let set = self.update_superblock(wait, |bytes, _| label::set(bytes, label));
+        match mutant!("label-error-lost") {
+            true => Ok(()),
+            false => set,
+        }
     }
 }

@@ -31,6 +31,7 @@ struct nbd {
 	enum nbd_fault fault;
 	unsigned int nth, seen;
 	bool hit, kept;
+	bool done_again;		/* after it has failed */
 	struct nbd_request which;	/* what it was, as it came */
 	char *data;			/* of a write */
 };
@@ -81,6 +82,17 @@ static bool answer(struct nbd *d, const struct nbd_request *r, char *data, int e
 	return error || command(r) != NBD_CMD_READ || all(d->sock, d->bytes + at, len, true);
 }
 
+/* Does it do what has failed: writes there, or flushes? */
+static bool does_again(const struct nbd_request *r, const struct nbd_request *failed)
+{
+	uint64_t at = be64toh(failed->from), from = be64toh(r->from);
+
+	if (command(r) != command(failed))
+		return false;
+	return command(r) == NBD_CMD_FLUSH ||
+	       (from <= at && from + be32toh(r->len) >= at + be32toh(failed->len));
+}
+
 static void *serve(void *arg)
 {
 	struct nbd *d = arg;
@@ -102,6 +114,8 @@ static void *serve(void *arg)
 			if (d->kept && command(&r) == NBD_CMD_WRITE)
 				memcpy(d->data, data, be32toh(r.len));
 		}
+		if (d->hit && d->seen > d->nth && does_again(&r, &d->which))
+			d->done_again = true;
 		if (!d->kept || d->seen != d->nth)
 			ok = answer(d, &r, data, d->hit && d->seen == d->nth ? EIO : 0);
 		pthread_mutex_unlock(&d->lock);
@@ -196,6 +210,7 @@ void nbd_begin(struct nbd *d, enum nbd_fault what, unsigned int nth)
 	d->nth = nth;
 	d->seen = 0;
 	d->hit = false;
+	d->done_again = false;
 	pthread_mutex_unlock(&d->lock);
 }
 
@@ -253,4 +268,24 @@ bool nbd_hit(struct nbd *d, char *what, size_t len)
 			 be32toh(d->which.len), (unsigned long long)be64toh(d->which.from));
 	pthread_mutex_unlock(&d->lock);
 	return hit;
+}
+
+bool nbd_lost(struct nbd *d)
+{
+	bool lost;
+
+	pthread_mutex_lock(&d->lock);
+	lost = d->hit && d->fault == NBD_FAIL && command(&d->which) != NBD_CMD_READ && !d->done_again;
+	pthread_mutex_unlock(&d->lock);
+	return lost;
+}
+
+bool nbd_hit_read(struct nbd *d)
+{
+	bool read;
+
+	pthread_mutex_lock(&d->lock);
+	read = d->hit && command(&d->which) == NBD_CMD_READ;
+	pthread_mutex_unlock(&d->lock);
+	return read;
 }

@@ -32,5 +32,9 @@ void nbd_release(struct nbd *d);
 unsigned int nbd_end(struct nbd *d);
 /* Has it come to the fault? What that request was: "write 1024 bytes at 2048". */
 bool nbd_hit(struct nbd *d, char *what, size_t len);
+/* Was that a read? */
+bool nbd_hit_read(struct nbd *d);
+/* Has it failed, being none, and was it not done again since? Before nbd_end(). */
+bool nbd_lost(struct nbd *d);
 
 #endif

@@ -193,6 +193,10 @@ int round_begin(struct round *r, const struct op *op, const char *dev)
 void round_run(struct round *r)
 {
 	r->ret = r->op->run(r);
+}
+
+void round_sync(struct round *r)
+{
 	if (r->op->changes)
 		r->synced = ops_errno(syncfs(r->dir));
 }

@@ -43,7 +43,8 @@ struct op {
 	bool changes;		/* it is followed by syncfs(2), with the same fault */
 	bool kworkers;		/* a part is done by the kernel's own threads */
 	bool buffered;		/* it is the page cache that writes: what could not be written is lost */
-	bool every;		/* a fault was found with it: each bio always fails */
+	bool every;		/* each bio always fails: a fault was found with it, or it is to find a mutant */
+	bool counts;		/* it returns how much was done: less if a part of it has failed */
 	bool untold;		/* it writes what nobody has synced, and does not say if that fails */
 	bool big;		/* on a volume with blocks of 4 KiB and inodes of 256 bytes */
 	bool durable;		/* it syncs itself: what it said is done stays so, if a later sync fails */
@@ -65,8 +66,9 @@ unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *s
 
 /* That volume again, mounted, unless the operation mounts. 0 or -errno. */
 int round_begin(struct round *r, const struct op *op, const char *dev);
-/* The operation, and the sync after it. */
+/* The operation; and the sync after it, if it is to be followed by one. */
 void round_run(struct round *r);
+void round_sync(struct round *r);
 /*
  * Unmount, and look what is left, with the fault, if it has @struck, being @fault, an errno.
  * NULL if all is as it may be.

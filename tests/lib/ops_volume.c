@@ -142,7 +142,7 @@ const struct op ops_volume[] = {
 	{ "remount read-write", .prepare = be_read_only, .run = read_write },
 	{ "statfs", .run = count },
 	{ "fstrim", .prepare = change_and_open, .run = trim, .check = is_there, .kworkers = true,
-	  .untold = true },
-	{ "set the label", .prepare = open_volume, .run = set_label, .check = labelled },
+	  .every = true },
+	{ "set the label", .prepare = open_volume, .run = set_label, .check = labelled, .every = true },
 	{}
 };

@@ -12,6 +12,7 @@
 
 #include "debugfs.h"
 #include "harness.h"
+#include "ondisk.h"
 #include "powerloss.h"
 #include "rng.h"
 
@@ -330,6 +331,26 @@ TEST_F(fs_xattr, block_that_was_shared)
 	/* that it was removed was not synced */
 	if (lost_xattr("a", "user.x", value, sizeof(value)))
 		EXPECT_EQ(0, memcmp(value, big('x'), BIG));
+}
+
+/*
+ * The attributes of a file that are in a block of others go to one of its own. That is on stable
+ * storage when the inode leads to it, which may be at any time: the other ones would be lost, too.
+ */
+TEST_F(fs_xattr, copy_that_is_flushed)
+{
+	long before;
+
+	ASSERT_EQ(0, create("a"));
+	ASSERT_EQ(0, create("b"));
+	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
+	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
+	sync();
+	before = disk_flushes();
+	ASSERT_LE(0, before);
+	ASSERT_EQ(0, set("b", "user.x", big('y'), BIG, 0));
+	if (env_is_retryfs())
+		EXPECT_LT(before, disk_flushes());
 }
 
 /* No block for it on the volume: the file has what it had. */

@@ -13,6 +13,7 @@ use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
 
 /// Reads `block`, the one of `inode`. May sleep.
@@ -46,7 +47,7 @@ fn set_references(sb: &SuperBlock, buffer: &BufferHead, references: u32) -> Resu
 /// Gives `inode` the attributes in `bytes`, the contents of a block with one reference, or none, if it
 /// is empty, in place of those in its block. The lock of the attributes is held.
 ///
-/// With `first`, and if another block is given up, they are on the device when this returns. Takes the
+/// With `first`, and if another block is given up, they are on stable storage when this returns. Takes the
 /// locks of shared blocks and of the groups; may sleep. `ENOSPC` without a free block.
 pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     let data = inode.data();
@@ -65,7 +66,7 @@ pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     // What is given up is needed until the other one is there.
     let gives_up = first || (old.is_some() && !is_old);
     if gives_up && !mutant!("xattr-copied-late") {
-        if let Err(error) = new.sync_dirty() {
+        if let Err(error) = new.sync_dirty().and_then(|()| flush(inode)) {
             if !is_old {
                 drop_reference(inode, new)?;
             }
@@ -76,6 +77,15 @@ pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
         return Ok(());
     }
     give_up(inode, old, Some(new))
+}
+
+/// Empties the cache of the device: what leads to other attributes may be written at any time, and stay, while
+/// these are lost. May sleep.
+fn flush(inode: &Inode) -> kernel::error::Result {
+    match mutant!("xattr-unflushed") {
+        true => Ok(()),
+        false => BlockDevice::of(inode.sb()).issue_flush(),
+    }
 }
 
 /// Finds a block to have these attributes: another one that has them already, or the `old` one of the

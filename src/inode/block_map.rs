@@ -350,6 +350,12 @@ fn try_allocate(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
     })
 }
 
+/// Whether the file has a block. Does not sleep.
+pub(crate) fn has_blocks(inode: &Inode) -> bool {
+    let root = inode.data().map.pointers();
+    root.iter().any(|&pointer| pointer != 0)
+}
+
 /// Frees the blocks of the file that are wholly beyond byte `size`. i_size does not change.
 ///
 /// As [`punch`], but blocks that cannot be freed are lost to the file.

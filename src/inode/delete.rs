@@ -28,12 +28,19 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     // The format has room for 32 bits.
     data.dtime.store(real_seconds() as u32, ordering::Relaxed);
     let mut result = Ok(());
+    let mut is_stored = false;
     if data.symlink.as_ref().is_none() && (inode.is_reg() || inode.is_dir() || inode.is_lnk()) {
         inode.dio_wait().i_size_write(0);
+        // With blocks, it is stored as it is to be before the last of them are freed.
+        let has_blocks = block_map::has_blocks(inode) || mutant!("delete-unstored");
+        is_stored = has_blocks && data.file_acl() == 0 && !mutant!("root-released-late");
         result = block_map::truncate(inode, 0);
     }
     let attributes = nofs(|| attribute_block::take(inode));
-    let stored = store_first(inode, First::Release);
+    let stored = match is_stored && result.is_ok() {
+        true => Ok(()),
+        false => store_first(inode, First::Release),
+    };
     let released = match stored {
         Ok(()) => nofs(|| attributes.and_then(|taken| attribute_block::release(inode, taken))),
         Err(_) => attributes.map(|_| ()),

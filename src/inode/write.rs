@@ -81,6 +81,7 @@ fn copy_to_slot(
     let ino = ino32(inode);
     let data = inode.data();
     let times = inode.times();
+    let dtime = data.dtime.load(ordering::Relaxed);
     let uid16 = sb.data().options().uid16;
     // The format has 32 or 48 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep
     // the VFS within these.
@@ -91,13 +92,14 @@ fn copy_to_slot(
         gid: stored_id(inode.gid(), uid16),
         size,
         links: inode.nlink() as u16,
-        sectors: inode.blocks(),
+        // One that is deleted is not stored again after its blocks have been freed.
+        sectors: if dtime == 0 { inode.blocks() } else { 0 },
         huge: sb.data().geometry().has_huge_files(),
         atime: disk_time(times.atime),
         ctime: disk_time(times.ctime),
         mtime: disk_time(times.mtime),
         crtime: data.crtime.as_ref().copied(),
-        dtime: data.dtime.load(ordering::Relaxed),
+        dtime,
         flags: data.flags(),
         generation: inode.generation(),
         file_acl: data.file_acl(),

@@ -89,7 +89,17 @@ impl Unwritten {
     }
 
     /// Marks a buffer dirty, and holds it until it has been written. May sleep.
+    ///
+    /// One that is dirty already was marked by somebody who holds it, or is just about to.
     pub(crate) fn mark_buffer_dirty(&self, buffer: &BufferHead) {
+        // While it is written, what has been changed is not.
+        let is_marked = match mutant!("unwritten-in-flight") {
+            true => buffer.is_unwritten(),
+            false => buffer.will_be_written(),
+        };
+        if is_marked {
+            return;
+        }
         buffer.mark_dirty();
         self.hold(buffer);
     }
@@ -157,9 +167,6 @@ impl Unwritten {
             let mut batch = [const { None }; BATCH];
             next = self.first_from(start, why, &mut batch)?;
             for buffer in batch.iter().flatten() {
-                if buffer.has_write_error() {
-                    buffer.mark_dirty();
-                }
                 buffer.write_dirty();
             }
             for buffer in batch.iter().flatten() {
@@ -169,8 +176,8 @@ impl Unwritten {
         Ok(())
     }
 
-    /// Fills `batch` with such buffers, from block `start` on. Returns the block to go on from. `EIO`
-    /// when one was lost.
+    /// Fills `batch` with such buffers, from block `start` on, and redirties them if they could not be
+    /// written. Returns the block to go on from. `EIO` when one was lost.
     fn first_from(
         &self,
         start: u64,
@@ -190,10 +197,14 @@ impl Unwritten {
             while let Some(mut cursor) = next {
                 let (&block, found) = cursor.current_mut();
                 if found.first & why != 0 && found.buffer.is_unwritten() {
-                    match places.next() {
-                        Some(place) => *place = Some(found.buffer.get()),
-                        None => return Ok(Some(block)),
+                    let Some(place) = places.next() else {
+                        return Ok(Some(block));
+                    };
+                    // Not when a sweep looks at it, which would take it for one that was written.
+                    if found.buffer.has_write_error() {
+                        found.buffer.mark_dirty();
                     }
+                    *place = Some(found.buffer.get());
                 } else if found.first & why != 0 {
                     count(&mut held.first, found.first, 0);
                     found.first = 0;

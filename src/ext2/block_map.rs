@@ -166,7 +166,7 @@ impl Branch {
     }
 
     /// [`Branch::walk`] when it is known that the last block of pointers of `path` is `pointers`,
-    /// which was validated. For a look-up.
+    /// which was validated.
     ///
     /// # Errors
     ///
@@ -322,7 +322,9 @@ impl Branch {
         max: u32,
         device: &mut P,
     ) -> Result<u32, P::Error> {
-        let len = if self.found + 1 == self.path.depth {
+        let len = if max <= 1 {
+            1
+        } else if self.found + 1 == self.path.depth {
             self.count_matching(root, max, device, |_, pointer| pointer == 0)?
         } else {
             u32::try_from(self.path.span(self.found)).unwrap_or(u32::MAX)
@@ -363,6 +365,29 @@ impl Branch {
             indexes,
             missing: below.len(),
             data_blocks,
+        }))
+    }
+
+    /// The block before the one that the path leads to, which is in a hole; 0 if that is in a hole, too. `None` if its
+    /// pointer is in another place.
+    ///
+    /// It is not checked.
+    ///
+    /// # Errors
+    ///
+    /// The block of pointers cannot be read.
+    pub(crate) fn before<P: PointerBlocks>(
+        &self,
+        root: &Pointers,
+        device: &mut P,
+    ) -> Result<Option<u32>, P::Error> {
+        let Some(index) = self.path.last().checked_sub(1) else {
+            return Ok(None);
+        };
+        Ok(Some(match self.parent() {
+            _ if self.found + 1 < self.path.depth => 0,
+            None => root.get(index as usize).copied().unwrap_or_default(),
+            Some(block) => read_pointer(block, index, device)?,
         }))
     }
 

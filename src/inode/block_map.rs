@@ -251,10 +251,7 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
 ) -> Result<Found> {
     let layout = inode.sb().data().layout();
     let ino = ino32(inode);
-    let branch = match pointers {
-        Some(pointers) => Branch::walk_from(&layout, ino, pointers, path, device)?,
-        None => Branch::walk(&layout, ino, &view.root, path, device)?,
-    };
+    let branch = walk(inode, view, pointers, path, device)?;
     let mapping = branch.lookup(&layout, &view.root, max, device)?;
     let mut to_remember = None;
     if let (Mapping::Mapped { start, len }, Some(pointers)) = (mapping, branch.last_pointers()) {
@@ -276,6 +273,41 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
         mapping,
         to_remember,
     })
+}
+
+/// Follows the pointers of `view` on `path`, of which the last block of pointers is `pointers`, if that is known.
+#[inline]
+fn walk<P: PointerBlocks<Error = Fault>>(
+    inode: &Inode,
+    view: &View,
+    pointers: Option<u32>,
+    path: Path,
+    device: &mut P,
+) -> Result<Branch> {
+    let layout = inode.sb().data().layout();
+    let ino = ino32(inode);
+    match pointers {
+        Some(pointers) => Branch::walk_from(&layout, ino, pointers, path, device),
+        None => Branch::walk(&layout, ino, &view.root, path, device),
+    }
+}
+
+/// Follows the pointers of `view` to block `block` of the file, for who has the right to change them.
+pub(super) fn branch<P: PointerBlocks<Error = Fault>>(
+    inode: &Inode,
+    view: &View,
+    block: u64,
+    device: &mut P,
+) -> Result<Branch> {
+    let path = path(inode, block)?;
+    let known = inode.data().get_ref().map.cached_pointers(view, block);
+    walk(
+        inode,
+        view,
+        known.map(|(_, pointers)| pointers),
+        path,
+        device,
+    )
 }
 
 /// Caches that block `block` of the file and those after it are `blocks` since `view`; `pointers` is
@@ -325,8 +357,6 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
 /// The part of [`allocate`] that holds the lock of the block map. `None` if a direct write in flight has the
 /// block.
 fn try_allocate(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
-    let layout = inode.sb().data().layout();
-    let path = path(inode, block)?;
     let data = inode.data();
     let mut device = PointerBuffers::new(inode);
     nofs(|| -> Result<Option<Run>> {
@@ -337,12 +367,12 @@ fn try_allocate(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
         };
         let view = map.view();
         let root = &view.root;
-        let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
+        let branch = branch(inode, &view, block, &mut device)?;
         let Some(growth) = branch.growth(root, max, &mut device)? else {
             return Run::at(inode, &branch, root, max, &mut device).map(Some);
         };
         let goal = goal(inode, root, block, &branch, &mut device)?;
-        let blocks = grow(inode, &map, *root, &growth, goal)?;
+        let blocks = grow(inode, &map, *root, &growth, goal, &mut device)?;
         // As long as nobody else changes pointers, and no fsync takes these for written.
         inode.mark_inode_dirty();
         remember(inode, &view, block, blocks, growth.last_pointers());
@@ -438,7 +468,7 @@ pub(super) fn goal<P: PointerBlocks<Error = Fault>>(
     branch: &Branch,
     device: &mut P,
 ) -> Result<Goal> {
-    let data = data_before(inode, root, block, device);
+    let data = data_before(inode, root, block, branch, device);
     if let Some(data) = data.filter(|_| !mutant!("goal-by-pointers")) {
         return Ok(Goal::behind(data.saturating_add(1)));
     }
@@ -461,8 +491,12 @@ fn data_before<P: PointerBlocks<Error = Fault>>(
     inode: &Inode,
     root: &Pointers,
     block: u64,
+    branch: &Branch,
     device: &mut P,
 ) -> Option<u32> {
+    if let Some(before) = branch.before(root, device).ok()? {
+        return (before != 0).then_some(before);
+    }
     let layout = inode.sb().data().layout();
     let path = path(inode, block.checked_sub(1)?).ok()?;
     let branch = Branch::walk(&layout, ino32(inode), root, path, device).ok()?;
@@ -488,9 +522,10 @@ fn grow(
     root: Pointers,
     growth: &Growth,
     goal: Goal,
+    device: &mut PointerBuffers<'_>,
 ) -> Result<Blocks> {
     let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
-    if let Err(fault) = pointer_blocks.link(map, root, growth, Some(data)) {
+    if let Err(fault) = pointer_blocks.link(map, root, growth, Some(data), device) {
         pointer_blocks.free();
         give_back(inode, data);
         return Err(fault);
@@ -569,13 +604,14 @@ impl<'a> NewBlocks<'a> {
 
     /// Fills the blocks of pointers bottom up, and at last stores the one pointer that makes them,
     /// or the data if there are none, part of the file. Without data they say that there is a hole.
-    /// `root` is what the inode has now.
+    /// `root` is what the inode has now, and `device` reads its blocks of pointers.
     pub(super) fn link(
         &self,
         map: &Changing<'_>,
         mut root: Pointers,
         growth: &Growth,
         data: Option<Blocks>,
+        device: &mut PointerBuffers<'_>,
     ) -> Result {
         let sb = self.inode.sb();
         let mut below = data;
@@ -601,13 +637,13 @@ impl<'a> NewBlocks<'a> {
             Slot::Inode(index) if self.len == 0 => in_root(index),
             Slot::Inode(index) => deferred::in_root(inode, index, || in_root(index)),
             Slot::Block { block, index } => {
-                let buffer = sb.bread(block.into())?;
+                let buffer = device.buffer(block)?;
                 match self.len {
-                    0 => deferred::unordered(inode, &buffer, || {
-                        pointer_blocks::write(map, &buffer, index, below)
+                    0 => deferred::unordered(inode, buffer, || {
+                        pointer_blocks::write(map, buffer, index, below)
                     }),
-                    _ => deferred::in_block(inode, &buffer, || {
-                        pointer_blocks::write(map, &buffer, index, below)
+                    _ => deferred::in_block(inode, buffer, || {
+                        pointer_blocks::write(map, buffer, index, below)
                     }),
                 }
             }

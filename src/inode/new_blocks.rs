@@ -14,10 +14,9 @@
 //!
 //! Lock order: the block map, the pending blocks, the deferred pointers.
 
-use crate::ext2::block_map::{store_root, Branch, Growth, Slot};
+use crate::ext2::block_map::{store_root, Growth, Slot};
 use crate::ext2::pointers::Pointers;
 use crate::inode::block_map::{self, Goal, NewBlocks, Run, Unfreed};
-use crate::inode::data::ino32;
 use crate::inode::deferred::{self, DataSlots, Written};
 use crate::inode::errors;
 use crate::inode::in_flight;
@@ -39,15 +38,13 @@ use kfs::mm::nofs::nofs;
 /// stale, and the caller overwrites it. Takes the lock of the block map, then that of the groups; may
 /// sleep. `ENOSPC` without a free block, `EFBIG` beyond the largest file; on error nothing is reserved.
 pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<Run> {
-    let layout = inode.sb().data().layout();
-    let path = block_map::path(inode, block)?;
     let mut device = PointerBuffers::new(inode);
     let run = nofs(|| -> Result<Run> {
         let data = inode.data().get_ref();
         let map = data.map.lock();
         let view = map.view();
         let root = &view.root;
-        let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
+        let branch = block_map::branch(inode, &view, block, &mut device)?;
         let Some(growth) = branch.growth(root, max, &mut device)? else {
             return Run::at(inode, &branch, root, max, &mut device);
         };
@@ -59,7 +56,7 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         };
         let place = Place::new(GFP_KERNEL)?;
         deferred::make_room(inode)?;
-        let reserved = take_blocks(inode, &map, *root, &growth, goal)
+        let reserved = take_blocks(inode, &map, *root, &growth, goal, &mut device)
             .inspect_err(|_| deferred::forget_room(inode))?;
         let blocks = reserved.blocks;
         pending.add(place, block, reserved);
@@ -83,15 +80,13 @@ pub(crate) fn reserve_nowait(
     block: u64,
     len: u32,
 ) -> Result<Blocks> {
-    let layout = inode.sb().data().layout();
-    let path = block_map::path(inode, block)?;
     let data = inode.data().get_ref();
     let mut device = PointerBuffers::in_memory(inode);
     nofs(|| {
         let map = data.map.try_lock().ok_or(EAGAIN)?;
         let view = map.view();
         let root = &view.root;
-        let branch = Branch::walk(&layout, ino32(inode), root, path, &mut device)?;
+        let branch = block_map::branch(inode, &view, block, &mut device)?;
         let growth = branch.growth(root, len, &mut device)?.ok_or(EAGAIN)?;
         if growth.data_blocks < len || !growth.indexes().is_empty() {
             return Err(EAGAIN.into());
@@ -126,11 +121,15 @@ fn take_blocks(
     root: Pointers,
     growth: &Growth,
     goal: Goal,
+    device: &mut PointerBuffers<'_>,
 ) -> Result<Reserved> {
     let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
     let added = growth.indexes().len() as u64;
-    let linked = pointer_to(inode, growth, pointer_blocks.blocks().last().copied())
-        .and_then(|at| pointer_blocks.link(map, root, growth, None).map(|()| at));
+    let new = pointer_blocks.blocks().last().copied();
+    let linked = pointer_to(inode, growth, new, device).and_then(|at| {
+        pointer_blocks.link(map, root, growth, None, device)?;
+        Ok(at)
+    });
     match linked {
         Ok(at) => {
             inode.add_bytes(added << inode.blkbits());
@@ -149,12 +148,16 @@ fn take_blocks(
 }
 
 /// Where the pointers to the data of `growth` will be; `new` is the last block of pointers that it has got.
-fn pointer_to(inode: &Inode, growth: &Growth, new: Option<u32>) -> Result<PointerTo> {
-    let sb = inode.sb();
+fn pointer_to(
+    inode: &Inode,
+    growth: &Growth,
+    new: Option<u32>,
+    device: &mut PointerBuffers<'_>,
+) -> Result<PointerTo> {
     let index = growth.data_index();
     let parent = match (new, growth.slot) {
-        (Some(block), _) => Some(sb.getblk(block.into())?),
-        (None, Slot::Block { block, .. }) => Some(sb.bread(block.into())?),
+        (Some(block), _) => Some(inode.sb().getblk(block.into())?),
+        (None, Slot::Block { block, .. }) => Some(device.buffer(block)?.get()),
         (None, Slot::Inode(_)) => None,
     };
     Ok(PointerTo { parent, index })

@@ -32,11 +32,24 @@ pub(super) fn store(
 
 /// Writes pointers to the blocks `to` to a buffer, from `index` on.
 pub(super) fn write(map: &Changing<'_>, buffer: &BufferHead, index: u32, to: Blocks) -> Result {
-    const POINTERS: u32 = 32;
-    let mut bytes = [0; POINTERS as usize * 4];
+    match to.len {
+        // As for each block that is appended to a file.
+        1 => write_by::<4>(map, buffer, index, to),
+        _ => write_by::<128>(map, buffer, index, to),
+    }
+}
+
+/// [`write`] of `N` bytes at once.
+fn write_by<const N: usize>(
+    map: &Changing<'_>,
+    buffer: &BufferHead,
+    index: u32,
+    to: Blocks,
+) -> Result {
+    let mut bytes = [0; N];
     let mut done = 0;
     while done < to.len {
-        let count = (to.len - done).min(POINTERS);
+        let count = (to.len - done).min(N as u32 / 4);
         let changed = store_pointers(&mut bytes, 0, to.start + done, count).ok_or(EFBIG)?;
         let offset = (index + done) as usize * 4;
         map.store(|| buffer.write(offset, bytes.get(changed).unwrap_or_default()))?;
@@ -72,7 +85,8 @@ impl<'a> PointerBuffers<'a> {
         }
     }
 
-    fn buffer(&mut self, block: u32) -> Result<&BufferHead> {
+    /// The buffer of a block of pointers.
+    pub(super) fn buffer(&mut self, block: u32) -> Result<&BufferHead> {
         if self.last.as_ref().map(BufferHead::block) != Some(block.into()) {
             self.last = None;
         }

@@ -128,6 +128,9 @@ impl File {
         assert_eq!(device.reads, reads + 1);
         assert_eq!(part.data(), whole.data());
         assert_eq!(part.last_pointers(), whole.last_pointers());
+        let mut growth = |branch: &Branch| branch.growth(&self.root, max, &mut self.device);
+        let planned = [&part, &whole].map(&mut growth).map(Result::unwrap);
+        assert_eq!(planned[0], planned[1]);
         let mut lookup = |branch: &Branch| branch.lookup(layout, &self.root, max, &mut self.device);
         let found = [&part, &whole].map(&mut lookup).map(Result::unwrap);
         assert_eq!(found[0], found[1]);
@@ -170,6 +173,10 @@ impl File {
                 let end = file_block + u64::from(len);
                 assert_eq!(self.model.range(file_block..end).next(), None);
                 assert_eq!(branch.around(&mut self.device).unwrap(), (0, 0));
+                let before = branch.before(&self.root, &mut self.device).unwrap();
+                let want = || self.model.get(&(file_block - 1)).copied();
+                let is_beside = path(file_block).indexes().last() != Some(&0);
+                assert_eq!(before, is_beside.then(|| want().unwrap_or_default()));
             }
         }
     }

@@ -157,9 +157,6 @@ impl Unwritten {
             let mut batch = [const { None }; BATCH];
             next = self.first_from(start, why, &mut batch)?;
             for buffer in batch.iter().flatten() {
-                if buffer.has_write_error() {
-                    buffer.mark_dirty();
-                }
                 buffer.write_dirty();
             }
             for buffer in batch.iter().flatten() {
@@ -169,8 +166,8 @@ impl Unwritten {
         Ok(())
     }
 
-    /// Fills `batch` with such buffers, from block `start` on. Returns the block to go on from. `EIO`
-    /// when one was lost.
+    /// Fills `batch` with such buffers, from block `start` on, and redirties them if they could not be
+    /// written. Returns the block to go on from. `EIO` when one was lost.
     fn first_from(
         &self,
         start: u64,
@@ -190,10 +187,14 @@ impl Unwritten {
             while let Some(mut cursor) = next {
                 let (&block, found) = cursor.current_mut();
                 if found.first & why != 0 && found.buffer.is_unwritten() {
-                    match places.next() {
-                        Some(place) => *place = Some(found.buffer.get()),
-                        None => return Ok(Some(block)),
+                    let Some(place) = places.next() else {
+                        return Ok(Some(block));
+                    };
+                    // Not when a sweep looks at it, which would take it for one that was written.
+                    if found.buffer.has_write_error() {
+                        found.buffer.mark_dirty();
                     }
+                    *place = Some(found.buffer.get());
                 } else if found.first & why != 0 {
                     count(&mut held.first, found.first, 0);
                     found.first = 0;

@@ -175,7 +175,7 @@ impl File {
                 assert_eq!(branch.around(&mut self.device).unwrap(), (0, 0));
                 let before = branch.before(&self.root, &mut self.device).unwrap();
                 let want = || self.model.get(&(file_block - 1)).copied();
-                let is_beside = path(file_block).last() > 0;
+                let is_beside = path(file_block).indexes().last() != Some(&0);
                 assert_eq!(before, is_beside.then(|| want().unwrap_or_default()));
             }
         }

@@ -2,6 +2,7 @@
 
 //! Reading and writing bitmaps and group descriptors through the buffer cache.
 
+use crate::ext2::bitmap;
 use crate::ext2::group::GROUP_DESCRIPTOR_SIZE;
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
@@ -26,6 +27,62 @@ impl Groups {
         let buffer = sb.bread(block.into())?;
         self.use_bitmap(&buffer)?;
         Ok(buffer)
+    }
+
+    /// The same to look up what is in use, or to free it: nothing is initialised, and a bitmap that is not
+    /// there has nothing in use.
+    pub(super) fn read_bitmap_in_use(
+        &mut self,
+        sb: &SuperBlock,
+        group: u32,
+        kind: bitmap::Kind,
+    ) -> Result<BufferHead> {
+        let volume = sb.data();
+        volume.check_device(sb);
+        if mutant!("uninit-freed") {
+            self.initialise(sb, group)?;
+        }
+        let places = volume.layout().group(group)?;
+        let uninit = self.uninit(group);
+        let (block, wrong) = match kind {
+            bitmap::Kind::Blocks => (
+                places.block_bitmap(),
+                uninit
+                    .has_no_blocks()
+                    .then_some("freeing a block without a block bitmap"),
+            ),
+            bitmap::Kind::Inodes => (
+                places.inode_bitmap(),
+                uninit
+                    .has_no_inodes()
+                    .then_some("freeing an inode without an inode bitmap"),
+            ),
+        };
+        if let Some(what) = wrong.filter(|_| !mutant!("uninit-believed")) {
+            return Err(Corrupt::new(Place::Group(group), what).into());
+        }
+        let buffer = sb.bread(block.into())?;
+        self.use_bitmap(&buffer)?;
+        Ok(buffer)
+    }
+
+    /// The block bitmap of `group` in [`Groups::bitmap`], to look up what is free: one that is not there is not
+    /// made on the device. May sleep.
+    pub(super) fn read_free_blocks(&mut self, sb: &SuperBlock, group: u32) -> Result {
+        let volume = sb.data();
+        volume.check_device(sb);
+        let layout = volume.layout();
+        if mutant!("uninit-trimmed") {
+            self.initialise(sb, group)?;
+        }
+        if self
+            .uninit(group)
+            .fill_blocks(&layout, group, &mut self.bitmap)?
+        {
+            return Ok(());
+        }
+        let block = layout.group(group)?.block_bitmap();
+        self.use_bitmap(&sb.bread(block.into())?)
     }
 
     /// Copies a bitmap that has been read into [`Groups::bitmap`].

@@ -157,6 +157,7 @@ pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -
     if released.is_due()
         || released.is_full()
         || free.saturating_sub(volume.reserved_blocks()) < request.len
+        || groups.uninit(group).is_any()
         || !groups.has_counted_blocks(group)
     {
         return Err(EAGAIN.into());
@@ -202,7 +203,6 @@ pub(crate) enum Freed {
 pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
-    let layout = volume.layout();
     nofs(|| {
         let mut groups = volume.groups.lock();
         let mut rest = blocks;
@@ -212,11 +212,10 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
             };
             let len = rest.len.min(geometry.group_blocks(group) - index);
             let run = Run { start: index, len };
-            let block = layout.group(group)?.block_bitmap();
-            let buffer = groups.read_bitmap(sb, group, block)?;
+            let kind = bitmap::Kind::Blocks;
+            let buffer = groups.read_bitmap_in_use(sb, group, kind)?;
             groups.recount_blocks(sb, group)?;
             let end = geometry.group_blocks(group);
-            let kind = bitmap::Kind::Blocks;
             let changed = match bitmap::clear_run(&mut groups.bitmap, end, run, group, kind) {
                 Err(_) if mutant!("freed-twice") => 0..0,
                 cleared => cleared?,

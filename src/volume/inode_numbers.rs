@@ -74,7 +74,6 @@ fn search(
 /// [`First::Release`]: crate::volume::unwritten::First::Release
 pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     let geometry = sb.data().geometry();
-    let layout = sb.data().layout();
     let slot = geometry.inode_slot(ino)?;
     if !geometry.is_file_ino(ino) {
         let what = "freeing a reserved inode";
@@ -82,8 +81,8 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     }
     nofs(|| {
         let mut groups = sb.data().groups.lock();
-        let block = layout.group(slot.group)?.inode_bitmap();
-        let buffer = groups.read_bitmap(sb, slot.group, block)?;
+        let kind = bitmap::Kind::Inodes;
+        let buffer = groups.read_bitmap_in_use(sb, slot.group, kind)?;
         groups.recount_inodes(sb, slot.group)?;
         let run = Run {
             start: slot.index,
@@ -94,7 +93,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
             geometry.inodes_per_group(),
             run,
             slot.group,
-            bitmap::Kind::Inodes,
+            kind,
         )?;
         groups.released_numbers.add(ino, 1);
         if let Some(counts) = groups.counts.get_mut(slot.group as usize) {

@@ -106,7 +106,7 @@ fn next_settling(sb: &SuperBlock, at: &mut u32) -> Result<Option<Blocks>> {
                 len,
             }));
         }
-        groups.read_bitmap(sb, group, layout.group(group)?.block_bitmap())?;
+        groups.read_free_blocks(sb, group)?;
         bitmap::check_block_bitmap(&layout, group, &groups.bitmap)?;
         let free = bitmap::next_run(&groups.bitmap, index, end, u32::MAX);
         *at = first + free.map_or(end, |free| free.start + free.len);
@@ -147,7 +147,7 @@ pub(crate) fn trim_group(
                 at = end;
                 return Ok(());
             }
-            groups.read_bitmap(sb, group, layout.group(group)?.block_bitmap())?;
+            groups.read_free_blocks(sb, group)?;
             bitmap::check_block_bitmap(&layout, group, &groups.bitmap)?;
             let groups = &mut *groups;
             groups.taken.copy_from_slice(&groups.bitmap);

@@ -63,7 +63,7 @@ fn search(
     request: AllocationRequest<'_>,
 ) -> Result<Option<Blocks>> {
     let volume = sb.data();
-    let len = request.len.min(usable(volume, groups)?);
+    let len = request.len.min(usable(volume)?);
     let request = AllocationRequest { len, ..request };
     let read = |block| Ok(sb.bread(block)?);
     let mut unread = None;
@@ -98,7 +98,7 @@ fn search_groups(
     const TRIES: u32 = 8;
     let geometry = sb.data().geometry();
     let (goal_group, goal_index) = geometry.locate_block(request.goal).unwrap_or((0, u32::MAX));
-    let size = groups.windows.next(request, groups.totals.free_blocks);
+    let size = groups.windows.next(request, sb.data().totals.free_blocks());
     let mut need = match mutant!("fragments-taken") {
         true => 1,
         false => size.map_or(request.len, |size| size.need),
@@ -152,7 +152,7 @@ pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -
     let mut groups = volume.groups.try_lock().ok_or(EAGAIN)?;
     let (group, goal) = geometry.locate_block(request.goal).ok_or(EAGAIN)?;
     let released = &groups.released_blocks;
-    let free = groups.totals.free_blocks;
+    let free = volume.totals.free_blocks();
     // Those that others may have are left to who can say that they may.
     if released.is_due()
         || released.is_full()
@@ -230,7 +230,7 @@ pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
             if let Some(counts) = groups.counts.get_mut(group as usize) {
                 counts.give_blocks(geometry, group, len)?;
             }
-            groups.totals.free_blocks = groups.totals.free_blocks.saturating_add(len);
+            volume.totals.give_blocks(len);
             groups.write_bitmap(volume, &buffer, changed)?;
             groups.store_counts(volume, group)?;
             rest = Blocks {
@@ -263,16 +263,15 @@ pub(crate) fn drop_window(sb: &SuperBlock, ino: u32, of: &Reservation) {
     nofs(|| volume.groups.lock().remove_window(volume, ino, of));
 }
 
-/// Whether the current task may allocate `blocks` now. Takes the lock of the groups; may sleep.
+/// Whether the current task may allocate `blocks` now. Does not sleep.
 pub(crate) fn has_room(sb: &SuperBlock, blocks: u32) -> bool {
-    let volume = sb.data();
-    nofs(|| usable(volume, &volume.groups.lock()).is_ok_and(|usable| usable >= blocks))
+    usable(sb.data()).is_ok_and(|usable| usable >= blocks)
 }
 
 /// How many blocks the current task may allocate: the reserved ones are for the user and the group
 /// of the mount options and for `CAP_SYS_RESOURCE`. `ENOSPC` when there are none.
-fn usable(volume: &Volume, groups: &Groups) -> Result<u32> {
-    let free = groups.totals.free_blocks;
+fn usable(volume: &Volume) -> Result<u32> {
+    let free = volume.totals.free_blocks();
     let unreserved = free.saturating_sub(volume.reserved_blocks());
     if unreserved > 0 {
         return Ok(unreserved);
@@ -378,7 +377,7 @@ fn take(
         .layout()
         .check_data(Place::Inode(request.ino), found.start, found.len)?;
     let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;
-    groups.take_counted(group, len)?;
+    groups.take_counted(&volume.totals, group, len)?;
     groups.write_bitmap(volume, buffer, changed)?;
     groups.store_counts(volume, group)?;
     let bits = &groups.bitmap;

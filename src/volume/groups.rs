@@ -12,6 +12,7 @@ use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::released::Released;
+use crate::volume::totals::SharedTotals;
 use crate::volume::windows::Windows;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
@@ -27,8 +28,6 @@ pub(super) struct Compared {
 pub(crate) struct Groups {
     /// The counters of each group, as in its descriptor.
     pub(super) counts: KVVec<GroupCounts>,
-    /// Their sums.
-    pub(super) totals: Totals,
     /// Which of them have been compared with the bitmaps.
     pub(super) compared: KVVec<Compared>,
     /// What is known of their free blocks without a look at the bitmap.
@@ -51,13 +50,13 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// Reads and validates all group descriptors, for a mount from the superblock at byte `super_place`.
-    /// May sleep. The last of the results is whether a
-    /// counter was too large, of which the log has the first.
+    /// May sleep. The last of the results is whether a counter was too large, of which the log has the first; the one
+    /// before are the sums.
     pub(super) fn read(
         sb: &mut NewSuperBlock<'_>,
         superblock: &Superblock,
         super_place: u64,
-    ) -> Result<(KVVec<GroupLayout>, Self, bool)> {
+    ) -> Result<(KVVec<GroupLayout>, Self, Totals, bool)> {
         let geometry = &superblock.geometry;
         let checksums = &superblock.checksums;
         let mut descriptors =
@@ -102,7 +101,6 @@ impl Groups {
             KVVec::from_elem(Compared::default(), geometry.groups() as usize, GFP_KERNEL)?;
         let groups = Groups {
             counts,
-            totals,
             compared,
             free_runs: KVVec::from_elem(FreeRuns::UNKNOWN, geometry.groups() as usize, GFP_KERNEL)?,
             uninit,
@@ -113,18 +111,18 @@ impl Groups {
             released_numbers: Released::new(geometry.inodes_per_group())?,
             windows: Windows::new(geometry.blocks_per_group()),
         };
-        Ok((layouts, groups, clamped))
+        Ok((layouts, groups, totals, clamped))
     }
 
     /// Reads the counters anew, which e2fsck may have repaired under a read-only mount. Returns
-    /// whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
+    /// their sums, and whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
     /// `layouts` any more.
     pub(super) fn reread(
         &mut self,
         geometry: &Geometry,
         checksums: &Checksums,
         layouts: &[GroupLayout],
-    ) -> Result<bool> {
+    ) -> Result<(Totals, bool)> {
         for (group, layout) in (0..geometry.groups()).zip(layouts) {
             checksums.check(group, &raw(geometry, &self.descriptors, group)?)?;
             if parse(geometry, &self.descriptors, group)?.layout != *layout {
@@ -133,11 +131,11 @@ impl Groups {
             }
         }
         let mut clamped = false;
-        self.totals = Totals::default();
+        let mut totals = Totals::default();
         for (group, counts) in (0..geometry.groups()).zip(&mut self.counts) {
             let parsed = parse(geometry, &self.descriptors, group)?;
             *counts = parsed.counts;
-            add(&mut self.totals, counts);
+            add(&mut totals, counts);
             clamped |= parsed.clamped.is_some();
         }
         for (group, uninit) in (0..geometry.groups()).zip(&mut self.uninit) {
@@ -146,7 +144,7 @@ impl Groups {
         }
         self.compared.fill(Compared::default());
         self.free_runs.fill(FreeRuns::UNKNOWN);
-        Ok(clamped)
+        Ok((totals, clamped))
     }
 
     /// The counters of `group`; zeroes when there is no such group.
@@ -156,11 +154,11 @@ impl Groups {
     }
 
     /// Counts `len` blocks of `group` as in use.
-    pub(super) fn take_counted(&mut self, group: u32, len: u32) -> Result {
+    pub(super) fn take_counted(&mut self, totals: &SharedTotals, group: u32, len: u32) -> Result {
         if let Some(counts) = self.counts.get_mut(group as usize) {
             counts.take_blocks(group, len)?;
         }
-        self.totals.free_blocks = self.totals.free_blocks.saturating_sub(len);
+        totals.take_blocks(len);
         Ok(())
     }
 

@@ -67,7 +67,7 @@ impl Groups {
         }
         layout.check_data(Place::Inode(request.ino), found.start, found.len)?;
         let changed = bitmap::set_run(part, end, run).map_err(|_| EINVAL)?;
-        self.take_counted(group, found.len)?;
+        self.take_counted(&volume.totals, group, found.len)?;
         copy_back(&buffer, from as usize, part, changed)?;
         volume.mark_buffer_dirty(&buffer);
         self.store_counts(volume, group)?;

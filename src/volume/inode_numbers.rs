@@ -31,7 +31,7 @@ pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool)
                     groups: geometry.groups(),
                     inodes_per_group: geometry.inodes_per_group(),
                     blocks_per_group: geometry.blocks_per_group(),
-                    totals: groups.totals,
+                    totals: sb.data().totals.get(),
                 };
                 choose_group::for_directory(&spread, counts, top, parent_group, random_u32())
             } else {
@@ -99,9 +99,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
         if let Some(counts) = groups.counts.get_mut(slot.group as usize) {
             counts.give_inode(geometry, slot.group, directory)?;
         }
-        let totals = &mut groups.totals;
-        totals.free_inodes = totals.free_inodes.saturating_add(1);
-        totals.used_dirs = totals.used_dirs.saturating_sub(directory.into());
+        sb.data().totals.give_inode(directory);
         groups.write_bitmap(sb.data(), &buffer, changed)?;
         groups.store_counts(sb.data(), slot.group)
     })
@@ -170,9 +168,7 @@ fn allocate_in(
     if let Some(counts) = groups.counts.get_mut(group as usize) {
         counts.take_inode(group, directory)?;
     }
-    let totals = &mut groups.totals;
-    totals.free_inodes = totals.free_inodes.saturating_sub(1);
-    totals.used_dirs = totals.used_dirs.saturating_add(directory.into());
+    sb.data().totals.take_inode(directory);
     groups.write_bitmap(sb.data(), &buffer, changed)?;
     groups.store_counts(sb.data(), group)?;
     Ok(Some(ino))

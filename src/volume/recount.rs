@@ -36,7 +36,7 @@ impl Groups {
         }
         // As many as a block has bits, which is 32,768 at most.
         counts.free_blocks = free as u16;
-        self.totals.free_blocks = self.totals.free_blocks.saturating_sub(counted) + free;
+        volume.totals.recount_blocks(counted, free);
         volume.miscounted(sb, group, "free blocks", counted, free);
         self.store_counts(volume, group)
     }
@@ -71,8 +71,9 @@ impl Groups {
         // As many as a block has bits, which is 32,768 at most.
         counts.free_inodes = free as u16;
         counts.used_dirs = bounded as u16;
-        self.totals.free_inodes = self.totals.free_inodes.saturating_sub(counted) + free;
-        self.totals.used_dirs = self.totals.used_dirs.saturating_sub(dirs) + bounded;
+        volume
+            .totals
+            .recount_inodes((counted, dirs), (free, bounded));
         match counted == free {
             true => volume.miscounted(sb, group, "directories", dirs, bounded),
             false => volume.miscounted(sb, group, "free inodes", counted, free),

@@ -13,6 +13,7 @@ use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::options::{Given, Options, ParsedOptions};
 use crate::volume::superblock::{self, SuperBuffer};
+use crate::volume::totals::SharedTotals;
 use crate::volume::unwritten::{First, Unwritten};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -20,13 +21,14 @@ use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, new_spinlock, Mutex, SpinLock};
 use kfs::block::bdev::WriteErrors;
 use kfs::block::buffer_head::BufferHead;
-use kfs::mm::nofs::nofs;
 
 /// The state of a mounted volume.
 #[pin_data]
 pub(crate) struct Volume {
     /// The superblock as it was read at mount: see [`Volume::tuned`] for what may change.
     pub(crate) superblock: Superblock,
+    /// Blocks of metadata, as `statfs(2)` counts them.
+    pub(crate) overhead: u32,
     pub(super) layouts: KVVec<GroupLayout>,
     /// The feature `large_file` was set during this mount.
     large_file: Atomic<bool>,
@@ -69,6 +71,8 @@ pub(crate) struct Volume {
     tuned_at_mount: Tuned,
     /// Where the superblock is, in bytes from the begin of the device.
     super_place: u64,
+    /// The sums of the counters of all groups.
+    pub(super) totals: SharedTotals,
     /// The groups. The lock is held while a bitmap or a counter is changed.
     #[pin]
     pub(super) groups: Mutex<Groups>,
@@ -119,7 +123,7 @@ impl Volume {
             return Err(EINVAL);
         }
 
-        let (layouts, groups, clamped) =
+        let (layouts, groups, totals, clamped) =
             Groups::read(sb, &superblock, place).map_err(|fault| match fault {
                 Fault::Corrupt(corrupt) => {
                     pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
@@ -163,6 +167,7 @@ impl Volume {
             );
         }
         Ok(try_pin_init!(Self {
+            overhead: superblock.geometry.overhead(),
             superblock,
             layouts,
             large_file: Atomic::new(false),
@@ -184,6 +189,7 @@ impl Volume {
             tuned_buffer,
             tuned_at_mount,
             super_place: place,
+            totals: SharedTotals::new(totals),
             groups <- new_mutex!(groups),
             settling <- new_mutex!(()),
         }))
@@ -273,9 +279,12 @@ impl Volume {
         Ok(())
     }
 
-    /// The sums of the counters of all groups. Takes the lock of the groups; may sleep.
+    /// The sums of the counters of all groups. Does not sleep.
     pub(crate) fn totals(&self) -> Totals {
-        nofs(|| self.groups.lock().totals)
+        if mutant!("totals-locked") {
+            drop(self.groups.lock());
+        }
+        self.totals.get()
     }
 
     /// The number of blocks that only privileged tasks may allocate.

@@ -110,7 +110,6 @@ impl Volume {
         }
         let reread = self
             .groups
-            .lock()
             .reread(self.geometry(), &now.checksums, &self.layouts);
         let (totals, clamped) = reread.map_err(|fault| match fault {
             Fault::Corrupt(corrupt) => {

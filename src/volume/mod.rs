@@ -13,7 +13,7 @@
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
 //! * [`copy_back`] puts what was changed in a copy back into its buffer.
-//! * [`totals`] are the sums over all groups.
+//! * [`totals`] are the sums over all groups, and [`usable`] is what of them a task may have.
 //! * [`recount`] replaces counters that are wrong, [`uninit`] initialises what was left for later.
 //! * [`options`] are the mount options, [`label`] is the label, [`last_mounted`] where it is mounted.
 //!
@@ -42,4 +42,5 @@ pub(crate) mod totals;
 pub(crate) mod trim;
 pub(crate) mod uninit;
 pub(crate) mod unwritten;
+pub(crate) mod usable;
 pub(crate) mod windows;

@@ -12,6 +12,7 @@ use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::options::{Given, Options, ParsedOptions};
+use crate::volume::released::SharedReleased;
 use crate::volume::superblock::{self, SuperBuffer};
 use crate::volume::totals::SharedTotals;
 use crate::volume::unwritten::{First, Unwritten};
@@ -73,9 +74,17 @@ pub(crate) struct Volume {
     super_place: u64,
     /// The sums of the counters of all groups.
     pub(super) totals: SharedTotals,
-    /// The groups. The lock is held while a bitmap or a counter is changed.
+    /// The groups, with their locks.
+    pub(super) groups: Groups,
+    /// Blocks that are free, and not to be allocated yet,
     #[pin]
-    pub(super) groups: Mutex<Groups>,
+    pub(super) released_blocks: SharedReleased,
+    /// and inode numbers.
+    #[pin]
+    pub(super) released_numbers: SharedReleased,
+    /// Held while a group is initialised that was left for later.
+    #[pin]
+    pub(super) initialising: Mutex<()>,
     /// Held while what was given back is written: see [`crate::volume::settle`].
     #[pin]
     pub(super) settling: Mutex<()>,
@@ -166,6 +175,8 @@ impl Volume {
                 geometry.inode_size()
             );
         }
+        let released_blocks = SharedReleased::new(superblock.geometry.blocks_per_group())?;
+        let released_numbers = SharedReleased::new(superblock.geometry.inodes_per_group())?;
         Ok(try_pin_init!(Self {
             overhead: superblock.geometry.overhead(),
             superblock,
@@ -190,7 +201,10 @@ impl Volume {
             tuned_at_mount,
             super_place: place,
             totals: SharedTotals::new(totals),
-            groups <- new_mutex!(groups),
+            groups,
+            released_blocks <- released_blocks,
+            released_numbers <- released_numbers,
+            initialising <- new_mutex!(()),
             settling <- new_mutex!(()),
         }))
     }
@@ -281,9 +295,6 @@ impl Volume {
 
     /// The sums of the counters of all groups. Does not sleep.
     pub(crate) fn totals(&self) -> Totals {
-        if mutant!("totals-locked") {
-            drop(self.groups.lock());
-        }
         self.totals.get()
     }
 

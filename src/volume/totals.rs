@@ -2,7 +2,7 @@
 
 //! The sums of the counters of all groups, which are read without a lock.
 //!
-//! They change with the counters of a group, under the lock of the groups: so a `statfs(2)` waits for no allocation,
+//! They change with the counters of a group. So a `statfs(2)` waits for no allocation,
 //! and looks at no group.
 
 use crate::ext2::choose_group::Totals;
@@ -46,9 +46,14 @@ impl SharedTotals {
         self.free_blocks.load(ordering::Relaxed)
     }
 
-    /// Counts `len` blocks as in use.
-    pub(super) fn take_blocks(&self, len: u32) {
-        change(&self.free_blocks, |free| free.saturating_sub(len));
+    /// Counts `len` blocks as in use, or as many of them as there are if `kept` are left. Returns how many.
+    pub(super) fn take_blocks(&self, len: u32, kept: u32) -> u32 {
+        let kept = match mutant!("usable-unchecked") {
+            true => 0,
+            false => kept,
+        };
+        let most = |free: u32| len.min(free.saturating_sub(kept));
+        most(change(&self.free_blocks, |free| free - most(free)))
     }
 
     /// Counts `len` blocks as free.
@@ -89,10 +94,11 @@ fn replace(before: u32, now: u32) -> impl Fn(u32) -> u32 {
     move |sum| sum.saturating_sub(before).saturating_add(now)
 }
 
-/// Replaces `value` by what `new` makes of it.
-fn change(value: &Atomic<u32>, new: impl Fn(u32) -> u32) {
+/// Replaces `value` by what `new` makes of it. Returns what it was.
+fn change(value: &Atomic<u32>, new: impl Fn(u32) -> u32) -> u32 {
     let mut old = value.load(ordering::Relaxed);
     while let Err(now) = value.cmpxchg(old, new(old), ordering::Relaxed) {
         old = now;
     }
+    old
 }

@@ -44,10 +44,13 @@
 //!    ([`inode::pending`]) and its deferred pointers ([`inode::deferred`]), or the reference counts of
 //!    blocks of extended attributes
 //!    ([`volume::state::Volume::attribute_blocks`]);
-//! 4. what was given back is being settled ([`volume::settle`]), by who allocates;
-//! 5. the groups ([`volume::groups::Groups`]), and with them the allocators;
-//! 6. the buffer of the superblock;
-//! 7. the metadata that is not on the device yet ([`volume::unwritten`]).
+//! 4. what was given back is being settled ([`volume::settle`]), or a group is being initialised
+//!    ([`volume::uninit`]), by who allocates;
+//! 5. a group, with which it is allocated and freed ([`volume::groups::GroupSet`]); nobody holds two, or reads from the
+//!    device with one;
+//! 6. what was given back ([`volume::released`]);
+//! 7. the buffer of the superblock;
+//! 8. the metadata that is not on the device yet ([`volume::unwritten`]).
 //!
 //! From 3 on, memory is allocated with `GFP_NOFS` only, as evicting an inode takes these locks, too.
 //! The lock of a dio ([`dio`]) is taken last, with interrupts off. The record of names of an inode

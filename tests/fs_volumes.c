@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -453,6 +455,72 @@ TEST_F(fs_volumes, uninit_bg)
 	used_by_both(_metadata, &self->v);
 	/* what the descriptors count is what the bitmaps say that are made */
 	EXPECT_FALSE(kmsg_has(self->kmsg, (const char *[]){ "retryfs", "taken for", NULL }));
+}
+
+/* Files of ext4 in such groups, several of which have blocks in use and no inode. */
+static void make_used_uninit(struct __test_metadata *_metadata, struct vol *v)
+{
+	ASSERT_EQ(0, make_uninit(v));
+	ASSERT_EQ(0, vol_mount(v, "ext4", 0, "noinit_itable"));
+	ASSERT_LE(0, close(vol_make("large", 5 * MIB, 1)));
+	ASSERT_LE(0, close(vol_make("small", 1 * KIB, 2)));
+	ASSERT_EQ(0, vol_umount(v));
+	ASSERT_EQ(0, sh(v, "dumpe2fs $dev 2> /dev/null | grep -c '\\[INODE_UNINIT\\]' > /dev/null"));
+}
+
+#define WHAT_IS_LEFT	"dumpe2fs $dev 2> /dev/null |" \
+			" sed -nE 's/^(Group [0-9]+:).*(\\[.*)/\\1 \\2/p; s/.*, ([0-9]+ unused inodes)/\\1/p'"
+
+/* Who frees something, or discards what is free, initialises nothing: that may fail, or be killed. */
+TEST_F(fs_volumes, uninit_bg_and_what_is_freed)
+{
+	const char *data = env_is_retryfs() ? NULL : "noinit_itable";
+	struct fstrim_range range = { .len = UINT64_MAX };
+	int fd;
+
+	make_used_uninit(_metadata, &self->v);
+	ASSERT_EQ(0, sh(&self->v, WHAT_IS_LEFT " > /tmp/left"));
+	ASSERT_EQ(0, mount_it(&self->v, data));
+	ASSERT_EQ(0, unlink(vol_path("large")));
+	ASSERT_EQ(0, unlink(vol_path("small")));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(0, sh(&self->v, WHAT_IS_LEFT " | diff /tmp/left -"));
+	ASSERT_EQ(0, vol_fsck(&self->v));
+	ASSERT_EQ(0, mount_it(&self->v, data));
+	fd = vol_open_dir(".");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, FITRIM, &range));
+	EXPECT_LT(8 * MIB, range.len);
+	close(fd);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(0, sh(&self->v, WHAT_IS_LEFT " | diff /tmp/left -"));
+}
+
+/* A block of a group whose bitmap nobody has made, and where none is in use. */
+TEST_F(fs_volumes, uninit_bg_and_what_was_never_in_use)
+{
+	const int flags = 2048 + 18, block_uninit = 2;
+	int group = 14;
+	char where[16];
+
+	make_used_uninit(_metadata, &self->v);
+	while (group && !(vol_dev_get(&self->v, 16, flags + group * 32) & block_uninit))
+		group--;
+	ASSERT_LT(0, group);
+	snprintf(where, sizeof(where), "group %d:", group);
+	/* a bit that is set in what is there in place of a bitmap */
+	ASSERT_EQ(0, debugfs(&self->v, "set_inode_field small block[0] %d", 1 + group * 1024 + 704));
+	ASSERT_EQ(0, mount_it(&self->v, "errors=remount-ro"));
+	unlink(vol_path("small"));
+	if (env_is_retryfs()) {
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "corrupt", where, "without a block bitmap", NULL }));
+		EXPECT_EQ(-EROFS, vol_open("new", O_CREAT | O_RDWR));
+	}
+	ASSERT_EQ(0, vol_umount(&self->v));
+	/* EXT2_ERROR_FS */
+	EXPECT_EQ(2, vol_dev_get(&self->v, 16, SUPER + 58) & 2);
+	ASSERT_EQ(0, make_uninit(&self->v));
 }
 
 /* A bitmap that is not there says nothing of an inode. */

@@ -146,6 +146,11 @@ impl Uninit {
         self.flags & INODE_UNINIT != 0
     }
 
+    /// Whether no block but metadata is in use, and the block bitmap is not there.
+    pub(crate) const fn has_no_blocks(&self) -> bool {
+        self.flags & BLOCK_UNINIT != 0
+    }
+
     /// Fills `bits`, the block bitmap of `group`, if it is not there: metadata is in use, and what is behind
     /// the end. Returns whether it was not.
     ///
@@ -158,7 +163,7 @@ impl Uninit {
         group: u32,
         bits: &mut [u8],
     ) -> Result<bool, Corrupt> {
-        if self.flags & BLOCK_UNINIT == 0 || cfg!(mutant = "uninit-bitmap") {
+        if !self.has_no_blocks() || cfg!(mutant = "uninit-bitmap") {
             return Ok(false);
         }
         bits.fill(0);

@@ -397,7 +397,7 @@ pub(crate) fn truncate(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
 /// Frees the blocks of the file in `range`, in blocks: punches a hole.
 ///
 /// The caller has dropped the range from the page cache and waited for direct I/O in flight. Takes
-/// the lock of the block map, then that of the groups; may sleep. The first error ends it;
+/// the lock of the block map, then those of the groups; may sleep. The first error ends it;
 /// `unfreed` says what becomes of blocks that could not be freed.
 pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: Unfreed) -> Result {
     let layout = inode.sb().data().layout();
@@ -424,7 +424,7 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     result
 }
 
-/// Gives up the window of the file. Takes the lock of the groups if there is one; may sleep.
+/// Gives up the window of the file. Takes the lock of its group if there is one; may sleep.
 pub(crate) fn drop_window(inode: &Inode) {
     let window = &inode.data().get_ref().window;
     blocks::drop_window(inode.sb(), ino32(inode), window);

@@ -28,7 +28,7 @@ use kfs::random::random_u32;
 /// `idmap` is that of the mount by which it is asked for. `name` is that of the entry, `None` for a
 /// file without one. `mode` includes the file type, `content` is what the inode holds in place of
 /// block pointers, or no pointers yet. The caller adds the entry; dropping the inode instead
-/// deletes it. Takes the lock of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
+/// deletes it. Takes the locks of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
 /// inode.
 pub(crate) fn create<'a>(
     idmap: &MntIdmap,

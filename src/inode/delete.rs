@@ -48,7 +48,7 @@ pub(crate) fn delete(inode: &InodeLocked<Exclusive>) -> Result {
     result.and(stored).and(released)
 }
 
-/// Frees the inode number of a deleted inode, as [`delete`]. Takes the lock of the groups; may
+/// Frees the inode number of a deleted inode, as [`delete`]. Takes the lock of its group; may
 /// sleep.
 pub(crate) fn free_number(sb: &SuperBlock, ino: u32, is_dir: bool) -> Result {
     if sb.data().is_stopped() && !mutant!("delete-stopped") {

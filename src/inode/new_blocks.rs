@@ -35,7 +35,7 @@ use kfs::mm::nofs::nofs;
 /// [`finish`]. If not, looks them up.
 ///
 /// Buffers that alias the blocks are gone from the cache of the device on return; what the blocks hold is
-/// stale, and the caller overwrites it. Takes the lock of the block map, then that of the groups; may
+/// stale, and the caller overwrites it. Takes the lock of the block map, then those of the groups; may
 /// sleep. `ENOSPC` without a free block, `EFBIG` beyond the largest file; on error nothing is reserved.
 pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<Run> {
     let mut device = PointerBuffers::new(inode);
@@ -170,7 +170,7 @@ fn pointer_to(
 /// empty blocks of pointers beyond EOF are freed, unless others use them. Inside EOF, a store may use them from
 /// when the blocks are given back, and nobody else needs the room.
 ///
-/// Takes the lock of the block map, then that of the groups. May sleep, and needs no memory. If blocks
+/// Takes the lock of the block map, then those of the groups. May sleep, and needs no memory. If blocks
 /// cannot be linked, they and those after them are given back, and the error comes with the first of
 /// them: `EIO`, a block of pointers cannot be written.
 pub(crate) fn finish(

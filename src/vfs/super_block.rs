@@ -189,7 +189,7 @@ impl FileSystem for RetryFs {
         let (free, reserved) = (totals.free_blocks, volume.reserved_blocks());
         let overhead = match volume.options().minix_df {
             true => 0,
-            false => geometry.overhead(),
+            false => volume.overhead,
         };
         statfs.set_type(MAGIC.into(), geometry.block_size().into(), NAME_MAX as u64);
         statfs.set_blocks(

@@ -4,17 +4,17 @@
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::groups_from;
-use crate::ext2::window::Size;
+use crate::ext2::window::{Room, Size};
 use crate::ext2::Place;
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::groups::Groups;
+use crate::volume::groups::GroupSet;
 use crate::volume::state::Volume;
+use crate::volume::usable::Usable;
 pub(crate) use crate::volume::windows::{AllocationRequest, Reservation};
 use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
-use kfs::cred;
 use kfs::mm::nofs::nofs;
 
 /// Contiguous blocks of the volume.
@@ -44,41 +44,34 @@ impl From<Run> for Blocks {
 
 /// Allocates contiguous blocks near a goal.
 ///
-/// What the blocks hold is stale. Takes the lock of settling, and that of the groups; may sleep. `ENOSPC` when no free
-/// block is left to the current task (see [`usable`]), `EROFS` when corruption in a bitmap stops
+/// What the blocks hold is stale. Takes the lock of settling, and those of the groups; may sleep. `ENOSPC` when no free
+/// block is left to the current task (see [`crate::volume::usable`]), `EROFS` when corruption in a bitmap stops
 /// changes to the volume, `EIO` when there may be free blocks in groups whose bitmap cannot be read
 /// only, or when all that are left have been given back, and that cannot be written.
 pub(crate) fn allocate(sb: &SuperBlock, request: AllocationRequest<'_>) -> Result<Blocks> {
-    sb.data().allocate(
-        sb,
-        |groups| &groups.released_blocks,
-        |groups| search(sb, groups, request),
-    )
+    let volume = sb.data();
+    volume.allocate(sb, &volume.released_blocks, || search(sb, request))
 }
 
 /// [`allocate`] among the blocks that nobody has on the device either. `None` if there are none.
-fn search(
-    sb: &SuperBlock,
-    groups: &mut Groups,
-    request: AllocationRequest<'_>,
-) -> Result<Option<Blocks>> {
+fn search(sb: &SuperBlock, request: AllocationRequest<'_>) -> Result<Option<Blocks>> {
     let volume = sb.data();
-    let len = request.len.min(usable(volume, groups)?);
+    let usable = Usable::of(volume)?;
+    let len = request.len.min(usable.len);
     let request = AllocationRequest { len, ..request };
-    let read = |block| Ok(sb.bread(block)?);
     let mut unread = None;
-    match groups.take_from_window(sb, &request, read, |_| true) {
+    match take_from_window(sb, &request, &usable) {
         Ok(Some(run)) => return Ok(Some(run.into())),
         Ok(None) => {}
         Err(fault) => fault.skip_group(sb, &mut unread)?,
     }
     loop {
-        let found = search_groups(sb, groups, &request, &mut unread)?;
+        let found = search_groups(sb, &request, &usable, &mut unread)?;
         // What others might want later is for who needs it now.
-        if found.is_some() || mutant!("windows-kept") || !groups.remove_windows(volume) {
+        if found.is_some() || mutant!("windows-kept") || !volume.remove_windows() {
             return match unread {
                 // Once those that were given back are settled, there may be some in the other groups.
-                Some(error) if found.is_none() && groups.released_blocks.is_empty() => {
+                Some(error) if found.is_none() && volume.released_blocks.summary().is_empty() => {
                     Err(error.into())
                 }
                 _ => Ok(found),
@@ -87,18 +80,44 @@ fn search(
     }
 }
 
-/// [`search`] without its own window, and outside those of others.
+/// Takes blocks from the window of the inode, if the goal is in it.
+fn take_from_window(
+    sb: &SuperBlock,
+    request: &AllocationRequest<'_>,
+    usable: &Usable,
+) -> Result<Option<Run>> {
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    let Some(goal) = geometry.locate_block(request.goal) else {
+        return Ok(None);
+    };
+    let start = request.window.and_then(Reservation::start);
+    // A window lies in one group.
+    if start.and_then(|start| Some(geometry.locate_block(start)?.0)) != Some(goal.0) {
+        return Ok(None);
+    }
+    let bitmap = volume.layout().group(goal.0)?.block_bitmap();
+    let buffer = sb.bread(bitmap.into())?;
+    let mut set = volume.groups.lock(goal.0)?;
+    set.take_from_window(volume, request, goal, &buffer, usable, |_| true)
+}
+
+/// [`search`] without its own window, which it gives up, and outside those of others.
 fn search_groups(
     sb: &SuperBlock,
-    groups: &mut Groups,
     request: &AllocationRequest<'_>,
+    usable: &Usable,
     unread: &mut Option<Error>,
 ) -> Result<Option<Blocks>> {
     /// In so many groups a run that is long enough is searched for, before a shorter one is taken.
     const TRIES: u32 = 8;
-    let geometry = sb.data().geometry();
+    let volume = sb.data();
+    let geometry = volume.geometry();
     let (goal_group, goal_index) = geometry.locate_block(request.goal).unwrap_or((0, u32::MAX));
-    let size = groups.windows.next(request, groups.totals.free_blocks);
+    let old = request
+        .window
+        .and_then(|of| volume.remove_window(request.ino, of));
+    let size = request.next_window(old, room(volume));
     let mut need = match mutant!("fragments-taken") {
         true => 1,
         false => size.map_or(request.len, |size| size.need),
@@ -107,25 +126,28 @@ fn search_groups(
     while need > 0 {
         let mut longest = 0;
         for group in groups_from(goal_group, geometry.groups()) {
-            if groups.counts(group).free_blocks == 0 {
+            if volume.groups.counts(group).free_blocks == 0 {
                 continue;
             }
             let goal = match group == goal_group {
                 true => goal_index,
                 false => u32::MAX,
             };
-            let known = groups.free_runs(group).longest();
-            if known < need && group != goal_group {
-                longest = longest.max(known);
-                continue;
+            if group != goal_group {
+                let known = volume.groups.lock(group)?.free_runs(group).longest();
+                if known < need {
+                    longest = longest.max(known);
+                    continue;
+                }
             }
             let plan = Plan {
                 goal,
                 need,
                 size,
                 flags: GFP_KERNEL,
+                usable: *usable,
             };
-            match allocate_in(sb, groups, group, request, plan) {
+            match allocate_in(sb, group, request, plan) {
                 Ok(Found::Blocks(blocks)) => return Ok(Some(blocks)),
                 Ok(Found::Shorter(len)) => {
                     longest = longest.max(len);
@@ -142,6 +164,14 @@ fn search_groups(
     Ok(None)
 }
 
+/// The blocks of which windows can be made now.
+fn room(volume: &Volume) -> Room {
+    Room {
+        in_group: volume.geometry().blocks_per_group(),
+        free: volume.totals.free_blocks(),
+    }
+}
+
 /// [`allocate`] of all of them in one piece, in the group of the goal, with what is in memory. Does not
 /// sleep for locks or for the device: `EAGAIN` if it would have to, or if they are not there.
 ///
@@ -149,36 +179,50 @@ fn search_groups(
 pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -> Result<Blocks> {
     let volume = sb.data();
     let geometry = volume.geometry();
-    let mut groups = volume.groups.try_lock().ok_or(EAGAIN)?;
     let (group, goal) = geometry.locate_block(request.goal).ok_or(EAGAIN)?;
-    let released = &groups.released_blocks;
-    let free = groups.totals.free_blocks;
+    let released = volume.released_blocks.summary();
     // Those that others may have are left to who can say that they may.
-    if released.is_due()
-        || released.is_full()
-        || free.saturating_sub(volume.reserved_blocks()) < request.len
-        || !groups.has_counted_blocks(group)
-    {
+    let usable = Usable::whole(volume, request.len)?;
+    if released.is_due() || released.is_full() {
+        return Err(EAGAIN.into());
+    }
+    let bitmap = volume.layout().group(group)?.block_bitmap();
+    let buffer = sb.find_get_block(bitmap.into()).ok_or(EAGAIN)?;
+    let start = request.window.and_then(Reservation::start);
+    let mut old = None;
+    // Its own lock is that of another group, and nobody holds two.
+    if let Some((start, (other, _))) = start.and_then(|it| Some((it, geometry.locate_block(it)?))) {
+        if other != group && !volume.groups.share_lock(other, group) {
+            let mut set = volume.groups.try_lock(other)?.ok_or(EAGAIN)?;
+            if request.window.and_then(Reservation::give_up).is_some() {
+                old = set.remove_window(geometry, request.ino, start);
+                volume.groups.give();
+            }
+        }
+    }
+    let mut set = volume.groups.try_lock(group)?.ok_or(EAGAIN)?;
+    if set.uninit(group).is_any() || !set.has_counted_blocks(group) {
         return Err(EAGAIN.into());
     }
     let is_fit = |found: Run| {
         let (start, count) = (found.start.into(), found.len.into());
         found.len == request.len && !sb.has_unwritten_buffers(start, count)
     };
-    let find = |block| Ok(sb.find_get_block(block).ok_or(EAGAIN)?);
-    if let Some(run) = groups.take_from_window(sb, &request, find, is_fit)? {
+    if let Some(run) =
+        set.take_from_window(volume, &request, (group, goal), &buffer, &usable, is_fit)?
+    {
         return Ok(run.into());
     }
-    let bitmap = volume.layout().group(group)?.block_bitmap();
-    let buffer = find(bitmap.into())?;
-    groups.use_bitmap(&buffer)?;
+    set.use_bitmap(&buffer)?;
+    let old = old.or_else(|| set.windows.of(&request));
     let plan = Plan {
         goal,
         need: request.len,
-        size: groups.windows.next(&request, free),
+        size: request.next_window(old, room(volume)),
         flags: GFP_NOWAIT,
+        usable,
     };
-    match take(sb, &mut groups, &buffer, group, &request, plan, is_fit)? {
+    match take(sb, &mut set, &buffer, group, &request, plan, is_fit)? {
         Found::Blocks(blocks) => Ok(blocks),
         Found::Shorter(_) => Err(EAGAIN.into()),
     }
@@ -196,98 +240,78 @@ pub(crate) enum Freed {
 
 /// Frees blocks, group by group.
 ///
-/// Takes the lock of the groups; may sleep, but does not wait for what was given back before to be
+/// Takes the locks of the groups; may sleep, but does not wait for what was given back before to be
 /// settled. Freeing a free block is corruption, and then nothing is freed in its group. The caller has
 /// dropped what the blocks have in the page and buffer caches.
 pub(crate) fn free(sb: &SuperBlock, blocks: Blocks, freed: Freed) -> Result {
+    let geometry = sb.data().geometry();
+    let mut rest = blocks;
+    while rest.len > 0 {
+        let Some((group, index)) = geometry.locate_block(rest.start) else {
+            return Err(EINVAL.into());
+        };
+        let len = rest.len.min(geometry.group_blocks(group) - index);
+        let run = Run { start: index, len };
+        nofs(|| free_in(sb, group, run, freed))?;
+        rest = Blocks {
+            start: rest.start.saturating_add(len),
+            len: rest.len - len,
+        };
+    }
+    Ok(())
+}
+
+/// Frees the blocks of `run`, by their indices in one group.
+fn free_in(sb: &SuperBlock, group: u32, run: Run, freed: Freed) -> Result {
     let volume = sb.data();
     let geometry = volume.geometry();
-    let layout = volume.layout();
-    nofs(|| {
-        let mut groups = volume.groups.lock();
-        let mut rest = blocks;
-        while rest.len > 0 {
-            let Some((group, index)) = geometry.locate_block(rest.start) else {
-                return Err(EINVAL.into());
-            };
-            let len = rest.len.min(geometry.group_blocks(group) - index);
-            let run = Run { start: index, len };
-            let block = layout.group(group)?.block_bitmap();
-            let buffer = groups.read_bitmap(sb, group, block)?;
-            groups.recount_blocks(sb, group)?;
-            let end = geometry.group_blocks(group);
-            let kind = bitmap::Kind::Blocks;
-            let changed = match bitmap::clear_run(&mut groups.bitmap, end, run, group, kind) {
-                Err(_) if mutant!("freed-twice") => 0..0,
-                cleared => cleared?,
-            };
-            // They are free when the lock is given back. Had they not been freed, what is not
-            // written of them would still be needed.
-            volume.unwritten.forget(rest.start, len);
-            if freed == Freed::Released {
-                groups.released_blocks.add(rest.start, len);
-            }
-            groups.change_free_runs(group, |known| known.freed(run));
-            if let Some(counts) = groups.counts.get_mut(group as usize) {
-                counts.give_blocks(geometry, group, len)?;
-            }
-            groups.totals.free_blocks = groups.totals.free_blocks.saturating_add(len);
-            groups.write_bitmap(volume, &buffer, changed)?;
-            groups.store_counts(volume, group)?;
-            rest = Blocks {
-                start: rest.start.saturating_add(len),
-                len: rest.len - len,
-            };
-        }
-        Ok(())
-    })
+    let kind = bitmap::Kind::Blocks;
+    let (buffer, mut set) = volume.lock_to_free(sb, group, kind)?;
+    set.recount_blocks(sb, group)?;
+    let end = geometry.group_blocks(group);
+    let changed = match bitmap::clear_run(&mut set.bitmap, end, run, group, kind) {
+        Err(_) if mutant!("freed-twice") => 0..0,
+        cleared => cleared?,
+    };
+    let start = geometry.group_first_block(group).saturating_add(run.start);
+    let len = run.len;
+    // They are free when the lock is given back. Had they not been freed, what is not
+    // written of them would still be needed.
+    volume.unwritten.forget(start, len);
+    if freed == Freed::Released {
+        volume.released_blocks.add(start, len);
+    }
+    set.freed(geometry, Run { start, len });
+    set.change_counts(&volume.groups, group, |counts| {
+        counts.give_blocks(geometry, group, len)
+    })?;
+    volume.totals.give_blocks(len);
+    volume.groups.give();
+    set.write_bitmap(volume, &buffer, changed)?;
+    set.store_counts(volume, group)
 }
 
 /// Takes note that one of the inodes that share `block` has it no more, but may have it on the device.
-/// What led to it has been cleared, as for [`Freed::Released`]. Takes the lock of the groups; may sleep.
+/// What led to it has been cleared, as for [`Freed::Released`]. May sleep.
 pub(crate) fn drop_shared(sb: &SuperBlock, block: u32) {
-    nofs(|| sb.data().groups.lock().released_blocks.add(block, 1));
+    sb.data().released_blocks.add(block, 1);
 }
 
-/// Whether an inode may have `block` on the device that has it no more. Takes the lock of the groups; may
-/// sleep.
+/// Whether an inode may have `block` on the device that has it no more. May sleep.
 pub(crate) fn was_shared(sb: &SuperBlock, block: u32) -> bool {
-    nofs(|| sb.data().groups.lock().released_blocks.has(block))
+    sb.data().released_blocks.has(block)
 }
 
-/// Gives up the window of inode `ino`, if it has one. Takes the lock of the groups then; may sleep.
+/// Gives up the window of inode `ino`, if it has one. Takes the lock of its group then; may sleep.
 pub(crate) fn drop_window(sb: &SuperBlock, ino: u32, of: &Reservation) {
-    if of.start().is_none() {
-        return;
+    if of.start().is_some() {
+        nofs(|| sb.data().remove_window(ino, of));
     }
-    let volume = sb.data();
-    nofs(|| volume.groups.lock().remove_window(volume, ino, of));
 }
 
-/// Whether the current task may allocate `blocks` now. Takes the lock of the groups; may sleep.
+/// Whether the current task may allocate `blocks` now. Does not sleep.
 pub(crate) fn has_room(sb: &SuperBlock, blocks: u32) -> bool {
-    let volume = sb.data();
-    nofs(|| usable(volume, &volume.groups.lock()).is_ok_and(|usable| usable >= blocks))
-}
-
-/// How many blocks the current task may allocate: the reserved ones are for the user and the group
-/// of the mount options and for `CAP_SYS_RESOURCE`. `ENOSPC` when there are none.
-fn usable(volume: &Volume, groups: &Groups) -> Result<u32> {
-    let free = groups.totals.free_blocks;
-    let unreserved = free.saturating_sub(volume.reserved_blocks());
-    if unreserved > 0 {
-        return Ok(unreserved);
-    }
-    let options = volume.options();
-    let privileged = free > 0
-        && (cred::fsuid_is(options.reserved_uid)
-            || (options.reserved_gid != 0 && cred::in_group(options.reserved_gid))
-            || cred::capable_sys_resource());
-    if privileged {
-        Ok(free)
-    } else {
-        Err(ENOSPC.into())
-    }
+    Usable::of(sb.data()).is_ok_and(|usable| usable.len >= blocks)
 }
 
 /// What is looked for in a group.
@@ -301,6 +325,8 @@ struct Plan {
     size: Option<Size>,
     /// How to get memory for that.
     flags: Flags,
+    /// What the task may have.
+    usable: Usable,
 }
 
 /// What there is in a group.
@@ -314,21 +340,20 @@ enum Found {
 /// Allocates blocks in one group.
 fn allocate_in(
     sb: &SuperBlock,
-    groups: &mut Groups,
     group: u32,
     request: &AllocationRequest<'_>,
     plan: Plan,
 ) -> Result<Found> {
-    let block = sb.data().layout().group(group)?.block_bitmap();
-    let buffer = groups.read_bitmap(sb, group, block)?;
-    take(sb, groups, &buffer, group, request, plan, |_| true)
+    let kind = bitmap::Kind::Blocks;
+    let (buffer, mut set) = sb.data().lock_to_allocate(sb, group, kind)?;
+    take(sb, &mut set, &buffer, group, request, plan, |_| true)
 }
 
 /// Takes blocks of a group from its bitmap, which has been read from `buffer`, if `is_fit` says so of what it
 /// finds; and makes a window of those behind them.
 fn take(
     sb: &SuperBlock,
-    groups: &mut Groups,
+    set: &mut GroupSet,
     buffer: &BufferHead,
     group: u32,
     request: &AllocationRequest<'_>,
@@ -338,36 +363,42 @@ fn take(
     let volume = sb.data();
     let geometry = volume.geometry();
     let end = geometry.group_blocks(group);
-    bitmap::check_block_bitmap(&volume.layout(), group, &groups.bitmap)?;
-    groups.recount_blocks(sb, group)?;
-    let len = request.len.min(groups.counts(group).free_blocks.into());
-    if len == 0 {
+    bitmap::check_block_bitmap(&volume.layout(), group, &set.bitmap)?;
+    set.recount_blocks(sb, group)?;
+    let len = request
+        .len
+        .min(volume.groups.counts(group).free_blocks.into());
+    // If so much was given back that it may be any, that is settled first.
+    if len == 0 || volume.released_blocks.summary().is_full() {
         return Ok(Found::Shorter(0));
     }
     let first = geometry.group_first_block(group);
-    groups.taken.copy_from_slice(&groups.bitmap);
+    set.taken.copy_from_slice(&set.bitmap);
     let range = first..first.saturating_add(end);
-    groups
-        .released_blocks
-        .mark(range.clone(), &mut groups.taken);
-    groups.windows.mark(range, request, &mut groups.taken);
-    let known = groups.free_runs(group);
-    let is_goal_free = plan.goal < end && !bitmap::is_set(&groups.taken, plan.goal);
+    match plan.usable.is_whole {
+        true => volume
+            .released_blocks
+            .try_mark(range.clone(), &mut set.taken)
+            .ok_or(EAGAIN)?,
+        false => volume.released_blocks.mark(range.clone(), &mut set.taken),
+    };
+    set.windows.mark(range, request, &mut set.taken);
+    let known = set.free_runs(group);
+    let is_goal_free = plan.goal < end && !bitmap::is_set(&set.taken, plan.goal);
     if known.longest() < plan.need && !is_goal_free {
         return Ok(Found::Shorter(known.longest()));
     }
     let range = known.first().min(end)..end;
-    let run = bitmap::find_run(&groups.taken, range, plan.goal, plan.need);
+    let run = bitmap::find_run(&set.taken, range, plan.goal, plan.need);
     let run = match run.filter(|run| is_goal_free || run.len >= plan.need) {
         Some(run) => run,
         None => {
             let longest = run.map_or(0, |run| run.len);
-            groups.change_free_runs(group, |known| known.searched(longest));
+            set.change_free_runs(group, |known| known.searched(longest));
             return Ok(Found::Shorter(longest));
         }
     };
     let len = run.len.min(len);
-    let run = Run { len, ..run };
     let found = Run {
         start: first.saturating_add(run.start),
         len,
@@ -378,18 +409,26 @@ fn take(
     volume
         .layout()
         .check_data(Place::Inode(request.ino), found.start, found.len)?;
-    let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;
-    groups.take_counted(group, len)?;
-    groups.write_bitmap(volume, buffer, changed)?;
-    groups.store_counts(volume, group)?;
-    let bits = &groups.bitmap;
-    if let Some(known) = groups.free_runs.get_mut(group as usize) {
-        known.taken(bits, end);
-    }
+    let len = plan.usable.take(volume, len)?;
+    let run = Run { len, ..run };
+    let found = Run { len, ..found };
+    let changed = bitmap::set_run(&mut set.bitmap, end, run).map_err(|_| EINVAL)?;
+    set.change_counts(&volume.groups, group, |counts| {
+        counts.take_blocks(group, len)
+    })?;
+    set.write_bitmap(volume, buffer, changed)?;
+    set.store_counts(volume, group)?;
+    set.taken_from(group, end);
     if let Some(size) = plan.size {
-        if let Some(free) = bitmap::next_run(&groups.taken, run.start, end, size.len) {
+        if let Some(free) = bitmap::next_run(&set.taken, run.start, end, size.len) {
             let start = found.start;
-            groups.replace_window(volume, request, Run { start, ..free }, size.len, plan.flags);
+            set.replace_window(
+                geometry,
+                request,
+                Run { start, ..free },
+                size.len,
+                plan.flags,
+            );
         }
     }
     Ok(Found::Blocks(found.into()))

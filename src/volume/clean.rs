@@ -110,15 +110,15 @@ impl Volume {
         }
         let reread = self
             .groups
-            .lock()
             .reread(self.geometry(), &now.checksums, &self.layouts);
-        let clamped = reread.map_err(|fault| match fault {
+        let (totals, clamped) = reread.map_err(|fault| match fault {
             Fault::Corrupt(corrupt) => {
                 pr_err!("{}: cannot remount read-write: {}\n", sb.id(), corrupt);
                 EUCLEAN
             }
             Fault::Error(error) => error,
         })?;
+        self.totals.set(totals);
         self.miscounted.store(clamped, ordering::Relaxed);
         if now.state.is_clean() && !now.state.has_errors() {
             // What was wrong before, if anything, has been repaired.

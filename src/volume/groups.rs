@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Block groups in memory: descriptors, counters, and a buffer for bitmaps.
+//! Block groups in memory: descriptors, counters, their locks, and buffers for bitmaps.
 
 use crate::ext2::bitmap::Run;
 use crate::ext2::choose_group::Totals;
@@ -11,9 +11,13 @@ use crate::ext2::uninit::{Checksums, Uninit};
 use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::released::Released;
+use crate::volume::scratch::Scratch;
 use crate::volume::windows::Windows;
 use kernel::prelude::*;
+use kernel::sync::atomic::{ordering, Atomic};
+use kernel::sync::barrier::{smp_mb, Read};
+use kernel::sync::lock::mutex::MutexGuard;
+use kernel::sync::{new_mutex, Mutex};
 use kfs::block::buffer_head::BufferHead;
 
 /// Which counters of a group have been compared with its bitmaps.
@@ -23,41 +27,84 @@ pub(super) struct Compared {
     pub(super) inodes: bool,
 }
 
-/// What the block and inode allocators share, under one lock.
-pub(crate) struct Groups {
-    /// The counters of each group, as in its descriptor.
-    pub(super) counts: KVVec<GroupCounts>,
-    /// Their sums.
-    pub(super) totals: Totals,
-    /// Which of them have been compared with the bitmaps.
-    pub(super) compared: KVVec<Compared>,
-    /// What is known of their free blocks without a look at the bitmap.
-    pub(super) free_runs: KVVec<FreeRuns>,
-    /// What of them is not initialised; nothing on volumes without such groups.
-    uninit: KVVec<Uninit>,
-    /// The buffers of the group descriptors, in order.
-    descriptors: KVVec<BufferHead>,
+/// What is known of a group in memory, beside its counters.
+#[derive(Clone, Copy)]
+struct GroupState {
+    compared: Compared,
+    /// What is known of its free blocks without a look at the bitmap.
+    free_runs: FreeRuns,
+    /// What of it is not initialised; nothing on volumes without such groups.
+    uninit: Uninit,
+}
+
+/// The groups that share a lock, and what is done to their bitmaps and counters under it.
+pub(crate) struct GroupSet {
+    /// Theirs, in order.
+    states: KVVec<GroupState>,
+    /// How many sets there are, of which groups take turns, as the power of two.
+    bits: u32,
     /// A copy of the bitmap in use: bitmaps are searched and changed here.
-    pub(super) bitmap: KVVec<u8>,
+    pub(super) bitmap: Scratch,
     /// Another, of what is not to be allocated.
-    pub(super) taken: KVVec<u8>,
-    /// Blocks that are free, and not to be allocated yet,
-    pub(super) released_blocks: Released,
-    /// and inode numbers.
-    pub(super) released_numbers: Released,
+    pub(super) taken: Scratch,
     /// Blocks that are free, and for one file only.
     pub(super) windows: Windows,
 }
 
+/// How many locks there are for the groups, at most, as the power of two.
+const SETS: u32 = 5;
+
+/// The counters of a group: read without a lock, changed under that of the group.
+struct SharedCounts(Atomic<u64>);
+
+impl SharedCounts {
+    fn new(counts: &GroupCounts) -> Self {
+        SharedCounts(Atomic::new(Self::pack(counts)))
+    }
+
+    fn pack(counts: &GroupCounts) -> u64 {
+        let [blocks, inodes, dirs] =
+            [counts.free_blocks, counts.free_inodes, counts.used_dirs].map(u64::from);
+        blocks | inodes << 16 | dirs << 32
+    }
+
+    fn load(&self) -> GroupCounts {
+        let packed = self.0.load(ordering::Relaxed);
+        GroupCounts {
+            free_blocks: packed as u16,
+            free_inodes: (packed >> 16) as u16,
+            used_dirs: (packed >> 32) as u16,
+        }
+    }
+
+    fn store(&self, counts: &GroupCounts) {
+        self.0.store(Self::pack(counts), ordering::Relaxed);
+    }
+}
+
+/// The groups of a volume.
+///
+/// The counters of a group, and what is known of it, change under the lock of the set that it is in, and so do its
+/// bitmaps. Nobody holds two of these locks, or reads from the device with one. So who has looked at all groups, and
+/// found nothing, may have missed what others have given back behind it: see [`Groups::given`].
+pub(crate) struct Groups {
+    counts: KVVec<SharedCounts>,
+    /// The buffers of the group descriptors, in order.
+    descriptors: KVVec<BufferHead>,
+    sets: KVec<Pin<KBox<Mutex<GroupSet>>>>,
+    /// How often something has become free that could not be had before.
+    given: Atomic<u32>,
+}
+
 impl Groups {
     /// Reads and validates all group descriptors, for a mount from the superblock at byte `super_place`.
-    /// May sleep. The last of the results is whether a
-    /// counter was too large, of which the log has the first.
+    /// May sleep. The last of the results is whether a counter was too large, of which the log has the first; the one
+    /// before are the sums.
     pub(super) fn read(
         sb: &mut NewSuperBlock<'_>,
         superblock: &Superblock,
         super_place: u64,
-    ) -> Result<(KVVec<GroupLayout>, Self, bool)> {
+    ) -> Result<(KVVec<GroupLayout>, Self, Totals, bool)> {
         let geometry = &superblock.geometry;
         let checksums = &superblock.checksums;
         let mut descriptors =
@@ -69,7 +116,12 @@ impl Groups {
         }
         let mut layouts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
         let mut counts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
-        let mut uninit = KVVec::new();
+        let bits = SETS.min(geometry.groups().ilog2());
+        let mut states = KVec::new();
+        for _ in 0..1 << bits {
+            let most = (geometry.groups() >> bits) as usize + 1;
+            states.push(KVVec::with_capacity(most, GFP_KERNEL)?, GFP_KERNEL)?;
+        }
         let mut totals = Totals::default();
         let mut clamped = false;
         for group in 0..geometry.groups() {
@@ -78,10 +130,7 @@ impl Groups {
             if !sb.rdonly() {
                 checksums.check(group, &bytes)?;
             }
-            if geometry.has_uninit_groups() {
-                let found = Uninit::read(geometry, group, &bytes)?;
-                uninit.push(found, GFP_KERNEL)?;
-            }
+            let uninit = Uninit::read(geometry, group, &bytes)?;
             let mut parsed = Group::parse(geometry, group, &bytes)?;
             if let (Some(("free blocks", counted, _)), true) =
                 (parsed.clamped, mutant!("counters-unclamped"))
@@ -94,37 +143,40 @@ impl Groups {
                 clamped = true;
             }
             layouts.push(parsed.layout, GFP_KERNEL)?;
-            counts.push(parsed.counts, GFP_KERNEL)?;
+            counts.push(SharedCounts::new(&parsed.counts), GFP_KERNEL)?;
+            if let Some(states) = states.get_mut(set_of(group, bits)) {
+                states.push(GroupState::new(uninit), GFP_KERNEL)?;
+            }
         }
-        let bitmap = KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?;
-        let taken = KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?;
-        let compared =
-            KVVec::from_elem(Compared::default(), geometry.groups() as usize, GFP_KERNEL)?;
+        let mut sets = KVec::with_capacity(states.len(), GFP_KERNEL)?;
+        for states in states {
+            let set = GroupSet {
+                states,
+                bits,
+                bitmap: Scratch::new(geometry.block_size())?,
+                taken: Scratch::new(geometry.block_size())?,
+                windows: Windows::new(),
+            };
+            sets.push(KBox::pin_init(new_mutex!(set), GFP_KERNEL)?, GFP_KERNEL)?;
+        }
         let groups = Groups {
             counts,
-            totals,
-            compared,
-            free_runs: KVVec::from_elem(FreeRuns::UNKNOWN, geometry.groups() as usize, GFP_KERNEL)?,
-            uninit,
             descriptors,
-            bitmap,
-            taken,
-            released_blocks: Released::new(geometry.blocks_per_group())?,
-            released_numbers: Released::new(geometry.inodes_per_group())?,
-            windows: Windows::new(geometry.blocks_per_group()),
+            sets,
+            given: Atomic::new(0),
         };
-        Ok((layouts, groups, clamped))
+        Ok((layouts, groups, totals, clamped))
     }
 
     /// Reads the counters anew, which e2fsck may have repaired under a read-only mount. Returns
-    /// whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
-    /// `layouts` any more.
+    /// their sums, and whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
+    /// `layouts` any more. Takes the locks of the groups; may sleep.
     pub(super) fn reread(
-        &mut self,
+        &self,
         geometry: &Geometry,
         checksums: &Checksums,
         layouts: &[GroupLayout],
-    ) -> Result<bool> {
+    ) -> Result<(Totals, bool)> {
         for (group, layout) in (0..geometry.groups()).zip(layouts) {
             checksums.check(group, &raw(geometry, &self.descriptors, group)?)?;
             if parse(geometry, &self.descriptors, group)?.layout != *layout {
@@ -133,64 +185,76 @@ impl Groups {
             }
         }
         let mut clamped = false;
-        self.totals = Totals::default();
-        for (group, counts) in (0..geometry.groups()).zip(&mut self.counts) {
-            let parsed = parse(geometry, &self.descriptors, group)?;
-            *counts = parsed.counts;
-            add(&mut self.totals, counts);
-            clamped |= parsed.clamped.is_some();
-        }
-        for (group, uninit) in (0..geometry.groups()).zip(&mut self.uninit) {
+        let mut totals = Totals::default();
+        for (group, counts) in (0..geometry.groups()).zip(&self.counts) {
             let bytes = raw(geometry, &self.descriptors, group)?;
-            *uninit = Uninit::read(geometry, group, &bytes)?;
+            let parsed = Group::parse(geometry, group, &bytes)?;
+            let mut set = self.lock(group)?;
+            counts.store(&parsed.counts);
+            add(&mut totals, &parsed.counts);
+            clamped |= parsed.clamped.is_some();
+            if let Some(state) = set.state_mut(group) {
+                *state = GroupState::new(Uninit::read(geometry, group, &bytes)?);
+            }
         }
-        self.compared.fill(Compared::default());
-        self.free_runs.fill(FreeRuns::UNKNOWN);
-        Ok(clamped)
+        Ok((totals, clamped))
     }
 
-    /// The counters of `group`; zeroes when there is no such group.
+    /// Takes the lock of `group`, which it shares with others. May sleep. `EUCLEAN` when there is no such group.
+    pub(super) fn lock(&self, group: u32) -> Result<MutexGuard<'_, GroupSet>, Corrupt> {
+        Ok(self.set(group)?.lock())
+    }
+
+    /// The same if that is free: `None` if it is not. Does not sleep.
+    pub(super) fn try_lock(&self, group: u32) -> Result<Option<MutexGuard<'_, GroupSet>>, Corrupt> {
+        Ok(self.set(group)?.try_lock())
+    }
+
+    fn set(&self, group: u32) -> Result<&Mutex<GroupSet>, Corrupt> {
+        let bits = self.sets.len().ilog2();
+        let set = self.sets.get(set_of(group, bits));
+        set.map(|set| &**set).ok_or(no_group(group))
+    }
+
+    /// Whether two groups have the same lock.
+    pub(super) fn share_lock(&self, group: u32, other: u32) -> bool {
+        let bits = self.sets.len().ilog2();
+        set_of(group, bits) == set_of(other, bits)
+    }
+
+    /// The sets of groups, one after the other under its lock. May sleep.
+    pub(super) fn for_each_set(&self, mut f: impl FnMut(&mut GroupSet)) {
+        for set in &self.sets {
+            f(&mut set.lock());
+        }
+    }
+
+    /// The counters of `group`, as they are now; zeroes when there is no such group. Does not sleep.
     pub(super) fn counts(&self, group: u32) -> GroupCounts {
         let counts = self.counts.get(group as usize);
-        counts.copied().unwrap_or_default()
+        counts.map(SharedCounts::load).unwrap_or_default()
     }
 
-    /// Counts `len` blocks of `group` as in use.
-    pub(super) fn take_counted(&mut self, group: u32, len: u32) -> Result {
-        if let Some(counts) = self.counts.get_mut(group as usize) {
-            counts.take_blocks(group, len)?;
-        }
-        self.totals.free_blocks = self.totals.free_blocks.saturating_sub(len);
-        Ok(())
+    /// How often something was given back until now, for who is going to look at all groups.
+    pub(super) fn given(&self) -> u32 {
+        self.given.load(ordering::Acquire)
     }
 
-    /// What is known of the free blocks of `group`.
-    pub(super) fn free_runs(&self, group: u32) -> FreeRuns {
-        let known = self.free_runs.get(group as usize);
-        known.copied().unwrap_or(FreeRuns::UNKNOWN)
+    /// Whether that is still so for who has: then there was nothing. If not, what was given back may lie in
+    /// groups that it had looked at before.
+    pub(super) fn is_given(&self, given: u32) -> bool {
+        // The groups were looked at before this.
+        smp_mb(Read);
+        self.given.load(ordering::Relaxed) == given || mutant!("given-behind")
     }
 
-    /// Changes that.
-    pub(super) fn change_free_runs(&mut self, group: u32, change: impl FnOnce(&mut FreeRuns)) {
-        if let Some(known) = self.free_runs.get_mut(group as usize) {
-            change(known);
-        }
+    /// Takes note that something can be had that could not, after everything that makes it so.
+    pub(super) fn give(&self) {
+        self.given.fetch_add(1, ordering::Release);
     }
 
-    /// What of `group` is not initialised.
-    pub(super) fn uninit(&self, group: u32) -> Uninit {
-        let uninit = self.uninit.get(group as usize);
-        uninit.copied().unwrap_or_default()
-    }
-
-    /// Notes that all of `group` is.
-    pub(super) fn set_initialised(&mut self, group: u32) {
-        if let Some(uninit) = self.uninit.get_mut(group as usize) {
-            *uninit = Uninit::default();
-        }
-    }
-
-    /// The buffer of the descriptor of `group`, and the byte offset in it.
+    /// The buffer of the descriptor of `group`, and the byte offset in it. The bytes there change under the lock of
+    /// the group.
     pub(super) fn descriptor(
         &self,
         geometry: &Geometry,
@@ -200,19 +264,93 @@ impl Groups {
     }
 }
 
-/// All may allocate the blocks of `run` from now on, if they are free.
-pub(super) fn freed(geometry: &Geometry, free_runs: &mut [FreeRuns], run: Run) {
-    let mut rest = run;
-    while let Some((group, start)) = geometry.locate_block(rest.start).filter(|_| rest.len > 0) {
-        let len = rest.len.min(geometry.group_blocks(group) - start);
-        if let Some(known) = free_runs.get_mut(group as usize) {
-            known.freed(Run { start, len });
+impl GroupState {
+    fn new(uninit: Uninit) -> Self {
+        GroupState {
+            compared: Compared::default(),
+            free_runs: FreeRuns::UNKNOWN,
+            uninit,
         }
-        rest = Run {
-            start: rest.start.saturating_add(len),
-            len: rest.len - len,
-        };
     }
+}
+
+impl GroupSet {
+    fn state(&self, group: u32) -> Option<&GroupState> {
+        self.states.get((group >> self.bits) as usize)
+    }
+
+    fn state_mut(&mut self, group: u32) -> Option<&mut GroupState> {
+        self.states.get_mut((group >> self.bits) as usize)
+    }
+
+    /// Changes the counters of `group`, one of this set of `groups`, in memory.
+    pub(super) fn change_counts(
+        &mut self,
+        groups: &Groups,
+        group: u32,
+        change: impl FnOnce(&mut GroupCounts) -> Result<(), Corrupt>,
+    ) -> Result<(), Corrupt> {
+        let shared = groups.counts.get(group as usize).ok_or(no_group(group))?;
+        let mut counts = shared.load();
+        change(&mut counts)?;
+        shared.store(&counts);
+        Ok(())
+    }
+
+    /// Which of the counters of `group` have been compared with its bitmaps.
+    pub(super) fn compared(&mut self, group: u32) -> Option<&mut Compared> {
+        Some(&mut self.state_mut(group)?.compared)
+    }
+
+    /// What is known of the free blocks of `group`.
+    pub(super) fn free_runs(&self, group: u32) -> FreeRuns {
+        let known = self.state(group).map(|state| state.free_runs);
+        known.unwrap_or(FreeRuns::UNKNOWN)
+    }
+
+    /// Changes that.
+    pub(super) fn change_free_runs(&mut self, group: u32, change: impl FnOnce(&mut FreeRuns)) {
+        if let Some(state) = self.state_mut(group) {
+            change(&mut state.free_runs);
+        }
+    }
+
+    /// Some of the first `end` bits of [`GroupSet::bitmap`], that of `group`, were set.
+    pub(super) fn taken_from(&mut self, group: u32, end: u32) {
+        if let Some(state) = self.states.get_mut((group >> self.bits) as usize) {
+            state.free_runs.taken(&self.bitmap, end);
+        }
+    }
+
+    /// What of `group` is not initialised.
+    pub(super) fn uninit(&self, group: u32) -> Uninit {
+        let uninit = self.state(group).map(|state| state.uninit);
+        uninit.unwrap_or_default()
+    }
+
+    /// Notes that all of `group` is.
+    pub(super) fn set_initialised(&mut self, group: u32) {
+        if let Some(state) = self.state_mut(group) {
+            state.uninit = Uninit::default();
+        }
+    }
+
+    /// All may allocate the blocks of `run`, within one group of this set, from now on, if they are free.
+    /// [`Groups::give`] follows.
+    pub(super) fn freed(&mut self, geometry: &Geometry, run: Run) {
+        if let Some((group, start)) = geometry.locate_block(run.start) {
+            self.change_free_runs(group, |known| known.freed(Run { start, ..run }));
+        }
+    }
+}
+
+/// Which set a group is in.
+fn set_of(group: u32, bits: u32) -> usize {
+    (group & ((1 << bits) - 1)) as usize
+}
+
+fn no_group(group: u32) -> Corrupt {
+    Corrupt::new(Place::Group(group), "no such group")
 }
 
 /// Says in the log that the counter `what` of `group` is not `counted` but `found`.

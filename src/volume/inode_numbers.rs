@@ -7,7 +7,6 @@ use crate::ext2::choose_group::{self, groups_from, Spread};
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::groups::Groups;
 use kernel::prelude::*;
 use kfs::mm::nofs::nofs;
 use kfs::random::random_u32;
@@ -15,45 +14,40 @@ use kfs::random::random_u32;
 /// Allocates an inode number, for a `directory` or another file, near inode `parent` of the
 /// directory that it is created in. Directories in a `top` directory are spread over the volume.
 ///
-/// Takes the lock of settling, and that of the groups; may sleep. `ENOSPC` without a free inode, `EROFS` when
+/// Takes the lock of settling, and those of the groups; may sleep. `ENOSPC` without a free inode, `EROFS` when
 /// corruption in a bitmap stops changes to the volume, `EIO` when there may be free inodes in groups whose
 /// bitmap cannot be read only, or when all that are left were given back, and that cannot be written.
 pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool) -> Result<u32> {
-    let parent_group = sb.data().geometry().inode_slot(parent)?.group;
-    sb.data().allocate(
-        sb,
-        |groups| &groups.released_numbers,
-        |groups| {
-            let geometry = sb.data().geometry();
-            let counts = |group: u32| groups.counts(group);
-            let first = if directory {
-                let spread = Spread {
-                    groups: geometry.groups(),
-                    inodes_per_group: geometry.inodes_per_group(),
-                    blocks_per_group: geometry.blocks_per_group(),
-                    totals: groups.totals,
-                };
-                choose_group::for_directory(&spread, counts, top, parent_group, random_u32())
-            } else {
-                choose_group::for_file(geometry.groups(), counts, parent_group, parent)
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    let parent_group = geometry.inode_slot(parent)?.group;
+    volume.allocate(sb, &volume.released_numbers, || {
+        let counts = |group: u32| volume.groups.counts(group);
+        let first = if directory {
+            let spread = Spread {
+                groups: geometry.groups(),
+                inodes_per_group: geometry.inodes_per_group(),
+                blocks_per_group: geometry.blocks_per_group(),
+                totals: volume.totals.get(),
             };
-            let first = first.ok_or(ENOSPC)?;
-            search(sb, groups, first, directory)
-        },
-    )
+            choose_group::for_directory(&spread, counts, top, parent_group, random_u32())
+        } else {
+            choose_group::for_file(geometry.groups(), counts, parent_group, parent)
+        };
+        match first {
+            Some(first) => search(sb, first, directory),
+            None => Ok(None),
+        }
+    })
 }
 
 /// Allocates one that nobody has on the device either, in `first` or a group after it. `None` if
 /// there is none.
-fn search(
-    sb: &SuperBlock,
-    groups: &mut Groups,
-    first: u32,
-    directory: bool,
-) -> Result<Option<u32>> {
+fn search(sb: &SuperBlock, first: u32, directory: bool) -> Result<Option<u32>> {
+    let volume = sb.data();
     let mut unread = None;
-    for group in groups_from(first, sb.data().geometry().groups()) {
-        match allocate_in(sb, groups, group, directory) {
+    for group in groups_from(first, volume.geometry().groups()) {
+        match allocate_in(sb, group, directory) {
             Ok(Some(ino)) => return Ok(Some(ino)),
             Ok(None) => {}
             Err(fault) => fault.skip_group(sb, &mut unread)?,
@@ -61,59 +55,58 @@ fn search(
     }
     match unread {
         // Once those that were given back are settled, there may be some in the other groups.
-        Some(error) if groups.released_numbers.is_empty() => Err(error.into()),
+        Some(error) if volume.released_numbers.summary().is_empty() => Err(error.into()),
         _ => Ok(None),
     }
 }
 
 /// Frees the inode number `ino`; `directory` says whether it counted as a directory in its group.
 ///
-/// No entry on the device leads to the inode, or its buffer is [`First::Release`]. Takes the lock of the
-/// groups; may sleep. Freeing a free or reserved number is corruption.
+/// No entry on the device leads to the inode, or its buffer is [`First::Release`]. Takes the lock of its
+/// group; may sleep. Freeing a free or reserved number is corruption.
 ///
 /// [`First::Release`]: crate::volume::unwritten::First::Release
 pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     let geometry = sb.data().geometry();
-    let layout = sb.data().layout();
     let slot = geometry.inode_slot(ino)?;
     if !geometry.is_file_ino(ino) {
         let what = "freeing a reserved inode";
         return Err(Corrupt::new(Place::Inode(ino), what).into());
     }
+    let volume = sb.data();
+    let run = Run {
+        start: slot.index,
+        len: 1,
+    };
     nofs(|| {
-        let mut groups = sb.data().groups.lock();
-        let block = layout.group(slot.group)?.inode_bitmap();
-        let buffer = groups.read_bitmap(sb, slot.group, block)?;
-        groups.recount_inodes(sb, slot.group)?;
-        let run = Run {
-            start: slot.index,
-            len: 1,
-        };
-        let changed = bitmap::clear_run(
-            &mut groups.bitmap,
-            geometry.inodes_per_group(),
-            run,
-            slot.group,
-            bitmap::Kind::Inodes,
-        )?;
-        groups.released_numbers.add(ino, 1);
-        if let Some(counts) = groups.counts.get_mut(slot.group as usize) {
-            counts.give_inode(geometry, slot.group, directory)?;
-        }
-        let totals = &mut groups.totals;
-        totals.free_inodes = totals.free_inodes.saturating_add(1);
-        totals.used_dirs = totals.used_dirs.saturating_sub(directory.into());
-        groups.write_bitmap(sb.data(), &buffer, changed)?;
-        groups.store_counts(sb.data(), slot.group)
+        let kind = bitmap::Kind::Inodes;
+        let (buffer, mut set) = volume.lock_to_free(sb, slot.group, kind)?;
+        set.recount_inodes(sb, slot.group)?;
+        let in_group = geometry.inodes_per_group();
+        let changed = bitmap::clear_run(&mut set.bitmap, in_group, run, slot.group, kind)?;
+        volume.released_numbers.add(ino, 1);
+        set.change_counts(&volume.groups, slot.group, |counts| {
+            counts.give_inode(geometry, slot.group, directory)
+        })?;
+        volume.totals.give_inode(directory);
+        volume.groups.give();
+        set.write_bitmap(volume, &buffer, changed)?;
+        set.store_counts(volume, slot.group)
     })
 }
 
-/// Whether the inode bitmap has `ino` as in use. Takes no lock, or only that of the groups for a moment:
+/// Whether the inode bitmap has `ino` as in use. Takes no lock, or only that of its group for a moment:
 /// that would not keep the answer true after it was given back. May sleep.
 pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     let slot = sb.data().geometry().inode_slot(ino)?;
     if sb.data().geometry().has_uninit_groups()
-        && nofs(|| sb.data().groups.lock().uninit(slot.group)).has_no_inodes()
+        && nofs(|| {
+            sb.data()
+                .groups
+                .lock(slot.group)
+                .map(|set| set.uninit(slot.group))
+        })?
+        .has_no_inodes()
         && !mutant!("uninit-handle")
     {
         return Ok(false);
@@ -127,29 +120,26 @@ pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
 
 /// Allocates an inode number in one group. `None` when the counter of the group says none is free, or
 /// all that are have been given back, and that may not be on the device.
-fn allocate_in(
-    sb: &SuperBlock,
-    groups: &mut Groups,
-    group: u32,
-    directory: bool,
-) -> Result<Option<u32>> {
-    let geometry = sb.data().geometry();
-    let layout = sb.data().layout();
-    if groups.counts(group).free_inodes == 0 {
+fn allocate_in(sb: &SuperBlock, group: u32, directory: bool) -> Result<Option<u32>> {
+    let volume = sb.data();
+    let geometry = volume.geometry();
+    if volume.groups.counts(group).free_inodes == 0 {
         return Ok(None);
     }
     let end = geometry.inodes_per_group();
-    let block = layout.group(group)?.inode_bitmap();
-    let buffer = groups.read_bitmap(sb, group, block)?;
-    groups.recount_inodes(sb, group)?;
-    if groups.counts(group).free_inodes == 0 {
+    let (buffer, mut set) = volume.lock_to_allocate(sb, group, bitmap::Kind::Inodes)?;
+    set.recount_inodes(sb, group)?;
+    // So much was given back that it may be any.
+    let is_full = volume.released_numbers.summary().is_full();
+    if volume.groups.counts(group).free_inodes == 0 || is_full {
         return Ok(None);
     }
-    groups.taken.copy_from_slice(&groups.bitmap);
+    let set = &mut *set;
+    set.taken.copy_from_slice(&set.bitmap);
     let first = geometry.ino_at(group, 0).unwrap_or(u32::MAX);
     let range = first..first.saturating_add(end);
-    let any_released = groups.released_numbers.mark(range, &mut groups.taken);
-    let Some(index) = bitmap::next_free(&groups.taken, 0, end) else {
+    let any_released = volume.released_numbers.mark(range, &mut set.taken);
+    let Some(index) = bitmap::next_free(&set.taken, 0, end) else {
         if any_released {
             return Ok(None);
         }
@@ -167,14 +157,12 @@ fn allocate_in(
         start: index,
         len: 1,
     };
-    let changed = bitmap::set_run(&mut groups.bitmap, end, run).map_err(|_| EINVAL)?;
-    if let Some(counts) = groups.counts.get_mut(group as usize) {
-        counts.take_inode(group, directory)?;
-    }
-    let totals = &mut groups.totals;
-    totals.free_inodes = totals.free_inodes.saturating_sub(1);
-    totals.used_dirs = totals.used_dirs.saturating_add(directory.into());
-    groups.write_bitmap(sb.data(), &buffer, changed)?;
-    groups.store_counts(sb.data(), group)?;
+    let changed = bitmap::set_run(&mut set.bitmap, end, run).map_err(|_| EINVAL)?;
+    set.change_counts(&volume.groups, group, |counts| {
+        counts.take_inode(group, directory)
+    })?;
+    volume.totals.take_inode(directory);
+    set.write_bitmap(volume, &buffer, changed)?;
+    set.store_counts(volume, group)?;
     Ok(Some(ino))
 }

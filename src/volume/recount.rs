@@ -8,49 +8,49 @@
 use crate::ext2::bitmap;
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::groups::{warn_miscounted, Groups};
+use crate::volume::groups::{warn_miscounted, GroupSet};
 use crate::volume::state::Volume;
 use kernel::sync::atomic::ordering;
 
-impl Groups {
-    /// Counts the free blocks of `group`, whose block bitmap is in [`Groups::bitmap`], unless that
+impl GroupSet {
+    /// Counts the free blocks of `group`, whose block bitmap is in [`GroupSet::bitmap`], unless that
     /// was done before. A bitmap that cannot be right counts nothing.
     pub(super) fn recount_blocks(&mut self, sb: &SuperBlock, group: u32) -> Result {
         let volume = sb.data();
-        match self.compared.get_mut(group as usize) {
-            Some(compared) if !compared.blocks && !mutant!("counters-believed") => {
-                if bitmap::check_block_bitmap(&volume.layout(), group, &self.bitmap).is_err() {
-                    return Ok(());
-                }
-                compared.blocks = true;
-            }
+        match self.compared(group) {
+            Some(compared) if !compared.blocks && !mutant!("counters-believed") => {}
             _ => return Ok(()),
         }
-        let free = bitmap::count_free(&self.bitmap, volume.geometry().group_blocks(group));
-        let Some(counts) = self.counts.get_mut(group as usize) else {
+        if bitmap::check_block_bitmap(&volume.layout(), group, &self.bitmap).is_err() {
             return Ok(());
-        };
-        let counted = u32::from(counts.free_blocks);
+        }
+        if let Some(compared) = self.compared(group) {
+            compared.blocks = true;
+        }
+        let free = bitmap::count_free(&self.bitmap, volume.geometry().group_blocks(group));
+        let counted = u32::from(volume.groups.counts(group).free_blocks);
         if counted == free {
             return Ok(());
         }
-        // As many as a block has bits, which is 32,768 at most.
-        counts.free_blocks = free as u16;
-        self.totals.free_blocks = self.totals.free_blocks.saturating_sub(counted) + free;
+        self.change_counts(&volume.groups, group, |counts| {
+            // As many as a block has bits, which is 32,768 at most.
+            counts.free_blocks = free as u16;
+            Ok(())
+        })?;
+        volume.totals.recount_blocks(counted, free);
         volume.miscounted(sb, group, "free blocks", counted, free);
         self.store_counts(volume, group)
     }
 
     /// Whether that was done.
-    pub(super) fn has_counted_blocks(&self, group: u32) -> bool {
-        let compared = self.compared.get(group as usize);
-        compared.is_some_and(|compared| compared.blocks)
+    pub(super) fn has_counted_blocks(&mut self, group: u32) -> bool {
+        self.compared(group).is_some_and(|compared| compared.blocks)
     }
 
     /// The same for the free inodes, with the inode bitmap.
     pub(super) fn recount_inodes(&mut self, sb: &SuperBlock, group: u32) -> Result {
         let volume = sb.data();
-        match self.compared.get_mut(group as usize) {
+        match self.compared(group) {
             Some(compared) if !compared.inodes && !mutant!("counters-believed") => {
                 compared.inodes = true;
             }
@@ -58,9 +58,7 @@ impl Groups {
         }
         let inodes = volume.geometry().inodes_per_group();
         let free = bitmap::count_free(&self.bitmap, inodes);
-        let Some(counts) = self.counts.get_mut(group as usize) else {
-            return Ok(());
-        };
+        let counts = volume.groups.counts(group);
         let counted = u32::from(counts.free_inodes);
         let dirs = u32::from(counts.used_dirs);
         // How many of the inodes are directories the bitmap does not say, but not more than it has.
@@ -68,11 +66,15 @@ impl Groups {
         if counted == free && dirs == bounded {
             return Ok(());
         }
-        // As many as a block has bits, which is 32,768 at most.
-        counts.free_inodes = free as u16;
-        counts.used_dirs = bounded as u16;
-        self.totals.free_inodes = self.totals.free_inodes.saturating_sub(counted) + free;
-        self.totals.used_dirs = self.totals.used_dirs.saturating_sub(dirs) + bounded;
+        self.change_counts(&volume.groups, group, |counts| {
+            // As many as a block has bits, which is 32,768 at most.
+            counts.free_inodes = free as u16;
+            counts.used_dirs = bounded as u16;
+            Ok(())
+        })?;
+        volume
+            .totals
+            .recount_inodes((counted, dirs), (free, bounded));
         match counted == free {
             true => volume.miscounted(sb, group, "directories", dirs, bounded),
             false => volume.miscounted(sb, group, "free inodes", counted, free),

@@ -18,9 +18,11 @@
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::run_set::RunSet;
-use crate::volume::fault::Result;
 use core::ops::Range;
+use kernel::alloc::AllocError;
 use kernel::prelude::*;
+use kernel::sync::atomic::{ordering, Atomic};
+use kernel::sync::{new_mutex, Mutex};
 
 /// How many runs are kept in a set.
 const RUNS: usize = 512;
@@ -32,7 +34,7 @@ struct Set {
 }
 
 impl Set {
-    fn new() -> Result<Self> {
+    fn new() -> Result<Self, AllocError> {
         let none = Run { start: 0, len: 0 };
         Ok(Set {
             runs: RunSet::new(KVVec::from_elem(none, RUNS, GFP_KERNEL)?),
@@ -56,12 +58,14 @@ impl Set {
     }
 }
 
-/// Blocks, or inode numbers, under the lock of the groups.
-pub(super) struct Released {
+/// Blocks, or inode numbers.
+struct Released {
     /// Those given back since the last ones began to be settled.
     since: Set,
     /// Those that are being settled.
     settling: Set,
+    /// They are settled, and can be allocated. They are not forgotten yet.
+    is_settled: bool,
     /// How many may be kept from allocation while there are others, and
     limit: u32,
     /// the same, or more: what could not be settled is not tried again at once.
@@ -69,65 +73,57 @@ pub(super) struct Released {
 }
 
 impl Released {
-    /// With many of them, what is allocated would be far from where it belongs: so not more than half
-    /// a group, which has `in_group`.
-    pub(super) fn new(in_group: u32) -> Result<Self> {
+    fn new(in_group: u32) -> Result<Self, AllocError> {
         let limit = in_group / 2;
         Ok(Released {
             since: Set::new()?,
             settling: Set::new()?,
+            is_settled: false,
             limit,
             due_above: limit,
         })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.since.is_empty() && self.settling.is_empty()
-    }
-
-    /// Whether none can be allocated before they are settled.
-    pub(super) fn is_full(&self) -> bool {
-        (self.since.is_full || self.settling.is_full) && !mutant!("released-overflow")
-    }
-
-    /// Whether they should be settled before others are allocated.
-    pub(super) fn is_due(&self) -> bool {
+    fn summary(&self) -> u32 {
+        let is_empty = self.since.is_empty() && self.settling.is_empty();
+        let settling_full = self.settling.is_full && !self.is_settled;
+        let is_full = (self.since.is_full || settling_full) && !mutant!("released-overflow");
         let many = self.since.runs.total() > self.due_above && !mutant!("released-wander");
-        many || self.is_full()
+        let if_so = |is: bool, bit: u32| if is { bit } else { 0 };
+        if_so(is_empty, Summary::EMPTY)
+            | if_so(is_full, Summary::FULL)
+            | if_so(many || is_full, Summary::DUE)
     }
 
-    /// Adds what was given back. What led to it has been cleared.
-    pub(super) fn add(&mut self, start: u32, len: u32) {
+    fn add(&mut self, run: Run) {
         if !mutant!("released-reused") {
-            self.since.add(Run { start, len });
+            self.since.add(run);
         }
     }
 
-    /// Whether `block` may have an owner on the device that has given it back.
-    pub(super) fn has(&self, block: u32) -> bool {
+    fn has(&self, block: u32) -> bool {
         let range = block..block.saturating_add(1);
         let among = |set: &Set| set.is_full || set.runs.within(range.clone()).next().is_some();
-        among(&self.since) || among(&self.settling)
+        among(&self.since) || (among(&self.settling) && !self.is_settled)
     }
 
-    /// Begins to settle what there is. Returns whether there is anything. [`Released::end`] follows.
-    pub(super) fn begin(&mut self) -> bool {
-        core::mem::swap(&mut self.since, &mut self.settling);
-        !self.settling.is_empty()
+    fn mark(&self, range: Range<u32>, bitmap: &mut [u8]) -> bool {
+        let first = range.start;
+        let mut any = false;
+        for set in [&self.since, &self.settling] {
+            if self.is_settled && core::ptr::eq(set, &self.settling) {
+                continue;
+            }
+            for run in set.runs.within(range.clone()) {
+                let start = run.start - first;
+                bitmap::mark_run(bitmap, Run { start, ..run });
+                any = true;
+            }
+        }
+        any
     }
 
-    /// The first of what is being settled from `block` on, cut to that.
-    pub(super) fn settling(&self, block: u32) -> Option<Run> {
-        self.settling.runs.within(block..u32::MAX).next()
-    }
-
-    /// What is being settled, in order.
-    pub(super) fn all_settling(&self) -> impl Iterator<Item = Run> + '_ {
-        self.settling.runs.within(0..u32::MAX)
-    }
-
-    /// Whether the device has it now that they were given back: they can be allocated.
-    pub(super) fn end(&mut self, is_settled: bool) {
+    fn end(&mut self, is_settled: bool) {
         self.due_above = self.limit;
         if !is_settled && !mutant!("released-error-lost") {
             for run in self.settling.runs.within(0..u32::MAX) {
@@ -137,20 +133,114 @@ impl Released {
             self.due_above = self.limit.saturating_add(self.since.runs.total());
         }
         self.settling.clear();
+        self.is_settled = false;
+    }
+}
+
+/// What can be said of [`SharedReleased`] without its lock.
+#[derive(Clone, Copy)]
+pub(super) struct Summary(u32);
+
+impl Summary {
+    const EMPTY: u32 = 1;
+    const DUE: u32 = 2;
+    const FULL: u32 = 4;
+
+    pub(super) fn is_empty(self) -> bool {
+        self.0 & Self::EMPTY != 0
+    }
+
+    /// Whether none can be allocated before they are settled.
+    pub(super) fn is_full(self) -> bool {
+        self.0 & Self::FULL != 0
+    }
+
+    /// Whether they should be settled before others are allocated.
+    pub(super) fn is_due(self) -> bool {
+        self.0 & Self::DUE != 0
+    }
+}
+
+/// Blocks, or inode numbers, with a lock of their own, which is taken below that of a group. What becomes free is added
+/// under the lock of its group.
+#[pin_data]
+pub(crate) struct SharedReleased {
+    #[pin]
+    released: Mutex<Released>,
+    summary: Atomic<u32>,
+}
+
+impl SharedReleased {
+    /// With many of them, what is allocated would be far from where it belongs: so not more than half
+    /// a group, which has `in_group`.
+    pub(super) fn new(in_group: u32) -> Result<impl PinInit<Self>, AllocError> {
+        let released = Released::new(in_group)?;
+        Ok(pin_init!(SharedReleased {
+            summary: Atomic::new(released.summary()),
+            released <- new_mutex!(released),
+        }))
+    }
+
+    /// What there was a moment ago; of a group, what there is, under its lock. Does not sleep.
+    pub(super) fn summary(&self) -> Summary {
+        Summary(self.summary.load(ordering::Acquire))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Released) -> T) -> T {
+        let mut released = self.released.lock();
+        let result = change(&mut released);
+        self.summary.store(released.summary(), ordering::Release);
+        result
+    }
+
+    /// Adds what was given back. What led to it has been cleared. May sleep, as all that follow.
+    pub(super) fn add(&self, start: u32, len: u32) {
+        self.change(|released| released.add(Run { start, len }));
+    }
+
+    /// Whether `block` may have an owner on the device that has given it back.
+    pub(super) fn has(&self, block: u32) -> bool {
+        !self.summary().is_empty() && self.released.lock().has(block)
     }
 
     /// Sets the bits of those that are in `range`, what a group has, in its bitmap. Returns whether
-    /// there are any.
+    /// there are any. The lock of the group is held.
     pub(super) fn mark(&self, range: Range<u32>, bitmap: &mut [u8]) -> bool {
-        let first = range.start;
-        let mut any = false;
-        for set in [&self.since, &self.settling] {
-            for run in set.runs.within(range.clone()) {
-                let start = run.start - first;
-                bitmap::mark_run(bitmap, Run { start, ..run });
-                any = true;
-            }
+        !self.summary().is_empty() && self.released.lock().mark(range, bitmap)
+    }
+
+    /// The same if the lock is free: `None` if it is not. Does not sleep.
+    pub(super) fn try_mark(&self, range: Range<u32>, bitmap: &mut [u8]) -> Option<bool> {
+        if self.summary().is_empty() {
+            return Some(false);
         }
-        any
+        Some(self.released.try_lock()?.mark(range, bitmap))
+    }
+
+    /// Begins to settle what there is, under the lock of settling. Returns whether there is anything.
+    /// [`SharedReleased::end`] follows.
+    pub(super) fn begin(&self) -> bool {
+        self.change(|released| {
+            core::mem::swap(&mut released.since, &mut released.settling);
+            !released.settling.is_empty()
+        })
+    }
+
+    /// The first of what is being settled from block `from` on, cut to that.
+    pub(super) fn settling(&self, from: u32) -> Option<Run> {
+        let released = self.released.lock();
+        let first = released.settling.runs.within(from..u32::MAX).next();
+        first
+    }
+
+    /// The device has it that they were given back: they can be allocated. They stay among what is being settled, so
+    /// that there is something to wait for until all who search know that.
+    pub(super) fn settled(&self) {
+        self.change(|released| released.is_settled = true);
+    }
+
+    /// Ends settling. If it has failed, they are to be settled the next time.
+    pub(super) fn end(&self, is_settled: bool) {
+        self.change(|released| released.end(is_settled));
     }
 }

@@ -11,11 +11,10 @@
 //! With the mount option `discard`, blocks are discarded then: on the device nothing leads to them, so
 //! that a crash finds no file with what a discarded block reads as; and nobody has them yet.
 
-use crate::ext2::Geometry;
+use crate::ext2::bitmap::Run;
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
-use crate::volume::groups::{freed, Groups};
-use crate::volume::released::Released;
+use crate::volume::released::SharedReleased;
 use crate::volume::state::Volume;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
@@ -26,12 +25,13 @@ impl Volume {
     /// Makes sure that on the device, too, what was given back belongs to nobody: it can be allocated
     /// then. Returns whether there was anything; if so, the cache of the device was flushed.
     ///
-    /// Takes the lock of settling, and then that of the groups, but not while it waits for the device.
+    /// Takes the lock of settling, and then those of the groups, but not while it waits for the device.
     /// Sleeps. `EIO` when the device fails; the next call tries again.
     pub(crate) fn settle_released(&self, sb: &SuperBlock) -> Result<bool> {
         nofs(|| {
             let _one_at_a_time = self.settling.lock();
-            if !self.groups.lock().begin_settling() {
+            // Both.
+            if !(self.released_blocks.begin() | self.released_numbers.begin()) {
                 return Ok(false);
             }
             if mutant!("discard-early") {
@@ -47,12 +47,39 @@ impl Volume {
             if result.is_ok() && !mutant!("discard-early") {
                 self.discard_settling(sb);
             }
-            self.groups
-                .lock()
-                .end_settling(self.geometry(), result.is_ok());
+            self.end_settling(result.is_ok());
             result?;
             Ok(true)
         })
+    }
+
+    fn end_settling(&self, is_settled: bool) {
+        if is_settled {
+            self.released_blocks.settled();
+            self.released_numbers.settled();
+            self.tell_settled();
+        }
+        self.released_blocks.end(is_settled);
+        self.released_numbers.end(is_settled);
+    }
+
+    /// The blocks that are settled were in the way of searches, which took note of that. While there were more than are
+    /// kept, none was made. So that nobody gives up who has not seen this, it is done before they are no longer among
+    /// what was given back.
+    fn tell_settled(&self) {
+        let mut from = 0;
+        while let Some(run) = self.released_blocks.settling(from) {
+            // Of a run of several groups, the part in the first.
+            let Some((group, index)) = self.geometry().locate_block(run.start) else {
+                break;
+            };
+            let len = run.len.min(self.geometry().group_blocks(group) - index);
+            if let Ok(mut set) = self.groups.lock(group) {
+                set.freed(self.geometry(), Run { len, ..run });
+            }
+            from = run.start.saturating_add(len);
+        }
+        self.groups.give();
     }
 
     /// Allocates with `search` what is not among the `released` ones: these are settled first if that
@@ -63,23 +90,28 @@ impl Volume {
     pub(super) fn allocate<T>(
         &self,
         sb: &SuperBlock,
-        released: fn(&Groups) -> &Released,
-        mut search: impl FnMut(&mut Groups) -> Result<Option<T>>,
+        released: &SharedReleased,
+        mut search: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
         let mut is_tried = false;
         nofs(|| loop {
-            let mut groups = self.groups.lock();
-            let is_due = released(&groups).is_due() && !is_tried;
-            let is_full = released(&groups).is_full();
+            let given = self.groups.given();
+            let before = released.summary();
+            let is_due = before.is_due() && !is_tried;
+            let is_full = before.is_full();
             if !is_due && !is_full {
-                if let Some(found) = search(&mut groups)? {
+                if let Some(found) = search()? {
                     return Ok(found);
                 }
-                if released(&groups).is_empty() {
+                // In this order: what is settled is given first.
+                if released.summary().is_empty() && self.groups.is_given(given) {
                     return Err(ENOSPC.into());
                 }
+                // Something was given behind the search.
+                if !self.groups.is_given(given) {
+                    continue;
+                }
             }
-            drop(groups);
             is_tried = true;
             let settled = self.settle_released(sb);
             // If it was only due, others are free.
@@ -87,21 +119,5 @@ impl Volume {
                 settled?;
             }
         })
-    }
-}
-
-impl Groups {
-    fn begin_settling(&mut self) -> bool {
-        // Both.
-        self.released_blocks.begin() | self.released_numbers.begin()
-    }
-
-    fn end_settling(&mut self, geometry: &Geometry, is_settled: bool) {
-        // They were in the way of searches. While there were more than are kept, none was made.
-        for run in self.released_blocks.all_settling() {
-            freed(geometry, &mut self.free_runs, run);
-        }
-        self.released_blocks.end(is_settled);
-        self.released_numbers.end(is_settled);
     }
 }

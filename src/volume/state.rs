@@ -12,7 +12,9 @@ use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::options::{Given, Options, ParsedOptions};
+use crate::volume::released::SharedReleased;
 use crate::volume::superblock::{self, SuperBuffer};
+use crate::volume::totals::SharedTotals;
 use crate::volume::unwritten::{First, Unwritten};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -20,13 +22,14 @@ use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, new_spinlock, Mutex, SpinLock};
 use kfs::block::bdev::WriteErrors;
 use kfs::block::buffer_head::BufferHead;
-use kfs::mm::nofs::nofs;
 
 /// The state of a mounted volume.
 #[pin_data]
 pub(crate) struct Volume {
     /// The superblock as it was read at mount: see [`Volume::tuned`] for what may change.
     pub(crate) superblock: Superblock,
+    /// Blocks of metadata, as `statfs(2)` counts them.
+    pub(crate) overhead: u32,
     pub(super) layouts: KVVec<GroupLayout>,
     /// The feature `large_file` was set during this mount.
     large_file: Atomic<bool>,
@@ -69,9 +72,19 @@ pub(crate) struct Volume {
     tuned_at_mount: Tuned,
     /// Where the superblock is, in bytes from the begin of the device.
     super_place: u64,
-    /// The groups. The lock is held while a bitmap or a counter is changed.
+    /// The sums of the counters of all groups.
+    pub(super) totals: SharedTotals,
+    /// The groups, with their locks.
+    pub(super) groups: Groups,
+    /// Blocks that are free, and not to be allocated yet,
     #[pin]
-    pub(super) groups: Mutex<Groups>,
+    pub(super) released_blocks: SharedReleased,
+    /// and inode numbers.
+    #[pin]
+    pub(super) released_numbers: SharedReleased,
+    /// Held while a group is initialised that was left for later.
+    #[pin]
+    pub(super) initialising: Mutex<()>,
     /// Held while what was given back is written: see [`crate::volume::settle`].
     #[pin]
     pub(super) settling: Mutex<()>,
@@ -119,7 +132,7 @@ impl Volume {
             return Err(EINVAL);
         }
 
-        let (layouts, groups, clamped) =
+        let (layouts, groups, totals, clamped) =
             Groups::read(sb, &superblock, place).map_err(|fault| match fault {
                 Fault::Corrupt(corrupt) => {
                     pr_err!("{}: corrupt: {}\n", sb.id(), corrupt);
@@ -162,7 +175,10 @@ impl Volume {
                 geometry.inode_size()
             );
         }
+        let released_blocks = SharedReleased::new(superblock.geometry.blocks_per_group())?;
+        let released_numbers = SharedReleased::new(superblock.geometry.inodes_per_group())?;
         Ok(try_pin_init!(Self {
+            overhead: superblock.geometry.overhead(),
             superblock,
             layouts,
             large_file: Atomic::new(false),
@@ -184,7 +200,11 @@ impl Volume {
             tuned_buffer,
             tuned_at_mount,
             super_place: place,
-            groups <- new_mutex!(groups),
+            totals: SharedTotals::new(totals),
+            groups,
+            released_blocks <- released_blocks,
+            released_numbers <- released_numbers,
+            initialising <- new_mutex!(()),
             settling <- new_mutex!(()),
         }))
     }
@@ -273,9 +293,9 @@ impl Volume {
         Ok(())
     }
 
-    /// The sums of the counters of all groups. Takes the lock of the groups; may sleep.
+    /// The sums of the counters of all groups. Does not sleep.
     pub(crate) fn totals(&self) -> Totals {
-        nofs(|| self.groups.lock().totals)
+        self.totals.get()
     }
 
     /// The number of blocks that only privileged tasks may allocate.

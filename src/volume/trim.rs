@@ -43,7 +43,7 @@ impl Volume {
     /// If the mount option says so, discards what is being settled, and on the device is nobody's any
     /// more, in runs that the device can discard. Nobody can allocate it meanwhile.
     ///
-    /// Takes the lock of the groups, but not while the device discards. Sleeps. If the device fails, the
+    /// Takes the locks of the groups, but not while the device discards. Sleeps. If the device fails, the
     /// log has a line: nothing is lost but room on the device.
     pub(super) fn discard_settling(&self, sb: &SuperBlock) {
         let device = BlockDevice::of(sb);
@@ -86,13 +86,12 @@ impl Volume {
 /// The first run of free blocks among what is being settled, from block `at` on; `at` is behind it then.
 /// What was given back by one of those who share it is among it, and not free.
 ///
-/// Takes the lock of the groups; may sleep.
+/// Takes the locks of the groups; may sleep.
 fn next_settling(sb: &SuperBlock, at: &mut u32) -> Result<Option<Blocks>> {
     let volume = sb.data();
     let geometry = volume.geometry();
     let layout = volume.layout();
-    let mut groups = volume.groups.lock();
-    while let Some(run) = groups.released_blocks.settling(*at) {
+    while let Some(run) = volume.released_blocks.settling(*at) {
         let (group, index) = geometry.locate_block(run.start).ok_or(EIO)?;
         let end = geometry
             .group_blocks(group)
@@ -106,9 +105,9 @@ fn next_settling(sb: &SuperBlock, at: &mut u32) -> Result<Option<Blocks>> {
                 len,
             }));
         }
-        groups.read_bitmap(sb, group, layout.group(group)?.block_bitmap())?;
-        bitmap::check_block_bitmap(&layout, group, &groups.bitmap)?;
-        let free = bitmap::next_run(&groups.bitmap, index, end, u32::MAX);
+        let set = volume.lock_to_trim(sb, group)?;
+        bitmap::check_block_bitmap(&layout, group, &set.bitmap)?;
+        let free = bitmap::next_run(&set.bitmap, index, end, u32::MAX);
         *at = first + free.map_or(end, |free| free.start + free.len);
         if let Some(free) = free {
             let (start, len) = (first + free.start, free.len);
@@ -120,7 +119,7 @@ fn next_settling(sb: &SuperBlock, at: &mut u32) -> Result<Option<Blocks>> {
 
 /// Discards the free blocks of `group`, in runs of `min` blocks at least, with indices in `within`.
 ///
-/// Takes the lock of the groups, for each run and while the device discards it: so nobody gets these
+/// Takes the lock of the group, for each run and while the device discards it: so nobody gets these
 /// blocks meanwhile. May sleep; ends early when a signal kills the task. `EUCLEAN` when the bitmap is
 /// corrupt, or the error of the device.
 pub(crate) fn trim_group(
@@ -141,21 +140,20 @@ pub(crate) fn trim_group(
     };
     while at < end && !fatal_signal_pending() {
         nofs(|| -> Result {
-            let mut groups = volume.groups.lock();
-            if groups.released_blocks.is_full() {
+            let mut set = volume.lock_to_trim(sb, group)?;
+            if volume.released_blocks.summary().is_full() {
                 trimmed.is_unsettled = true;
                 at = end;
                 return Ok(());
             }
-            groups.read_bitmap(sb, group, layout.group(group)?.block_bitmap())?;
-            bitmap::check_block_bitmap(&layout, group, &groups.bitmap)?;
-            let groups = &mut *groups;
-            groups.taken.copy_from_slice(&groups.bitmap);
+            let set = &mut *set;
+            bitmap::check_block_bitmap(&layout, group, &set.bitmap)?;
+            set.taken.copy_from_slice(&set.bitmap);
             if !mutant!("trim-unsettled") {
                 let range = first..first.saturating_add(geometry.group_blocks(group));
-                groups.released_blocks.mark(range, &mut groups.taken);
+                volume.released_blocks.mark(range, &mut set.taken);
             }
-            while let Some(run) = bitmap::next_run(&groups.taken, at, end, u32::MAX) {
+            while let Some(run) = bitmap::next_run(&set.taken, at, end, u32::MAX) {
                 at = run.start + run.len;
                 if run.len >= min {
                     sb.issue_discard((first + run.start).into(), run.len.into())?;

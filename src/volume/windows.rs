@@ -20,7 +20,7 @@ use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::atomic::{ordering, Atomic};
 use kfs::drop_in_atomic;
 
-/// What an inode has of its window. Changed under the lock of the groups only.
+/// What an inode has of its window. Set by who allocates for the inode, one at a time.
 pub(crate) struct Reservation {
     /// The first block of the window; 0 for none. It may have been given up since.
     start: Atomic<u32>,
@@ -44,6 +44,12 @@ impl Reservation {
         let start = self.start.load(ordering::Relaxed);
         (start != 0).then_some(start)
     }
+
+    /// The same, for who gives it up: for one of them only.
+    pub(super) fn give_up(&self) -> Option<u32> {
+        let start = self.start.xchg(0, ordering::Relaxed);
+        (start != 0).then_some(start)
+    }
 }
 
 /// Who allocates, and what.
@@ -59,29 +65,35 @@ pub(crate) struct AllocationRequest<'a> {
     pub(crate) len: u32,
 }
 
+impl AllocationRequest<'_> {
+    /// The window that the inode needs in place of `old`, which it has had, where `room` is. `None` for an inode that
+    /// gets none.
+    pub(super) fn next_window(&self, old: Option<Run>, room: Room) -> Option<Size> {
+        let old_len = self.window?.len.load(ordering::Relaxed);
+        Some(window::next(old, old_len, self.goal, self.len, room))
+    }
+}
+
 struct Window {
     len: u32,
     ino: u32,
 }
 
-/// The windows of a volume, under the lock of the groups.
+/// The windows in some groups, under their lock.
 pub(super) struct Windows {
     /// By the first block. They do not overlap.
     by_start: RBTree<u32, Window>,
-    /// Blocks of a group.
-    in_group: u32,
 }
 
 impl Windows {
     /// No window yet.
-    pub(super) fn new(in_group: u32) -> Self {
+    pub(super) fn new() -> Self {
         Windows {
             by_start: RBTree::new(),
-            in_group,
         }
     }
 
-    /// The window of an inode, in blocks of the volume.
+    /// The window of an inode, in blocks of the volume, if it is one of these.
     pub(super) fn of(&self, request: &AllocationRequest<'_>) -> Option<Run> {
         let start = request.window?.start()?;
         let window = self.by_start.get(&start)?;
@@ -89,18 +101,6 @@ impl Windows {
             start,
             len: window.len,
         })
-    }
-
-    /// The window that the inode needs in place of its old one, on a volume with so many `free` blocks. `None` for an
-    /// inode that gets none.
-    pub(super) fn next(&self, request: &AllocationRequest<'_>, free: u32) -> Option<Size> {
-        let old_len = request.window?.len.load(ordering::Relaxed);
-        let AllocationRequest { goal, len, .. } = *request;
-        let room = Room {
-            in_group: self.in_group,
-            free,
-        };
-        Some(window::next(self.of(request), old_len, goal, len, room))
     }
 
     /// Sets the bits of those in `range`, what a group has, in its bitmap; but not of that from which
@@ -127,8 +127,8 @@ impl Windows {
         }
     }
 
-    /// Gives the inode the window `new`, which should have had `len` blocks. The old one was removed. Without
-    /// memory, by `flags`, it has none.
+    /// Gives the inode the window `new`, which should have had `len` blocks. It has none, as who allocates gave up the old
+    /// one. Without memory, by `flags`, it gets none.
     pub(super) fn insert(
         &mut self,
         request: &AllocationRequest<'_>,
@@ -147,10 +147,9 @@ impl Windows {
         of.len.store(len, ordering::Relaxed);
     }
 
-    /// Takes its window from the inode `ino`, and returns that.
-    pub(super) fn remove(&mut self, ino: u32, of: &Reservation) -> Option<Run> {
-        let start = of.start()?;
-        of.start.store(0, ordering::Relaxed);
+    /// Removes the window of the inode `ino` at block `start`, which [`Reservation::give_up`] has returned, and returns
+    /// it, if it is there.
+    pub(super) fn remove(&mut self, ino: u32, start: u32) -> Option<Run> {
         let window = self.by_start.get(&start)?;
         if window.ino != ino {
             return None;

@@ -11,6 +11,7 @@ use crate::ext2::uninit::{Checksums, Uninit};
 use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
+use crate::volume::scratch::Scratch;
 use crate::volume::windows::Windows;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
@@ -43,9 +44,9 @@ pub(crate) struct GroupSet {
     /// How many sets there are, of which groups take turns, as the power of two.
     bits: u32,
     /// A copy of the bitmap in use: bitmaps are searched and changed here.
-    pub(super) bitmap: KVVec<u8>,
+    pub(super) bitmap: Scratch,
     /// Another, of what is not to be allocated.
-    pub(super) taken: KVVec<u8>,
+    pub(super) taken: Scratch,
     /// Blocks that are free, and for one file only.
     pub(super) windows: Windows,
 }
@@ -152,8 +153,8 @@ impl Groups {
             let set = GroupSet {
                 states,
                 bits,
-                bitmap: KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?,
-                taken: KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?,
+                bitmap: Scratch::new(geometry.block_size())?,
+                taken: Scratch::new(geometry.block_size())?,
                 windows: Windows::new(),
             };
             sets.push(KBox::pin_init(new_mutex!(set), GFP_KERNEL)?, GFP_KERNEL)?;

@@ -12,7 +12,7 @@
 //! * [`attribute_blocks`] knows which blocks of extended attributes can be shared.
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
-//! * [`copy_back`] puts what was changed in a copy back into its buffer.
+//! * [`scratch`] is memory for copies, and [`copy_back`] puts what was changed in one back into its buffer.
 //! * [`totals`] are the sums over all groups, and [`usable`] is what of them a task may have.
 //! * [`recount`] replaces counters that are wrong, [`uninit`] initialises what was left for later.
 //! * [`options`] are the mount options, [`label`] is the label, [`last_mounted`] where it is mounted.
@@ -34,6 +34,7 @@ pub(crate) mod last_mounted;
 pub(crate) mod options;
 pub(crate) mod recount;
 pub(crate) mod released;
+pub(crate) mod scratch;
 pub(crate) mod settle;
 pub(crate) mod shutdown;
 pub(crate) mod state;

@@ -11,8 +11,8 @@ use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
+use crate::volume::scratch::Scratch;
 use crate::volume::state::Volume;
-use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
 
@@ -43,7 +43,7 @@ impl Volume {
                 }
             }
         }
-        let mut bitmap = KVVec::from_elem(0, geometry.block_size() as usize, GFP_KERNEL)?;
+        let mut bitmap = Scratch::new(geometry.block_size())?;
         if uninit.fill_blocks(&layout, group, &mut bitmap)? {
             self.write_new_bitmap(sb, places.block_bitmap(), &bitmap)?;
         }

@@ -4,8 +4,6 @@
  * again and again, and the first of its bios is kept until nothing else goes on, then
  * the second, and so on until there are no more. Nothing fails, and nothing is lost.
  */
-#include <fcntl.h>
-
 #include "harness.h"
 #include "nbd.h"
 #include "ops.h"
@@ -123,53 +121,6 @@ TEST_F_TIMEOUT(fs_delay, volume, 3600)
 
 	for (op = ops_volume; op->name; op++)
 		delay_each(_metadata, self, op);
-}
-
-static int make_first(struct round *r)
-{
-	r->fd = vol_make("first", 2000, 1);
-	return r->fd < 0 ? r->fd : 0;
-}
-
-static long sync_device(void *dev)
-{
-	int fd = open(dev, O_RDONLY | O_CLOEXEC), err;
-
-	if (fd < 0)
-		return -errno;
-	err = fsync(fd) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-/* The device has some of the metadata, or what is kept of it; and all of it changes again. */
-static long change_what_is_written(struct round *r)
-{
-	struct task task;
-	int fd;
-
-	if (task_start(&task, sync_device, r->v.dev) || task_settle(&task) == TASK_UNSETTLED)
-		return -EIO;
-	fd = vol_make("second", 2000, 2);
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return task_join(&task, 2 * JOIN_SECONDS);
-}
-
-static const char *check_both(struct round *r)
-{
-	return vol_holds("first", 2000, 1) && vol_holds("second", 2000, 2) ? NULL : "a file is lost";
-}
-
-TEST_F(fs_delay, change_of_what_is_written)
-{
-	static const struct op op = {
-		.name = "change of what is written", .prepare = make_first,
-		.run = change_what_is_written, .check = check_both, .changes = true, .every = true,
-	};
-
-	delay_each(_metadata, self, &op);
 }
 
 TEST_HARNESS_MAIN

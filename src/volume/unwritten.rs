@@ -89,17 +89,7 @@ impl Unwritten {
     }
 
     /// Marks a buffer dirty, and holds it until it has been written. May sleep.
-    ///
-    /// One that is dirty already was marked by somebody who holds it, or is just about to.
     pub(crate) fn mark_buffer_dirty(&self, buffer: &BufferHead) {
-        // While it is written, what has been changed is not.
-        let is_marked = match mutant!("unwritten-in-flight") {
-            true => buffer.is_unwritten(),
-            false => buffer.will_be_written(),
-        };
-        if is_marked {
-            return;
-        }
         buffer.mark_dirty();
         self.hold(buffer);
     }

@@ -21,7 +21,7 @@ use crate::types::DropInAtomic;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::sync::barrier::{smp_mb, Full, Read};
+use kernel::sync::barrier::{smp_mb, Read};
 
 /// That a read is ahead of any need, as `REQ_RAHEAD`: the block layer may fail it early.
 const READ_AHEAD: bindings::blk_opf_t = 1 << bindings::req_flag_bits___REQ_RAHEAD;
@@ -249,21 +249,6 @@ impl BufferHead {
         }
         smp_mb(Read);
         self.has_write_error()
-    }
-
-    /// Whether the buffer is dirty, and nothing has failed of it: all that it has now will be written back, as if
-    /// [`BufferHead::mark_dirty`] was called. Does not sleep.
-    #[inline]
-    pub fn will_be_written(&self) -> bool {
-        let bh = self.as_raw();
-        // As in mark_buffer_dirty(): who writes the buffer clears the flag first, and finds what it has now.
-        smp_mb(Full);
-        // SAFETY: By the type invariant.
-        unsafe {
-            bindings::buffer_dirty(bh) != 0
-                && bindings::buffer_uptodate(bh) != 0
-                && bindings::buffer_write_io_error(bh) == 0
-        }
     }
 
     /// Marks the buffer dirty: it will be written back. May sleep.

@@ -150,6 +150,7 @@ TEST_F(dio_nowait_many, device_in_the_middle)
 static long refuse_each(struct vol *v, bool write, int fd, char *buf, size_t len)
 {
 	struct counters c0 = {}, c1 = {};
+	bool is_again = false;
 	ssize_t n = -EAGAIN;
 	int err, nth;
 
@@ -161,6 +162,9 @@ static long refuse_each(struct vol *v, bool write, int fd, char *buf, size_t len
 			break;
 		if (n != (ssize_t)len && n != -EAGAIN)
 			err = n < 0 ? n : -EIO;
+		/* Now and then there is one more that nobody needs, as when the times of the inode move. */
+		is_again = n == (ssize_t)len && !is_again;
+		nth -= is_again;
 	}
 	if (!err && n != (ssize_t)len)
 		err = n < 0 ? n : -EIO;

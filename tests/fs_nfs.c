@@ -29,6 +29,7 @@
 	"vers=4.2,proto=tcp,port=2049,addr=127.0.0.1,clientaddr=127.0.0.1,sec=sys,soft,timeo=600," \
 	"acregmin=0,acregmax=0,acdirmin=0,acdirmax=0"
 #define LEN	3000
+#define LINE	4096
 
 VOL_FIXTURE(fs_nfs);
 FIXTURE_VARIANT_ADD(fs_nfs, bs1k) { .conf = SMALL_1K };
@@ -245,6 +246,49 @@ TEST_F(fs_nfs, changes_of_one_second)
 			break;
 	}
 	EXPECT_GT(20, i);
+	EXPORTED_NO_MORE();
+}
+
+/*
+ * The same of what is in a file. It is open for writing, so that the server lets no client go on by
+ * itself.
+ */
+TEST_F(fs_nfs, data_of_one_second)
+{
+	static const int ways[] = { 0, O_DIRECT };
+	struct stat before, after;
+	char *buf = buf_alloc(LINE), *back = buf_alloc(LINE);
+	int fd, client, way, i;
+
+	if (!is_possible())
+		SKIP(return, "a kernel without knfsd");
+	EXPORTED();
+	for (way = 0; way < 2; way++) {
+		fd = vol_open(way ? "direct" : "buffered", O_RDWR | O_CREAT | ways[way]);
+		ASSERT_LE(0, fd);
+		for (i = 0; i < 20; i++) {
+			memset(buf, 'a', LINE);
+			ASSERT_EQ(LINE, pwrite(fd, buf, LINE, 0));
+			ASSERT_EQ(0, fstat(fd, &before));
+			client = open(way ? CLIENT "/direct" : CLIENT "/buffered", O_RDONLY);
+			ASSERT_LE(0, client);
+			ASSERT_EQ(LINE, pread(client, back, LINE, 0));
+			EXPECT_EQ(0, memcmp(back, buf, LINE));
+			close(client);
+			memset(buf, 'b', LINE);
+			ASSERT_EQ(LINE, pwrite(fd, buf, LINE, 0));
+			ASSERT_EQ(0, fstat(fd, &after));
+			client = open(way ? CLIENT "/direct" : CLIENT "/buffered", O_RDONLY);
+			ASSERT_LE(0, client);
+			ASSERT_EQ(LINE, pread(client, back, LINE, 0));
+			EXPECT_EQ(0, memcmp(back, buf, LINE));
+			close(client);
+			if (same_time(&before.st_ctim, &after.st_ctim))
+				break;
+		}
+		EXPECT_GT(20, i);
+		close(fd);
+	}
 	EXPORTED_NO_MORE();
 }
 

@@ -17,11 +17,11 @@
 #include <linux/fiemap.h>
 #include <linux/filelock.h>
 #include <linux/fs.h>
-#include <linux/iversion.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/fs_struct.h>
 #include <linux/fserror.h>
+#include <linux/iversion.h>
 #include <linux/kobject.h>
 #include <linux/mount.h>
 #include <linux/mpage.h>

@@ -154,8 +154,10 @@ pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
     // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
     // only returns.
-    unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_raw())) }
-        .map_err(|(_, error)| error)
+    let done =
+        unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_raw())) };
+    locked.inc_iversion();
+    done.map_err(|(_, error)| error)
 }
 
 /// Does what has to be done to a file that is about to be modified: takes away its set-id bits and

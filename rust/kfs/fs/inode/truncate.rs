@@ -18,7 +18,9 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// Drops the pages beyond `size` bytes from the page cache; then runs `free`, which frees the
     /// blocks beyond `size`, and returns what that does. i_size does not change. May sleep.
     ///
-    /// `invalidate_lock` is held throughout, as by [`SizeLocked::truncate_setsize`](crate::fs::inode::size::SizeLocked::truncate_setsize).
+    /// `invalidate_lock` is held throughout, as by [`SizeLocked::truncate_setsize`].
+    ///
+    /// [`SizeLocked::truncate_setsize`]: crate::fs::inode::size::SizeLocked::truncate_setsize
     pub fn truncate_beyond<R>(&self, size: u64, free: impl FnOnce() -> R) -> R {
         // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
         // back here.

@@ -9,6 +9,9 @@
 //! nanoseconds, as no two changes that count lie within one. A client that has cached something of an inode that
 //! has left the memory of the server meanwhile asks for it again.
 //!
+//! A direct write counts when it begins, as it does elsewhere in the kernel, and again if it moves i_size when it
+//! ends. If the clock is set back, an inode that is read again may get a number that it has had.
+//!
 //! C header: [`include/linux/iversion.h`](srctree/include/linux/iversion.h)
 
 use crate::bindings;

@@ -150,6 +150,8 @@ impl<F: KiocbOwner> Iocb<F> {
         // SAFETY: It was taken above.
         unsafe { bindings::filemap_invalidate_unlock(mapping) };
         if is_extended {
+            // Who has asked for the number since the request began has seen the old size.
+            inode.inc_iversion();
             inode.mark_inode_dirty();
         }
         is_extended

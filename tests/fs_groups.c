@@ -122,7 +122,7 @@ static void is_released(struct __test_metadata *_metadata, struct vol *v, struct
 	ASSERT_EQ(0, vol_unroute(v));
 }
 
-/* One block behind the end of an open file of 20 KiB. */
+/* One block beyond EOF of an open file of 20 KiB. */
 static struct io_op append(const char *name)
 {
 	struct io_op op = { .fd = vol_open(name, O_RDWR), .len = KIB, .off = 20 * KIB };

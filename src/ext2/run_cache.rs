@@ -3,19 +3,23 @@
 //! Runs of blocks of a file that were looked up, for a cache of them.
 //!
 //! The format maps each block by itself, and pointers are validated whenever they are followed. But
-//! most files have long runs, broken only where a block of pointers lies between them. So one run
-//! is cached for each block of pointers, and that block, in a table indexed by its number; with more
-//! than [`SLOTS`] of them, slots are shared.
+//! most files have long runs, broken where a block of pointers lies between them, and where a window
+//! ended while the file grew. So a few runs are cached for each block of pointers, and that block, in a
+//! table indexed by its number; with more than [`SLOTS`] of them, slots are shared.
 //!
 //! Holes are not cached: they may be filled without updating the cache.
 
 use super::block_map::Mapping;
 use super::pointers::{pointer_bits, DIRECT};
+use core::mem::swap;
 
-/// The number of runs. With blocks of 4 KiB, enough for contiguous files of 4 GiB.
+/// The number of slots. With blocks of 4 KiB, enough for files of 4 GiB.
 pub(crate) const SLOTS: usize = 1 << SLOT_BITS;
 
 const SLOT_BITS: u32 = 10;
+
+/// The number of runs in a slot: with these it is one line of a processor's cache.
+pub(crate) const RUNS: usize = 4;
 
 /// The number of the block of pointers with that to block `block` of a file, among those that have
 /// pointers to data, with blocks of 2^`block_bits` bytes.
@@ -36,17 +40,27 @@ pub(crate) fn slot(number: u32) -> usize {
 
 /// `len` blocks of a file from its block `block` on are those from `start` on of the volume, which
 /// have been validated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) block: u32,
     pub(crate) start: u32,
-    /// 0 in an empty slot.
+    /// 0 in an empty place.
     pub(crate) len: u32,
 }
 
 impl Run {
+    /// In an empty place.
+    pub(crate) const EMPTY: Self = Run {
+        block: 0,
+        start: 0,
+        len: 0,
+    };
+
     /// The union of this run and `other`, if that is a run.
     fn joined(self, other: Run) -> Option<Run> {
+        if self.len == 0 || other.len == 0 {
+            return None;
+        }
         let (first, second) = match self.block <= other.block {
             true => (self, other),
             false => (other, self),
@@ -59,11 +73,6 @@ impl Run {
             len: first.len.max(apart.checked_add(second.len)?),
             ..first
         })
-    }
-
-    /// What a slot that has this run is to have when `new` was looked up.
-    pub(crate) fn with(self, new: Run) -> Run {
-        self.joined(new).unwrap_or(new)
     }
 
     /// At most `max` blocks from block `block` of the file on; a `max` of 0 is taken as 1. `None` if
@@ -80,4 +89,44 @@ impl Run {
             len: (self.len - into).min(max.max(1)),
         })
     }
+}
+
+/// The runs of a slot with `N` of them, the one that was put last first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotRuns<const N: usize>(pub(crate) [Run; N]);
+
+impl<const N: usize> SlotRuns<N> {
+    /// None.
+    pub(crate) const EMPTY: Self = SlotRuns([Run::EMPTY; N]);
+
+    /// What the slot is to have when `new` was looked up: that, joined with what it continues, in the place of
+    /// the shortest of the others, and the oldest of these.
+    pub(crate) fn with(self, new: Run) -> Self {
+        let mut runs = self.0;
+        let mut moved = new;
+        for run in &mut runs {
+            if let Some(joined) = moved.joined(*run) {
+                moved = joined;
+                *run = Run::EMPTY;
+            }
+        }
+        let shortest = self::shortest(&runs);
+        let last = runs.iter().rposition(|run| run.len == shortest);
+        for (index, run) in runs.iter_mut().enumerate() {
+            swap(run, &mut moved);
+            if Some(index) == last {
+                break;
+            }
+        }
+        SlotRuns(runs)
+    }
+
+    /// The length of the run that is given up for another one, in blocks; 0 if there is room.
+    pub(crate) fn shortest(&self) -> u32 {
+        shortest(&self.0)
+    }
+}
+
+fn shortest(runs: &[Run]) -> u32 {
+    runs.iter().map(|run| run.len).min().unwrap_or(0)
 }

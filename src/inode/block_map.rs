@@ -121,27 +121,24 @@ pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> 
 /// [`lookup`] of what is not cached, while its block of pointers is known, and in memory. Does not sleep.
 ///
 /// Below one block of pointers there may be as many runs as it has pointers: to cache them all would be to have the
-/// pointers twice. What is found here costs a little more than what is cached. So a short run, of which nothing is left
-/// when it has been asked for, does not take the place of a longer one.
+/// pointers twice. What is found here costs a little more than what is cached.
 #[inline(never)]
 fn lookup_in_pointers(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
     let data = inode.data();
     let map = &data.map;
     let view = map.try_view()?;
-    let (known, pointers) = map.cached_pointers(&view, block)?;
+    let known = map.cached_pointers(&view, block)?;
     let path = path(inode, block).ok()?;
     let wanted = Wanted { block, path, max };
     let mut device = PointerBuffers::in_memory(inode);
-    let found = find_below(inode, &view, Some(pointers), wanted, &mut device);
+    let found = find_below(inode, &view, Some(known), wanted, &mut device);
     if !map.is_current(&view) {
         return None;
     }
     // What is corrupt is reported by who may sleep.
     let found = found.ok()?;
     if let Some(new) = found.to_remember {
-        if new.run.len > max.min(known.len) || mutant!("runs-short") {
-            map.remember_nowait(&view, new);
-        }
+        map.remember_nowait(&view, new);
     }
     Some(found.mapping)
 }
@@ -223,7 +220,7 @@ struct Wanted {
 /// What a look-up has found.
 struct Found {
     mapping: Mapping,
-    /// The run that the block is in. Direct pointers are in memory anyway.
+    /// The run that the block is in, if it is to be cached. Direct pointers are in memory anyway.
     to_remember: Option<LookedUp>,
 }
 
@@ -235,22 +232,26 @@ fn find<P: PointerBlocks<Error = Fault>>(
     device: &mut P,
 ) -> Result<Found> {
     let data = inode.data();
-    let pointers = data.map.cached_pointers(view, wanted.block);
-    let pointers = pointers.map(|(_, pointers)| pointers);
-    find_below(inode, view, pointers, wanted, device)
+    let known = data.map.cached_pointers(view, wanted.block);
+    find_below(inode, view, known, wanted, device)
 }
 
-/// [`find`] when the last block of pointers is `pointers`, if that is known.
+/// [`find`] when what [`Map::cached_pointers`] says is `known`.
+///
+/// A short run, of which nothing is left when it has been asked for, does not take the place of a longer one.
+///
+/// [`Map::cached_pointers`]: crate::inode::map::Map::cached_pointers
 #[inline]
 fn find_below<P: PointerBlocks<Error = Fault>>(
     inode: &Inode,
     view: &View,
-    pointers: Option<u32>,
+    known: Option<(u32, u32)>,
     Wanted { block, path, max }: Wanted,
     device: &mut P,
 ) -> Result<Found> {
     let layout = inode.sb().data().layout();
     let ino = ino32(inode);
+    let (pointers, shortest) = known.unzip();
     let branch = walk(inode, view, pointers, path, device)?;
     let mapping = branch.lookup(&layout, &view.root, max, device)?;
     let mut to_remember = None;
@@ -258,8 +259,9 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
         let (before, after) = branch.around(device)?;
         let start = start.saturating_sub(before);
         let len = before + len.max(after + 1);
+        let is_worth_it = len > max.min(shortest.unwrap_or(0)) || mutant!("runs-short");
         // The caller did not ask for the neighbours: corrupt pointers to them are no error here.
-        if layout.check_data(Place::Inode(ino), start, len).is_ok() {
+        if is_worth_it && layout.check_data(Place::Inode(ino), start, len).is_ok() {
             // Blocks of a file that were found have numbers of 32 bits.
             let block = block.saturating_sub(before.into()) as u32;
             let run = run_cache::Run { block, start, len };
@@ -301,13 +303,8 @@ pub(super) fn branch<P: PointerBlocks<Error = Fault>>(
 ) -> Result<Branch> {
     let path = path(inode, block)?;
     let known = inode.data().get_ref().map.cached_pointers(view, block);
-    walk(
-        inode,
-        view,
-        known.map(|(_, pointers)| pointers),
-        path,
-        device,
-    )
+    let pointers = known.map(|(pointers, _)| pointers);
+    walk(inode, view, pointers, path, device)
 }
 
 /// Caches that block `block` of the file and those after it are `blocks` since `view`; `pointers` is

@@ -36,7 +36,6 @@
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::pointers::{Pointers, POINTERS};
-use crate::ext2::run_cache::Run;
 use crate::inode::run_slot::LookedUp;
 use crate::inode::runs::Runs;
 use crate::inode::sequence::{Sequence, Stamp};
@@ -125,9 +124,9 @@ impl Map {
         self.runs.as_ref()?.get(age, block, max)
     }
 
-    /// The last block of pointers on the way to block `block` of the file, and the run that is cached for
-    /// that, if it is. Does not sleep.
-    pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<(Run, u32)> {
+    /// The last block of pointers on the way to block `block` of the file, if it is cached, and the length of the run
+    /// that would be given up for another one below it. Does not sleep.
+    pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<(u32, u32)> {
         self.runs.as_ref()?.pointers(view.stamp.age, block)
     }
 

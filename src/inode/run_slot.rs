@@ -1,23 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A place for one run of a file and its block of pointers, which is read and filled without a lock.
+//! A place for a few runs of a file and their block of pointers, which is read and filled without a lock.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::run_cache::Run;
+use crate::ext2::run_cache::{Run, SlotRuns};
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::barrier::{smp_mb, Read};
 use kfs::sync::unordered::Unordered;
 
-/// A run, its block of pointers, the age of the file when they were looked up, and a count of the
-/// changes of all this, which is odd while it is being changed.
-pub(super) struct RunSlot {
+/// `N` runs, the block of pointers of the first, the age of the file when they were looked up, and a count of
+/// the changes of all this, which is odd while it is being changed.
+pub(super) struct RunSlot<const N: usize> {
     changes: Atomic<u32>,
-    block: Unordered<u32>,
-    start: Unordered<u32>,
-    len: Unordered<u32>,
     /// 0 if it is not known.
     pointers: Unordered<u32>,
     age: Unordered<usize>,
+    runs: [RunPlace; N],
+}
+
+struct RunPlace {
+    block: Unordered<u32>,
+    start: Unordered<u32>,
+    len: Unordered<u32>,
+}
+
+impl RunPlace {
+    #[inline(always)]
+    fn load(&self) -> Run {
+        Run {
+            block: self.block.load(),
+            start: self.start.load(),
+            len: self.len.load(),
+        }
+    }
+
+    fn store(&self, run: Run) {
+        self.block.store(run.block);
+        self.start.store(run.start);
+        self.len.store(run.len);
+    }
 }
 
 /// What was looked up.
@@ -28,51 +49,60 @@ pub(super) struct LookedUp {
     pub(super) pointers: Option<u32>,
 }
 
-impl RunSlot {
+impl<const N: usize> RunSlot<N> {
     /// An empty one.
     pub(super) fn new() -> Self {
-        RunSlot {
-            changes: Atomic::new(0),
+        let empty = || RunPlace {
             block: Unordered::new(0),
             start: Unordered::new(0),
             len: Unordered::new(0),
+        };
+        RunSlot {
+            changes: Atomic::new(0),
             pointers: Unordered::new(0),
             age: Unordered::new(0),
+            runs: [(); N].map(|()| empty()),
         }
     }
 
-    /// The run; an empty one if it is of another age.
-    fn load(&self, age: usize) -> Run {
-        if self.age.load() != age {
-            return Run::default();
+    /// The runs; none if they are of another age.
+    fn load(&self, age: usize) -> SlotRuns<N> {
+        let mut runs = SlotRuns::EMPTY;
+        if self.age.load() == age {
+            for (run, place) in runs.0.iter_mut().zip(&self.runs) {
+                *run = place.load();
+            }
         }
-        Run {
-            block: self.block.load(),
-            start: self.start.load(),
-            len: self.len.load(),
-        }
+        runs
     }
 
-    /// Looks up at most `max` blocks from block `block` of the file on. `None` if the run has them
-    /// not, or not at the age `age`, or is being changed. Does not sleep.
+    /// Looks up at most `max` blocks from block `block` of the file on. `None` if no run has them,
+    /// or not at the age `age`, or they are being changed. Does not sleep.
     #[inline(always)]
     pub(super) fn get(&self, age: usize, block: u32, max: u32) -> Option<Mapping> {
-        let run = self.unless_torn(|| self.load(age))?;
-        run.get(block, max)
+        self.unless_torn(|| {
+            if self.age.load() != age {
+                return None;
+            }
+            let found = |place: &RunPlace| place.load().get(block, max);
+            self.runs.iter().find_map(found)
+        })?
     }
 
-    /// The run and its block of pointers, if `is_same` holds for the run, at the age `age`. Does not sleep.
+    /// The block of pointers of the run that was put last, if `is_same` holds for that, at the age `age`, and the
+    /// length of the run that is given up for another one (see [`SlotRuns::shortest`]). Does not sleep.
     pub(super) fn pointers(
         &self,
         age: usize,
         is_same: impl FnOnce(Run) -> bool,
-    ) -> Option<(Run, u32)> {
+    ) -> Option<(u32, u32)> {
         let age = match mutant!("pointers-kept") {
             true => self.age.load(),
             false => age,
         };
-        let (run, pointers) = self.unless_torn(|| (self.load(age), self.pointers.load()))?;
-        (run.len != 0 && pointers != 0 && is_same(run)).then_some((run, pointers))
+        let (runs, pointers) = self.unless_torn(|| (self.load(age), self.pointers.load()))?;
+        let last = runs.0.first().copied()?;
+        (last.len != 0 && pointers != 0 && is_same(last)).then(|| (pointers, runs.shortest()))
     }
 
     /// What `load` loads; `None` if that was changed meanwhile.
@@ -98,14 +128,14 @@ impl RunSlot {
         {
             return;
         }
-        let run = self.load(age).with(new);
-        self.block.store(run.block);
-        self.start.store(run.start);
-        self.len.store(run.len);
-        // If the run was joined with that which was here, so are their pointers in one block.
-        if pointers.is_some() || run == new {
-            self.pointers.store(pointers.unwrap_or(0));
+        let runs = self.load(age).with(new);
+        for (index, (place, run)) in self.runs.iter().zip(runs.0).enumerate() {
+            match index > 0 && mutant!("runs-one") {
+                true => place.store(Run::EMPTY),
+                false => place.store(run),
+            }
         }
+        self.pointers.store(pointers.unwrap_or(0));
         self.age.store(age);
         self.changes
             .store(changes.wrapping_add(2), ordering::Release);

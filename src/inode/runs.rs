@@ -4,14 +4,16 @@
 //! lock.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::run_cache::{last_pointers, slot, Run, SLOTS};
-use crate::inode::run_slot::{LookedUp, RunSlot};
+use crate::ext2::run_cache::{last_pointers, slot, Run, RUNS, SLOTS};
+use crate::inode::run_slot::{self, LookedUp};
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 use kfs::drop_in_atomic;
 
 /// The slots that are allocated together: few files have more blocks of pointers.
 const TOGETHER: usize = 64;
+
+type RunSlot = run_slot::RunSlot<RUNS>;
 
 /// The cache of one file. Each run has the age of the file when it was looked up, and is valid as
 /// long as the file has that.
@@ -48,9 +50,9 @@ impl Runs {
         slot.get(age, block, max)
     }
 
-    /// The block of pointers with that to block `block` of the file, at the age `age`, and the run that is
-    /// cached for it. `None` if it is not. Does not sleep.
-    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<(Run, u32)> {
+    /// The block of pointers with that to block `block` of the file, at the age `age`, and how long a run is to be
+    /// that takes the place of another one. `None` if it is not cached. Does not sleep.
+    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<(u32, u32)> {
         let number = last_pointers(self.block_bits, u32::try_from(block).ok()?);
         let is_same = |run: Run| last_pointers(self.block_bits, run.block) == number;
         self.slot(number)?.pointers(age, is_same)

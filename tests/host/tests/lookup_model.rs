@@ -221,7 +221,7 @@ struct File {
     root: Unordered<u32>,
     /// The content of the block of pointers, in two halves, as it is copied byte by byte.
     halves: [Unordered<u32>; 2],
-    slot: RunSlot,
+    slot: RunSlot<1>,
     /// What the file had is free: whoever sees this began after that.
     freed: Atomic<u32>,
 }
@@ -260,7 +260,7 @@ impl File {
     /// Follows the pointers; `None` if they were changed meanwhile.
     fn find(&self, stamp: &Stamp) -> Option<u32> {
         let known = self.slot.pointers(stamp.age, |_| true);
-        let found = match known.map_or_else(|| self.root.load(), |(_, pointers)| pointers) {
+        let found = match known.map_or_else(|| self.root.load(), |(pointers, _)| pointers) {
             0 => [HOLE; 2],
             _ => self.content(),
         };
@@ -421,7 +421,7 @@ fn look_up_and_link() {
 
 /// Two runs that are put into one slot, of two ages, beside somebody who looks.
 fn runs_in_one_slot() {
-    let slot = Arc::new(RunSlot::new());
+    let slot = Arc::new(RunSlot::<1>::new());
     let put = |age, block, start| {
         let slot = slot.clone();
         thread::spawn(move || {
@@ -452,7 +452,7 @@ fn two_runs_for_one_slot() {
 
 /// Two runs of one age.
 fn runs_of_one_age() {
-    let slot = Arc::new(RunSlot::new());
+    let slot = Arc::new(RunSlot::<2>::new());
     let put = |block, start| {
         let slot = slot.clone();
         thread::spawn(move || {

@@ -6,26 +6,27 @@ use proptest::prelude::*;
 
 use crate::ext2::{
     block_map::Mapping,
-    run_cache::{last_pointers, slot, Run, SLOTS},
+    run_cache::{last_pointers, slot, Run, SlotRuns, RUNS, SLOTS},
 };
 
 /// The cache as the module has it, less that it is read while it is changed.
-struct RunCache([Run; SLOTS], u32);
+struct RunCache(Vec<SlotRuns<RUNS>>, u32);
 
 impl RunCache {
     fn new(block_bits: u32) -> Self {
-        RunCache([Run::default(); SLOTS], block_bits)
+        RunCache(vec![SlotRuns::EMPTY; SLOTS], block_bits)
     }
 
     fn get(&self, block: u64, max: u32) -> Option<Mapping> {
         let block = u32::try_from(block).ok()?;
-        self.0[slot(last_pointers(self.1, block))].get(block, max)
+        let runs = self.0[slot(last_pointers(self.1, block))].0;
+        runs.iter().find_map(|run| run.get(block, max))
     }
 
     fn put(&mut self, block: u64, start: u32, len: u32) {
         if let Ok(block) = u32::try_from(block) {
-            let run = &mut self.0[slot(last_pointers(self.1, block))];
-            *run = run.with(Run { block, start, len });
+            let runs = &mut self.0[slot(last_pointers(self.1, block))];
+            *runs = runs.with(Run { block, start, len });
         }
     }
 }
@@ -71,12 +72,55 @@ fn others_do_not() {
     let mut cache = RunCache::new(10);
     cache.put(20, 1000, 8);
     cache.put(28, 1009, 4);
-    assert_eq!(cache.get(20, 1), None);
+    assert_eq!(cache.get(20, 9), mapped(1000, 8));
     assert_eq!(cache.get(28, 9), mapped(1009, 4));
     // A gap between them is not known.
     cache.put(34, 1015, 2);
     assert_eq!(cache.get(33, 1), None);
     assert_eq!(cache.get(34, 9), mapped(1015, 2));
+}
+
+#[test]
+fn what_lies_between_two_makes_them_one() {
+    let run = |block, len| Run {
+        block,
+        start: block + 1000,
+        len,
+    };
+    let runs = SlotRuns::<4>::EMPTY.with(run(20, 8)).with(run(32, 8));
+    assert_eq!(runs.shortest(), 0, "there is room");
+    let runs = runs.with(run(28, 4));
+    assert_eq!(runs.0[0], run(20, 20));
+    assert!(runs.0[1..].iter().all(|run| run.len == 0));
+}
+
+#[test]
+fn the_shortest_and_oldest_is_given_up() {
+    let run = |block, len| Run {
+        block,
+        start: 2 * block,
+        len,
+    };
+    let mut runs = SlotRuns::<4>::EMPTY;
+    for new in [run(100, 9), run(200, 3), run(300, 3), run(400, 5)] {
+        assert_eq!(runs.shortest(), 0);
+        runs = runs.with(new);
+    }
+    assert_eq!(runs.shortest(), 3);
+    runs = runs.with(run(500, 1));
+    assert_eq!(runs.0, [run(500, 1), run(400, 5), run(300, 3), run(100, 9)]);
+    runs = runs.with(run(600, 2));
+    assert_eq!(runs.0, [run(600, 2), run(400, 5), run(300, 3), run(100, 9)]);
+    // What continues one takes its place.
+    runs = runs.with(Run {
+        block: 109,
+        start: 209,
+        len: 3,
+    });
+    assert_eq!(
+        runs.0,
+        [run(100, 12), run(600, 2), run(400, 5), run(300, 3)]
+    );
 }
 
 #[test]

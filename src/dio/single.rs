@@ -64,8 +64,7 @@ pub(super) fn read<'a, F: Filesystem>(
     let Some(locked) = locked else {
         return Err(iocb);
     };
-    let Some(built) =
-        find(&iocb, to, &locked).and_then(|physical| build(&iocb, to, &locked, physical))
+    let Some(built) = find(&iocb, to, &locked).and_then(|found| build(&iocb, to, &locked, found))
     else {
         return Err(iocb);
     };
@@ -98,7 +97,7 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     if from.count() > MAX || must_be_stable || is_sync_nowait(&iocb) {
         return Err(iocb);
     }
-    let Some(physical) = find(&iocb, from, locked) else {
+    let Some(found) = find(&iocb, from, locked) else {
         return Err(iocb);
     };
     // After the look-up: it is about the blocks that this has found.
@@ -106,7 +105,7 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     if dsync.is_waited_for() && !mutant!("single-unsynced") {
         return Err(iocb);
     }
-    let Some(mut built) = build(&iocb, from, locked, physical) else {
+    let Some(mut built) = build(&iocb, from, locked, found) else {
         return Err(iocb);
     };
     if dsync == Dsync::Through {
@@ -142,13 +141,21 @@ fn waited_for<I, F: Filesystem>(
     iocb.is_sync().then(|| built.dio.clone())
 }
 
+/// What is known of a request before its bio is made.
+struct FoundBlocks {
+    /// The first of its blocks.
+    physical: u64,
+    /// How the device wants its memory to be aligned, as a mask.
+    dma_alignment: u32,
+}
+
 /// Looks up where the blocks are, if a request for them is as said above.
 #[inline(always)]
 fn find<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: &Kiocb<'a, F>,
     iter: &I,
     locked: &InodeLocked<F, Shared>,
-) -> Option<u64> {
+) -> Option<FoundBlocks> {
     let sb = locked.sb();
     let bdev = BlockDevice::of(sb);
     let bits = BlockBits::new(sb.blocksize_bits());
@@ -171,7 +178,10 @@ fn find<'a, I: IovIter<'a>, F: Filesystem>(
     let physical = F::map_cached(locked, bits.block(pos), wanted)?;
     // After the look-up: a block that it found was allocated after its page was dirtied.
     let is_cached = iocb.concerns_page_cache(len) && !mutant!("single-cached");
-    (!is_cached).then_some(physical)
+    (!is_cached).then_some(FoundBlocks {
+        physical,
+        dma_alignment: mem_mask,
+    })
 }
 
 /// Makes a bio with all of the memory, for the blocks from `physical` on.
@@ -180,7 +190,10 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: &Kiocb<'a, F>,
     iter: &mut I,
     locked: &InodeLocked<F, Shared>,
-    physical: u64,
+    FoundBlocks {
+        physical,
+        dma_alignment,
+    }: FoundBlocks,
 ) -> Option<Built<I, F>> {
     let sb = locked.sb();
     let bdev = BlockDevice::of(sb);
@@ -192,7 +205,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
     bio.set_sector(sector);
     bio.set_hints(&**iocb);
-    if !bio.add_all(iter, len, bdev.dma_alignment()) {
+    if !bio.add_all(iter, len, dma_alignment) {
         return None;
     }
     if iocb.is_polled() {

@@ -57,6 +57,7 @@ impl Run {
     };
 
     /// The union of this run and `other`, if that is a run.
+    #[inline]
     fn joined(self, other: Run) -> Option<Run> {
         if self.len == 0 || other.len == 0 {
             return None;
@@ -99,34 +100,30 @@ impl<const N: usize> SlotRuns<N> {
     /// None.
     pub(crate) const EMPTY: Self = SlotRuns([Run::EMPTY; N]);
 
-    /// What the slot is to have when `new` was looked up: that, joined with what it continues, in the place of
-    /// the shortest of the others, and the oldest of these.
-    pub(crate) fn with(self, new: Run) -> Self {
-        let mut runs = self.0;
+    /// Puts `new`, joined with what it continues, before the others. If it continues none, the shortest of them is
+    /// given up, and the oldest of these.
+    #[inline]
+    pub(crate) fn put(&mut self, new: Run) {
         let mut moved = new;
-        for run in &mut runs {
+        let mut place = None;
+        for (index, run) in self.0.iter_mut().enumerate() {
             if let Some(joined) = moved.joined(*run) {
                 moved = joined;
                 *run = Run::EMPTY;
+                place = place.or(Some(index));
             }
         }
-        let shortest = self::shortest(&runs);
-        let last = runs.iter().rposition(|run| run.len == shortest);
-        for (index, run) in runs.iter_mut().enumerate() {
+        let place = place.or_else(|| self.oldest_of_the_shortest());
+        for (index, run) in self.0.iter_mut().enumerate() {
             swap(run, &mut moved);
-            if Some(index) == last {
+            if Some(index) == place {
                 break;
             }
         }
-        SlotRuns(runs)
     }
 
-    /// The length of the run that is given up for another one, in blocks; 0 if there is room.
-    pub(crate) fn shortest(&self) -> u32 {
-        shortest(&self.0)
+    fn oldest_of_the_shortest(&self) -> Option<usize> {
+        let shortest = self.0.iter().map(|run| run.len).min()?;
+        self.0.iter().rposition(|run| run.len == shortest)
     }
-}
-
-fn shortest(runs: &[Run]) -> u32 {
-    runs.iter().map(|run| run.len).min().unwrap_or(0)
 }

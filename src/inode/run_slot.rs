@@ -6,7 +6,7 @@ use crate::ext2::block_map::Mapping;
 use crate::ext2::run_cache::{Run, SlotRuns};
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::barrier::{smp_mb, Read};
-use kfs::sync::unordered::Unordered;
+use kfs::sync::unordered::{self, Unordered};
 
 /// `N` runs, the block of pointers of the first, the age of the file when they were looked up, and a count of
 /// the changes of all this, which is odd while it is being changed.
@@ -65,17 +65,6 @@ impl<const N: usize> RunSlot<N> {
         }
     }
 
-    /// The runs; none if they are of another age.
-    fn load(&self, age: usize) -> SlotRuns<N> {
-        let mut runs = SlotRuns::EMPTY;
-        if self.age.load() == age {
-            for (run, place) in runs.0.iter_mut().zip(&self.runs) {
-                *run = place.load();
-            }
-        }
-        runs
-    }
-
     /// Looks up at most `max` blocks from block `block` of the file on. `None` if no run has them,
     /// or not at the age `age`, or they are being changed. Does not sleep.
     #[inline(always)]
@@ -90,7 +79,7 @@ impl<const N: usize> RunSlot<N> {
     }
 
     /// The block of pointers of the run that was put last, if `is_same` holds for that, at the age `age`, and the
-    /// length of the run that is given up for another one (see [`SlotRuns::shortest`]). Does not sleep.
+    /// length of the run that is given up for another one, in blocks: 0 if there is room. Does not sleep.
     pub(super) fn pointers(
         &self,
         age: usize,
@@ -100,9 +89,14 @@ impl<const N: usize> RunSlot<N> {
             true => self.age.load(),
             false => age,
         };
-        let (runs, pointers) = self.unless_torn(|| (self.load(age), self.pointers.load()))?;
-        let last = runs.0.first().copied()?;
-        (last.len != 0 && pointers != 0 && is_same(last)).then(|| (pointers, runs.shortest()))
+        let load = || {
+            let shortest = self.runs.iter().map(|place| place.len.load()).min()?;
+            let last = self.runs.first()?.load();
+            let is_valid = self.age.load() == age && last.len != 0;
+            is_valid.then(|| (last, self.pointers.load(), shortest))
+        };
+        let (last, pointers, shortest) = self.unless_torn(load)??;
+        (pointers != 0 && is_same(last)).then_some((pointers, shortest))
     }
 
     /// What `load` loads; `None` if that was changed meanwhile.
@@ -111,7 +105,7 @@ impl<const N: usize> RunSlot<N> {
         let changes = self.changes.load(ordering::Acquire);
         let loaded = load();
         smp_mb(Read);
-        let torn = changes & 1 != 0 || self.changes.load(ordering::Relaxed) != changes;
+        let torn = changes & 1 != 0 || unordered::load(&self.changes) != changes;
         // It would not be worth waiting for.
         (!torn || mutant!("runs-torn")).then_some(loaded)
     }
@@ -128,11 +122,17 @@ impl<const N: usize> RunSlot<N> {
         {
             return;
         }
-        let runs = self.load(age).with(new);
-        for (index, (place, run)) in self.runs.iter().zip(runs.0).enumerate() {
+        let mut runs = SlotRuns::<N>::EMPTY;
+        if self.age.load() == age {
+            for (run, place) in runs.0.iter_mut().zip(&self.runs) {
+                *run = place.load();
+            }
+        }
+        runs.put(new);
+        for (index, (place, run)) in self.runs.iter().zip(&runs.0).enumerate() {
             match index > 0 && mutant!("runs-one") {
                 true => place.store(Run::EMPTY),
-                false => place.store(run),
+                false => place.store(*run),
             }
         }
         self.pointers.store(pointers.unwrap_or(0));

@@ -11,6 +11,7 @@
 use crate::sync::once::{read_once, write_once};
 use crate::types::DropInAtomic;
 use core::cell::UnsafeCell;
+use kernel::sync::atomic::Atomic;
 
 mod sealed {
     pub trait Number: Copy {}
@@ -28,6 +29,13 @@ unsafe impl<T: sealed::Number> Sync for Unordered<T> {}
 
 // SAFETY: Numbers are not dropped.
 unsafe impl<T: sealed::Number> DropInAtomic for Unordered<T> {}
+
+/// The value of `atomic`, as a relaxed load of it, by one instruction. Does not sleep, any context.
+#[inline]
+pub fn load(atomic: &Atomic<u32>) -> u32 {
+    // SAFETY: By the guarantee of `as_ptr` the pointer is valid and aligned, and it is written by atomic operations.
+    unsafe { read_once(atomic.as_ptr()) }
+}
 
 impl<T: sealed::Number> Unordered<T> {
     /// One that is `value`.

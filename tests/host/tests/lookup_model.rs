@@ -124,6 +124,12 @@ pub mod sync {
     pub mod unordered {
         use loom::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
+        use super::atomic::{ordering, Atomic};
+
+        pub fn load(atomic: &Atomic<u32>) -> u32 {
+            atomic.load(ordering::Relaxed)
+        }
+
         pub struct Unordered<T: Number>(T::Loom);
 
         pub trait Number: Copy {

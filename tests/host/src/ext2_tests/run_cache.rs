@@ -26,7 +26,7 @@ impl RunCache {
     fn put(&mut self, block: u64, start: u32, len: u32) {
         if let Ok(block) = u32::try_from(block) {
             let runs = &mut self.0[slot(last_pointers(self.1, block))];
-            *runs = runs.with(Run { block, start, len });
+            runs.put(Run { block, start, len });
         }
     }
 }
@@ -87,9 +87,10 @@ fn what_lies_between_two_makes_them_one() {
         start: block + 1000,
         len,
     };
-    let runs = SlotRuns::<4>::EMPTY.with(run(20, 8)).with(run(32, 8));
-    assert_eq!(runs.shortest(), 0, "there is room");
-    let runs = runs.with(run(28, 4));
+    let mut runs = SlotRuns::<4>::EMPTY;
+    for new in [run(20, 8), run(32, 8), run(28, 4)] {
+        runs.put(new);
+    }
     assert_eq!(runs.0[0], run(20, 20));
     assert!(runs.0[1..].iter().all(|run| run.len == 0));
 }
@@ -103,16 +104,14 @@ fn the_shortest_and_oldest_is_given_up() {
     };
     let mut runs = SlotRuns::<4>::EMPTY;
     for new in [run(100, 9), run(200, 3), run(300, 3), run(400, 5)] {
-        assert_eq!(runs.shortest(), 0);
-        runs = runs.with(new);
+        runs.put(new);
     }
-    assert_eq!(runs.shortest(), 3);
-    runs = runs.with(run(500, 1));
+    runs.put(run(500, 1));
     assert_eq!(runs.0, [run(500, 1), run(400, 5), run(300, 3), run(100, 9)]);
-    runs = runs.with(run(600, 2));
+    runs.put(run(600, 2));
     assert_eq!(runs.0, [run(600, 2), run(400, 5), run(300, 3), run(100, 9)]);
     // What continues one takes its place.
-    runs = runs.with(Run {
+    runs.put(Run {
         block: 109,
         start: 209,
         len: 3,

@@ -91,6 +91,14 @@ def running($job; $name; $goal):
 		+ (if $goal == null then ["", ""] else [$goal, verdict_rounded($n[-1].mean; $goal)] end)
 		+ [inflight($before[0] // { results: [] }; "retryfs"; $job).mean | fixed(1)]);
 
+# Overwrites that are flushed: a fact has one figure for each target and depth.
+def flushed($file; $depth; $target; $field): first($file.results[]
+	| select(.what == "queued" and .depth == $depth and .target == $target) | .[$field]) // null;
+def flushed_row($name; $depth; $field; $digits):
+	(targets | map(flushed($now[0]; $depth; .; $field))) as $n
+	| row($name; ($n | map(fixed($digits))) + [ratio($n[-1]; $n[1]), ratio($n[-1]; $n[2]), ratio($n[-1]; $n[3])]
+		+ ["", "", (flushed($before[0] // { results: [] }; $depth; "retryfs"; $field) | fixed($digits))]);
+
 def new_running($job; $name):
 	(makers | map(inflight($now[0]; .; $job))) as $n
 	| row($name; ($n | map(.mean | fixed(1)))
@@ -163,6 +171,14 @@ running("sync-8-threads"; "8 sync threads"; 8),
 "",
 "Where retryfs allocates and queues (per request):",
 ($r.results[] | select(.what == "event" and .target == "retryfs") | "  \(.op | left(6)) \(.event | left(36)) \(.per_request | fixed(2))  \(.place)")
+else empty end,
+if has("queued") then
+"",
+"Per 4 KiB overwrite with O_DSYNC, ended in an interrupt, when the device has a volatile cache that has to be flushed",
+row(""; heads + ["/ext2", "/ext4", "/xfs", "", "", "before"]),
+((1, 16) as $depth | (["instructions", "instructions", 0], ["work_items", "work items", 2], ["switches", "context switches", 2])
+	as [$field, $name, $digits]
+| flushed_row("\($name), qd \($depth)"; $depth; $field; $digits))
 else empty end,
 if has_new then
 "",

@@ -71,7 +71,7 @@ static int device_up(enum device device, struct disk *disk, struct nbd **nbd)
 
 	switch (device) {
 	case NBD:
-		*nbd = nbd_up(MIBS, disk->node, sizeof(disk->node));
+		*nbd = nbd_up(MIBS, true, disk->node, sizeof(disk->node));
 		return *nbd ? 0 : -errno;
 	case VIRTIO:
 		return dm_up(disk->node, sizeof(disk->node), false);

@@ -5,8 +5,8 @@
  */
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
+#include "bios.h"
 #include "blocks.h"
 #include "disk.h"
 #include "ext2.h"
@@ -36,47 +36,7 @@ FIXTURE_TEARDOWN(dio_fua)
 	EXPECT_EQ(0, disk_down(&self->d));
 }
 
-#define BIOS	"events/block/block_bio_queue/enable"
 #define BLOCKS	32	/* of "f": also below a block of pointers */
-
-/* What has come to the device of the volume. */
-struct seen {
-	int through;	/* writes with REQ_FUA */
-	int flushes;
-};
-
-static int watch(void)
-{
-	int err = trace_write("trace", "\n");
-
-	trace_clear();
-	return err ?: trace_write(BIOS, "1");
-}
-
-static int seen(struct vol *v, struct seen *s)
-{
-	char line[512], dev[32];
-	struct stat st;
-	FILE *f;
-
-	trace_write(BIOS, "0");
-	*s = (struct seen){};
-	f = trace_open();
-	if (!f || stat(v->dev, &st))
-		return -errno;
-	snprintf(dev, sizeof(dev), "block_bio_queue: %d,%d ", major(st.st_rdev), minor(st.st_rdev));
-	while (fgets(line, sizeof(line), f)) {
-		char *what = strstr(line, dev);
-
-		if (!what)
-			continue;
-		what += strlen(dev);
-		s->through += !strncmp(what, "WF", 2);
-		s->flushes += *what == 'F';
-	}
-	fclose(f);
-	return 0;
-}
 
 /* "f" is synced, and open for direct I/O. */
 static int make(struct vol *v)
@@ -88,16 +48,16 @@ static int make(struct vol *v)
 
 /* One write of @len bytes, and what came to the device. */
 static int traced(struct vol *v, enum way how, int fd, void *buf, size_t len, off_t pos, int rwf,
-		  struct seen *s)
+		  struct bios *s)
 {
 	struct iovec iov = { buf, len };
-	int err = watch();
+	int err = bios_watch();
 	ssize_t n;
 
 	if (err)
 		return err;
 	n = way_rw(how, true, fd, &iov, 1, pos, rwf);
-	err = seen(v, s);
+	err = bios_seen(v, s);
 	if (err || n < 0)
 		return err ?: n;
 	return n == (ssize_t)len ? 0 : -EIO;
@@ -109,7 +69,7 @@ TEST_F(dio_fua, overwrites)
 	char *mem = buf_alloc(len), *want = buf_alloc(len), *back = buf_alloc(len);
 	struct counters c0 = {}, c1 = {};
 	const char *wrong;
-	struct seen s;
+	struct bios s;
 	long flushed;
 	int fd, nr;
 	enum way how;
@@ -150,7 +110,7 @@ TEST_F(dio_fua, overwrites)
 TEST_F(dio_fua, without_being_asked)
 {
 	char *mem = buf_alloc(self->v.bs);
-	struct seen s;
+	struct bios s;
 	int fd = make(&self->v);
 
 	ASSERT_LE(0, fd);
@@ -165,7 +125,7 @@ TEST_F(dio_fua, several_bios)
 	enum { PIECES = 5 };
 	const size_t piece = 4 * self->v.bs, len = PIECES * piece;
 	char *mem = buf_alloc(len), *back = buf_alloc(len);
-	struct seen s;
+	struct bios s;
 	int fd;
 
 	fd = make_pieces(&self->v, "p", piece, PIECES);
@@ -278,7 +238,7 @@ TEST_F(dio_fua, what_has_changed_is_flushed_once)
 {
 	const size_t bs = self->v.bs;
 	char *mem = buf_alloc(bs);
-	struct seen s;
+	struct bios s;
 	size_t i;
 	int fd;
 
@@ -306,7 +266,7 @@ TEST_F(dio_fua, other_writes)
 {
 	const size_t bs = self->v.bs;
 	char *mem = buf_alloc(2 * bs);
-	struct seen s;
+	struct bios s;
 	int fd = make(&self->v);
 
 	ASSERT_LE(0, fd);
@@ -330,7 +290,7 @@ TEST_F(dio_fua, fsync_that_has_not_ended)
 	char *mem = buf_alloc(bs);
 	struct task syncing, writer;
 	struct way_write r;
-	struct seen s;
+	struct bios s;
 	int fd;
 
 	if (!env_is_retryfs())
@@ -359,7 +319,7 @@ TEST_F(dio_fua, fsync_that_fails)
 	const size_t bs = self->v.bs;
 	char *mem = buf_alloc(bs);
 	struct vol_map map;
-	struct seen s;
+	struct bios s;
 	int fd;
 
 	if (!env_is_retryfs())
@@ -387,7 +347,7 @@ TEST_F(dio_fua, no_volatile_cache)
 	const size_t bs = self->v.bs;
 	char *mem = buf_alloc(bs), path[64];
 	struct counters c0 = {}, c1 = {};
-	struct seen s;
+	struct bios s;
 	int fd, cache;
 
 	ASSERT_LT(0, way_setup(mem, bs));

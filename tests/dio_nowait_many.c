@@ -213,7 +213,7 @@ TEST_F(dio_nowait_many, error_in_the_middle)
 	struct vol v = { .bs = 1024, .isize = 128, .sectors = MIB / 512 };
 	const struct vol_conf conf = { .bs = v.bs, .isize = v.isize };
 	const off_t half = 4 * KIB;
-	struct nbd *disk = nbd_up(1, v.dev, sizeof(v.dev));
+	struct nbd *disk = nbd_up(1, true, v.dev, sizeof(v.dev));
 	struct submission s = {};
 	struct io_event ev;
 	struct task t;

@@ -21,7 +21,7 @@ FIXTURE(fs_ioerr) {
 
 FIXTURE_SETUP(fs_ioerr)
 {
-	self->disk = nbd_up(1, self->dev, sizeof(self->dev));
+	self->disk = nbd_up(1, true, self->dev, sizeof(self->dev));
 	if (!self->disk && errno == ENOENT)
 		SKIP(return, "a kernel without nbd");
 	ASSERT_TRUE(self->disk != NULL);

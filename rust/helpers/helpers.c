@@ -525,6 +525,13 @@ unsigned int kfs_helper_bdev_dma_alignment(struct block_device *bdev)
 	return bdev_dma_alignment(bdev);
 }
 
+/* Both of them by one call, for what every request asks. */
+void kfs_helper_bdev_dio_masks(struct block_device *bdev, u32 *memory, u32 *file)
+{
+	*memory = bdev_dma_alignment(bdev);
+	*file = bdev_logical_block_size(bdev) - 1;
+}
+
 bool kfs_helper_bdev_stable_writes(struct block_device *bdev)
 {
 	return bdev_stable_writes(bdev);

@@ -12,6 +12,7 @@ use super::request::{Dsync, Request};
 use super::state::BioList;
 use super::step::Context;
 use kernel::prelude::*;
+use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{EndedBio, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::kiocb::{Iocb, IocbMut};
@@ -70,11 +71,11 @@ pub(super) fn dio_bio_reap<F: Filesystem, N: Copy>(
     Ok(())
 }
 
-/// Whether the worker syncs what was written. A retry has no caller that would.
+/// Whether the worker syncs what was written, or flushes. A retry has no caller that would.
 fn is_synced(request: &Request, is_retry: bool) -> bool {
     match request.dsync {
-        Dsync::Nothing | Dsync::Through => false,
-        Dsync::Worker => true,
+        Dsync::Nothing | Dsync::Through | Dsync::Flushed(_) => false,
+        Dsync::Flush | Dsync::Worker => true,
         Dsync::Caller => is_retry,
     }
 }
@@ -175,7 +176,15 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
         count > 0 && is_synced(request, is_retry) && !no_sync,
         context,
     ) {
-        result = iocb.write_sync(count, may_sleep);
+        result = match request.dsync {
+            Dsync::Flush => BlockDevice::of(iocb.inode().sb())
+                .issue_flush()
+                .map(|()| count),
+            _ => iocb.write_sync(count, may_sleep),
+        };
+    }
+    if let (true, Dsync::Flushed(Err(error))) = (count > 0, request.dsync) {
+        result = Err(error);
     }
     if is_retry && count > 0 {
         iocb.advance(count);

@@ -18,6 +18,7 @@
 //!
 //! [`Request`]: super::request::Request
 
+use super::flush::Flushes;
 use super::request::{Armed, Single};
 use super::state::{self, State};
 use kernel::prelude::*;
@@ -35,6 +36,9 @@ pub(crate) trait Retry: KiocbOwner<Private = Dio<Self>> {
     /// Takes note that the retry of a request starts. Any context.
     fn kicked(armed: &Armed<Self>);
 
+    /// Takes note that the retry of a request has been left to process context. Any context.
+    fn queued(armed: &Armed<Self>);
+
     /// The workqueue for the retry of a request. It has a rescuer: memory may be short because of pages
     /// that are pinned for, or being cleaned by, the very requests that are queued there (R15). Any
     /// context.
@@ -43,6 +47,12 @@ pub(crate) trait Retry: KiocbOwner<Private = Dio<Self>> {
     /// The workqueue for [`Retry::link`], if that has to be done first. It has a rescuer, too, as the retries of
     /// other requests may wait for it. Any context.
     fn link_wq(armed: &Armed<Self>) -> Option<&Workqueue>;
+
+    /// Those of the mount that wait for a flush. Any context.
+    fn flushes(armed: &Armed<Self>) -> &Flushes<Dio<Self>>;
+
+    /// Flushes the cache of the device. `EIO`.
+    fn issue_flush(armed: &Armed<Self>, may_sleep: MaySleep<'_>) -> Result;
 
     /// Continues a request. Any context: gives it back if that has to sleep.
     fn retry_atomic(kick: Kick<Self>) -> Option<Kick<Self>>;

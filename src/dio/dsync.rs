@@ -5,7 +5,8 @@
 //! An overwrite changes nothing but its data, and times, which `O_DSYNC` does not ask for. If what leads
 //! to the data is on stable storage already, and the device can write through its cache (`REQ_FUA`), its
 //! bios do that, or need not, as there is no such cache: the request is complete when they have ended.
-//! Otherwise the file is synced then, which flushes all of the cache.
+//! If the device cannot, its cache is flushed then, by one flush for all that have ended (see [`super::flush`]).
+//! Otherwise the file is synced, which flushes all of the cache, too.
 //!
 //! A write that extends the file, or fills a hole, is always synced. Pointers, i_size and the inode are
 //! written after its data and have to come to the medium, too: so there is a flush anyway. Writing the
@@ -30,12 +31,15 @@ pub(super) fn decide<F: Filesystem>(
     if op == Op::Read || !iocb.is_dsync() {
         return Dsync::Nothing;
     }
-    let writes_through = |locked: &InodeLocked<F, Shared>| {
-        BlockDevice::of(locked.sb()).can_write_through() && F::is_durable(locked)
+    let Some(locked) = overwrite else {
+        return Dsync::Caller;
     };
-    match overwrite {
-        Some(locked) if !iocb.is_sync_all() && writes_through(locked) => Dsync::Through,
-        Some(_) => Dsync::Worker,
-        None => Dsync::Caller,
+    if iocb.is_sync_all() || !F::is_durable(locked) {
+        return Dsync::Worker;
+    }
+    match BlockDevice::of(locked.sb()).can_write_through() {
+        true => Dsync::Through,
+        false if mutant!("flush-by-fsync") => Dsync::Worker,
+        false => Dsync::Flush,
     }
 }

@@ -6,8 +6,9 @@
 //! interrupt. If it finds that it has to sleep it is queued, and runs in process context.
 
 use super::dio::{Bios, Dio, Kick, Retry};
-use super::request::{Armed, Single};
+use super::request::{Armed, Dsync, Single};
 use super::state::{self, Platform, State};
+use kernel::prelude::*;
 use kfs::block::bio::{BioArc, BioData, BioOwner, BioWork, EndedBio};
 use kfs::task::{MaySleep, Nested};
 
@@ -52,6 +53,9 @@ impl<F: Retry> Platform for BioArc<Dio<F>> {
 /// The work that links new blocks.
 struct Link;
 
+/// The work that flushes the cache of the device, for this request and others.
+struct Flush;
+
 /// The work that does the rest.
 struct Finish;
 
@@ -64,8 +68,13 @@ pub(super) fn defer<F: Retry>(kick: Kick<F>) {
         let _ = match F::link_wq(armed) {
             Some(queue) if mutant!("link-same-work") => dio.queue::<Finish>(queue),
             Some(queue) => dio.queue::<Link>(queue),
+            None if armed.request.needs_flush() => match F::flushes(armed).join(dio) {
+                Some(dio) => dio.queue::<Flush>(F::retry_wq(armed)),
+                None => Ok(()),
+            },
             None => dio.queue::<Finish>(F::retry_wq(armed)),
         };
+        F::queued(armed);
     });
 }
 
@@ -101,6 +110,16 @@ impl<F: Retry> BioWork<Link> for Dio<F> {
     }
 }
 
+impl<F: Retry> BioWork<Flush> for Dio<F> {
+    /// The retry of a request that is done, but for a flush.
+    fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>) {
+        if let Some((armed, bios)) = state::retry(&this) {
+            let dio = this;
+            flush(Kick { dio, armed, bios }, may_sleep);
+        }
+    }
+}
+
 impl<F: Retry> BioWork<Finish> for Dio<F> {
     /// The retry of an asynchronous request whose bios have all ended.
     fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>) {
@@ -112,5 +131,34 @@ impl<F: Retry> BioWork<Finish> for Dio<F> {
                 _ => F::retry(kick, may_sleep),
             }
         }
+    }
+}
+
+/// Flushes for a request, and for those that wait, and completes them.
+fn flush<F: Retry>(kick: Kick<F>, may_sleep: MaySleep<'_>) {
+    let flushes = F::flushes(&kick.armed);
+    let waiting = (!mutant!("flush-joined-late")).then(|| flushes.take());
+    let result = F::issue_flush(&kick.armed, may_sleep);
+    let mut dios = waiting.unwrap_or_else(|| flushes.take());
+    if let Some(next) = flushes.next() {
+        // As in `join`.
+        let _ = next.queue::<Flush>(F::retry_wq(&kick.armed));
+    }
+    while let Some(dio) = dios.pop() {
+        if let Some((armed, bios)) = state::retry(&dio) {
+            flushed(Kick { dio, armed, bios }, result);
+        }
+        may_sleep.cond_resched();
+    }
+    flushed(kick, result);
+}
+
+/// Completes a request after a flush with `result`. What has to sleep for something else is left to a retry of its
+/// own, so that no other one waits for that.
+fn flushed<F: Retry>(mut kick: Kick<F>, result: Result) {
+    let is_lost = mutant!("flush-error-lost");
+    kick.armed.request.dsync = Dsync::Flushed(if is_lost { Ok(()) } else { result });
+    if let Some(kick) = F::retry_atomic(kick) {
+        defer(kick);
     }
 }

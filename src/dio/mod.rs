@@ -41,7 +41,7 @@
 //!   what a mount has, the trait by which the worker knows the filesystem, and the ways into the
 //!   worker and out of it.
 //! * [`report`], [`new_blocks`], [`complete`], [`issue`], [`worker`]: the worker.
-//! * [`kick`], [`retry`]: the end of a bio, and what comes of the last one.
+//! * [`kick`], [`retry`], [`flush`](self::flush): the end of a bio, and what comes of the last one.
 //! * [`single`]: what most requests are, without the worker.
 //! * [`dsync`], [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
 //!
@@ -85,7 +85,7 @@
 //!   is prevented by the count of direct I/O of the inode (`i_dio_count`, `inode_dio_begin`): whoever
 //!   frees blocks (truncate, hole punching) takes the lock exclusively and waits for the count to
 //!   drop to zero. Requests raise the count with the lock held, so that none can come in between.
-//!   The retry lowers it, before it syncs, and takes no lock.
+//!   The retry lowers it, before it syncs (but after a flush that it shares), and takes no lock.
 //! * A *read* takes the lock shared while it looks up blocks and issues bios, and raises the count
 //!   under it; it releases the lock before it waits (R12).
 //! * Buffered readers and mmap take no inode lock. They must not see new blocks before the data is
@@ -93,7 +93,8 @@
 //!   of the range are dropped before the write (by the caller) and after it. When i_size moves, this
 //!   is done with the `invalidate_lock` of the mapping held, under which no page comes into the page
 //!   cache: the page with the old end of the file has zeroes past EOF.
-//! * The lock of the [`state`] is taken last, with interrupts off, and nothing sleeps under it.
+//! * The lock of the [`state`] is taken last, but for that of [`flush`], with interrupts off, and nothing sleeps
+//!   under them.
 //!
 //! # The result of a request
 //!
@@ -108,7 +109,8 @@
 //! * A submitter that waits holds the inode lock at most. The end of its bios depends on the device
 //!   alone: bios end in any context, without a lock that a submitter holds.
 //! * A retry may wait for folio locks and for writeback, and with O_DSYNC for the device. None of
-//!   these depends on another retry.
+//!   these depends on another retry. Those that share a flush wait for the device, and what has to wait for
+//!   anything else is done after that, by a work item of its own.
 
 mod complete;
 mod counters;
@@ -117,6 +119,7 @@ mod dio;
 mod dsync;
 mod extent;
 mod filesystem;
+mod flush;
 mod issue;
 mod kick;
 mod mount;

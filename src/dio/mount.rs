@@ -4,6 +4,7 @@
 
 use super::counters::Counters;
 use super::dio::{Dio, Retry};
+use super::flush::Flushes;
 use kernel::prelude::*;
 use kfs::block::bio::{BioArcSet, BioSet};
 
@@ -30,6 +31,8 @@ pub(crate) struct Mount<F: Retry> {
     /// The mempool of further bios. A submitter that sleeps for one has none in flight, and waits
     /// for another request to reap one, which needs no memory.
     pub(super) bios: BioSet<u64>,
+    /// The requests that wait for a flush.
+    pub(super) flushes: Flushes<Dio<F>>,
     /// The statistics.
     pub(crate) counters: Counters,
 }
@@ -43,6 +46,7 @@ impl<F: Retry> Mount<F> {
                 false => BioArcSet::new(BIO_RESERVE)?,
             },
             bios: BioSet::new(BIO_RESERVE)?,
+            flushes: Flushes::new()?,
             counters: Counters::new(),
         })
     }

@@ -18,6 +18,10 @@ pub(super) enum Dsync {
     Nothing,
     /// Its bios write through the cache of the device.
     Through,
+    /// The worker flushes that cache when they have ended.
+    Flush,
+    /// It has been flushed, with this result.
+    Flushed(Result),
     /// The worker syncs the file.
     Worker,
     /// The caller of the worker does, without the inode lock.
@@ -27,7 +31,7 @@ pub(super) enum Dsync {
 impl Dsync {
     /// Whether the request has to wait for a flush.
     pub(super) fn is_waited_for(self) -> bool {
-        matches!(self, Dsync::Worker | Dsync::Caller)
+        matches!(self, Dsync::Flush | Dsync::Worker | Dsync::Caller)
     }
 }
 
@@ -83,6 +87,11 @@ impl Request {
             }
             _ => count,
         } as usize)
+    }
+
+    /// Whether nothing is left to be done, as far as is known, but to flush the cache of the device.
+    pub(super) fn needs_flush(&self) -> bool {
+        self.dsync == Dsync::Flush && self.outcome.failure().is_none()
     }
 
     /// What a part of it would have had to wait for, if that is why it failed.

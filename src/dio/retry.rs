@@ -8,13 +8,16 @@
 use super::complete::dio_bio_reap;
 use super::dio::{Dio, Kick, Retry};
 use super::filesystem::Filesystem;
+use super::flush::Flushes;
 use super::kick::defer;
 use super::new_blocks;
-use super::request::{Armed, Single};
+use super::request::{Armed, Dsync, Single};
 use super::single;
 use super::step::{Atomic, Context, Kicked, Step};
 use super::worker::{direct_io_worker, Enter};
 use core::convert::Infallible;
+use kernel::prelude::*;
+use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::EndedBio;
 use kfs::task::MaySleep;
 use kfs::trace;
@@ -27,24 +30,35 @@ impl<F: Filesystem> Retry for F {
         trace::dio_retry(inode, request.start(), request.len.into());
     }
 
-    fn retry_wq(armed: &Armed<F>) -> &Workqueue {
-        let sb = armed.iocb.inode().sb();
-        // Or else it was counted before it was linked.
-        if !armed.request.new_blocks.is_finished {
-            F::dio(sb).counters.retries_queued.inc();
+    fn queued(armed: &Armed<F>) {
+        let request = &armed.request;
+        // Or else it was counted before its blocks were linked, or the cache was flushed.
+        if !request.new_blocks.is_finished && !matches!(request.dsync, Dsync::Flushed(_)) {
+            F::dio(armed.iocb.inode().sb())
+                .counters
+                .retries_queued
+                .inc();
         }
-        sb.dio_done_wq()
+    }
+
+    fn retry_wq(armed: &Armed<F>) -> &Workqueue {
+        armed.iocb.inode().sb().dio_done_wq()
     }
 
     fn link_wq(armed: &Armed<F>) -> Option<&Workqueue> {
-        let sb = armed.iocb.inode().sb();
         if !armed.request.new_blocks.is_pending() {
             return None;
         }
         // It is there: `async_alloc` has made it. Without it the retry would link, like a submitter.
-        let queue = sb.dio_link_wq()?;
-        F::dio(sb).counters.retries_queued.inc();
-        Some(queue)
+        armed.iocb.inode().sb().dio_link_wq()
+    }
+
+    fn flushes(armed: &Armed<F>) -> &Flushes<Dio<F>> {
+        &F::dio(armed.iocb.inode().sb()).flushes
+    }
+
+    fn issue_flush(armed: &Armed<F>, _: MaySleep<'_>) -> Result {
+        BlockDevice::of(armed.iocb.inode().sb()).issue_flush()
     }
 
     fn retry_atomic(kick: Kick<F>) -> Option<Kick<F>> {

@@ -165,7 +165,7 @@ fn find<'a, I: IovIter<'a>, F: Filesystem>(
     let i_size = locked.i_size_read();
     let is_left = policy::decide(false, false, end, i_size, Stop::End, false) == Wait::Async
         || mutant!("single-past-eof");
-    let (mem_mask, len_mask) = (bdev.dma_alignment(), bdev.logical_block_size() - 1);
+    let (mem_mask, len_mask) = bdev.dio_masks();
     let is_aligned =
         (pos | len as u64) & u64::from(len_mask) == 0 && iter.alignment() & mem_mask as usize == 0;
     if len == 0 || !is_left || !is_aligned && !mutant!("single-unaligned") {
@@ -190,10 +190,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: &Kiocb<'a, F>,
     iter: &mut I,
     locked: &InodeLocked<F, Shared>,
-    FoundBlocks {
-        physical,
-        dma_alignment,
-    }: FoundBlocks,
+    found: FoundBlocks,
 ) -> Option<Built<I, F>> {
     let sb = locked.sb();
     let bdev = BlockDevice::of(sb);
@@ -202,10 +199,10 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
 
     let vecs = iter.npages(BIO_MAX_VECS, len);
     let (dio, mut bio) = BioArc::try_alloc(cached_dios(sb), bdev, vecs, pos, Dio::new())?;
-    let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
+    let sector = (found.physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
     bio.set_sector(sector);
     bio.set_hints(&**iocb);
-    if !bio.add_all(iter, len, dma_alignment) {
+    if !bio.add_all(iter, len, found.dma_alignment) {
         return None;
     }
     if iocb.is_polled() {

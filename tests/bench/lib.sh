@@ -29,8 +29,9 @@ fact() {
 	jq -nc --arg what "$what" "${args[@]}" '$ARGS.named | map_values(tonumber? // .)' >> "$results"
 }
 
-# device_on inline|interrupt [SECTOR-SIZE [sparse]]: a disk in memory, all of it written once, if it is not to be
+# device_on inline|interrupt [SECTOR-SIZE [sparse|cache]]: a disk in memory, all of it written once, if it is not to be
 # sparse. Its sectors are as large as a page if nothing else is asked for, since the driver copies sector by sector.
+# With a cache, that is volatile, cannot be written through, and has room for all that is written.
 device_on() {
 	local dir=/sys/kernel/config/nullb/nullb0 irqmode=0
 	[ "$1" = inline ] || irqmode=2
@@ -41,8 +42,12 @@ device_on() {
 	echo $irqmode > "$dir/irqmode"
 	# Longer than what is left of a submission then.
 	echo 10000 > "$dir/completion_nsec"
+	if [ "${3:-}" = cache ]; then
+		echo "$disk_mib" > "$dir/cache_size"
+		echo 0 > "$dir/fua"
+	fi
 	echo 1 > "$dir/power"
-	[ "${3:-}" = sparse ] || dd if=/dev/zero of="$disk" bs=1M count="$disk_mib" oflag=direct 2>/dev/null
+	[ -n "${3:-}" ] || dd if=/dev/zero of="$disk" bs=1M count="$disk_mib" oflag=direct 2>/dev/null
 }
 
 device_off() { rmdir /sys/kernel/config/nullb/nullb0; }

@@ -134,10 +134,10 @@ static void *drive(void *arg)
 	return NULL;
 }
 
-static int connect_device(struct nbd *d)
+static int connect_device(struct nbd *d, bool fua)
 {
-	int flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA |
-		    NBD_FLAG_SEND_TRIM;
+	int flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_TRIM |
+		    (fua ? NBD_FLAG_SEND_FUA : 0);
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
@@ -154,7 +154,7 @@ static int connect_device(struct nbd *d)
 	return 0;
 }
 
-struct nbd *nbd_up(unsigned int mib, char *node, size_t nodelen)
+struct nbd *nbd_up(unsigned int mib, bool fua, char *node, size_t nodelen)
 {
 	const char *const modprobe[] = { "modprobe", "-q", "nbd", "nbds_max=1", "max_part=0", NULL };
 	struct nbd *d;
@@ -172,7 +172,7 @@ struct nbd *nbd_up(unsigned int mib, char *node, size_t nodelen)
 	d->bytes = buf_alloc(d->size);
 	d->data = buf_alloc(d->size);
 	d->dev = open(NODE, O_RDWR | O_CLOEXEC);
-	err = d->dev < 0 ? -errno : connect_device(d);
+	err = d->dev < 0 ? -errno : connect_device(d, fua);
 	if (!err)
 		err = put(QUEUE "nomerges", "2");
 	if (!err)

@@ -12,10 +12,10 @@
 struct nbd;
 
 /*
- * A disk of @mib MiB, whose node is put to @node: NULL and a message, or errno is ENOENT
- * where there is no such driver.
+ * A disk of @mib MiB with a volatile cache, whose node is put to @node: NULL and a message, or errno is ENOENT
+ * where there is no such driver. Without @fua it cannot write through that cache.
  */
-struct nbd *nbd_up(unsigned int mib, char *node, size_t nodelen);
+struct nbd *nbd_up(unsigned int mib, bool fua, char *node, size_t nodelen);
 void nbd_down(struct nbd *d);
 /* What the disk has. Nobody must be using it. */
 char *nbd_bytes(struct nbd *d);

@@ -92,6 +92,16 @@ impl BlockDevice {
         unsafe { bindings::bdev_dma_alignment(self.as_raw()) as u32 }
     }
 
+    /// The bits that must be zero in the addresses of memory given to the device, and in what is transferred of a
+    /// file: see [`BlockDevice::dma_alignment`] and [`BlockDevice::logical_block_size`]. Any context.
+    #[inline]
+    pub fn dio_masks(&self) -> (u32, u32) {
+        let (mut memory, mut file) = (0, 0);
+        // SAFETY: By the type invariant the device is open; the other pointers are to local variables.
+        unsafe { bindings::bdev_dio_masks(self.as_raw(), &mut memory, &mut file) };
+        (memory, file)
+    }
+
     /// Whether the memory of a write must not change until the write has ended: the device, or
     /// something on the way to it, computes a checksum or a parity of it. Any context.
     ///

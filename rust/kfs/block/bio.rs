@@ -24,6 +24,7 @@
 //! [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h)
 
 mod arc;
+mod arc_list;
 mod build;
 mod carry;
 mod copy;
@@ -40,6 +41,7 @@ mod set;
 mod work;
 
 pub use arc::{BioArc, BioArcSet};
+pub use arc_list::BioArcList;
 pub use build::Bio;
 pub use ended::{BioOwner, EndedBio, NoBios};
 pub use front::BioData;

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work item of an owner of bios.
+//! The work item of an owner of bios, and its place in a list.
 //!
-//! It is initialised when it is queued: most owners are done where their last bio has ended.
+//! Both are initialised when they are used: most owners are done where their last bio has ended.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
 use crate::bindings;
+use core::cell::UnsafeCell;
+use core::ptr::NonNull;
 use kernel::sync::atomic::Atomic;
 use kernel::types::Opaque;
 
-/// The work item of an owner.
+/// The work item of an owner, and its place in a list.
 ///
 /// # Invariants
 ///
-/// While `queued` is not 0, `work` is initialised and queued, and owns a reference to the owner; or
-/// the one who has set it is about to do that.
+/// While `queued` is not 0, `work` is initialised and queued, or `next` is that of a
+/// [`BioArcList`](super::BioArcList), and either owns a reference to the owner; or the one who has set it is about to
+/// do that.
 pub(super) struct Deferral {
     pub(super) queued: Atomic<u32>,
     pub(super) work: Opaque<bindings::work_struct>,
+    pub(super) next: UnsafeCell<Option<NonNull<Deferral>>>,
 }
 
 impl Deferral {
@@ -29,7 +33,7 @@ impl Deferral {
     /// `this` must be valid for writes, and not be used by anybody else.
     #[inline]
     pub(super) unsafe fn init(this: *mut Self) {
-        // SAFETY: By the requirement. The work item is not looked at before it is queued.
+        // SAFETY: By the requirement. Nothing else is looked at before it is queued.
         unsafe { (&raw mut (*this).queued).write(Atomic::new(0)) };
     }
 }

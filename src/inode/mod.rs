@@ -12,7 +12,7 @@
 //!   [`sequence`] counts the changes, and the runs in [`runs`]; [`extents`] shows them as runs, and
 //!   [`directory`] has the names of a directory.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
-//!   out of the file until they are written; [`pending`] has them meanwhile.
+//!   out of the file until they are written; [`pending`] has them meanwhile. [`dirty`] marks buffers.
 //! * [`names`] sees to it that an inode that was synced is found after a crash, and [`durable`] knows
 //!   whether what it takes is on stable storage.
 
@@ -25,6 +25,7 @@ pub(crate) mod data;
 mod deferred;
 pub(crate) mod delete;
 pub(crate) mod directory;
+mod dirty;
 pub(crate) mod durable;
 pub(crate) mod errors;
 pub(crate) mod extents;

@@ -9,8 +9,8 @@
 //! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists.
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, by the pointers in [`map`] and [`pointer_blocks`], of which
-//!   [`sequence`] counts the changes, and the runs in [`runs`]; [`extents`] shows them as runs, and
-//!   [`directory`] has the names of a directory.
+//!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows,
+//!   [`extents`] shows runs, and [`directory`] has the names of a directory.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
 //!   out of the file until they are written; [`pending`] has them meanwhile. [`dirty`] marks buffers.
 //! * [`names`] sees to it that an inode that was synced is found after a crash, and [`durable`] knows
@@ -42,4 +42,5 @@ mod run_slot;
 mod runs;
 mod sequence;
 pub(crate) mod table;
+mod tail;
 pub(crate) mod write;

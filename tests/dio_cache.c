@@ -369,4 +369,35 @@ TEST_F(dio_cache, alias_in_the_cache_of_the_device)
 	EXPECT_TRUE(pattern_stamped(buf, 0, 2));
 }
 
+/* The same of blocks that the file has not yet, but that are kept for it when it gets the one before them. */
+TEST_F(dio_cache, aliases_of_a_window)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(4 * bs), *junk = buf_alloc(4 * bs);
+	struct vol_map map;
+	int fd, dev, i;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, 4 * bs, 0, 1);
+	ASSERT_EQ(4 * bs, pwrite(fd, buf, 4 * bs, 0));
+	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	sync();
+	dev = open(self->v.dev, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	memset(junk, 0x66, 4 * bs);
+	ASSERT_EQ(4 * bs, pwrite(dev, junk, 4 * bs, map.e[0].sector * 512));
+	pattern_fill(buf, 4 * bs, 0, 2);
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(bs, pwrite(fd, buf + i * bs, bs, i * bs));
+	ASSERT_EQ(0, fsync(dev));
+	ASSERT_EQ(4 * bs, pread(fd, buf, 4 * bs, 0));
+	EXPECT_PATTERN(buf, 4 * bs, 0, 2);
+	close(dev);
+	/* these were the same blocks, or this was no test */
+	ASSERT_EQ(0, vol_read_sector(&self->v, map.e[0].sector + 3 * bs / 512, buf));
+	EXPECT_TRUE(pattern_stamped(buf, 3 * bs, 2));
+}
+
 TEST_HARNESS_MAIN

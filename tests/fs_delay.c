@@ -4,6 +4,8 @@
  * again and again, and the first of its bios is kept until nothing else goes on, then
  * the second, and so on until there are no more. Nothing fails, and nothing is lost.
  */
+#include <fcntl.h>
+
 #include "harness.h"
 #include "nbd.h"
 #include "ops.h"
@@ -60,9 +62,9 @@ static bool nothing_else_goes_on(struct task *task, struct nbd *disk)
 }
 
 static void delay_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_delay) * self,
-		       const struct op *op)
+		       const struct op *op, unsigned int usual)
 {
-	unsigned int stride, nth = ops_stride(op, USUAL, &stride), total = 0;
+	unsigned int stride, nth = ops_stride(op, usual, &stride), total = 0;
 	struct task task;
 	char what[64];
 	struct round r;
@@ -96,7 +98,7 @@ TEST_F_TIMEOUT(fs_delay, names, 3600)
 	const struct op *op;
 
 	for (op = ops_names; op->name; op++)
-		delay_each(_metadata, self, op);
+		delay_each(_metadata, self, op, USUAL);
 }
 
 TEST_F_TIMEOUT(fs_delay, files, 3600)
@@ -104,7 +106,7 @@ TEST_F_TIMEOUT(fs_delay, files, 3600)
 	const struct op *op;
 
 	for (op = ops_data; op->name; op++)
-		delay_each(_metadata, self, op);
+		delay_each(_metadata, self, op, USUAL);
 }
 
 TEST_F_TIMEOUT(fs_delay, attributes, 3600)
@@ -112,7 +114,7 @@ TEST_F_TIMEOUT(fs_delay, attributes, 3600)
 	const struct op *op;
 
 	for (op = ops_attributes; op->name; op++)
-		delay_each(_metadata, self, op);
+		delay_each(_metadata, self, op, USUAL);
 }
 
 TEST_F_TIMEOUT(fs_delay, volume, 3600)
@@ -120,7 +122,54 @@ TEST_F_TIMEOUT(fs_delay, volume, 3600)
 	const struct op *op;
 
 	for (op = ops_volume; op->name; op++)
-		delay_each(_metadata, self, op);
+		delay_each(_metadata, self, op, USUAL);
+}
+
+static int make_first(struct round *r)
+{
+	r->fd = vol_make("first", 2000, 1);
+	return r->fd < 0 ? r->fd : 0;
+}
+
+static long sync_device(void *dev)
+{
+	int fd = open(dev, O_RDONLY | O_CLOEXEC), err;
+
+	if (fd < 0)
+		return -errno;
+	err = fsync(fd) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+/* The device has some of the metadata, or what is kept of it; and all of it changes again. */
+static long change_what_is_written(struct round *r)
+{
+	struct task task;
+	int fd;
+
+	if (task_start(&task, sync_device, r->v.dev) || task_settle(&task) == TASK_UNSETTLED)
+		return -EIO;
+	fd = vol_make("second", 2000, 2);
+	if (fd < 0)
+		return fd;
+	close(fd);
+	return task_join(&task, 2 * JOIN_SECONDS);
+}
+
+static const char *check_both(struct round *r)
+{
+	return vol_holds("first", 2000, 1) && vol_holds("second", 2000, 2) ? NULL : "a file is lost";
+}
+
+TEST_F(fs_delay, change_of_what_is_written)
+{
+	static const struct op op = {
+		.name = "change of what is written", .prepare = make_first,
+		.run = change_what_is_written, .check = check_both, .changes = true,
+	};
+
+	delay_each(_metadata, self, &op, 1);
 }
 
 TEST_HARNESS_MAIN

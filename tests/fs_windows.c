@@ -202,6 +202,31 @@ TEST_F(fs_windows, own_blocks)
 	EXPECT_NE(old, block_of(fd, 2));
 }
 
+/* Where a file went on is not where it goes on when that was truncated: the block of pointers is gone. */
+TEST_F(fs_windows, behind_what_was_truncated)
+{
+	const size_t bs = self->v.bs;
+	char *buf = buf_alloc(bs);
+	int fd = begin(&self->v, "f"), i, other;
+
+	ASSERT_LE(0, fd);
+	for (i = 1; i < 20; i++)
+		ASSERT_EQ(bs, pwrite(fd, buf, bs, i * bs));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	ASSERT_EQ(0, syncfs(fd));
+	/* it may have the block now */
+	other = vol_open("other", O_CREAT | O_RDWR);
+	ASSERT_LE(0, other);
+	ASSERT_EQ(0, vol_prefill("more", 0, 64 * bs, 2));
+	pattern_fill(buf, bs, 20 * bs, 1);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 20 * bs));
+	close(fd);
+	close(other);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(bs, vol_read("f", 0, buf, bs, 20 * bs));
+	EXPECT_PATTERN(buf, bs, 20 * bs, 1);
+}
+
 /* Files of a few blocks, made one after the other, lie one behind the other. */
 TEST_F(fs_windows, small_files)
 {

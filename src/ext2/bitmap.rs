@@ -86,7 +86,10 @@ pub(crate) fn is_set(bits: &[u8], bit: u32) -> bool {
 /// The first run of free bits in `from..end`, cut off at `max` bits.
 pub(crate) fn next_run(bits: &[u8], from: u32, end: u32, max: u32) -> Option<Run> {
     let start = next_free(bits, from, end)?;
-    let stop = end.min(start.saturating_add(max.max(1)));
+    if max <= 1 {
+        return Some(Run { start, len: 1 });
+    }
+    let stop = end.min(start.saturating_add(max));
     let len = next(bits, start, stop, true).saturating_sub(start);
     Some(Run { start, len })
 }
@@ -127,11 +130,26 @@ fn change(bits: &mut [u8], end: u32, run: Run, set: bool) -> Result<Range<usize>
         Some(stop) if stop <= end && stop as usize <= bits.len().saturating_mul(8) => stop,
         _ => return Err(run.start),
     };
+    if run.len == 1 {
+        return change_bit(bits, run.start, set);
+    }
     let wrong = next(bits, run.start, stop, set);
     if wrong < stop {
         return Err(wrong);
     }
     Ok(fill(bits, run.start, stop, set))
+}
+
+/// [`change`] of one bit, which is one of `bits`: as for each block that is appended to a file.
+fn change_bit(bits: &mut [u8], bit: u32, set: bool) -> Result<Range<usize>, u32> {
+    let index = bit as usize / 8;
+    let byte = bits.get_mut(index).ok_or(bit)?;
+    let mask = 1 << (bit % 8);
+    if (*byte & mask != 0) == set {
+        return Err(bit);
+    }
+    *byte ^= mask;
+    Ok(index..index + 1)
 }
 
 /// Sets or clears all bits in `start..stop`, whatever they are. Returns the range of bytes changed.

@@ -433,6 +433,27 @@ impl Branch {
     }
 }
 
+/// The number of consecutive pointers that are 0, from `index` on and `max` at most, in a block of pointers of
+/// `size` bytes. `read` reads bytes of it, from an offset on.
+pub(crate) fn zero_pointers<E>(
+    size: usize,
+    index: u32,
+    max: u32,
+    mut read: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
+) -> Result<u32, E> {
+    let max = max.min((size as u32 / 4).saturating_sub(index));
+    let mut count = 0;
+    while count < max {
+        let mut pointer = U32::ZERO;
+        read((index + count) as usize * 4, pointer.as_mut_bytes())?;
+        if pointer.get() != 0 {
+            break;
+        }
+        count += 1;
+    }
+    Ok(count)
+}
+
 /// Writes pointers to the `len` blocks from `start` on into the block of pointers `bytes`, from
 /// `index` on. Returns the range of bytes changed; `None`, with nothing changed, when they do not
 /// fit.

@@ -11,12 +11,14 @@ use crate::ext2::run_cache;
 use crate::ext2::truncate;
 pub(crate) use crate::ext2::truncate::Unfreed;
 use crate::ext2::Place;
-use crate::inode::data::{ino32, mark_buffer_dirty};
+use crate::inode::data::ino32;
 use crate::inode::deferred;
+use crate::inode::dirty::mark_buffer_dirty;
 use crate::inode::in_flight;
 use crate::inode::map::{Changing, View};
 use crate::inode::pointer_blocks::{self, ChangedPointers, PointerBuffers, SyncedPointers};
 use crate::inode::run_slot::LookedUp;
+use crate::inode::tail::Tail;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, AllocationRequest, Blocks, Freed};
 use crate::volume::fault::{Fault, Result};
@@ -55,16 +57,6 @@ impl Run {
         match branch.lookup(&layout, root, max, device)? {
             Mapping::Mapped { start, len } => Ok(Run::of(start, len)),
             Mapping::Hole { .. } => Err(EIO.into()),
-        }
-    }
-
-    /// Blocks that were allocated: from here on no buffer of the cache of the device aliases them. May sleep.
-    pub(super) fn take_over(&self, inode: &Inode) {
-        if self.new {
-            let (start, len) = (self.blocks.start.into(), self.blocks.len.into());
-            if !mutant!("aliases-kept") {
-                inode.sb().clean_bdev_aliases(start, len);
-            }
         }
     }
 }
@@ -341,40 +333,79 @@ pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
     if let Some(Mapping::Mapped { start, len }) = inode.data().map.cached(block, max) {
         return Ok(Run::of(start, len));
     }
-    let run = loop {
+    loop {
         if let Some(run) = try_allocate(inode, block, max)? {
-            break run;
+            return Ok(run);
         }
         in_flight::wait_for_block(inode, block);
-    };
-    run.take_over(inode);
-    Ok(run)
+    }
 }
 
 /// The part of [`allocate`] that holds the lock of the block map. `None` if a direct write in flight has the
 /// block.
 fn try_allocate(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
-    let data = inode.data();
-    let mut device = PointerBuffers::new(inode);
+    let map = &inode.data().get_ref().map;
     nofs(|| -> Result<Option<Run>> {
-        let map = data.map.lock();
+        let mut map = map.lock();
         let max = match in_flight::room(inode, block, max) {
             0 if !mutant!("pending-allocated") => return Ok(None),
             room => room.max(1),
         };
-        let view = map.view();
-        let root = &view.root;
-        let branch = branch(inode, &view, block, &mut device)?;
-        let Some(growth) = branch.growth(root, max, &mut device)? else {
-            return Run::at(inode, &branch, root, max, &mut device).map(Some);
-        };
-        let goal = goal(inode, root, block, &branch, &mut device)?;
-        let blocks = grow(inode, &map, *root, &growth, goal, &mut device)?;
-        // As long as nobody else changes pointers, and no fsync takes these for written.
-        inode.mark_inode_dirty();
-        remember(inode, &view, block, blocks, growth.last_pointers());
-        Ok(Some(Run { blocks, new: true }))
+        if let Some(blocks) = append(inode, &mut map, block, max)? {
+            return Ok(Some(Run { blocks, new: true }));
+        }
+        fill(inode, &mut map, block, max).map(Some)
     })
+}
+
+/// Allocates at most `max` blocks for the file from its block `block` on, if that is where it goes on. `None` if it is
+/// not, or that is not known.
+fn append(inode: &Inode, map: &mut Changing<'_>, block: u64, max: u32) -> Result<Option<Blocks>> {
+    let Some(tail) = map.tail().filter(|tail| tail.block() == block) else {
+        return Ok(None);
+    };
+    let len = tail.room(max)?;
+    if len == 0 {
+        return Ok(None);
+    }
+    let goal = Goal::behind(tail.goal());
+    let blocks = blocks::allocate(inode.sb(), request(inode, goal, len))?;
+    let (parent, index) = tail.slot();
+    deferred::unordered(inode, parent, || {
+        pointer_blocks::write(map, parent, index, blocks)
+    })
+    .inspect_err(|_| give_back(inode, blocks))?;
+    inode.add_bytes(u64::from(blocks.len) << inode.blkbits());
+    if let Some(tail) = map.tail_mut() {
+        tail.advance(blocks);
+    }
+    // As in `fill`.
+    inode.mark_inode_dirty();
+    Ok(Some(blocks))
+}
+
+/// Follows the pointers to block `block` of the file, and allocates at most `max` blocks if there is a hole.
+#[inline(never)]
+fn fill(inode: &Inode, map: &mut Changing<'_>, block: u64, max: u32) -> Result<Run> {
+    let mut device = PointerBuffers::new(inode);
+    let view = map.view();
+    let root = &view.root;
+    let branch = branch(inode, &view, block, &mut device)?;
+    let Some(growth) = branch.growth(root, max, &mut device)? else {
+        return Run::at(inode, &branch, root, max, &mut device);
+    };
+    let goal = goal(inode, root, block, &branch, &mut device)?;
+    let blocks = grow(inode, map, *root, &growth, goal, &mut device)?;
+    // As long as nobody else changes pointers, and no fsync takes these for written.
+    inode.mark_inode_dirty();
+    remember(inode, &view, block, blocks, growth.last_pointers());
+    let mut tail = None;
+    if let (true, Some(parent)) = (goal.grows && inode.is_reg(), growth.last_pointers()) {
+        let parent = device.buffer(parent)?.get();
+        tail = Some(Tail::behind(block, blocks, parent, growth.data_index()));
+    }
+    *map.tail_mut() = tail;
+    Ok(Run { blocks, new: true })
 }
 
 /// Whether the file has a block. Does not sleep.
@@ -400,9 +431,12 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     let layout = inode.sb().data().layout();
     let data = inode.data();
     let result = nofs(|| {
-        let map = data.map.lock();
+        let mut map = data.map.lock();
+        if !mutant!("tail-kept") {
+            *map.tail_mut() = None;
+        }
         if !mutant!("window-outlives-punch") {
-            drop_window(inode);
+            blocks::drop_window(inode.sb(), ino32(inode), &data.get_ref().window);
         }
         let mut root = map.view().root;
         if root.iter().all(|&pointer| pointer == 0) {
@@ -421,10 +455,14 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
     result
 }
 
-/// Gives up the window of the file. Takes the lock of its group if there is one; may sleep.
+/// Gives up the window of the file, and what is kept of where it goes on. Takes the lock of the block map, and that of
+/// its group, if there is a window; may sleep.
 pub(crate) fn drop_window(inode: &Inode) {
-    let window = &inode.data().get_ref().window;
-    blocks::drop_window(inode.sb(), ino32(inode), window);
+    let data = inode.data().get_ref();
+    if data.window.is_there() {
+        nofs(|| *data.map.lock().tail_mut() = None);
+        blocks::drop_window(inode.sb(), ino32(inode), &data.window);
+    }
 }
 
 pub(super) fn path(inode: &Inode, block: u64) -> Result<Path> {

@@ -14,11 +14,9 @@ use crate::inode::pending::Pending;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::Reservation;
 use crate::volume::fault::Result;
-use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_condvar, new_mutex, new_spinlock, CondVar, Mutex, SetOnce, SpinLock};
-use kfs::block::buffer_head::BufferHead;
 use kfs::drop_in_atomic;
 use kfs::fs::inode::init;
 use kfs::fs::inode::lock::Exclusive;
@@ -326,17 +324,4 @@ pub(crate) fn vfs_flags(flags: InodeFlags) -> init::InodeFlags {
         noatime: flags.has(InodeFlags::NOATIME),
         dirsync: flags.has(InodeFlags::DIRSYNC),
     }
-}
-
-/// Marks a buffer dirty that belongs to the block map or the directory blocks of `inode`, so that
-/// fsync(2) of the inode writes it. May sleep.
-pub(crate) fn mark_buffer_dirty(inode: &Inode, buffer: &BufferHead) {
-    inode.mark_buffer_dirty(buffer);
-    inode.sb().data().unwritten.hold(buffer);
-}
-
-/// The same for a buffer that has to be written before others. May sleep.
-pub(super) fn mark_first_dirty(inode: &Inode, buffer: &BufferHead, first: First) {
-    inode.mark_buffer_dirty(buffer);
-    inode.sb().data().unwritten.hold_first(buffer, first);
 }

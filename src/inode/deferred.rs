@@ -25,6 +25,7 @@
 //! Lock order: the block map, then this.
 
 use crate::ext2::pointers::Pointers;
+use crate::inode::dirty::mark_buffer_dirty;
 use crate::types::Inode;
 use crate::volume::fault::Result;
 use core::ops::Range;
@@ -75,7 +76,7 @@ impl Deferred {
         if let Err(place) = self.place(parent) {
             self.parents.reserve(1 + self.promised, GFP_KERNEL)?;
             if parent.has_write_error() {
-                mark_dirty(inode, parent);
+                mark_buffer_dirty(inode, parent);
             }
             // A write in flight ends, too: it would take the pointer along.
             parent.sync_dirty()?;
@@ -116,7 +117,7 @@ pub(super) fn in_block(
     let is_held = is_reachable || deferred.has(parent);
     if !is_held || mutant!("pointers-early") {
         link()?;
-        mark_dirty(inode, parent);
+        mark_buffer_dirty(inode, parent);
         return Ok(());
     }
     deferred.hold(inode, parent)?;
@@ -198,7 +199,7 @@ pub(super) fn written(
             }
             link()?;
             if !deferred.has(parent) {
-                mark_dirty(inode, parent);
+                mark_buffer_dirty(inode, parent);
             }
         }
     }
@@ -215,7 +216,7 @@ pub(super) fn unordered(
     let deferred = inode.data().get_ref().deferred.lock();
     link()?;
     if !deferred.has(parent) || mutant!("data-pointers-mixed") {
-        mark_dirty(inode, parent);
+        mark_buffer_dirty(inode, parent);
     }
     Ok(())
 }
@@ -240,7 +241,7 @@ pub(super) fn settle(inode: &Inode) -> Result {
             .sync_buffers()
             .and_then(|()| BlockDevice::of(inode.sb()).issue_flush());
         for parent in &deferred.parents {
-            mark_dirty(inode, parent);
+            mark_buffer_dirty(inode, parent);
         }
         deferred.clear();
         Ok(written?)
@@ -287,10 +288,4 @@ pub(super) fn with_stored_pointers<T>(inode: &Inode, store: impl FnOnce(Pointers
         }
         store(root)
     })
-}
-
-/// As for all blocks of pointers: an fsync of the inode writes it, and it is held until it is written.
-fn mark_dirty(inode: &Inode, buffer: &BufferHead) {
-    inode.mark_buffer_dirty(buffer);
-    inode.sb().data().unwritten.hold(buffer);
 }

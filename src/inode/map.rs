@@ -39,6 +39,7 @@ use crate::ext2::pointers::{Pointers, POINTERS};
 use crate::inode::run_slot::LookedUp;
 use crate::inode::runs::Runs;
 use crate::inode::sequence::{Sequence, Stamp};
+use crate::inode::tail::Tail;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, new_spinlock, Mutex, MutexGuard, SetOnce, SpinLock};
 use kfs::drop_in_atomic;
@@ -47,9 +48,9 @@ use kfs::sync::unordered::Unordered;
 /// The block map of an inode.
 #[pin_data]
 pub(crate) struct Map {
-    /// Held by who changes pointers.
+    /// Held by who changes pointers; and where the file goes on, if that is known.
     #[pin]
-    changing: Mutex<()>,
+    changing: Mutex<Option<Tail>>,
     /// Held while pointers are stored.
     #[pin]
     storing: SpinLock<()>,
@@ -74,7 +75,7 @@ impl Map {
     /// An initialiser; the file has no blocks.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            changing <- new_mutex!(()),
+            changing <- new_mutex!(None),
             storing <- new_spinlock!(()),
             sequence: Sequence::new(),
             root: [const { Unordered::new(0) }; POINTERS],
@@ -169,7 +170,7 @@ impl Map {
     pub(super) fn lock(&self) -> Changing<'_> {
         Changing {
             map: self,
-            _changing: self.changing.lock(),
+            tail: self.changing.lock(),
         }
     }
 
@@ -177,7 +178,7 @@ impl Map {
     pub(super) fn try_lock(&self) -> Option<Changing<'_>> {
         Some(Changing {
             map: self,
-            _changing: self.changing.try_lock()?,
+            tail: self.changing.try_lock()?,
         })
     }
 }
@@ -185,13 +186,23 @@ impl Map {
 /// The right to change the pointers of a file.
 pub(super) struct Changing<'a> {
     map: &'a Map,
-    _changing: MutexGuard<'a, ()>,
+    tail: MutexGuard<'a, Option<Tail>>,
 }
 
 impl Changing<'_> {
     /// What the file has now, which nobody else changes.
     pub(super) fn view(&self) -> View {
         self.map.view()
+    }
+
+    /// Where the file goes on, if that is known.
+    pub(super) fn tail(&self) -> Option<&Tail> {
+        self.tail.as_ref()
+    }
+
+    /// The same, to be changed. Who clears pointers sets it to `None`: its block of pointers may be freed.
+    pub(super) fn tail_mut(&mut self) -> &mut Option<Tail> {
+        &mut self.tail
     }
 
     /// Runs `store`, which stores pointers in a block of pointers. It must not sleep.

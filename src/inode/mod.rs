@@ -9,10 +9,10 @@
 //! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists.
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, by the pointers in [`map`] and [`pointer_blocks`], of which
-//!   [`sequence`] counts the changes, and the runs in [`runs`]; [`extents`] shows them as runs, and
-//!   [`directory`] has the names of a directory.
+//!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows,
+//!   [`extents`] shows runs, and [`directory`] has the names of a directory.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
-//!   out of the file until they are written; [`pending`] has them meanwhile.
+//!   out of the file until they are written; [`pending`] has them meanwhile. [`dirty`] marks buffers.
 //! * [`names`] sees to it that an inode that was synced is found after a crash, and [`durable`] knows
 //!   whether what it takes is on stable storage.
 
@@ -25,6 +25,7 @@ pub(crate) mod data;
 mod deferred;
 pub(crate) mod delete;
 pub(crate) mod directory;
+mod dirty;
 pub(crate) mod durable;
 pub(crate) mod errors;
 pub(crate) mod extents;
@@ -41,4 +42,5 @@ mod run_slot;
 mod runs;
 mod sequence;
 pub(crate) mod table;
+mod tail;
 pub(crate) mod write;

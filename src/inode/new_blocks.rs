@@ -64,7 +64,6 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         inode.mark_inode_dirty();
         Ok(Run { blocks, new: true })
     })?;
-    run.take_over(inode);
     if run.new && cfg!(any(mutant = "link-early", mutant = "hole-direct")) {
         let range = block..block + u64::from(run.blocks.len);
         let _ = finish(inode, None, range.clone(), range.end);

@@ -6,8 +6,8 @@
 use crate::ext2::block_map::{store_pointers, PointerBlocks};
 use crate::ext2::pointers::Pointers;
 use crate::ext2::truncate::FreeBlocks;
-use crate::inode::data::{mark_buffer_dirty, mark_first_dirty};
 use crate::inode::deferred;
+use crate::inode::dirty::{mark_buffer_dirty, mark_first_dirty};
 use crate::inode::map::Changing;
 use crate::inode::write;
 use crate::types::Inode;

@@ -128,7 +128,7 @@ impl GroupSet {
     }
 
     /// Copies the counters of `group`, one of this set, to the buffer of its descriptor, and marks that dirty.
-    pub(super) fn store_counts(&mut self, volume: &Volume, group: u32) -> Result {
+    pub(super) fn store_counts(&self, volume: &Volume, group: u32) -> Result {
         let no_group = Corrupt::new(Place::Group(group), "no such group");
         let groups = &volume.groups;
         let counts = groups.counts(group);

@@ -9,10 +9,10 @@ use crate::ext2::Place;
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::groups::GroupSet;
+use crate::volume::in_window::Taken;
 use crate::volume::state::Volume;
 use crate::volume::usable::Usable;
 pub(crate) use crate::volume::windows::{AllocationRequest, Reservation};
-use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 use kfs::mm::nofs::nofs;
@@ -44,7 +44,8 @@ impl From<Run> for Blocks {
 
 /// Allocates contiguous blocks near a goal.
 ///
-/// What the blocks hold is stale. Takes the lock of settling, and those of the groups; may sleep. `ENOSPC` when no free
+/// What the blocks hold is stale, and the cache of the device has nothing of them to write. One task at a time allocates for
+/// an inode with a window. Takes the lock of settling, and those of the groups; may sleep. `ENOSPC` when no free
 /// block is left to the current task (see [`crate::volume::usable`]), `EROFS` when corruption in a bitmap stops
 /// changes to the volume, `EIO` when there may be free blocks in groups whose bitmap cannot be read
 /// only, or when all that are left have been given back, and that cannot be written.
@@ -60,8 +61,13 @@ fn search(sb: &SuperBlock, request: AllocationRequest<'_>) -> Result<Option<Bloc
     let len = request.len.min(usable.len);
     let request = AllocationRequest { len, ..request };
     let mut unread = None;
-    match take_from_window(sb, &request, &usable) {
-        Ok(Some(run)) => return Ok(Some(run.into())),
+    match take_from_window(volume, &request, &usable) {
+        Ok(Some(taken)) => {
+            if !taken.is_clean {
+                clean(sb, taken.run);
+            }
+            return Ok(Some(taken.run.into()));
+        }
         Ok(None) => {}
         Err(fault) => fault.skip_group(sb, &mut unread)?,
     }
@@ -82,24 +88,20 @@ fn search(sb: &SuperBlock, request: AllocationRequest<'_>) -> Result<Option<Bloc
 
 /// Takes blocks from the window of the inode, if the goal is in it.
 fn take_from_window(
-    sb: &SuperBlock,
+    volume: &Volume,
     request: &AllocationRequest<'_>,
     usable: &Usable,
-) -> Result<Option<Run>> {
-    let volume = sb.data();
+) -> Result<Option<Taken>> {
     let geometry = volume.geometry();
     let Some(goal) = geometry.locate_block(request.goal) else {
         return Ok(None);
     };
-    let start = request.window.and_then(Reservation::start);
-    // A window lies in one group.
-    if start.and_then(|start| Some(geometry.locate_block(start)?.0)) != Some(goal.0) {
+    if !request.window.is_some_and(Reservation::is_there) {
         return Ok(None);
     }
-    let bitmap = volume.layout().group(goal.0)?.block_bitmap();
-    let buffer = sb.bread(bitmap.into())?;
-    let mut set = volume.groups.lock(goal.0)?;
-    set.take_from_window(volume, request, goal, &buffer, usable, |_| true)
+    // Who goes on somewhere else has a window of another group, and does not find it there.
+    let set = volume.groups.lock(goal.0)?;
+    set.take_from_window(volume, request, goal, usable, |_| true)
 }
 
 /// [`search`] without its own window, which it gives up, and outside those of others.
@@ -144,11 +146,15 @@ fn search_groups(
                 goal,
                 need,
                 size,
-                flags: GFP_KERNEL,
+                may_sleep: true,
                 usable: *usable,
             };
             match allocate_in(sb, group, request, plan) {
-                Ok(Found::Blocks(blocks)) => return Ok(Some(blocks)),
+                Ok(Found::Blocks { run, window }) => {
+                    let window = window.filter(|_| !mutant!("window-unclean"));
+                    clean(sb, window.unwrap_or(run));
+                    return Ok(Some(run.into()));
+                }
                 Ok(Found::Shorter(len)) => {
                     longest = longest.max(len);
                     tries = tries.saturating_sub(1);
@@ -162,6 +168,13 @@ fn search_groups(
         need = longest;
     }
     Ok(None)
+}
+
+/// From here on no buffer of the cache of the device aliases the blocks of `run`. Without the lock of a group; sleeps.
+fn clean(sb: &SuperBlock, run: Run) {
+    if !mutant!("aliases-kept") {
+        sb.clean_bdev_aliases(run.start.into(), run.len.into());
+    }
 }
 
 /// The blocks of which windows can be made now.
@@ -208,10 +221,8 @@ pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -
         let (start, count) = (found.start.into(), found.len.into());
         found.len == request.len && !sb.has_unwritten_buffers(start, count)
     };
-    if let Some(run) =
-        set.take_from_window(volume, &request, (group, goal), &buffer, &usable, is_fit)?
-    {
-        return Ok(run.into());
+    if let Some(taken) = set.take_from_window(volume, &request, (group, goal), &usable, is_fit)? {
+        return Ok(taken.run.into());
     }
     set.use_bitmap(&buffer)?;
     let old = old.or_else(|| set.windows.of(&request));
@@ -219,11 +230,11 @@ pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -
         goal,
         need: request.len,
         size: request.next_window(old, room(volume)),
-        flags: GFP_NOWAIT,
+        may_sleep: false,
         usable,
     };
     match take(sb, &mut set, &buffer, group, &request, plan, is_fit)? {
-        Found::Blocks(blocks) => Ok(blocks),
+        Found::Blocks { run, .. } => Ok(run.into()),
         Found::Shorter(_) => Err(EAGAIN.into()),
     }
 }
@@ -304,7 +315,7 @@ pub(crate) fn was_shared(sb: &SuperBlock, block: u32) -> bool {
 
 /// Gives up the window of inode `ino`, if it has one. Takes the lock of its group then; may sleep.
 pub(crate) fn drop_window(sb: &SuperBlock, ino: u32, of: &Reservation) {
-    if of.start().is_some() {
+    if of.is_there() {
         nofs(|| sb.data().remove_window(ino, of));
     }
 }
@@ -323,8 +334,8 @@ struct Plan {
     need: u32,
     /// The window that is to be made, if one is.
     size: Option<Size>,
-    /// How to get memory for that.
-    flags: Flags,
+    /// Memory may be waited for.
+    may_sleep: bool,
     /// What the task may have.
     usable: Usable,
 }
@@ -332,7 +343,11 @@ struct Plan {
 /// What there is in a group.
 enum Found {
     /// They were allocated.
-    Blocks(Blocks),
+    Blocks {
+        run: Run,
+        /// The window that was made, which begins with them.
+        window: Option<Run>,
+    },
     /// No run is longer than this; 0 when there is none, whatever the counter of the group says.
     Shorter(u32),
 }
@@ -419,17 +434,12 @@ fn take(
     set.write_bitmap(volume, buffer, changed)?;
     set.store_counts(volume, group)?;
     set.taken_from(group, end);
-    if let Some(size) = plan.size {
-        if let Some(free) = bitmap::next_run(&set.taken, run.start, end, size.len) {
-            let start = found.start;
-            set.replace_window(
-                geometry,
-                request,
-                Run { start, ..free },
-                size.len,
-                plan.flags,
-            );
-        }
-    }
-    Ok(Found::Blocks(found.into()))
+    let window = plan.size.and_then(|size| {
+        let free = bitmap::next_run(&set.taken, run.start, end, size.len)?;
+        let start = found.start;
+        let new = Run { start, ..free };
+        set.replace_window(geometry, request, new, size.len, buffer, plan.may_sleep)
+            .then_some(new)
+    });
+    Ok(Found::Blocks { run: found, window })
 }

@@ -285,7 +285,7 @@ impl GroupSet {
 
     /// Changes the counters of `group`, one of this set of `groups`, in memory.
     pub(super) fn change_counts(
-        &mut self,
+        &self,
         groups: &Groups,
         group: u32,
         change: impl FnOnce(&mut GroupCounts) -> Result<(), Corrupt>,

@@ -10,43 +10,61 @@ use crate::volume::groups::GroupSet;
 use crate::volume::state::Volume;
 use crate::volume::usable::Usable;
 use crate::volume::windows::{AllocationRequest, Reservation};
-use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
+/// What was taken from a window.
+pub(super) struct Taken {
+    pub(super) run: Run,
+    /// The cache of the device has nothing to write of it.
+    pub(super) is_clean: bool,
+}
+
 impl GroupSet {
     /// Takes blocks from the window of the inode, without a search, if the goal is in it and `is_fit` says so of
-    /// what is there. `buffer` is that of the bitmap of `group`, one of this set, where the goal is at bit `goal`.
-    /// So many as `usable` says at most.
+    /// what is there. `group` is one of this set, where the goal is at bit `goal`. So many as `usable` says at most.
     ///
     /// The window was made when the bitmap had been checked, and the counters compared with it.
     pub(super) fn take_from_window(
-        &mut self,
+        &self,
+        volume: &Volume,
+        request: &AllocationRequest<'_>,
+        place: (u32, u32),
+        usable: &Usable,
+        is_fit: impl FnOnce(Run) -> bool,
+    ) -> Result<Option<Taken>> {
+        match request.len {
+            // As for each block that is appended to a file.
+            1 => self.take_by::<8>(volume, request, place, usable, is_fit),
+            _ => self.take_by::<256>(volume, request, place, usable, is_fit),
+        }
+    }
+
+    /// [`GroupSet::take_from_window`] of what is in `N` bytes of the bitmap, which are a multiple of 8.
+    #[inline]
+    fn take_by<const N: usize>(
+        &self,
         volume: &Volume,
         request: &AllocationRequest<'_>,
         (group, goal): (u32, u32),
-        buffer: &BufferHead,
         usable: &Usable,
         is_fit: impl FnOnce(Run) -> bool,
-    ) -> Result<Option<Run>> {
-        /// Bytes of the bitmap that are looked at, at most.
-        const PART: usize = 256;
+    ) -> Result<Option<Taken>> {
         let layout = volume.layout();
-        let Some(window) = self.windows.of(request) else {
+        let Some((start, window)) = self.windows.get(request) else {
             return Ok(None);
         };
-        let end = window.start.saturating_add(window.len);
-        if !(window.start..end).contains(&request.goal) {
+        let end = start.saturating_add(window.run(start).len);
+        if !(start..end).contains(&request.goal) {
             return Ok(None);
         }
+        let buffer = window.bitmap();
         // In bits of the group, and then of the part.
         let end = goal + (end - request.goal);
         let from = goal / 64 * 8;
         let bytes = end.div_ceil(64) * 8 - from;
-        let mut part = [0; PART];
-        let len = (bytes as usize)
-            .min(PART)
-            .min(buffer.size() - from as usize);
+        let mut part = [0; N];
+        let len = (bytes as usize).min(N).min(buffer.size() - from as usize);
         let part = part.get_mut(..len).unwrap_or_default();
         buffer.read(from as usize, part)?;
         let end = (end - from * 8).min(len as u32 * 8);
@@ -72,10 +90,13 @@ impl GroupSet {
         copy_back(buffer, from as usize, part, changed)?;
         volume.mark_buffer_dirty(buffer);
         self.store_counts(volume, group)?;
-        Ok(Some(Run { len, ..found }))
+        Ok(Some(Taken {
+            run: Run { len, ..found },
+            is_clean: window.is_clean(),
+        }))
     }
 
-    /// Gives the inode the window `new`, in this set, in the place of its old one, if that is in this set, too:
+    /// Gives the inode the window `new`, in the group of `bitmap`, in the place of its old one, if that is in this set, too:
     /// see [`Windows::insert`](crate::volume::windows::Windows::insert).
     pub(super) fn replace_window(
         &mut self,
@@ -83,13 +104,16 @@ impl GroupSet {
         request: &AllocationRequest<'_>,
         new: Run,
         len: u32,
-        flags: Flags,
-    ) {
-        let Some(of) = request.window else { return };
+        bitmap: &BufferHead,
+        may_sleep: bool,
+    ) -> bool {
+        let Some(of) = request.window else {
+            return false;
+        };
         if let Some(start) = of.give_up() {
             self.remove_window(geometry, request.ino, start);
         }
-        self.windows.insert(request, new, len, flags);
+        self.windows.insert(request, new, len, bitmap, may_sleep)
     }
 
     /// Removes the window of the inode `ino` at block `start`, in this set, and returns it, if it is there.

@@ -74,6 +74,18 @@ fn counted(counts: &[usize; 2], bits: u8) -> usize {
     counts.iter().enumerate().map(with).sum()
 }
 
+/// Whether a buffer that has just been changed was marked dirty before, and has not been written since: then who has
+/// marked it holds it, or is about to. Does not sleep.
+///
+/// Programs that write to the device mark buffers, too, and nobody holds these: tune2fs and the superblock. They are
+/// told themselves if that cannot be written.
+pub(crate) fn is_marked(buffer: &BufferHead) -> bool {
+    match mutant!("unwritten-in-flight") {
+        true => buffer.is_unwritten(),
+        false => buffer.will_be_written(),
+    }
+}
+
 impl Unwritten {
     /// An initialiser; no buffer is held.
     pub(crate) fn new() -> impl PinInit<Self> {
@@ -90,8 +102,10 @@ impl Unwritten {
 
     /// Marks a buffer dirty, and holds it until it has been written. May sleep.
     pub(crate) fn mark_buffer_dirty(&self, buffer: &BufferHead) {
-        buffer.mark_dirty();
-        self.hold(buffer);
+        if !is_marked(buffer) {
+            buffer.mark_dirty();
+            self.hold(buffer);
+        }
     }
 
     /// Holds a buffer that has just been marked dirty. May sleep.

@@ -4,7 +4,7 @@
 //!
 //! A window is a promise among the files of this mount, and nothing else: its blocks are free, and
 //! counted so, and nothing of it is on the device. The file that has it takes block after block from it
-//! without a search ([`Windows::of`]); a search for others goes round it ([`Windows::mark`]). It is given up when the
+//! without a search ([`Windows::get`]); a search for others goes round it ([`Windows::mark`]). It is given up when the
 //! last writer closes the file, when blocks of the file are freed, and with the inode; and all are, when
 //! there is nothing else left to allocate. How long they are is in [`crate::ext2::window`].
 //!
@@ -15,9 +15,10 @@
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::window::{self, Room, Size};
 use core::ops::Range;
-use kernel::alloc::Flags;
+use kernel::prelude::*;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::atomic::{ordering, Atomic};
+use kfs::block::buffer_head::BufferHead;
 use kfs::drop_in_atomic;
 
 /// What an inode has of its window. Set by who allocates for the inode, one at a time.
@@ -37,6 +38,11 @@ impl Reservation {
             start: Atomic::new(0),
             len: Atomic::new(0),
         }
+    }
+
+    /// Whether a window was made, and not given up.
+    pub(crate) fn is_there(&self) -> bool {
+        self.start().is_some()
     }
 
     /// The first block of the window that was made last, if it was not given up.
@@ -74,9 +80,33 @@ impl AllocationRequest<'_> {
     }
 }
 
-struct Window {
+pub(super) struct Window {
     len: u32,
     ino: u32,
+    /// The bitmap of its group.
+    bitmap: BufferHead,
+    /// The cache of the device has nothing of its blocks to write: see [`Windows::insert`].
+    is_clean: bool,
+}
+
+impl Window {
+    /// Its blocks, as it begins at `start`.
+    pub(super) fn run(&self, start: u32) -> Run {
+        Run {
+            start,
+            len: self.len,
+        }
+    }
+
+    /// Whether the cache of the device has nothing of its blocks to write.
+    pub(super) fn is_clean(&self) -> bool {
+        self.is_clean
+    }
+
+    /// The buffer of the bitmap of its group.
+    pub(super) fn bitmap(&self) -> &BufferHead {
+        &self.bitmap
+    }
 }
 
 /// The windows in some groups, under their lock.
@@ -93,14 +123,17 @@ impl Windows {
         }
     }
 
-    /// The window of an inode, in blocks of the volume, if it is one of these.
-    pub(super) fn of(&self, request: &AllocationRequest<'_>) -> Option<Run> {
+    /// The window of an inode, and its first block, if it is one of these.
+    pub(super) fn get(&self, request: &AllocationRequest<'_>) -> Option<(u32, &Window)> {
         let start = request.window?.start()?;
         let window = self.by_start.get(&start)?;
-        (window.ino == request.ino).then_some(Run {
-            start,
-            len: window.len,
-        })
+        (window.ino == request.ino).then_some((start, window))
+    }
+
+    /// The same, in blocks of the volume.
+    pub(super) fn of(&self, request: &AllocationRequest<'_>) -> Option<Run> {
+        let (start, window) = self.get(request)?;
+        Some(window.run(start))
     }
 
     /// Sets the bits of those in `range`, what a group has, in its bitmap; but not of that from which
@@ -127,24 +160,40 @@ impl Windows {
         }
     }
 
-    /// Gives the inode the window `new`, which should have had `len` blocks. It has none, as who allocates gave up the old
-    /// one. Without memory, by `flags`, it gets none.
+    /// Gives the inode the window `new`, in the group of `bitmap`, which should have had `len` blocks. It has none, as who
+    /// allocates gave up the old one. Without memory it gets none. Returns whether it has.
+    ///
+    /// With `may_sleep`, memory is waited for, and the caller sees to it that the cache of the device has nothing to write
+    /// of the window, without the lock of the group, before it lets others allocate for the inode.
     pub(super) fn insert(
         &mut self,
         request: &AllocationRequest<'_>,
         new: Run,
         len: u32,
-        flags: Flags,
-    ) {
-        let Some(of) = request.window else { return };
+        bitmap: &BufferHead,
+        may_sleep: bool,
+    ) -> bool {
+        let Some(of) = request.window else {
+            return false;
+        };
+        let flags = match may_sleep {
+            true => GFP_KERNEL,
+            false => GFP_NOWAIT,
+        };
         let Ok(place) = RBTreeNodeReservation::new(flags) else {
-            return;
+            return false;
         };
         let (ino, start) = (request.ino, new.start);
-        let window = Window { len: new.len, ino };
+        let window = Window {
+            len: new.len,
+            ino,
+            bitmap: bitmap.get(),
+            is_clean: may_sleep,
+        };
         self.by_start.insert(place.into_node(start, window));
         of.start.store(start, ordering::Relaxed);
         of.len.store(len, ordering::Relaxed);
+        true
     }
 
     /// Removes the window of the inode `ino` at block `start`, which [`Reservation::give_up`] has returned, and returns

@@ -223,6 +223,16 @@ static int repair(struct vol *v)
 	return status & ~1 ? status : vol_fsck(v);
 }
 
+/* Who looks at the device finds what that has: somebody else may have it open, so that what was cached of it stays. */
+static int forget_cached(const char *dev)
+{
+	int fd = open(dev, O_RDONLY | O_CLOEXEC);
+	int err = fd < 0 || ioctl(fd, BLKFLSBUF, 0) ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
 /* e2fsck, and if it finds anything: does the superblock say that it would? */
 static const char *fsck(struct round *r)
 {
@@ -272,6 +282,8 @@ const char *round_end(struct round *r, int fault, bool struck)
 		r->v.mounted = false;
 	else if (errno != EINVAL)
 		return "it cannot be unmounted";
+	if (!found && forget_cached(r->v.dev))
+		found = "what is cached of the device stays";
 	if (!found)
 		found = fsck(r);
 	if (found)

@@ -21,7 +21,7 @@ use crate::types::DropInAtomic;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::sync::barrier::{smp_mb, Read};
+use kernel::sync::barrier::{smp_mb, Full, Read};
 
 /// That a read is ahead of any need, as `REQ_RAHEAD`: the block layer may fail it early.
 const READ_AHEAD: bindings::blk_opf_t = 1 << bindings::req_flag_bits___REQ_RAHEAD;
@@ -134,6 +134,7 @@ impl BufferHead {
     /// Copies `from` to the bytes from `offset` on. `EINVAL` when they are not all in the block.
     ///
     /// The buffer is not marked dirty.
+    #[inline]
     pub fn write(&self, offset: usize, from: &[u8]) -> Result {
         let data = self.data(offset, from.len())?;
         // SAFETY: As in `read`.
@@ -249,6 +250,21 @@ impl BufferHead {
         }
         smp_mb(Read);
         self.has_write_error()
+    }
+
+    /// Whether the buffer is dirty, and no write of it has failed: all that it has now will be written back, as if
+    /// [`BufferHead::mark_dirty`] were called. Does not sleep.
+    #[inline]
+    pub fn will_be_written(&self) -> bool {
+        let bh = self.as_raw();
+        // As in mark_buffer_dirty(): who writes the buffer clears the flag first, and then finds what it has now.
+        smp_mb(Full);
+        // SAFETY: By the type invariant.
+        unsafe {
+            bindings::buffer_dirty(bh) != 0
+                && bindings::buffer_uptodate(bh) != 0
+                && bindings::buffer_write_io_error(bh) == 0
+        }
     }
 
     /// Marks the buffer dirty: it will be written back. May sleep.

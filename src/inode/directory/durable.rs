@@ -14,8 +14,9 @@
 
 use crate::ext2::directory::grown;
 use crate::inode::block_map;
-use crate::inode::data::{ino32, mark_buffer_dirty};
+use crate::inode::data::ino32;
 use crate::inode::directory::block::block_count;
+use crate::inode::dirty::mark_buffer_dirty;
 use crate::inode::errors;
 use crate::inode::in_flight;
 use crate::inode::new_blocks;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::support::{put32, with_layout, DeviceError, MemDevice, Spec};
 use crate::ext2::{
-    block_map::{store_pointers, store_root, Branch, Growth, Mapping, Slot},
+    block_map::{store_pointers, store_root, zero_pointers, Branch, Growth, Mapping, Slot},
     pointers::{max_file_size, tree_blocks, Path, Pointers},
     Layout,
 };
@@ -43,6 +43,24 @@ fn paths() {
     assert_eq!(path(11).room(), 1);
     assert_eq!(path(12).room(), 256);
     assert_eq!(path(last).room(), 1);
+}
+
+#[test]
+fn zeroes_behind_a_pointer() {
+    let mut block = [0; 64];
+    put32(&mut block, 20, 7);
+    let zeroes = |index, max| {
+        zero_pointers(block.len(), index, max, |offset, out| {
+            out.copy_from_slice(block.get(offset..offset + out.len()).ok_or(())?);
+            Ok::<(), ()>(())
+        })
+    };
+    assert_eq!(zeroes(0, 3), Ok(3));
+    assert_eq!(zeroes(0, 9), Ok(5));
+    assert_eq!(zeroes(5, 9), Ok(0));
+    assert_eq!(zeroes(6, u32::MAX), Ok(10));
+    assert_eq!(zeroes(15, 9), Ok(1));
+    assert_eq!(zeroes(16, 9), Ok(0));
 }
 
 #[test]

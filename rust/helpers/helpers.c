@@ -597,6 +597,22 @@ int kfs_helper_iov_iter_npages_cap(struct iov_iter *iter, int maxpages, size_t m
 	return iov_iter_npages_cap(iter, maxpages, max_bytes);
 }
 
+void kfs_helper_release_fault_lock(struct vm_fault *vmf)
+{
+	release_fault_lock(vmf);
+}
+
+/* Whether it is a fault of a store to a shared mapping. */
+bool kfs_helper_vmf_is_shared_store(const struct vm_fault *vmf)
+{
+	return vmf->flags & FAULT_FLAG_WRITE && vmf->vma->vm_flags & VM_SHARED;
+}
+
+struct folio *kfs_helper_filemap_get_folio(struct address_space *mapping, pgoff_t index)
+{
+	return filemap_get_folio(mapping, index);
+}
+
 struct folio *kfs_helper_page_folio(struct page *page)
 {
 	return page_folio(page);

@@ -281,6 +281,15 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
                     let last = u64::from(len) - 1;
                     F::extends_within(exclusive, block + last, physical + last)?;
                     self.request.new_blocks.add(block + last, 1);
+                    // From now on nobody stores to the page; it may have been done since the pages of the range were dropped.
+                    let start = (block + last) * bits.size();
+                    let is_dropped = mutant!("eof-page-kept")
+                        || self
+                            .iocb
+                            .drop_pages(start as i64, (start + bits.size()) as i64)?;
+                    if !is_dropped {
+                        return Ok(None);
+                    }
                 }
                 Ok(Some(Run {
                     bytes: extent::run(pos, end, len, bits),
@@ -295,10 +304,10 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
 }
 
 impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
-    /// Whether the write, which ends at byte `end`, moves EOF from the midst of a block, and its retry may do that.
+    /// Whether the write, which ends at byte `end`, moves EOF from the midst of a block.
     fn extends_within(&self, end: u64) -> bool {
         let (i_size, bits) = (self.request.i_size, self.bits());
-        self.request.async_alloc && end > i_size && bits.round_down(i_size) != i_size
+        end > i_size && bits.round_down(i_size) != i_size
     }
 
     /// Looks up `wanted` blocks, or reserves them, for a request that must not wait.

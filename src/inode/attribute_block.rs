@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The block of extended attributes of an inode, which others may share.
+//!
+//! The inode on the device does not lead to it before it is there: either it is written first, and waited for, where
+//! another place of attributes is given up; or the inode is stored as if it had none until then
+//! ([`crate::inode::stored_attributes`]).
 
 use crate::ext2::xattr::{self, HEADER_BYTES, REFERENCES_AT};
 use crate::inode::block_map;
@@ -10,10 +14,10 @@ use crate::types::{Inode, SuperBlock};
 use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::blocks::{self, AllocationRequest, Blocks, Freed};
 use crate::volume::fault::Result;
+use crate::volume::new_attributes::NewAttributes;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
-use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
 
 /// Reads `block`, the one of `inode`. May sleep.
@@ -65,27 +69,27 @@ pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     let is_old = old.as_ref().is_some_and(|old| old.block() == new.block());
     // What is given up is needed until the other one is there.
     let gives_up = first || (old.is_some() && !is_old);
+    let round = match gives_up {
+        true => 0,
+        false => inode.sb().data().new_attributes.round(),
+    };
     if gives_up && !mutant!("xattr-copied-late") {
-        if let Err(error) = new.sync_dirty().and_then(|()| flush(inode)) {
+        let sb = inode.sb();
+        // And the old one, if it is new itself: who looks meanwhile may see that block with the round of this one.
+        if let Err(fault) = NewAttributes::settle(sb, Some(&new)) {
             if !is_old {
                 drop_reference(inode, new)?;
             }
-            return Err(error.into());
+            return Err(fault);
         }
     }
     if is_old {
+        if gives_up {
+            data.file_acl_round.store(0, ordering::Relaxed);
+        }
         return Ok(());
     }
-    give_up(inode, old, Some(new))
-}
-
-/// Empties the cache of the device: what leads to other attributes may be written at any time, and stay, while
-/// these are lost. May sleep.
-fn flush(inode: &Inode) -> kernel::error::Result {
-    match mutant!("xattr-unflushed") {
-        true => Ok(()),
-        false => BlockDevice::of(inode.sb()).issue_flush(),
-    }
+    give_up(inode, old, Some((new, round)))
 }
 
 /// Finds a block to have these attributes: another one that has them already, or the `old` one of the
@@ -157,7 +161,7 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
         Ok(buffer)
     };
     let buffer = fill().inspect_err(|_| block_map::give_back(inode, made))?;
-    sb.data().mark_buffer_dirty(&buffer);
+    sb.data().mark_first_dirty(&buffer, First::Attributes);
     if let Some(hash) = xattr::block_hash(bytes) {
         let mut shared = sb.data().attribute_blocks.lock();
         shared.insert(hash, made.start);
@@ -165,16 +169,18 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
     Ok(buffer)
 }
 
-/// The inode has `new` now, and drops its reference to `old`. On error it has `old` still.
-fn give_up(inode: &Inode, old: Option<BufferHead>, new: Option<BufferHead>) -> Result {
-    set(inode, old.is_some(), new.as_ref());
+/// The inode has `new` now, which it got in that round, and drops its reference to `old`. On error it has `old` still.
+fn give_up(inode: &Inode, old: Option<BufferHead>, new: Option<(BufferHead, u64)>) -> Result {
+    let old_round = inode.data().file_acl_round.load(ordering::Relaxed);
+    let led_to = new.as_ref().map(|(new, round)| (new, *round));
+    set(inode, old.is_some(), led_to);
     let Some(old) = old else {
         return Ok(());
     };
     // Before the block can be given to somebody else.
     if let Err(fault) = write::store_first(inode, First::Release) {
-        set(inode, new.is_some(), Some(&old));
-        if let Some(new) = new {
+        set(inode, new.is_some(), Some((&old, old_round)));
+        if let Some((new, _)) = new {
             drop_reference(inode, new)?;
         }
         return Err(fault);
@@ -182,10 +188,13 @@ fn give_up(inode: &Inode, old: Option<BufferHead>, new: Option<BufferHead>) -> R
     drop_reference(inode, old)
 }
 
-/// The inode, which had a block or not, has this one now.
-fn set(inode: &Inode, had: bool, new: Option<&BufferHead>) {
-    let block = new.map_or(0, |new| new.block() as u32);
-    inode.data().file_acl.store(block, ordering::Relaxed);
+/// The inode, which had a block or not, has this one now, since that round.
+fn set(inode: &Inode, had: bool, new: Option<(&BufferHead, u64)>) {
+    let (block, round) = new.map_or((0, 0), |(new, round)| (new.block() as u32, round));
+    let data = inode.data();
+    data.file_acl_round.store(round, ordering::Relaxed);
+    // Who finds the block finds the round.
+    data.file_acl.store(block, ordering::Release);
     let bytes = inode.sb().blocksize() as u64;
     match (had, new.is_some()) {
         (false, true) => inode.add_bytes(bytes),

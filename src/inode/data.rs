@@ -43,6 +43,9 @@ pub(crate) struct InodeData {
     pub(super) attributes: Mutex<()>,
     /// Block of the extended attributes, 0 for none.
     pub(super) file_acl: Atomic<u32>,
+    /// The round in which it got that, or 0, if the block is known to be on stable storage
+    /// ([`crate::volume::new_attributes`]).
+    pub(super) file_acl_round: Atomic<u64>,
     /// There are extended attributes in the slot of the inode, too.
     pub(super) in_slot: Atomic<bool>,
     /// Bytes of the slot after the first 128 that are used for fields.
@@ -94,6 +97,7 @@ drop_in_atomic!(struct InodeData {
     flags,
     attributes,
     file_acl,
+    file_acl_round,
     in_slot,
     extra_size,
     crtime,
@@ -125,6 +129,7 @@ impl InodeData {
             flags: Atomic::new(0),
             attributes <- new_mutex!(()),
             file_acl: Atomic::new(0),
+            file_acl_round: Atomic::new(0),
             in_slot: Atomic::new(false),
             extra_size: Atomic::new(0),
             crtime: SetOnce::new(),

@@ -11,7 +11,9 @@
 //!   ([`extends_within`]).
 //! * A *buffered write* waits for all of them, as it may move i_size ([`wait`]). So do truncate and fallocate, which
 //!   wait for all direct I/O, before they look where EOF is.
-//! * A *store through a mapping* to a hole that is being filled waits for the block to be linked
+//! * A *store through a mapping* to a page in which EOF moves within a block waits until the write is over
+//!   ([`wait_for_eof_within`]): its page would be written back with zeroes where the write has its data. Without the option, too.
+//! * One to a hole that is being filled waits for the block to be linked
 //!   ([`wait_for_block`]), with the folio lock and `invalidate_lock`, shared: what links it takes neither. So does
 //!   writeback.
 //! * *Readers* find a hole, or EOF. What they have put into the page cache is dropped when the write ends.
@@ -24,12 +26,18 @@ use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::Blocks;
 use core::ops::Range;
 use kernel::prelude::*;
+use kernel::sync::CondVarTimeoutResult;
+use kernel::time::msecs_to_jiffies;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 
 /// The write with new blocks in `range`, in blocks of the file, is over. May sleep.
 pub(crate) fn forget(inode: &Inode, range: &Range<u64>) {
-    nofs(|| inode.data().get_ref().pending.lock().remove(range));
+    let data = inode.data().get_ref();
+    let had_eof = nofs(|| data.pending.lock().remove(range));
+    if had_eof {
+        data.linked.notify_all();
+    }
 }
 
 /// A write in flight, of which blocks are reserved, will extend the file to byte `end`. May sleep.
@@ -46,11 +54,41 @@ pub(crate) fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, at: u32
     nofs(|| {
         let place = Place::new(GFP_KERNEL)?;
         let blocks = Blocks { start: at, len: 1 };
-        let run = Reserved { blocks, at: None };
+        let run = Reserved {
+            blocks,
+            at: None,
+            has_eof: true,
+        };
         let data = inode.data().get_ref();
         data.pending.lock().add(place, block, run);
         Ok(())
     })
+}
+
+/// Whether a write in flight moves EOF within a block in `range`, in blocks of the file. May sleep.
+pub(crate) fn moves_eof_within(inode: &Inode, range: &Range<u64>) -> bool {
+    nofs(|| inode.data().get_ref().pending.lock().has_eof(range)) && !mutant!("eof-store-unwaited")
+}
+
+/// Waits until none does. With `is_bounded` for a second at most, or until there is a signal; otherwise no lock is held. Returns
+/// whether none does. Sleeps.
+pub(crate) fn wait_for_eof_within(inode: &Inode, range: &Range<u64>, is_bounded: bool) -> bool {
+    let data = inode.data().get_ref();
+    let mut left = msecs_to_jiffies(1000);
+    let mut pending = data.pending.lock();
+    while pending.has_eof(range) {
+        if !is_bounded || mutant!("eof-store-unbounded") {
+            data.linked.wait(&mut pending);
+            continue;
+        }
+        match data.linked.wait_interruptible_timeout(&mut pending, left) {
+            CondVarTimeoutResult::Woken { jiffies } => left = jiffies,
+            CondVarTimeoutResult::Timeout | CondVarTimeoutResult::Signal { .. } => {
+                return !pending.has_eof(range);
+            }
+        }
+    }
+    true
 }
 
 /// Where an append begins, in bytes: at EOF, or where the last of the writes in flight that move it will end.

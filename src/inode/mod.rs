@@ -6,7 +6,8 @@
 //!   table.
 //! * [`read`], [`create`], [`write`], [`delete`] are its life cycle; in [`operations`] the floor
 //!   above gives it its operations tables.
-//! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists.
+//! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists; [`stored_attributes`] keeps it from leading
+//!   to a block that is not on the device.
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, by the pointers in [`map`] and [`pointer_blocks`], of which
 //!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows,
@@ -41,6 +42,7 @@ pub(crate) mod read;
 mod run_slot;
 mod runs;
 mod sequence;
+mod stored_attributes;
 pub(crate) mod table;
 mod tail;
 pub(crate) mod write;

@@ -107,7 +107,12 @@ pub(crate) fn reserve_nowait(
         let blocks = blocks::allocate_nowait(inode.sb(), block_map::request(inode, goal, len))
             .inspect_err(|_| deferred::forget_room(inode))?;
         let at = Some(PointerTo { parent, index });
-        pending.add(place, block, Reserved { blocks, at });
+        let run = Reserved {
+            blocks,
+            at,
+            has_eof: false,
+        };
+        pending.add(place, block, run);
         Ok(blocks)
     })
 }
@@ -136,6 +141,7 @@ fn take_blocks(
             Ok(Reserved {
                 blocks: data,
                 at: Some(at),
+                has_eof: false,
             })
         }
         Err(fault) => {

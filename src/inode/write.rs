@@ -6,6 +6,7 @@ use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode, KNOWN_BY
 use crate::ext2::superblock;
 use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
+use crate::inode::stored_attributes;
 use crate::inode::table::read_table;
 use crate::types::Inode;
 use crate::volume::copy_back::copy_back;
@@ -15,17 +16,17 @@ use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
 
 /// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. Its new
-/// blocks of pointers are on the device then.
+/// blocks of pointers and of attributes are on the device then.
 ///
 /// Reads the block of the inode table; may sleep.
 pub(crate) fn store(inode: &Inode) -> Result {
-    let settled = deferred::settle(inode);
+    let settled = stored_attributes::settle(inode).and(deferred::settle(inode));
     let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
     settled
 }
 
-/// [`store`] without waiting: pointers to blocks that are not on the device are left to the next one.
+/// [`store`] without waiting: what leads to blocks that are not on the device is left to the next one.
 pub(super) fn store_now(inode: &Inode) -> Result {
     let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
@@ -83,6 +84,7 @@ fn copy_to_slot(
     let times = inode.times();
     let dtime = data.dtime.load(ordering::Relaxed);
     let uid16 = sb.data().options().uid16;
+    let (file_acl, sectors_left_out) = stored_attributes::block(inode);
     // The format has 32 or 48 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep
     // the VFS within these.
     let stored = DiskInode {
@@ -93,7 +95,10 @@ fn copy_to_slot(
         size,
         links: inode.nlink() as u16,
         // One that is deleted is not stored again after its blocks have been freed.
-        sectors: if dtime == 0 { inode.blocks() } else { 0 },
+        sectors: match dtime {
+            0 => inode.blocks().saturating_sub(sectors_left_out),
+            _ => 0,
+        },
         huge: sb.data().geometry().has_huge_files(),
         atime: disk_time(times.atime),
         ctime: disk_time(times.ctime),
@@ -102,7 +107,7 @@ fn copy_to_slot(
         dtime,
         flags: data.flags(),
         generation: inode.generation(),
-        file_acl: data.file_acl(),
+        file_acl,
         extra_size: data.extra_size(),
         content,
     };

@@ -9,6 +9,7 @@ use crate::inode::errors::{log, reported};
 use crate::inode::in_flight;
 use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::volume::blocks;
+use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::address_space::{AddressSpaceOperations, Direct, Mapped};
 use kfs::fs::inode::lock::Exclusive;
@@ -68,6 +69,14 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
         mutant!("room-unasked") || blocks::has_room(inode.sb(), blocks)
     }
 
+    fn may_store(inode: &Inode, bytes: &Range<u64>) -> bool {
+        !in_flight::moves_eof_within(inode, &blocks_of(inode, bytes))
+    }
+
+    fn wait_to_store(inode: &Inode, bytes: &Range<u64>, is_bounded: bool) -> bool {
+        in_flight::wait_for_eof_within(inode, &blocks_of(inode, bytes), is_bounded)
+    }
+
     fn write_failed(inode: &InodeLocked<Exclusive>, to: u64) {
         let size = inode.i_size_read();
         if to > size {
@@ -86,6 +95,12 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     ) -> Result<Io<'a, RetryFs>> {
         dio::direct_io(iocb, direct)
     }
+}
+
+/// The blocks of the file with these bytes.
+fn blocks_of(inode: &Inode, bytes: &Range<u64>) -> Range<u64> {
+    let bits = inode.blkbits();
+    bytes.start >> bits..bytes.end.div_ceil(1 << bits)
 }
 
 /// Frees blocks that the file had beyond EOF when it was read from the volume: a crash leaves them,

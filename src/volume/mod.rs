@@ -9,7 +9,8 @@
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
 //! * [`trim`] discards what is free; [`windows`] keep it for files that grow, which
 //!   allocate [`in_window`].
-//! * [`attribute_blocks`] knows which blocks of extended attributes can be shared.
+//! * [`attribute_blocks`] knows which blocks of extended attributes can be shared, and [`new_attributes`] which
+//!   are on stable storage.
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
 //! * [`scratch`] is memory for copies, and [`copy_back`] puts what was changed in one back into its buffer.
@@ -31,6 +32,7 @@ pub(crate) mod in_window;
 pub(crate) mod inode_numbers;
 pub(crate) mod label;
 pub(crate) mod last_mounted;
+pub(crate) mod new_attributes;
 pub(crate) mod options;
 pub(crate) mod recount;
 pub(crate) mod released;

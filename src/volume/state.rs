@@ -11,6 +11,7 @@ use crate::types::{NewSuperBlock, SuperBlock};
 use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
+use crate::volume::new_attributes::NewAttributes;
 use crate::volume::options::{Given, Options, ParsedOptions};
 use crate::volume::released::SharedReleased;
 use crate::volume::superblock::{self, SuperBuffer};
@@ -58,6 +59,8 @@ pub(crate) struct Volume {
     /// Blocks of extended attributes. The lock is held while a reference count is changed.
     #[pin]
     pub(crate) attribute_blocks: Mutex<AttributeBlocks>,
+    /// Which of the new ones are on stable storage.
+    pub(crate) new_attributes: NewAttributes,
     /// The options that were given, at mount or since, and those of the superblock.
     #[pin]
     given: SpinLock<Given>,
@@ -193,6 +196,7 @@ impl Volume {
             miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
             attribute_blocks <- new_mutex!(AttributeBlocks::new()),
+            new_attributes: NewAttributes::new(),
             async_alloc: Atomic::new(given.async_alloc()),
             given <- new_spinlock!(given),
             is_place_known: Atomic::new(false),

@@ -16,7 +16,9 @@
 //!   back, an inode or a block of pointers that was cleared gives blocks back. Until such a buffer is
 //!   written, what it released belongs to its old owner on the device. So they come before that is
 //!   allocated again ([`crate::volume::released`]);
-//! * those of [new](First::New) inodes, which come before a directory that may have their names.
+//! * those of [new](First::New) inodes, which come before a directory that may have their names;
+//! * new blocks of [attributes](First::Attributes), which come before the inodes that lead to them
+//!   ([`crate::volume::new_attributes`]).
 
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
@@ -39,7 +41,7 @@ struct Held {
     buffers: RBTree<u64, HeldBuffer>,
     len: usize,
     /// How many of them have to be written before others, by the bits of [`First`].
-    first: [usize; 2],
+    first: Counts,
     /// The same bits of those that could neither be held nor be written.
     lost: u8,
     sweep_at: usize,
@@ -58,10 +60,15 @@ pub(crate) enum First {
     Release = 1,
     /// It has a new inode, or the first block of a new directory.
     New = 2,
+    /// It is a new block of extended attributes.
+    Attributes = 4,
 }
 
+/// How many buffers have each of the bits of [`First`].
+type Counts = [usize; 3];
+
 /// Counts a buffer whose bits change.
-fn count(counts: &mut [usize; 2], old: u8, new: u8) {
+fn count(counts: &mut Counts, old: u8, new: u8) {
     for (bit, count) in counts.iter_mut().enumerate() {
         *count += usize::from(new >> bit & 1);
         *count -= usize::from(old >> bit & 1);
@@ -69,7 +76,7 @@ fn count(counts: &mut [usize; 2], old: u8, new: u8) {
 }
 
 /// How many have one of these bits, at most.
-fn counted(counts: &[usize; 2], bits: u8) -> usize {
+fn counted(counts: &Counts, bits: u8) -> usize {
     let with = |(bit, count): (usize, &usize)| count * usize::from(bits >> bit & 1);
     counts.iter().enumerate().map(with).sum()
 }
@@ -93,7 +100,7 @@ impl Unwritten {
             held <- new_mutex!(Held {
                 buffers: RBTree::new(),
                 len: 0,
-                first: [0; 2],
+                first: [0; 3],
                 lost: 0,
                 sweep_at: SWEEP_AT,
             }),

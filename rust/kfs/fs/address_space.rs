@@ -59,6 +59,19 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
         true
     }
 
+    /// Whether stores through mappings to these bytes, which are inside i_size, may be made now: if not, they wait
+    /// ([`AddressSpaceOperations::wait_to_store`]). What makes that false drops the pages afterwards, and nothing of them becomes
+    /// dirty then. Called with the folio locked, or without. May sleep. Without it they may.
+    fn may_store(_inode: &Inode<F>, _bytes: &Range<u64>) -> bool {
+        true
+    }
+
+    /// Waits until stores to these bytes may be made, or, with `is_bounded`, a second at most, or until there is a signal.
+    /// Returns whether they may. Without `is_bounded` no lock is held. Sleeps.
+    fn wait_to_store(_inode: &Inode<F>, _bytes: &Range<u64>, _is_bounded: bool) -> bool {
+        true
+    }
+
     /// A buffered write that would have ended at byte `to` has failed or was short: blocks that
     /// were allocated beyond EOF are to be freed. May sleep. Without it they stay.
     fn write_failed(_inode: &InodeLocked<F, Exclusive>, _to: u64) {

@@ -6,6 +6,11 @@
 //! of the page are allocated, by the task that stores. So who stores is told that there is no space
 //! (`SIGBUS`), and writeback need not allocate.
 //!
+//! A store that has to wait ([`AddressSpaceOperations::may_store`]) does so without the lock of the memory map, or of
+//! the mapping: what it waits for may need that lock, to pin memory, and another task may wait to have it alone. `page_mkwrite`
+//! is not told which lock its caller holds, and whether that may be released; `fault` is. So `page_mkwrite` takes the page out of the
+//! mappings, so that the next attempt is a `fault`, which waits.
+//!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::bindings;
@@ -14,7 +19,10 @@ use crate::fs::inode::Inode;
 use crate::fs::kiocb::KiocbOwner;
 use crate::fs::shutdown::Shutdown;
 use crate::fs::write_begin;
+use crate::mm::page_cache;
 use core::marker::PhantomData;
+use core::ops::Range;
+use kernel::page::{PAGE_SHIFT, PAGE_SIZE};
 use kernel::prelude::*;
 
 /// The table for mappings of files whose pages have the operations `T`.
@@ -22,11 +30,109 @@ pub(super) struct Table<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     pub(super) const OPS: bindings::vm_operations_struct = bindings::vm_operations_struct {
-        fault: Some(bindings::filemap_fault),
+        fault: Some(Self::fault),
         map_pages: Some(bindings::filemap_map_pages),
         page_mkwrite: Some(Self::page_mkwrite),
         ..pin_init::zeroed()
     };
+
+    /// # Safety
+    ///
+    /// Called by the memory management as `fault`, for a mapping of a file of `F`.
+    unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: By the requirement, here and below.
+        unsafe {
+            if bindings::vmf_is_shared_store(vmf) {
+                if let Err(ret) = Self::wait(vmf) {
+                    return ret;
+                }
+            }
+            bindings::filemap_fault(vmf)
+        }
+    }
+
+    /// Waits until the page may be stored to. As an error, what the fault is to return: it waited without the lock, and is to be
+    /// tried again, or it must not wait, or cannot any longer.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Table::fault`].
+    unsafe fn wait(vmf: *mut bindings::vm_fault) -> Result<(), bindings::vm_fault_t> {
+        const ALLOW_RETRY: u32 = bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
+        const RETRY_NOWAIT: u32 = bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT;
+        const RETRY: bindings::vm_fault_t = bindings::vm_fault_reason_VM_FAULT_RETRY;
+        const SIGBUS: bindings::vm_fault_t = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+        // SAFETY: By the requirement: the mapping holds its file.
+        let (file, index, flags) = unsafe {
+            let fault = &raw const (*vmf).__bindgen_anon_1;
+            ((*(*fault).vma).vm_file, (*fault).pgoff, (*vmf).flags)
+        };
+        // SAFETY: As above.
+        let inode = unsafe { Inode::<F>::from_raw((*file).f_inode) };
+        // The largest folio that the page may be in: few stores have to wait.
+        let largest = 1 << T::FOLIO_ORDER_MAX;
+        let first = index & !(largest - 1);
+        if T::may_store(inode, &Self::inside(inode, first, largest)) {
+            return Ok(());
+        }
+        // SAFETY: The inode is valid.
+        let bytes = unsafe { Self::bytes_of_folio(inode, index) };
+        if T::may_store(inode, &bytes) {
+            return Ok(());
+        }
+        if flags & ALLOW_RETRY == 0 {
+            // The caller has the lock, and goes on with it: a futex, or a debugger.
+            return match T::wait_to_store(inode, &bytes, true) {
+                true => Ok(()),
+                false => Err(SIGBUS),
+            };
+        }
+        if flags & RETRY_NOWAIT != 0 {
+            return Err(RETRY);
+        }
+        // SAFETY: The reference to the file is taken while the mapping has one, and so keeps the inode; it is given back here. The lock
+        // is that of the fault, and may be released, as `VM_FAULT_RETRY` is returned; nothing of the fault is used afterwards.
+        unsafe {
+            let file = bindings::get_file(file);
+            if !cfg!(mutant = "kfs-store-waits-locked") {
+                bindings::release_fault_lock(vmf);
+            }
+            T::wait_to_store(inode, &bytes, false);
+            if cfg!(mutant = "kfs-store-waits-locked") {
+                bindings::release_fault_lock(vmf);
+            }
+            bindings::fput(file);
+        }
+        Err(RETRY)
+    }
+
+    /// The bytes of these pages that are inside i_size.
+    fn inside(inode: &Inode<F>, first: usize, pages: usize) -> Range<u64> {
+        let bytes = |page: usize| (page as u64) << PAGE_SHIFT;
+        let size = inode.i_size_read();
+        bytes(first).min(size)..bytes(first.saturating_add(pages)).min(size)
+    }
+
+    /// The bytes inside i_size of the folio that the page cache has there, or else of the page, which may be in
+    /// a larger one when it is brought in.
+    ///
+    /// # Safety
+    ///
+    /// The inode must be valid.
+    unsafe fn bytes_of_folio(inode: &Inode<F>, index: usize) -> Range<u64> {
+        // SAFETY: By the requirement.
+        let folio = unsafe { bindings::filemap_get_folio((*inode.as_raw()).i_mapping, index) };
+        let Ok(folio) = kernel::error::from_err_ptr(folio) else {
+            return Self::inside(inode, index, 1);
+        };
+        // SAFETY: The look-up has taken a reference, by which it stays as large as it is; it is given back here.
+        unsafe {
+            let first = page_cache::page_index(bindings::folio_pos(folio));
+            let pages = bindings::folio_size(folio) / PAGE_SIZE;
+            bindings::folio_put(folio);
+            Self::inside(inode, first, pages)
+        }
+    }
 
     /// # Safety
     ///
@@ -64,7 +170,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     }
 
     /// Locks the folio, allocates its blocks inside i_size, and makes them dirty: all of it may become
-    /// writable by one fault. `EFAULT` if it is not in the file any more; after an error it is not locked.
+    /// writable by one fault. `EFAULT` if it is not in the file any more, `EAGAIN` if the store has to wait, with which it is
+    /// tried again; after an error it is not locked.
     ///
     /// # Safety
     ///
@@ -83,7 +190,19 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let allocated = match usize::try_from(inside) {
                 // Truncated, or dropped.
                 Err(_) | Ok(0) => Err(EFAULT),
-                Ok(len) => Self::allocate(inode, folio, len.min(bindings::folio_size(folio))),
+                Ok(len) => {
+                    let len = len.min(bindings::folio_size(folio));
+                    let pos = bindings::folio_pos(folio) as u64;
+                    match T::may_store(inode, &(pos..pos + len as u64))
+                        || cfg!(mutant = "kfs-mkwrite-unwaited")
+                    {
+                        true => Self::allocate(inode, folio, len),
+                        false => {
+                            page_cache::unmap(folio);
+                            Err(EAGAIN)
+                        }
+                    }
+                }
             };
             match allocated {
                 Ok(()) => bindings::folio_wait_stable(folio),

@@ -197,18 +197,6 @@ impl LockedFolio<'_> {
         unsafe { bindings::folio_zero_range(self.0.as_ptr(), offset, len) };
     }
 
-    /// Takes it out of all mappings: to store to it is a fault then.
-    fn unmap(&self) {
-        let folio = self.0.as_ptr();
-        // SAFETY: By the type invariant. Private copies stay.
-        unsafe {
-            let first = page_index(bindings::folio_pos(folio));
-            let pages = bindings::folio_size(folio) >> PAGE_SHIFT;
-            let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
-            bindings::unmap_mapping_pages(mapping, first, pages, false);
-        }
-    }
-
     /// Makes whole blocks in `range` zeroes that belong to no block of the device, and are not
     /// dirty. Who then stores to them through a mapping has a fault. May sleep: waits until what is
     /// written back of it is on the device.
@@ -216,7 +204,8 @@ impl LockedFolio<'_> {
         let folio = self.0.as_ptr();
         // All blocks of a page that was stored to are dirty: before they are made clean.
         if !cfg!(mutant = "kfs-edge-mapped") {
-            self.unmap();
+            // SAFETY: By the type invariant.
+            unsafe { unmap(folio) };
         }
         let (offset, len) = self.part(range);
         self.wait_writeback();
@@ -238,6 +227,21 @@ impl Drop for LockedFolio<'_> {
             bindings::folio_unlock(folio);
             bindings::folio_put(folio);
         }
+    }
+}
+
+/// Takes the folio out of all mappings: to store to it is a fault then. Private copies stay.
+///
+/// # Safety
+///
+/// The folio must be locked, and be in the mapping of a file.
+pub(crate) unsafe fn unmap(folio: *mut bindings::folio) {
+    // SAFETY: By the requirement.
+    unsafe {
+        let first = page_index(bindings::folio_pos(folio));
+        let pages = bindings::folio_size(folio) >> PAGE_SHIFT;
+        let mapping = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping;
+        bindings::unmap_mapping_pages(mapping, first, pages, false);
     }
 }
 

@@ -18,6 +18,18 @@ impl<F: KiocbOwner> Iocb<F> {
         self.inode().page_cache().write_and_wait(&(start..end))
     }
 
+    /// Writes dirty pages with the bytes from `start` to `end` (exclusive) of the file back, and drops all that have some.
+    /// Returns whether none is left: one that is in use stays. May sleep. Fails with the error of writeback.
+    pub fn drop_pages(&self, start: i64, end: i64) -> Result<bool> {
+        let range = start..end;
+        let cache = self.inode().page_cache();
+        if !cache.has_pages(&range) {
+            return Ok(true);
+        }
+        cache.write_and_wait(&range)?;
+        Ok(cache.invalidate(&range))
+    }
+
     /// Whether [`Iocb::write_and_wait_range`] would have something to do.
     pub fn range_needs_writeback(&self, start: i64, end: i64) -> bool {
         if start >= end {

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! New blocks of extended attributes, and when they are on stable storage.
+//!
+//! On the device, a new block has what its owner of before has left there. If that was attributes of another file,
+//! nobody can tell them from those of an inode that leads to the block, after a crash. So an inode is stored without its
+//! first block, as the pointers to new blocks of pointers are ([`crate::inode::deferred`]), until that is on stable storage.
+//!
+//! All new blocks of the volume are written together, with one flush: a directory full of files that
+//! are unpacked costs one for each time that inodes are written back, and not one for each file. It counts in
+//! *rounds*: an inode that gets a block remembers the round, and writing ends it.
+
+use crate::types::SuperBlock;
+use crate::volume::fault::Result;
+use crate::volume::unwritten::First;
+use kernel::sync::atomic::{ordering, Atomic};
+use kfs::block::bdev::BlockDevice;
+use kfs::block::buffer_head::BufferHead;
+use kfs::mm::nofs::nofs;
+
+/// Which new blocks are on stable storage.
+pub(crate) struct NewAttributes {
+    /// The round that it is; 0 is before all of them.
+    round: Atomic<u64>,
+    /// The blocks of this round, and of those before, are on stable storage.
+    settled: Atomic<u64>,
+}
+
+impl NewAttributes {
+    /// There are none.
+    pub(super) const fn new() -> Self {
+        NewAttributes {
+            round: Atomic::new(1),
+            settled: Atomic::new(0),
+        }
+    }
+
+    /// The round of an inode that gets a block now which has been marked dirty, as [`First::Attributes`] if it is new. Does not
+    /// sleep.
+    pub(crate) fn round(&self) -> u64 {
+        // Who ends this round has seen that the block is held.
+        self.round.fetch_add(0, ordering::Full)
+    }
+
+    /// Whether an inode with a block of this round may be stored with it. Does not sleep.
+    pub(crate) fn is_settled(&self, round: u64) -> bool {
+        round <= self.settled.load(ordering::Acquire)
+    }
+
+    /// Writes all new blocks of attributes of a volume to the device and flushes its cache. `own` is that of the inode which has to
+    /// be stored, if it is in memory: what is not has been written. It need not be new. Sleeps. `EIO` when the device fails to write
+    /// that one, or to flush: errors of others are for those that have them.
+    pub(crate) fn settle(sb: &SuperBlock, own: Option<&BufferHead>) -> Result {
+        let volume = sb.data();
+        let new = &volume.new_attributes;
+        nofs(|| {
+            let round = new.round.fetch_add(1, ordering::Full);
+            let all = volume.unwritten.sync_first(First::Attributes);
+            if let Some(own) = own {
+                own.sync_dirty()?;
+            }
+            // What leads to them may be written at any time, and stay, while these are lost.
+            if !mutant!("xattr-unflushed") {
+                BlockDevice::of(sb).issue_flush()?;
+            }
+            if all.is_ok() && !mutant!("xattr-first-each") {
+                // If one that is older comes later, there is one flush more.
+                new.settled.store(round, ordering::Release);
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Blocks of extended attributes, and the inodes that lead to them: in which order they come to the
+ * device, and what is there after a loss of power in between.
+ */
+#include <fcntl.h>
+#include <sys/xattr.h>
+
+#include "harness.h"
+#include "powerloss.h"
+
+VOL_FIXTURE(fs_xattr_order);
+FIXTURE_VARIANT_ADD(fs_xattr_order, is128) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_xattr_order, is256) { .conf = SMALL_4K };
+
+#define NAME	"user.x"
+/* More than an inode has room for. */
+#define BIG	400
+
+static const char *big(int c)
+{
+	static char value[BIG];
+
+	memset(value, c, BIG);
+	return value;
+}
+
+static int set(const char *file, int c)
+{
+	return lsetxattr(vol_path(file), NAME, big(c), BIG, 0) ? -errno : 0;
+}
+
+static bool has(const char *file, int c)
+{
+	char value[BIG + 1];
+
+	return lgetxattr(vol_path(file), NAME, value, sizeof(value)) == BIG &&
+	       !memcmp(value, big(c), BIG);
+}
+
+static int create(const char *name)
+{
+	int fd = vol_open(name, O_CREAT | O_RDWR);
+
+	close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+/* What begins the attribute of a file after the loss of power: 0 if it has none. */
+static int lost(const char *file)
+{
+	char value[BIG + 1];
+
+	return lost_xattr(file, NAME, value, sizeof(value)) < BIG ? 0 : value[0];
+}
+
+/* The block of attributes of a file on the device; 0 if its inode leads to none. */
+static long on_disk(const char *file)
+{
+	char cmd[256], line[256];
+	long block = -ENOENT;
+	FILE *f;
+
+	snprintf(cmd, sizeof(cmd), "debugfs -D -R 'stat %s' %s 2>/dev/null", file, env_dev());
+	f = popen(cmd, "r");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "File ACL: %ld", &block);
+	if (f)
+		pclose(f);
+	return block;
+}
+
+static long op_sync(void *unused)
+{
+	sync();
+	return 0;
+}
+
+/*
+ * A file gets its first block of attributes, which was one of another file. The device has the inode
+ * before the block: it must not have the attributes of the other file then.
+ */
+TEST_F(fs_xattr_order, block_that_comes_late)
+{
+	const uint64_t sectors = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	struct task syncing;
+	long block;
+
+	ASSERT_EQ(0, create("secret"));
+	ASSERT_EQ(0, create("f"));
+	ASSERT_EQ(0, set("secret", 's'));
+	sync();
+	block = on_disk("secret");
+	ASSERT_LT(0, block);
+	ASSERT_EQ(0, unlink(vol_path("secret")));
+	sync();
+	map.e[0] = (struct vol_extent){ .sector = block * sectors, .len = sectors, .writes = true };
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, set("f", 'f'));
+	ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
+	EXPECT_BLOCKED(&syncing);
+	EXPECT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ(0, lost("f"));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	/* it was that block, and all of it is there in the end */
+	EXPECT_EQ(block, on_disk("f"));
+	EXPECT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ('f', lost("f"));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* The device may lose a block that it has in its cache: it gets the inode behind a flush. */
+TEST_F(fs_xattr_order, inode_behind_a_flush)
+{
+	struct task syncing;
+
+	ASSERT_EQ(0, create("f"));
+	sync();
+	ASSERT_EQ(0, vol_route_flushes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, set("f", 'f'));
+	ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
+	EXPECT_BLOCKED(&syncing);
+	EXPECT_EQ(0, on_disk("f"));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	EXPECT_LT(0, on_disk("f"));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* As when files are unpacked: there is not a flush for each. */
+TEST_F(fs_xattr_order, flush_for_many)
+{
+	const int nr = 40;
+	char name[8];
+	long before;
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		ASSERT_EQ(0, create(name));
+		ASSERT_EQ(0, set(name, 'A' + i));
+	}
+	before = disk_flushes();
+	ASSERT_LE(0, before);
+	sync();
+	/* one of them is that of the sync; and writeback may have begun before it */
+	EXPECT_GE(before + 6, disk_flushes());
+	ASSERT_EQ(0, lose_power(&self->v));
+	for (i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		EXPECT_EQ('A' + i, lost(name));
+	}
+}
+
+/* The block cannot be written: who syncs the file is told, and it has its attributes when it can. */
+TEST_F(fs_xattr_order, block_that_cannot_be_written)
+{
+	const uint64_t sectors = self->v.bs / 512;
+	const char *const preen[] = { "e2fsck", "-p", self->v.dev, NULL };
+	struct vol_map map = { .nr = 1 };
+	long block;
+	int fd;
+
+	ASSERT_EQ(0, create("a"));
+	ASSERT_EQ(0, create("f"));
+	ASSERT_EQ(0, set("a", 'a'));
+	sync();
+	block = on_disk("a");
+	ASSERT_LT(0, block);
+	ASSERT_EQ(0, unlink(vol_path("a")));
+	sync();
+	fd = vol_open("f", O_RDONLY);
+	ASSERT_LE(0, fd);
+	map.e[0] = (struct vol_extent){ .sector = block * sectors, .len = sectors, .fails = true };
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, set("f", 'f'));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	sync();
+	fsync(fd);
+	EXPECT_EQ(0, fsync(fd));
+	close(fd);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	run(1, preen);
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_TRUE(has("f", 'f'));
+}
+
+TEST_HARNESS_MAIN

@@ -102,9 +102,14 @@ int make_pieces(struct vol *v, const char *name, size_t piece, int nr)
 
 	if (fd < 0)
 		return fd;
-	/* the last one first: blocks are looked for upwards */
+	/*
+	 * The last one first: blocks are looked for upwards. Allocated at once, where that can be done: the page cache
+	 * of a kernel without large folios (PREEMPT_RT) would fill the hole block by block.
+	 */
 	for (i = nr - 1; i >= 0; i--) {
 		pattern_fill(buf, piece, i * piece, 1);
+		if (fallocate(fd, 0, i * piece, piece) && errno != EOPNOTSUPP)
+			return -errno;
 		if (pwrite(fd, buf, piece, i * piece) != (ssize_t)piece)
 			return -EIO;
 	}

@@ -290,6 +290,45 @@ TEST_F(fs_corrupt, blocks_that_are_free)
 	}
 }
 
+/*
+ * A bitmap that was sound when it was first looked at has metadata for free later, as another one was read
+ * in its place: nothing is written there.
+ */
+TEST_F(fs_corrupt, metadata_that_becomes_free)
+{
+	const size_t len = BLOCKS * self->v.bs;
+	uint32_t blocks, inodes, bit;
+	const char *not_done;
+	int kmsg, was;
+	off_t at;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others overlook that");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_prefill("g", 0, len, 1));
+	ASSERT_EQ(0, ext2_bitmaps(&self->v, 0, &blocks, &inodes));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, STOP));
+	/* it is looked at, but not searched yet */
+	ASSERT_EQ(0, unlink(vol_path("g")));
+	/* the first bit is that of block 1 */
+	bit = inodes - 1;
+	at = (off_t)blocks * self->v.bs + bit / 8;
+	was = vol_dev_get(&self->v, 8, at);
+	ASSERT_TRUE(was >= 0 && was & 1 << bit % 8);
+	ASSERT_EQ(0, vol_dev_set(&self->v, 8, at, was & ~(1 << bit % 8)));
+	ASSERT_EQ(0, create("f2"));
+	ASSERT_EQ(0, rename(vol_path("f2"), vol_path("f")));
+	kmsg = kmsg_open();
+	EXPECT_EQ(-EROFS, change_blocks(GROW, self->v.bs));
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "corrupt", "group 0", "metadata",
+			     NULL }));
+	close(kmsg);
+	not_done = what_is_not_done(&self->v);
+	ASSERT_EQ(NULL, not_done) TH_LOG("%s", not_done);
+	EXPECT_EQ(CORRECTED, mend(&self->v));
+}
+
 /* Has the name, in the root directory, lead to the inode of another one, behind the back of the mount. */
 static int lead_to(struct vol *v, const char *name, const char *other)
 {

@@ -5,7 +5,8 @@
 //! A device may take its time: a disk that tries again, a network. So no lock is held while it reads. The buffer keeps
 //! in memory what was read, and what it has changes under the lock of the group only.
 
-use crate::ext2::bitmap;
+use crate::ext2::bitmap::{self, Run};
+use crate::ext2::free_runs::PART;
 use crate::ext2::group::{GroupLayout, GROUP_DESCRIPTOR_SIZE};
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
@@ -14,13 +15,14 @@ use crate::volume::fault::Result;
 use crate::volume::groups::GroupSet;
 use crate::volume::state::Volume;
 use core::ops::Range;
+use kernel::error::code::EINVAL;
 use kernel::sync::lock::mutex::MutexGuard;
 use kfs::block::buffer_head::BufferHead;
 
 impl Volume {
     /// Reads the bitmap of `group` in `block`, and takes the lock of the group then: who needs another bitmap does not
-    /// wait for the device meanwhile. Returns the buffer, and the lock with the bitmap in [`GroupSet::bitmap`]. Sleeps.
-    fn lock_with_bitmap(
+    /// wait for the device meanwhile. Returns the buffer, and the lock. Sleeps.
+    fn lock_with_buffer(
         &self,
         sb: &SuperBlock,
         group: u32,
@@ -31,11 +33,10 @@ impl Volume {
             locked = Some(self.groups.lock(group)?);
         }
         let buffer = sb.bread(block.into())?;
-        let mut set = match locked {
+        let set = match locked {
             Some(set) => set,
             None => self.groups.lock(group)?,
         };
-        set.use_bitmap(&buffer)?;
         Ok((buffer, set))
     }
 
@@ -50,7 +51,7 @@ impl Volume {
         self.check_device(sb);
         self.initialise(sb, group)?;
         let block = block_of(self.layout().group(group)?, kind);
-        self.lock_with_bitmap(sb, group, block)
+        self.lock_with_buffer(sb, group, block)
     }
 
     /// The same to free something: nothing is initialised, and a bitmap that is not there has nothing in use.
@@ -65,7 +66,7 @@ impl Volume {
             self.initialise(sb, group)?;
         }
         let block = block_of(self.layout().group(group)?, kind);
-        let (buffer, set) = self.lock_with_bitmap(sb, group, block)?;
+        let (buffer, set) = self.lock_with_buffer(sb, group, block)?;
         let uninit = set.uninit(group);
         let wrong = match kind {
             bitmap::Kind::Blocks => uninit
@@ -94,7 +95,8 @@ impl Volume {
         }
         let layout = self.layout();
         let block = layout.group(group)?.block_bitmap();
-        let (_, mut set) = self.lock_with_bitmap(sb, group, block)?;
+        let (buffer, mut set) = self.lock_with_buffer(sb, group, block)?;
+        set.use_bitmap(&buffer)?;
         set.uninit(group)
             .fill_blocks(&layout, group, &mut set.bitmap)?;
         Ok(set)
@@ -109,10 +111,38 @@ fn block_of(places: &GroupLayout, kind: bitmap::Kind) -> u32 {
     }
 }
 
+/// Copies the words that have `bits` of the bitmap in `buffer` to their place in `to`, which has room for all of it.
+pub(super) fn copy_bits(buffer: &BufferHead, bits: Range<u32>, to: &mut [u8]) -> Result {
+    let start = bits.start as usize / 64 * 8;
+    let end = bits.end.div_ceil(64) as usize * 8;
+    let to = to.get_mut(start..end).ok_or(EINVAL)?;
+    Ok(buffer.read(start, to)?)
+}
+
 impl GroupSet {
     /// Copies a bitmap that has been read into [`GroupSet::bitmap`].
     pub(super) fn use_bitmap(&mut self, buffer: &BufferHead) -> Result {
         Ok(buffer.read(0, &mut self.bitmap)?)
+    }
+
+    /// The same of the words that have the bits of `run`, and of no others.
+    pub(super) fn use_bits(&mut self, buffer: &BufferHead, run: Run) -> Result {
+        let bits = run.start..run.start.saturating_add(run.len);
+        copy_bits(buffer, bits, &mut self.bitmap)
+    }
+
+    /// The first free bit in `from..end` of the bitmap in `buffer`; `end` when there is none.
+    pub(super) fn first_free(&mut self, buffer: &BufferHead, from: u32, end: u32) -> Result<u32> {
+        let mut at = from;
+        while at < end {
+            let stop = (at / 64 * 64).saturating_add(PART).min(end);
+            copy_bits(buffer, at..stop, &mut self.bitmap)?;
+            if let Some(bit) = bitmap::next_free(&self.bitmap, at, stop) {
+                return Ok(bit);
+            }
+            at = stop;
+        }
+        Ok(end)
     }
 
     /// Copies the bytes `changed` of [`GroupSet::bitmap`] back to its buffer, and marks that dirty.

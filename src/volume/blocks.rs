@@ -4,10 +4,12 @@
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::groups_from;
+use crate::ext2::free_runs::Wanted;
 use crate::ext2::window::{Room, Size};
 use crate::ext2::Place;
 use crate::types::SuperBlock;
-use crate::volume::fault::Result;
+use crate::volume::bitmaps::copy_bits;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::GroupSet;
 use crate::volume::in_window::Taken;
 use crate::volume::state::Volume;
@@ -224,7 +226,6 @@ pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -
     if let Some(taken) = set.take_from_window(volume, &request, (group, goal), &usable, is_fit)? {
         return Ok(taken.run.into());
     }
-    set.use_bitmap(&buffer)?;
     let old = old.or_else(|| set.windows.of(&request));
     let plan = Plan {
         goal,
@@ -278,8 +279,9 @@ fn free_in(sb: &SuperBlock, group: u32, run: Run, freed: Freed) -> Result {
     let geometry = volume.geometry();
     let kind = bitmap::Kind::Blocks;
     let (buffer, mut set) = volume.lock_to_free(sb, group, kind)?;
-    set.recount_blocks(sb, group)?;
+    set.recount_blocks(sb, group, &buffer)?;
     let end = geometry.group_blocks(group);
+    set.use_bits(&buffer, run)?;
     let changed = match bitmap::clear_run(&mut set.bitmap, end, run, group, kind) {
         Err(_) if mutant!("freed-twice") => 0..0,
         cleared => cleared?,
@@ -378,8 +380,12 @@ fn take(
     let volume = sb.data();
     let geometry = volume.geometry();
     let end = geometry.group_blocks(group);
-    bitmap::check_block_bitmap(&volume.layout(), group, &set.bitmap)?;
-    set.recount_blocks(sb, group)?;
+    set.recount_blocks(sb, group, buffer)?;
+    // One that was counted was checked. It is not again, but what is found in it.
+    if !set.has_counted_blocks(group) {
+        set.use_bitmap(buffer)?;
+        bitmap::check_block_bitmap(&volume.layout(), group, &set.bitmap)?;
+    }
     let len = request
         .len
         .min(volume.groups.counts(group).free_blocks.into());
@@ -388,30 +394,28 @@ fn take(
         return Ok(Found::Shorter(0));
     }
     let first = geometry.group_first_block(group);
-    set.taken.copy_from_slice(&set.bitmap);
-    let range = first..first.saturating_add(end);
-    match plan.usable.is_whole {
-        true => volume
-            .released_blocks
-            .try_mark(range.clone(), &mut set.taken)
-            .ok_or(EAGAIN)?,
-        false => volume.released_blocks.mark(range.clone(), &mut set.taken),
+    let wanted = Wanted {
+        goal: plan.goal,
+        need: plan.need,
+        behind: plan.size.map_or(0, |size| size.len),
     };
-    set.windows.mark(range, request, &mut set.taken);
-    let known = set.free_runs(group);
-    let is_goal_free = plan.goal < end && !bitmap::is_set(&set.taken, plan.goal);
-    if known.longest() < plan.need && !is_goal_free {
+    let mut known = set.free_runs(group);
+    let windows = &set.windows;
+    let found = known.find(&mut set.taken, end, &wanted, |taken, part| {
+        copy_bits(buffer, part.clone(), taken)?;
+        match plan.usable.is_whole {
+            true => volume
+                .released_blocks
+                .try_mark(first, part.clone(), taken)
+                .ok_or(EAGAIN)?,
+            false => volume.released_blocks.mark(first, part.clone(), taken),
+        };
+        windows.mark(first, part, request, taken);
+        Ok::<_, Fault>(())
+    })?;
+    set.change_free_runs(group, |runs| *runs = known);
+    let Some(run) = found else {
         return Ok(Found::Shorter(known.longest()));
-    }
-    let range = known.first().min(end)..end;
-    let run = bitmap::find_run(&set.taken, range, plan.goal, plan.need);
-    let run = match run.filter(|run| is_goal_free || run.len >= plan.need) {
-        Some(run) => run,
-        None => {
-            let longest = run.map_or(0, |run| run.len);
-            set.change_free_runs(group, |known| known.searched(longest));
-            return Ok(Found::Shorter(longest));
-        }
     };
     let len = run.len.min(len);
     let found = Run {
@@ -421,19 +425,25 @@ fn take(
     if !is_fit(found) {
         return Ok(Found::Shorter(0));
     }
-    volume
-        .layout()
-        .check_data(Place::Inode(request.ino), found.start, found.len)?;
+    let place = Place::Inode(request.ino);
+    let checked = volume.layout().check_data(place, found.start, len);
+    if checked.is_err() && !mutant!("metadata-taken") {
+        set.use_bitmap(buffer)?;
+        bitmap::check_block_bitmap(&volume.layout(), group, &set.bitmap)?;
+        checked?;
+    }
     let len = plan.usable.take(volume, len)?;
     let run = Run { len, ..run };
     let found = Run { len, ..found };
+    set.use_bits(buffer, run)?;
     let changed = bitmap::set_run(&mut set.bitmap, end, run).map_err(|_| EINVAL)?;
     set.change_counts(&volume.groups, group, |counts| {
         counts.take_blocks(group, len)
     })?;
     set.write_bitmap(volume, buffer, changed)?;
     set.store_counts(volume, group)?;
-    set.taken_from(group, end);
+    let first_free = set.first_free(buffer, known.first(), end)?;
+    set.change_free_runs(group, |known| known.taken(first_free));
     let window = plan.size.and_then(|size| {
         let free = bitmap::next_run(&set.taken, run.start, end, size.len)?;
         let start = found.start;

@@ -33,6 +33,8 @@ struct GroupState {
     compared: Compared,
     /// What is known of its free blocks without a look at the bitmap.
     free_runs: FreeRuns,
+    /// No inode before this is free, by its index.
+    first_inode: u32,
     /// What of it is not initialised; nothing on volumes without such groups.
     uninit: Uninit,
 }
@@ -43,9 +45,9 @@ pub(crate) struct GroupSet {
     states: KVVec<GroupState>,
     /// How many sets there are, of which groups take turns, as the power of two.
     bits: u32,
-    /// A copy of the bitmap in use: bitmaps are searched and changed here.
+    /// A copy of the bitmap in use, or of a part of it in its place: bitmaps are changed here.
     pub(super) bitmap: Scratch,
-    /// Another, of what is not to be allocated.
+    /// Another, of what is not to be allocated: bitmaps are searched here.
     pub(super) taken: Scratch,
     /// Blocks that are free, and for one file only.
     pub(super) windows: Windows,
@@ -269,6 +271,7 @@ impl GroupState {
         GroupState {
             compared: Compared::default(),
             free_runs: FreeRuns::UNKNOWN,
+            first_inode: 0,
             uninit,
         }
     }
@@ -315,10 +318,15 @@ impl GroupSet {
         }
     }
 
-    /// Some of the first `end` bits of [`GroupSet::bitmap`], that of `group`, were set.
-    pub(super) fn taken_from(&mut self, group: u32, end: u32) {
-        if let Some(state) = self.states.get_mut((group >> self.bits) as usize) {
-            state.free_runs.taken(&self.bitmap, end);
+    /// No inode of `group` before this index is free.
+    pub(super) fn first_inode(&self, group: u32) -> u32 {
+        self.state(group).map_or(0, |state| state.first_inode)
+    }
+
+    /// Changes that.
+    pub(super) fn set_first_inode(&mut self, group: u32, index: u32) {
+        if let Some(state) = self.state_mut(group) {
+            state.first_inode = index;
         }
     }
 

@@ -4,9 +4,11 @@
 
 use crate::ext2::bitmap::{self, Run};
 use crate::ext2::choose_group::{self, groups_from, Spread};
+use crate::ext2::free_runs::{FreeRuns, Wanted};
 use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
-use crate::volume::fault::Result;
+use crate::volume::bitmaps::copy_bits;
+use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;
 use kfs::mm::nofs::nofs;
 use kfs::random::random_u32;
@@ -81,10 +83,15 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     nofs(|| {
         let kind = bitmap::Kind::Inodes;
         let (buffer, mut set) = volume.lock_to_free(sb, slot.group, kind)?;
-        set.recount_inodes(sb, slot.group)?;
+        set.recount_inodes(sb, slot.group, &buffer)?;
+        set.use_bits(&buffer, run)?;
         let in_group = geometry.inodes_per_group();
         let changed = bitmap::clear_run(&mut set.bitmap, in_group, run, slot.group, kind)?;
         volume.released_numbers.add(ino, 1);
+        if !mutant!("first-inode-kept") {
+            let first = set.first_inode(slot.group).min(slot.index);
+            set.set_first_inode(slot.group, first);
+        }
         set.change_counts(&volume.groups, slot.group, |counts| {
             counts.give_inode(geometry, slot.group, directory)
         })?;
@@ -128,18 +135,28 @@ fn allocate_in(sb: &SuperBlock, group: u32, directory: bool) -> Result<Option<u3
     }
     let end = geometry.inodes_per_group();
     let (buffer, mut set) = volume.lock_to_allocate(sb, group, bitmap::Kind::Inodes)?;
-    set.recount_inodes(sb, group)?;
+    set.recount_inodes(sb, group, &buffer)?;
     // So much was given back that it may be any.
     let is_full = volume.released_numbers.summary().is_full();
     if volume.groups.counts(group).free_inodes == 0 || is_full {
         return Ok(None);
     }
-    let set = &mut *set;
-    set.taken.copy_from_slice(&set.bitmap);
+    let first_free = set.first_inode(group);
+    let first_free = set.first_free(&buffer, first_free, end)?;
+    set.set_first_inode(group, first_free);
     let first = geometry.ino_at(group, 0).unwrap_or(u32::MAX);
-    let range = first..first.saturating_add(end);
-    let any_released = volume.released_numbers.mark(range, &mut set.taken);
-    let Some(index) = bitmap::next_free(&set.taken, 0, end) else {
+    let mut any_released = false;
+    let wanted = Wanted {
+        goal: u32::MAX,
+        need: 1,
+        behind: 0,
+    };
+    let found = FreeRuns::from(first_free).find(&mut set.taken, end, &wanted, |taken, part| {
+        copy_bits(&buffer, part.clone(), taken)?;
+        any_released |= volume.released_numbers.mark(first, part, taken);
+        Ok::<_, Fault>(())
+    })?;
+    let Some(run) = found else {
         if any_released {
             return Ok(None);
         }
@@ -147,16 +164,13 @@ fn allocate_in(sb: &SuperBlock, group: u32, directory: bool) -> Result<Option<u3
         return Err(Corrupt::new(Place::Group(group), what).into());
     };
     let Some(ino) = geometry
-        .ino_at(group, index)
+        .ino_at(group, run.start)
         .filter(|&ino| geometry.is_file_ino(ino))
     else {
         let what = "inode bitmap has a reserved inode as free, by its index";
-        return Err(Corrupt::found(Place::Group(group), what, index.into()).into());
+        return Err(Corrupt::found(Place::Group(group), what, run.start.into()).into());
     };
-    let run = Run {
-        start: index,
-        len: 1,
-    };
+    set.use_bits(&buffer, run)?;
     let changed = bitmap::set_run(&mut set.bitmap, end, run).map_err(|_| EINVAL)?;
     set.change_counts(&volume.groups, group, |counts| {
         counts.take_inode(group, directory)

@@ -11,16 +11,23 @@ use crate::volume::fault::Result;
 use crate::volume::groups::{warn_miscounted, GroupSet};
 use crate::volume::state::Volume;
 use kernel::sync::atomic::ordering;
+use kfs::block::buffer_head::BufferHead;
 
 impl GroupSet {
-    /// Counts the free blocks of `group`, whose block bitmap is in [`GroupSet::bitmap`], unless that
+    /// Counts the free blocks of `group`, whose block bitmap is in `buffer`, unless that
     /// was done before. A bitmap that cannot be right counts nothing.
-    pub(super) fn recount_blocks(&mut self, sb: &SuperBlock, group: u32) -> Result {
+    pub(super) fn recount_blocks(
+        &mut self,
+        sb: &SuperBlock,
+        group: u32,
+        buffer: &BufferHead,
+    ) -> Result {
         let volume = sb.data();
         match self.compared(group) {
             Some(compared) if !compared.blocks && !mutant!("counters-believed") => {}
             _ => return Ok(()),
         }
+        self.use_bitmap(buffer)?;
         if bitmap::check_block_bitmap(&volume.layout(), group, &self.bitmap).is_err() {
             return Ok(());
         }
@@ -48,7 +55,12 @@ impl GroupSet {
     }
 
     /// The same for the free inodes, with the inode bitmap.
-    pub(super) fn recount_inodes(&mut self, sb: &SuperBlock, group: u32) -> Result {
+    pub(super) fn recount_inodes(
+        &mut self,
+        sb: &SuperBlock,
+        group: u32,
+        buffer: &BufferHead,
+    ) -> Result {
         let volume = sb.data();
         match self.compared(group) {
             Some(compared) if !compared.inodes && !mutant!("counters-believed") => {
@@ -56,6 +68,7 @@ impl GroupSet {
             }
             _ => return Ok(()),
         }
+        self.use_bitmap(buffer)?;
         let inodes = volume.geometry().inodes_per_group();
         let free = bitmap::count_free(&self.bitmap, inodes);
         let counts = volume.groups.counts(group);

@@ -107,8 +107,8 @@ impl Released {
         among(&self.since) || (among(&self.settling) && !self.is_settled)
     }
 
-    fn mark(&self, range: Range<u32>, bitmap: &mut [u8]) -> bool {
-        let first = range.start;
+    fn mark(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> bool {
+        let range = first.saturating_add(range.start)..first.saturating_add(range.end);
         let mut any = false;
         for set in [&self.since, &self.settling] {
             if self.is_settled && core::ptr::eq(set, &self.settling) {
@@ -203,18 +203,23 @@ impl SharedReleased {
         !self.summary().is_empty() && self.released.lock().has(block)
     }
 
-    /// Sets the bits of those that are in `range`, what a group has, in its bitmap. Returns whether
-    /// there are any. The lock of the group is held.
-    pub(super) fn mark(&self, range: Range<u32>, bitmap: &mut [u8]) -> bool {
-        !self.summary().is_empty() && self.released.lock().mark(range, bitmap)
+    /// Sets the bits of those that are in `range`, by their indices in a group that begins with `first`, in its bitmap.
+    /// Returns whether there are any. The lock of the group is held.
+    pub(super) fn mark(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> bool {
+        !self.summary().is_empty() && self.released.lock().mark(first, range, bitmap)
     }
 
     /// The same if the lock is free: `None` if it is not. Does not sleep.
-    pub(super) fn try_mark(&self, range: Range<u32>, bitmap: &mut [u8]) -> Option<bool> {
+    pub(super) fn try_mark(
+        &self,
+        first: u32,
+        range: Range<u32>,
+        bitmap: &mut [u8],
+    ) -> Option<bool> {
         if self.summary().is_empty() {
             return Some(false);
         }
-        Some(self.released.try_lock()?.mark(range, bitmap))
+        Some(self.released.try_lock()?.mark(first, range, bitmap))
     }
 
     /// Begins to settle what there is, under the lock of settling. Returns whether there is anything.

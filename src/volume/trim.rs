@@ -150,8 +150,8 @@ pub(crate) fn trim_group(
             bitmap::check_block_bitmap(&layout, group, &set.bitmap)?;
             set.taken.copy_from_slice(&set.bitmap);
             if !mutant!("trim-unsettled") {
-                let range = first..first.saturating_add(geometry.group_blocks(group));
-                volume.released_blocks.mark(range, &mut set.taken);
+                let range = 0..geometry.group_blocks(group);
+                volume.released_blocks.mark(first, range, &mut set.taken);
             }
             while let Some(run) = bitmap::next_run(&set.taken, at, end, u32::MAX) {
                 at = run.start + run.len;

@@ -136,23 +136,29 @@ impl Windows {
         Some(window.run(start))
     }
 
-    /// Sets the bits of those in `range`, what a group has, in its bitmap; but not of that from which
-    /// the request may take.
+    /// Sets the bits of those that have some in `range`, by their indices in the group that begins with block `first`, in
+    /// its bitmap; but not of that from which the request may take.
     pub(super) fn mark(
         &self,
+        first: u32,
         range: Range<u32>,
         request: &AllocationRequest<'_>,
         bitmap: &mut [u8],
     ) {
         let own = self.of(request).map(|run| run.start);
-        let mut from = range.start;
+        let range = first.saturating_add(range.start)..first.saturating_add(range.end);
+        // One that begins before the range may end in it.
+        let mut from = match mutant!("window-cut") {
+            true => range.start,
+            false => first,
+        };
         while let Some(cursor) = self.by_start.cursor_lower_bound(&from) {
             let (&start, window) = cursor.current();
             if start >= range.end {
                 return;
             }
             if own != Some(start) && !mutant!("window-shared") {
-                let start = start - range.start;
+                let start = start - first;
                 let len = window.len;
                 bitmap::mark_run(bitmap, Run { start, len });
             }

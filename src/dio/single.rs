@@ -184,7 +184,7 @@ fn find<'a, I: IovIter<'a>, F: Filesystem>(
     })
 }
 
-/// Makes a bio with all of the memory, for the blocks from `physical` on.
+/// Makes a bio with all of the memory, for the blocks that were found.
 #[inline(always)]
 fn build<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: &Kiocb<'a, F>,

@@ -17,7 +17,7 @@ use crate::inode::dirty::mark_buffer_dirty;
 use crate::inode::in_flight;
 use crate::inode::map::{Changing, View};
 use crate::inode::pointer_blocks::{self, ChangedPointers, PointerBuffers, SyncedPointers};
-use crate::inode::run_slot::LookedUp;
+use crate::inode::run_slot::{KnownPointers, LookedUp};
 use crate::inode::tail::Tail;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, AllocationRequest, Blocks, Freed};
@@ -237,13 +237,13 @@ fn find<P: PointerBlocks<Error = Fault>>(
 fn find_below<P: PointerBlocks<Error = Fault>>(
     inode: &Inode,
     view: &View,
-    known: Option<(u32, u32)>,
+    known: Option<KnownPointers>,
     Wanted { block, path, max }: Wanted,
     device: &mut P,
 ) -> Result<Found> {
     let layout = inode.sb().data().layout();
     let ino = ino32(inode);
-    let (pointers, shortest) = known.unzip();
+    let pointers = known.map(|known| known.block);
     let branch = walk(inode, view, pointers, path, device)?;
     let mapping = branch.lookup(&layout, &view.root, max, device)?;
     let mut to_remember = None;
@@ -251,7 +251,8 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
         let (before, after) = branch.around(device)?;
         let start = start.saturating_sub(before);
         let len = before + len.max(after + 1);
-        let is_worth_it = len > max.min(shortest.unwrap_or(0)) || mutant!("runs-short");
+        let is_worth_it =
+            len > known.map_or(0, |known| known.shortest.min(max)) || mutant!("runs-short");
         // The caller did not ask for the neighbours: corrupt pointers to them are no error here.
         if is_worth_it && layout.check_data(Place::Inode(ino), start, len).is_ok() {
             // Blocks of a file that were found have numbers of 32 bits.
@@ -295,7 +296,7 @@ pub(super) fn branch<P: PointerBlocks<Error = Fault>>(
 ) -> Result<Branch> {
     let path = path(inode, block)?;
     let known = inode.data().get_ref().map.cached_pointers(view, block);
-    let pointers = known.map(|(pointers, _)| pointers);
+    let pointers = known.map(|known| known.block);
     walk(inode, view, pointers, path, device)
 }
 

@@ -36,7 +36,7 @@
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::pointers::{Pointers, POINTERS};
-use crate::inode::run_slot::LookedUp;
+use crate::inode::run_slot::{KnownPointers, LookedUp};
 use crate::inode::runs::Runs;
 use crate::inode::sequence::{Sequence, Stamp};
 use crate::inode::tail::Tail;
@@ -125,9 +125,8 @@ impl Map {
         self.runs.as_ref()?.get(age, block, max)
     }
 
-    /// The last block of pointers on the way to block `block` of the file, if it is cached, and the length of the run
-    /// that would be given up for another one below it. Does not sleep.
-    pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<(u32, u32)> {
+    /// The last block of pointers on the way to block `block` of the file, if it is cached. Does not sleep.
+    pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<KnownPointers> {
         self.runs.as_ref()?.pointers(view.stamp.age, block)
     }
 

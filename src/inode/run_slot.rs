@@ -49,6 +49,15 @@ pub(super) struct LookedUp {
     pub(super) pointers: Option<u32>,
 }
 
+/// What is known of a block of pointers.
+#[derive(Clone, Copy)]
+pub(super) struct KnownPointers {
+    /// Its number.
+    pub(super) block: u32,
+    /// The length of the run below it that is given up for another one, in blocks: 0 if there is room.
+    pub(super) shortest: u32,
+}
+
 impl<const N: usize> RunSlot<N> {
     /// An empty one.
     pub(super) fn new() -> Self {
@@ -78,13 +87,13 @@ impl<const N: usize> RunSlot<N> {
         })?
     }
 
-    /// The block of pointers of the run that was put last, if `is_same` holds for that, at the age `age`, and the
-    /// length of the run that is given up for another one, in blocks: 0 if there is room. Does not sleep.
+    /// The block of pointers of the run that was put last, if `is_same` holds for that, at the age `age`. Does not
+    /// sleep.
     pub(super) fn pointers(
         &self,
         age: usize,
         is_same: impl FnOnce(Run) -> bool,
-    ) -> Option<(u32, u32)> {
+    ) -> Option<KnownPointers> {
         let age = match mutant!("pointers-kept") {
             true => self.age.load(),
             false => age,
@@ -95,8 +104,8 @@ impl<const N: usize> RunSlot<N> {
             let is_valid = self.age.load() == age && last.len != 0;
             is_valid.then(|| (last, self.pointers.load(), shortest))
         };
-        let (last, pointers, shortest) = self.unless_torn(load)??;
-        (pointers != 0 && is_same(last)).then_some((pointers, shortest))
+        let (last, block, shortest) = self.unless_torn(load)??;
+        (block != 0 && is_same(last)).then_some(KnownPointers { block, shortest })
     }
 
     /// What `load` loads; `None` if that was changed meanwhile.

@@ -5,7 +5,7 @@
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::run_cache::{last_pointers, slot, Run, RUNS, SLOTS};
-use crate::inode::run_slot::{self, LookedUp};
+use crate::inode::run_slot::{self, KnownPointers, LookedUp};
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 use kfs::drop_in_atomic;
@@ -14,6 +14,11 @@ use kfs::drop_in_atomic;
 const TOGETHER: usize = 64;
 
 type RunSlot = run_slot::RunSlot<RUNS>;
+
+const _: () = assert!(
+    size_of::<RunSlot>() <= 64,
+    "more than a line of a processor's cache"
+);
 
 /// The cache of one file. Each run has the age of the file when it was looked up, and is valid as
 /// long as the file has that.
@@ -50,9 +55,9 @@ impl Runs {
         slot.get(age, block, max)
     }
 
-    /// The block of pointers with that to block `block` of the file, at the age `age`, and how long a run is to be
-    /// that takes the place of another one. `None` if it is not cached. Does not sleep.
-    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<(u32, u32)> {
+    /// The block of pointers with that to block `block` of the file, at the age `age`. `None` if it is not cached. Does
+    /// not sleep.
+    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<KnownPointers> {
         let number = last_pointers(self.block_bits, u32::try_from(block).ok()?);
         let is_same = |run: Run| last_pointers(self.block_bits, run.block) == number;
         self.slot(number)?.pointers(age, is_same)

@@ -22,6 +22,7 @@ mod mutant;
 #[allow(dead_code)]
 #[path = "../../../src/ext2/mod.rs"]
 mod ext2;
+#[allow(dead_code)] // What is given up, a look-up asks.
 #[path = "../../../src/inode/run_slot.rs"]
 mod run_slot;
 #[allow(dead_code)] // What an fsync asks.
@@ -266,7 +267,7 @@ impl File {
     /// Follows the pointers; `None` if they were changed meanwhile.
     fn find(&self, stamp: &Stamp) -> Option<u32> {
         let known = self.slot.pointers(stamp.age, |_| true);
-        let found = match known.map_or_else(|| self.root.load(), |(pointers, _)| pointers) {
+        let found = match known.map_or_else(|| self.root.load(), |known| known.block) {
             0 => [HOLE; 2],
             _ => self.content(),
         };

@@ -4,13 +4,11 @@
  * either has is neither stale nor lost.
  */
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "harness.h"
 #include "stop.h"
+#include "uffd.h"
 
 VOL_FIXTURE(dio_cache);
 FIXTURE_VARIANT_ADD(dio_cache, bs1k) { .conf = SMALL_1K };
@@ -257,32 +255,6 @@ TEST_F(dio_cache, two_parts_of_a_block)
 	EXPECT_PATTERN(back + at, 512, at, 2);
 	EXPECT_PATTERN(back + at + 512, 512, at + 512, 3);
 	EXPECT_PATTERN(back + at + 1024, len - at - 1024, at + 1024, 1);
-}
-
-/* A page whose fault blocks until it is filled. */
-static int unfilled_page(void **page)
-{
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_api api = { .api = UFFD_API };
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-
-	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api))
-		return -errno;
-	*page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.range.start = (uintptr_t)*page;
-	reg.range.len = 4096;
-	if (*page == MAP_FAILED || ioctl(uffd, UFFDIO_REGISTER, &reg))
-		return -errno;
-	return uffd;
-}
-
-static int fill_page(int uffd, void *page, const void *from)
-{
-	struct uffdio_copy copy = {
-		.dst = (uintptr_t)page, .src = (uintptr_t)from, .len = 4096,
-	};
-
-	return ioctl(uffd, UFFDIO_COPY, &copy) ? -errno : 0;
 }
 
 /*

@@ -152,6 +152,10 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     if let (true, Ok(may_sleep)) = (is_write && written > 0 && !is_kept, context) {
         iocb.invalidate_post_direct_write(written, may_sleep);
     }
+    // From now on its pages may be stored to.
+    if !request.new_blocks.is_empty() {
+        F::forget(iocb.inode(), request.new_blocks.range());
+    }
     trace::dio_complete(
         iocb.inode(),
         request.start(),
@@ -159,9 +163,6 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     );
     if let (true, Ok(may_sleep)) = (is_extended && mutant!("extend-dropped-twice"), context) {
         iocb.invalidate_post_direct_write(count, may_sleep);
-    }
-    if !request.new_blocks.is_empty() {
-        F::forget(iocb.inode(), request.new_blocks.range());
     }
     if is_write {
         F::direct_write_end(iocb.inode());

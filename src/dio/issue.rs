@@ -270,7 +270,7 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
                 if fresh {
                     self.request.outcome.new_from(bits.round_down(pos));
                     self.request.new_blocks.add(block, len);
-                    // A page fault may wait for a store to that page, and that for the blocks that are reserved.
+                    // A page fault may wait for who needs the blocks that are reserved, as writeback does with the page locked.
                     if self.request.async_alloc && !mutant!("memory-faults") {
                         self.iter.set_nofault(true);
                     }

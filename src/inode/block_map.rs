@@ -331,18 +331,23 @@ pub(super) fn remember(
 /// groups; may sleep. `ENOSPC` without a free block, `EFBIG` beyond the largest file; on error
 /// nothing is allocated.
 pub(crate) fn allocate(inode: &Inode, block: u64, max: u32) -> Result<Run> {
-    if let Some(Mapping::Mapped { start, len }) = inode.data().map.cached(block, max) {
-        return Ok(Run::of(start, len));
-    }
     loop {
-        if let Some(run) = try_allocate(inode, block, max)? {
+        if let Some(run) = allocate_unless_pending(inode, block, max)? {
             return Ok(run);
         }
         in_flight::wait_for_block(inode, block);
     }
 }
 
-/// The part of [`allocate`] that holds the lock of the block map. `None` if a direct write in flight has the
+/// [`allocate`] that does not wait: `None` if a direct write in flight has the block.
+pub(crate) fn allocate_unless_pending(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
+    if let Some(Mapping::Mapped { start, len }) = inode.data().map.cached(block, max) {
+        return Ok(Some(Run::of(start, len)));
+    }
+    try_allocate(inode, block, max)
+}
+
+/// The part of [`allocate_unless_pending`] that holds the lock of the block map. `None` if a direct write in flight has the
 /// block.
 fn try_allocate(inode: &Inode, block: u64, max: u32) -> Result<Option<Run>> {
     let map = &inode.data().get_ref().map;

@@ -34,7 +34,7 @@ pub(crate) struct InodeData {
     /// The blocks that are being written, and are not in the block map yet.
     #[pin]
     pub(super) pending: Mutex<Pending>,
-    /// That some of them are not any more.
+    /// That some of them are not any more, or a write that has some is over.
     #[pin]
     pub(super) linked: CondVar,
     flags: Atomic<u32>,

@@ -11,11 +11,11 @@
 //!   ([`extends_within`]).
 //! * A *buffered write* waits for all of them, as it may move i_size ([`wait`]). So do truncate and fallocate, which
 //!   wait for all direct I/O, before they look where EOF is.
-//! * A *store through a mapping* to a page in which EOF moves within a block waits until the write is over
-//!   ([`wait_for_eof_within`]): its page would be written back with zeroes where the write has its data. Without the option, too.
-//! * One to a hole that is being filled waits for the block to be linked
-//!   ([`wait_for_block`]), with the folio lock and `invalidate_lock`, shared: what links it takes neither. So does
-//!   writeback.
+//! * A *store through a mapping* to a page with such a block inside i_size waits until the write is over, and has dropped the page
+//!   ([`wait_to_store`]): the block has no place yet, or the page would be written back with zeroes where the write
+//!   has its data. Without the option, too, where EOF moves within a block.
+//! * *Writeback* waits for a block that is pending to be linked ([`wait_for_block`]), with the folio lock: what links it does not
+//!   take that. Who ends the write then does, so that it must not wait for that.
 //! * *Readers* find a hole, or EOF. What they have put into the page cache is dropped when the write ends.
 //!
 //! All that wait for whole writes hold the inode lock exclusively, so that none can begin, and the retry
@@ -28,14 +28,16 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::CondVarTimeoutResult;
 use kernel::time::msecs_to_jiffies;
+use kfs::fs::address_space::Patience;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
+use kfs::task::fatal_signal_pending;
 
 /// The write with new blocks in `range`, in blocks of the file, is over. May sleep.
 pub(crate) fn forget(inode: &Inode, range: &Range<u64>) {
     let data = inode.data().get_ref();
-    let had_eof = nofs(|| data.pending.lock().remove(range));
-    if had_eof {
+    let is_awaited = nofs(|| data.pending.lock().remove(range));
+    if is_awaited {
         data.linked.notify_all();
     }
 }
@@ -54,38 +56,49 @@ pub(crate) fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, at: u32
     nofs(|| {
         let place = Place::new(GFP_KERNEL)?;
         let blocks = Blocks { start: at, len: 1 };
-        let run = Reserved {
-            blocks,
-            at: None,
-            has_eof: true,
-        };
+        let run = Reserved { blocks, at: None };
         let data = inode.data().get_ref();
         data.pending.lock().add(place, block, run);
         Ok(())
     })
 }
 
-/// Whether a write in flight moves EOF within a block in `range`, in blocks of the file. May sleep.
-pub(crate) fn moves_eof_within(inode: &Inode, range: &Range<u64>) -> bool {
-    nofs(|| inode.data().get_ref().pending.lock().has_eof(range)) && !mutant!("eof-store-unwaited")
+/// Whether a page with the blocks in `range`, of those of the file inside i_size, may be stored to: no write in flight has
+/// new blocks there, or moves EOF within one. May sleep, but not for the device.
+pub(crate) fn may_store(inode: &Inode, range: &Range<u64>) -> bool {
+    let is_in_range = nofs(|| inode.data().get_ref().pending.lock().overlaps(range));
+    !is_in_range || cfg!(any(mutant = "store-unwaited", mutant = "pending-allocated"))
 }
 
-/// Waits until none does. With `is_bounded` for a second at most, or until there is a signal; otherwise no lock is held. Returns
-/// whether none does. Sleeps.
-pub(crate) fn wait_for_eof_within(inode: &Inode, range: &Range<u64>, is_bounded: bool) -> bool {
+/// Waits until that may be done, or as long as `patience` says. Returns whether it may. Sleeps; without a lock, unless
+/// it is [`Patience::Second`].
+pub(crate) fn wait_to_store(inode: &Inode, range: &Range<u64>, patience: Patience) -> bool {
     let data = inode.data().get_ref();
     let mut left = msecs_to_jiffies(1000);
+    let mut has_signal = false;
     let mut pending = data.pending.lock();
-    while pending.has_eof(range) {
-        if !is_bounded || mutant!("eof-store-unbounded") {
-            data.linked.wait(&mut pending);
-            continue;
-        }
-        match data.linked.wait_interruptible_timeout(&mut pending, left) {
-            CondVarTimeoutResult::Woken { jiffies } => left = jiffies,
-            CondVarTimeoutResult::Timeout | CondVarTimeoutResult::Signal { .. } => {
-                return !pending.has_eof(range);
+    while pending.overlaps(range) {
+        pending.await_removal();
+        match patience {
+            Patience::Second if !mutant!("store-unbounded") => {
+                match data.linked.wait_interruptible_timeout(&mut pending, left) {
+                    CondVarTimeoutResult::Woken { jiffies } => left = jiffies,
+                    _ => return !pending.overlaps(range),
+                }
             }
+            Patience::UntilSignal if !mutant!("store-uninterruptible") => {
+                if data.linked.wait_interruptible(&mut pending) {
+                    return !pending.overlaps(range);
+                }
+            }
+            // A signal that does not kill stays pending, and would end each wait at once from then on.
+            Patience::UntilKilled if !has_signal && !mutant!("store-unkillable") => {
+                has_signal = data.linked.wait_interruptible(&mut pending);
+                if fatal_signal_pending() {
+                    return !pending.overlaps(range);
+                }
+            }
+            _ => data.linked.wait(&mut pending),
         }
     }
     true
@@ -134,7 +147,7 @@ pub(super) fn room(inode: &Inode, block: u64, max: u32) -> u32 {
 
 /// Waits until block `block` of the file is not pending. Sleeps, without the lock of the block map.
 ///
-/// With a folio lock and `invalidate_lock` this is fine: what links the block takes neither.
+/// With a folio lock this is fine: what links the block does not take it.
 pub(super) fn wait_for_block(inode: &Inode, block: u64) {
     let data = inode.data().get_ref();
     let mut pending = data.pending.lock();

@@ -107,11 +107,7 @@ pub(crate) fn reserve_nowait(
         let blocks = blocks::allocate_nowait(inode.sb(), block_map::request(inode, goal, len))
             .inspect_err(|_| deferred::forget_room(inode))?;
         let at = Some(PointerTo { parent, index });
-        let run = Reserved {
-            blocks,
-            at,
-            has_eof: false,
-        };
+        let run = Reserved { blocks, at };
         pending.add(place, block, run);
         Ok(blocks)
     })
@@ -141,7 +137,6 @@ fn take_blocks(
             Ok(Reserved {
                 blocks: data,
                 at: Some(at),
-                has_eof: false,
             })
         }
         Err(fault) => {

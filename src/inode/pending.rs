@@ -15,6 +15,8 @@ pub(crate) struct Pending {
     runs: RBTree<u64, Reserved>,
     /// Up to which byte the file will be extended, if it is.
     extended_to: u64,
+    /// Somebody waits until a write is over.
+    is_awaited: bool,
 }
 
 /// A run of new blocks of a write in flight.
@@ -23,8 +25,6 @@ pub(super) struct Reserved {
     /// `None` when it has been linked or given back: then it is not pending any more, but the write is not
     /// over. The same if it was in the file before.
     pub(super) at: Option<PointerTo>,
-    /// It is a block that was in the file before, and EOF moves within it.
-    pub(super) has_eof: bool,
 }
 
 /// Where the pointers to a run will be.
@@ -36,8 +36,8 @@ pub(super) struct PointerTo {
 }
 
 drop_in_atomic!(plain Blocks);
-drop_in_atomic!(struct Pending { runs, extended_to });
-drop_in_atomic!(struct Reserved { blocks, at, has_eof });
+drop_in_atomic!(struct Pending { runs, extended_to, is_awaited });
+drop_in_atomic!(struct Reserved { blocks, at });
 drop_in_atomic!(struct PointerTo { parent, index });
 
 impl Reserved {
@@ -51,6 +51,7 @@ impl Pending {
         Pending {
             runs: RBTree::new(),
             extended_to: 0,
+            is_awaited: false,
         }
     }
 
@@ -88,22 +89,6 @@ impl Pending {
             .unwrap_or(false)
     }
 
-    /// Whether a write in flight moves EOF within a block in `range`.
-    pub(super) fn has_eof(&self, range: &Range<u64>) -> bool {
-        let mut from = range.start;
-        while let Some(cursor) = self.runs.cursor_lower_bound(&from) {
-            let (&first, run) = cursor.current();
-            if first >= range.end {
-                break;
-            }
-            if run.has_eof {
-                return true;
-            }
-            from = first + 1;
-        }
-        false
-    }
-
     /// How many blocks, from block `block` of the file on and `max` at most, are not pending; 0 if that one
     /// is.
     pub(super) fn room(&self, block: u64, max: u32) -> u32 {
@@ -136,20 +121,24 @@ impl Pending {
         None
     }
 
-    /// Removes the runs that begin in `range`: the write is over. Returns whether it has moved EOF within a block.
+    /// Removes the runs that begin in `range`: the write is over. Returns whether somebody has waited for one
+    /// to be since that was asked last.
     pub(super) fn remove(&mut self, range: &Range<u64>) -> bool {
-        let mut had_eof = false;
         while let Some(cursor) = self.runs.cursor_lower_bound_mut(&range.start) {
             if *cursor.current().0 >= range.end {
                 break;
             }
-            had_eof |= cursor.current().1.has_eof;
             cursor.remove_current();
         }
         if self.runs.is_empty() {
             self.extended_to = 0;
         }
-        had_eof
+        core::mem::take(&mut self.is_awaited)
+    }
+
+    /// Somebody is about to wait until a write is over.
+    pub(super) fn await_removal(&mut self) {
+        self.is_awaited = true;
     }
 
     /// Adds a run, from block `block` of the file on.

@@ -4,14 +4,14 @@
 
 use crate::dio;
 use crate::ext2::block_map::Mapping;
-use crate::inode::block_map;
+use crate::inode::block_map::{self, Run};
 use crate::inode::errors::{log, reported};
 use crate::inode::in_flight;
 use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::volume::blocks;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::fs::address_space::{AddressSpaceOperations, Direct, Mapped};
+use kfs::fs::address_space::{AddressSpaceOperations, Direct, Mapped, Patience};
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::kiocb::{Io, Kiocb};
 
@@ -31,13 +31,7 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     ) -> Result<Option<Mapped>> {
         inode.sb().data().check_up()?;
         let found = if create {
-            block_map::allocate(inode, iblock, max_blocks).map(|run| {
-                Some(Mapped {
-                    block: run.blocks.start.into(),
-                    len: run.blocks.len,
-                    new: run.new,
-                })
-            })
+            block_map::allocate(inode, iblock, max_blocks).map(|run| Some(run.into()))
         } else {
             block_map::lookup(inode, iblock, max_blocks).map(|mapping| match mapping {
                 Mapping::Mapped { start, len } => Some(Mapped {
@@ -49,6 +43,16 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
             })
         };
         reported(inode, found)
+    }
+
+    fn get_block_to_store(inode: &Inode, iblock: u64, max_blocks: u32) -> Result<Option<Mapped>> {
+        if mutant!("store-waits-for-link") {
+            return Self::get_block(inode, iblock, max_blocks, true);
+        }
+        inode.sb().data().check_up()?;
+        let found = block_map::allocate_unless_pending(inode, iblock, max_blocks);
+        let run = reported(inode, found)?.ok_or(EAGAIN)?;
+        Ok(Some(run.into()))
     }
 
     fn get_block_nowait(inode: &Inode, iblock: u64, max_blocks: u32) -> Option<Mapped> {
@@ -70,11 +74,11 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     }
 
     fn may_store(inode: &Inode, bytes: &Range<u64>) -> bool {
-        !in_flight::moves_eof_within(inode, &blocks_of(inode, bytes))
+        in_flight::may_store(inode, &blocks_of(inode, bytes))
     }
 
-    fn wait_to_store(inode: &Inode, bytes: &Range<u64>, is_bounded: bool) -> bool {
-        in_flight::wait_for_eof_within(inode, &blocks_of(inode, bytes), is_bounded)
+    fn wait_to_store(inode: &Inode, bytes: &Range<u64>, patience: Patience) -> bool {
+        in_flight::wait_to_store(inode, &blocks_of(inode, bytes), patience)
     }
 
     fn write_failed(inode: &InodeLocked<Exclusive>, to: u64) {
@@ -94,6 +98,16 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
         direct: Direct<'_, 'a, RetryFs>,
     ) -> Result<Io<'a, RetryFs>> {
         dio::direct_io(iocb, direct)
+    }
+}
+
+impl From<Run> for Mapped {
+    fn from(run: Run) -> Self {
+        Mapped {
+            block: run.blocks.start.into(),
+            len: run.blocks.len,
+            new: run.new,
+        }
     }
 }
 

@@ -29,6 +29,17 @@ use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
+/// How long a store through a mapping waits at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// A second, or until there is a signal: the caller of the fault holds a lock meanwhile.
+    Second,
+    /// Until there is a signal: a program stores.
+    UntilSignal,
+    /// Until the task is killed, unless it has had another signal: the kernel stores.
+    UntilKilled,
+}
+
 /// The operations on the pages of a file.
 #[vtable]
 pub trait AddressSpaceOperations<F: KiocbOwner> {
@@ -46,6 +57,16 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
         create: bool,
     ) -> Result<Option<Mapped>>;
 
+    /// [`AddressSpaceOperations::get_block`] that fills holes, for a store through a mapping: `EAGAIN` where
+    /// the store has to wait by now, as [`AddressSpaceOperations::may_store`] says. May sleep; the caller holds the lock of the folio.
+    fn get_block_to_store(
+        inode: &Inode<F>,
+        iblock: u64,
+        max_blocks: u32,
+    ) -> Result<Option<Mapped>> {
+        Self::get_block(inode, iblock, max_blocks, true)
+    }
+
     /// Finds at most `max_blocks` blocks from the file's block `iblock` on, if that can be done without
     /// sleeping, and they are no hole. Without it that is never so.
     fn get_block_nowait(_inode: &Inode<F>, _iblock: u64, _max_blocks: u32) -> Option<Mapped> {
@@ -60,15 +81,15 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
     }
 
     /// Whether stores through mappings to these bytes, which are inside i_size, may be made now: if not, they wait
-    /// ([`AddressSpaceOperations::wait_to_store`]). What makes that false drops the pages afterwards, and nothing of them becomes
-    /// dirty then. Called with the folio locked, or without. May sleep. Without it they may.
+    /// ([`AddressSpaceOperations::wait_to_store`]). What makes that false for blocks that the file has drops the pages afterwards,
+    /// and nothing of them becomes dirty then. Called with the folio locked, or without. May sleep. Without it they may.
     fn may_store(_inode: &Inode<F>, _bytes: &Range<u64>) -> bool {
         true
     }
 
-    /// Waits until stores to these bytes may be made, or, with `is_bounded`, a second at most, or until there is a signal.
-    /// Returns whether they may. Without `is_bounded` no lock is held. Sleeps.
-    fn wait_to_store(_inode: &Inode<F>, _bytes: &Range<u64>, _is_bounded: bool) -> bool {
+    /// Waits until stores to these bytes may be made, or as long as `patience` says. Returns whether they may. No lock
+    /// is held, unless it is [`Patience::Second`]. Sleeps.
+    fn wait_to_store(_inode: &Inode<F>, _bytes: &Range<u64>, _patience: Patience) -> bool {
         true
     }
 

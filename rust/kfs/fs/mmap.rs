@@ -9,12 +9,13 @@
 //! A store that has to wait ([`AddressSpaceOperations::may_store`]) does so without the lock of the memory map, or of
 //! the mapping: what it waits for may need that lock, to pin memory, and another task may wait to have it alone. `page_mkwrite`
 //! is not told which lock its caller holds, and whether that may be released; `fault` is. So `page_mkwrite` takes the page out of the
-//! mappings, so that the next attempt is a `fault`, which waits.
+//! mappings, so that the next attempt is a `fault`, which waits. A signal ends that, where whoever has the fault looks for it: the
+//! fault is tried again later.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::bindings;
-use crate::fs::address_space::AddressSpaceOperations;
+use crate::fs::address_space::{AddressSpaceOperations, Patience};
 use crate::fs::inode::Inode;
 use crate::fs::kiocb::KiocbOwner;
 use crate::fs::shutdown::Shutdown;
@@ -60,6 +61,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     unsafe fn wait(vmf: *mut bindings::vm_fault) -> Result<(), bindings::vm_fault_t> {
         const ALLOW_RETRY: u32 = bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY;
         const RETRY_NOWAIT: u32 = bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT;
+        const USER: u32 = bindings::fault_flag_FAULT_FLAG_USER;
         const RETRY: bindings::vm_fault_t = bindings::vm_fault_reason_VM_FAULT_RETRY;
         const SIGBUS: bindings::vm_fault_t = bindings::vm_fault_reason_VM_FAULT_SIGBUS;
         // SAFETY: By the requirement: the mapping holds its file.
@@ -82,7 +84,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         }
         if flags & ALLOW_RETRY == 0 {
             // The caller has the lock, and goes on with it: a futex, or a debugger.
-            return match T::wait_to_store(inode, &bytes, true) {
+            return match T::wait_to_store(inode, &bytes, Patience::Second) {
                 true => Ok(()),
                 false => Err(SIGBUS),
             };
@@ -90,6 +92,11 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         if flags & RETRY_NOWAIT != 0 {
             return Err(RETRY);
         }
+        // As `fault_signal_pending()` has it: in the kernel's mode only a fatal signal ends the attempts.
+        let patience = match flags & USER {
+            0 => Patience::UntilKilled,
+            _ => Patience::UntilSignal,
+        };
         // SAFETY: The reference to the file is taken while the mapping has one, and so keeps the inode; it is given back here. The lock
         // is that of the fault, and may be released, as `VM_FAULT_RETRY` is returned; nothing of the fault is used afterwards.
         unsafe {
@@ -97,7 +104,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             if !cfg!(mutant = "kfs-store-waits-locked") {
                 bindings::release_fault_lock(vmf);
             }
-            T::wait_to_store(inode, &bytes, false);
+            T::wait_to_store(inode, &bytes, patience);
             if cfg!(mutant = "kfs-store-waits-locked") {
                 bindings::release_fault_lock(vmf);
             }
@@ -197,22 +204,24 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                         || cfg!(mutant = "kfs-mkwrite-unwaited")
                     {
                         true => Self::allocate(inode, folio, len),
-                        false => {
-                            page_cache::unmap(folio);
-                            Err(EAGAIN)
-                        }
+                        false => Err(EAGAIN),
                     }
                 }
             };
             match allocated {
                 Ok(()) => bindings::folio_wait_stable(folio),
-                Err(_) => bindings::folio_unlock(folio),
+                Err(error) => {
+                    if error == EAGAIN {
+                        page_cache::unmap(folio);
+                    }
+                    bindings::folio_unlock(folio);
+                }
             }
             allocated
         }
     }
 
-    /// Allocates the blocks with the first `len` bytes of the folio, and makes them dirty.
+    /// Allocates the blocks with the first `len` bytes of the folio, and makes them dirty. `EAGAIN` if the store has to wait by now.
     ///
     /// # Safety
     ///
@@ -230,7 +239,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                 bindings::filemap_dirty_folio((*inode.as_raw()).i_mapping, folio);
             }
             write_begin::allocate(inode, folio, 0..len, |block, max| {
-                T::get_block(inode, block, max, true)
+                T::get_block_to_store(inode, block, max)
             })?;
             bindings::block_commit_write(folio, 0, len);
         }

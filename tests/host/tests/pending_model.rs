@@ -238,7 +238,6 @@ impl File {
                 parent: None,
                 index: block as u32,
             }),
-            has_eof: false,
         };
         let mut pending = self.pending.lock().unwrap();
         pending.add(Place::new(), block, run);

@@ -73,6 +73,7 @@ use crate::types::RetryFs;
 use kernel::prelude::*;
 use kfs::fs::registration::Registration;
 
+#[cfg(not(mutants))]
 module! {
     type: Module,
     name: "retryfs",
@@ -82,12 +83,31 @@ module! {
     alias: ["fs-retryfs"],
 }
 
+// For tests only, see `mutant`.
+#[cfg(mutants)]
+module! {
+    type: Module,
+    name: "retryfs",
+    authors: ["The retryfs developers"],
+    description: "ext2 with retry-based asynchronous direct I/O, one protection of which can be left out",
+    license: "GPL",
+    alias: ["fs-retryfs"],
+    params: {
+        mutant: u32 {
+            default: 0,
+            description: "The key of the protection that is left out (0: none)",
+        },
+    },
+}
+
 struct Module {
     _registration: Registration<RetryFs>,
 }
 
 impl kernel::Module for Module {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        #[cfg(mutants)]
+        mutant::choose(module_parameters::mutant.value());
         Ok(Module {
             _registration: Registration::new(module)?,
         })

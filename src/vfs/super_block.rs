@@ -64,7 +64,7 @@ impl FileSystemData for RetryFs {
 #[vtable]
 impl FileSystem for RetryFs {
     const NAME: &'static CStr = c"retryfs";
-    const MULTIGRAIN: bool = !mutant!("times-of-the-tick");
+    const MULTIGRAIN: bool = !cfg!(mutant = "times-of-the-tick");
     const PARAMETERS: &'static [ParameterSpec] = options::PARAMETERS;
     type Options = ParsedOptions;
 

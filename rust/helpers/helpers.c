@@ -351,10 +351,37 @@ void kfs_helper_inode_dec_link_count(struct inode *inode)
 	inode_dec_link_count(inode);
 }
 
+#ifndef kfs_has_spinlock_irq
+unsigned long kfs_helper_spin_lock_irqsave(spinlock_t *lock)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	return flags;
+}
+
+void kfs_helper_spin_unlock_irqrestore(spinlock_t *lock, unsigned long flags)
+{
+	spin_unlock_irqrestore(lock, flags);
+}
+
+bool kfs_helper_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags)
+{
+	unsigned long f;
+
+	if (!spin_trylock_irqsave(lock, f))
+		return false;
+	*flags = f;
+	return true;
+}
+#endif
+
+#ifdef kfs_has_sync_inode_metadata
 void kfs_helper_set_inode_metadata_writeback(struct inode *inode)
 {
 	set_inode_metadata_writeback(inode);
 }
+#endif
 
 bool kfs_helper_inode_is_new(struct inode *inode)
 {

@@ -14,7 +14,7 @@
 //! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`, with
 //!   `llseek`, `fiemap`, `mmap`, `write_begin` and `ioctl` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
 //! * `file_system`: the operations of a filesystem, [`FileSystem`](file_system::FileSystem).
-//! * What calls these: `inode::life`, `super_block::operations`, `fs_context`, `registration`.
+//! * What calls these: `inode::life` and `inode::writeback`, `super_block::operations`, `fs_context`, `registration`.
 //!
 //! An item that needs something of a higher file is there, as an `impl` block of its own: a super
 //! block looks up inodes in `inode::new`.

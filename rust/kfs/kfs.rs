@@ -17,10 +17,10 @@
 //!
 //! | floor | imports | what |
 //! | --- | --- | --- |
-//! | `fs` | `block`, `mm`, `iov`, `cred`, `kobject`, `sync`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
+//! | `fs` | `block`, `compat`, `mm`, `iov`, `cred`, `kobject`, `sync`, `task`, `time`, `types`, `workqueue`, `bindings` | Super blocks, inodes, files, requests. |
 //! | `sysfs` | `fs`, `kobject`, `bindings` | Files in `/sys/fs`. |
 //! | `trace` | `fs`, `bindings` | Trace points. |
-//! | `block` | `iov`, `sync`, `task`, `types`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
+//! | `block` | `compat`, `iov`, `sync`, `task`, `types`, `workqueue`, `bindings` | Bios, block devices, the buffer cache. |
 //! | `mm` | `sync`, `task`, `bindings` | The page cache, and scopes of allocation. |
 //! | `iov` | `bindings` | Iterators over memory. |
 //! | `sync` | `types`, `bindings` | Completions, and fields that others change. |
@@ -32,6 +32,7 @@
 //! | `random` | `bindings` | Random numbers. |
 //! | `log` | `bindings` | The kernel log. |
 //! | `panic` | `bindings` | The end of everything. |
+//! | `compat` | `bindings` | What changes from one series of the kernel to the next. |
 //! | `types` | | Properties of types. |
 //! | `bindings` | | The C API. |
 
@@ -60,6 +61,7 @@ const __LOG_PREFIX: &[u8] = b"retryfs\0";
 )]
 pub mod bindings;
 pub mod block;
+pub mod compat;
 pub mod cred;
 pub mod fs;
 pub mod iov;

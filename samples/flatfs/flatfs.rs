@@ -11,6 +11,7 @@
 
 use kernel::prelude::*;
 use kfs::block::bio::NoBios;
+use kfs::compat::EUCLEAN;
 use kfs::fs::address_space::{AddressSpaceOperations, AddressSpaceOps, Mapped};
 use kfs::fs::file::{DirContext, DirectoryOperations, FileOperations, FileOps, Fsync};
 use kfs::fs::file_system::FileSystem;

@@ -8,8 +8,8 @@
 
 use core::mem;
 use kernel::prelude::*;
-use kernel::sync::{new_spinlock_irq, SpinLockIrq};
 use kfs::block::bio::{BioArc, BioArcList, BioData};
+use kfs::compat::{new_spinlock_irq, SpinLockIrq};
 
 /// The requests of a mount that wait for a flush, by their dios.
 pub(crate) struct Flushes<T: BioData>(Pin<KBox<SpinLockIrq<Waiting<T>>>>);

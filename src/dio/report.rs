@@ -12,6 +12,7 @@
 use super::outcome::{Failure, Outcome};
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::compat::EOPNOTSUPP;
 use kfs::fs::kiocb::{Iocb, KiocbOwner};
 
 /// Whether a failure is reported: if it comes from the device. A bio has no other; `EIO` is the one

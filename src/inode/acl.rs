@@ -9,6 +9,7 @@ use crate::inode::data::ino32;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;
+use kfs::compat::ENODATA;
 use kfs::fs::posix_acl::{AclEntry, AclType, PosixAcl};
 use kfs::fs::xattr::SetXattr;
 

@@ -18,6 +18,7 @@ use crate::types::Inode;
 use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::compat::ENODATA;
 use kfs::fs::xattr::SetXattr;
 use kfs::mm::nofs::nofs;
 

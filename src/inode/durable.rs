@@ -17,7 +17,7 @@ use crate::inode::deferred;
 use crate::inode::map::Map;
 use crate::types::Inode;
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::barrier::{smp_mb, Read};
+use kfs::compat::{smp_mb, Read};
 use kfs::drop_in_atomic;
 
 /// What has changed of an inode, and what of that is on stable storage.

@@ -16,6 +16,7 @@ use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::compat::ESTALE;
 use kfs::fs::inode::init::{Attributes, InodeInit};
 use kfs::fs::inode::new::{Iget, NewInode};
 use kfs::fs::inode::Times;

@@ -5,7 +5,7 @@
 use crate::ext2::block_map::Mapping;
 use crate::ext2::run_cache::{Run, SlotRuns};
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::barrier::{smp_mb, Read};
+use kfs::compat::{smp_mb, Read};
 use kfs::sync::unordered::{self, Unordered};
 
 /// `N` runs, the block of pointers of the first, the age of the file when they were looked up, and a count of

@@ -8,7 +8,7 @@
 //! under way, nor does a change wait for them.
 
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::barrier::{smp_mb, Read, Write};
+use kfs::compat::{smp_mb, Read, Write};
 use kfs::sync::unordered::Unordered;
 
 /// The counts of one inode.

@@ -15,6 +15,7 @@ use crate::types::{InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, FileAddressSpace};
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::compat::EOPNOTSUPP;
 use kfs::fs::address_space::AddressSpaceOperations;
 use kfs::fs::file::{Allocate, File};
 use kfs::fs::inode::lock::Exclusive;

@@ -13,6 +13,7 @@ use crate::vfs::extents;
 use crate::vfs::xattr;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
+use kfs::compat::EOPNOTSUPP;
 use kfs::fs::fiemap::FiemapExtentInfo;
 use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::Exclusive;

@@ -23,6 +23,7 @@ use crate::vfs::rename::move_entry;
 use crate::volume::fault::{self, Fault};
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
+use kfs::compat::{ENAMETOOLONG, ENOTEMPTY};
 use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::{Exclusive, Shared};

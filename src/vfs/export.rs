@@ -11,6 +11,7 @@ use crate::volume::errors::reported;
 use crate::volume::fault::Result as FaultResult;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
+use kfs::compat::ESTALE;
 use kfs::fs::export::ExportOperations;
 use kfs::fs::inode::lock::Shared;
 

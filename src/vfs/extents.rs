@@ -7,6 +7,7 @@ use crate::inode::extents;
 use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::vfs::file::RegularFile;
 use kernel::prelude::*;
+use kfs::compat::EOPNOTSUPP;
 use kfs::fs::fiemap::{Extent, FiemapExtentInfo};
 use kfs::fs::inode::lock::Shared;
 use kfs::fs::llseek::Seek;

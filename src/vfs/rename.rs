@@ -17,6 +17,7 @@ use crate::vfs::links::{
 use crate::volume::fault;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
+use kfs::compat::ENOTEMPTY;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::Rename;
 use kfs::fs::mnt_idmap::MntIdmap;

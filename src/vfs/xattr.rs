@@ -9,6 +9,7 @@ use crate::inode::names;
 use crate::types::{Inode, InodeLocked, RetryFs};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
+use kfs::compat::EOPNOTSUPP;
 use kfs::cred;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::xattr::{SetXattr, XattrBuffer, XattrHandler};

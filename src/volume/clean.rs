@@ -10,6 +10,7 @@ use crate::volume::superblock::{reparse, warn_unchecked};
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
+use kfs::compat::EUCLEAN;
 
 impl Volume {
     /// Writes all dirty metadata, those buffers included that could not be written before, and

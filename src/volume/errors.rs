@@ -11,6 +11,7 @@ use crate::volume::superblock::SuperBuffer;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
+use kfs::compat::EUCLEAN;
 use kfs::log::ratelimit as log_ratelimit;
 
 impl Volume {

@@ -15,10 +15,10 @@ use crate::volume::scratch::Scratch;
 use crate::volume::windows::Windows;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
-use kernel::sync::barrier::{smp_mb, Read};
 use kernel::sync::lock::mutex::MutexGuard;
 use kernel::sync::{new_mutex, Mutex};
 use kfs::block::buffer_head::BufferHead;
+use kfs::compat::{smp_mb, Read};
 
 /// Which counters of a group have been compared with its bitmaps.
 #[derive(Clone, Copy, Default)]

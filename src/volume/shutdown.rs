@@ -6,6 +6,7 @@ use crate::types::SuperBlock;
 use crate::volume::state::Volume;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::compat::ESHUTDOWN;
 
 impl Volume {
     /// Shuts the volume down. It is also stopped, as by an error: what it was marked as stays. Does

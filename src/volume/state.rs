@@ -23,6 +23,7 @@ use kernel::sync::atomic::{ordering, Atomic};
 use kernel::sync::{new_mutex, new_spinlock, Mutex, SpinLock};
 use kfs::block::bdev::WriteErrors;
 use kfs::block::buffer_head::BufferHead;
+use kfs::compat::EUCLEAN;
 
 /// The state of a mounted volume.
 #[pin_data]

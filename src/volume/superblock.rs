@@ -13,6 +13,7 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
+use kfs::compat::EUCLEAN;
 use kfs::time::real_seconds;
 
 /// The block with the superblock, and what to do with it at unmount.

@@ -14,6 +14,7 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
+use kfs::compat::EUCLEAN;
 use kfs::log::ratelimit;
 use kfs::mm::nofs::nofs;
 use kfs::task::{cond_resched, fatal_signal_pending};

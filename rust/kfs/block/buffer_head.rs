@@ -17,11 +17,11 @@
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
 
 use crate::bindings;
+use crate::compat::{smp_mb, Full, Read};
 use crate::types::DropInAtomic;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-use kernel::sync::barrier::{smp_mb, Full, Read};
 
 /// That a read is ahead of any need, as `REQ_RAHEAD`: the block layer may fail it early.
 const READ_AHEAD: bindings::blk_opf_t = 1 << bindings::req_flag_bits___REQ_RAHEAD;

@@ -11,6 +11,7 @@ pub use crate::fs::file::dir_context::DirContext;
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::block::bio;
+use crate::compat::EOPNOTSUPP;
 use crate::fs::address_space::AddressSpaceOperations;
 use crate::fs::file::dir_context::{is_narrow, place_of};
 use crate::fs::file_system_data::FileSystemData;

@@ -30,6 +30,7 @@ pub mod tables;
 mod truncate;
 mod version;
 mod without_pages;
+pub(crate) mod writeback;
 
 use crate::bindings;
 use crate::block::buffer_head::BufferHead;
@@ -48,6 +49,9 @@ use kernel::types::Opaque;
 #[repr(C)]
 struct InodeObject<F: FileSystemData> {
     data: MaybeUninit<F::InodeData>,
+    /// Not 0 if the inode is in its buffer, and that is perhaps not on the device (see [`writeback`]).
+    #[cfg(not(kfs_has_sync_inode_metadata))]
+    metadata_writeback: kernel::sync::atomic::Atomic<i32>,
     /// Dirty buffers of the block map, to be written by fsync.
     metadata_bhs: Opaque<bindings::mapping_metadata_bhs>,
     inode: Opaque<bindings::inode>,
@@ -337,13 +341,6 @@ impl<F: FileSystemData> Inode<F> {
     pub fn needs_sync(&self) -> bool {
         // SAFETY: By the type invariant the inode is valid.
         unsafe { bindings::inode_needs_sync(self.as_raw()) != 0 }
-    }
-
-    /// Writes the inode and the buffers marked by [`Inode::mark_buffer_dirty`] to the device and
-    /// waits for them. May sleep.
-    pub fn sync_metadata(&self) -> Result {
-        // SAFETY: By the type invariant the inode is valid.
-        kernel::error::to_result(unsafe { bindings::sync_inode_metadata(self.as_raw(), 1) })
     }
 
     /// Marks a buffer dirty that belongs to the inode's block map or directory: an fsync of this

@@ -11,6 +11,7 @@
 
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
+use crate::compat::EOPNOTSUPP;
 use crate::cred;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::Inode;

@@ -12,6 +12,7 @@ use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use core::mem;
 use kernel::prelude::*;
+use kfs::compat::ENAMETOOLONG;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::task::cond_resched;
 

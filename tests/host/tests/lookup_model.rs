@@ -11,7 +11,7 @@
 //! Left out: reading from the device, which is a read at any time later; the mutex of who changes
 //! pointers, as only one thread does; more levels.
 
-// For `kernel::sync` and `kfs::sync`, below.
+// For `kernel::sync`, `kfs::sync` and `kfs::compat`, below.
 extern crate self as kernel;
 extern crate self as kfs;
 
@@ -29,7 +29,7 @@ mod run_slot;
 #[path = "../../../src/inode/sequence.rs"]
 mod sequence;
 
-/// The atomics, barriers and numbers without order of the kernel and of kfs, as far as they are used.
+/// The atomics and numbers without order of the kernel and of kfs, as far as they are used.
 pub mod sync {
     pub mod atomic {
         use loom::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering as Order};
@@ -178,28 +178,29 @@ pub mod sync {
         unordered!(u32, AtomicU32);
         unordered!(usize, AtomicUsize);
     }
+}
 
-    pub mod barrier {
-        use loom::sync::atomic::{fence, Ordering};
+/// The barriers of kfs.
+pub mod compat {
+    use loom::sync::atomic::{fence, Ordering};
 
-        pub struct Read;
-        pub struct Write;
+    pub struct Read;
+    pub struct Write;
 
-        pub trait Barrier {
-            const ORDER: Ordering;
-        }
+    pub trait Barrier {
+        const ORDER: Ordering;
+    }
 
-        impl Barrier for Read {
-            const ORDER: Ordering = Ordering::Acquire;
-        }
+    impl Barrier for Read {
+        const ORDER: Ordering = Ordering::Acquire;
+    }
 
-        impl Barrier for Write {
-            const ORDER: Ordering = Ordering::Release;
-        }
+    impl Barrier for Write {
+        const ORDER: Ordering = Ordering::Release;
+    }
 
-        pub fn smp_mb<B: Barrier>(_: B) {
-            fence(B::ORDER);
-        }
+    pub fn smp_mb<B: Barrier>(_: B) {
+        fence(B::ORDER);
     }
 }
 

@@ -14,6 +14,7 @@ use super::front::{BioData, Front};
 use super::pool::{self, Cache, RawSet};
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
+use crate::compat::raw_init;
 use crate::types::DropInAtomic;
 use core::marker::PhantomData;
 use core::mem::{align_of, offset_of, ManuallyDrop, MaybeUninit};
@@ -134,7 +135,7 @@ impl<T: BioData> BioArc<T> {
                 NonNull::new_unchecked(&raw mut (*front.as_ptr()).front),
                 data,
             );
-            pin_init::raw_init(&raw mut (*front.as_ptr()).owner, init);
+            raw_init(&raw mut (*front.as_ptr()).owner, init);
         }
         // INVARIANT: The object is initialised; of the two references one is for this value, and
         // one is for the bio.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of an inode in memory: its object in the slab cache, writeback, eviction.
+//! The life of an inode in memory: its object in the slab cache, and eviction.
 //!
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use crate::bindings;
+use crate::compat::raw_try_init;
 use crate::fs::file_system::FileSystem;
 use crate::fs::file_system_type::{FileSystemType, InodeCache};
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
@@ -70,11 +71,13 @@ pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
     // SAFETY: The object is new and does not move until it is freed.
     unsafe {
         let data = (&raw mut (*object).data).cast::<F::InodeData>();
-        if pin_init::raw_try_init(data, F::inode_data()).is_err() {
+        if raw_try_init(data, F::inode_data()).is_err() {
             bindings::kfree(object.cast());
             return ptr::null_mut();
         }
         let inode: *mut bindings::inode = Opaque::cast_into(&raw const (*object).inode);
+        #[cfg(not(kfs_has_sync_inode_metadata))]
+        (&raw mut (*object).metadata_writeback).write(kernel::sync::atomic::Atomic::new(0));
         bindings::mmb_init(
             Opaque::cast_into(&raw const (*object).metadata_bhs),
             &raw mut (*inode).i_data,
@@ -94,58 +97,6 @@ pub(crate) unsafe extern "C" fn free_inode<F: FileSystem>(inode: *mut bindings::
         let object = Inode::<F>::from_raw(inode).object();
         (*object).data.assume_init_drop();
         bindings::kfree(object.cast());
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `write_inode` of an inode of `F`.
-///
-/// The VFS takes the inode for clean from here on, whatever is returned, and only a sync that calls
-/// this itself returns the error. So the error is recorded in the mapping for the next fsync, and
-/// the inode is marked dirty again if the error may be transient (`ENOMEM`, `EIO`).
-pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
-    inode: *mut bindings::inode,
-    _wbc: *mut bindings::writeback_control,
-) -> c_int {
-    // SAFETY: By the requirement the inode is valid and of `F`.
-    let this = unsafe { Inode::<F>::from_raw(inode) };
-    match F::write_inode(this) {
-        Ok(()) => {
-            // SAFETY: The operations have `sync_inode_metadata`, which this flag asks for.
-            unsafe { bindings::set_inode_metadata_writeback(inode) };
-            0
-        }
-        Err(error) => {
-            if !cfg!(mutant = "kfs-inode-error-lost") {
-                this.page_cache().set_error(error);
-            }
-            let may_pass = error == ENOMEM || error == EIO;
-            if may_pass && !cfg!(mutant = "kfs-inode-not-retried") {
-                this.mark_inode_dirty();
-            }
-            error.to_errno()
-        }
-    }
-}
-
-/// # Safety
-///
-/// Called by the VFS as `sync_inode_metadata` of an inode of `F`.
-pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
-    inode: *mut bindings::inode,
-    _wbc: *mut bindings::writeback_control,
-) -> c_int {
-    // SAFETY: By the requirement the inode is valid and of `F`.
-    let inode = unsafe { Inode::<F>::from_raw(inode) };
-    match inode
-        .sync_buffers()
-        .and_then(|()| match F::HAS_SYNC_INODE_METADATA {
-            true => F::sync_inode_metadata(inode),
-            false => Ok(()),
-        }) {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
     }
 }
 

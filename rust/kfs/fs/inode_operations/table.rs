@@ -12,6 +12,7 @@ use super::rename::{Rename, Target};
 use super::setattr::SetAttr;
 use super::InodeOperations;
 use crate::bindings;
+use crate::compat::ELOOP;
 use crate::fs::fiemap::FiemapExtentInfo;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
@@ -166,6 +167,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
         mode: bindings::umode_t,
+        #[cfg(not(kfs_has_create_without_excl))] _excl: bool,
     ) -> c_int {
         // SAFETY: By the requirement.
         unsafe {

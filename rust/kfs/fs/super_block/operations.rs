@@ -6,7 +6,7 @@
 
 use crate::bindings;
 use crate::fs::file_system::FileSystem;
-use crate::fs::inode::life;
+use crate::fs::inode::{life, writeback};
 use crate::fs::super_block::data::Info;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use crate::sync::once::write_once;
@@ -25,8 +25,9 @@ impl<F: FileSystem> Table<F> {
     const OPS: bindings::super_operations = bindings::super_operations {
         alloc_inode: Some(life::alloc_inode::<F>),
         free_inode: Some(life::free_inode::<F>),
-        write_inode: if_has!(F::HAS_WRITE_INODE, life::write_inode::<F>),
-        sync_inode_metadata: Some(life::sync_inode_metadata::<F>),
+        write_inode: if_has!(F::HAS_WRITE_INODE, writeback::write_inode::<F>),
+        #[cfg(kfs_has_sync_inode_metadata)]
+        sync_inode_metadata: Some(writeback::sync_inode_metadata::<F>),
         evict_inode: Some(life::evict_inode::<F>),
         put_super: Some(put_super::<F>),
         sync_fs: if_has!(F::HAS_SYNC_FS, sync_fs::<F>),

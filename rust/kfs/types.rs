@@ -5,7 +5,7 @@
 use kernel::alloc::allocator::Kmalloc;
 use kernel::alloc::kvec::Vec;
 use kernel::prelude::*;
-use kernel::rbtree::RBTree;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::atomic::{Atomic, AtomicType};
 use kernel::sync::lock::{Backend, Lock};
 use kernel::sync::{Arc, CondVar, SetOnce};
@@ -82,6 +82,7 @@ macro_rules! plain {
     };
 }
 plain!((), bool, u8, u16, u32, u64, usize, i8, i16, i32, i64, isize);
+plain!(Error);
 
 // SAFETY: Nothing is done to drop it.
 unsafe impl<T: AtomicType> DropInAtomic for Atomic<T> {}
@@ -101,6 +102,8 @@ unsafe impl<T: DropInAtomic + ?Sized> DropInAtomic for KBox<T> {}
 unsafe impl<T: DropInAtomic> DropInAtomic for Vec<T, Kmalloc> {}
 // SAFETY: Keys and values are dropped, and `kfree` may be called in any context.
 unsafe impl<K: DropInAtomic, V: DropInAtomic> DropInAtomic for RBTree<K, V> {}
+// SAFETY: There is no key and no value yet, and `kfree` may be called in any context.
+unsafe impl<K, V> DropInAtomic for RBTreeNodeReservation<K, V> {}
 // SAFETY: The value is dropped, if this was the last reference, and `kfree` may be called in any
 // context.
 unsafe impl<T: DropInAtomic + ?Sized> DropInAtomic for Arc<T> {}

@@ -123,7 +123,9 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
         if mutant!("size-before-link") {
             is_extended = iocb.extend_post_direct_write(request.count().unwrap_or(0), may_sleep);
         }
-        new_blocks::finish(iocb.inode(), locked, request, may_sleep);
+        if let Some(behind) = new_blocks::finish(iocb.inode(), locked, request, may_sleep) {
+            behind.submit();
+        }
     }
     let mut result = request.count();
     let count = result.unwrap_or(0);
@@ -154,7 +156,11 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     }
     // From now on its pages may be stored to.
     if !request.new_blocks.is_empty() {
-        F::forget(iocb.inode(), request.new_blocks.range());
+        let range = request.new_blocks.range();
+        match request.has_turns {
+            false => F::forget(iocb.inode(), range),
+            true => F::leave_turns(iocb.inode(), range, request.turns()),
+        }
     }
     trace::dio_complete(
         iocb.inode(),

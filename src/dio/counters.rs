@@ -43,6 +43,8 @@ pub(crate) struct Counters {
     pub(super) single_sync_write: Counter,
     /// Asynchronous requests, left to the retry by a submitter that did not wait.
     pub(super) async_requests: Counter,
+    /// Those of them whose bios had to wait for another request to the same block.
+    pub(crate) parked: Counter,
     /// Asynchronous requests that became synchronous because they ended past i_size.
     pub(crate) sync_extend: Counter,
     /// Asynchronous requests that became synchronous because they came to a hole.
@@ -77,6 +79,7 @@ impl Counters {
             single_sync_read: Counter::new(),
             single_sync_write: Counter::new(),
             async_requests: Counter::new(),
+            parked: Counter::new(),
             sync_extend: Counter::new(),
             sync_hole: Counter::new(),
             sync_error: Counter::new(),

@@ -4,9 +4,10 @@
 
 use super::dio::{Dio, Retry};
 use super::mount::{DioCache, Mount};
+use super::request::Turns;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::block::bio::BioArcSet;
+use kfs::block::bio::{BioArcSet, ReadyBios};
 use kfs::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use kfs::fs::inode::Inode;
 use kfs::fs::super_block::SuperBlock;
@@ -87,6 +88,9 @@ pub(crate) trait Filesystem: Retry {
     /// The write with the new blocks `range` is over: i_size has moved.
     fn forget(inode: &Inode<Self>, range: Range<u64>);
 
+    /// The same of one with `turns`.
+    fn leave_turns(inode: &Inode<Self>, range: Range<u64>, turns: Turns);
+
     /// Whether asynchronous writes to new blocks are not waited for.
     fn async_alloc(sb: &SuperBlock<Self>) -> bool;
 
@@ -96,6 +100,48 @@ pub(crate) trait Filesystem: Retry {
     /// A write in flight will move EOF within block `block` of the file, which is block `physical` of the
     /// device: until [`Filesystem::forget`] that counts as one of its new blocks. `ENOMEM`.
     fn extends_within(inode: &InodeLocked<Self, Exclusive>, block: u64, physical: u64) -> Result;
+
+    /// Whether it was said that the write which is being issued waits for none in flight: it may have taken turns for that. Does
+    /// not sleep.
+    fn is_entered(inode: &InodeLocked<Self, Exclusive>) -> bool;
+
+    /// The turns that it has taken: to be asked for once. `None` if that was not said, or not since. Does not sleep.
+    fn turns(inode: &InodeLocked<Self, Exclusive>) -> Option<Turns>;
+
+    /// Gives them back, if they were not asked for: the write is not issued.
+    fn give_back_turns(inode: &InodeLocked<Self, Exclusive>);
+
+    /// Where block `block` of the file is on the device, at which the write that is being issued has a turn.
+    fn block_with_turns(inode: &InodeLocked<Self, Exclusive>, block: u64) -> Option<u64>;
+
+    /// The write that is being issued has a part of block `block` of the file, which is block `physical` of the device:
+    /// the first turn at it. `known_to`: what the block holds from that byte of the file on is not known; `None` if
+    /// the write writes zeroes there. `ENOMEM`: then others wait for it.
+    fn first_turn(
+        inode: &InodeLocked<Self, Exclusive>,
+        block: u64,
+        physical: u64,
+        known_to: Option<u64>,
+    ) -> Result;
+
+    /// Whether the turns of the write that is being issued have come; the error of one before it.
+    fn turns_have_come(inode: &InodeLocked<Self, Exclusive>, turns: Turns) -> Result<bool>;
+
+    /// Keeps bios of the write that is being issued, whose turns have not come.
+    fn keep_back(inode: &InodeLocked<Self, Exclusive>, bios: ReadyBios);
+
+    /// Waits until they have, and submits the bios that were kept back; or ends them, and fails, with the error of
+    /// one before it.
+    fn wait_for_turns(inode: &InodeLocked<Self, Exclusive>, turns: Turns) -> Result;
+
+    /// Has the bios that were kept back submitted when its turns have come; or ended, with the
+    /// error of one before it. Needs no memory. The write may be over when this returns.
+    fn park(inode: &InodeLocked<Self, Exclusive>, turns: Turns);
+
+    /// Passes the turns of a write on, of which all has been done but to move i_size; or which has failed with
+    /// `error`, with which those behind it end. Returns the bios of those whose turns have come. Needs no memory, and
+    /// takes neither the inode lock nor a folio lock.
+    fn pass_turns(inode: &Inode<Self>, turns: Turns, error: Option<Error>) -> ReadyBios;
 
     /// Waits until no write in flight has new blocks in `range`; without the option, in none.
     fn wait_for_new_blocks(inode: &InodeLocked<Self, Exclusive>, range: Range<u64>);

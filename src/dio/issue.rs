@@ -24,8 +24,9 @@ use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::mount::Mount;
 use super::nowait::COPIES_MAX;
+use super::parking;
 use super::policy::{self, Block, Stop, Wait};
-use super::request::{Dsync, Request};
+use super::request::{Dsync, Request, Turns};
 use super::state;
 use super::step::Context;
 use core::convert::Infallible;
@@ -50,6 +51,12 @@ struct Run {
     fresh: bool,
 }
 
+/// What [`Issue::wanted_with_turns`] finds.
+enum WithTurns {
+    Wanted(u32),
+    At(u64),
+}
+
 /// The state of a submitter while it issues a request. `I` is the direction.
 pub(super) struct Issue<'a, 'call, I: IovIter<'call>, F: Filesystem> {
     dio: &'a BioArc<Dio<F>>,
@@ -66,6 +73,8 @@ pub(super) struct Issue<'a, 'call, I: IovIter<'call>, F: Filesystem> {
     issued: u32,
     /// A write to a device that needs stable pages: the bios get copies of the memory.
     is_copy: bool,
+    /// The inode lock of a write that may take turns.
+    exclusive: Option<&'a InodeLocked<F, Exclusive>>,
     /// How many bytes of copies the bios have that were not waited for.
     copied: usize,
     may_sleep: MaySleep<'a>,
@@ -97,6 +106,7 @@ impl<'a, 'call, I: IovIter<'call>, F: Filesystem> Issue<'a, 'call, I, F> {
             known,
             issued: 0,
             is_copy,
+            exclusive: None,
             copied: 0,
             may_sleep,
         }
@@ -130,12 +140,17 @@ impl<'a, 'call, I: IovIter<'call>, F: Filesystem> Issue<'a, 'call, I, F> {
                         true => return Stop::Memory,
                         false => error,
                     };
-                    self.request.outcome.stop(error);
-                    return Stop::Error;
+                    return self.stop(error);
                 }
             }
             Stop::End
         })
+    }
+
+    /// Records an error, after which nothing more is issued.
+    pub(super) fn stop(&mut self, error: Error) -> Stop {
+        self.request.outcome.stop(error);
+        Stop::Error
     }
 
     fn pos(&self) -> u64 {
@@ -251,6 +266,19 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
             true => wanted.min(u32::try_from(eof - block).unwrap_or(u32::MAX)),
             false => wanted,
         };
+        let wanted = match (self.request.has_turns, exclusive) {
+            (true, Some(exclusive)) => match self.wanted_with_turns(exclusive, block, wanted)? {
+                WithTurns::Wanted(wanted) => wanted,
+                WithTurns::At(physical) => {
+                    return Ok(Some(Run {
+                        bytes: extent::run(pos, end, 1, bits),
+                        physical,
+                        fresh: false,
+                    }))
+                }
+            },
+            _ => wanted,
+        };
         let mapping = match exclusive {
             Some(exclusive) if self.request.async_alloc && self.iocb.is_nowait() => {
                 self.reserve_nowait(exclusive, block < eof, wanted)?
@@ -274,13 +302,15 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
                     if self.request.async_alloc && !mutant!("memory-faults") {
                         self.iter.set_nofault(true);
                     }
+                    if let Some(exclusive) = self.exclusive {
+                        self.take_first_turns(exclusive, block..block + u64::from(len), physical);
+                    }
                 } else if let (true, Some(exclusive)) = (
                     block + u64::from(len) == eof && self.extends_within(end),
                     exclusive,
                 ) {
                     let last = u64::from(len) - 1;
-                    F::extends_within(exclusive, block + last, physical + last)?;
-                    self.request.new_blocks.add(block + last, 1);
+                    self.extend_within(exclusive, block + last, physical + last)?;
                     // From now on nobody stores to the page; it may have been done since the pages of the range were dropped.
                     let start = (block + last) * bits.size();
                     let is_dropped = mutant!("eof-page-kept")
@@ -303,11 +333,106 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
     }
 }
 
-impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
+impl<'a, 'call, F: Filesystem> Issue<'a, 'call, IovIterSource<'call>, F> {
+    /// The write takes turns; perhaps it has some already, behind others. Fails with the error of one of
+    /// these. May sleep.
+    pub(super) fn take_turns(&mut self, exclusive: &'a InodeLocked<F, Exclusive>) -> Result {
+        self.exclusive = Some(exclusive);
+        if let Some(turns) = F::turns(exclusive).filter(|turns| !turns.is_empty()) {
+            self.request.add_turns(turns);
+            parking::check(exclusive, self.request)?;
+        }
+        Ok(())
+    }
+
     /// Whether the write, which ends at byte `end`, moves EOF from the midst of a block.
     fn extends_within(&self, end: u64) -> bool {
         let (i_size, bits) = (self.request.i_size, self.bits());
         end > i_size && bits.round_down(i_size) != i_size
+    }
+
+    /// Where block `block` of the file is, if the write has a turn there; or else how many of the `wanted` blocks are before one
+    /// at which it has.
+    #[cold]
+    fn wanted_with_turns(
+        &self,
+        exclusive: &InodeLocked<F, Exclusive>,
+        block: u64,
+        wanted: u32,
+    ) -> Result<WithTurns> {
+        let turns = self.request.turns();
+        if turns.first == Some(block) || turns.last == Some(block) {
+            // It is not in the file, perhaps; but this write is behind the one that has it.
+            let physical = F::block_with_turns(exclusive, block).ok_or(EIO)?;
+            return Ok(WithTurns::At(physical));
+        }
+        Ok(WithTurns::Wanted(match turns.last {
+            Some(last) if block < last => {
+                wanted.min(u32::try_from(last - block).unwrap_or(u32::MAX))
+            }
+            _ => wanted,
+        }))
+    }
+
+    /// The turn at block `block` of the file, if that is the first or the last one of the write.
+    fn turn_at(&self, block: u64) -> Option<Turns> {
+        let mut turns = Turns::default();
+        if block == self.request.first_block() {
+            turns.first = Some(block);
+        } else if block == self.request.last_block() {
+            turns.last = Some(block);
+        }
+        (!turns.is_empty()).then_some(turns)
+    }
+
+    /// The write has new blocks, `blocks` of the file, which begin with block `physical` of the device: if it has parts
+    /// of the first one or the last one, others may be behind it there. Without memory they wait for it.
+    #[cold]
+    fn take_first_turns(
+        &mut self,
+        exclusive: &InodeLocked<F, Exclusive>,
+        blocks: Range<u64>,
+        physical: u64,
+    ) {
+        let bits = self.bits();
+        let parts = [self.request.start(), self.request.end()]
+            .map(|pos| (bits.round_down(pos) != pos).then(|| bits.block(pos)));
+        let [begins_in, ends_in] = parts;
+        for block in [begins_in, ends_in.filter(|_| ends_in != begins_in)] {
+            let Some(block) = block.filter(|block| blocks.contains(block)) else {
+                continue;
+            };
+            let physical = physical + (block - blocks.start);
+            if let (Some(turns), Ok(())) = (
+                self.turn_at(block),
+                F::first_turn(exclusive, block, physical, None),
+            ) {
+                self.request.add_turns(turns);
+            }
+        }
+    }
+
+    /// The write moves EOF within block `block` of the file, which is block `physical` of the device. `ENOMEM`.
+    #[cold]
+    fn extend_within(
+        &mut self,
+        exclusive: &InodeLocked<F, Exclusive>,
+        block: u64,
+        physical: u64,
+    ) -> Result {
+        let bits = self.bits();
+        match self.turn_at(block).filter(|_| self.exclusive.is_some()) {
+            Some(turns) => {
+                let known_to = self.request.end().min((block + 1) * bits.size());
+                F::first_turn(exclusive, block, physical, Some(known_to))?;
+                self.request.add_turns(turns);
+            }
+            None => {
+                F::extends_within(exclusive, block, physical)?;
+                self.request.new_blocks.add(block, 1);
+            }
+        }
+        Ok(())
     }
 
     /// Looks up `wanted` blocks, or reserves them, for a request that must not wait.
@@ -403,7 +528,7 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
             }
             if self.is_copy && !mutant!("copies-unlimited") {
                 if self.copied >= COPIES_MAX {
-                    self.dio_bio_wait();
+                    self.dio_bio_wait()?;
                 }
                 // Pages that lie side by side count as one for the size of a bio.
                 len = len.min(COPIES_MAX - self.copied);
@@ -472,7 +597,7 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
                     None if must_not => return Err(self.would_block(Block::Memory)),
                     None => {
                         if self.issued != 0 {
-                            self.dio_bio_wait();
+                            self.dio_bio_wait()?;
                         }
                         if mutant!("reserve-bios") {
                             return Err(ENOMEM);
@@ -493,20 +618,32 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
         (run.physical * self.bits().size()).wrapping_add(into) / SECTOR_SIZE
     }
 
+    #[inline]
     fn dio_bio_submit(&mut self, bio: Bio<I, Dio<F>>) {
         let size = bio.size() as u64;
         trace::dio_bio(self.iocb.inode(), bio.data(), size, bio.sector());
         self.issued += 1;
-        bio.submit(self.dio.clone(), self.iocb);
+        match (self.request.is_parked, self.exclusive) {
+            (true, Some(exclusive)) => {
+                parking::keep_back(exclusive, bio, self.dio.clone(), self.iocb)
+            }
+            _ => bio.submit(self.dio.clone(), self.iocb),
+        }
     }
 
-    /// Waits for the bios that were issued so far, and reaps them. Sleeps.
-    pub(super) fn dio_bio_wait(&mut self) {
+    /// Waits for the bios that were issued so far, and reaps them. Sleeps. Fails with the error of a request that
+    /// this one is parked behind.
+    pub(super) fn dio_bio_wait(&mut self) -> Result {
+        let gone_on = match (self.request.is_parked, self.exclusive) {
+            (true, Some(exclusive)) => parking::wait(exclusive, self.request),
+            _ => Ok(()),
+        };
         let mut bios = state::await_sync(self.dio, self.issued);
         let context: Context<'_, Infallible> = Ok(self.may_sleep);
         let Ok(()) = dio_bio_reap(&mut bios, &mut self.request.outcome, context);
         state::resume(self.dio);
         self.issued = 0;
         self.copied = 0;
+        gone_on
     }
 }

@@ -40,7 +40,7 @@
 //! * [`request`], [`dio`], [`mount`], [`counters`], [`filesystem`], [`step`]: the objects of a request,
 //!   what a mount has, the trait by which the worker knows the filesystem, and the ways into the
 //!   worker and out of it.
-//! * [`report`], [`new_blocks`], [`complete`], [`issue`], [`worker`]: the worker.
+//! * [`report`], [`new_blocks`], [`complete`], [`parking`], [`issue`], [`worker`]: the worker.
 //! * [`kick`], [`retry`], [`flush`](self::flush): the end of a bio, and what comes of the last one.
 //! * [`single`]: what most requests are, without the worker.
 //! * [`dsync`], [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
@@ -127,6 +127,7 @@ mod new_blocks;
 mod nowait;
 mod outcome;
 mod overwrite;
+mod parking;
 mod policy;
 mod read;
 mod report;
@@ -146,5 +147,6 @@ pub(crate) use nowait::{modified, would_block};
 pub(crate) use overwrite::{direct_overwrite, Overwrite};
 pub(crate) use policy::Block;
 pub(crate) use read::direct_read;
+pub(crate) use request::Turns;
 pub(crate) use submit::direct_io;
 pub(crate) use write::direct_write;

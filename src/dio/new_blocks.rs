@@ -11,23 +11,39 @@
 
 use super::filesystem::Filesystem;
 use super::request::Request;
+use kfs::block::bio::ReadyBios;
 use kfs::fs::inode::lock::{Exclusive, InodeLocked};
 use kfs::fs::inode::Inode;
 use kfs::task::MaySleep;
 
 /// Links the new blocks of a write of which all bios have been reaped, as far as they count, and gives
 /// back the others. If that fails, the outcome has the error. `locked` is the inode lock, if the submitter
-/// has waited. May sleep; takes neither the inode lock nor a folio lock.
+/// has waited. If it has turns, returns bios of other requests, to be submitted: of those that were parked behind
+/// this one, if it has not failed. May sleep; takes neither the inode lock nor a folio lock.
 pub(super) fn finish<F: Filesystem>(
     inode: &Inode<F>,
     locked: Option<&InodeLocked<F, Exclusive>>,
     request: &mut Request,
     _: MaySleep<'_>,
-) {
+) -> Option<ReadyBios> {
     if !request.new_blocks.is_pending() {
-        return;
+        return None;
     }
     request.new_blocks.is_finished = true;
+    if !request.new_blocks.range().is_empty() {
+        link(inode, locked, request);
+    }
+    request
+        .has_turns
+        .then(|| F::pass_turns(inode, request.turns(), request.failure()))
+}
+
+/// Links those that the request has reserved itself, as far as they count.
+fn link<F: Filesystem>(
+    inode: &Inode<F>,
+    locked: Option<&InodeLocked<F, Exclusive>>,
+    request: &mut Request,
+) {
     let (bits, outcome) = (request.bits, &mut request.outcome);
     // The first block may begin before the write, and is not written if nothing of that is.
     let end = match outcome.end(bits) {

@@ -50,6 +50,10 @@ pub(super) struct Request {
     pub(super) i_size: u64,
     /// Its retry links new blocks, and moves i_size (see [`super::new_blocks`]).
     pub(super) async_alloc: bool,
+    /// It has turns at blocks (see [`Turns`]).
+    pub(super) has_turns: bool,
+    /// Its bios are kept back, as its turns have not come.
+    pub(super) is_parked: bool,
     /// The blocks that were reserved for it.
     pub(super) new_blocks: NewBlocks,
     /// What it would have had to wait for, and must not: the reason of an `EAGAIN` that stopped it.
@@ -67,6 +71,43 @@ impl Request {
     /// The position in the file where the request ends.
     pub(super) fn end(&self) -> u64 {
         self.start() + u64::from(self.len)
+    }
+
+    /// The block with the first byte.
+    pub(super) fn first_block(&self) -> u64 {
+        self.bits.block(self.start())
+    }
+
+    /// The block with the last byte.
+    pub(super) fn last_block(&self) -> u64 {
+        self.bits.block(self.end() - 1)
+    }
+
+    /// Adds turns to those there are.
+    pub(super) fn add_turns(&mut self, turns: Turns) {
+        let first_block = self.first_block();
+        let new = &mut self.new_blocks;
+        if let Some(eof) = turns.eof {
+            // There are none that are farther away.
+            new.eof_turn = (first_block - eof) as u32;
+        }
+        new.first_turn |= turns.first.is_some();
+        new.last_turn |= turns.last.is_some();
+        if !turns.is_empty() {
+            new.has_some = true;
+            self.has_turns = true;
+        }
+    }
+
+    /// Its turns; they are in [`NewBlocks`], which has room for them.
+    pub(super) fn turns(&self) -> Turns {
+        let new = &self.new_blocks;
+        let first = self.first_block();
+        Turns {
+            eof: (new.eof_turn != 0).then(|| first - u64::from(new.eof_turn)),
+            first: new.first_turn.then_some(first),
+            last: new.last_turn.then(|| self.last_block()),
+        }
     }
 
     /// The result of the request in bytes, or its error.
@@ -94,6 +135,17 @@ impl Request {
         self.dsync == Dsync::Flush && self.outcome.failure().is_none()
     }
 
+    /// Why not all of it counts, if so.
+    pub(super) fn failure(&self) -> Option<Error> {
+        if self.outcome.end(self.bits) == self.end() {
+            return None;
+        }
+        match self.outcome.failure() {
+            Some((_, Failure::Bio(error) | Failure::Stopped(error))) => Some(error),
+            None => Some(EIO),
+        }
+    }
+
     /// What a part of it would have had to wait for, if that is why it failed.
     pub(super) fn would_block(&self) -> Option<Block> {
         match self.outcome.failure() {
@@ -104,13 +156,41 @@ impl Request {
     }
 }
 
-/// The blocks of the file that were reserved for a request: they are in this range.
+/// The blocks of the file at which a write has turns: of each of them it writes a part, and so do others in
+/// flight, one after the other. Or the block has EOF in it, and the write begins behind that block.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Turns {
+    /// That with EOF.
+    pub(crate) eof: Option<u64>,
+    /// That with the first byte of the write.
+    pub(crate) first: Option<u64>,
+    /// That with the last byte, if it is another one.
+    pub(crate) last: Option<u64>,
+}
+
+impl Turns {
+    /// Whether there are none.
+    pub(super) fn is_empty(self) -> bool {
+        self.eof.is_none() && self.first.is_none() && self.last.is_none()
+    }
+}
+
+/// The blocks of the file that were reserved for a request: they are in this range. And at which blocks it has
+/// turns.
 #[derive(Clone, Copy)]
 pub(super) struct NewBlocks {
     start: u64,
     end: u64,
-    /// They have been linked, or given back.
+    /// There are some, or turns.
+    has_some: bool,
+    /// They have been linked, or given back; turns were passed on.
     pub(super) is_finished: bool,
+    /// The request has a turn at its first block,
+    first_turn: bool,
+    /// or at its last one,
+    last_turn: bool,
+    /// or by so many blocks before its first one, at that with EOF; or else 0.
+    eof_turn: u32,
 }
 
 impl NewBlocks {
@@ -119,7 +199,11 @@ impl NewBlocks {
         NewBlocks {
             start: 0,
             end: 0,
+            has_some: false,
             is_finished: false,
+            first_turn: false,
+            last_turn: false,
+            eof_turn: 0,
         }
     }
 
@@ -129,11 +213,12 @@ impl NewBlocks {
             self.start = start;
         }
         self.end = start + u64::from(len);
+        self.has_some = true;
     }
 
-    /// Whether there are none.
+    /// Whether there are none, and no turns.
     pub(super) fn is_empty(self) -> bool {
-        self.end == 0
+        !self.has_some
     }
 
     /// Whether they are pending.

@@ -88,9 +88,13 @@ impl<F: Filesystem> Retry for F {
         let Armed { iocb, mut request } = armed;
         let context: Context<'_, Infallible> = Ok(may_sleep);
         let Ok(()) = dio_bio_reap(&mut bios, &mut request.outcome, context);
-        new_blocks::finish(iocb.inode(), None, &mut request, may_sleep);
+        let behind = new_blocks::finish(iocb.inode(), None, &mut request, may_sleep);
         let armed = Armed { iocb, request };
         defer(Kick { dio, armed, bios });
+        // They may have to wait for the device, or be throttled; this request has not to.
+        if let Some(behind) = behind {
+            behind.submit();
+        }
     }
 
     fn retry(kick: Kick<F>, may_sleep: MaySleep<'_>) {

@@ -359,6 +359,8 @@ fn request<F: Filesystem>(iocb: &Iocb<F>, len: u32, is_write: bool) -> Request {
         // It was more, or the same.
         i_size: end,
         async_alloc: false,
+        has_turns: false,
+        is_parked: false,
         new_blocks: NewBlocks::new(),
         blocked: None,
         outcome,

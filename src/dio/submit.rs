@@ -114,6 +114,8 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
             .ok_or(EINVAL)?,
         i_size: 0,
         async_alloc: false,
+        has_turns: false,
+        is_parked: false,
         new_blocks: NewBlocks::new(),
         blocked: None,
         outcome: Outcome::new(start),

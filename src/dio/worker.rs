@@ -16,6 +16,7 @@ use super::filesystem::{Filesystem, Mapping, Stopped};
 use super::issue::Issue;
 use super::kick::defer;
 use super::nowait;
+use super::parking;
 use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
 use super::state;
@@ -143,6 +144,7 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
                 &mut request,
                 transfer,
                 known,
+                iocb.is_sync(),
                 may_sleep,
             );
 
@@ -176,6 +178,13 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             if let Wait::Switch(reason) = how {
                 trace::dio_switch(iocb.inode(), request.start(), reason as u32);
             }
+            if let (true, Some(exclusive)) = (request.is_parked, exclusive) {
+                if how != Wait::Async || issued == 0 {
+                    if let Err(error) = parking::wait(exclusive, &mut request) {
+                        request.outcome.stop(error);
+                    }
+                }
+            }
             Awaited::Issued(how, issued)
         }
         (_, Enter::Retry(bios)) => Awaited::Ended(bios),
@@ -205,6 +214,7 @@ fn direct_io_issue<'call, F: Filesystem>(
     request: &mut Request,
     transfer: Transfer<'_, 'call, F>,
     known: Option<Mapping>,
+    is_sync: bool,
     may_sleep: MaySleep<'_>,
 ) -> (u32, Stop) {
     let end = request.end();
@@ -214,8 +224,10 @@ fn direct_io_issue<'call, F: Filesystem>(
             let locked = lock.held;
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            // One that has stopped before ends with its submitter, which has done a part of it.
-            request.async_alloc = F::async_alloc(locked.sb())
+            let is_entered = lock.exclusive.is_some_and(F::is_entered);
+            // One that has stopped before ends with its submitter, which has done a part of it. One that has turns
+            // has found the option when it took them.
+            request.async_alloc = (F::async_alloc(locked.sb()) || is_entered)
                 && lock
                     .exclusive
                     .is_some_and(|exclusive| F::stopped(exclusive).is_none());
@@ -223,8 +235,16 @@ fn direct_io_issue<'call, F: Filesystem>(
             if request.async_alloc && !iocb.is_nowait() && !is_late {
                 from.fault_in();
             }
+            let takes_turns = request.async_alloc && !is_sync && !iocb.is_nowait();
             let mut issue = Issue::new(dio, first, iocb, request, from, known, may_sleep);
-            let stop = issue.do_direct_write(locked, lock.exclusive, end);
+            let taken = match lock.exclusive {
+                Some(exclusive) if takes_turns => issue.take_turns(exclusive),
+                _ => Ok(()),
+            };
+            let stop = match taken {
+                Ok(()) => issue.do_direct_write(locked, lock.exclusive, end),
+                Err(error) => issue.stop(error),
+            };
             let issued = issue.issued();
             let pos = request.outcome.pos();
             let stopped = match stop {
@@ -246,7 +266,7 @@ fn direct_io_issue<'call, F: Filesystem>(
             let mut issue = Issue::new(dio, first, iocb, request, to, known, may_sleep);
             let stop = issue.do_direct_read(&locked, end.min(eof));
             if mutant!("read-keeps-lock") {
-                issue.dio_bio_wait();
+                let _ = issue.dio_bio_wait();
             }
             (issue.issued(), stop)
         }
@@ -264,12 +284,14 @@ enum Await<E: Entry<F>, F: Filesystem> {
 /// Waits for the bios of a request.
 ///
 /// An asynchronous wait arms the kick and does not sleep (R4); a synchronous one sleeps. Either way
-/// there is one wake-up, by the last bio.
+/// there is one wake-up, by the last bio. `exclusive` is the inode lock
+/// of a write that may be parked.
 fn dio_await_one<F: Filesystem, E: Entry<F>>(
     iocb: E,
     dio: &BioArc<Dio<F>>,
     request: &Request,
     awaited: Awaited<F>,
+    exclusive: Option<&InodeLocked<F, Exclusive>>,
 ) -> Await<E, F> {
     match awaited {
         Awaited::Ended(bios) => Await::Ended(iocb, bios),
@@ -291,7 +313,12 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
                     request: *request,
                 };
                 match state::await_async(dio, issued, armed) {
-                    Ok(()) => None,
+                    Ok(()) => {
+                        if let (true, Some(exclusive)) = (request.is_parked, exclusive) {
+                            parking::park(exclusive, request);
+                        }
+                        None
+                    }
                     Err((bios, armed)) if is_synced => {
                         let armed = armed();
                         F::kicked(&armed);
@@ -330,11 +357,11 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
         Awaited::Ended(_) => None,
     };
     let is_retry = matches!(awaited, Awaited::Ended(_));
-    let (mut iocb, mut bios) = match dio_await_one(iocb, &dio, &request, awaited) {
+    let exclusive = locked.and_then(|lock| lock.exclusive);
+    let (mut iocb, mut bios) = match dio_await_one(iocb, &dio, &request, awaited, exclusive) {
         Await::Retry(queued) => return Step::Retry(queued),
         Await::Ended(iocb, bios) => (iocb, bios),
     };
-    let exclusive = locked.and_then(|lock| lock.exclusive);
     let result = dio_bio_reap(&mut bios, &mut request.outcome, context)
         .and_then(|()| dio_complete(iocb.as_mut(), &mut request, exclusive, is_retry, context));
     let result = match result {

@@ -11,6 +11,7 @@ use crate::inode::durable::Durable;
 use crate::inode::map::Map;
 use crate::inode::name_record::Record;
 use crate::inode::pending::Pending;
+use crate::inode::turns::AtBlocks;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::Reservation;
 use crate::volume::fault::Result;
@@ -21,6 +22,11 @@ use kfs::drop_in_atomic;
 use kfs::fs::inode::init;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::time::Timespec;
+
+/// Of a direct write that is being issued: it has no such turn,
+const NO_TURN: i64 = -1;
+/// or has not asked for turns.
+const NOT_ENTERED: i64 = -2;
 
 /// The filesystem's part of an inode in memory, beside `struct inode`.
 #[pin_data]
@@ -71,6 +77,10 @@ pub(crate) struct InodeData {
     direct_writes: Atomic<u32>,
     /// Where a direct write has stopped at a hole, or -1. Protected by the inode lock, held exclusively.
     stopped: Atomic<i64>,
+    /// The turns of the direct write that is being issued: blocks, or one of the two below. Protected by the inode lock, held exclusively.
+    eof_turn: Atomic<i64>,
+    first_turn: Atomic<i64>,
+    last_turn: Atomic<i64>,
     /// No block is beyond EOF that was there when the inode was read.
     nothing_beyond_eof: Atomic<bool>,
     /// What of the names may not be on the device.
@@ -110,6 +120,9 @@ drop_in_atomic!(struct InodeData {
     index_broken,
     direct_writes,
     stopped,
+    eof_turn,
+    first_turn,
+    last_turn,
     nothing_beyond_eof,
     names,
     named,
@@ -142,6 +155,9 @@ impl InodeData {
             index_broken: Atomic::new(false),
             direct_writes: Atomic::new(0),
             stopped: Atomic::new(-1),
+            eof_turn: Atomic::new(NO_TURN),
+            first_turn: Atomic::new(NOT_ENTERED),
+            last_turn: Atomic::new(NO_TURN),
             nothing_beyond_eof: Atomic::new(false),
             names <- new_spinlock!(Record::new()),
             named: Atomic::new(1),
@@ -225,6 +241,34 @@ impl InodeData {
     /// What was noted last. The inode lock is held exclusively.
     pub(crate) fn stopped(&self) -> i64 {
         self.stopped.load(ordering::Relaxed)
+    }
+
+    /// Notes which turns a direct write has that is about to be issued. The inode lock is held exclusively.
+    pub(super) fn set_turns(&self, at: AtBlocks) {
+        let number = |block: Option<u64>| block.map_or(NO_TURN, |block| block as i64);
+        self.eof_turn.store(number(at.eof), ordering::Relaxed);
+        self.first_turn.store(number(at.first), ordering::Relaxed);
+        self.last_turn.store(number(at.last), ordering::Relaxed);
+    }
+
+    /// Whether something is noted. The inode lock is held exclusively.
+    pub(super) fn is_entered(&self) -> bool {
+        self.first_turn.load(ordering::Relaxed) != NOT_ENTERED
+    }
+
+    /// Takes what was noted. The inode lock is held exclusively.
+    pub(super) fn take_turns(&self) -> Option<AtBlocks> {
+        if !self.is_entered() {
+            return None;
+        }
+        let first = self.first_turn.load(ordering::Relaxed);
+        self.first_turn.store(NOT_ENTERED, ordering::Relaxed);
+        let block = |number: i64| u64::try_from(number).ok();
+        Some(AtBlocks {
+            eof: block(self.eof_turn.load(ordering::Relaxed)),
+            first: block(first),
+            last: block(self.last_turn.load(ordering::Relaxed)),
+        })
     }
 
     /// Whether blocks beyond EOF that the inode had when it was read are gone.

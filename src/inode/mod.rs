@@ -13,7 +13,8 @@
 //!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows,
 //!   [`extents`] shows runs, and [`directory`] has the names of a directory.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
-//!   out of the file until they are written; [`pending`] has them meanwhile. [`dirty`] marks buffers.
+//!   out of the file until they are written; [`pending`] has them meanwhile, and [`turns`] the order of those
+//!   that write to one block. [`dirty`] marks buffers.
 //! * [`names`] sees to it that an inode that was synced is found after a crash, and [`durable`] knows
 //!   whether what it takes is on stable storage.
 
@@ -45,4 +46,5 @@ mod sequence;
 mod stored_attributes;
 pub(crate) mod table;
 mod tail;
+pub(crate) mod turns;
 pub(crate) mod write;

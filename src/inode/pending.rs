@@ -3,6 +3,7 @@
 //! The new blocks of direct writes in flight. *Pending* are those that are reserved, and not in the block
 //! map yet. See [`crate::inode::new_blocks`].
 
+use crate::inode::turns::{AllTurns, AtBlocks, Enter};
 use crate::volume::blocks::Blocks;
 use core::ops::Range;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
@@ -17,6 +18,8 @@ pub(crate) struct Pending {
     extended_to: u64,
     /// Somebody waits until a write is over.
     is_awaited: bool,
+    /// Whose turn it is at blocks of which several have parts.
+    pub(super) turns: AllTurns,
 }
 
 /// A run of new blocks of a write in flight.
@@ -36,7 +39,7 @@ pub(super) struct PointerTo {
 }
 
 drop_in_atomic!(plain Blocks);
-drop_in_atomic!(struct Pending { runs, extended_to, is_awaited });
+drop_in_atomic!(struct Pending { runs, extended_to, is_awaited, turns });
 drop_in_atomic!(struct Reserved { blocks, at });
 drop_in_atomic!(struct PointerTo { parent, index });
 
@@ -52,12 +55,13 @@ impl Pending {
             runs: RBTree::new(),
             extended_to: 0,
             is_awaited: false,
+            turns: AllTurns::new(),
         }
     }
 
     /// Whether no write to new blocks is in flight.
     pub(super) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.runs.is_empty() && (self.turns.is_empty() || mutant!("parked-unseen"))
     }
 
     /// Whether some blocks are pending.
@@ -83,10 +87,21 @@ impl Pending {
         .flatten()
     }
 
-    /// Whether a write in flight has new blocks in `range`.
+    /// Whether a write in flight has new blocks in `range`, or turns.
     pub(super) fn overlaps(&self, range: &Range<u64>) -> bool {
+        self.is_new(range) || self.turns.overlaps(range)
+    }
+
+    /// Whether a write in flight has new blocks in `range`.
+    pub(super) fn is_new(&self, range: &Range<u64>) -> bool {
         self.before(range.end, |first, run| run.end(first) > range.start)
             .unwrap_or(false)
+    }
+
+    /// What turns a write of `bytes` needs, with EOF at `i_size`. `bits`: the size of a block.
+    pub(super) fn enter(&self, bytes: &Range<u64>, i_size: u64, bits: u32) -> Enter {
+        let is_new = |range: &Range<u64>| self.is_new(range);
+        self.turns.needed(bytes, i_size, bits, is_new)
     }
 
     /// How many blocks, from block `block` of the file on and `max` at most, are not pending; 0 if that one
@@ -121,7 +136,7 @@ impl Pending {
         None
     }
 
-    /// Removes the runs that begin in `range`: the write is over. Returns whether somebody has waited for one
+    /// Removes the runs that begin in `range`: the write is over, and has left its turns. Returns whether somebody has waited for one
     /// to be since that was asked last.
     pub(super) fn remove(&mut self, range: &Range<u64>) -> bool {
         while let Some(cursor) = self.runs.cursor_lower_bound_mut(&range.start) {
@@ -130,7 +145,17 @@ impl Pending {
             }
             cursor.remove_current();
         }
-        if self.runs.is_empty() {
+        self.removed()
+    }
+
+    /// Gives back the turns of the write that is being issued. Returns what [`Pending::remove`] does.
+    pub(super) fn give_back(&mut self, at: AtBlocks) -> bool {
+        self.turns.give_back(at);
+        self.removed()
+    }
+
+    fn removed(&mut self) -> bool {
+        if self.is_empty() {
             self.extended_to = 0;
         }
         core::mem::take(&mut self.is_awaited)

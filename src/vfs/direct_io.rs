@@ -10,10 +10,12 @@ use crate::inode::durable;
 use crate::inode::errors::{log, reported};
 use crate::inode::in_flight;
 use crate::inode::new_blocks;
+use crate::inode::turns::AtBlocks;
 use crate::types::{Inode, InodeLocked, RetryFs, SuperBlock};
 use crate::vfs::address_space::FileAddressSpace;
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::block::bio::ReadyBios;
 use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
 use kfs::fs::kiocb::KiocbOwner;
 
@@ -82,6 +84,11 @@ impl dio::Filesystem for RetryFs {
         in_flight::forget(inode, &range);
     }
 
+    #[cold]
+    fn leave_turns(inode: &Inode, range: Range<u64>, turns: dio::Turns) {
+        in_flight::over(inode, &range, at_blocks(turns));
+    }
+
     fn async_alloc(sb: &SuperBlock) -> bool {
         sb.data().async_alloc()
     }
@@ -93,6 +100,53 @@ impl dio::Filesystem for RetryFs {
     fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, physical: u64) -> Result {
         // Never truncated: the numbers of this format have 32 bits.
         in_flight::extends_within(inode, block, physical as u32)
+    }
+
+    fn is_entered(inode: &InodeLocked<Exclusive>) -> bool {
+        in_flight::is_entered(inode)
+    }
+
+    fn turns(inode: &InodeLocked<Exclusive>) -> Option<dio::Turns> {
+        let AtBlocks { eof, first, last } = in_flight::turns(inode)?;
+        Some(dio::Turns { eof, first, last })
+    }
+
+    fn give_back_turns(inode: &InodeLocked<Exclusive>) {
+        in_flight::leave(inode);
+    }
+
+    fn block_with_turns(inode: &InodeLocked<Exclusive>, block: u64) -> Option<u64> {
+        in_flight::block_of(inode, block).map(u64::from)
+    }
+
+    fn first_turn(
+        inode: &InodeLocked<Exclusive>,
+        block: u64,
+        physical: u64,
+        known_to: Option<u64>,
+    ) -> Result {
+        // As above.
+        in_flight::first_turn(inode, block, physical as u32, known_to)
+    }
+
+    fn turns_have_come(inode: &InodeLocked<Exclusive>, turns: dio::Turns) -> Result<bool> {
+        in_flight::have_come(inode, at_blocks(turns))
+    }
+
+    fn wait_for_turns(inode: &InodeLocked<Exclusive>, turns: dio::Turns) -> Result {
+        in_flight::wait_for_turns(inode, at_blocks(turns))
+    }
+
+    fn keep_back(inode: &InodeLocked<Exclusive>, bios: ReadyBios) {
+        in_flight::keep_back(inode, bios);
+    }
+
+    fn park(inode: &InodeLocked<Exclusive>, turns: dio::Turns) {
+        in_flight::park(inode, at_blocks(turns));
+    }
+
+    fn pass_turns(inode: &Inode, turns: dio::Turns, error: Option<Error>) -> ReadyBios {
+        in_flight::pass(inode, at_blocks(turns), error)
     }
 
     fn wait_for_new_blocks(inode: &InodeLocked<Exclusive>, range: Range<u64>) {
@@ -152,6 +206,11 @@ impl dio::Filesystem for RetryFs {
     fn direct_writes_wait(inode: &InodeLocked<Exclusive>) {
         direct_writes_wait(inode);
     }
+}
+
+fn at_blocks(turns: dio::Turns) -> AtBlocks {
+    let dio::Turns { eof, first, last } = turns;
+    AtBlocks { eof, first, last }
 }
 
 /// A mapping that was looked up, so that none of its blocks is new.

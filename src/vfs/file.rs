@@ -193,7 +193,16 @@ fn write<'a>(
     let size = lock.i_size_read();
     let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
     let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
-    if start > size && in_block(size) && !mutant!("old-tail-kept") {
+    let may_enter = in_block(start | end | size)
+        && iocb.is_direct()
+        && !iocb.is_sync()
+        && !iocb.is_nowait()
+        && lock.sb().data().async_alloc();
+    let entered = match may_enter {
+        true => in_flight::enter(&lock, start..end),
+        false => None,
+    };
+    if start > size && in_block(size) && entered.is_none() && !mutant!("old-tail-kept") {
         if iocb.is_nowait() {
             return Err(would_block(lock.sb(), Block::Blocks));
         }
@@ -211,7 +220,7 @@ fn write<'a>(
         direct_writes_wait(&lock);
     }
     if iocb.is_direct() {
-        dio::direct_write(iocb, from, &lock, is_counted)
+        dio::direct_write(iocb, from, &lock, is_counted, entered.is_some())
     } else {
         __generic_file_write_iter(iocb, from, &lock)
     }

@@ -56,6 +56,8 @@ int vol_counters(struct vol *v, struct counters *c)
 	if (!err)
 		err = counter(dev, "sync_memory", &c->sync_memory);
 	if (!err)
+		err = counter(dev, "parked", &c->parked);
+	if (!err)
 		err = counter(dev, "retries", &c->retries);
 	if (!err)
 		err = counter(dev, "retries_queued", &c->retries_queued);

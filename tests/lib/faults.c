@@ -45,6 +45,8 @@ int faults_setup(void)
 	int err = 0;
 	int i;
 
+	if (fail_nth >= 0)
+		close(fail_nth);
 	fail_nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	if (fail_nth < 0)
 		return -errno;

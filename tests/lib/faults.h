@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 /*
- * Let allocations of all kinds be refused, also those that may wait for memory.
+ * Let allocations of all kinds be refused, also those that may wait for memory: of the thread that calls this.
  * 0, -ENOENT where the kernel cannot do that, or -errno.
  */
 int faults_setup(void);

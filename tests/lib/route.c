@@ -242,6 +242,14 @@ int vol_release_routed(struct vol *v)
 	return vol_report("release", dm_resume(HOLD));
 }
 
+int vol_fail_routed(struct vol *v)
+{
+	struct dm_seg seg = failing(0, v->sectors);
+	int err = dm_load(HOLD, &seg, 1);
+
+	return vol_report("fail", err ?: dm_resume(HOLD));
+}
+
 int vol_fail(struct vol *v, const struct vol_map *map)
 {
 	struct vol_map all = { .e[0] = { 0, v->sectors }, .nr = 1 };

@@ -46,6 +46,8 @@ int vol_route_writes(struct vol *v);
 int vol_route_flushes(struct vol *v);
 int vol_hold_routed(struct vol *v);
 int vol_release_routed(struct vol *v);
+/* Not to the device: what is held fails, and what comes after it, until vol_unroute(). */
+int vol_fail_routed(struct vol *v);
 /* Make these sectors fail; all of the device when @map is NULL. */
 int vol_fail(struct vol *v, const struct vol_map *map);
 /* Straight to the device again. */

@@ -5,7 +5,8 @@
 //! A bio is owned by one side at a time, and each side has its own type for it:
 //!
 //! 1. [`Bio`] is being built: memory is added to it. [`Bio::submit`] consumes it.
-//! 2. The block layer owns the bio. Nothing in Rust refers to it.
+//! 2. The block layer owns the bio. Nothing in Rust refers to it. Before that it can be on [`ReadyBios`], until
+//!    something else is done ([`Bio::keep_back`]).
 //! 3. [`EndedBio`] is handed to [`BioOwner::end_io`], in whatever context the device driver ends
 //!    bios, interrupts included. It can be put on a [`BioList`] there. It is consumed by
 //!    [`EndedBio::complete`], which may have to sleep, or [`EndedBio::complete_atomic`].
@@ -37,6 +38,7 @@ mod op;
 mod owned;
 mod poll;
 mod pool;
+mod ready;
 mod set;
 mod work;
 
@@ -50,5 +52,6 @@ pub use list::BioList;
 pub use op::{Op, SECTOR_SIZE};
 pub(crate) use poll::poll;
 pub use pool::BIO_MAX_VECS;
+pub use ready::ReadyBios;
 pub use set::BioSet;
 pub use work::BioWork;

@@ -1,24 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The new blocks of direct writes in flight under loom: two writers, a reader, writeback of a store through a
-//! mapping, and a truncate.
+//! mapping, and a truncate; and writers of parts of one block, of which one may fail.
 //!
-//! `src/inode/pending.rs` is what the module is built from; the kernel's tree is a sorted vector. What
+//! `src/inode/pending.rs` and `src/inode/turns.rs` are what the module is built from; the kernel's tree is a sorted vector. What
 //! `src/inode/new_blocks.rs`, `src/inode/in_flight.rs` and the block map do with it is in `File`: with the locks
 //! they take, in their order. A bio is a store to the disk, and the retry runs in the thread of the writer, without
 //! the inode lock.
 //!
-//! Left out: bios that fail, and are given back in the place of being linked; look-ups without a lock, which have a
+//! Left out: bios of whole blocks that fail, and are given back in the place of being linked; look-ups without a lock, which have a
 //! model of their own; the workqueues.
 
 // For `kernel::rbtree` and `kfs::drop_in_atomic`, below.
 extern crate self as kernel;
 extern crate self as kfs;
 
+#[macro_use]
+#[path = "../../../src/mutant.rs"]
+mod mutant;
+
 // The test uses its own part of the shared source.
 #[allow(dead_code)]
 #[path = "../../../src/inode/pending.rs"]
 mod pending;
+#[allow(dead_code)]
+#[path = "../../../src/inode/turns.rs"]
+mod turns;
+
+mod inode {
+    pub(crate) use crate::turns;
+}
 
 /// As far as it is used.
 pub mod rbtree {
@@ -33,6 +44,14 @@ pub mod rbtree {
 
         pub fn into_node(self, key: K, value: V) -> (K, V) {
             (key, value)
+        }
+    }
+
+    pub struct RBTreeNode<K, V>((K, V));
+
+    impl<K, V> RBTreeNode<K, V> {
+        pub fn into_reservation(self) -> RBTreeNodeReservation<K, V> {
+            RBTreeNodeReservation(std::marker::PhantomData)
         }
     }
 
@@ -52,6 +71,25 @@ pub mod rbtree {
 
         pub fn values(&self) -> impl Iterator<Item = &V> {
             self.0.iter().map(|(_, value)| value)
+        }
+
+        pub fn get(&self, key: &K) -> Option<&V> {
+            let at = self.0.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+            Some(&self.0[at].1)
+        }
+
+        pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+            let at = self.0.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+            Some(&mut self.0[at].1)
+        }
+
+        pub fn remove_node(&mut self, key: &K) -> Option<RBTreeNode<K, V>> {
+            let at = self.0.binary_search_by(|(k, _)| k.cmp(key)).ok()?;
+            Some(RBTreeNode(self.0.remove(at)))
+        }
+
+        pub fn remove(&mut self, key: &K) -> Option<V> {
+            self.remove_node(key).map(|node| node.0 .1)
         }
 
         pub fn insert(&mut self, node: (K, V)) {
@@ -121,7 +159,25 @@ macro_rules! drop_in_atomic {
     ($($type:tt)*) => {};
 }
 
+pub mod error {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Error;
+}
+
 pub mod block {
+    pub mod bio {
+        /// The write that they belong to.
+        #[derive(Default)]
+        pub struct ReadyBios(pub Option<u64>);
+
+        impl ReadyBios {
+            pub fn append(&mut self, other: Self) {
+                assert!(self.0.is_none(), "left over");
+                *self = other;
+            }
+        }
+    }
+
     pub mod buffer_head {
         /// No run of the model is below a block of pointers.
         pub struct BufferHead;
@@ -142,6 +198,7 @@ use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use pending::{Pending, Place, PointerTo, Reserved};
+use turns::{AtBlocks, Come, Enter, ParkingPlace, Room};
 use volume::blocks::Blocks;
 
 /// The blocks of the file, and those of the disk.
@@ -479,4 +536,176 @@ fn a_truncate() {
 #[should_panic(expected = "cut off in flight")]
 fn a_truncate_that_does_not_wait() {
     cut_off(Without::Truncate);
+}
+
+/// Bytes of a part of a block, and the parts of one: two.
+const PART: u64 = 512;
+const PARTS: u64 = 2;
+const BITS: u32 = 10;
+/// What the first one writes to the rest of the block.
+const ZEROES: u32 = 9;
+
+/// A new block of which two appends in flight write a part each: `src/inode/in_flight.rs` and `src/dio/parking.rs`.
+struct Parts {
+    /// The first one fails.
+    fails: bool,
+    /// The second one does not wait for its turn.
+    early: bool,
+    pending: Mutex<Pending>,
+    is_linked: Mutex<bool>,
+    i_size: AtomicU64,
+    disk: [AtomicU32; PARTS as usize],
+    /// How each of them has ended: 1 as it should, 2 with an error.
+    ended: [AtomicU32; PARTS as usize],
+}
+
+const AT: AtBlocks = AtBlocks {
+    eof: None,
+    first: Some(0),
+    last: None,
+};
+
+impl Parts {
+    /// The first one is in flight.
+    fn new(fails: bool, early: bool) -> Arc<Self> {
+        let mut pending = Pending::new();
+        let blocks = Blocks { start: 0, len: 1 };
+        let at = Some(PointerTo {
+            parent: None,
+            index: 0,
+        });
+        let run = Reserved { blocks, at };
+        pending.add(Place::new(), 0, run);
+        pending.turns.begin(Room::new(), 0, 0, None);
+        Arc::new(Parts {
+            fails,
+            early,
+            pending: Mutex::new(pending),
+            is_linked: Mutex::new(false),
+            i_size: AtomicU64::new(0),
+            disk: std::array::from_fn(|_| AtomicU32::new(STALE)),
+            ended: std::array::from_fn(|_| AtomicU32::new(0)),
+        })
+    }
+
+    /// The submitter of the second one.
+    fn submit_second(&self) {
+        {
+            let mut pending = self.pending.lock().unwrap();
+            let i_size = self.i_size.load(Ordering::SeqCst);
+            let entered = pending.enter(&(PART..2 * PART), i_size, BITS);
+            let Enter::Takes(at) = entered else {
+                // It has ended, and its block is given back or in the file.
+                return;
+            };
+            if at != AT {
+                return;
+            }
+            let place = (!pending.turns.is_next(at)).then(ParkingPlace::new);
+            pending.turns.take(at, 2 * PART, BITS, place);
+        }
+        let bios = kfs::block::bio::ReadyBios(Some(1));
+        if self.early {
+            return self.end(1, None);
+        }
+        let parked = {
+            let mut pending = self.pending.lock().unwrap();
+            pending.turns.keep_back(bios);
+            pending.turns.park(AT)
+        };
+        match parked {
+            Ok(()) => {}
+            Err((_, Come::Yes)) => self.end(1, None),
+            Err((_, Come::After(error))) => self.end(1, Some(error)),
+            Err((_, Come::NotYet)) => panic!("no memory"),
+        }
+    }
+
+    /// The bios of one are submitted, or fail with `error`, and end; and its retry.
+    fn end(&self, which: u64, error: Option<kernel::error::Error>) {
+        let mut error = error;
+        if error.is_none() {
+            self.disk[which as usize].store(1 + which as u32, Ordering::SeqCst);
+            if which == 0 {
+                self.disk[1].store(ZEROES, Ordering::SeqCst);
+                error = self.fails.then_some(kernel::error::Error);
+            } else {
+                assert!(*self.is_linked.lock().unwrap(), "written, and not there");
+            }
+        }
+        if which == 0 {
+            let mut pending = self.pending.lock().unwrap();
+            while pending.take(&(0..1)).is_some() {
+                *self.is_linked.lock().unwrap() = error.is_none();
+            }
+        }
+        self.pending.lock().unwrap().turns.pass(AT, error);
+        loop {
+            let next = self.pending.lock().unwrap().turns.next(AT);
+            match next {
+                Some((bios, error)) => self.end(bios.0.unwrap(), error),
+                None => break,
+            }
+        }
+        if error.is_none() {
+            self.i_size.fetch_max((which + 1) * PART, Ordering::SeqCst);
+        }
+        let range = if which == 0 { 0..1 } else { 0..0 };
+        self.pending.lock().unwrap().turns.leave(AT);
+        self.pending.lock().unwrap().remove(&range);
+        let how = if error.is_none() { 1 } else { 2 };
+        let before = self.ended[which as usize].swap(how, Ordering::SeqCst);
+        assert_eq!(before, 0, "ended twice");
+    }
+
+    /// Nothing inside i_size is stale, nor what is to be written over yet.
+    fn read(&self) {
+        let i_size = self.i_size.load(Ordering::SeqCst);
+        for part in 0..i_size / PART {
+            let found = self.disk[part as usize].load(Ordering::SeqCst);
+            assert_eq!(found, 1 + part as u32, "not what was written");
+        }
+    }
+}
+
+fn parts(fails: bool, early: bool) {
+    check(move || {
+        let parts = Parts::new(fails, early);
+        let threads: Vec<_> = [
+            |parts: &Parts| parts.end(0, None),
+            Parts::submit_second,
+            Parts::read,
+        ]
+        .into_iter()
+        .map(|part| {
+            let parts = parts.clone();
+            thread::spawn(move || part(&parts))
+        })
+        .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        parts.read();
+        let how = [0, 1].map(|i: usize| parts.ended[i].load(Ordering::SeqCst));
+        // The second one was not behind the first one, if that was over.
+        let want = if fails { 2 } else { 1 };
+        assert!(how[0] == want && (how[1] == want || how[1] == 0), "{how:?}");
+        assert!(parts.pending.lock().unwrap().is_empty(), "left over");
+    });
+}
+
+#[test]
+fn two_parts_of_a_block() {
+    parts(false, false);
+}
+
+#[test]
+fn two_parts_of_which_the_first_fails() {
+    parts(true, false);
+}
+
+#[test]
+#[should_panic]
+fn two_parts_without_turns() {
+    parts(false, true);
 }

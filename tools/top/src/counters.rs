@@ -18,13 +18,14 @@ pub enum Counter {
     SyncHole,
     SyncError,
     SyncMemory,
+    Parked,
     Retries,
     RetriesQueued,
     BufferedFallback,
 }
 
 /// The names of all counters, as in Documentation/ABI/testing/sysfs-fs-retryfs, in its order.
-pub const NAMES: [&str; 19] = [
+pub const NAMES: [&str; 20] = [
     "requests_read",
     "requests_write",
     "async",
@@ -34,6 +35,7 @@ pub const NAMES: [&str; 19] = [
     "sync_hole",
     "sync_error",
     "sync_memory",
+    "parked",
     "retries",
     "retries_queued",
     "buffered_fallback",
@@ -167,12 +169,12 @@ pub mod tests {
 
     #[test]
     fn differences() {
-        let before = counters([5, 1, 3, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let now = counters([9, 2, 6, 0, 0, 1, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
+        let before = counters([5, 1, 3, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let now = counters([9, 2, 6, 0, 0, 1, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
         let delta = now.since(&before);
         assert_eq!(
             delta,
-            counters([4, 1, 3, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
+            counters([4, 1, 3, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
         );
         assert_eq!((delta.at_once(), delta.sync()), (1, 1));
         // Mounted anew: from zero.

@@ -132,6 +132,11 @@ pub fn text(sample: &Sample) -> String {
             "Synchronous requests of one bio, without the worker.",
         ),
         (
+            Counter::Parked,
+            "parked_total",
+            "Asynchronous requests that were parked behind another one.",
+        ),
+        (
             Counter::Retries,
             "retries_total",
             "Asynchronous requests that were completed by a retry.",

@@ -23,9 +23,11 @@ fn mount(device: &str, minor: u32, on: &str) -> MountSample {
             dir: "/none".into(),
         },
         total: counters([
-            1000, 500, 600, 300, 120, 1, 2, 3, 0, 400, 50, 2, 0, 0, 0, 0, 0, 0, 0,
+            1000, 500, 600, 300, 120, 1, 2, 3, 0, 5, 400, 50, 2, 0, 0, 0, 0, 0, 0, 0,
         ]),
-        delta: counters([20, 10, 12, 6, 3, 1, 2, 0, 0, 10, 4, 2, 0, 6, 0, 0, 0, 0, 2]),
+        delta: counters([
+            20, 10, 12, 6, 3, 1, 2, 0, 0, 0, 10, 4, 2, 0, 6, 0, 0, 0, 0, 2,
+        ]),
         device_in_flight: Some((1, 2)),
         traced: None,
     }
@@ -214,6 +216,7 @@ fn metrics() {
         format!("retryfs_waited_total{{{on},reason=\"hole\"}} 2"),
         format!("retryfs_async_single_total{{{on}}} 300"),
         format!("retryfs_sync_single_total{{{on}}} 120"),
+        format!("retryfs_parked_total{{{on}}} 5"),
         format!("retryfs_retries_queued_total{{{on}}} 50"),
         format!("retryfs_traced_requests_total{{{on},way=\"retried\"}} 1"),
         format!("retryfs_request_duration_seconds_bucket{{{on},kind=\"read\",le=\"0.000512\"}} 0"),

@@ -331,6 +331,19 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
     /// before the bio has ended. Otherwise the bio fails with `EIO`, and a warning.
     #[inline]
     pub fn submit<L: Lends<'data, T>>(self, owner: BioArc<T>, lender: &L) {
+        let bio = self.prepare(owner, lender);
+        // SAFETY: It was just prepared, and is given up.
+        unsafe { submit_prepared(bio) };
+    }
+
+    /// Does all of [`Bio::submit`] but to hand the bio to the block layer. The pointer owns it: to be passed to
+    /// [`submit_prepared`], or to be ended by `bio_endio`.
+    #[inline(always)]
+    pub(super) fn prepare<L: Lends<'data, T>>(
+        self,
+        owner: BioArc<T>,
+        lender: &L,
+    ) -> NonNull<bindings::bio> {
         self.bio.try_mark_dirty();
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         let borrows = unsafe { (*self.bio.front()).borrows };
@@ -340,7 +353,6 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
         }
         let is_lent = !borrows || lender.holds(&owner);
         warn_on!(!is_lent);
-        // The block layer owns it from here.
         let bio = self.bio.into_raw();
         // SAFETY: By the invariants of `Owned` the bio is valid and ours.
         unsafe {
@@ -349,12 +361,25 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
             if !is_lent {
                 (*bio.as_ptr()).bi_status = bindings::errno_to_blk_status(EIO.to_errno());
             }
-            if !is_lent || (*bio.as_ptr()).bi_iter.bi_size == 0 {
-                // Nothing to do: end it without the device.
-                bindings::bio_endio(bio.as_ptr());
-            } else {
-                bindings::submit_bio(bio.as_ptr());
-            }
+        }
+        bio
+    }
+}
+
+/// Hands a bio to the block layer. May sleep, as [`Bio::submit`] may.
+///
+/// # Safety
+///
+/// The bio must come from [`Bio::prepare`], and be given up.
+#[inline(always)]
+pub(super) unsafe fn submit_prepared(bio: NonNull<bindings::bio>) {
+    // SAFETY: By the requirement the bio is valid and ours, and the block layer owns it from here.
+    unsafe {
+        if (*bio.as_ptr()).bi_status != 0 || (*bio.as_ptr()).bi_iter.bi_size == 0 {
+            // Nothing to do: end it without the device.
+            bindings::bio_endio(bio.as_ptr());
+        } else {
+            bindings::submit_bio(bio.as_ptr());
         }
     }
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "blocks.h"
+#include "caches.h"
 #include "harness.h"
 #include "punch.h"
 #include "stop.h"
@@ -187,6 +188,87 @@ TEST_F(fs_folios, stores_to_its_pages)
 	for (i = 0; i < 8; i++)
 		EXPECT_EQ(0, memcmp(back + at + i * PAGE, "xx", 3));
 	munmap(map, size);
+}
+
+/*
+ * A file that grows page by page gets folios ahead, but few of a small one: what they have beyond EOF has no blocks,
+ * is not shown, and is a hole where the file is made longer.
+ */
+TEST_F(fs_folios, grown_by_pages)
+{
+	const off_t bs = self->v.bs, size = LEN + PAGE;
+	char *buf = buf_alloc(2 * LEN), *back = buf_alloc(2 * LEN), *map;
+	long ahead, most = 0;
+	struct stat st;
+	off_t at;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_APPEND);
+	ASSERT_LE(0, fd);
+	if (cached_pages(fd, 0, 0) < 0)
+		SKIP(return, "cachestat(2): %s", strerror(-cached_pages(fd, 0, 0)));
+	pattern_fill(buf, size, 0, 6);
+	for (at = 0; at < size; at += PAGE) {
+		ASSERT_EQ(PAGE, write(fd, buf + at, PAGE));
+		EXPECT_EQ(blocks_needed(bs, at + PAGE) * bs, blocks_of(fd) * 512);
+		ahead = cached_pages(fd, at + PAGE, 0);
+		ASSERT_LE(0, ahead);
+		EXPECT_GE(at / 4, ahead * PAGE);
+		if (ahead > most)
+			most = ahead;
+	}
+	/* a kernel without large folios has none */
+	if (!stat("/sys/kernel/mm/transparent_hugepage", &st))
+		EXPECT_EQ(7, most);
+	ASSERT_EQ(size, pread(fd, back, 2 * LEN, 0));
+	EXPECT_EQ(0, memcmp(buf, back, size));
+	/* in the midst of a folio that is written, with the next page */
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(PAGE, write(fd, buf, PAGE));
+	memcpy(buf + size, buf, PAGE);
+	EXPECT_EQ(0, ftruncate(fd, 2 * LEN));
+	map = mmap(NULL, 2 * LEN, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, memcmp(buf, map, 2 * LEN));
+	munmap(map, 2 * LEN);
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(blocks_needed(bs, size + PAGE) * bs, blocks_of(fd) * 512);
+	close(fd);
+	ASSERT_EQ(2 * LEN, vol_read("f", O_DIRECT, back, 2 * LEN, 0));
+	EXPECT_EQ(0, memcmp(buf, back, 2 * LEN));
+}
+
+/* The same by records that end anywhere, with a device that has something else in its free blocks. */
+TEST_F(fs_folios, grown_by_records)
+{
+	const size_t record = 1000, size = 200 * record;
+	char *buf = buf_alloc(size), *back = buf_alloc(LEN), *map;
+	size_t at;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("old", 0, LEN, 7));
+	ASSERT_EQ(0, unlink(vol_path("old")));
+	sync();
+	fd = vol_open("f", O_CREAT | O_RDWR | O_APPEND);
+	ASSERT_LE(0, fd);
+	map = mmap(NULL, LEN, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	pattern_fill(buf, size, 0, 8);
+	for (at = 0; at < size; at += record) {
+		ASSERT_EQ(record, write(fd, buf + at, record));
+		/* its last page is brought in as a whole, with what is in memory of it */
+		if (at / record % 3 == 0)
+			ASSERT_EQ(0, memcmp(buf + at, map + at, record));
+		if (at / record % 7 == 0)
+			ASSERT_EQ(0, fdatasync(fd));
+	}
+	EXPECT_EQ(0, memcmp(buf, map, size));
+	EXPECT_ZERO(map + size, -size % PAGE, size);
+	munmap(map, LEN);
+	EXPECT_EQ(0, fsync(fd));
+	close(fd);
+	ASSERT_EQ(size, vol_read("f", O_DIRECT, back, LEN, 0));
+	EXPECT_EQ(0, memcmp(buf, back, size));
 }
 
 TEST_HARNESS_MAIN

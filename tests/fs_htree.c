@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "caches.h"
 #include "debugfs.h"
 #include "harness.h"
 #include "powerloss.h"
@@ -264,6 +265,46 @@ TEST_F(fs_htree, collisions)
 	reader_open(&r, 4 * KIB);
 	ASSERT_EQ(0, read_rest(&r));
 	EXPECT_EQ(3, r.others);
+}
+
+/* The name that readdir(3) has last; empty if there is none. */
+static void last_of(const char *dir, char *last, size_t size)
+{
+	DIR *d = opendir(vol_path(dir));
+	struct dirent *e;
+
+	*last = 0;
+	while (d && (e = readdir(d)))
+		snprintf(last, size, "%s/%s", dir, e->d_name);
+	if (d)
+		closedir(d);
+}
+
+/* The leaf with the greatest hashes is split: the name of the greatest one, which was found in it, moves. */
+TEST_F(fs_htree, last_leaf_is_split)
+{
+	const int from = 40, to = self->v.bs == 1024 ? 120 : 200;
+	char last[300];
+	int i, k, dir;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make(0, from));
+	EXPECT_TRUE(is_indexed("d"));
+	/* it stays in memory */
+	dir = vol_open_dir("d");
+	ASSERT_LE(0, dir);
+	for (i = from; i < to; i++) {
+		last_of("d", last, sizeof(last));
+		for (k = 0; k < 3; k++) {
+			ASSERT_EQ(0, forget_all());
+			ASSERT_EQ(0, access(vol_path(last), F_OK)) TH_LOG("before name %d", i);
+		}
+		ASSERT_EQ(0, make(i, i + 1));
+		ASSERT_EQ(0, forget_all());
+		ASSERT_EQ(0, access(vol_path(last), F_OK)) TH_LOG("after name %d", i);
+	}
+	close(dir);
+	check(_metadata, 0, to, 1);
 }
 
 /* A block of names is split while they are read, and the directory gets its index. */

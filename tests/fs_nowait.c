@@ -153,7 +153,31 @@ TEST_F(fs_nowait, pages_that_are_not)
 	EXPECT_ZERO(back + len, size - len, len);
 }
 
-/* The same for reads; on a device that does not have them at once. */
+/* Of a file that has grown page by page, the page cache has more than its last folio was written of. */
+TEST_F(fs_nowait, pages_of_a_file_that_grew)
+{
+	const size_t len = 33 * PAGE, at = len - PAGE + 100, some = PAGE - 200;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	size_t done;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, len, 0, 1);
+	for (done = 0; done < len; done += PAGE)
+		ASSERT_EQ(PAGE, pwrite(fd, buf + done, PAGE, done));
+	pattern_fill(buf + at, some, at, 2);
+	EXPECT_EQ(some, nowait_write(SYNC, fd, buf + at, some, at));
+	EXPECT_EQ(-EAGAIN, nowait_write(SYNC, fd, buf, PAGE, len));
+	EXPECT_EQ(some, nowait_read(SYNC, fd, back, some, at));
+	EXPECT_EQ(0, memcmp(buf + at, back, some));
+	ASSERT_EQ(0, fsync(fd));
+	close(fd);
+	ASSERT_EQ(len, vol_read("f", O_DIRECT, back, len, 0));
+	EXPECT_EQ(0, memcmp(buf, back, len));
+}
+
+/* Reads of pages that are not there; on a device that does not have them at once. */
 TEST_F(fs_nowait, reads_of_pages_that_are_not)
 {
 	const size_t len = 16 * PAGE;

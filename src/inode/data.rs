@@ -8,6 +8,7 @@ use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::deferred::Deferred;
 use crate::inode::durable::Durable;
+use crate::inode::last_leaf::LastLeaf;
 use crate::inode::map::Map;
 use crate::inode::name_record::Record;
 use crate::inode::pending::Pending;
@@ -64,8 +65,10 @@ pub(crate) struct InodeData {
     pub(super) new: Atomic<bool>,
     /// The target of a symbolic link that is kept in the inode.
     pub(crate) symlink: SetOnce<FastSymlink>,
-    /// The block of a directory in which a name was found last: a hint.
+    /// The block of a directory in which a name was found last, or looked for by its index: a hint.
     found_in: Atomic<u32>,
+    /// The leaf of its index in which names were looked for last.
+    pub(super) last_leaf: LastLeaf,
     /// How often entries of a directory were changed. Who has the number knows where an entry is as long as it is the same.
     entries_changed: Atomic<u32>,
     /// Where a directory without an index may have room for names.
@@ -115,6 +118,7 @@ drop_in_atomic!(struct InodeData {
     new,
     symlink,
     found_in,
+    last_leaf,
     entries_changed,
     rooms,
     index_broken,
@@ -150,6 +154,7 @@ impl InodeData {
             new: Atomic::new(false),
             symlink: SetOnce::new(),
             found_in: Atomic::new(0),
+            last_leaf: LastLeaf::new(),
             entries_changed: Atomic::new(0),
             rooms <- new_spinlock!(None),
             index_broken: Atomic::new(false),
@@ -205,7 +210,7 @@ impl InodeData {
         self.entries_changed.fetch_add(1, ordering::Relaxed);
     }
 
-    /// The block of a directory in which a name was found last.
+    /// The block of a directory in which a name was found last, or looked for by its index.
     pub(super) fn found_in(&self) -> u32 {
         self.found_in.load(ordering::Relaxed)
     }

@@ -11,7 +11,7 @@
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, by the pointers in [`map`] and [`pointer_blocks`], of which
 //!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows,
-//!   [`extents`] shows runs, and [`directory`] has the names of a directory.
+//!   [`extents`] shows runs, and [`directory`] has the names of a directory, with [`last_leaf`] for its hash index.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
 //!   out of the file until they are written; [`pending`] has them meanwhile, and [`turns`] the order of those
 //!   that write to one block. [`dirty`] marks buffers.
@@ -32,6 +32,7 @@ pub(crate) mod durable;
 pub(crate) mod errors;
 pub(crate) mod extents;
 pub(crate) mod in_flight;
+mod last_leaf;
 pub(crate) mod map;
 mod name_record;
 pub(crate) mod names;

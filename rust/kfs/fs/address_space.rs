@@ -425,7 +425,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let all = len as usize;
             let at_once = match all > in_page && !T::has_room(inode, blocks) {
                 true => in_page,
-                false => all,
+                false => all.max(write_begin::ahead(iocb, inode, pos)),
             };
             let all = write_begin::Len { all, at_once };
             match write_begin::write_begin(iocb, inode, pos, all, |block, max| {

@@ -14,6 +14,7 @@ use crate::fs::inode::Inode;
 use crate::mm::page_cache::page_index;
 use core::ops::Range;
 use kernel::error::from_err_ptr;
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
 /// A run of blocks of a file that follow each other on the device too.
@@ -31,8 +32,38 @@ pub struct Mapped {
 pub(super) struct Len {
     /// All of them.
     pub(super) all: usize,
-    /// As many as a new folio should have, from the first byte on.
+    /// As many as a new folio should have, from the first byte on; it may be made of fewer.
     pub(super) at_once: usize,
+}
+
+/// How many bytes a folio should have that is made for a write at `pos`: more than those of the write where a
+/// file grows, as the next writes will fill it. What it has beyond EOF has no blocks, and is not uptodate.
+///
+/// A quarter of what the file has, so that little memory is taken for what does not come, and at most so much that
+/// there are few buffers to pass for each write. 0 for a write that does not begin at EOF, and for a direct one: its pages are
+/// dropped after it.
+///
+/// # Safety
+///
+/// `iocb` must be valid or null.
+pub(super) unsafe fn ahead<F: FileSystemData>(
+    iocb: *const bindings::kiocb,
+    inode: &Inode<F>,
+    pos: i64,
+) -> usize {
+    const MOST: u64 = 8 * PAGE_SIZE as u64;
+    const PART: u64 = 4;
+    // SAFETY: By the requirement.
+    let iocb = unsafe { iocb.as_ref() };
+    let is_direct = iocb.is_some_and(|it| it.ki_flags & bindings::IOCB_DIRECT as c_int != 0);
+    let size = inode.i_size_read();
+    if pos as u64 != size || is_direct || cfg!(mutant = "kfs-append-by-page") {
+        return 0;
+    }
+    if cfg!(mutant = "kfs-small-files-ahead") {
+        return MOST as usize;
+    }
+    MOST.min(size / PART) as usize
 }
 
 /// Finds or makes the folio with byte `pos`, for a write of `len` bytes from there on; allocates the
@@ -65,7 +96,10 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
         ))?;
         let from = (pos - bindings::folio_pos(folio)) as usize;
         // The caller writes what is in the folio of all its bytes.
-        let to = bindings::folio_size(folio).min(from.saturating_add(len.all));
+        let to = match cfg!(mutant = "kfs-ahead-allocated") {
+            true => bindings::folio_size(folio),
+            false => bindings::folio_size(folio).min(from.saturating_add(len.all)),
+        };
         match allocate(inode, folio, from..to, get_block) {
             Ok(()) => Ok(folio),
             Err(error) => {
@@ -129,7 +163,7 @@ unsafe fn map_buffers<F: FileSystemData>(
     let mut start = 0;
     loop {
         let end = start + (1 << bits);
-        if start >= range.end && uptodate {
+        if start >= range.end {
             break;
         }
         let is_written = end > range.start && start < range.end;

@@ -38,7 +38,7 @@ pub(crate) struct Path {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     /// The hash in the pointer to it.
-    start: u32,
+    pub(crate) start: u32,
     /// The hash in the pointer to the next leaf, with [`CONTINUED`]; `None` if this is the last one.
     pub(crate) end: Option<u32>,
 }
@@ -48,6 +48,16 @@ impl Range {
     pub(crate) fn has(&self, hash: u32) -> bool {
         let before = self.end.is_none_or(|end| hash < end);
         self.start & !CONTINUED <= hash && before
+    }
+
+    /// Whether this is the first leaf that may have names of the hash `hash`.
+    pub(crate) fn is_first_of(&self, hash: u32) -> bool {
+        self.start <= hash && self.end.is_none_or(|end| hash < end)
+    }
+
+    /// Whether the next leaf may have some, too.
+    pub(crate) fn is_continued(&self, hash: u32) -> bool {
+        self.end == Some(hash | CONTINUED)
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
     };
     for attempt in 0..TRIES {
         let mut buffers = Buffers::new(dir);
-        let Some((path, hash)) = walk(dir, &hashing, entry.name, &mut buffers)? else {
+        let Some((path, hash)) = walk(dir, &hashing, entry.name, None, &mut buffers)? else {
             return unusable(dir);
         };
         if attempt == 0 {
@@ -110,6 +110,7 @@ fn split_leaf(
     let node = &frame.node;
     let changed = node.insert(&index.at, &mut index.bytes, frame.at, pointer(0))?;
     let block = append(dir, new)?;
+    dir.data().last_leaf.forget();
     node.set(&mut index.bytes, frame.at + 1, pointer(block));
     index.write(dir, changed)?;
     release(leaf, dir)
@@ -212,6 +213,7 @@ pub(super) fn make_index(dir: &InodeLocked<Exclusive>) -> Result<bool> {
     leaves.push(second, GFP_KERNEL)?;
     let first = durable::append(dir, &leaves)?;
     Root::init(&block.at, &mut block.bytes, function, &pointers(first))?;
+    dir.data().last_leaf.forget();
     dir.data().set_index(true);
     release(&block, dir)?;
     Ok(true)

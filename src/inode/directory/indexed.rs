@@ -10,6 +10,7 @@ use crate::ext2::directory::path::Path;
 use crate::ext2::directory::Name;
 use crate::inode::directory::block::{directory, Buffers};
 use crate::inode::directory::found::{find_in_block, Named};
+use crate::inode::last_leaf::Leaf;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;
@@ -36,21 +37,43 @@ pub(super) fn give_up(dir: &Inode, fault: Fault) -> Result {
     }
 }
 
-/// Finds the leaf of `name`. `None` if the index cannot be used.
+/// Finds the leaf of `name`, whose hash by one function may be known. `None` if the index cannot be used.
 pub(super) fn walk(
     dir: &Inode,
     hashing: &Hashing,
     name: Name<'_>,
+    known: Option<(Function, u32)>,
     buffers: &mut Buffers<'_>,
 ) -> Result<Option<(Path, u32)>> {
     let mut hash = 0;
     let walked = directory(dir).walk(buffers, |function: Function| {
-        hash = hashing.hash(function, name.bytes()).major;
+        hash = match known {
+            Some((by, hash)) if by == function => hash,
+            _ => hashing.hash(function, name.bytes()).major,
+        };
         hash
     });
     match walked {
         Ok(path) => Ok(Some((path, hash))),
         Err(fault) => give_up(dir, fault).map(|()| None),
+    }
+}
+
+/// Takes note of the leaf of `path`, if names were looked for in it twice in a row: who looks for them in no order does
+/// not pay for that.
+fn remember(dir: &Inode, path: &Path, buffers: &mut Buffers<'_>) {
+    let data = dir.data();
+    if data.found_in() != path.leaf {
+        data.set_found_in(path.leaf);
+        return;
+    }
+    // It is optional: the next look-up has the error.
+    if let Ok(range) = path.range(buffers) {
+        data.last_leaf.set(&Leaf {
+            function: path.root.function,
+            range,
+            block: path.leaf,
+        });
     }
 }
 
@@ -72,9 +95,23 @@ pub(super) fn search(dir: &Inode, name: Name<'_>) -> Result<Search> {
         // They have no hash.
         return find_in_block(dir, &mut buffers, 0, name).map(Search::Done);
     }
-    let Some((mut path, hash)) = walk(dir, &hashing, name, &mut buffers)? else {
+    let last = &dir.data().last_leaf;
+    let mut known = None;
+    if let Some(leaf) = last.get() {
+        let hash = hashing.hash(leaf.function, name.bytes()).major;
+        if leaf.range.is_first_of(hash) {
+            let found = find_in_block(dir, &mut buffers, leaf.block, name)?;
+            let is_over = !leaf.range.is_continued(hash) || mutant!("collision-in-last-leaf");
+            if found.is_some() || is_over {
+                return Ok(Search::Done(found));
+            }
+        }
+        known = Some((leaf.function, hash));
+    }
+    let Some((mut path, hash)) = walk(dir, &hashing, name, known, &mut buffers)? else {
         return Ok(Search::Unusable);
     };
+    remember(dir, &path, &mut buffers);
     loop {
         if let Some(found) = find_in_block(dir, &mut buffers, path.leaf, name)? {
             return Ok(Search::Done(Some(found)));

@@ -86,7 +86,12 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
         // SAFETY: The folio is locked, and in the page cache of this inode, so that its private data are
         // buffers, and the block size that of the inode.
         unsafe {
-            if !bindings::folio_test_uptodate(folio)
+            let offset = (pos - locked.range().start) as usize;
+            // Where a file grows, a folio may have more than what was written.
+            let is_uptodate = bindings::folio_test_uptodate(folio)
+                || (bindings::block_is_partially_uptodate(folio, offset, len)
+                    && !cfg!(mutant = "kfs-nowait-all-of-it"));
+            if !is_uptodate
                 || (bindings::folio_is_stable(folio) && !cfg!(mutant = "kfs-nowait-unstable"))
             {
                 return Err(NotWritten::Page);
@@ -96,15 +101,16 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
             {
                 return Err(NotWritten::Memory);
             }
-            // All blocks are uptodate, and none is new: it reads nothing, and zeroes nothing.
+            // The blocks with these bytes are uptodate, and none is new: it reads nothing, and zeroes nothing.
             let get_block: bindings::get_block_t = Some(get_block::<F, T>);
             if bindings::__block_write_begin(folio, pos, len as c_uint, get_block) != 0 {
                 return Err(NotWritten::Block);
             }
             bindings::flush_mapped_folio(folio);
-            let offset = (pos - locked.range().start) as usize;
             let copied = bindings::copy_folio_from_iter_atomic(folio, offset, len, iter.as_raw());
-            bindings::block_write_end(pos, len as c_uint, copied as c_uint, folio);
+            // Of what was not copied the blocks have the old bytes: that is no short write.
+            let copied_len = copied as c_uint;
+            bindings::block_write_end(pos, copied_len, copied_len, folio);
             match copied {
                 0 => Err(NotWritten::Memory),
                 _ => Ok(copied),

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "harness.h"
+#include "nbd.h"
 #include "queue.h"
 #include "stop.h"
 #include "store.h"
@@ -298,6 +299,52 @@ TEST_F(dio_store, before_it_is_issued)
 	ASSERT_TRUE(stop_go(&w.stop));
 	EXPECT_EQ(self->len, task_join(&write, JOIN_SECONDS));
 	EXPECT_BOTH(PAGE + 100, 'x');
+}
+
+/*
+ * It cannot be dropped: while it is written back for that, it gets what a direct read brings to it, of a disk that was
+ * asked before. So the page cache has to take the write.
+ */
+TEST_F(dio_store, page_that_cannot_be_dropped)
+{
+	struct stopped_write w;
+	struct task write, read;
+	struct io_op op;
+	struct nbd *d;
+	char node[32];
+
+	if (!env_is_retryfs())
+		SKIP(return, "a trace point of retryfs");
+	if (variant->is_hole)
+		SKIP(return, "then there is a block, and one of the two is lost");
+	errno = 0;
+	d = nbd_up(1, true, node, sizeof(node));
+	if (!d && errno == ENOENT)
+		SKIP(return, "no network block device");
+	ASSERT_NE(NULL, d);
+	pattern_fill(nbd_bytes(d), 512, PAGE, 1);
+	nbd_bytes(d)[100] = 'x';
+	op = (struct io_op){ open(node, O_RDONLY | O_DIRECT), self->map + PAGE, 512, 0 };
+	ASSERT_LE(0, op.fd);
+	ASSERT_EQ(0, stop_stay_away(&w.stop));
+	w.op = self->op;
+	ASSERT_EQ(0, task_start(&write, write_and_stop, &w));
+	ASSERT_TRUE(stop_wait(&w.stop, JOIN_SECONDS));
+	nbd_begin(d, NBD_KEEP, 1);
+	ASSERT_EQ(0, task_start(&read, op_pread, &op));
+	EXPECT_BLOCKED(&read);
+	EXPECT_TRUE(nbd_keeps(d));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_TRUE(stop_go(&w.stop));
+	EXPECT_BLOCKED(&write);
+	nbd_release(d);
+	EXPECT_EQ(512, task_join(&read, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(self->len, task_join(&write, JOIN_SECONDS));
+	EXPECT_BOTH(PAGE + 100, 'x');
+	close(op.fd);
+	nbd_end(d);
+	nbd_down(d);
 }
 
 struct stopped_store {

@@ -218,6 +218,22 @@ TEST_F(fs_fsync, parent_that_was_renamed)
 	EXPECT_TRUE(lost_holds("q/r/p/f", LEN, 1));
 }
 
+/* One further above, in whose directories nothing has changed since they were synced. */
+TEST_F(fs_fsync, directory_above_that_was_renamed)
+{
+	int fd;
+
+	ASSERT_EQ(0, vol_mkdir("p"));
+	ASSERT_EQ(0, vol_mkdir("p/d"));
+	fd = vol_make("p/d/f", LEN, 1);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, vol_rename("p", "q", 0));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("q/d/f", LEN, 1));
+}
+
 /* Directories that were in each other, first this way and then that. */
 TEST_F(fs_fsync, directories_in_a_circle)
 {

@@ -7,6 +7,7 @@
 #include <linux/falloc.h>
 #include <sys/stat.h>
 
+#include "bios.h"
 #include "blocks.h"
 #include "harness.h"
 #include "powerloss.h"
@@ -77,6 +78,61 @@ TEST_F(fs_order, rename_over_a_directory)
 	ASSERT_EQ(0, write_table(other));
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds("old/f", LEN, 1));
+}
+
+/*
+ * Both names are in one block, and change by one write of it: of two names of a directory
+ * e2fsck keeps one, here the old one, which comes first in the block.
+ */
+TEST_F(fs_order, rename_over_a_directory_of_the_block)
+{
+	struct vol_map map;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("d/new"));
+	ASSERT_EQ(0, vol_mkdir("d/old"));
+	close(make_synced("d/new/f", 1));
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	ASSERT_EQ(0, bios_watch());
+	ASSERT_EQ(0, vol_rename("d/new", "d/old", 0));
+	EXPECT_EQ(1, bios_written(&self->v, map.e[0].sector));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("d/old/f", LEN, 1));
+	EXPECT_FALSE(lost_exists("d/new"));
+}
+
+/* The same of names that follow each other the other way round; and one that cannot be written is undone. */
+TEST_F(fs_order, rename_over_a_directory_that_cannot_be_written)
+{
+	static const char *const name[] = { "d/a", "d/b", "d/a" };
+	struct vol_map map;
+	int i;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("d/a"));
+	ASSERT_EQ(0, vol_mkdir("d/b"));
+	ASSERT_EQ(0, vol_mkdir("d/c"));
+	sync();
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	for (i = 0; i < 2; i++) {
+		const ino_t old = vol_inode(name[i]), new = vol_inode(name[i + 1]);
+
+		ASSERT_EQ(0, vol_fail(&self->v, &map));
+		EXPECT_EQ(-EIO, vol_rename(name[i], name[i + 1], 0));
+		EXPECT_EQ(-EIO, vol_rename(name[i], "d/e", 0));
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		sync();
+		ASSERT_EQ(0, vol_remount(&self->v));
+		EXPECT_EQ(old, vol_inode(name[i]));
+		EXPECT_EQ(new, vol_inode(name[i + 1]));
+		EXPECT_TRUE(vol_exists("d/c"));
+		EXPECT_FALSE(vol_exists("d/e"));
+		EXPECT_EQ(5, vol_links("d"));
+	}
+	ASSERT_EQ(0, vol_rename("d/b", "d/a", 0));
+	EXPECT_FALSE(vol_exists("d/b"));
+	EXPECT_TRUE(vol_exists("d/c"));
+	EXPECT_EQ(4, vol_links("d"));
 }
 
 /* The directory that has lost the file comes to the device before the one that got it. */

@@ -152,6 +152,42 @@ TEST_F(fs_rename, exchange_that_is_synced)
 	EXPECT_TRUE(lost_holds("f", LEN, 2));
 }
 
+static long op_exchange(void *unused)
+{
+	return vol_rename("a/f", "b/g", RENAME_EXCHANGE);
+}
+
+/*
+ * One of the two blocks is not on the device. Whichever it is, the file that had the first name
+ * is there.
+ */
+TEST_F(fs_rename, exchange_that_is_half_written)
+{
+	static const char *const dir[] = { "b", "a" };
+	struct task exchanging;
+	struct vol_map map;
+	int i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "only a promise of retryfs");
+	make_two(_metadata);
+	for (i = 0; i < 2; i++) {
+		sync();
+		ASSERT_EQ(0, vol_block(&self->v, dir[i], 0, &map));
+		map.e[0].writes = true;
+		ASSERT_EQ(0, vol_route(&self->v, &map));
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		ASSERT_EQ(0, task_start(&exchanging, op_exchange, NULL));
+		EXPECT_BLOCKED(&exchanging);
+		EXPECT_EQ(0, lose_power(&self->v));
+		EXPECT_TRUE(lost_holds("a/f", LEN, 1 + i));
+		EXPECT_TRUE(lost_holds("b/g", LEN, 2));
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		EXPECT_EQ(0, task_join(&exchanging, JOIN_SECONDS));
+		ASSERT_EQ(0, vol_unroute(&self->v));
+	}
+}
+
 TEST_F(fs_rename, exchange_with_dirsync)
 {
 	if (!env_is_retryfs())

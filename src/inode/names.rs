@@ -8,7 +8,9 @@
 //!   directory, if the directory has grown;
 //! * the same for that directory, if it is new itself or has moved, and so on up to the root;
 //! * of a directory, that the inodes are there which it has new names of (see
-//!   [`crate::volume::unwritten`]), and that a directory which has moved to it has no other name.
+//!   [`crate::volume::unwritten`]).
+//!
+//! A directory that has moved has no other name on the device, as rename(2) has waited for that.
 //!
 //! That its number and its blocks belong to nobody else on the device is so since they were allocated
 //! (see [`crate::volume::released`]).
@@ -67,11 +69,6 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     let volume = sb.data();
     attributes::sync(inode)?;
     if let Some(named) = inode.data().named().filter(|_| inode.is_dir()) {
-        // A directory that has moved here is found under its new name only if the old one is gone: of
-        // two, e2fsck keeps the one that it comes to first.
-        if !mutant!("moved-name-kept") {
-            volume.unwritten.sync_first(First::Release)?;
-        }
         volume.unwritten.sync_first(First::New)?;
         inode.data().named_synced(named);
     }

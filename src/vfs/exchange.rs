@@ -10,6 +10,7 @@ use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::vfs::links::{add_subdirectory, check_links, check_room, drop_subdirectory, sync_now};
 use crate::vfs::rename::leads_to;
 use crate::volume::fault;
+use core::mem;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::Rename;
 
@@ -67,6 +68,18 @@ impl<'a> Side<'a> {
             .map_or(Ok(()), |entry| entry.set(parent))
     }
 
+    /// The name leads to the inode of `other` from now on, whose own name has yet to change, or has changed.
+    fn take(&mut self, other: &mut Side<'_>) -> fault::Result {
+        self.point(other.leads_to)?;
+        for inode in [self.inode, other.inode] {
+            names::changed(inode, self.dir, self.block());
+        }
+        match mutant!("exchange-dotdot") {
+            true => Ok(()),
+            false => other.set_parent(self.dir),
+        }
+    }
+
     /// As it was, after an error.
     fn undo(&mut self) {
         let undone = self.point(self.leads_to);
@@ -79,9 +92,10 @@ impl<'a> Side<'a> {
 /// inodes, with its data.
 ///
 /// As with a name that is replaced, both inodes are on the device first. Entries in one block change
-/// by a single write. Those in two blocks do not: both are on the device when the call returns; a
-/// crash in between can leave both names to one inode, and the other, which has a link, to e2fsck,
-/// for `lost+found`.
+/// by a single write. Those in two blocks do not. The new name leads to the inode of the old one first, and
+/// the device has that before the old name changes, as for a rename: a crash in between leaves both
+/// names to this inode. `other` has a link then, and no name, and e2fsck puts it into `lost+found`. Of a
+/// directory with two names e2fsck keeps one. Both names are on the device when the call returns.
 ///
 /// On error the entries are put back.
 pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Result {
@@ -101,30 +115,11 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
             sync_now(side.inode)?;
         }
     }
-    let one_block = old.block() == new.block();
-    if one_block {
-        let (of_old, of_new) = (old.leads_to, new.leads_to);
-        old.entry.exchange(of_old, &new.entry, of_new)?;
-    } else {
-        new.point(old.leads_to)?;
-        old.point(new.leads_to).inspect_err(|_| new.undo())?;
-    }
-    for side in [&old, &new] {
-        names::changed(side.inode, old.dir, old.block());
-        names::changed(side.inode, new.dir, new.block());
-    }
-    let rest = |old: &mut Side<'_>, new: &mut Side<'_>| -> fault::Result {
-        if !mutant!("exchange-dotdot") {
-            old.set_parent(new.dir)?;
-            new.set_parent(old.dir)?;
-        }
-        if !one_block && !mutant!("exchange-names-late") {
-            sync_now(old.inode)?;
-            sync_now(new.inode)?;
-        }
-        Ok(())
+    let exchanged = match old.block() == new.block() {
+        true => exchange_in_block(&mut old, &mut new),
+        false => exchange_in_two(&mut old, &mut new),
     };
-    rest(&mut old, &mut new).inspect_err(|_| {
+    exchanged.inspect_err(|_| {
         if !mutant!("exchange-half") {
             old.undo();
             new.undo();
@@ -137,6 +132,28 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
             add_subdirectory(to.dir);
             drop_subdirectory(from.dir);
         }
+    }
+    Ok(())
+}
+
+fn exchange_in_block<'a>(old: &mut Side<'a>, new: &mut Side<'a>) -> fault::Result {
+    let (of_old, of_new) = (old.leads_to, new.leads_to);
+    old.entry.exchange(of_old, &new.entry, of_new)?;
+    for side in [&old, &new] {
+        names::changed(side.inode, side.dir, side.block());
+    }
+    Ok(())
+}
+
+fn exchange_in_two<'a>(old: &mut Side<'a>, new: &mut Side<'a>) -> fault::Result {
+    if mutant!("exchange-reversed") {
+        mem::swap(old, new);
+    }
+    new.take(old)?;
+    sync_now(old.inode)?;
+    old.take(new)?;
+    if !mutant!("exchange-names-late") {
+        sync_now(new.inode)?;
     }
     Ok(())
 }

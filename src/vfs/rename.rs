@@ -30,7 +30,12 @@ use kfs::fs::mnt_idmap::MntIdmap;
 /// * a name is replaced when the inode that it is to lead to is on the device, with its data: what it
 ///   replaces may have been synced long ago;
 /// * the link of what was replaced is dropped, and the old name removed, when the new name is on the
-///   device. A name that stays in one block takes a single write, which needs no order.
+///   device. Names in one block change by a single write.
+///
+/// A directory has moved on the device, too, when the call returns: who syncs what is below it has nothing to do
+/// for that. Of a directory with two names e2fsck keeps the one that it comes to first. So if one is moved over
+/// another one, whose name is in another block, the name that is replaced may be gone after a crash in the midst
+/// of the call.
 ///
 /// On error the entries are put back. Returns the whiteout that the old name leads to, if that was
 /// asked for; the same goes for that as for a name that is replaced.
@@ -46,7 +51,8 @@ pub(super) fn move_entry<'a>(
         new_name,
         ..
     } = rename;
-    let file_type = file_type(inode)?;
+    let of_inode = leads_to(inode)?;
+    let (ino, file_type) = of_inode;
     let is_dir = file_type == FileType::Directory;
     let mut parent = None;
     if is_dir {
@@ -73,18 +79,28 @@ pub(super) fn move_entry<'a>(
         true => Some(make_whiteout(rename.idmap, old_dir)?),
         false => None,
     };
+    let instead = whiteout
+        .as_ref()
+        .map(|made| (ino32(made), FileType::CharDevice));
 
     if over.is_some() && !mutant!("rename-inode-late") {
         inode.write_and_wait()?;
         sync_now(inode)?;
     }
+    let old_block = old.found().block;
+    let at_once = over
+        .as_ref()
+        .is_some_and(|(entry, _)| entry.found().block == old_block)
+        && !mutant!("rename-in-two");
     let new_block = match &mut over {
-        Some((entry, _)) => entry.replace(ino32(inode), file_type)?,
-        None => directory::insert(new_dir, new_name, ino32(inode), file_type)?,
+        Some((entry, _)) if at_once => entry.take(of_inode, &mut old, instead)?,
+        Some((entry, _)) => entry.replace(ino, file_type)?,
+        None => directory::insert(new_dir, new_name, ino, file_type)?,
     };
     names::changed(inode, new_dir, new_block);
     let added = over.is_none();
-    let mut rest = || {
+    let mut is_gone = at_once;
+    let mut rest = || -> fault::Result {
         if added && !mutant!("rename-moved-name") {
             // The new one may have split the block of the old one.
             old.find_again()?;
@@ -99,20 +115,28 @@ pub(super) fn move_entry<'a>(
         if let Some(parent) = &mut parent {
             parent.set(new_dir)?;
         }
-        match &whiteout {
-            Some(made) => old.replace(ino32(made), FileType::CharDevice),
-            None => {
-                if mutant!("rename-half") {
-                    drop(KVec::<u8>::with_capacity(
-                        old_dir.sb().blocksize(),
-                        GFP_KERNEL,
-                    )?);
+        if !at_once {
+            let old_block = match instead {
+                Some((ino, file_type)) => old.replace(ino, file_type)?,
+                None => {
+                    if mutant!("rename-half") {
+                        drop(KVec::<u8>::with_capacity(
+                            old_dir.sb().blocksize(),
+                            GFP_KERNEL,
+                        )?);
+                    }
+                    old.remove(ino)?
                 }
-                old.remove(ino32(inode))
-            }
+            };
+            is_gone = true;
+            names::changed(inode, old_dir, old_block);
         }
+        if is_dir && !mutant!("moved-directory-late") {
+            sync_now(inode)?;
+        }
+        Ok(())
     };
-    let old_block = rest().inspect_err(|_| {
+    rest().inspect_err(|_| {
         let is_left = match &whiteout {
             Some(_) => mutant!("whiteout-half"),
             None => mutant!("rename-half"),
@@ -120,17 +144,20 @@ pub(super) fn move_entry<'a>(
         if is_left {
             return;
         }
-        let undone = match &mut over {
-            Some((entry, (ino, file_type))) => entry.replace(*ino, *file_type),
-            None => Entry::find(new_dir, new_name).and_then(|mut new| new.remove(ino32(inode))),
+        let put_back = match is_gone {
+            true => old.put_back(ino, file_type),
+            false => Ok(()),
         };
+        let undone = put_back.and_then(|()| match &mut over {
+            Some((entry, (ino, file_type))) => entry.replace(*ino, *file_type),
+            None => Entry::find(new_dir, new_name).and_then(|mut new| new.remove(ino)),
+        });
         let parent = parent.as_mut().map_or(Ok(()), |parent| parent.set(old_dir));
         errors::log(new_dir, "cannot undo a rename", undone.and(parent));
     })?;
 
-    names::changed(inode, old_dir, old_block);
     if let Some(made) = &whiteout {
-        names::changed(made, old_dir, old_block);
+        names::changed(made, old_dir, old.found().block);
     }
     inode.touch_ctime();
     inode.mark_inode_dirty();

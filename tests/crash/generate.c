@@ -47,7 +47,7 @@ static void add_names(enum op op)
 	for (i = 0; i < FILES; i++) {
 		if (op == OP_CREAT || op == OP_UNLINK)
 			add((struct template){ op, files[i] });
-		for (k = 0; (op == OP_LINK || op == OP_RENAME) && k < FILES; k++)
+		for (k = 0; (op == OP_LINK || op == OP_RENAME || op == OP_EXCHANGE) && k < FILES; k++)
 			if (i != k)
 				add((struct template){ op, files[i], files[k] });
 	}
@@ -110,6 +110,9 @@ static void add_kind(enum op op)
 	static const char *const moves[][2] = {
 		{ "A", "C" }, { "A", "B" }, { "B", "A/C" }, { "B", "C" }, { "B", "D" }, { "D", "A/C" },
 	};
+	static const char *const exchanges[][2] = {
+		{ "A", "B" }, { "D", "B" }, { "D", "A/foo" }, { "B/bar", "D" },
+	};
 	unsigned int i;
 
 	add_names(op);
@@ -117,6 +120,8 @@ static void add_kind(enum op op)
 		add((struct template){ op, dirs[i] });
 	for (i = 0; op == OP_RENAME && i < ARRAY_SIZE(moves); i++)
 		add((struct template){ op, moves[i][0], moves[i][1] });
+	for (i = 0; op == OP_EXCHANGE && i < ARRAY_SIZE(exchanges); i++)
+		add((struct template){ op, exchanges[i][0], exchanges[i][1] });
 	if (op == OP_SYMLINK) {
 		add((struct template){ op, "bar", "short" });
 		add((struct template){ op, "A/bar", "long" });
@@ -297,7 +302,7 @@ static const char *parent(const char *path)
 
 static bool then(struct model *m, const struct template *t, enum then what, struct step *st)
 {
-	bool moved = t->op == OP_LINK || t->op == OP_RENAME;
+	bool moved = t->op == OP_LINK || t->op == OP_RENAME || t->op == OP_EXCHANGE;
 	const char *name = moved ? t->to : t->path;
 
 	*st = (struct step){ .path = name };

@@ -103,20 +103,34 @@ bool model_empty(struct model *m, int dir)
 	return true;
 }
 
+static bool is_below(const char *dir, const char *path)
+{
+	size_t len = strlen(dir);
+
+	return !strncmp(dir, path, len) && path[len] == '/';
+}
+
 static bool rename_applies(struct model *m, const struct step *st)
 {
 	int from = model_find(m, st->path), to = model_find(m, st->to);
-	size_t len = strlen(st->path);
 
 	if (from < 0 || from == to || !model_cell(m, st->to))
 		return false;
-	if (!strncmp(st->path, st->to, len) && st->to[len] == '/')
+	if (is_below(st->path, st->to))
 		return false;
 	if (to < 0)
 		return true;
 	if (m->objects[from].type == T_DIR)
 		return m->objects[to].type == T_DIR && model_empty(m, to);
 	return m->objects[to].type != T_DIR;
+}
+
+static bool exchange_applies(struct model *m, const struct step *st)
+{
+	int one = model_find(m, st->path), other = model_find(m, st->to);
+
+	return one > 0 && other > 0 && one != other && !is_below(st->path, st->to) &&
+	       !is_below(st->to, st->path);
 }
 
 static bool attr_applies(const struct object *o, const struct step *st)
@@ -148,6 +162,8 @@ bool model_applies(struct model *m, const struct step *st)
 		       model_find(m, st->to) < 0;
 	case OP_RENAME:
 		return rename_applies(m, st);
+	case OP_EXCHANGE:
+		return exchange_applies(m, st);
 	case OP_WRITE:
 	case OP_TRUNCATE:
 	case OP_PUNCH:
@@ -284,6 +300,15 @@ static void apply_fill(struct model *m, const struct step *st, int dir)
 		put(m, model_filled(m, dir, i), new);
 }
 
+static void apply_exchange(struct model *m, struct cell *one, struct cell *other)
+{
+	int first = cell_now(one), second = cell_now(other);
+
+	replace(m, one, second);
+	replace(m, other, first);
+	m->objects[second].may_be_lost = true;
+}
+
 static void apply_attr(struct object *o, const struct step *st)
 {
 	assert(o->nr_attrs < VERSIONS);
@@ -338,6 +363,9 @@ static void apply(struct model *m, const struct step *st)
 	case OP_RENAME:
 		replace(m, model_cell(m, st->to), cell_now(c));
 		put(m, c, -1);
+		break;
+	case OP_EXCHANGE:
+		apply_exchange(m, c, model_cell(m, st->to));
 		break;
 	case OP_WRITE:
 	case OP_TRUNCATE:

@@ -36,6 +36,7 @@ struct object {
 	int size_floor;
 	unsigned char floor[SECTORS];
 	const char *target;	/* of a symbolic link */
+	bool may_be_lost;	/* it was the second of an exchange, which has not returned */
 	/* the values that its attribute has had; 0: none */
 	int attr[VERSIONS];
 	int nr_attrs, attr_floor;

@@ -234,23 +234,36 @@ static int least_version(const struct cell *c, int object)
 	return least;
 }
 
-/*
- * A directory that is moved over another one has two names on the device until the old one is gone, and
- * e2fsck keeps the one that it comes to first. Then what it replaced has none.
- */
-static bool is_under_its_old_name(const struct model *m, const struct tree *t, const struct cell *c)
+static bool is_somewhere(const struct model *m, const struct tree *t, int object)
 {
-	int i, k;
+	int i;
+
+	for (i = 1; i < t->nr; i++)
+		if (object_of(m, &t->nodes[i]) == object)
+			return true;
+	return false;
+}
+
+/*
+ * A directory that is moved over another one, or is the first of an exchange, has two names on the device until
+ * the second step, and e2fsck keeps the one that it comes to first. Then the other name is gone.
+ */
+static bool is_by_another_name(const struct model *m, const struct tree *t, const struct cell *c)
+{
+	int i;
 
 	for (i = c->floor + 1; i < c->nr; i++) {
-		int old = c->was[i - 1].object, new = c->was[i].object;
+		const int old = c->was[i - 1].object, new = c->was[i].object;
+		const struct object *o;
 
-		if (old < 0 || new < 0 || m->objects[old].type != T_DIR ||
-		    m->objects[new].type != T_DIR)
+		if (old < 0 || new < 0)
 			continue;
-		for (k = 1; k < t->nr; k++)
-			if (object_of(m, &t->nodes[k]) == new)
-				return true;
+		o = &m->objects[new];
+		if (o->type == T_DIR && (m->objects[old].type == T_DIR || m->objects[old].may_be_lost) &&
+		    is_somewhere(m, t, new))
+			return true;
+		if (o->may_be_lost && m->objects[old].type == T_DIR && is_somewhere(m, t, old))
+			return true;
 	}
 	return false;
 }
@@ -272,7 +285,7 @@ static void judge_cell(struct verdict *v, struct model *m, const struct tree *t,
 	}
 	for (i = c->floor; i < c->nr && c->was[i].object != is; i++)
 		;
-	if (i == c->nr && is < 0 && is_under_its_old_name(m, t, c))
+	if (i == c->nr && is < 0 && is_by_another_name(m, t, c))
 		return;
 	if (i == c->nr) {
 		static const enum wrong lost[] = {
@@ -346,7 +359,7 @@ void oracle_judge(struct verdict *v, struct model *m, const struct tree *t, bool
 	for (i = 1; i < m->nr_objects; i++) {
 		int since = m->objects[i].anchor;
 
-		if (seen[i] || since < 0 || was_nameless(m, i, since) || parent_lost(m, i, seen))
+		if (seen[i] || since < 0 || m->objects[i].may_be_lost || was_nameless(m, i, since) || parent_lost(m, i, seen))
 			continue;
 		oracle_wrong(v, W_RENAME, "%s", object_text(m, i));
 	}

@@ -22,7 +22,8 @@ static void keep_cell(struct model *m, struct cell *c, enum kept_by by)
 /*
  * What is promised here beyond what all filesystems with a journal do: a name by fdatasync or
  * O_DSYNC, of what had a durable name before; all other names of what was synced, and that those
- * which were removed are gone; and the new name of a directory above that has moved.
+ * which were removed are gone; and the new name of a directory above that has moved. And the names
+ * of a directory that was renamed, and two that were exchanged, when the call has returned.
  */
 static void further(struct model *m, int object)
 {
@@ -150,6 +151,12 @@ static void keep_filled(struct model *m, const struct step *st)
 		keep_cell(m, model_filled(m, dir, i), KEPT_BY_ITSELF);
 }
 
+static void keep_moved(struct model *m, const struct step *st)
+{
+	keep_path(m, st->path, KEPT_BY_MORE);
+	keep_path(m, st->to, KEPT_BY_MORE);
+}
+
 void promise(struct model *m, const struct step *st)
 {
 	int o;
@@ -187,11 +194,17 @@ void promise(struct model *m, const struct step *st)
 	case OP_RENAME:
 	case OP_MKNOD:
 	case OP_TMPFILE:
+		if (st->op == OP_RENAME && model_is(m, st->to, T_DIR))
+			keep_moved(m, st);
 		if (!m->dirsync && !m->sync)
 			return;
 		keep_path(m, st->path, KEPT_BY_ITSELF);
 		if (st->op == OP_LINK || st->op == OP_RENAME)
 			keep_path(m, st->to, KEPT_BY_ITSELF);
+		return;
+	case OP_EXCHANGE:
+		keep_moved(m, st);
+		m->objects[model_find(m, st->path)].may_be_lost = false;
 		return;
 	default:
 		return;

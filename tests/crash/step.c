@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -240,6 +241,8 @@ int step_do(const struct step *st, unsigned int mode)
 		return result(symlink(st->to, path));
 	case OP_RENAME:
 		return result(rename(path, to));
+	case OP_EXCHANGE:
+		return vol_rename(st->path, st->to, RENAME_EXCHANGE);
 	case OP_TRUNCATE:
 		return result(truncate(path, st->len));
 	case OP_WRITE:
@@ -273,7 +276,7 @@ int step_do(const struct step *st, unsigned int mode)
 const char *step_name(const struct step *st)
 {
 	static const char *const ops[] = {
-		"creat", "mkdir", "rmdir", "unlink", "link", "symlink", "rename", "mknod",
+		"creat", "mkdir", "rmdir", "unlink", "link", "symlink", "rename", "exchange", "mknod",
 		"O_TMPFILE", "fill", "write", "truncate", "punch", "allocate", "zero",
 		"setxattr", "removexattr", "allocate beyond EOF", "fsync", "fdatasync", "sync",
 		"writeback",

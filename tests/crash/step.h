@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 enum op {
-	OP_CREAT, OP_MKDIR, OP_RMDIR, OP_UNLINK, OP_LINK, OP_SYMLINK, OP_RENAME,
+	OP_CREAT, OP_MKDIR, OP_RMDIR, OP_UNLINK, OP_LINK, OP_SYMLINK, OP_RENAME, OP_EXCHANGE,
 	OP_MKNOD, OP_TMPFILE, OP_FILL,
 	OP_WRITE, OP_TRUNCATE, OP_PUNCH, OP_ALLOCATE, OP_ZERO,
 	OP_SETXATTR, OP_REMOVEXATTR,
@@ -25,7 +25,7 @@ enum by { BY_CACHE, BY_DIRECT, BY_AIO, BY_MAPPING };
 struct step {
 	enum op op;
 	const char *path;
-	const char *to;		/* OP_LINK, OP_RENAME: the new name; OP_SYMLINK: what is in it */
+	const char *to;		/* OP_LINK, OP_RENAME: the new name; OP_EXCHANGE: the other; OP_SYMLINK: what is in it */
 	enum by by;
 	bool dsync;		/* O_DSYNC; BY_MAPPING: msync; OP_TMPFILE: it is synced before it has a name */
 	uint32_t off;

@@ -17,27 +17,59 @@ int bios_watch(void)
 	return err ?: trace_write(EVENT, "1");
 }
 
-int bios_seen(struct vol *v, struct bios *b)
+/* Stop counting, and call @line for each bio: with its flags and what follows them. 0 or -errno. */
+static int each(struct vol *v, void (*line)(const char *bio, void *arg), void *arg)
 {
-	char line[512], dev[32];
+	char text[512], dev[32];
 	struct stat st;
 	FILE *f;
 
 	trace_write(EVENT, "0");
-	*b = (struct bios){};
 	f = trace_open();
 	if (!f || stat(v->dev, &st))
 		return -errno;
 	snprintf(dev, sizeof(dev), "block_bio_queue: %d,%d ", major(st.st_rdev), minor(st.st_rdev));
-	while (fgets(line, sizeof(line), f)) {
-		char *what = strstr(line, dev);
+	while (fgets(text, sizeof(text), f)) {
+		const char *bio = strstr(text, dev);
 
-		if (!what)
-			continue;
-		what += strlen(dev);
-		b->through += !strncmp(what, "WF", 2);
-		b->flushes += *what == 'F';
+		if (bio)
+			line(bio + strlen(dev), arg);
 	}
 	fclose(f);
 	return 0;
+}
+
+static void count(const char *bio, void *arg)
+{
+	struct bios *b = arg;
+
+	b->through += !strncmp(bio, "WF", 2);
+	b->flushes += *bio == 'F';
+}
+
+int bios_seen(struct vol *v, struct bios *b)
+{
+	*b = (struct bios){};
+	return each(v, count, b);
+}
+
+struct written {
+	uint64_t sector;
+	int nr;
+};
+
+static void count_written(const char *bio, void *arg)
+{
+	struct written *w = arg;
+	unsigned long long start, len;
+
+	if (*bio == 'W' && sscanf(bio, "%*s %llu + %llu", &start, &len) == 2)
+		w->nr += start <= w->sector && w->sector < start + len;
+}
+
+int bios_written(struct vol *v, uint64_t sector)
+{
+	struct written w = { .sector = sector };
+
+	return each(v, count_written, &w) ?: w.nr;
 }

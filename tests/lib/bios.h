@@ -15,4 +15,7 @@ int bios_watch(void);
 /* Those since then, and no more: 0 or -errno. */
 int bios_seen(struct vol *v, struct bios *b);
 
+/* The same: how often this sector was written, or -errno. */
+int bios_written(struct vol *v, uint64_t sector);
+
 #endif

@@ -106,6 +106,22 @@ impl DirBlock {
         blocks.write(self.index, found.offset, U32::ZERO.as_bytes())
     }
 
+    /// Puts an entry back that was found, and removed since or pointed elsewhere, by [`DirBlock::remove`] or
+    /// [`DirBlock::set_inode`]: nothing was inserted into the block meanwhile.
+    pub(crate) fn put_back<B: ChangeDirBlocks>(
+        &self,
+        blocks: &mut B,
+        found: &Located,
+        ino: u32,
+        file_type: FileType,
+    ) -> Result<(), B::Error> {
+        self.set_inode(blocks, found, ino, file_type)?;
+        match found.before {
+            Some(before) => self.write_rec_len(blocks, before, found.offset - before),
+            None => Ok(()),
+        }
+    }
+
     /// Points the entry that was found to inode `ino` of type `file_type`, by a single write.
     pub(crate) fn set_inode<B: ChangeDirBlocks>(
         &self,

@@ -91,6 +91,42 @@ impl<'a> Entry<'a> {
         Ok(block)
     }
 
+    /// Puts the entry back, after it was removed or replaced: it leads to the inode `ino` of type `file_type`
+    /// again. Nothing was added to the directory since.
+    pub(crate) fn put_back(&mut self, ino: u32, file_type: FileType) -> Result {
+        let Inner {
+            at, buffer, entry, ..
+        } = &self.inner;
+        at.put_back(&mut InPlace(buffer), entry, ino, file_type)?;
+        block::released(self.dir, buffer);
+        changed(self.dir);
+        Ok(())
+    }
+
+    /// Points this entry to the inode and type `of_other`, which `other` in the same block leads to, and that to
+    /// `instead` or nowhere, by writing the block once. Returns the block of the volume.
+    pub(crate) fn take(
+        &mut self,
+        of_other: (u32, FileType),
+        other: &mut Entry<'_>,
+        instead: Option<(u32, FileType)>,
+    ) -> Result<u64> {
+        let dir = self.dir;
+        let old = *other.inner.locate(dir)?.ok_or_else(|| gone(dir))?;
+        let block = self.inner.change(dir, block::released, |at, block, this| {
+            // First, as the other may be behind it, and is merged with it then.
+            at.set_inode(block, this, of_other.0, of_other.1)?;
+            if let Some((ino, file_type)) = instead {
+                return at.set_inode(block, &old, ino, file_type);
+            }
+            at.remove(block, &old)?;
+            linear::freed(dir, old.room(), at.index());
+            Ok(())
+        })?;
+        changed(dir);
+        Ok(block)
+    }
+
     /// Points this entry to the inode and type `of_other`, and `other`, which is in the same block, to
     /// `of_this`, by writing the block once.
     pub(crate) fn exchange(

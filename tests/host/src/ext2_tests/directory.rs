@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::dir_block::{ByName, Inserted};
 use super::support::{get16, put16, put32, Spec};
 use crate::ext2::{
-    directory::{grown, type_code, type_from_code, DirBlock, Name, NAME_MAX},
+    directory::{blocks::One, grown, type_code, type_from_code, DirBlock, Name, NAME_MAX},
     inode::FileType,
 };
 
@@ -154,6 +154,32 @@ fn a_removed_entry_is_marked_also_when_it_is_merged() {
     let mut expected = first();
     expected[24..36].copy_from_slice(&block[24..36]);
     assert_eq!(block, expected);
+}
+
+/// Whichever entry it is, and whatever became of the one before it.
+#[test]
+fn an_entry_that_was_removed_is_put_back() {
+    let mut full = vec![0; SIZE];
+    at().init_empty(&mut full).unwrap();
+    for (ino, n) in (13..).zip([b"one", b"two", b"six"]) {
+        at().insert_name(&mut full, name(n), ino, FileType::Regular)
+            .unwrap();
+    }
+    for (ino, n) in (13..).zip([b"one", b"two", b"six"]) {
+        let mut block = full.clone();
+        let found = at()
+            .find_in(&mut One(&mut block), name(n))
+            .unwrap()
+            .unwrap();
+        at().set_inode_of(&mut block, name(b"two"), 99, FileType::Regular)
+            .unwrap();
+        at().remove(&mut One(&mut block), &found).unwrap();
+        at().put_back(&mut One(&mut block), &found, ino, FileType::Regular)
+            .unwrap();
+        at().set_inode_of(&mut block, name(b"two"), 14, FileType::Regular)
+            .unwrap();
+        assert_eq!(block, full);
+    }
 }
 
 #[test]

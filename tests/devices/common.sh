@@ -6,9 +6,11 @@
 #
 #   DEVICE_up        make the device, out of the disks in ${disks[@]}; its node is in $dev then
 #   DEVICE_down      take it apart
+#   DEVICE_again     make it anew, for each try (where that is needed)
 #   DEVICE_check     the device itself has nothing to complain about, unmounted (where there is such a thing)
 #   DEVICE_faults    what can go wrong with it, as words; for each of them:
 #   DEVICE_WORD      make it go wrong, and mend it, in the midst of a load (see writing)
+#   DEVICE_alone     the same, for those that are tried without a load, as writes fail
 #
 # and $DEVICE_words: what the kernel may say of it, as an extended regular expression. Anything else that is a warning, or
 # worse, is a failure, and so is any line of retryfs.

@@ -84,6 +84,7 @@ load_reads()
 {
 	local dir
 	for dir in "$TEST_DIR"/[0-9]*; do
+		[ -d "$dir" ] || continue
 		(load_jobs "$dir" | sed "s/^direct=.*/direct=$1/") > /tmp/reads.fio
 		fio --eta=never --verify_only --output=/tmp/load.reads /tmp/reads.fio || return 1
 	done

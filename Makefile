@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak crash faults fuzz mutants clients docs shell deb deb-test buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash faults fuzz mutants clients devices docs shell deb deb-test buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -60,6 +60,8 @@ fuzz:
 		COMPARE='$(COMPARE)' KERNEL='$(KERNEL)' VERBOSE='$(VERBOSE)' scripts/fuzz
 clients:
 	@CLIENTS='$(CLIENTS)' FS='$(FS)' OPTIONS='$(OPTIONS)' ICOUNT='$(ICOUNT)' scripts/clients
+devices:
+	@DEVICES='$(DEVICES)' scripts/devices
 docs:
 	@scripts/docs
 shell:
@@ -101,6 +103,7 @@ help:
 	@echo '  faults          - every bio and every allocation of every operation fails once (KERNEL=stock|debug STRIDE=)'
 	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
 	@echo '  clients         - databases and QEMU on it, killed and without power: what is there then (CLIENTS= FS="retryfs ext4" OPTIONS=async_alloc ICOUNT=1)'
+	@echo '  devices         - on nbd, NVMe over TCP, iSCSI, md ..., with their faults under load (DEVICES="nbd raid5")'
 	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  deb             - packages for Debian (DEB_SIGN_KEY= DEB_SIGN_CERT= sign the module)'

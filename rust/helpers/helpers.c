@@ -589,6 +589,11 @@ u64 kfs_helper_part_stat_read_sectors_written(struct block_device *bdev)
 	return part_stat_read(bdev, sectors[STAT_WRITE]);
 }
 
+bool kfs_helper_bdev_is_zoned(struct block_device *bdev)
+{
+	return bdev_is_zoned(bdev);
+}
+
 bool kfs_helper_bdev_nowait(struct block_device *bdev)
 {
 	return bdev_nowait(bdev);

@@ -97,12 +97,19 @@ pub(crate) struct Volume {
 impl Volume {
     /// Reads the superblock and the group descriptors at mount. May sleep.
     ///
-    /// `EINVAL` for a volume that is no ext2 or not supported, `EUCLEAN` for a corrupt one, `EIO`
+    /// `EINVAL` for a volume that is no ext2 or not supported, or on a device that is not, `EUCLEAN` for a corrupt one, `EIO`
     /// when the device fails; the log says why.
     pub(crate) fn read(
         sb: &mut NewSuperBlock<'_>,
         given: &ParsedOptions,
     ) -> Result<impl PinInit<Self, Error>, Error> {
+        if sb.device().is_zoned() && !mutant!("zones-unseen") {
+            pr_err!(
+                "{}: cannot mount: zoned devices are not supported\n",
+                sb.id()
+            );
+            return Err(EINVAL);
+        }
         let place = given.super_offset();
         let size = sb
             .min_blocksize(SUPERBLOCK_OFFSET as u32)

@@ -70,6 +70,18 @@ static int load(const char *const argv[])
 	return run(1, argv) ? -ENOENT : 0;
 }
 
+/* A driver that has zones may be in a kernel that has none. */
+static int zones(unsigned int mib)
+{
+	int err = put_number(NULLB, "zoned", 1);
+
+	if (!err)
+		err = put_number(NULLB, "zone_size", 4);
+	if (!err)
+		err = put_number(NULLB, "zone_nr_conv", mib / 4 - 1);
+	return err ? -ENOENT : 0;
+}
+
 static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 {
 	const char *const argv[] = { "modprobe", "-q", "null_blk", "nr_devices=0", NULL };
@@ -96,6 +108,8 @@ static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 		err = put_number(NULLB, "irqmode", 0);
 	if (!err && d->kind == NULL_BLK_TIMER)
 		err = put_number(NULLB, "irqmode", 2);
+	if (!err && d->kind == NULL_BLK_ZONED)
+		err = zones(mib);
 	if (!err)
 		err = put_number(NULLB, "power", 1);
 	if (!err)

@@ -16,6 +16,7 @@ enum disk_kind {
 	NULL_BLK_INLINE,	/* requests end before they are submitted */
 	NULL_BLK_SOFT,	/* in a soft interrupt */
 	NULL_BLK_TIMER,	/* in a hard one, where there are some */
+	NULL_BLK_ZONED,	/* zones of 4 MiB; only the last one has to be written to from its begin */
 	SCSI_DEBUG,	/* any sectors; memory aligned to 4; can be removed */
 	SCSI_DEBUG_PI,	/* the same, and it compares data with checksums of the kernel (T10 PI) */
 };

@@ -141,6 +141,13 @@ impl BlockDevice {
         unsafe { bindings::part_stat_read_sectors_written(self.as_raw()) }
     }
 
+    /// Whether the device is divided into zones, most of which can only be written from begin to end. Any context.
+    #[inline]
+    pub fn is_zoned(&self) -> bool {
+        // SAFETY: By the type invariant the device is open.
+        unsafe { bindings::bdev_is_zoned(self.as_raw()) }
+    }
+
     /// Whether the device can say that it would have to wait for room for a request, instead of
     /// waiting.
     #[inline]

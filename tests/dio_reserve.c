@@ -44,6 +44,9 @@ FIXTURE_TEARDOWN(dio_reserve)
  */
 #define LEN	(32 * KIB)
 
+/* Longer than what is done without the worker. */
+#define LONG	(96 * KIB)
+
 /*
  * Readers wait for the lock that a writer has. If they had all dios meanwhile, the
  * writer that gets the lock next would wait for one, and they for its lock.
@@ -56,31 +59,31 @@ TEST_F(dio_reserve, readers_behind_a_writer)
 	char *back[readers];
 	int fd, i;
 
-	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
+	ASSERT_EQ(0, vol_prefill("f", 0, LONG, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	/* the pointers are in memory: a reader waits for nothing else */
-	ASSERT_EQ(LEN, pread(fd, buf_alloc(LEN), LEN, 0));
+	ASSERT_EQ(LONG, pread(fd, buf_alloc(LONG), LONG, 0));
 	ASSERT_EQ(0, faults_refuse_bios(true));
 	ASSERT_EQ(0, vol_hold(&self->v));
 	for (i = 0; i < 2; i++) {
-		write[i] = (struct io_op){ fd, buf_alloc(LEN), LEN, (1 + i) * LEN };
-		pattern_fill(write[i].buf, LEN, write[i].off, 2);
+		write[i] = (struct io_op){ fd, buf_alloc(LONG), LONG, (1 + i) * LONG };
+		pattern_fill(write[i].buf, LONG, write[i].off, 2);
 		ASSERT_EQ(0, task_start(&writer[i], op_pwrite, &write[i]));
 		ASSERT_BLOCKED(&writer[i]);
 	}
 	for (i = 0; i < readers; i++) {
-		back[i] = buf_alloc(LEN);
-		read[i] = (struct io_op){ fd, back[i], LEN, 0 };
+		back[i] = buf_alloc(LONG);
+		read[i] = (struct io_op){ fd, back[i], LONG, 0 };
 		ASSERT_EQ(0, task_start(&reader[i], op_pread, &read[i]));
 		ASSERT_BLOCKED(&reader[i]);
 	}
 	ASSERT_EQ(0, vol_release(&self->v));
 	for (i = 0; i < 2; i++)
-		EXPECT_EQ(LEN, task_join(&writer[i], JOIN_SECONDS));
+		EXPECT_EQ(LONG, task_join(&writer[i], JOIN_SECONDS));
 	for (i = 0; i < readers; i++) {
-		ASSERT_EQ(LEN, task_join(&reader[i], JOIN_SECONDS));
-		EXPECT_PATTERN(back[i], LEN, 0, 1);
+		ASSERT_EQ(LONG, task_join(&reader[i], JOIN_SECONDS));
+		EXPECT_PATTERN(back[i], LONG, 0, 1);
 	}
 }
 

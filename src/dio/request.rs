@@ -157,7 +157,7 @@ impl Request {
 }
 
 /// The blocks of the file at which a write has turns: of each of them it writes a part, and so do others in
-/// flight, one after the other. Or the block has EOF in it, and the write begins behind that block.
+/// flight, one after the other. Or the block has EOF in it, and the write begins in a later one.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Turns {
     /// That with EOF.

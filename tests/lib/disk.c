@@ -70,7 +70,6 @@ static int load(const char *const argv[])
 	return run(1, argv) ? -ENOENT : 0;
 }
 
-/* A driver that has zones may be in a kernel that has none. */
 static int zones(unsigned int mib)
 {
 	int err = put_number(NULLB, "zoned", 1);
@@ -79,7 +78,7 @@ static int zones(unsigned int mib)
 		err = put_number(NULLB, "zone_size", 4);
 	if (!err)
 		err = put_number(NULLB, "zone_nr_conv", mib / 4 - 1);
-	return err ? -ENOENT : 0;
+	return err;
 }
 
 static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
@@ -112,6 +111,9 @@ static int null_blk_up(struct disk *d, unsigned int sector, unsigned int mib)
 		err = zones(mib);
 	if (!err)
 		err = put_number(NULLB, "power", 1);
+	/* the driver has zones, but the kernel has none */
+	if (err == -EINVAL && d->kind == NULL_BLK_ZONED)
+		return -ENOENT;
 	if (!err)
 		err = find("/sys/block/rfs", d->name, sizeof(d->name));
 	snprintf(d->node, sizeof(d->node), "/dev/%s", d->name);

@@ -76,8 +76,9 @@ pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
             return ptr::null_mut();
         }
         let inode: *mut bindings::inode = Opaque::cast_into(&raw const (*object).inode);
+        // It may have been in memory before, and its buffer be dirty since.
         #[cfg(not(kfs_has_sync_inode_metadata))]
-        (&raw mut (*object).metadata_writeback).write(kernel::sync::atomic::Atomic::new(0));
+        (&raw mut (*object).metadata_writeback).write(kernel::sync::atomic::Atomic::new(1));
         bindings::mmb_init(
             Opaque::cast_into(&raw const (*object).metadata_bhs),
             &raw mut (*inode).i_data,

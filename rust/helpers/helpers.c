@@ -376,16 +376,39 @@ bool kfs_helper_spin_trylock_irqsave(spinlock_t *lock, unsigned long *flags)
 }
 #endif
 
-#ifdef kfs_has_sync_inode_metadata
-void kfs_helper_set_inode_metadata_writeback(struct inode *inode)
-{
-	set_inode_metadata_writeback(inode);
-}
-#endif
-
 bool kfs_helper_inode_is_new(struct inode *inode)
 {
 	return inode_state_read_once(inode) & I_NEW;
+}
+
+bool kfs_helper_inode_in_writeback(struct inode *inode)
+{
+	return inode_state_read_once(inode) & I_SYNC;
+}
+
+/*
+ * A reference to the inode in memory that comes after @inode, to which the caller has one, or to the first one,
+ * if that is NULL; NULL at the end. Those that are not complete, or are being evicted, are passed over.
+ */
+struct inode *kfs_helper_next_cached_inode(struct super_block *sb, struct inode *inode)
+{
+	struct inode *next, *found = NULL;
+
+	spin_lock(&sb->s_inode_list_lock);
+	next = inode ? list_next_entry(inode, i_sb_list) :
+		       list_first_entry(&sb->s_inodes, struct inode, i_sb_list);
+	list_for_each_entry_from(next, &sb->s_inodes, i_sb_list) {
+		spin_lock(&next->i_lock);
+		if (!(inode_state_read(next) & (I_NEW | I_FREEING | I_WILL_FREE))) {
+			__iget(next);
+			found = next;
+		}
+		spin_unlock(&next->i_lock);
+		if (found)
+			break;
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	return found;
 }
 
 /* Labels of security modules. */

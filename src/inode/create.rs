@@ -10,7 +10,6 @@ use crate::inode::acl;
 use crate::inode::attributes;
 use crate::inode::data::{disk_time, ino32, vfs_flags};
 use crate::inode::errors::reported;
-use crate::inode::names;
 use crate::inode::operations::SetOperations;
 use crate::types::{CreatedInode, Inode, RetryFs};
 use crate::volume::fault::{Fault, Result};
@@ -55,7 +54,6 @@ pub(crate) fn create<'a>(
     data.nothing_beyond_eof();
     let extra_size = sb.data().superblock.extra_size;
     data.extra_size.store(extra_size.into(), ordering::Relaxed);
-    names::created(&inode);
     let inherit_group = sb.data().options().inherit_group;
     let mode = match inherit_group && mutant!("grpid-setgid") {
         true => mode | (dir.mode() & 0o2000),

@@ -23,14 +23,12 @@ pub(super) struct Record {
     len: usize,
     /// How many changes there were.
     changes: u64,
-    /// The inode was read from the device, and not synced since.
-    pub(super) unknown: bool,
 }
 
 kfs::drop_in_atomic!(plain Record);
 
 impl Record {
-    /// Of an inode that was read.
+    /// Without a change.
     pub(super) const fn new() -> Self {
         const NONE: Entry = Entry {
             dir: 0,
@@ -41,7 +39,6 @@ impl Record {
             entries: [NONE; ENTRIES],
             len: 0,
             changes: 0,
-            unknown: true,
         }
     }
 
@@ -52,7 +49,7 @@ impl Record {
 
     /// Whether all is on the device.
     pub(super) fn is_empty(&self) -> bool {
-        self.len == 0 && !self.unknown
+        self.len == 0
     }
 
     /// Whether there is no room for another change.
@@ -60,8 +57,8 @@ impl Record {
         self.len == ENTRIES
     }
 
-    /// Adds a change, for which there is room.
-    pub(super) fn add(&mut self, dir: u32, block: u64) {
+    /// Adds a change. Returns whether there was room for it.
+    pub(super) fn add(&mut self, dir: u32, block: u64) -> bool {
         self.changes += 1;
         let new = Entry {
             dir,
@@ -76,8 +73,9 @@ impl Record {
             *entry = new;
             self.len += 1;
         } else {
-            self.unknown = true;
+            return false;
         }
+        true
     }
 
     /// Drops what had been in the record when it was `synced`.
@@ -91,6 +89,5 @@ impl Record {
                 self.len += 1;
             }
         }
-        self.unknown &= !synced.unknown;
     }
 }

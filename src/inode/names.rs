@@ -16,30 +16,27 @@
 //! (see [`crate::volume::released`]).
 //!
 //! So each inode has a record of the entries that were made and removed since it was synced last. It
-//! is lost when the inode leaves memory. What it was about is written then, and the first sync of an
-//! inode that was read looks at all the directories that the path leads through, as what is missing
-//! of these may be known in memory alone.
+//! is lost when the inode leaves memory: an inode that is read is known to be found, unless it is marked as one that had
+//! a record then ([`crate::volume::evicted`]). The sync of such a one, or below such a directory, syncs all directories.
 
 use crate::inode::attributes;
 use crate::inode::data::ino32;
 use crate::inode::name_record::{Record, ENTRIES};
 use crate::inode::table;
-use crate::types::{Inode, InodeRef};
+use crate::types::{Inode, InodeRef, SuperBlock};
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
-
-/// The inode is new: nothing is known of it but in memory. Its first name is yet to be made.
-pub(super) fn created(inode: &Inode) {
-    inode.data().names.lock().unknown = false;
-}
 
 /// Takes note that a name of `inode` has changed in the block `block` of the directory `dir`.
 ///
 /// [`make_room`] was called before. Does not sleep.
 pub(crate) fn changed(inode: &Inode, dir: &Inode, block: u64) {
     if !mutant!("fsync-no-parent") {
-        inode.data().names.lock().add(ino32(dir), block);
+        let is_noted = inode.data().names.lock().add(ino32(dir), block);
+        if !is_noted {
+            inode.sb().data().evicted.mark(ino32(inode));
+        }
     }
     inode.data().changed();
     dir.data().set_named();
@@ -72,35 +69,12 @@ pub(crate) fn sync(inode: &Inode) -> Result {
         volume.unwritten.sync_first(First::New)?;
         inode.data().named_synced(named);
     }
+    volume.evicted.settle(ino32(inode), || sync_all(sb))?;
     let record = *inode.data().names.lock();
-    if record.is_empty() {
-        return Ok(());
-    }
-    // The directories above whose names are synced, too, and their records as they were before.
-    let mut above = KVec::new();
-    let mut next = parents(inode, &record)?;
-    let mut done = 0;
-    loop {
-        for ino in next.into_iter().filter(|&ino| ino != 0) {
-            let Some(dir) = sb.ilookup(ino.into()) else {
-                // It was evicted, and its blocks were written then.
-                table::sync_cached(sb, ino)?;
-                continue;
-            };
-            // The first call may return an error of before, of what is written only now.
-            dir.sync_metadata().or_else(|_| dir.sync_metadata())?;
-            let record = *dir.data().names.lock();
-            let seen = |(other, _): &(InodeRef<'_>, Record)| other.is(&dir);
-            if !record.is_empty() && !dir.is(inode) && !above.iter().any(seen) {
-                above.push((dir, record), GFP_KERNEL)?;
-            }
-        }
-        let Some((dir, record)) = above.get(done) else {
-            break;
-        };
-        next = parents(dir, record)?;
-        done += 1;
-    }
+    let above = match record.is_empty() {
+        true => KVec::new(),
+        false => sync_above(inode, &record)?,
+    };
     // What could not be written earlier counts as clean.
     volume.check_device(sb);
     if volume.has_failed_writes() && !mutant!("fsync-name-error-lost") {
@@ -114,33 +88,65 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     Ok(())
 }
 
+/// Writes the directories that `record` of `inode` is about to the device, and those above whose names are not there, and waits.
+/// Returns the latter, with their records as they were before.
+fn sync_above<'a>(inode: &'a Inode, record: &Record) -> Result<KVec<(InodeRef<'a>, Record)>> {
+    let sb = inode.sb();
+    let mut above = KVec::new();
+    let mut next = parents(record);
+    let mut done = 0;
+    loop {
+        for ino in next.into_iter().filter(|&ino| ino != 0) {
+            let dir = sb.ilookup(ino.into());
+            // From here on it does not leave memory, if it is there.
+            sb.data().evicted.settle(ino, || sync_all(sb))?;
+            let Some(dir) = dir else {
+                // It was evicted, and its blocks were written then.
+                table::sync_cached(sb, ino)?;
+                continue;
+            };
+            // The first call may return an error of before, of what is written only now.
+            dir.sync_metadata().or_else(|_| dir.sync_metadata())?;
+            let record = *dir.data().names.lock();
+            let seen = |(other, _): &(InodeRef<'_>, Record)| other.is(&dir);
+            if !record.is_empty() && !dir.is(inode) && !above.iter().any(seen) {
+                above.push((dir, record), GFP_KERNEL)?;
+            }
+        }
+        let Some((_, record)) = above.get(done) else {
+            return Ok(above);
+        };
+        next = parents(record);
+        done += 1;
+    }
+}
+
+/// Brings all names of the volume to the device, and waits. May sleep. `EIO`.
+fn sync_all(sb: &SuperBlock) -> Result {
+    let volume = sb.data();
+    if !mutant!("evicted-directories-late") {
+        sb.try_for_each_inode(|inode| match inode.is_dir() && inode.nlink() != 0 {
+            // As above: the first call may return an error of before.
+            true => inode.sync_metadata().or_else(|_| inode.sync_metadata()),
+            false => Ok(()),
+        })?;
+    }
+    // All that is in buffers, whose inodes may have left memory, too.
+    volume.sync(sb).or_else(|_| volume.sync(sb))
+}
+
 /// The inode numbers of the directories that the record is about; 0 for none.
-fn parents(inode: &Inode, record: &Record) -> Result<[u32; ENTRIES + 1]> {
-    let mut dirs = [0; ENTRIES + 1];
+fn parents(record: &Record) -> [u32; ENTRIES] {
+    let mut dirs = [0; ENTRIES];
     for (dir, entry) in dirs.iter_mut().zip(record.entries()) {
         *dir = entry.dir;
     }
-    if record.unknown {
-        // Its slot may have been left to the buffer when it was evicted before.
-        table::sync_cached(inode.sb(), ino32(inode))?;
-        if let Some(dir) = inode.any_parent() {
-            dirs[ENTRIES] = ino32(&dir);
-        }
-    }
-    Ok(dirs)
+    dirs
 }
 
-/// Writes what the record of an inode that leaves memory is about, as far as it is in buffers.
-///
-/// Waits for nothing but the buffers; may sleep.
-pub(crate) fn evict(inode: &Inode) -> Result {
-    let sb = inode.sb();
-    let record = *inode.data().names.lock();
-    for entry in record.entries() {
-        if let Some(buffer) = sb.find_get_block(entry.block) {
-            buffer.sync_dirty()?;
-        }
-        table::sync_cached(sb, entry.dir)?;
+/// An inode leaves memory, with its record. Does not sleep.
+pub(crate) fn evict(inode: &Inode) {
+    if is_changed(inode) {
+        inode.sb().data().evicted.mark(ino32(inode));
     }
-    Ok(())
 }

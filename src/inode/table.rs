@@ -75,7 +75,8 @@ pub(super) fn read_table(sb: &SuperBlock, ino: u32) -> Result<(BufferHead, usize
 }
 
 /// Writes the block with the slot of inode `ino` to the device and waits, if it is in memory: only
-/// then may there be something to write. May sleep. `EIO` when the device fails.
+/// then may there be something to write. One that could not be written earlier is not tried again here: the volume has failed
+/// writes then. May sleep. `EIO` when the device fails.
 pub(super) fn sync_cached(sb: &SuperBlock, ino: u32) -> Result {
     let location = sb.data().layout().locate_inode(ino)?;
     if let Some(buffer) = sb.find_get_block(location.block.into()) {
@@ -84,16 +85,13 @@ pub(super) fn sync_cached(sb: &SuperBlock, ino: u32) -> Result {
     Ok(())
 }
 
-/// Writes the block with the slot of `inode` to the device and waits. May sleep. `EIO` when the
-/// device fails.
+/// The same for `inode`.
 pub(crate) fn sync(inode: &Inode) -> Result {
-    let (buffer, _) = read_table(inode.sb(), ino32(inode))?;
-    buffer.sync_dirty().inspect_err(|_| {
+    sync_cached(inode.sb(), ino32(inode)).inspect_err(|_| {
         pr_err!(
             "{}: inode {}: cannot write it\n",
             inode.sb().id(),
             inode.ino()
         );
-    })?;
-    Ok(())
+    })
 }

@@ -293,8 +293,7 @@ impl FileSystem for RetryFs {
         if inode.sb().data().is_shut_down() {
             return;
         }
-        // An error is kept in the buffer, which is held until it is written, and in the device.
-        let _ = names::evict(inode);
+        names::evict(inode);
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {

@@ -12,6 +12,7 @@
 //! * [`attribute_blocks`] knows which blocks of extended attributes can be shared, and [`new_attributes`] which
 //!   are on stable storage.
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
+//! * [`evicted`] knows which inodes left memory too early for their names.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
 //! * [`scratch`] is memory for copies, and [`copy_back`] puts what was changed in one back into its buffer.
 //! * [`totals`] are the sums over all groups, and [`usable`] is what of them a task may have.
@@ -26,6 +27,7 @@ pub(crate) mod blocks;
 pub(crate) mod clean;
 pub(crate) mod copy_back;
 pub(crate) mod errors;
+pub(crate) mod evicted;
 pub(crate) mod fault;
 pub(crate) mod groups;
 pub(crate) mod in_window;

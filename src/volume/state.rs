@@ -9,6 +9,7 @@ use crate::ext2::tuned::Tuned;
 use crate::ext2::{Corrupt, Geometry, Layout};
 use crate::types::{NewSuperBlock, SuperBlock};
 use crate::volume::attribute_blocks::AttributeBlocks;
+use crate::volume::evicted::Evicted;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::new_attributes::NewAttributes;
@@ -57,6 +58,9 @@ pub(crate) struct Volume {
     /// Metadata buffers that are dirty, or could not be written.
     #[pin]
     pub(crate) unwritten: Unwritten,
+    /// Inodes that left memory when not all that leads to them was on the device.
+    #[pin]
+    pub(crate) evicted: Evicted,
     /// Blocks of extended attributes. The lock is held while a reference count is changed.
     #[pin]
     pub(crate) attribute_blocks: Mutex<AttributeBlocks>,
@@ -203,6 +207,7 @@ impl Volume {
             error_unmarked: Atomic::new(false),
             miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
+            evicted <- Evicted::new(),
             attribute_blocks <- new_mutex!(AttributeBlocks::new()),
             new_attributes: NewAttributes::new(),
             async_alloc: Atomic::new(given.async_alloc()),

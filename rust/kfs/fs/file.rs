@@ -14,6 +14,7 @@ use crate::block::bio;
 use crate::compat::EOPNOTSUPP;
 use crate::fs::address_space::AddressSpaceOperations;
 use crate::fs::file::dir_context::{is_narrow, place_of};
+use crate::fs::file_system::FileSystem;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
@@ -266,7 +267,7 @@ impl<F: FileSystemData> FileOps<F, Regular> {
     /// The table for regular files.
     pub const fn regular<T: FileOperations<F>>() -> Self
     where
-        F: KiocbOwner + Ioctl,
+        F: FileSystem + KiocbOwner + Ioctl,
     {
         Self(&RegularTable::<F, T>::OPS, PhantomData)
     }
@@ -276,7 +277,7 @@ impl<F: FileSystemData> FileOps<F, Directory> {
     /// The table for directories.
     pub const fn directory<T: DirectoryOperations<F>>() -> Self
     where
-        F: Ioctl,
+        F: FileSystem + Ioctl,
     {
         Self(&DirectoryTable::<F, T>::OPS, PhantomData)
     }
@@ -291,7 +292,7 @@ impl<F: FileSystemData, K> FileOps<F, K> {
 /// # Safety
 ///
 /// Called by the VFS as `fsync` of a file of `F`.
-unsafe extern "C" fn fsync<F: Shutdown, T: Fsync<F>>(
+unsafe extern "C" fn fsync<F: FileSystem + Shutdown, T: Fsync<F>>(
     file: *mut bindings::file,
     start: bindings::loff_t,
     end: bindings::loff_t,
@@ -313,7 +314,12 @@ unsafe extern "C" fn fsync<F: Shutdown, T: Fsync<F>>(
         true => Ok(()),
         false => BlockDevice::of(inode.sb()).issue_flush(),
     };
-    match T::fsync_names(inode).and_then(|()| flush()) {
+    let names = || T::fsync_names(inode);
+    match inode
+        .sync_written()
+        .and_then(|()| names())
+        .and_then(|()| flush())
+    {
         Ok(()) => {
             T::fsync_end(inode, mark);
             0
@@ -324,7 +330,7 @@ unsafe extern "C" fn fsync<F: Shutdown, T: Fsync<F>>(
 
 struct RegularTable<F, T>(PhantomData<(F, T)>);
 
-impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
+impl<F: FileSystem + KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
         llseek: Some(llseek::<F, T>),
         read_iter: Some(Self::read_iter),
@@ -514,7 +520,7 @@ impl<F: KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T> {
 
 struct DirectoryTable<F, T>(PhantomData<(F, T)>);
 
-impl<F: Ioctl, T: DirectoryOperations<F>> DirectoryTable<F, T> {
+impl<F: FileSystem + Ioctl, T: DirectoryOperations<F>> DirectoryTable<F, T> {
     const OPS: bindings::file_operations = bindings::file_operations {
         llseek: Some(Self::llseek),
         read: Some(bindings::generic_read_dir),

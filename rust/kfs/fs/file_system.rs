@@ -154,15 +154,15 @@ pub trait FileSystem: FileSystemData {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Writes the buffer that [`FileSystem::write_inode`] made dirty to the device and waits.
+    /// Writes the buffer that [`FileSystem::write_inode`] made dirty to the device and waits. Called by
+    /// [`Inode::sync_metadata`](crate::fs::inode::Inode::sync_metadata); the VFS does not know of it.
     fn sync_inode_metadata(_inode: &Inode<Self>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Called when an inode with links leaves memory, clean: what an fsync of it would have to
-    /// write beside it, and that is known in memory alone, is to be written now.
+    /// Called when an inode with links leaves memory, clean.
     ///
-    /// Memory reclaim may have called: waits for nothing but buffers of the device.
+    /// Memory reclaim may have called: does not wait for other inodes, nor for locks with which memory is allocated.
     fn evict_inode(_inode: &Inode<Self>) {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }

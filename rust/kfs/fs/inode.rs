@@ -18,7 +18,8 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-mod alias;
+mod cached;
+mod in_buffer;
 pub mod init;
 pub(crate) mod life;
 pub mod lock;
@@ -35,6 +36,7 @@ pub(crate) mod writeback;
 use crate::bindings;
 use crate::block::buffer_head::BufferHead;
 use crate::fs::file_system_data::FileSystemData;
+use crate::fs::inode::in_buffer::InBuffer;
 use crate::fs::super_block::SuperBlock;
 use crate::mm::page_cache::PageCache;
 use crate::sync::once::read_once;
@@ -49,9 +51,8 @@ use kernel::types::Opaque;
 #[repr(C)]
 struct InodeObject<F: FileSystemData> {
     data: MaybeUninit<F::InodeData>,
-    /// Not 0 if the inode is in its buffer, and that is perhaps not on the device (see [`writeback`]).
-    #[cfg(not(kfs_has_sync_inode_metadata))]
-    metadata_writeback: kernel::sync::atomic::Atomic<i32>,
+    /// Whether the inode is in its buffer, and that perhaps not on the device.
+    in_buffer: InBuffer,
     /// Dirty buffers of the block map, to be written by fsync.
     metadata_bhs: Opaque<bindings::mapping_metadata_bhs>,
     inode: Opaque<bindings::inode>,

@@ -8,6 +8,7 @@ use crate::bindings;
 use crate::compat::raw_try_init;
 use crate::fs::file_system::FileSystem;
 use crate::fs::file_system_type::{FileSystemType, InodeCache};
+use crate::fs::inode::in_buffer::InBuffer;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::{Inode, InodeObject};
 use core::mem::offset_of;
@@ -76,9 +77,7 @@ pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
             return ptr::null_mut();
         }
         let inode: *mut bindings::inode = Opaque::cast_into(&raw const (*object).inode);
-        // It may have been in memory before, and its buffer be dirty since.
-        #[cfg(not(kfs_has_sync_inode_metadata))]
-        (&raw mut (*object).metadata_writeback).write(kernel::sync::atomic::Atomic::new(1));
+        (&raw mut (*object).in_buffer).write(InBuffer::new());
         bindings::mmb_init(
             Opaque::cast_into(&raw const (*object).metadata_bhs),
             &raw mut (*inode).i_data,

@@ -2,19 +2,21 @@
 
 //! Writeback of an inode: of its data on the device, and of the buffers that belong to it.
 //!
-//! Writeback copies an inode to its buffer. Then the inode is clean, but is on the device only when that buffer is. The VFS
-//! remembers it (`I_METADATA_WRITEBACK`), and calls `sync_inode_metadata` when the inode has to be on the device. Before 7.3 it leaves
-//! that to the filesystem: then an inode here has a flag of its own, and what syncs inodes looks at it.
+//! Writeback copies an inode to its buffer. Then the inode is clean, but is on the device only when that buffer is. An inode
+//! counts that ([`InBuffer`](crate::fs::inode::in_buffer::InBuffer)), and what syncs inodes looks at it.
+//!
+//! From 7.3 on the VFS has such a flag, too (`I_METADATA_WRITEBACK`, with `super_operations::sync_inode_metadata`), which only a
+//! sync of the inode itself takes away, and memory reclaim passes over inodes that have it.
 //!
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use crate::bindings;
+use crate::compat::{smp_mb, Read};
 use crate::fs::file_system::FileSystem;
+use crate::fs::inode::in_buffer::InBuffer;
 use crate::fs::inode::Inode;
 use kernel::error::to_result;
 use kernel::prelude::*;
-#[cfg(not(kfs_has_sync_inode_metadata))]
-use kernel::sync::atomic::{ordering, Atomic};
 
 /// # Safety
 ///
@@ -31,7 +33,7 @@ pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
     let this = unsafe { Inode::<F>::from_raw(inode) };
     match F::write_inode(this) {
         // SAFETY: By the requirement.
-        Ok(()) => match unsafe { this.set_metadata_writeback(wbc) } {
+        Ok(()) => match unsafe { this.is_in_buffer(wbc) } {
             Ok(()) => 0,
             Err(error) => error.to_errno(),
         },
@@ -48,33 +50,26 @@ pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
     }
 }
 
-/// # Safety
-///
-/// Called by the VFS as `sync_inode_metadata` of an inode of `F`.
-#[cfg(kfs_has_sync_inode_metadata)]
-pub(crate) unsafe extern "C" fn sync_inode_metadata<F: FileSystem>(
-    inode: *mut bindings::inode,
-    _wbc: *mut bindings::writeback_control,
-) -> c_int {
-    // SAFETY: By the requirement the inode is valid and of `F`.
-    match unsafe { Inode::<F>::from_raw(inode) }.sync_all_buffers() {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
 impl<F: FileSystem> Inode<F> {
     /// Writes the inode and the buffers marked by [`Inode::mark_buffer_dirty`] to the device and
     /// waits for them. May sleep.
     pub fn sync_metadata(&self) -> Result {
         // SAFETY: By the type invariant the inode is valid.
         let written = to_result(unsafe { bindings::sync_inode_metadata(self.as_raw(), 1) });
-        // Writeback that is under way has been waited for.
-        #[cfg(not(kfs_has_sync_inode_metadata))]
-        if self.metadata_writeback().xchg(0, ordering::Full) != 0 {
-            return written.and(self.sync_all_buffers());
+        // Writeback that was under way has been waited for.
+        written.and(self.in_buffer().sync(|| self.sync_all_buffers()))
+    }
+
+    /// If the inode was copied to its buffer, writes that and the other buffers of the inode to the device, and waits. What is dirty of
+    /// the inode need not be written. May sleep.
+    pub(crate) fn sync_written(&self) -> Result {
+        // SAFETY: By the type invariant the inode is valid.
+        if unsafe { bindings::inode_in_writeback(self.as_raw()) } {
+            return self.sync_metadata();
         }
-        written
+        // The inode is looked at before the count.
+        smp_mb(Read);
+        self.in_buffer().sync(|| self.sync_all_buffers())
     }
 
     /// Writes the buffers of the inode to the device and waits for them: that of the inode, and those marked by
@@ -87,39 +82,24 @@ impl<F: FileSystem> Inode<F> {
         }
     }
 
-    /// The inode is in its buffer: who syncs it has to wait for that. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// Called in `write_inode`, with its `wbc`.
-    #[cfg(kfs_has_sync_inode_metadata)]
-    unsafe fn set_metadata_writeback(&self, _wbc: *mut bindings::writeback_control) -> Result {
-        // SAFETY: By the type invariant. The operations have `sync_inode_metadata`, which this flag asks for.
-        unsafe { bindings::set_inode_metadata_writeback(self.as_raw()) };
-        Ok(())
-    }
-
     /// The inode is in its buffer: who syncs it has to wait for that, and here does. sync(2) syncs the whole device. May sleep.
     ///
     /// # Safety
     ///
     /// Called in `write_inode`, with its `wbc`.
-    #[cfg(not(kfs_has_sync_inode_metadata))]
-    unsafe fn set_metadata_writeback(&self, wbc: *mut bindings::writeback_control) -> Result {
+    unsafe fn is_in_buffer(&self, wbc: *mut bindings::writeback_control) -> Result {
         const SYNC: bindings::writeback_sync_modes = bindings::writeback_sync_modes_WB_SYNC_ALL;
         // SAFETY: By the requirement it is valid during the call.
         let (mode, for_sync) = unsafe { ((*wbc).sync_mode, (*wbc).for_sync()) };
-        if mode == SYNC && for_sync == 0 {
-            self.metadata_writeback().store(0, ordering::Relaxed);
-            return self.sync_all_buffers();
+        self.in_buffer().add();
+        match mode == SYNC && for_sync == 0 {
+            true => self.in_buffer().sync(|| self.sync_all_buffers()),
+            false => Ok(()),
         }
-        self.metadata_writeback().store(1, ordering::Relaxed);
-        Ok(())
     }
 
-    #[cfg(not(kfs_has_sync_inode_metadata))]
-    fn metadata_writeback(&self) -> &Atomic<i32> {
+    fn in_buffer(&self) -> &InBuffer {
         // SAFETY: By the type invariant the fields of the object beside the inode are initialised.
-        unsafe { &(*self.object()).metadata_writeback }
+        unsafe { &(*self.object()).in_buffer }
     }
 }

@@ -26,8 +26,6 @@ impl<F: FileSystem> Table<F> {
         alloc_inode: Some(life::alloc_inode::<F>),
         free_inode: Some(life::free_inode::<F>),
         write_inode: if_has!(F::HAS_WRITE_INODE, writeback::write_inode::<F>),
-        #[cfg(kfs_has_sync_inode_metadata)]
-        sync_inode_metadata: Some(writeback::sync_inode_metadata::<F>),
         evict_inode: Some(life::evict_inode::<F>),
         put_super: Some(put_super::<F>),
         sync_fs: if_has!(F::HAS_SYNC_FS, sync_fs::<F>),

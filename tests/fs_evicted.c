@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Inodes that leave memory while what was changed of them is in buffers, and not yet on the
+ * disk: they can go, and fsync(2) of those that are read again waits for all that leads there.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "caches.h"
+#include "debugfs.h"
+#include "dm.h"
+#include "ext2.h"
+#include "harness.h"
+#include "powerloss.h"
+
+FIXTURE(fs_evicted) {
+	struct vol v;
+};
+FIXTURE_VARIANT(fs_evicted) {
+	struct vol_conf conf;
+};
+/* a directory that grows is not indexed, which would bring it to the disk */
+FIXTURE_VARIANT_ADD(fs_evicted, bs1k) {
+	.conf = { .bs = 1024, .isize = 128, .features = "^dir_index" }
+};
+
+/* A device on the way to the slot of an inode. */
+#define SLOT		"rfs-slot"
+
+static int remove_slot(void)
+{
+	int err = vol_retry_busy(dm_remove, SLOT);
+
+	return err == -ENXIO ? 0 : err;
+}
+
+FIXTURE_SETUP(fs_evicted)
+{
+	ASSERT_EQ(0, vol_up(&self->v, &variant->conf));
+	ASSERT_EQ(0, remove_slot());
+}
+
+FIXTURE_TEARDOWN(fs_evicted)
+{
+	EXPECT_EQ(0, vol_down(&self->v));
+	EXPECT_EQ(0, remove_slot());
+}
+
+#define LEN		3000
+#define LEAVE_SECONDS	60
+
+/* Linux has it of an inode in memory alone. */
+static int set_hint(const char *name, uint64_t hint)
+{
+	int fd = vol_open(name, O_RDWR), err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (fcntl(fd, F_SET_RW_HINT, &hint))
+		err = -errno;
+	close(fd);
+	return err;
+}
+
+/* Has the inode been read again since? -errno. */
+static int has_left(const char *name)
+{
+	int fd = vol_open(name, O_RDWR), err = 0;
+	uint64_t hint;
+
+	if (fd < 0)
+		return fd;
+	if (fcntl(fd, F_GET_RW_HINT, &hint))
+		err = -errno;
+	close(fd);
+	return err ? err : hint == RWH_WRITE_LIFE_NOT_SET;
+}
+
+/* Wait until it has, the kernel being told to forget what it can. 0 or -errno. */
+static int wait_until_left(const char *name)
+{
+	struct timespec end, now;
+	int left;
+
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += LEAVE_SECONDS;
+	do {
+		left = forget_all();
+		if (!left)
+			left = has_left(name);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (!left && now.tv_sec < end.tv_sec);
+	return left > 0 ? 0 : left ? left : -ETIME;
+}
+
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	int err = fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
+/* What is dirty is written when it has been so for @centisecs. */
+static int expire(const char *centisecs)
+{
+	int err = put("/proc/sys/vm/dirty_expire_centisecs", centisecs);
+
+	return err ? err : put("/proc/sys/vm/dirty_writeback_centisecs", "10");
+}
+
+static int expire_as_usual(void)
+{
+	int err = put("/proc/sys/vm/dirty_expire_centisecs", "3000");
+
+	return err ? err : put("/proc/sys/vm/dirty_writeback_centisecs", "500");
+}
+
+/* Inodes that were changed can leave when sync(2) has written them. */
+TEST_F(fs_evicted, after_sync)
+{
+	char name[8];
+	int i, fd;
+
+	for (i = 0; i < 32; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		fd = vol_make(name, LEN, i);
+		ASSERT_LE(0, fd);
+		close(fd);
+		ASSERT_EQ(0, set_hint(name, RWH_WRITE_LIFE_LONG));
+	}
+	sync();
+	for (i = 0; i < 32; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		ASSERT_EQ(0, wait_until_left(name)) TH_LOG("%s", name);
+		EXPECT_TRUE(vol_holds(name, LEN, i));
+	}
+}
+
+/* The block of the inode table that has the inode, or -errno. */
+static long slot_of(struct vol *v, const char *name)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "imap %s", name);
+	return debugfs_number(v, command, "located at block");
+}
+
+/* The inode itself: its buffer is dirty, or on its way. */
+TEST_F(fs_evicted, itself)
+{
+	const unsigned int per = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	struct io_op op = { };
+	struct task syncer;
+	long slot;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
+	sync();
+	slot = slot_of(&self->v, "f");
+	ASSERT_LT(0, slot);
+	ASSERT_EQ(0, set_hint("f", RWH_WRITE_LIFE_LONG));
+	map.e[0] = (struct vol_extent){ .sector = slot * per, .len = per, .writes = true };
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, expire("1"));
+	ASSERT_EQ(0, chmod(vol_path("f"), 0640));
+	EXPECT_EQ(0, wait_until_left("f"));
+	EXPECT_EQ(0, expire_as_usual());
+
+	op.fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, op.fd);
+	ASSERT_EQ(0, task_start(&syncer, op_fsync, &op));
+	EXPECT_BLOCKED(&syncer);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&syncer, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* Nothing of a file may have failed when fsync(2) says that it has not: each call tries again. */
+static void expect_tried_again(struct __test_metadata *_metadata, struct vol *v, int fd,
+			       struct vol_map *map)
+{
+	map->e[0].fails = true;
+	ASSERT_EQ(0, vol_fail(v, map));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_unroute(v));
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(v));
+}
+
+TEST_F(fs_evicted, itself_when_it_cannot_be_written)
+{
+	struct vol_map map = { .nr = 1 };
+	const unsigned int per = self->v.bs / 512;
+	long slot;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
+	slot = slot_of(&self->v, "f");
+	ASSERT_LT(0, slot);
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, LEN / 2));
+	map.e[0] = (struct vol_extent){ .sector = slot * per, .len = per };
+	expect_tried_again(_metadata, &self->v, fd, &map);
+	EXPECT_TRUE(lost_holds("f", LEN / 2, 1));
+}
+
+TEST_F(fs_evicted, pointers_that_cannot_be_written)
+{
+	const unsigned int bs = self->v.bs, per = bs / 512;
+	struct vol_map map = { .nr = 1 };
+	uint32_t block, pointers;
+	char *buf = buf_alloc(bs);
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 13 * bs, 1));
+	ASSERT_EQ(0, ext2_block(&self->v, "f", 12, &block, &pointers));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, bs, 13 * bs, 1);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 13 * bs));
+	map.e[0] = (struct vol_extent){ .sector = pointers * per, .len = per };
+	expect_tried_again(_metadata, &self->v, fd, &map);
+	EXPECT_TRUE(lost_holds("f", 14 * bs, 1));
+}
+
+/* So many blocks of an inode table may be read with one (retryfs reads 32). */
+#define TABLE_BATCH	64
+
+/*
+ * d1/f has a new name in d2, which has grown by a block for it, and leaves memory before d2 is
+ * written. The kernel's thread writes inodes in the order in which they were dirtied: f, then
+ * one whose slot it has to read, which the device holds; d2 comes after that.
+ */
+
+#define LONG_NAME	"d2/g" \
+	"____________________________________________________________" \
+	"____________________________________________________________" \
+	"____________________________________________________________"
+
+/*
+ * A file whose slot is not read with those of the others, nor in a block with those of directories,
+ * and behind that of d2. 0 or -errno.
+ */
+static int find_between(struct vol *v, char *name, size_t len, long *slot, long *slot_of_d2)
+{
+	static const char *const others[] = { "d1", "d1/f", "d2" };
+	long other;
+	size_t i;
+	int n;
+
+	for (n = 0; n < 8; n++) {
+		snprintf(name, len, "x%d/%d", n, 16);
+		*slot = slot_of(v, name);
+		for (i = 0; i < ARRAY_SIZE(others) && *slot > 0; i++) {
+			other = slot_of(v, others[i]);
+			if (other < 0)
+				return other;
+			if (labs(*slot - other) <= TABLE_BATCH)
+				break;
+		}
+		*slot_of_d2 = other;
+		if (*slot < 0)
+			return *slot;
+		if (i == ARRAY_SIZE(others) && *slot > other)
+			return 0;
+	}
+	return -ENOENT;
+}
+
+static int make_files(void)
+{
+	char path[256];
+	int i, j, err;
+
+	err = vol_mkdir("d1");
+	err = err ? err : vol_mkdir("d2");
+	err = err ? err : vol_prefill("d1/f", 0, LEN, 1);
+	for (i = 0; i < 4 && !err; i++) {
+		snprintf(path, sizeof(path), "d2/%0200d", i);
+		err = mknod(vol_path(path), S_IFIFO | 0600, 0) ? -errno : 0;
+	}
+	for (i = 0; i < 8 && !err; i++) {
+		snprintf(path, sizeof(path), "x%d", i);
+		err = vol_mkdir(path);
+		for (j = 1; j <= 16 && !err; j++) {
+			snprintf(path, sizeof(path), "x%d/%d", i, j);
+			err = mknod(vol_path(path), S_IFREG | 0600, 0) ? -errno : 0;
+		}
+	}
+	return err;
+}
+
+/* What the kernel has of the device in memory is given up, where it is not in use. */
+static int forget_device(struct vol *v)
+{
+	int fd = open(v->dev, O_RDONLY | O_CLOEXEC);
+	int err = fd < 0 || ioctl(fd, BLKFLSBUF, 0) ? -errno : 0;
+
+	close(fd);
+	return err;
+}
+
+static struct dm_seg seg(uint64_t start, uint64_t len, const char *type, const char *node)
+{
+	struct dm_seg s = { .start = start, .len = len };
+
+	snprintf(s.type, sizeof(s.type), "%s", type);
+	if (node)
+		snprintf(s.params, sizeof(s.params), "%s %llu", node, (unsigned long long)start);
+	return s;
+}
+
+/* The slot of d2 can be read and written, or not. 0 or -errno. */
+static int let_slot(struct vol *v, bool work)
+{
+	struct dm_seg s = seg(0, v->sectors, work ? "linear" : "error", work ? env_dev() : NULL);
+	int err = dm_load(SLOT, &s, 1);
+
+	if (!err)
+		err = dm_hold(SLOT);
+	return err ? err : dm_resume(SLOT);
+}
+
+static int leave_early(struct vol *v)
+{
+	const unsigned int per = v->bs / 512;
+	struct vol_map map = { .nr = 1 };
+	char between[32], node[32];
+	struct dm_seg first[3];
+	long held, slot;
+	int err, fd;
+
+	err = make_files();
+	err = err ? err : vol_umount_soon(v);
+	err = err ? err : find_between(v, between, sizeof(between), &held, &slot);
+	err = err ? err : vol_mount(v, env_fstype(), 0, NULL);
+	err = err ? err : dm_create(SLOT, node, sizeof(node));
+	err = err ? err : let_slot(v, true);
+	if (err)
+		return err;
+	first[0] = seg(0, slot * per, "linear", env_dev());
+	first[1] = seg(slot * per, per, "linear", node);
+	first[2] = seg((slot + 1) * per, (held - slot - 1) * per, "linear", env_dev());
+	map.e[0] = (struct vol_extent){ .sector = held * per, .len = per, .reads = true };
+	/* it stays open, and in memory */
+	fd = vol_open(between, O_RDWR);
+	if (fd < 0)
+		return fd;
+	err = set_hint("d1/f", RWH_WRITE_LIFE_LONG);
+	/* with all that leads to d2 */
+	if (!err && !vol_links(LONG_NAME))
+		err = forget_device(v);
+	err = err ? err : vol_route_after(v, &map, first, ARRAY_SIZE(first));
+	err = err ? err : vol_hold_routed(v);
+	if (!err && (chmod(vol_path("d1/f"), 0640) || fchmod(fd, 0640)))
+		err = -errno;
+	err = err ? err : vol_link("d1/f", LONG_NAME);
+	err = err ? err : expire("1");
+	err = err ? err : wait_until_left("d1/f");
+	expire_as_usual();
+	return err;
+}
+
+TEST_F(fs_evicted, name_in_a_dirty_directory)
+{
+	int fd;
+
+	ASSERT_EQ(0, leave_early(&self->v));
+	fd = vol_open("d1/f", O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("d1/f", LEN, 1));
+	EXPECT_TRUE(lost_holds(LONG_NAME, LEN, 1));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* As long as that cannot be written, fsync says so; then it brings it there. */
+TEST_F(fs_evicted, name_that_cannot_be_written)
+{
+	int fd;
+
+	ASSERT_EQ(0, leave_early(&self->v));
+	fd = vol_open("d1/f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, let_slot(&self->v, false));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, let_slot(&self->v, true));
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("d1/f", LEN, 1));
+	EXPECT_TRUE(lost_holds(LONG_NAME, LEN, 1));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+TEST_HARNESS_MAIN

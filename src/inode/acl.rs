@@ -12,6 +12,7 @@ use kernel::prelude::*;
 use kfs::compat::ENODATA;
 use kfs::fs::posix_acl::{AclEntry, AclType, PosixAcl};
 use kfs::fs::xattr::SetXattr;
+use kfs::mm::zeroed::zeroed;
 
 /// The attribute that has a list.
 const fn key(acl_type: AclType) -> Key<'static> {
@@ -53,8 +54,7 @@ pub(crate) fn set(inode: &Inode, acl_type: AclType, list: Option<&PosixAcl>) -> 
     let Some(list) = list else {
         return attributes::set(inode, key(acl_type), None, SetXattr::Any);
     };
-    let mut value = KVVec::new();
-    value.resize(acl::bytes_max(list.count()), 0, GFP_KERNEL)?;
+    let mut value: KVVec<u8> = zeroed(acl::bytes_max(list.count()), GFP_KERNEL)?;
     let mut unknown = false;
     let entries = list.entries().filter_map(|entry| {
         let tag = Tag::decode(entry.tag, || entry.id);

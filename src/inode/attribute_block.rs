@@ -19,6 +19,7 @@ use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
+use kfs::mm::zeroed::zeroed;
 
 /// Reads `block`, the one of `inode`. May sleep.
 pub(super) fn read(inode: &Inode, block: u32) -> Result<BufferHead> {
@@ -131,8 +132,7 @@ fn equal(
     bytes: &[u8],
 ) -> Option<(BufferHead, u32)> {
     let buffer = sb.find_get_block(shared.find(hash)?.into())?;
-    let mut there = KVVec::new();
-    there.resize(sb.blocksize(), 0, GFP_KERNEL).ok()?;
+    let mut there: KVVec<u8> = zeroed(sb.blocksize(), GFP_KERNEL).ok()?;
     buffer.read(0, &mut there).ok()?;
     let references = xattr::may_share(&there, bytes)?;
     Some((buffer, references))

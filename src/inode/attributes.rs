@@ -21,6 +21,7 @@ use kernel::sync::atomic::ordering;
 use kfs::compat::ENODATA;
 use kfs::fs::xattr::SetXattr;
 use kfs::mm::nofs::nofs;
+use kfs::mm::zeroed::zeroed;
 
 /// Bytes of the slot that every inode has for its first fields.
 const FIXED: usize = 128;
@@ -66,13 +67,13 @@ fn copy(inode: &Inode) -> Result<Copies> {
     let mut copies = Copies::default();
     if let (Some((start, len)), true) = (room(inode), inode.data().has_slot_attributes()) {
         let (buffer, offset) = table::read_table(sb, ino32(inode))?;
-        copies.slot.resize(len, 0, GFP_KERNEL)?;
+        copies.slot = zeroed(len, GFP_KERNEL)?;
         buffer.read(offset + start, &mut copies.slot)?;
     }
     let block = inode.data().file_acl();
     if block != 0 {
         let buffer = attribute_block::read(inode, block)?;
-        copies.block.resize(sb.blocksize(), 0, GFP_KERNEL)?;
+        copies.block = zeroed(sb.blocksize(), GFP_KERNEL)?;
         buffer.read(0, &mut copies.block)?;
     }
     Ok(copies)
@@ -208,8 +209,7 @@ fn slot_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<O
     let Some((_, len)) = room(inode) else {
         return Ok(None);
     };
-    let mut bytes = KVVec::new();
-    bytes.resize(len, 0, GFP_KERNEL)?;
+    let mut bytes = zeroed(len, GFP_KERNEL)?;
     Ok(Changed::new(old, change)
         .to_slot(&mut bytes)
         .then_some(bytes))
@@ -217,12 +217,11 @@ fn slot_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<O
 
 /// The bytes of the block with a change, none if nothing is left; `None` when they have no room.
 fn block_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<Option<KVVec<u8>>> {
-    let mut bytes = KVVec::new();
     let changed = Changed::new(old, change);
     if changed.is_empty() {
-        return Ok(Some(bytes));
+        return Ok(Some(KVVec::new()));
     }
-    bytes.resize(inode.sb().blocksize(), 0, GFP_KERNEL)?;
+    let mut bytes = zeroed(inode.sb().blocksize(), GFP_KERNEL)?;
     Ok(changed.to_block(&mut bytes).then_some(bytes))
 }
 

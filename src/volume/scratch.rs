@@ -5,6 +5,7 @@
 use core::ops::{Deref, DerefMut};
 use kernel::alloc::AllocError;
 use kernel::prelude::*;
+use kfs::mm::zeroed::zeroed;
 use zerocopy::IntoBytes;
 
 /// Blocks have a power of two of bytes, which are filled by eight.
@@ -14,7 +15,7 @@ impl Scratch {
     /// One of `size` bytes, zeroed. Sleeps.
     pub(super) fn new(size: u32) -> Result<Self, AllocError> {
         let words = size as usize / size_of::<u64>();
-        Ok(Scratch(KVVec::from_elem(0, words, GFP_KERNEL)?))
+        Ok(Scratch(zeroed(words, GFP_KERNEL)?))
     }
 }
 

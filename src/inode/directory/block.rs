@@ -17,6 +17,7 @@ use crate::volume::unwritten::First;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
+use kfs::mm::zeroed::zeroed;
 
 /// How many blocks of a directory are read at once by who reads all of them.
 fn batch() -> u32 {
@@ -142,7 +143,7 @@ pub(super) fn directory(dir: &Inode) -> path::Directory {
 
 /// A buffer for a copy of a directory block.
 pub(super) fn room(dir: &Inode) -> Result<KVec<u8>> {
-    Ok(KVec::from_elem(0, dir.sb().blocksize(), GFP_KERNEL)?)
+    Ok(zeroed(dir.sb().blocksize(), GFP_KERNEL)?)
 }
 
 /// The size of a directory in blocks.

@@ -243,6 +243,9 @@ impl<D: FreeBlocks> Work<'_, D> {
             self.read(at, index, window)?;
             for (index, pointer) in (index..).zip(window) {
                 let pointer = pointer.get();
+                if pointer == 0 {
+                    continue;
+                }
                 if !self.continues(&run, index, pointer) {
                     self.free_data_run(at, &run)?;
                     run = Run {
@@ -251,7 +254,7 @@ impl<D: FreeBlocks> Work<'_, D> {
                         len: 0,
                     };
                 }
-                run.len += u32::from(pointer != 0);
+                run.len += 1;
             }
             index += count;
         }
@@ -260,11 +263,12 @@ impl<D: FreeBlocks> Work<'_, D> {
 
     /// Whether the pointer at `index` is the next one of `run`, to a block of the same group.
     fn continues(&self, run: &Run, index: u32, pointer: u32) -> bool {
-        let first_of_group = matches!(self.layout.geometry().locate_block(pointer), Some((_, 0)));
+        let is_first_of_group =
+            || matches!(self.layout.geometry().locate_block(pointer), Some((_, 0)));
         run.len > 0
             && run.index + run.len == index
             && run.start.checked_add(run.len) == Some(pointer)
-            && !first_of_group
+            && !is_first_of_group()
     }
 
     fn free_data_run(&mut self, at: Holder, run: &Run) -> Result<(), D::Error> {

@@ -134,7 +134,7 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode, slot: &RawSlot) -> Result 
     if let Some(pointers) = from.pointers() {
         data.map.lock().set_root(pointers);
     }
-    let id_mask = match inode.sb().data().options().uid16 {
+    let id_mask = match inode.sb().data().uid16() {
         true => 0xffff,
         false => u32::MAX,
     };

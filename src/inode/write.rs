@@ -83,7 +83,7 @@ fn copy_to_slot(
     let data = inode.data();
     let times = inode.times();
     let dtime = data.dtime.load(ordering::Relaxed);
-    let uid16 = sb.data().options().uid16;
+    let uid16 = sb.data().uid16();
     let (file_acl, sectors_left_out) = stored_attributes::block(inode);
     // The format has 32 or 48 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep
     // the VFS within these.

@@ -378,6 +378,13 @@ impl Given {
         self.both.async_alloc()
     }
 
+    /// Whether owners and groups have 16 bits on the device. How an inode is read does not change while it is
+    /// mounted: the default is that of `at_mount`.
+    pub(super) fn uid16(&self, at_mount: &Tuned) -> bool {
+        self.both.flags & NOUID32 != 0
+            || at_mount.default_mount_options & Options::DEFAULT_UID16 != 0
+    }
+
     /// Takes over what is in `newer`.
     pub(super) fn update(&mut self, newer: &ParsedOptions) {
         self.given.update(newer);
@@ -402,8 +409,6 @@ pub(crate) struct Options {
     pub(crate) user_xattr: bool,
     /// statfs(2) counts metadata among the blocks of the volume.
     pub(crate) minix_df: bool,
-    /// Owners and groups have 16 bits on the device.
-    pub(crate) uid16: bool,
     /// The log is to say how the volume is laid out.
     pub(super) debug: bool,
     /// Blocks that were freed are discarded.
@@ -418,8 +423,7 @@ impl Options {
     /// `EXT2_DEFM_UID16`.
     const DEFAULT_UID16: u32 = 0x10;
 
-    /// The options in effect on a volume: those given, and its defaults for the others. How an
-    /// inode is read does not change while it is mounted: that default is the one `at_mount`.
+    /// The options in effect on a volume: those given, and its defaults for the others.
     pub(super) fn of(at_mount: &Tuned, tuned: &Tuned, given: &Given) -> Self {
         let given = &given.both;
         let bsdgroups = tuned.default_mount_options & Self::DEFAULT_BSDGROUPS != 0;
@@ -433,9 +437,6 @@ impl Options {
             user_xattr: given.user_xattr.unwrap_or(true),
             minix_df: given.flags & MINIXDF != 0,
             discard: given.flags & DISCARD != 0,
-            uid16: (given.flags & NOUID32 != 0
-                || at_mount.default_mount_options & Self::DEFAULT_UID16 != 0)
-                && !mutant!("owners-not-cut"),
             debug: given.flags & DEBUG != 0
                 || at_mount.default_mount_options & Self::DEFAULT_DEBUG != 0,
         }

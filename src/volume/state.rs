@@ -69,8 +69,10 @@ pub(crate) struct Volume {
     /// The options that were given, at mount or since, and those of the superblock.
     #[pin]
     given: SpinLock<Given>,
-    /// `async_alloc` is among them. Requests look at it.
+    /// `async_alloc` is among them. Requests look at it,
     async_alloc: Atomic<bool>,
+    /// and who reads or stores an inode at this: owners and groups have 16 bits on the device.
+    uid16: Atomic<bool>,
     /// The superblock says where the volume is mounted now, or cannot.
     pub(super) is_place_known: Atomic<bool>,
     #[pin]
@@ -211,6 +213,7 @@ impl Volume {
             attribute_blocks <- new_mutex!(AttributeBlocks::new()),
             new_attributes: NewAttributes::new(),
             async_alloc: Atomic::new(given.async_alloc()),
+            uid16: Atomic::new(given.uid16(&tuned_at_mount)),
             given <- new_spinlock!(given),
             is_place_known: Atomic::new(false),
             super_buffer <- new_mutex!(super_buffer),
@@ -260,12 +263,19 @@ impl Volume {
         self.async_alloc.load(ordering::Acquire)
     }
 
+    /// Whether owners and groups have 16 bits on the device. Does not sleep.
+    pub(crate) fn uid16(&self) -> bool {
+        self.uid16.load(ordering::Acquire) && !mutant!("owners-not-cut")
+    }
+
     /// Changes the mount options to those in `parsed`; those not in it stay.
     pub(crate) fn give_options(&self, parsed: &ParsedOptions) {
         let mut given = self.given.lock();
         given.update(parsed);
         self.async_alloc
             .store(given.async_alloc(), ordering::Release);
+        self.uid16
+            .store(given.uid16(&self.tuned_at_mount), ordering::Release);
     }
 
     /// Sets the feature `large_file` in the superblock, once, and waits until it is on the device. Takes

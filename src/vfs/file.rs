@@ -57,7 +57,7 @@ impl Fsync<RetryFs> for RegularFile {
 impl FileOperations<RetryFs> for RegularFile {
     const NOWAIT: bool = true;
     const BUFFER_RASYNC: bool = !cfg!(mutant = "rasync-off");
-    const BUFFER_WASYNC: bool = true;
+    const BUFFER_WASYNC: bool = !cfg!(mutant = "wasync-off");
     const DIO_PARALLEL_WRITE: bool = !cfg!(mutant = "parallel-write-untold");
 
     type Pages = FileAddressSpace;

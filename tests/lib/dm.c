@@ -137,6 +137,27 @@ int dm_message(const char *name, const char *message)
 	return err;
 }
 
+int dm_status(const char *name, char *text, size_t len)
+{
+	struct {
+		struct dm_ioctl io;
+		struct dm_target_spec target;
+		char text[512];
+	} status;
+	int err;
+
+	dm_prep(&status.io, sizeof(status), name);
+	/* the device need not be idle for it */
+	status.io.flags = DM_NOFLUSH_FLAG;
+	status.io.data_start = offsetof(typeof(status), target);
+	err = dm_call(DM_TABLE_STATUS, &status.io);
+	if (!err && (!status.io.target_count || status.io.flags & DM_BUFFER_FULL_FLAG))
+		err = -ENODATA;
+	if (!err)
+		snprintf(text, len, "%s", status.text);
+	return err;
+}
+
 int dm_remove(const char *name)
 {
 	struct dm_ioctl io;

@@ -3,6 +3,7 @@
 #ifndef RFS_DM_H
 #define RFS_DM_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct dm_seg {
@@ -30,6 +31,8 @@ int dm_hold(const char *name);
 int dm_freeze(const char *name);
 /* For the target that has sector 0. */
 int dm_message(const char *name, const char *message);
+/* What that target says of itself; it is cut off at @len. */
+int dm_status(const char *name, char *text, size_t len);
 int dm_remove(const char *name);
 
 #endif

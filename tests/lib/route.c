@@ -250,6 +250,28 @@ int vol_fail_routed(struct vol *v)
 	return vol_report("fail", err ?: dm_resume(HOLD));
 }
 
+int vol_keep_reads(struct vol *v)
+{
+	struct dm_seg seg = { .len = v->sectors, .type = "delay" };
+
+	/* what is delayed goes on when the device is suspended, as another table is loaded */
+	snprintf(seg.params, sizeof(seg.params), "%s 0 120000 %s 0 0", env_dev(), env_dev());
+	return load_table(&seg, 1);
+}
+
+int vol_reads_kept(void)
+{
+	char text[64], *end;
+	int err = dm_status(TOP, text, sizeof(text));
+	long reads;
+
+	if (err)
+		return err;
+	/* then writes, and flushes */
+	reads = strtol(text, &end, 10);
+	return end > text && *end == ' ' ? reads : -EPROTO;
+}
+
 int vol_fail(struct vol *v, const struct vol_map *map)
 {
 	struct vol_map all = { .e[0] = { 0, v->sectors }, .nr = 1 };

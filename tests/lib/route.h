@@ -48,6 +48,13 @@ int vol_hold_routed(struct vol *v);
 int vol_release_routed(struct vol *v);
 /* Not to the device: what is held fails, and what comes after it, until vol_unroute(). */
 int vol_fail_routed(struct vol *v);
+/*
+ * Keep all reads with a device that goes on, until vol_unroute(): one that is held fails those that
+ * are read-ahead. What a case leaves that has failed ends within two minutes.
+ */
+int vol_keep_reads(struct vol *v);
+/* How many it keeps, or -errno. */
+int vol_reads_kept(void);
 /* Make these sectors fail; all of the device when @map is NULL. */
 int vol_fail(struct vol *v, const struct vol_map *map);
 /* Straight to the device again. */

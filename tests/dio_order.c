@@ -18,7 +18,7 @@
 VOL_FIXTURE(dio_order);
 FIXTURE_VARIANT_ADD(dio_order, bs1k) { .conf = SMALL_1K };
 
-/* In blocks: where the files end, in the inode, below a block of pointers, and where they get one. */
+/* In blocks: where files end, in the inode, below a block of pointers, where they get one. */
 static const off_t ends[] = { 3, 14, 12 };
 #define LEN	4
 

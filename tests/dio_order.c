@@ -167,7 +167,7 @@ TEST_F(dio_order, pointers_of_both_kinds)
 	EXPECT_TRUE(lost_holds("f", (end + LEN + 1) * bs, 1));
 }
 
-/* Nothing on the device leads to a block of pointers that is new: it is written when it has the pointers. */
+/* Nothing on the device leads to a new block of pointers: it is written with its pointers. */
 TEST_F(dio_order, new_pointers_are_written_once)
 {
 	const off_t end = ends[2];

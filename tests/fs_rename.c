@@ -116,7 +116,7 @@ TEST_F(fs_rename, exchange_between_directories)
 	EXPECT_TRUE(lost_holds("b/g", LEN, 1));
 }
 
-/* In one block, too: what is below them and was synced before needs nothing more to be found. */
+/* In one block, too: what was synced below them needs nothing more to be found. */
 TEST_F(fs_rename, exchange_above_a_synced_file)
 {
 	int fd;
@@ -126,8 +126,8 @@ TEST_F(fs_rename, exchange_above_a_synced_file)
 	make_two(_metadata);
 	fd = vol_open("a/f", O_RDWR);
 	ASSERT_LE(0, fd);
-	ASSERT_EQ(0, vol_rename("a", "b", RENAME_EXCHANGE));
 	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, vol_rename("a", "b", RENAME_EXCHANGE));
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds("b/f", LEN, 1));
 	EXPECT_TRUE(lost_holds("a/g", LEN, 2));

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include "bios.h"
 #include "blocks.h"
 #include "ext2.h"
 #include "harness.h"
@@ -17,8 +18,8 @@
 VOL_FIXTURE(dio_order);
 FIXTURE_VARIANT_ADD(dio_order, bs1k) { .conf = SMALL_1K };
 
-/* In blocks: where the files end, in the inode and below a block of pointers. */
-static const off_t ends[] = { 3, 14 };
+/* In blocks: where files end, in the inode, below a block of pointers, where they get one. */
+static const off_t ends[] = { 3, 14, 12 };
 #define LEN	4
 
 /* The same on the device. */
@@ -164,6 +165,24 @@ TEST_F(dio_order, pointers_of_both_kinds)
 	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds("f", (end + LEN + 1) * bs, 1));
+}
+
+/* Nothing on the device leads to a new block of pointers: it is written with its pointers. */
+TEST_F(dio_order, new_pointers_are_written_once)
+{
+	const off_t end = ends[2];
+	uint32_t block, pointers;
+	int fd;
+
+	fd = make(&self->v, end);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, bios_watch());
+	ASSERT_EQ(LEN * self->v.bs, append(&self->v, fd, end, LEN, 1));
+	sync();
+	ASSERT_EQ(0, ext2_block(&self->v, "f", end, &block, &pointers));
+	EXPECT_EQ(1, bios_written(&self->v, pointers * (uint64_t)self->v.bs / 512));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("f", (end + LEN) * self->v.bs, 1));
 }
 
 /*

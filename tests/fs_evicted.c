@@ -406,4 +406,52 @@ TEST_F(fs_evicted, name_that_cannot_be_written)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
+/* Who removes another name of it waits, too. */
+TEST_F(fs_evicted, unlink_of_the_other_name)
+{
+	int fd;
+
+	ASSERT_EQ(0, leave_early(&self->v));
+	ASSERT_EQ(0, unlink(vol_path("d1/f")));
+	fd = vol_open_dir("d1");
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_FALSE(lost_exists("d1/f"));
+	EXPECT_TRUE(lost_holds(LONG_NAME, LEN, 1));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* Of two fsyncs at a time, none returns while a block of pointers is on its way. */
+TEST_F(fs_evicted, two_at_a_time)
+{
+	const unsigned int bs = self->v.bs, per = bs / 512;
+	struct vol_map map = { .nr = 1 };
+	uint32_t block, pointers;
+	char *buf = buf_alloc(bs);
+	struct task syncer[2];
+	struct io_op op;
+	int fd, i;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 13 * bs, 1));
+	ASSERT_EQ(0, ext2_block(&self->v, "f", 12, &block, &pointers));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	map.e[0] = (struct vol_extent){ .sector = pointers * per, .len = per, .writes = true };
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, bs, 13 * bs, 1);
+	ASSERT_EQ(bs, pwrite(fd, buf, bs, 13 * bs));
+	op = (struct io_op){ .fd = fd };
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, task_start(&syncer[i], op_fsync, &op));
+		EXPECT_BLOCKED(&syncer[i]);
+	}
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(0, task_join(&syncer[i], JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
 TEST_HARNESS_MAIN

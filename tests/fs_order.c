@@ -32,6 +32,22 @@ static int write_table(int fd)
 	return fchmod(fd, 0640) || fsync(fd) ? -errno : 0;
 }
 
+/* What is replaced has another name since, which is not on the device: the file is not lost. */
+TEST_F(fs_order, rename_over_a_file_with_a_new_link)
+{
+	ASSERT_EQ(0, vol_mkdir("a"));
+	ASSERT_EQ(0, vol_mkdir("b"));
+	ASSERT_EQ(0, vol_mkdir("c"));
+	close(vol_make("a/new", LEN, 1));
+	close(vol_make("b/old", LEN, 2));
+	sync();
+	ASSERT_EQ(0, vol_link("b/old", "c/link"));
+	ASSERT_EQ(0, vol_rename("a/new", "b/old", 0));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("b/old", LEN, 1));
+	EXPECT_TRUE(lost_holds("c/link", LEN, 2));
+}
+
 /*
  * A name is replaced. The inode that it led to before is deleted, and comes to the
  * device so, with another of its block; the directory does not.

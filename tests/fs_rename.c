@@ -116,6 +116,23 @@ TEST_F(fs_rename, exchange_between_directories)
 	EXPECT_TRUE(lost_holds("b/g", LEN, 1));
 }
 
+/* In one block, too: what was synced below them needs nothing more to be found. */
+TEST_F(fs_rename, exchange_above_a_synced_file)
+{
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "only a promise of retryfs");
+	make_two(_metadata);
+	fd = vol_open("a/f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, vol_rename("a", "b", RENAME_EXCHANGE));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("b/f", LEN, 1));
+	EXPECT_TRUE(lost_holds("a/g", LEN, 2));
+}
+
 /* A name leads to a file with its data, which was never synced by itself. */
 TEST_F(fs_rename, exchange_with_a_file_that_was_not_synced)
 {
@@ -214,16 +231,21 @@ TEST_F(fs_rename, exchange_that_cannot_be_written)
 	if (!env_is_retryfs())
 		SKIP(return, "only a promise of retryfs");
 	make_two(_metadata);
+	close(vol_make("b/h", LEN, 3));
+	sync();
 	ASSERT_EQ(0, vol_block(&self->v, "b", 0, &map));
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
 	EXPECT_EQ(-EIO, vol_rename("a/f", "b/g", RENAME_EXCHANGE));
+	EXPECT_EQ(-EIO, vol_rename("b/g", "b/h", RENAME_EXCHANGE));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	sync();
 	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
 	EXPECT_TRUE(vol_holds("b/g", LEN, 2));
+	EXPECT_TRUE(vol_holds("b/h", LEN, 3));
 	ASSERT_EQ(0, vol_remount(&self->v));
 	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
 	EXPECT_TRUE(vol_holds("b/g", LEN, 2));
+	EXPECT_TRUE(vol_holds("b/h", LEN, 3));
 }
 
 TEST_F(fs_rename, whiteout)

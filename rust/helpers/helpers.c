@@ -57,6 +57,11 @@ struct buffer_head *kfs_helper_sb_find_get_block(struct super_block *sb, sector_
 	return sb_find_get_block(sb, block);
 }
 
+struct buffer_head *kfs_helper_sb_find_get_block_nonatomic(struct super_block *sb, sector_t block)
+{
+	return sb_find_get_block_nonatomic(sb, block);
+}
+
 void kfs_helper_lock_buffer(struct buffer_head *bh)
 {
 	lock_buffer(bh);
@@ -387,19 +392,25 @@ bool kfs_helper_inode_in_writeback(struct inode *inode)
 }
 
 /*
- * A reference to the inode in memory that comes after @inode, to which the caller has one, or to the first one,
- * if that is NULL; NULL at the end. Those that are not complete, or are being evicted, are passed over.
+ * A reference to the directory in memory that comes after @inode, to which the caller has a reference, or to the first one, if
+ * that is NULL; NULL at the end. After so many others it is to one of these, so that the lock is given back. Those that are
+ * not complete, or are being evicted, are passed over.
  */
-struct inode *kfs_helper_next_cached_inode(struct super_block *sb, struct inode *inode)
+struct inode *kfs_helper_next_cached_dir(struct super_block *sb, struct inode *inode)
 {
 	struct inode *next, *found = NULL;
+	unsigned int passed = 0;
 
 	spin_lock(&sb->s_inode_list_lock);
 	next = inode ? list_next_entry(inode, i_sb_list) :
 		       list_first_entry(&sb->s_inodes, struct inode, i_sb_list);
 	list_for_each_entry_from(next, &sb->s_inodes, i_sb_list) {
+		if (!S_ISDIR(READ_ONCE(next->i_mode)) && ++passed < 4096)
+			continue;
 		spin_lock(&next->i_lock);
-		if (!(inode_state_read(next) & (I_NEW | I_FREEING | I_WILL_FREE))) {
+		/* One that has no number yet is not hashed, and has no state. */
+		if (!inode_unhashed(next) &&
+		    !(inode_state_read(next) & (I_NEW | I_FREEING | I_WILL_FREE))) {
 			__iget(next);
 			found = next;
 		}

@@ -310,9 +310,13 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
                     exclusive,
                 ) {
                     let last = u64::from(len) - 1;
-                    self.extend_within(exclusive, block + last, physical + last)?;
+                    let (block, physical) = (block + last, physical + last);
+                    match self.exclusive {
+                        None => self.extend_alone_within(exclusive, block, physical)?,
+                        Some(_) => self.extend_within(exclusive, block, physical)?,
+                    }
                     // From now on nobody stores to the page; it may have been done since the pages of the range were dropped.
-                    let start = (block + last) * bits.size();
+                    let start = block * bits.size();
                     let is_dropped = mutant!("eof-page-kept")
                         || self
                             .iocb
@@ -412,7 +416,8 @@ impl<'a, 'call, F: Filesystem> Issue<'a, 'call, IovIterSource<'call>, F> {
         }
     }
 
-    /// The write moves EOF within block `block` of the file, which is block `physical` of the device. `ENOMEM`.
+    /// The write moves EOF within block `block` of the file, which is block `physical` of the device, and may take turns:
+    /// others may be behind it. `ENOMEM`.
     #[cold]
     fn extend_within(
         &mut self,
@@ -420,18 +425,24 @@ impl<'a, 'call, F: Filesystem> Issue<'a, 'call, IovIterSource<'call>, F> {
         block: u64,
         physical: u64,
     ) -> Result {
-        let bits = self.bits();
-        match self.turn_at(block).filter(|_| self.exclusive.is_some()) {
-            Some(turns) => {
-                let known_to = self.request.end().min((block + 1) * bits.size());
-                F::first_turn(exclusive, block, physical, Some(known_to))?;
-                self.request.add_turns(turns);
-            }
-            None => {
-                F::extends_within(exclusive, block, physical)?;
-                self.request.new_blocks.add(block, 1);
-            }
-        }
+        let Some(turns) = self.turn_at(block) else {
+            return self.extend_alone_within(exclusive, block, physical);
+        };
+        let known_to = self.request.end().min((block + 1) * self.bits().size());
+        F::first_turn(exclusive, block, physical, Some(known_to))?;
+        self.request.add_turns(turns);
+        Ok(())
+    }
+
+    /// The same of one that others wait for.
+    fn extend_alone_within(
+        &mut self,
+        exclusive: &InodeLocked<F, Exclusive>,
+        block: u64,
+        physical: u64,
+    ) -> Result {
+        F::extends_within(exclusive, block, physical)?;
+        self.request.new_blocks.add(block, 1);
         Ok(())
     }
 

@@ -78,8 +78,6 @@ pub(crate) struct Growth {
     /// The pointer that is 0. It is set to the first new block: that of pointers, or of data if no
     /// block of pointers is missing.
     pub(crate) slot: Slot,
-    /// The pointer of the inode that it is, or that leads to it.
-    pub(crate) root: usize,
     /// The index to set in each missing block of pointers, the one next to the inode first: to the
     /// next block of pointers, and in the last to the data.
     indexes: [u32; DEPTH_MAX - 1],
@@ -357,7 +355,6 @@ impl Branch {
             None => Slot::Inode(index as usize),
             Some(block) => Slot::Block { block, index },
         };
-        let first = all.first().copied().unwrap_or(index);
         let mut indexes = [0; DEPTH_MAX - 1];
         for (to, &from) in indexes.iter_mut().zip(below) {
             *to = from;
@@ -365,7 +362,6 @@ impl Branch {
         let data_blocks = self.hole(root, max, device)?.min(self.path.room());
         Ok(Some(Growth {
             slot,
-            root: first as usize,
             indexes,
             missing: below.len(),
             data_blocks,

@@ -276,9 +276,9 @@ pub(crate) fn are_cached(inode: &Inode) -> bool {
     let data = inode.data();
     let table = || {
         let location = sb.data().layout().locate_inode(ino32(inode));
-        location.is_ok_and(|at| sb.find_get_block(at.block.into()).is_some())
+        location.is_ok_and(|at| sb.find_get_block_nowait(at.block.into()).is_some())
     };
     let block = data.file_acl();
     (!data.has_slot_attributes() || table())
-        && (block == 0 || sb.find_get_block(block.into()).is_some())
+        && (block == 0 || sb.find_get_block_nowait(block.into()).is_some())
 }

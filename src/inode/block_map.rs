@@ -676,14 +676,14 @@ impl<'a> NewBlocks<'a> {
         };
         match growth.slot {
             Slot::Inode(index) if self.len == 0 => in_root(index),
-            Slot::Inode(index) => deferred::in_root(inode, index, || in_root(index)),
+            Slot::Inode(index) => deferred::in_root(inode, index, self.blocks(), || in_root(index)),
             Slot::Block { block, index } => {
                 let buffer = device.buffer(block)?;
                 match self.len {
                     0 => deferred::unordered(inode, buffer, || {
                         pointer_blocks::write(map, buffer, index, below)
                     }),
-                    _ => deferred::in_block(inode, buffer, growth.root, || {
+                    _ => deferred::in_block(inode, buffer, self.blocks(), || {
                         pointer_blocks::write(map, buffer, index, below)
                     }),
                 }

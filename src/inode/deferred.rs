@@ -18,6 +18,8 @@
 //! * In the inode: the slot is stored as a hole ([`with_stored_pointers`]).
 //! * In a block of pointers: its buffer has the pointer, but is not dirty, so that nobody writes it, and
 //!   other pointers that are stored in it meanwhile wait with it.
+//! * In a block of pointers that is *new*, that is, nothing on the device leads to it as that is deferred, it is stored as
+//!   any other: what is in there is found when the rest is settled, and not before.
 //!
 //! [`settle`] ends that, each time that the inode is written: it writes the new blocks, flushes the
 //! cache of the device, and then the pointers are stored, or their buffers marked dirty.
@@ -42,11 +44,14 @@ pub(crate) struct Deferred {
     root: u16,
     /// The blocks of pointers that have some, in the order of the volume. What is in them is not on the device.
     parents: KVec<BufferHead>,
+    /// The blocks of pointers that nothing on the device leads to, in the order of the volume; some of them may have
+    /// been freed.
+    new: KVec<u32>,
     /// For how many more there is room whatever happens.
     promised: usize,
 }
 
-drop_in_atomic!(struct Deferred { root, parents, promised });
+drop_in_atomic!(struct Deferred { root, parents, new, promised });
 
 impl Deferred {
     fn is_empty(&self) -> bool {
@@ -55,6 +60,7 @@ impl Deferred {
 
     fn clear(&mut self) {
         self.root = 0;
+        self.new = KVec::new();
         match self.promised {
             0 => self.parents = KVec::new(),
             _ => self.parents.clear(),
@@ -69,6 +75,27 @@ impl Deferred {
     fn place(&self, parent: &BufferHead) -> core::result::Result<usize, usize> {
         self.parents
             .binary_search_by_key(&parent.block(), BufferHead::block)
+    }
+
+    fn is_new(&self, block: &BufferHead) -> bool {
+        u32::try_from(block.block()).is_ok_and(|block| self.new.binary_search(&block).is_ok())
+    }
+
+    /// Makes room for as many of them.
+    fn reserve_new(&mut self, more: &[u32]) -> Result {
+        Ok(self.new.reserve(more.len(), GFP_KERNEL)?)
+    }
+
+    /// Remembers them, for which there is room.
+    fn add_new(&mut self, more: &[u32]) -> Result {
+        for &block in more {
+            if let Err(place) = self.new.binary_search(&block) {
+                self.new
+                    .insert_within_capacity(place, block)
+                    .map_err(|_| ENOMEM)?;
+            }
+        }
+        Ok(())
     }
 
     /// From now on nobody writes `parent`. What it has had until now is on the device.
@@ -88,40 +115,50 @@ impl Deferred {
     }
 }
 
-/// Runs `link`, which stores a pointer to new blocks of pointers of `inode` in its slot `index`, as
-/// one that is deferred. Does not sleep for the device.
-pub(super) fn in_root(inode: &Inode, index: usize, link: impl FnOnce() -> Result) -> Result {
+/// Runs `link`, which stores a pointer to the blocks of pointers `new` of `inode` in its slot `index`, as
+/// one that is deferred. Called with memory allocation in `nofs`. Does not sleep for the device.
+///
+/// `ENOMEM`: nothing is linked.
+pub(super) fn in_root(
+    inode: &Inode,
+    index: usize,
+    new: &[u32],
+    link: impl FnOnce() -> Result,
+) -> Result {
     let deferred = &mut *inode.data().get_ref().deferred.lock();
+    deferred.reserve_new(new)?;
     link()?;
     if !mutant!("pointers-early") {
         deferred.root |= 1 << index;
+        deferred.add_new(new)?;
     }
     Ok(())
 }
 
-/// Runs `link`, which stores a pointer to new blocks of pointers of `inode` in `parent`, as one that
-/// is deferred. `root` is the slot of the inode that leads to `parent`. Called with memory allocation in `nofs`.
-/// May sleep: what `parent` has had until now is written first.
+/// Runs `link`, which stores a pointer to the blocks of pointers `new` of `inode` in `parent`, as one that
+/// is deferred. Called with memory allocation in `nofs`. May sleep: what `parent` has had until now is written first.
 ///
-/// If that slot is deferred, nothing on the device leads to `parent`, which may be written at any time.
+/// If that is new itself, it may be written at any time.
 ///
 /// `ENOMEM`, `EIO`: nothing is linked.
 pub(super) fn in_block(
     inode: &Inode,
     parent: &BufferHead,
-    root: usize,
+    new: &[u32],
     link: impl FnOnce() -> Result,
 ) -> Result {
     let deferred = &mut *inode.data().get_ref().deferred.lock();
-    let is_reachable = deferred.root >> root & 1 == 0 || mutant!("new-parents-held");
+    deferred.reserve_new(new)?;
+    let is_reachable = !deferred.is_new(parent) || mutant!("new-parents-held");
     let is_held = is_reachable || deferred.has(parent);
     if !is_held || mutant!("pointers-early") {
         link()?;
         mark_buffer_dirty(inode, parent);
-        return Ok(());
+        return deferred.add_new(new);
     }
     deferred.hold(inode, parent)?;
-    link()
+    link()?;
+    deferred.add_new(new)
 }
 
 /// Where pointers to blocks of data are.
@@ -171,7 +208,8 @@ pub(super) fn forget_room(inode: &Inode) {
 
 /// Runs `link`, which stores pointers to blocks of data in `slots`: blocks that have been written, as far
 /// as `until` says. Called with memory allocation in `nofs`, which it does not need after
-/// [`make_room`]. May sleep: what a block of pointers has had until now is written first.
+/// [`make_room`]. May sleep: what a block of pointers has had until now is written first, unless nothing leads to it
+/// on the device.
 ///
 /// `EIO`: nothing is linked.
 pub(super) fn written(
@@ -191,7 +229,8 @@ pub(super) fn written(
             }
         }
         DataSlots::Block(parent) => {
-            if is_deferred {
+            let is_new = deferred.is_new(parent) && !mutant!("new-pointers-held");
+            if is_deferred && !is_new {
                 deferred.promised -= 1;
                 let held = deferred.hold(inode, parent);
                 deferred.promised += 1;
@@ -235,6 +274,7 @@ pub(super) fn settle(inode: &Inode) -> Result {
     nofs(|| {
         let deferred = &mut *inode.data().get_ref().deferred.lock();
         if deferred.is_empty() {
+            deferred.clear();
             return Ok(());
         }
         let written = inode

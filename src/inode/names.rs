@@ -52,9 +52,12 @@ pub(crate) fn make_room(inode: &Inode) -> Result {
     }
 }
 
-/// Whether a name of `inode` has changed since it was synced.
+/// Whether a name of `inode` has changed since it was synced, as far as is known: perhaps, if it has left memory.
 pub(crate) fn is_changed(inode: &Inode) -> bool {
-    !inode.data().names.lock().entries().is_empty()
+    let is_recorded = !inode.data().names.lock().is_empty();
+    let is_forgotten =
+        || inode.sb().data().evicted.has(ino32(inode)) && !mutant!("unlink-forgotten");
+    is_recorded || is_forgotten()
 }
 
 /// Writes all names of `inode` to the device, what is needed to find them, and the attributes of the
@@ -106,7 +109,10 @@ fn sync_above<'a>(inode: &'a Inode, record: &Record) -> Result<KVec<(InodeRef<'a
                 continue;
             };
             // The first call may return an error of before, of what is written only now.
-            dir.sync_metadata().or_else(|_| dir.sync_metadata())?;
+            match dir.sync_metadata() {
+                Err(EIO) => dir.sync_metadata()?,
+                synced => synced?,
+            }
             let record = *dir.data().names.lock();
             let seen = |(other, _): &(InodeRef<'_>, Record)| other.is(&dir);
             if !record.is_empty() && !dir.is(inode) && !above.iter().any(seen) {
@@ -125,13 +131,12 @@ fn sync_above<'a>(inode: &'a Inode, record: &Record) -> Result<KVec<(InodeRef<'a
 fn sync_all(sb: &SuperBlock) -> Result {
     let volume = sb.data();
     if !mutant!("evicted-directories-late") {
-        sb.try_for_each_inode(|inode| match inode.is_dir() && inode.nlink() != 0 {
-            // As above: the first call may return an error of before.
-            true => inode.sync_metadata().or_else(|_| inode.sync_metadata()),
-            false => Ok(()),
+        sb.try_for_each_dir(|dir| match dir.nlink() {
+            0 => Ok(()),
+            _ => dir.store(),
         })?;
     }
-    // All that is in buffers, whose inodes may have left memory, too.
+    // Their buffers together, and those of inodes that have left memory.
     volume.sync(sb).or_else(|_| volume.sync(sb))
 }
 
@@ -146,7 +151,7 @@ fn parents(record: &Record) -> [u32; ENTRIES] {
 
 /// An inode leaves memory, with its record. Does not sleep.
 pub(crate) fn evict(inode: &Inode) {
-    if is_changed(inode) {
+    if !inode.data().names.lock().is_empty() {
         inode.sb().data().evicted.mark(ino32(inode));
     }
 }

@@ -91,9 +91,12 @@ pub(crate) fn reserve_nowait(
             return Err(EAGAIN.into());
         }
         let parent = match growth.slot {
-            Slot::Block { block, .. } => {
-                Some(inode.sb().find_get_block(block.into()).ok_or(EAGAIN)?)
-            }
+            Slot::Block { block, .. } => Some(
+                inode
+                    .sb()
+                    .find_get_block_nowait(block.into())
+                    .ok_or(EAGAIN)?,
+            ),
             Slot::Inode(_) => None,
         };
         let index = growth.data_index();

@@ -94,7 +94,7 @@ impl<'a> PointerBuffers<'a> {
         match &mut self.last {
             Some(buffer) => Ok(buffer),
             last if self.may_sleep => Ok(last.insert(sb.bread(block.into())?)),
-            last => Ok(last.insert(sb.find_get_block(block.into()).ok_or(EAGAIN)?)),
+            last => Ok(last.insert(sb.find_get_block_nowait(block.into()).ok_or(EAGAIN)?)),
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::inode::directory::{Entry, Parent};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::types::{Inode, InodeLocked, RetryFs};
-use crate::vfs::links::{add_subdirectory, check_links, check_room, drop_subdirectory, sync_now};
+use crate::vfs::links::{
+    add_subdirectory, check_links, check_room, drop_subdirectory, sync, sync_now,
+};
 use crate::vfs::rename::leads_to;
 use crate::volume::fault;
 use core::mem;
@@ -141,6 +143,10 @@ fn exchange_in_block<'a>(old: &mut Side<'a>, new: &mut Side<'a>) -> fault::Resul
     old.entry.exchange(of_old, &new.entry, of_new)?;
     for side in [&old, &new] {
         names::changed(side.inode, side.dir, side.block());
+    }
+    if !mutant!("exchange-block-late") {
+        sync(old.inode)?;
+        sync_now(new.inode)?;
     }
     Ok(())
 }

@@ -179,11 +179,11 @@ fn write<'a>(
         // They move i_size when they end.
         in_flight::wait(&lock);
     }
-    let behind = in_flight::append_at(&lock);
-    let count = if iocb.is_append() && behind > lock.i_size_read() && !mutant!("append-at-size") {
-        generic_write_checks_behind(&mut iocb, from, &lock, behind)?
-    } else {
-        generic_write_checks(&mut iocb, from, &lock)?
+    let appends = iocb.is_append() && !mutant!("append-at-size");
+    let behind = appends.then(|| in_flight::append_at(&lock));
+    let count = match behind.filter(|&behind| behind > lock.i_size_read()) {
+        Some(behind) => generic_write_checks_behind(&mut iocb, from, &lock, behind)?,
+        None => generic_write_checks(&mut iocb, from, &lock)?,
     };
     if count == 0 {
         return Ok(Io::Done(iocb, 0));
@@ -194,10 +194,10 @@ fn write<'a>(
     let in_block = |pos: u64| pos & (lock.sb().blocksize() as u64 - 1) != 0;
     let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
     let may_enter = in_block(start | end | size)
+        && lock.sb().data().async_alloc()
         && iocb.is_direct()
         && !iocb.is_sync()
-        && !iocb.is_nowait()
-        && lock.sb().data().async_alloc();
+        && !iocb.is_nowait();
     let entered = match may_enter {
         true => in_flight::enter(&lock, start..end),
         false => None,

@@ -72,6 +72,14 @@ pub(super) fn move_entry<'a>(
             return Err(ENOTEMPTY.into());
         }
         check_own_links(replaced)?;
+        if !is_dir
+            && replaced.nlink() > 1
+            && names::is_changed(replaced)
+            && !mutant!("replaced-first")
+        {
+            // The name that stays comes to the device before this one leads elsewhere.
+            sync_now(replaced)?;
+        }
         let entry = Entry::find_leading_to(new_dir, new_name, replaced)?;
         over = Some((entry, leads_to(replaced)?));
     }

@@ -202,7 +202,7 @@ pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -
         return Err(EAGAIN.into());
     }
     let bitmap = volume.layout().group(group)?.block_bitmap();
-    let buffer = sb.find_get_block(bitmap.into()).ok_or(EAGAIN)?;
+    let buffer = sb.find_get_block_nowait(bitmap.into()).ok_or(EAGAIN)?;
     let start = request.window.and_then(Reservation::start);
     let mut old = None;
     // Its own lock is that of another group, and nobody holds two.

@@ -21,11 +21,15 @@ impl Volume {
     /// The volume is handled as corrupt: a buffer that could not be written may be lost, and then
     /// contradicts the others. `syncfs(2)` returns the error for every open file.
     pub(crate) fn check_device(&self, sb: &SuperBlock) {
-        if !BlockDevice::of(sb).has_new_write_error(&self.write_errors) {
+        let device = BlockDevice::of(sb);
+        if !device.has_unseen_write_error(&self.write_errors) {
             return;
         }
+        // Before the error counts as seen: who finds it so looks at this.
+        let is_first = !self.write_failed.xchg(true, ordering::Full);
+        device.has_new_write_error(&self.write_errors);
         sb.set_wb_err(EIO);
-        if !self.write_failed.xchg(true, ordering::Relaxed) {
+        if is_first {
             pr_err!(
                 "{}: cannot write metadata: unmount and run e2fsck\n",
                 sb.id()

@@ -65,7 +65,7 @@ impl Evicted {
     }
 
     /// Whether an inode number may be marked. Does not sleep.
-    fn has(&self, ino: u32) -> bool {
+    pub(crate) fn has(&self, ino: u32) -> bool {
         if !self.any.load(ordering::Acquire) {
             return false;
         }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "env.h"
 #include "generate.h"
@@ -85,6 +87,32 @@ int record_base(struct crash *c)
 	return vol_report("the volume to begin with", err);
 }
 
+/*
+ * The log has a write that goes through the cache before older ones that were not flushed,
+ * also of the same block: so the pages that are in its way are written first.
+ */
+static int write_pages(struct crash *c, const struct step *st)
+{
+	char path[128];
+	int fd, err;
+
+	snprintf(path, sizeof(path), "%s/%s", env_dir(), st->path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	err = sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+	if (err)
+		err = -errno;
+	close(fd);
+	return err ? err : stack_order(&c->stack);
+}
+
+static bool may_write_through(const struct workload *w, const struct step *st)
+{
+	return st->op == OP_WRITE && (st->dsync || w->sync) &&
+	       (st->by == BY_DIRECT || st->by == BY_AIO);
+}
+
 static int do_steps(struct crash *c, const struct workload *w)
 {
 	char mark[16];
@@ -92,7 +120,10 @@ static int do_steps(struct crash *c, const struct workload *w)
 
 	base_model(&c->model, w);
 	for (i = 0; i < w->nr && !err; i++) {
-		err = do_step(c, &w->steps[i]);
+		if (may_write_through(w, &w->steps[i]))
+			err = write_pages(c, &w->steps[i]);
+		if (!err)
+			err = do_step(c, &w->steps[i]);
 		model_step(&c->model, &w->steps[i], true);
 		snprintf(mark, sizeof(mark), "%d", i + 1);
 		if (!err)

@@ -115,10 +115,9 @@ int stack_read(struct stack *s, void *image)
 	return transfer(VOLUME, O_RDONLY, image, s->size);
 }
 
-int stack_tick(struct stack *s, const char *mark)
+int stack_order(struct stack *s)
 {
 	static char *buf;
-	char message[64];
 	ssize_t n;
 	int fd;
 
@@ -131,6 +130,16 @@ int stack_tick(struct stack *s, const char *mark)
 	close(fd);
 	if (n != PAGE)
 		return n < 0 ? -errno : -EIO;
+	return 0;
+}
+
+int stack_tick(struct stack *s, const char *mark)
+{
+	char message[64];
+	int err = stack_order(s);
+
+	if (err)
+		return err;
 	snprintf(message, sizeof(message), "mark %s", mark);
 	return dm_message(NAME, message);
 }

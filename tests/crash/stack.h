@@ -32,6 +32,8 @@ int stack_read(struct stack *s, void *image);
  * All that has been written up to now comes before what follows, in the log: it lists what
  * has been flushed, so a flush is needed, which the reader of the log takes out again.
  */
+int stack_order(struct stack *s);
+/* The same, and a mark. */
 int stack_tick(struct stack *s, const char *mark);
 
 /* What is written there is a tick. */

@@ -59,6 +59,17 @@ impl BlockDevice {
         errors
     }
 
+    /// What [`BlockDevice::has_new_write_error`] would say. The error still counts as new. Any context.
+    #[inline]
+    pub fn has_unseen_write_error(&self, errors: &WriteErrors) -> bool {
+        let since = errors.0.load(ordering::Acquire);
+        // SAFETY: By the type invariant the device is open, and so its mapping is there, with the
+        // error sequence in it.
+        unsafe {
+            bindings::errseq_check(&raw mut (*(*self.as_raw()).bd_mapping).wb_err, since) != 0
+        }
+    }
+
     /// Whether writeback of a buffer of the device's cache has failed since the last call with
     /// these `errors`, or since [`BlockDevice::watch_write_errors`]. Of several callers at a time,
     /// more than one may get `true`. Any context.
@@ -74,7 +85,7 @@ impl BlockDevice {
         }
         // SAFETY: As above; `since` is a local variable.
         let new = unsafe { bindings::errseq_check_and_advance(wb_err, &mut since) } != 0;
-        errors.0.store(since, ordering::Relaxed);
+        errors.0.store(since, ordering::Release);
         new
     }
 

@@ -117,6 +117,11 @@ impl<F: FileSystemData> Inode<F> {
         self.0.get()
     }
 
+    fn in_buffer(&self) -> &InBuffer {
+        // SAFETY: By the type invariant the fields of the object beside the inode are initialised.
+        unsafe { &(*self.object()).in_buffer }
+    }
+
     fn object(&self) -> *mut InodeObject<F> {
         // SAFETY: By the type invariant the inode is this field of such an object.
         unsafe {
@@ -357,6 +362,12 @@ impl<F: FileSystemData> Inode<F> {
     /// Writes the buffers of [`Inode::mark_buffer_dirty`] to the device and waits for them. May
     /// sleep.
     pub fn sync_buffers(&self) -> Result {
+        // The function takes them off the list before it writes them: another one would find none, and return before they
+        // are on the device.
+        let _one = match cfg!(mutant = "kfs-buffers-unwaited") {
+            true => None,
+            false => Some(self.in_buffer().writing()),
+        };
         // SAFETY: By the type invariant the list is initialised, and valid as long as the inode.
         kernel::error::to_result(unsafe { bindings::mmb_sync(self.metadata_bhs()) })
     }

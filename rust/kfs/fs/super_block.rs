@@ -191,11 +191,24 @@ impl<F: FileSystemData> SuperBlock<F> {
         Ok(buffer)
     }
 
-    /// Returns the buffer of `block` if it is cached and uptodate. Does not sleep.
+    /// Returns the buffer of `block` if it is cached and uptodate. May sleep: for one whose page is being migrated.
     pub fn find_get_block(&self, block: u64) -> Option<BufferHead> {
+        self.find_any_block(block).filter(BufferHead::is_uptodate)
+    }
+
+    /// The same without sleeping: it may be cached though none is found.
+    pub fn find_get_block_nowait(&self, block: u64) -> Option<BufferHead> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block)) }
             .filter(BufferHead::is_uptodate)
+    }
+
+    /// The buffer of `block` if it is cached. May sleep.
+    fn find_any_block(&self, block: u64) -> Option<BufferHead> {
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
+        unsafe {
+            BufferHead::from_owned(bindings::sb_find_get_block_nonatomic(self.as_raw(), block))
+        }
     }
 
     /// Whether the buffer cache has to write, or is writing, any of `count` blocks from `block` on: if not,
@@ -215,11 +228,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// freed. May sleep.
     pub fn forget_blocks(&self, block: u64, count: u64) {
         for block in block..block.saturating_add(count) {
-            // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-            let cached = unsafe {
-                BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block))
-            };
-            if let Some(buffer) = cached {
+            if let Some(buffer) = self.find_any_block(block) {
                 buffer.forget();
             }
         }

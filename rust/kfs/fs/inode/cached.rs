@@ -22,9 +22,9 @@ impl<F: FileSystemData> SuperBlock<F> {
         Some(unsafe { InodeRef::from_raw(inode) })
     }
 
-    /// Calls `f` with each inode that is complete and in memory when its turn comes, until it returns an error. Those that
+    /// Calls `f` with each directory that is complete and in memory when its turn comes, until it returns an error. Those that
     /// come into memory meanwhile may be left out. May sleep; no lock is held.
-    pub fn try_for_each_inode<E>(
+    pub fn try_for_each_dir<E>(
         &self,
         mut f: impl FnMut(&Inode<F>) -> core::result::Result<(), E>,
     ) -> core::result::Result<(), E> {
@@ -35,13 +35,15 @@ impl<F: FileSystemData> SuperBlock<F> {
                 .map_or(ptr::null_mut(), |inode| inode.as_raw());
             // SAFETY: By the type invariant the super block is mounted. The inode before is one of it, to which there is a
             // reference, so that it is on the list.
-            let next = unsafe { bindings::next_cached_inode(self.as_raw(), before) };
+            let next = unsafe { bindings::next_cached_dir(self.as_raw(), before) };
             let Some(next) = NonNull::new(next) else {
                 return Ok(());
             };
-            // SAFETY: The inode is complete, and of the super block; the reference passes to `next`.
+            // SAFETY: The inode is hashed and not new, and so complete, and of the super block; the reference passes to `next`.
             let next = unsafe { InodeRef::from_raw(next) };
-            f(&next)?;
+            if next.is_dir() {
+                f(&next)?;
+            }
             last = Some(next);
             cond_resched();
         }

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use crate::bindings;
-use crate::compat::raw_try_init;
+use crate::compat::{raw_init, raw_try_init};
 use crate::fs::file_system::FileSystem;
 use crate::fs::file_system_type::{FileSystemType, InodeCache};
 use crate::fs::inode::in_buffer::InBuffer;
@@ -77,7 +77,7 @@ pub(crate) unsafe extern "C" fn alloc_inode<F: FileSystem>(
             return ptr::null_mut();
         }
         let inode: *mut bindings::inode = Opaque::cast_into(&raw const (*object).inode);
-        (&raw mut (*object).in_buffer).write(InBuffer::new());
+        raw_init(&raw mut (*object).in_buffer, InBuffer::new());
         bindings::mmb_init(
             Opaque::cast_into(&raw const (*object).metadata_bhs),
             &raw mut (*inode).i_data,

@@ -13,7 +13,6 @@
 use crate::bindings;
 use crate::compat::{smp_mb, Read};
 use crate::fs::file_system::FileSystem;
-use crate::fs::inode::in_buffer::InBuffer;
 use crate::fs::inode::Inode;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -60,6 +59,19 @@ impl<F: FileSystem> Inode<F> {
         written.and(self.in_buffer().sync(|| self.sync_all_buffers()))
     }
 
+    /// Copies the inode to its buffer if it is dirty, for who writes all buffers next. May sleep, also for writeback that
+    /// is under way.
+    pub fn store(&self) -> Result {
+        // SAFETY: By the type invariant the inode is valid.
+        let stored = to_result(unsafe { bindings::sync_inode_metadata(self.as_raw(), 0) });
+        // It does not wait for another one, who may not have copied it yet.
+        // SAFETY: As above.
+        match unsafe { bindings::inode_in_writeback(self.as_raw()) } {
+            true => self.sync_metadata(),
+            false => stored,
+        }
+    }
+
     /// If the inode was copied to its buffer, writes that and the other buffers of the inode to the device, and waits. What is dirty of
     /// the inode need not be written. May sleep.
     pub(crate) fn sync_written(&self) -> Result {
@@ -96,10 +108,5 @@ impl<F: FileSystem> Inode<F> {
             true => self.in_buffer().sync(|| self.sync_all_buffers()),
             false => Ok(()),
         }
-    }
-
-    fn in_buffer(&self) -> &InBuffer {
-        // SAFETY: By the type invariant the fields of the object beside the inode are initialised.
-        unsafe { &(*self.object()).in_buffer }
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! What is not, nothing knows any more: the record of their names has left with them (see `crate::inode::names`).
 //! So their numbers are *marked*, and who syncs one that is marked has to sync all names of the volume.
-//! That settles all that were marked before it began.
+//! That settles all that were marked before it began. (That sync(2) has brought the names to the device since is not known
+//! here: when the VFS calls, it does not say whether it has written the inodes.)
 //!
 //! Eviction frees memory, and cannot ask for some: the marks are a Bloom filter with one hash function (Bloom,
 //! "Space/Time Trade-offs in Hash Coding with Allowable Errors", 1970). A number may be taken for marked that is

@@ -102,7 +102,7 @@ help:
 	@echo '  crash           - power loss at thousands of moments, and below a database: what is there then (POINTS=10000 SEED=)'
 	@echo '  faults          - every bio and every allocation of every operation fails once (KERNEL=stock|debug STRIDE=)'
 	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
-	@echo '  clients         - databases and QEMU on it, killed and without power: what is there then (CLIENTS= FS="retryfs ext4" OPTIONS=async_alloc ICOUNT=1)'
+	@echo '  clients         - databases, QEMU and NFS on it, killed and without power: what is there then (CLIENTS= FS="retryfs ext4" OPTIONS=async_alloc ICOUNT=1)'
 	@echo '  devices         - on nbd, NVMe over TCP, iSCSI, md ..., with their faults under load (DEVICES="nbd raid5")'
 	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'

@@ -127,7 +127,11 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     /// The bits that are set in the address or the length of some segment.
     #[inline]
     fn alignment(&self) -> usize {
-        // SAFETY: By the invariants of both types the iterator is valid.
+        // An empty one may have no segments, and before 7.3 the function looks at the first one all the same.
+        if self.count() == 0 {
+            return 0;
+        }
+        // SAFETY: By the invariants of both types the iterator is valid, and it has a segment.
         unsafe { bindings::iov_iter_alignment(self.as_raw()) }
     }
 

@@ -4,8 +4,7 @@
 //!
 //! What the kernel has is asked of it when the module is built: by the files of `rust/probe`, see `Kbuild`. When the last
 //! series without something goes, its probe goes, and what is here for it. What is a matter of declarations is where they
-//! are: the parameters of `create` (`fs/inode_operations/table.rs`), and the writeback of metadata, which older kernels leave to
-//! the filesystem (`fs/inode/writeback.rs`).
+//! are: the parameters of `create` (`fs/inode_operations/table.rs`).
 
 #[cfg(not(kfs_has_barrier_types))]
 mod barrier;
@@ -15,6 +14,7 @@ mod code;
 mod init;
 #[cfg(not(kfs_has_spinlock_irq))]
 mod spinlock_irq;
+mod zeroed;
 
 #[cfg(kfs_has_error_codes)]
 use kernel::error::code;
@@ -29,3 +29,4 @@ pub use barrier::{smp_mb, Full, Read, Write};
 pub use code::{ELOOP, ENAMETOOLONG, ENODATA, ENOTEMPTY, EOPNOTSUPP, ESHUTDOWN, ESTALE, EUCLEAN};
 pub(crate) use init::{raw_init, raw_try_init};
 pub use spinlock_irq::{new_spinlock_irq, SpinLockIrq};
+pub use zeroed::zeroed;

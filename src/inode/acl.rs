@@ -9,10 +9,9 @@ use crate::inode::data::ino32;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;
-use kfs::compat::ENODATA;
+use kfs::compat::{zeroed, ENODATA};
 use kfs::fs::posix_acl::{AclEntry, AclType, PosixAcl};
 use kfs::fs::xattr::SetXattr;
-use kfs::mm::zeroed::zeroed;
 
 /// The attribute that has a list.
 const fn key(acl_type: AclType) -> Key<'static> {

@@ -19,7 +19,7 @@ use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
-use kfs::mm::zeroed::zeroed;
+use kfs::compat::zeroed;
 
 /// Reads `block`, the one of `inode`. May sleep.
 pub(super) fn read(inode: &Inode, block: u32) -> Result<BufferHead> {

@@ -18,10 +18,9 @@ use crate::types::Inode;
 use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
-use kfs::compat::ENODATA;
+use kfs::compat::{zeroed, ENODATA};
 use kfs::fs::xattr::SetXattr;
 use kfs::mm::nofs::nofs;
-use kfs::mm::zeroed::zeroed;
 
 /// Bytes of the slot that every inode has for its first fields.
 const FIXED: usize = 128;

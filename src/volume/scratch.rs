@@ -5,7 +5,7 @@
 use core::ops::{Deref, DerefMut};
 use kernel::alloc::AllocError;
 use kernel::prelude::*;
-use kfs::mm::zeroed::zeroed;
+use kfs::compat::zeroed;
 use zerocopy::IntoBytes;
 
 /// Blocks have a power of two of bytes, which are filled by eight.

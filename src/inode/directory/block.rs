@@ -17,7 +17,7 @@ use crate::volume::unwritten::First;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
-use kfs::mm::zeroed::zeroed;
+use kfs::compat::zeroed;
 
 /// How many blocks of a directory are read at once by who reads all of them.
 fn batch() -> u32 {

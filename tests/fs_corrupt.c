@@ -15,6 +15,7 @@
 #include "debugfs.h"
 #include "ext2.h"
 #include "harness.h"
+#include "put.h"
 
 #define CONTINUE	"errors=continue"
 #define STOP		"errors=remount-ro"
@@ -46,15 +47,6 @@ static int create(const char *name)
 
 	close(fd);
 	return fd < 0 ? fd : 0;
-}
-
-static int proc_write(const char *file, const char *what)
-{
-	int fd = open(file, O_WRONLY | O_CLOEXEC);
-	int err = fd < 0 || write(fd, what, strlen(what)) < 0 ? -errno : 0;
-
-	close(fd);
-	return err;
 }
 
 #define STATE		(1024 + 58)	/* in the superblock: EXT2_VALID_FS, EXT2_ERROR_FS */
@@ -183,7 +175,7 @@ TEST_F(fs_corrupt, contradictions)
 
 	if (!env_is_retryfs())
 		SKIP(return, "others overlook some");
-	ASSERT_EQ(0, proc_write("/proc/sys/kernel/printk_ratelimit", "0"));
+	ASSERT_EQ(0, put("/proc/sys/kernel/printk_ratelimit", "0"));
 	for (i = 0; i < ARRAY_SIZE(files); i++)
 		ASSERT_EQ(0, create(files[i]));
 	for (i = 0; i < ARRAY_SIZE(dirs); i++)
@@ -269,7 +261,7 @@ TEST_F(fs_corrupt, blocks_that_are_free)
 
 	if (!env_is_retryfs())
 		SKIP(return, "others overlook some");
-	ASSERT_EQ(0, proc_write("/proc/sys/kernel/printk_ratelimit", "0"));
+	ASSERT_EQ(0, put("/proc/sys/kernel/printk_ratelimit", "0"));
 	for (i = 0; i < ARRAY_SIZE(blocks); i++) {
 		ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
 		ASSERT_EQ(0, vol_prefill("g", 0, len, 1));

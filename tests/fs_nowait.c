@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "harness.h"
 #include "nowait.h"
+#include "put.h"
 #include "queue.h"
 #include "uring.h"
 
@@ -319,15 +320,6 @@ TEST_F(fs_nowait, pages_under_writeback)
 
 #define DIRTY_BYTES	"/proc/sys/vm/dirty_bytes"
 #define DIRTY_RATIO	"/proc/sys/vm/dirty_ratio"
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	int err = fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
-
-	close(fd);
-	return err;
-}
 
 /* Of more pages than may be dirty: whoever may wait would be made to, for a device that is held. */
 TEST_F(fs_nowait, too_many_dirty_pages)

@@ -15,6 +15,7 @@
 #include "disk.h"
 #include "env.h"
 #include "pattern.h"
+#include "put.h"
 
 #define CONFIG	"/sys/kernel/config"
 #define NULLB	CONFIG "/nullb/rfs"
@@ -23,19 +24,6 @@
 #define CHUNK	(1UL << 20)
 
 static const struct timespec ms20 = { .tv_nsec = 20000000 };
-
-static int put(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, value, strlen(value)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
 
 static int put_number(const char *dir, const char *name, unsigned int value)
 {

@@ -166,6 +166,34 @@ TEST_F(dio_pending, option_taken_away)
 	EXPECT_PATTERN(back + self->at + bs, self->end - self->at - bs, self->at + bs, 1);
 }
 
+/* An append begins behind them, as it waits for them. */
+TEST_F(dio_pending, option_taken_away_before_an_append)
+{
+	const size_t bs = self->v.bs;
+	char *more = buf_alloc(bs), *back = buf_alloc(self->end + 2 * bs);
+	struct task writer;
+	struct io_op wr;
+	int fd;
+
+	if (variant->part)
+		SKIP(return, "EOF is where a direct append cannot begin");
+	ASSERT_EQ(0, route_data(self));
+	submit_routed(_metadata, self);
+	ASSERT_EQ(0, op_remount("noasync_alloc"));
+	fd = vol_open("f", O_WRONLY | O_DIRECT | O_APPEND);
+	ASSERT_LE(0, fd);
+	pattern_fill(more, bs, self->end, 2);
+	wr = (struct io_op){ fd, more, bs, 0 };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	ASSERT_BLOCKED(&writer);
+	finish(_metadata, self);
+	EXPECT_EQ(bs, task_join(&writer, JOIN_SECONDS));
+	close(fd);
+	ASSERT_EQ(self->end + bs, pread(self->bfd, back, self->end + 2 * bs, 0));
+	EXPECT_PATTERN(back, self->end, 0, 1);
+	EXPECT_PATTERN(back + self->end, bs, self->end, 2);
+}
+
 /* How many threads there are for the work of linking, for all mounts. */
 static int linkers(void)
 {

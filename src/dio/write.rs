@@ -30,14 +30,14 @@ use kfs::trace;
 /// the device (R8).
 ///
 /// `locked` is the inode lock, which the caller holds for the whole call. `is_counted`: the request
-/// has been counted already. `is_entered`: it waits for none in flight (see [`Filesystem::is_entered`]). May
-/// sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
+/// has been counted already. `waits_for_none`: of those in flight, as it has been entered (see
+/// [`Filesystem::is_entered`]) or its caller has waited. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: &mut IovIterSource<'_>,
     locked: &InodeLocked<F, Exclusive>,
     is_counted: bool,
-    is_entered: bool,
+    waits_for_none: bool,
 ) -> Result<Io<'a, F>> {
     let len = from.count();
     let counters = &F::dio(locked.sb()).counters;
@@ -50,7 +50,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     }
     let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + len as u64);
     let bits = BlockBits::new(locked.sb().blocksize_bits());
-    if !iocb.is_nowait() && !is_entered {
+    if !iocb.is_nowait() && !waits_for_none {
         F::wait_for_new_blocks(locked, bits.block(start)..bits.blocks(end));
     }
     nowait::modified(locked.sb(), kiocb_modified(&mut iocb, locked))?;

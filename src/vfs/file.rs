@@ -175,12 +175,21 @@ fn write<'a>(
             .ok_or_else(|| would_block(inode.sb(), Block::Lock))?
     };
     lock.sb().data().check_writable(lock.sb())?;
+    // Those in flight move i_size when they end. Without the option an append waits for what is left of when it was there,
+    // before it looks where EOF is.
+    let mut behind = None;
+    let mut has_waited = false;
     if !iocb.is_direct() {
-        // They move i_size when they end.
         in_flight::wait(&lock);
+        has_waited = true;
+    } else if iocb.is_append() {
+        has_waited = !iocb.is_nowait() && !lock.sb().data().async_alloc();
+        if !has_waited && !mutant!("append-at-size") {
+            behind = Some(in_flight::append_at(&lock));
+        } else if has_waited && !mutant!("append-not-waited") {
+            in_flight::wait(&lock);
+        }
     }
-    let appends = iocb.is_append() && !mutant!("append-at-size");
-    let behind = appends.then(|| in_flight::append_at(&lock));
     let count = match behind.filter(|&behind| behind > lock.i_size_read()) {
         Some(behind) => generic_write_checks_behind(&mut iocb, from, &lock, behind)?,
         None => generic_write_checks(&mut iocb, from, &lock)?,
@@ -220,7 +229,8 @@ fn write<'a>(
         direct_writes_wait(&lock);
     }
     if iocb.is_direct() {
-        dio::direct_write(iocb, from, &lock, is_counted, entered.is_some())
+        let waits_for_none = entered.is_some() || has_waited;
+        dio::direct_write(iocb, from, &lock, is_counted, waits_for_none)
     } else {
         __generic_file_write_iter(iocb, from, &lock)
     }

@@ -238,6 +238,70 @@ TEST_F(fs_folios, grown_by_pages)
 	EXPECT_EQ(0, memcmp(buf, back, 2 * LEN));
 }
 
+/* Write pages one after the other. How many pages there were ahead of one at most; a negative errno. */
+static long write_pages(int fd, char *buf, off_t from, off_t to)
+{
+	long ahead, most = 0;
+	off_t at;
+
+	for (at = from; at < to; at += PAGE) {
+		pattern_fill(buf + at, PAGE, at, 6);
+		if (pwrite(fd, buf + at, PAGE, at) != PAGE)
+			return -EIO;
+		ahead = cached_pages(fd, at + PAGE, 0);
+		if (ahead < 0)
+			return ahead;
+		if (ahead > most)
+			most = ahead;
+	}
+	return most;
+}
+
+/* Writes that follow one on another inside i_size get folios for those that may come: of what these do not write, nothing changes. */
+TEST_F(fs_folios, filled_by_pages)
+{
+	const off_t bs = self->v.bs, size = LEN + PAGE, end = LEN / 2 + PAGE;
+	char *buf = buf_alloc(size), *back = buf_alloc(size);
+	const bool is_large = !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+	off_t at;
+	int fd, i;
+
+	for (i = 0; i < 2; i++) {
+		const char *const name = i ? "full" : "hole";
+
+		/* free blocks have something else */
+		ASSERT_EQ(0, vol_prefill("old", 0, 2 * LEN, 7));
+		ASSERT_EQ(0, unlink(vol_path("old")));
+		ASSERT_EQ(0, vol_prefill(name, i ? 0 : size - 1, i ? size : 1, 1));
+		ASSERT_EQ(0, vol_remount(&self->v));
+		ASSERT_EQ(size, vol_read(name, O_DIRECT, buf, size, 0));
+		fd = vol_open(name, O_RDWR);
+		ASSERT_LE(0, fd);
+		if (cached_pages(fd, 0, 0) < 0)
+			SKIP(return, "cachestat(2): %s", strerror(-cached_pages(fd, 0, 0)));
+		EXPECT_EQ(is_large ? 7 : 0, write_pages(fd, buf, 0, end));
+		ASSERT_EQ(size, pread(fd, back, size, 0));
+		EXPECT_EQ(0, memcmp(buf, back, size));
+		EXPECT_EQ(0, fsync(fd));
+		if (!i)
+			EXPECT_EQ((blocks_needed(bs, end) + 1) * bs, blocks_of(fd) * 512);
+		ASSERT_EQ(size, vol_read(name, O_DIRECT, back, size, 0));
+		EXPECT_EQ(0, memcmp(buf, back, size));
+
+		/* none of those that come one before the other, and none beyond EOF */
+		close(fd);
+		ASSERT_EQ(0, vol_remount(&self->v));
+		fd = vol_open(name, O_RDWR);
+		ASSERT_LE(0, fd);
+		for (at = LEN; at >= 0; at -= 8 * PAGE) {
+			ASSERT_EQ(PAGE, pwrite(fd, buf + at, PAGE, at));
+			EXPECT_EQ((LEN - at) / (8 * PAGE) + 1, cached_pages(fd, 0, 0));
+		}
+		EXPECT_EQ(0, fsync(fd));
+		close(fd);
+	}
+}
+
 /* The same by records that end anywhere, with a device that has something else in its free blocks. */
 TEST_F(fs_folios, grown_by_records)
 {

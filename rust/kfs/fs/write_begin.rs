@@ -12,6 +12,7 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::Inode;
 use crate::mm::page_cache::page_index;
+use core::cmp::Ordering;
 use core::ops::Range;
 use kernel::error::from_err_ptr;
 use kernel::page::PAGE_SIZE;
@@ -36,12 +37,14 @@ pub(super) struct Len {
     pub(super) at_once: usize,
 }
 
-/// How many bytes a folio should have that is made for a write at `pos`: more than those of the write where a
-/// file grows, as the next writes will fill it. What it has beyond EOF has no blocks, and is not uptodate.
+/// So many bytes a folio gets ahead of a write at most: of more there would be many buffers to pass for each write.
+const AHEAD_MOST: u64 = 8 * PAGE_SIZE as u64;
+
+/// How many bytes a folio should have that is made for a write at `pos`: more than those of the write where one
+/// write follows on another, as the next ones will fill it. What it has beyond EOF, or of a hole, has no blocks; and what
+/// is not written is not uptodate.
 ///
-/// A quarter of what the file has, so that little memory is taken for what does not come, and at most so much that
-/// there are few buffers to pass for each write. 0 for a write that does not begin at EOF, and for a direct one: its pages are
-/// dropped after it.
+/// 0 for other writes, and for a direct one: its pages are dropped after it.
 ///
 /// # Safety
 ///
@@ -51,19 +54,43 @@ pub(super) unsafe fn ahead<F: FileSystemData>(
     inode: &Inode<F>,
     pos: i64,
 ) -> usize {
-    const MOST: u64 = 8 * PAGE_SIZE as u64;
-    const PART: u64 = 4;
     // SAFETY: By the requirement.
     let iocb = unsafe { iocb.as_ref() };
     let is_direct = iocb.is_some_and(|it| it.ki_flags & bindings::IOCB_DIRECT as c_int != 0);
     let size = inode.i_size_read();
-    if pos as u64 != size || is_direct || cfg!(mutant = "kfs-append-by-page") {
+    let bytes = match (pos as u64).cmp(&size) {
+        _ if is_direct => 0,
+        Ordering::Equal => ahead_at_eof(size),
+        Ordering::Less => ahead_inside(inode, pos, size),
+        Ordering::Greater => 0,
+    };
+    bytes as usize
+}
+
+/// The same at EOF, where the file grows: a quarter of what it has, so that little memory is taken for what does not
+/// come.
+fn ahead_at_eof(size: u64) -> u64 {
+    const PART: u64 = 4;
+    if cfg!(mutant = "kfs-append-by-page") {
         return 0;
     }
     if cfg!(mutant = "kfs-small-files-ahead") {
-        return MOST as usize;
+        return AHEAD_MOST;
     }
-    MOST.min(size / PART) as usize
+    AHEAD_MOST.min(size / PART)
+}
+
+/// The same inside the file: as much as there can be in one folio, which lies at a multiple of its size, if the page before it
+/// is dirty; but nothing beyond EOF.
+fn ahead_inside<F: FileSystemData>(inode: &Inode<F>, pos: i64, size: u64) -> u64 {
+    let at = pos as u64;
+    if at == 0 || at % AHEAD_MOST != 0 || cfg!(mutant = "kfs-fill-by-page") {
+        return 0;
+    }
+    match inode.page_cache().is_dirty_at(pos - 1) || cfg!(mutant = "kfs-scattered-ahead") {
+        true => AHEAD_MOST.min(size - at),
+        false => 0,
+    }
 }
 
 /// Finds or makes the folio with byte `pos`, for a write of `len` bytes from there on; allocates the

@@ -77,6 +77,17 @@ impl<'a> PageCache<'a> {
         unsafe { bindings::filemap_range_has_page(self.mapping(), range.start, range.end - 1) }
     }
 
+    /// Whether there is a folio with byte `pos`, and it is dirty. That may change at any time. Any context.
+    pub(crate) fn is_dirty_at(&self, pos: i64) -> bool {
+        /// A macro with a cast, which bindgen leaves out: `XA_MARK_0`.
+        const PAGECACHE_TAG_DIRTY: bindings::xa_mark_t = 0;
+        // SAFETY: By the type invariant the mapping is valid. The function takes no lock but that of RCU.
+        unsafe {
+            let i_pages = &raw mut (*self.mapping()).i_pages;
+            bindings::xa_get_mark(i_pages, page_index(pos), PAGECACHE_TAG_DIRTY)
+        }
+    }
+
     /// Whether direct I/O on the bytes in `range` would find anything here: a page, or an error of
     /// writeback that nobody has been given. Any context.
     #[inline(always)]

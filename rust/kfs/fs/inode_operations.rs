@@ -136,7 +136,8 @@ pub trait InodeOperations<F: FileSystemData> {
     }
 
     /// Gives an inode another name, see [`Rename`]. Returns the inode of the whiteout, if one was
-    /// asked for.
+    /// asked for. If names are in step with the device (`dirsync`), both directories are brought there afterwards; what
+    /// they lead to, and `..` of a directory that has moved, has to be there when this returns, or come with them.
     fn rename<'a>(_rename: &Rename<'a, F>) -> Result<Option<CreatedInode<'a, F>>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }

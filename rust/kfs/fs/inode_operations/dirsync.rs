@@ -32,13 +32,12 @@ pub(super) fn dirsync<F: FileSystemData, T: InodeOperations<F>>(
 ///
 /// The pointers must be directories and dentries of `F` that the VFS has given to an operation.
 pub(super) unsafe fn dirsync_removed<F: FileSystemData, T: InodeOperations<F>>(
-    inodes: &[&Inode<F>],
     dirs: &[*mut bindings::inode; 2],
     dentries: &[*mut bindings::dentry],
 ) -> Result {
     // SAFETY: By the requirement.
     let dirs = dirs.map(|dir| unsafe { Inode::<F>::from_raw(dir) });
-    dirsync::<F, T>(inodes, &dirs).inspect_err(|_| {
+    dirsync::<F, T>(&[], &dirs).inspect_err(|_| {
         for &dentry in dentries {
             // SAFETY: By the requirement.
             unsafe { bindings::d_drop(dentry) };

@@ -311,7 +311,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
-            .and_then(|()| dirsync_removed::<F, T>(&[], &[dir, dir], &[dentry]))
+            .and_then(|()| dirsync_removed::<F, T>(&[dir, dir], &[dentry]))
         })
     }
 
@@ -326,7 +326,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                 name(dentry),
                 InodeLocked::from_raw((*dentry).d_inode),
             )
-            .and_then(|()| dirsync_removed::<F, T>(&[], &[dir, dir], &[dentry]))
+            .and_then(|()| dirsync_removed::<F, T>(&[dir, dir], &[dentry]))
         })
     }
 
@@ -365,21 +365,13 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
             })
             .and_then(|whiteout| {
                 let dir = Inode::<F>::from_raw(old_dir);
-                let inode = Inode::from_raw((*old_dentry).d_inode);
                 // A whiteout has a name now, and no dentry: it is looked up when it is asked for.
-                let whiteout = match whiteout {
+                match whiteout {
                     Some(made) if !ptr::eq(made.sb(), dir.sb()) => return Err(EIO),
-                    made => made.map(|made| made.unlock()),
-                };
-                // With the inodes, which may be directories whose `..` has changed.
-                let moved: &[&Inode<F>] = match &whiteout {
-                    _ if cfg!(mutant = "kfs-dotdot-unsynced") => &[],
-                    Some(whiteout) => &[inode, whiteout],
-                    None if exchange => &[inode, Inode::from_raw(target)],
-                    None => &[inode],
-                };
+                    made => drop(made.map(|made| made.unlock())),
+                }
                 let dentries = &[new_dentry, old_dentry];
-                dirsync_removed::<F, T>(moved, &[new_dir, old_dir], dentries)
+                dirsync_removed::<F, T>(&[new_dir, old_dir], dentries)
             })
         })
     }

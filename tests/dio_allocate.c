@@ -54,6 +54,8 @@ static int begin(FIXTURE_DATA(dio_allocate) * self)
 		close(self->fd);
 		close(self->bfd);
 		unlink(vol_path("f"));
+		/* the new one gets the blocks of that */
+		sync();
 	}
 	self->fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 	self->bfd = vol_open("f", O_RDWR);

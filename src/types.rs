@@ -25,3 +25,6 @@ pub(crate) type NewSuperBlock<'a> = kfs::fs::super_block::NewSuperBlock<'a, Retr
 
 /// An inode of retryfs whose lock is held in mode `M`.
 pub(crate) type InodeLocked<M> = kfs::fs::inode::lock::InodeLocked<RetryFs, M>;
+
+/// Holds the lock of an inode of retryfs in mode `M`.
+pub(crate) type InodeGuard<'a, M> = kfs::fs::inode::lock::InodeGuard<'a, RetryFs, M>;

@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "allocate.h"
 #include "blocks.h"
 #include "ext2.h"
 #include "harness.h"
@@ -317,13 +318,6 @@ static long op_punch(void *arg)
 	return fallocate(op->fd, mode, op->off, op->len) ? -errno : 0;
 }
 
-static long op_allocate(void *arg)
-{
-	struct io_op *op = arg;
-
-	return fallocate(op->fd, 0, op->off, op->len) ? -errno : 0;
-}
-
 /* What changes the size or the blocks of the file waits for all that is in flight. */
 TEST_F(dio_async, others_wait)
 {
@@ -353,6 +347,9 @@ TEST_F(dio_async, others_wait)
 		ASSERT_EQ(1, aio_submit(q.ctx, 1, q.list));
 		/* what is written is behind the blocks in flight, and waits for none of them alone */
 		other = (struct io_op){ bfd, more, bs, i == 0 ? at + len : i < 3 ? size[i] : at };
+		/* a part of it inside the file */
+		if (ops[i] == op_allocate)
+			other = (struct io_op){ bfd, NULL, 2 * bs, at - bs };
 		ASSERT_EQ(0, task_start(&task, ops[i], &other));
 		EXPECT_BLOCKED(&task);
 		EXPECT_EQ(at, file_size(fd));

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* fallocate(2) that allocates, or zeroes: with blocks that are zero on the device. */
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "allocate.h"
+#include "blocks.h"
 #include "harness.h"
 #include "punch.h"
 #include "rng.h"
@@ -19,28 +19,30 @@
 #define KEEP	FALLOC_FL_KEEP_SIZE
 #define ZERO	FALLOC_FL_ZERO_RANGE
 
-VOL_FIXTURE(fs_fallocate);
+FIXTURE(fs_fallocate) {
+	struct vol v;
+};
+
+FIXTURE_VARIANT(fs_fallocate) {
+	struct vol_conf conf;
+};
+
+FIXTURE_SETUP(fs_fallocate)
+{
+	if (variant->conf.options && !env_is_retryfs())
+		SKIP(return, "a mount option of retryfs");
+	ASSERT_EQ(0, vol_up(&self->v, &variant->conf));
+}
+
+FIXTURE_TEARDOWN(fs_fallocate)
+{
+	EXPECT_EQ(0, vol_down(&self->v));
+}
+
 FIXTURE_VARIANT_ADD(fs_fallocate, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(fs_fallocate, bs4k) { .conf = SMALL_4K };
-
-static int allocate(int fd, int mode, off_t off, off_t len)
-{
-	return fallocate(fd, mode, off, len) ? -errno : 0;
-}
-
-static long op_zero(void *arg)
-{
-	struct io_op *op = arg;
-
-	return allocate(op->fd, ZERO, op->off, op->len);
-}
-
-static long free_blocks(void)
-{
-	struct statfs st;
-
-	return statfs(env_dir(), &st) ? -errno : (long)st.f_bfree;
-}
+FIXTURE_VARIANT_ADD(fs_fallocate, bs1k_async) { .conf = ASYNC_ALLOC_1K };
+FIXTURE_VARIANT_ADD(fs_fallocate, bs4k_async) { .conf = ASYNC_ALLOC_4K };
 
 /* In the model: what is zero afterwards, and which blocks there are. */
 static void model_allocate(struct sparse *m, int mode, off_t off, off_t len)
@@ -185,13 +187,6 @@ TEST_F(fs_fallocate, without_space)
 	EXPECT_EQ(32 * MIB + bs, st.st_size);
 	close(fd);
 	ASSERT_EQ(0, vol_remount(&self->v));
-}
-
-static long op_allocate(void *arg)
-{
-	struct io_op *op = arg;
-
-	return allocate(op->fd, 0, op->off, op->len);
 }
 
 /* No pointer leads to a block before the device has its zeroes. */
@@ -349,6 +344,35 @@ TEST_F(fs_fallocate, killed)
 	EXPECT_EQ(size, st.st_size);
 	EXPECT_EQ(before.st_blocks, st.st_blocks);
 	close(fd);
+}
+
+/* The same before the first zero is written: nothing of what the blocks held is in the file. */
+TEST_F(fs_fallocate, killed_before)
+{
+	const off_t bs = self->v.bs, len = 4 * bs;
+	int fd, status;
+	pid_t pid;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, bs, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	/* it waits for the bitmap */
+	ASSERT_EQ(0, vol_keep_reads(&self->v));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(allocate(fd, 0, bs, len) ? 1 : 0);
+	while (!vol_reads_kept() && !waitpid(pid, &status, WNOHANG))
+		usleep(1000);
+	EXPECT_LT(0, vol_reads_kept());
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_SIZE_AND_BLOCKS(fd, bs, 1, bs);
+	close(fd);
+	EXPECT_TRUE(vol_holds("f", bs, 1));
 }
 
 TEST_HARNESS_MAIN

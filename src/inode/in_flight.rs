@@ -12,6 +12,8 @@
 //!   ([`first_turn`], [`extends_within`]).
 //! * A *buffered write* waits for all of them, as it may move i_size ([`wait`]). So do truncate and fallocate, which
 //!   wait for all direct I/O, before they look where EOF is.
+//! * A *fallocate* that extends the file by whole blocks is such a write itself, of zeroes, and for others, and to others, as an
+//!   aligned direct write is (`vfs/allocate_beyond_eof.rs`).
 //! * A *store through a mapping* to a page with such a block inside i_size waits until the write is over, and has dropped the page
 //!   ([`wait_to_store`]): the block has no place yet, or the page would be written back with zeroes where the write
 //!   has its data. Without the option, too, where EOF moves within a block.
@@ -20,7 +22,7 @@
 //! * *Readers* find a hole, or EOF. What they have put into the page cache is dropped when the write ends.
 //!
 //! All that wait for whole writes hold the inode lock exclusively, so that none can begin, and the retry
-//! does not take it. fallocate and directories reserve blocks, too, and forget them under the inode lock.
+//! does not take it. Any other fallocate, and directories, reserve blocks, too, and forget them under the inode lock.
 
 use crate::inode::pending::{Place, Reserved};
 use crate::inode::turns::{AtBlocks, Come, Enter, ParkingPlace, Room};
@@ -35,6 +37,11 @@ use kfs::fs::address_space::Patience;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 use kfs::task::fatal_signal_pending;
+
+/// Where the blocks are that a write in flight has reserved for the file, from its block `block` on, where they begin. May sleep.
+pub(crate) fn run_at(inode: &Inode, block: u64) -> Option<Blocks> {
+    nofs(|| inode.data().get_ref().pending.lock().run_at(block))
+}
 
 /// The write with new blocks in `range`, in blocks of the file, is over. May sleep.
 pub(crate) fn forget(inode: &Inode, range: &Range<u64>) {

@@ -104,6 +104,11 @@ impl Pending {
         self.turns.needed(bytes, i_size, bits, is_new)
     }
 
+    /// Where the run is that begins with block `block` of the file.
+    pub(super) fn run_at(&self, block: u64) -> Option<Blocks> {
+        self.runs.get(&block).map(|run| run.blocks)
+    }
+
     /// How many blocks, from block `block` of the file on and `max` at most, are not pending; 0 if that one
     /// is.
     pub(super) fn room(&self, block: u64, max: u32) -> u32 {

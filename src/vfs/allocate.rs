@@ -13,6 +13,7 @@ use crate::inode::in_flight;
 use crate::inode::new_blocks;
 use crate::types::{InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, FileAddressSpace};
+use crate::vfs::allocate_beyond_eof;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::compat::EOPNOTSUPP;
@@ -28,13 +29,23 @@ const AT_ONCE: u32 = 1024;
 /// moves i_size to its end if that is beyond, as `how` says.
 ///
 /// Takes the inode lock exclusively, waits for direct I/O in flight; may sleep, for as long as the
-/// device takes to write the zeroes. `EOPNOTSUPP` for blocks beyond an EOF that does not move: e2fsck
+/// device takes to write the zeroes. With the option `async_alloc` it does not do so for whole blocks beyond EOF: see
+/// [`allocate_beyond_eof`]. `EOPNOTSUPP` for blocks beyond an EOF that does not move: e2fsck
 /// takes these for a fault, and moves EOF behind them. `ENOSPC`, the error of the device, or `EINTR`
-/// when a signal kills the task: i_size is as it was then, and a part of what is inside may be done.
-pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -> Result {
+/// when a signal kills the task: i_size is as it was then, or has moved by a part, and a part of what is inside may be done.
+pub(crate) fn allocate(file: &File<RetryFs>, asked: Range<u64>, how: Allocate) -> Result {
     let inode = file.inode();
-    let lock = inode.lock();
+    let mut lock = inode.lock();
     lock.sb().data().check_writable(lock.sb())?;
+    let mut range = asked.clone();
+    if !how.keep_size && !mutant!("allocate-locked") {
+        lock = match allocate_beyond_eof::allocate(file, lock, &mut range)? {
+            Some(lock) => lock,
+            None => return file.sync_if_asked(asked),
+        };
+    }
+    // What others have written meanwhile behind a part that is done is not zeroed.
+    let zero = how.zero && range.start == asked.start;
     // It targets blocks of which the rest is about to be written back, or zeroed; and may move i_size.
     let early = mutant!("allocate-waits-late").then(|| lock.i_size_read());
     let sized = lock.dio_wait();
@@ -52,7 +63,7 @@ pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -
         zero_tail_of_block(&lock, size)?;
         free_blocks_beyond_eof(&lock)?;
     }
-    let filled = fill(&lock, &range, how.zero, block);
+    let filled = fill(&lock, &range, zero, block);
     let done = match extends && filled.is_ok() {
         true => sized.truncate_setsize(range.end, || Ok(())),
         false => filled,
@@ -63,7 +74,7 @@ pub(crate) fn allocate(file: &File<RetryFs>, range: Range<u64>, how: Allocate) -
     lock.mark_inode_dirty();
     done?;
     drop(lock);
-    file.sync_if_asked(range)
+    file.sync_if_asked(asked)
 }
 
 /// Gives the blocks of `range` zeroes: those in holes, or with `zero` all, in a file with blocks of

@@ -9,7 +9,7 @@
 //! * [`super_block`] has mounting and `super_operations`, [`sysfs`] the counters of a mount.
 //! * [`directory`] has `inode_operations` and `file_operations` of directories, `rename` and
 //!   `exchange` two of these and `links` what they share; [`attributes`] has `inode_operations` of everything else.
-//! * [`file`], [`fallocate`] and [`allocate`] have `file_operations` of regular files.
+//! * [`file`], [`fallocate`], [`allocate`] and [`allocate_beyond_eof`] have `file_operations` of regular files.
 //! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
 //! * [`xattr`] has `xattr_handler`s.
 //! * `ioctl` has what both kinds of files do for `ioctl(2)`.
@@ -18,6 +18,7 @@
 
 pub(crate) mod address_space;
 mod allocate;
+mod allocate_beyond_eof;
 pub(crate) mod attributes;
 pub(crate) mod direct_io;
 pub(crate) mod directory;

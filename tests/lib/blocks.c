@@ -40,15 +40,24 @@ int pieces_of(int fd)
 	return ioctl(fd, FS_IOC_FIEMAP, &f) ? -errno : (int)f.fm_mapped_extents;
 }
 
+static long up(long n, long by)
+{
+	return (n + by - 1) / by;
+}
+
 long blocks_needed(unsigned int bs, off_t size)
 {
-	long data = (size + bs - 1) / bs, ptrs = bs / 4;
-	long n = data;
+	const long data = up(size, bs), ptrs = bs / 4, most = ptrs * ptrs;
+	long n = data, left = data - 12;
 
-	if (data > 12)
+	if (left > 0)
 		n++;
-	if (data > 12 + ptrs)
-		n += 1 + (data - 12 - ptrs + ptrs - 1) / ptrs;
+	left -= ptrs;
+	if (left > 0)
+		n += 1 + up(left < most ? left : most, ptrs);
+	left -= most;
+	if (left > 0)
+		n += 1 + up(left, most) + up(left, ptrs);
 	return n;
 }
 

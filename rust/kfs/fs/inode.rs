@@ -32,6 +32,7 @@ mod truncate;
 mod version;
 mod without_pages;
 pub(crate) mod writeback;
+pub mod written;
 
 use crate::bindings;
 use crate::block::buffer_head::BufferHead;

@@ -172,6 +172,13 @@ impl<F: FileSystemData> Inode<F> {
     }
 }
 
+impl<'a, F: FileSystemData, M: Mode> InodeGuard<'a, F, M> {
+    /// The inode, which outlives the guard.
+    pub(crate) fn inode(&self) -> &'a Inode<F> {
+        self.inode
+    }
+}
+
 impl<F: FileSystemData, M: Mode> Deref for InodeGuard<'_, F, M> {
     type Target = InodeLocked<F, M>;
 

@@ -5,10 +5,12 @@
 //! * A *direct write*, its submitter or its retry, while it is counted as direct I/O of the inode, with
 //!   `invalidate_lock` held exclusively: [`Iocb::extend_post_direct_write`]. It only grows. The retry has no
 //!   inode lock.
+//! * Who has an [`Extending`], and so is counted like that, too.
 //! * Who has a [`SizeLocked`]: the inode lock held exclusively, after no direct I/O was in flight any more.
 //! * The kernel, for a *buffered write*, with the inode lock held exclusively
 //!   ([`__generic_file_write_iter`]). Its caller has waited for direct writes that extend the file.
 //!
+//! [`Extending`]: crate::fs::inode::written::Extending
 //! [`Iocb::extend_post_direct_write`]: crate::fs::kiocb::Iocb::extend_post_direct_write
 //! [`__generic_file_write_iter`]: crate::fs::generic_io::__generic_file_write_iter
 //!

@@ -5,7 +5,7 @@
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
 use crate::fs::fserror;
-use crate::fs::inode::size::i_size_write;
+use crate::fs::inode::written;
 use crate::task::MaySleep;
 use core::ops::Range;
 use kernel::error::to_result;
@@ -66,38 +66,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// fsync of the file fails with `EIO`, and the kernel log says why.
     pub fn invalidate_post_direct_write(&self, count: usize, _: MaySleep<'_>) {
         let end = self.pos() + count as i64;
-        self.invalidate(self.pos()..end, self.pos()..end);
-    }
-
-    /// Drops `range`. What was written, and what writing back would overwrite, is in the blocks of
-    /// `written`. Both are in bytes.
-    fn invalidate(&self, range: Range<i64>, written: Range<i64>) {
-        let cache = self.inode().page_cache();
-        if cache.invalidate(&range) {
-            return;
-        }
-        // Somebody may store to the page again before it is dropped, which ends some time.
-        const TRIES: u32 = 10;
-        for _ in 0..TRIES {
-            if cache.is_dirty_in(&written) && !cfg!(mutant = "kfs-collision-untold") {
-                break;
-            }
-            if self.write_and_wait_range(range.start, range.end).is_err() {
-                break;
-            }
-            if cache.invalidate(&range) {
-                return;
-            }
-        }
-        cache.set_error(EIO);
-        // SAFETY: The argument is a terminated string, and static.
-        if unsafe { bindings::__printk_ratelimit(c"dio_complete".as_char_ptr()) } != 0 {
-            pr_crit!(
-                "{}: inode {}: Page cache invalidation failure on direct I/O.  Possible data corruption due to collision with buffered I/O!\n",
-                self.inode().sb().id(),
-                self.inode().ino()
-            );
-        }
+        written::invalidate(self.inode(), self.pos()..end, self.pos()..end);
     }
 
     /// Reports to fanotify (`FAN_FS_ERROR`) that direct I/O on the bytes `range` of the file
@@ -131,11 +100,6 @@ impl<F: KiocbOwner> Iocb<F> {
     /// invalidates the page cache for them, as [`Iocb::invalidate_post_direct_write`]. Does nothing,
     /// and returns false, if they end within i_size. May sleep.
     ///
-    /// `invalidate_lock` of the mapping is held meanwhile, so that no page can be brought in, and
-    /// pages with the old EOF are invalidated: one that was read in before has zeroes beyond it,
-    /// where the new bytes are. It may be dirty, and then is in all of its blocks: as long as i_size
-    /// has not moved, those past EOF are not written back.
-    ///
     /// The inode lock is not needed: see [`size`](crate::fs::inode::size). The request is counted.
     pub fn extend_post_direct_write(&self, count: usize, _: MaySleep<'_>) -> bool {
         let inode = self.inode();
@@ -143,30 +107,8 @@ impl<F: KiocbOwner> Iocb<F> {
         if count == 0 || end <= inode.i_size_read() as i64 || !self.is_counted() {
             return false;
         }
-        let mapping = self.mapping();
-        // SAFETY: By the type invariants the file is open, so that its mapping is valid. The lock
-        // nests inside the inode lock, as it does for truncate.
-        unsafe { bindings::filemap_invalidate_lock(mapping) };
-        // Another request may have moved it.
-        let i_size = inode.i_size_read() as i64;
-        let is_extended = end > i_size;
-        let written_back = match cfg!(mutant = "kfs-tail-collides") {
-            true => end,
-            false => ((i_size - 1) | ((1i64 << inode.blkbits()) - 1)) + 1,
-        };
-        if is_extended {
-            self.invalidate(start.min(i_size)..end, start..end.min(written_back));
-            // SAFETY: The request is counted, and `invalidate_lock` is held.
-            unsafe { i_size_write(inode, end) };
-        }
-        // SAFETY: It was taken above.
-        unsafe { bindings::filemap_invalidate_unlock(mapping) };
-        if is_extended {
-            // Who has asked for the number since the request began has seen the old size.
-            inode.inc_iversion();
-            inode.mark_inode_dirty();
-        }
-        is_extended
+        // SAFETY: The request is counted.
+        unsafe { written::extend(inode, start..end) }
     }
 
     /// For a request that asked for it (O_SYNC, O_DSYNC, RWF_SYNC, RWF_DSYNC): writes the `count`

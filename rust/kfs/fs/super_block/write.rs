@@ -7,6 +7,7 @@
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::super_block::SuperBlock;
+use crate::task::fatal_signal_pending;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
@@ -58,7 +59,12 @@ impl<F: FileSystemData> SuperBlock<F> {
                 bindings::GFP_NOFS,
                 bindings::BLKDEV_ZERO_NOUNMAP | bindings::BLKDEV_ZERO_KILLABLE,
             )
-        })
+        })?;
+        // With such a signal before its first bio, the function does nothing, and says that all went well.
+        match fatal_signal_pending() && !cfg!(mutant = "kfs-zeroout-killed") {
+            true => Err(EINTR),
+            false => Ok(()),
+        }
     }
 
     /// Discards `count` blocks from `block` on: the device forgets what they hold, and may read as

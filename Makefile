@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak crash faults fuzz mutants clients devices docs shell deb deb-test buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash faults fuzz mutants clients devices xfstests ltp docs shell deb deb-test buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -62,6 +62,12 @@ clients:
 	@CLIENTS='$(CLIENTS)' FS='$(FS)' OPTIONS='$(OPTIONS)' ICOUNT='$(ICOUNT)' scripts/clients
 devices:
 	@DEVICES='$(DEVICES)' scripts/devices
+xfstests:
+	@SRC='$(SRC)' TESTS='$(TESTS)' GROUP='$(GROUP)' KERNEL='$(KERNEL)' OPTIONS='$(OPTIONS)' MKFS_OPTIONS='$(MKFS_OPTIONS)' \
+		SIZE='$(SIZE)' FS='$(FS)' scripts/xfstests
+ltp:
+	@SRC='$(SRC)' RUNTEST='$(RUNTEST)' TESTS='$(TESTS)' KERNEL='$(KERNEL)' OPTIONS='$(OPTIONS)' MKFS_OPTIONS='$(MKFS_OPTIONS)' \
+		SIZE='$(SIZE)' FS='$(FS)' scripts/ltp
 docs:
 	@scripts/docs
 shell:
@@ -104,6 +110,8 @@ help:
 	@echo '  fuzz            - the parsers and damaged volumes (RUNS=1000000 IMAGES=100000 SEED= KERNEL=stock|debug)'
 	@echo '  clients         - databases, QEMU and NFS on it, killed and without power: what is there then (CLIENTS= FS="retryfs ext4" OPTIONS=async_alloc ICOUNT=1)'
 	@echo '  devices         - on nbd, NVMe over TCP, iSCSI, md ..., with their faults under load (DEVICES="nbd raid5")'
+	@echo '  xfstests        - xfstests, from a checkout of yours (SRC=/path TESTS="generic/001" GROUP=quick KERNEL= OPTIONS= FS=)'
+	@echo '  ltp             - the tests of LTP for direct and asynchronous I/O, likewise (SRC=/path RUNTEST=dio TESTS=)'
 	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  deb             - packages for Debian (DEB_SIGN_KEY= DEB_SIGN_CERT= sign the module)'

@@ -233,57 +233,70 @@ TEST_F(fs_evicted, pointers_that_cannot_be_written)
 	"____________________________________________________________" \
 	"____________________________________________________________"
 
-/*
- * A file whose slot is not read with those of the others, nor in a block with those of directories,
- * and behind that of d2. 0 or -errno.
- */
-static int find_between(struct vol *v, char *name, size_t len, long *slot, long *slot_of_d2)
+static int by_inode(const void *a, const void *b)
 {
-	static const char *const others[] = { "d1", "d1/f", "d2" };
-	long other;
-	size_t i;
-	int n;
+	const ino_t x = vol_inode(a), y = vol_inode(b);
 
-	for (n = 0; n < 8; n++) {
-		snprintf(name, len, "x%d/%d", n, 16);
-		*slot = slot_of(v, name);
-		if (*slot < 0)
-			return *slot;
-		for (i = 0; i < ARRAY_SIZE(others); i++) {
-			other = slot_of(v, others[i]);
-			if (other < 0)
-				return other;
-			if (labs(*slot - other) <= TABLE_BATCH)
-				break;
-		}
-		*slot_of_d2 = other;
-		if (i == ARRAY_SIZE(others) && *slot > other)
-			return 0;
+	return (x > y) - (x < y);
+}
+
+/*
+ * Directories in the order of where their inodes are: each is made in a group of its own, but in which of those that are left is
+ * by chance. 0 or -errno.
+ */
+static int make_dirs(void)
+{
+	static const char *const names[] = { "d1", "d2", "x" };
+	char made[ARRAY_SIZE(names)][8];
+	int i, err = 0;
+
+	for (i = 0; i < ARRAY_SIZE(names) && !err; i++) {
+		snprintf(made[i], sizeof(made[i]), "made%d", i);
+		err = vol_mkdir(made[i]);
 	}
-	return -ENOENT;
+	if (!err)
+		qsort(made, ARRAY_SIZE(names), sizeof(made[0]), by_inode);
+	for (i = 0; i < ARRAY_SIZE(names) && !err; i++)
+		err = vol_rename(made[i], names[i], 0);
+	return err;
 }
 
 static int make_files(void)
 {
 	char path[256];
-	int i, j, err;
+	int i, err;
 
-	err = vol_mkdir("d1");
-	err = err ? err : vol_mkdir("d2");
+	err = make_dirs();
 	err = err ? err : vol_prefill("d1/f", 0, LEN, 1);
 	for (i = 0; i < 4 && !err; i++) {
 		snprintf(path, sizeof(path), "d2/%0200d", i);
 		err = mknod(vol_path(path), S_IFIFO | 0600, 0) ? -errno : 0;
 	}
-	for (i = 0; i < 8 && !err; i++) {
-		snprintf(path, sizeof(path), "x%d", i);
-		err = vol_mkdir(path);
-		for (j = 1; j <= 16 && !err; j++) {
-			snprintf(path, sizeof(path), "x%d/%d", i, j);
-			err = mknod(vol_path(path), S_IFREG | 0600, 0) ? -errno : 0;
-		}
+	for (i = 1; i <= 16 && !err; i++) {
+		snprintf(path, sizeof(path), "x/%d", i);
+		err = mknod(vol_path(path), S_IFREG | 0600, 0) ? -errno : 0;
 	}
 	return err;
+}
+
+/* Its slot is not in a block with those of directories. */
+#define BETWEEN		"x/16"
+
+/* The slots of that and of d2: they are not read with those of the others, and d2 comes first. 0 or -errno. */
+static int find_slots(struct vol *v, long *slot, long *slot_of_d2)
+{
+	static const char *const others[] = { "d1", "d1/f", "d2" };
+	size_t i;
+
+	*slot = slot_of(v, BETWEEN);
+	for (i = 0; i < ARRAY_SIZE(others) && *slot >= 0; i++) {
+		*slot_of_d2 = slot_of(v, others[i]);
+		if (*slot_of_d2 < 0)
+			return *slot_of_d2;
+		if (*slot - *slot_of_d2 <= TABLE_BATCH)
+			return -ERANGE;
+	}
+	return *slot < 0 ? *slot : 0;
 }
 
 /* What the kernel has of the device in memory is given up, where it is not in use. */
@@ -326,14 +339,14 @@ static int leave_early(struct vol *v)
 {
 	const unsigned int per = v->bs / 512;
 	struct vol_map map = { .nr = 1 };
-	char between[32], node[32];
+	char node[32];
 	struct dm_seg first[3];
 	long held, slot;
 	int err, fd;
 
 	err = make_files();
 	err = err ? err : vol_umount_soon(v);
-	err = err ? err : find_between(v, between, sizeof(between), &held, &slot);
+	err = err ? err : find_slots(v, &held, &slot);
 	err = err ? err : vol_mount(v, env_fstype(), 0, NULL);
 	err = err ? err : dm_create(SLOT, node, sizeof(node));
 	err = err ? err : let_slot(v, true);
@@ -344,7 +357,7 @@ static int leave_early(struct vol *v)
 	first[2] = seg((slot + 1) * per, (held - slot - 1) * per, "linear", env_dev());
 	map.e[0] = (struct vol_extent){ .sector = held * per, .len = per, .reads = true };
 	/* it stays open, and in memory */
-	fd = vol_open(between, O_RDWR);
+	fd = vol_open(BETWEEN, O_RDWR);
 	if (fd < 0)
 		return fd;
 	err = set_hint("d1/f", RWH_WRITE_LIFE_LONG);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "point.h"
+#include "torn.h"
 
 #define SECTOR	512
 
@@ -77,14 +78,18 @@ static bool volatile_write(const struct log *l, int i)
 	return l->e[i].kind == LOG_WRITE && !l->e[i].fua;
 }
 
-static void tear(struct point *p, const struct log *l, struct rng *rng, int i)
+static void tear(struct point *p, const struct log *l, struct rng *rng, int i, unsigned int bs)
 {
+	unsigned int sectors;
+
 	if (l->e[i].nr < 2 || l->e[i].nr > 255)
 		return;
-	p->sectors[i] = 1 + rng_below(rng, l->e[i].nr - 1);
+	sectors = 1 + rng_below(rng, l->e[i].nr - 1);
+	if (!torn_for_good(l->e[i].data, sectors * SECTOR, bs))
+		p->sectors[i] = sectors;
 }
 
-static void lose(struct point *p, const struct log *l, struct rng *rng, enum loss how)
+static void lose(struct point *p, const struct log *l, struct rng *rng, unsigned int bs, enum loss how)
 {
 	int one, n = 0, i;
 
@@ -114,7 +119,7 @@ static void lose(struct point *p, const struct log *l, struct rng *rng, enum los
 			break;
 		case TEAR:
 			if (n == one)
-				tear(p, l, rng, i);
+				tear(p, l, rng, i, bs);
 			else
 				lost = rng_percent(rng, 20);
 			break;
@@ -129,12 +134,12 @@ static void lose(struct point *p, const struct log *l, struct rng *rng, enum los
 }
 
 void point_any(struct point *p, const struct log *l, const struct workload *w, struct rng *rng,
-	       bool last)
+	       unsigned int bs, bool last)
 {
 	int at = last ? l->nr : 1 + rng_below(rng, l->nr);
 
 	locate(p, l, w, at);
-	lose(p, l, rng, rng_below(rng, LOSSES));
+	lose(p, l, rng, bs, rng_below(rng, LOSSES));
 }
 
 void point_apply(const struct point *p, const struct log *l, unsigned char *image)

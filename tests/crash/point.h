@@ -21,9 +21,9 @@ struct point {
 int point_flushes(const struct log *l, const struct workload *w);
 /* Just behind one of them, with nothing that came later. */
 void point_at_flush(struct point *p, const struct log *l, const struct workload *w, int flush);
-/* Any, by chance; if @last with all steps done. */
+/* Any, by chance; if @last with all steps done. Blocks of @bs bytes are torn where the format can stand it. */
 void point_any(struct point *p, const struct log *l, const struct workload *w, struct rng *rng,
-	       bool last);
+	       unsigned int bs, bool last);
 
 /* What is on the disk then: @image is what was there at the start of the log. */
 void point_apply(const struct point *p, const struct log *l, unsigned char *image);

@@ -162,7 +162,7 @@ static void crash_each(struct crash *c, const struct workload *w)
 	}
 	for (i = 0; i < any; i++) {
 		rng_seed(&rng, c->seed, w->number, i + 1);
-		point_any(&p, &c->log, w, &rng, i % 2);
+		point_any(&p, &c->log, w, &rng, c->bs, i % 2);
 		crash_at(c, w, &p, at + i);
 	}
 }

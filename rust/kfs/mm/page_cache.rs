@@ -79,12 +79,10 @@ impl<'a> PageCache<'a> {
 
     /// Whether there is a folio with byte `pos`, and it is dirty. That may change at any time. Any context.
     pub(crate) fn is_dirty_at(&self, pos: i64) -> bool {
-        /// A macro with a cast, which bindgen leaves out: `XA_MARK_0`.
-        const PAGECACHE_TAG_DIRTY: bindings::xa_mark_t = 0;
         // SAFETY: By the type invariant the mapping is valid. The function takes no lock but that of RCU.
         unsafe {
             let i_pages = &raw mut (*self.mapping()).i_pages;
-            bindings::xa_get_mark(i_pages, page_index(pos), PAGECACHE_TAG_DIRTY)
+            bindings::xa_get_mark(i_pages, page_index(pos), bindings::PAGECACHE_TAG_DIRTY)
         }
     }
 

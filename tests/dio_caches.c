@@ -11,6 +11,7 @@
 
 #include "dm.h"
 #include "harness.h"
+#include "put.h"
 
 #define MOUNTS		8
 #define MIBS		6
@@ -26,7 +27,7 @@
 #define PIECE		(4 * KIB)
 
 struct mounted {
-	char name[32], node[32], dir[40];
+	char name[32], dir[40];
 	struct vol v;
 	int fd;
 };
@@ -43,25 +44,25 @@ static int mounted_up(struct mounted *m, int nr)
 {
 	const struct vol_conf conf = VOL_4K;
 	struct dm_seg seg = { .len = MIBS * MIB / 512, .type = "linear" };
-	char path[64], *buf = buf_alloc(LEN);
+	char node[32], path[64], *buf = buf_alloc(LEN);
 	int err;
 
 	snprintf(m->name, sizeof(m->name), "rfs-caches-%d", nr);
 	snprintf(m->dir, sizeof(m->dir), "/mnt/rfs-caches-%d", nr);
 	snprintf(seg.params, sizeof(seg.params), "%s %llu", env_dev(), nr * (MIBS * MIB / 512ULL));
 	dm_remove(m->name);
-	err = dm_create(m->name, m->node, sizeof(m->node));
+	err = dm_create(m->name, node, sizeof(node));
 	err = err ?: dm_load(m->name, &seg, 1) ?: dm_resume(m->name);
 	if (err)
 		return err;
 	m->v = (struct vol){ .bs = conf.bs, .isize = conf.isize, .sectors = seg.len };
-	snprintf(m->v.dev, sizeof(m->v.dev), "%s", m->node);
+	snprintf(m->v.dev, sizeof(m->v.dev), "%s", node);
 	err = vol_mkfs(&m->v, &conf);
 	if (err)
 		return err;
 	if (mkdir(m->dir, 0700) && errno != EEXIST)
 		return -errno;
-	if (mount(m->node, m->dir, env_fstype(), MS_NOATIME, NULL))
+	if (mount(node, m->dir, env_fstype(), MS_NOATIME, NULL))
 		return -errno;
 	snprintf(path, sizeof(path), "%s/f", m->dir);
 	m->fd = open(path, O_CREAT | O_RDWR | O_DIRECT | O_CLOEXEC, 0600);
@@ -120,11 +121,10 @@ static int slabs_used(struct slabs *s)
 	/* what is free is given back first: else it cannot be told from what is used */
 	if (!glob("/sys/kernel/slab/bio-*/shrink", 0, NULL, &found)) {
 		for (i = 0; i < found.gl_pathc; i++) {
-			int fd = open(found.gl_pathv[i], O_WRONLY | O_CLOEXEC);
+			const int err = put(found.gl_pathv[i], "1");
 
-			if (fd < 0 || write(fd, "1", 1) != 1)
-				return -errno;
-			close(fd);
+			if (err)
+				return err;
 		}
 		globfree(&found);
 	}

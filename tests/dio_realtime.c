@@ -10,6 +10,7 @@
 
 #include "disk.h"
 #include "harness.h"
+#include "put.h"
 
 #define CPU	1
 #define LEN	(16 * KIB)
@@ -30,8 +31,8 @@ FIXTURE(dio_realtime) {
 /* The share of the processor that others have beside a task at real-time priority: returns the old one in @old. */
 static int set_fair(const char *share, char *old, size_t size)
 {
-	int fd, err = 0;
 	ssize_t n;
+	int fd;
 
 	if (access(DEBUGFS "/sched", F_OK))
 		mount("debugfs", DEBUGFS, "debugfs", 0, NULL);
@@ -43,13 +44,7 @@ static int set_fair(const char *share, char *old, size_t size)
 	if (n < 0)
 		return -errno;
 	old[n] = '\0';
-	fd = open(FAIR, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, share, strlen(share)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
+	return put(FAIR, share);
 }
 
 /* Interrupts come to the processor that has submitted a request. */

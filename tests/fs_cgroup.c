@@ -13,6 +13,7 @@
 #include "blocks.h"
 #include "disk.h"
 #include "harness.h"
+#include "put.h"
 
 #define CGROUPS	"/tmp/retryfs-cgroups"
 #define GROUP	CGROUPS "/writer"
@@ -22,18 +23,6 @@ FIXTURE(fs_cgroup) {
 	struct vol v;
 	bool mounted;
 };
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
-	close(fd);
-	return err;
-}
 
 FIXTURE_SETUP(fs_cgroup)
 {

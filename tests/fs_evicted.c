@@ -341,7 +341,7 @@ static int leave_early(struct vol *v)
 	struct vol_map map = { .nr = 1 };
 	char node[32];
 	struct dm_seg first[3];
-	long held, slot;
+	long held = 0, slot = 0;
 	int err, fd;
 
 	err = make_files();

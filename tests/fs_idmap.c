@@ -14,6 +14,7 @@
 #include <sys/xattr.h>
 
 #include "harness.h"
+#include "put.h"
 
 VOL_FIXTURE(fs_idmap);
 FIXTURE_VARIANT_ADD(fs_idmap, bs1k) { .conf = SMALL_1K };
@@ -33,16 +34,10 @@ static const char *mapped(const char *name)
 static int write_map(pid_t pid, const char *which)
 {
 	char path[64], map[64];
-	int len = snprintf(map, sizeof(map), "0 %d 100\n", FIRST);
-	int fd, err;
 
+	snprintf(map, sizeof(map), "0 %d 100\n", FIRST);
 	snprintf(path, sizeof(path), "/proc/%d/%s", pid, which);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = write(fd, map, len) == len ? 0 : -errno;
-	close(fd);
-	return err;
+	return put(path, map);
 }
 
 /* A user namespace with the mapping: an open file of it. */

@@ -21,6 +21,7 @@
 #include "harness.h"
 #include "ondisk.h"
 #include "powerloss.h"
+#include "put.h"
 
 #define NFSD	"/proc/fs/nfsd/"
 #define CACHES	"/proc/net/rpc/"
@@ -33,19 +34,6 @@
 
 VOL_FIXTURE(fs_nfs);
 FIXTURE_VARIANT_ADD(fs_nfs, bs1k) { .conf = SMALL_1K };
-
-/* Write @text, in one call, as these files ask for. 0 or -errno. */
-static int put(const char *file, const char *text)
-{
-	int fd = open(file, O_WRONLY | O_CLOEXEC), err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}
 
 static int loopback_up(void)
 {

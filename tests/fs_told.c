@@ -13,6 +13,7 @@
 #include "blocks.h"
 #include "handle.h"
 #include "harness.h"
+#include "put.h"
 #include "shutdown.h"
 
 /* Later than some C libraries. */
@@ -104,11 +105,7 @@ static bool quiet(int fan)
 /* How often the kernel may say something by printk_ratelimit(): as often as it likes. */
 static int unlimited(void)
 {
-	int fd = open("/proc/sys/kernel/printk_ratelimit", O_WRONLY | O_CLOEXEC);
-	int err = fd < 0 || write(fd, "0", 1) != 1 ? -errno : 0;
-
-	close(fd);
-	return err;
+	return put("/proc/sys/kernel/printk_ratelimit", "0");
 }
 
 static bool is_logged(int log, const char *what, uint32_t ino, size_t pos)

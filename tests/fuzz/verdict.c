@@ -18,6 +18,7 @@
 
 #include "env.h"
 #include "fuzz.h"
+#include "put.h"
 
 #define OUR_LIMIT	"/proc/sys/kernel/printk_ratelimit"
 
@@ -221,13 +222,10 @@ static bool hold_against(struct fuzz *f, const struct listing *theirs, const str
 /* All lines of both drivers, not ten in five seconds. */
 static void set_limit(const char *path, const char *to)
 {
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	const int err = put(path, to);
 
-	if (fd < 0)
-		return;
-	if (write(fd, to, strlen(to)) < 0)
-		printf("# %s: %m\n", path);
-	close(fd);
+	if (err && err != -ENOENT)
+		printf("# %s: %s\n", path, strerror(-err));
 }
 
 static bool look(struct fuzz *f, const struct image *im, const char *fstype, struct listing *l, int *err)

@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "caches.h"
+#include "put.h"
 
 /* Later than some C libraries. */
 #define SYS_CACHESTAT	451
 
 static int drop(const char *what)
 {
-	int fd = open("/proc/sys/vm/drop_caches", O_WRONLY | O_CLOEXEC);
-	int err;
-
-	if (fd < 0)
-		return -errno;
-	err = write(fd, what, 1) == 1 ? 0 : -errno;
-	close(fd);
-	return err;
+	return put("/proc/sys/vm/drop_caches", what);
 }
 
 int forget_pages(void)

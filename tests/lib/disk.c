@@ -27,7 +27,7 @@ static const struct timespec ms20 = { .tv_nsec = 20000000 };
 
 static int put_number(const char *dir, const char *name, unsigned int value)
 {
-	char path[128], text[16];
+	char path[192], text[16];
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	snprintf(text, sizeof(text), "%u", value);

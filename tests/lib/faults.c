@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "faults.h"
+#include "put.h"
 
 #define DEBUGFS "/sys/kernel/debug"
 
@@ -18,17 +19,9 @@ static int fail_nth = -1;
 static int set(const char *name, const char *value)
 {
 	char path[128];
-	int err = 0;
-	int fd;
 
 	snprintf(path, sizeof(path), DEBUGFS "/%s", name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	if (write(fd, value, strlen(value)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
+	return put(path, value);
 }
 
 int faults_setup(void)
@@ -162,13 +155,8 @@ static int set_slabs(const char *pattern, bool refuse)
 
 	if (glob(pattern, 0, NULL, &found))
 		return -ENOENT;
-	for (i = 0; i < found.gl_pathc && !err; i++) {
-		int fd = open(found.gl_pathv[i], O_WRONLY | O_CLOEXEC);
-
-		if (fd < 0 || write(fd, refuse ? "1" : "0", 1) != 1)
-			err = -errno;
-		close(fd);
-	}
+	for (i = 0; i < found.gl_pathc && !err; i++)
+		err = put(found.gl_pathv[i], refuse ? "1" : "0");
 	globfree(&found);
 	return err;
 }

@@ -16,6 +16,7 @@
 #include "env.h"
 #include "nbd.h"
 #include "pattern.h"
+#include "put.h"
 
 #define NODE	"/dev/nbd0"
 #define QUEUE	"/sys/block/nbd0/queue/"
@@ -35,15 +36,6 @@ struct nbd {
 	struct nbd_request which;	/* what it was, as it came */
 	char *data;			/* of a write */
 };
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int err = fd < 0 || write(fd, text, strlen(text)) < 0 ? -errno : 0;
-
-	close(fd);
-	return err;
-}
 
 static bool all(int fd, void *buf, size_t len, bool out)
 {

@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "pins.h"
+#include "put.h"
 
 /* Each processor has a share of its own in these numbers, of up to some dozens. */
 static void add_up_all_processors(void)
 {
-	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY | O_CLOEXEC);
+	const int err = put("/proc/sys/vm/stat_refresh", "1");
 
-	if (fd < 0)
-		return;
-	if (write(fd, "1", 1) < 0)
-		printf("# stat_refresh: %m\n");
-	close(fd);
+	if (err && err != -ENOENT)
+		printf("# stat_refresh: %s\n", strerror(-err));
 }
 
 long pins_held(void)

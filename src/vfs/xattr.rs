@@ -118,7 +118,9 @@ pub(super) fn list(inode: &Inode, names: &mut XattrBuffer<'_>) -> Result {
             Index::TRUSTED if cred::capable_sys_admin() => TRUSTED,
             Index::SECURITY => SECURITY,
             // With more of a name it is none that could be asked for.
-            Index::ACL_ACCESS | Index::ACL_DEFAULT if !options.acl || !key.name.is_empty() && !mutant!("list-with-a-name") => {
+            Index::ACL_ACCESS | Index::ACL_DEFAULT
+                if !options.acl || !key.name.is_empty() && !mutant!("list-with-a-name") =>
+            {
                 return Ok(());
             }
             Index::ACL_ACCESS => c"system.posix_acl_access",

@@ -562,6 +562,22 @@ TEST_F(fs_volumes, uninit_bg_with_a_bad_checksum)
 	ASSERT_EQ(0, vol_dev_set(&self->v, 16, flags, old));
 }
 
+/* More inodes that were never used than there are: none, as any inode of the table may be in use. */
+TEST_F(fs_volumes, uninit_bg_with_an_impossible_count)
+{
+	ASSERT_EQ(0, make_uninit(&self->v));
+	ASSERT_EQ(0, sh(&self->v, "(echo set_bg 0 itable_unused 4000; echo set_bg 0 checksum calc) |"
+			" debugfs -w -f - $dev > /dev/null 2>&1"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	if (env_is_retryfs())
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "group 0", "4000 inodes that were never used", "taken for 0", NULL }));
+	EXPECT_EQ(0, vol_read_write());
+	ASSERT_LE(0, close(vol_make("small", 1 * KIB, 2)));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, sh(&self->v, "e2fsck -fy $dev > /dev/null 2>&1 || [ $? = 1 ]"));
+}
+
 /*
  * With checksums of all metadata a volume is only read: the pointers of an index have less room, and groups
  * can be left to be initialised later, on a device that was not zero.

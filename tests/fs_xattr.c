@@ -595,4 +595,26 @@ TEST_F(fs_xattr, corrupt)
 	close(kmsg);
 }
 
+/* An access control list has no more of a name; with one, nobody could ask for what is listed. */
+TEST_F(fs_xattr, list_with_a_name)
+{
+	const char acl_access = 2;
+	long block;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 16, 1));
+	ASSERT_EQ(0, set("f", "user.note", big('x'), BIG, 0));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	block = block_of(&self->v, "f");
+	ASSERT_LT(0, block);
+	ASSERT_EQ(0, vol_dev_set(&self->v, 8, block * self->v.bs + 32 + 1, acl_access));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	if (env_is_retryfs())
+		EXPECT_EQ(0, llistxattr(vol_path("f"), NULL, 0));
+	EXPECT_TRUE(vol_holds("f", 16, 1));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_dev_set(&self->v, 8, block * self->v.bs + 32 + 1, 1));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_EQ(10, llistxattr(vol_path("f"), NULL, 0));
+}
+
 TEST_HARNESS_MAIN

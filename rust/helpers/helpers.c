@@ -92,6 +92,24 @@ int kfs_helper_buffer_new(const struct buffer_head *bh)
 	return buffer_new(bh);
 }
 
+/* The first flag that is the filesystem's own: what is in the buffer was checked. */
+static const enum bh_state_bits BH_checked = BH_PrivateStart;
+
+bool kfs_helper_buffer_checked(const struct buffer_head *bh)
+{
+	return test_bit(BH_checked, &bh->b_state);
+}
+
+void kfs_helper_set_buffer_checked(struct buffer_head *bh)
+{
+	set_bit(BH_checked, &bh->b_state);
+}
+
+void kfs_helper_clear_buffer_checked(struct buffer_head *bh)
+{
+	clear_bit(BH_checked, &bh->b_state);
+}
+
 void kfs_helper_bh_read_nowait(struct buffer_head *bh)
 {
 	bh_read_nowait(bh, 0);

@@ -10,7 +10,7 @@ use zerocopy::{
 };
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Corrupt, Geometry, Place};
+use super::{uninit::impossible_unused, Corrupt, Geometry, Place};
 
 /// Size of a group descriptor in bytes.
 pub(crate) const GROUP_DESCRIPTOR_SIZE: usize = 32;
@@ -103,7 +103,7 @@ impl Group {
     /// # Errors
     ///
     /// A bitmap or the inode table is not in the group or overlaps other metadata. A counter that is
-    /// too large is none: it is taken for the largest possible.
+    /// too large is none: it is taken for the largest possible, and that of inodes that were never used for 0.
     pub(crate) fn parse(geometry: &Geometry, group: u32, bytes: &[u8]) -> Result<Self, Corrupt> {
         let at = Place::Group(group);
         let Ok((raw, _)) = RawGroup::ref_from_prefix(bytes) else {
@@ -160,6 +160,9 @@ impl Group {
             free_inodes: clamp(raw.free_inodes, geometry.inodes_per_group(), "free inodes"),
             used_dirs: clamp(raw.used_dirs, geometry.inodes_per_group(), "directories"),
         };
+        if let Some(unused) = impossible_unused(geometry, raw) {
+            clamped.get_or_insert(("inodes that were never used", unused, 0));
+        }
         Ok(Group {
             layout: GroupLayout {
                 block_bitmap: raw.block_bitmap.get(),

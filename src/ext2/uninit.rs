@@ -105,6 +105,15 @@ fn short(group: u32) -> Corrupt {
     Corrupt::new(Place::Group(group), "descriptor shorter than 32 bytes")
 }
 
+/// The number of inodes of a group that were never used, if that is more than it has. It is taken for none: the
+/// others may be in use.
+pub(super) fn impossible_unused(geometry: &Geometry, raw: &RawGroup) -> Option<u32> {
+    let unused = u32::from(raw.unused_inodes.get());
+    let most = geometry.inodes_per_group();
+    (geometry.has_uninit_groups() && unused > most && !cfg!(mutant = "unused-unchecked"))
+        .then_some(unused)
+}
+
 /// What of a group is not initialised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Uninit {
@@ -118,20 +127,18 @@ impl Uninit {
     ///
     /// # Errors
     ///
-    /// More inodes were never used than there are, or `bytes` is shorter than a descriptor.
+    /// `bytes` is shorter than a descriptor.
     pub(crate) fn read(geometry: &Geometry, group: u32, bytes: &[u8]) -> Result<Self, Corrupt> {
         if !geometry.has_uninit_groups() {
             return Ok(Uninit::default());
         }
         let (raw, _) = RawGroup::ref_from_prefix(bytes).map_err(|_| short(group))?;
-        let unused = raw.unused_inodes.get();
-        if u32::from(unused) > geometry.inodes_per_group() {
-            let what = "more inodes that were never used than inodes";
-            return Err(Corrupt::found(Place::Group(group), what, unused.into()));
-        }
         Ok(Uninit {
             flags: raw.flags.get(),
-            unused,
+            unused: match impossible_unused(geometry, raw) {
+                Some(_) => 0,
+                None => raw.unused_inodes.get(),
+            },
         })
     }
 
@@ -190,10 +197,10 @@ impl Uninit {
         if self.flags & INODE_ZEROED != 0 {
             return blocks..blocks;
         }
-        // At most all of them: see `read`.
+        let all = geometry.inodes_per_group();
         let used = match self.has_no_inodes() {
             true => 0,
-            false => geometry.inodes_per_group() - u32::from(self.unused),
+            false => all.saturating_sub(self.unused.into()),
         };
         used.div_ceil(geometry.inodes_per_block())..blocks
     }

@@ -117,8 +117,14 @@ pub(super) fn list(inode: &Inode, names: &mut XattrBuffer<'_>) -> Result {
             Index::USER if options.user_xattr => USER,
             Index::TRUSTED if cred::capable_sys_admin() => TRUSTED,
             Index::SECURITY => SECURITY,
-            Index::ACL_ACCESS if options.acl => c"system.posix_acl_access",
-            Index::ACL_DEFAULT if options.acl => c"system.posix_acl_default",
+            // With more of a name it is none that could be asked for.
+            Index::ACL_ACCESS | Index::ACL_DEFAULT
+                if !options.acl || !key.name.is_empty() && !mutant!("list-with-a-name") =>
+            {
+                return Ok(());
+            }
+            Index::ACL_ACCESS => c"system.posix_acl_access",
+            Index::ACL_DEFAULT => c"system.posix_acl_default",
             _ => return Ok(()),
         };
         names.push(prefix.to_bytes())?;

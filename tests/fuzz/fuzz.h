@@ -53,6 +53,7 @@ struct fuzz {
 	char did[2048];		/* the damage, in words */
 	unsigned int lines;	/* lines of the log about corruption */
 	char first_line[160];	/* and the first of them */
+	uint32_t orphan;	/* the inode that the superblock names as one */
 	/* While verdicts are compared, all of these lines, and those of the ext4 driver. */
 	struct said ours, theirs;
 };

@@ -15,6 +15,17 @@ pub(crate) trait DirBlocks {
     /// Copies `out.len()` bytes from byte `offset` on of block `index` into `out`. They are within a
     /// block, and there is such a block.
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Whether the pointers of block `index` of the index have been checked ([`super::path`]) since it came into
+    /// memory. Who does not know says no.
+    fn is_checked(&mut self, _index: u32) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+
+    /// Takes note that they are.
+    fn set_checked(&mut self, _index: u32) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 /// Access to the blocks of a directory to change them where they are.

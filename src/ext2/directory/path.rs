@@ -9,6 +9,10 @@ use super::{
     DirBlock,
 };
 use crate::ext2::{Corrupt, Geometry};
+use core::ops::RangeInclusive;
+
+/// How many pointers are read at once to check them.
+const CHECKED: usize = 32;
 
 /// A block of the index on the way to a leaf.
 #[derive(Clone, Copy, Debug)]
@@ -111,10 +115,11 @@ impl Directory {
             frames: [frame; LEVELS],
             leaf: 0,
         };
+        path.check(&frame, 0..=u32::MAX, device)?;
         let mut frame = frame;
         for level in 0..=root.nodes {
             if level > 0 {
-                frame = path.read_node(path.leaf, device)?;
+                frame = path.read_node(&frame, device)?;
             }
             frame.at = frame
                 .node
@@ -141,11 +146,55 @@ impl Path {
         self.frames.get(..=self.root.nodes).unwrap_or_default()
     }
 
-    fn read_node<D: DirBlocks>(&self, block: u32, device: &mut D) -> Result<Frame, D::Error> {
+    /// Reads the node that the pointer of `parent` leads to, which is in `leaf` so far.
+    fn read_node<D: DirBlocks>(&self, parent: &Frame, device: &mut D) -> Result<Frame, D::Error> {
+        let block = self.leaf;
         let mut head = [0; HEAD];
         device.read(block, 0, &mut head)?;
         let node = Node::parse(&self.directory().block(block), &head)?;
-        Ok(Frame { block, node, at: 0 })
+        let frame = Frame { block, node, at: 0 };
+        if !device.is_checked(block)? {
+            let mut hash = |at: usize, other: u32| match at > 0 && at < parent.node.count {
+                true => Ok(self.pointer(parent, at, device)?.hash),
+                false => Ok::<_, D::Error>(other),
+            };
+            let hashes = hash(parent.at, 0)?..=hash(parent.at + 1, u32::MAX)?;
+            self.check(&frame, hashes, device)?;
+        }
+        Ok(frame)
+    }
+
+    /// Checks that the hashes of the pointers of `frame` are sorted and within `hashes`, once while the block is in
+    /// memory. They are searched by halves: with one that is wrong, names could be looked for in another leaf than they
+    /// are read from.
+    fn check<D: DirBlocks>(
+        &self,
+        frame: &Frame,
+        hashes: RangeInclusive<u32>,
+        device: &mut D,
+    ) -> Result<(), D::Error> {
+        if device.is_checked(frame.block)? || cfg!(mutant = "index-not-sorted") {
+            return Ok(());
+        }
+        let mut least = *hashes.start();
+        let mut bytes = [0; CHECKED * POINTER];
+        // The first pointer has no hash.
+        for first in (1..frame.node.count).step_by(CHECKED) {
+            let count = CHECKED.min(frame.node.count - first);
+            let piece = bytes.get_mut(..count * POINTER).unwrap_or_default();
+            device.read(frame.block, frame.node.offset(first), piece)?;
+            for (i, pointer) in piece.chunks_exact(POINTER).enumerate() {
+                let hash = Pointer::read(pointer).hash;
+                if hash < least || hash > *hashes.end() {
+                    let at = self.directory().block(frame.block);
+                    let place = at.place(frame.node.offset(first + i));
+                    let what = "index that is not sorted";
+                    return Err(Corrupt::found(place, what, hash.into()).into());
+                }
+                least = hash;
+            }
+        }
+        device.set_checked(frame.block)
     }
 
     fn pointer<D: DirBlocks>(
@@ -218,10 +267,11 @@ impl Path {
     }
 
     fn advance<D: DirBlocks>(&mut self, level: usize, device: &mut D) -> Result<(), D::Error> {
+        let [mut parent, ..] = self.frames;
         for below in level..=self.root.nodes {
             let mut frame = match self.frames.get(below) {
                 Some(frame) if below == level => *frame,
-                _ => self.read_node(self.leaf, device)?,
+                _ => self.read_node(&parent, device)?,
             };
             if below == level {
                 frame.at += 1;
@@ -230,6 +280,7 @@ impl Path {
             if let Some(place) = self.frames.get_mut(below) {
                 *place = frame;
             }
+            parent = frame;
         }
         Ok(())
     }

@@ -200,4 +200,13 @@ impl DirBlocks for Buffers<'_> {
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result {
         Ok(self.buffer(index)?.read(offset, out)?)
     }
+
+    fn is_checked(&mut self, index: u32) -> Result<bool> {
+        Ok(self.buffer(index)?.is_checked())
+    }
+
+    fn set_checked(&mut self, index: u32) -> Result {
+        self.buffer(index)?.set_checked();
+        Ok(())
+    }
 }

@@ -328,6 +328,13 @@ fn an_index_that_breaks_the_rules_is_named() {
     says(message(node, &|b| put16(b, 4, 12)), "no node");
     says(message(node, &|b| put16(b, 8, 126)), "wrong limit");
     says(message(node, &|b| put16(b, 10, 128)), "number of pointers");
+    // Of the root, and of a node: which are searched by halves.
+    says(message(0, &|b| put32(b, 48, 3)), "not sorted");
+    says(message(node, &|b| put32(b, 24, 3)), "not sorted");
+    // Of a node within the hashes for which it is looked at.
+    let last = |b: &[u8]| 8 + 8 * (usize::from(get16(b, 10)) - 1);
+    let beyond = |b: &mut [u8]| put32(b, last(b), u32::MAX);
+    says(message(node, &beyond), "not sorted");
     // Where a checksum is, is no pointer.
     dir.geometry = Spec {
         ro_compat: 0x403,

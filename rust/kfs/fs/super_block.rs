@@ -197,9 +197,8 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// The block layer may sleep. `ENOMEM` when there is no memory for its buffer without waiting.
     pub fn bread_ahead(&self, block: u64) -> Result {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        let ahead = unsafe {
-            BufferHead::from_owned(bindings::sb_getblk_nowait(self.as_raw(), block))
-        };
+        let ahead =
+            unsafe { BufferHead::from_owned(bindings::sb_getblk_nowait(self.as_raw(), block)) };
         ahead.ok_or(ENOMEM)?.readahead();
         Ok(())
     }

@@ -2,6 +2,7 @@
 /* Metadata that is read from the device before it is asked for. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -134,6 +135,28 @@ TEST_F(fs_readahead, directory)
 	/* sixteen blocks, but not all in one piece; without, two at most, and one of pointers */
 	EXPECT_LE(before + 3, cached_pages(device, 0, 0));
 	close(dir);
+	close(device);
+}
+
+/* Whatever a volume is mounted for begins at its root: that is on its way when mount(2) returns. */
+TEST_F(fs_readahead, root)
+{
+	int device;
+	long block;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others read what they like");
+	ASSERT_EQ(0, vol_umount(&self->v));
+	block = debugfs_block(&self->v, "/", 0);
+	ASSERT_LT(0, block);
+	device = open(self->v.dev, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, device);
+	if (cached_pages(device, 0, 0) < 0)
+		SKIP(return, "cachestat(2): %s", strerror(-cached_pages(device, 0, 0)));
+	ASSERT_EQ(0, forget_all());
+	EXPECT_EQ(0, pages(device, block, 1));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, NULL));
+	EXPECT_EQ(1, pages(device, block, 1));
 	close(device);
 }
 

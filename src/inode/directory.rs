@@ -24,6 +24,7 @@ mod ordered;
 mod read;
 mod search;
 
+pub(crate) use block::read_ahead;
 pub(crate) use entry::{Entry, Parent};
 pub(crate) use found::Found;
 pub(crate) use search::no_parent;

@@ -13,7 +13,7 @@ use crate::ext2::time::{EXTRA_SECONDS_MAX, SECONDS_MAX, SECONDS_MIN};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
-use crate::inode::{block_map, delete, names, read, table, write};
+use crate::inode::{block_map, delete, directory, names, read, table, write};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::vfs::xattr::{Security, Trusted, User};
 use crate::volume::errors::reported;
@@ -117,6 +117,10 @@ impl FileSystem for RetryFs {
         if !root.is_dir() || root.i_size_read() == 0 {
             let what = "root is not a directory";
             return Err(Fault::from(Corrupt::new(Place::Inode(ROOT_INO), what)).report(sb));
+        }
+        // Whatever the volume is mounted for begins there.
+        if !mutant!("root-not-ahead") {
+            directory::read_ahead(&root);
         }
         Ok(root)
     }

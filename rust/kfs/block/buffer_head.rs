@@ -213,10 +213,16 @@ impl BufferHead {
         }
     }
 
+    /// Begins to read the buffer from the device ahead of any need: see [`BufferHead::begin_read`]. The block layer
+    /// may fail it early.
+    pub(crate) fn readahead(&self) {
+        self.begin_read(READ_AHEAD);
+    }
+
     /// Begins to read the buffer from the device, as [`BufferHead::fill`] would, if nobody has it locked.
     /// Nobody is told how that ends: if it fails, who needs the content reads it again. Does not wait for
     /// the lock, nor for the end of the read; the block layer may sleep.
-    pub(crate) fn readahead(&self) {
+    pub(crate) fn begin_read(&self, flags: bindings::blk_opf_t) {
         let bh = self.as_raw();
         // SAFETY: By the type invariant. The buffer has just been looked up, so that it is mapped; the lock is
         // taken here, and given back here or at the end of the read, which has a reference of its own.
@@ -232,7 +238,7 @@ impl BufferHead {
             }
             bindings::clear_buffer_checked(bh);
             // With `wait` not set it returns 0.
-            bindings::__bh_read(bh, READ_AHEAD, false);
+            bindings::__bh_read(bh, flags, false);
         }
     }
 

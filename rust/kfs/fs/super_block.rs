@@ -175,20 +175,32 @@ impl<F: FileSystemData> SuperBlock<F> {
         if buffer.is_uptodate() {
             return Ok(buffer);
         }
-        plugged(true, || {
-            for block in batch.filter(|&other| other != block) {
-                // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-                let ahead = unsafe {
-                    BufferHead::from_owned(bindings::sb_getblk_nowait(self.as_raw(), block))
-                };
-                match ahead {
-                    Some(ahead) => ahead.readahead(),
-                    None => break,
+        let mut others = batch.filter(|&other| other != block).peekable();
+        if others.peek().is_some() {
+            // All are submitted at once, before one is waited for.
+            plugged(true, || {
+                buffer.begin_read(0);
+                for block in others {
+                    if self.bread_ahead(block).is_err() {
+                        break;
+                    }
                 }
-            }
-            buffer.fill()
-        })?;
+            });
+        }
+        buffer.fill()?;
         Ok(buffer)
+    }
+
+    /// Begins to read `block` from the device ahead of any need, if it is not cached. Nobody is told if it cannot be
+    /// read: it is read again when it is wanted.
+    ///
+    /// The block layer may sleep. `ENOMEM` when there is no memory for its buffer without waiting.
+    pub fn bread_ahead(&self, block: u64) -> Result {
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
+        let ahead =
+            unsafe { BufferHead::from_owned(bindings::sb_getblk_nowait(self.as_raw(), block)) };
+        ahead.ok_or(ENOMEM)?.readahead();
+        Ok(())
     }
 
     /// Returns the buffer of `block` if it is cached and uptodate. May sleep: for one whose page is being migrated.

@@ -128,6 +128,14 @@ fn buffer(dir: &Inode, index: u32, max: u32) -> Result<BufferHead> {
     Ok(dir.sb().bread_batch(start, batch)?)
 }
 
+/// Begins to read the first block of a directory that will be used. If that does not come to anything, who uses it
+/// reads it.
+pub(crate) fn read_ahead(dir: &Inode) {
+    if let Ok(Mapping::Mapped { start, .. }) = block_map::lookup(dir, 0, 1) {
+        let _ = dir.sb().bread_ahead(start.into());
+    }
+}
+
 /// What block `index` of a directory is.
 pub(super) fn at(dir: &Inode, index: u32) -> DirBlock {
     DirBlock::new(dir.sb().data().geometry(), ino32(dir), index)

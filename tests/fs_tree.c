@@ -10,12 +10,18 @@
 #include "tree/tree.h"
 
 VOL_FIXTURE(fs_tree);
-FIXTURE_VARIANT_ADD(fs_tree, bs1k) { .conf = VOL_1K };
-FIXTURE_VARIANT_ADD(fs_tree, bs1k_is256) { .conf = VOL_CONF(1024, 256) };
+FIXTURE_VARIANT_ADD(fs_tree, bs1k) { .conf = SMALL_1K };
+FIXTURE_VARIANT_ADD(fs_tree, bs1k_is256) { .conf = SMALL_CONF(1024, 256) };
 FIXTURE_VARIANT_ADD(fs_tree, bs4k) { .conf = VOL_4K };
 FIXTURE_VARIANT_ADD(fs_tree, bs4k_is128) { .conf = VOL_CONF(4096, 128) };
 
-#define ROUNDS	3
+#define SECONDS	900
+
+/* Each of the two has changed it, and one of them again. */
+static unsigned int rounds(void)
+{
+	return env_on_debug() ? 2 : 3;
+}
 
 /* Unmount, have it checked, and mount it with this driver. Reading changes nothing. */
 static int change_driver(struct vol *v, const char *fstype)
@@ -63,25 +69,25 @@ static void in_turn(struct __test_metadata *_metadata, struct vol *v, const char
 	wrong = tree_make(v->bs, v->isize > 128);
 	ASSERT_EQ(NULL, wrong) TH_LOG("%s", wrong);
 	read_by_all(_metadata, v, first, second);
-	for (round = 1; round <= ROUNDS; round++) {
+	for (round = 1; round <= rounds(); round++) {
 		wrong = tree_change(v->bs, round);
 		ASSERT_EQ(NULL, wrong) TH_LOG("round %u: %s", round, wrong);
 		read_by_all(_metadata, v, by[round % 2], by[!(round % 2)]);
 	}
 }
 
-TEST_F(fs_tree, made_here)
+TEST_F_TIMEOUT(fs_tree, made_here, SECONDS)
 {
 	in_turn(_metadata, &self->v, ours(), "ext4");
 }
 
-TEST_F(fs_tree, made_by_ext4)
+TEST_F_TIMEOUT(fs_tree, made_by_ext4, SECONDS)
 {
 	in_turn(_metadata, &self->v, "ext4", ours());
 }
 
 /* Both of them make the same tree, each on a volume of its own, and the same changes of it. */
-TEST_F(fs_tree, made_alike)
+TEST_F_TIMEOUT(fs_tree, made_alike, SECONDS)
 {
 	const char *const by[] = { ours(), "ext4" };
 	struct listing made[2], changed[2];
@@ -147,7 +153,7 @@ static int sh(const char *command)
 }
 
 /* A difference in each property is seen. */
-TEST_F(fs_tree, differences)
+TEST_F_TIMEOUT(fs_tree, differences, SECONDS)
 {
 	struct listing list[2];
 	unsigned int i;

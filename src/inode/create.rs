@@ -71,7 +71,7 @@ pub(crate) fn create<'a>(
     RetryFs::set_operations(&inode, file_type, &content)?;
     inode.mark_inode_dirty();
     create_lists(&inode, dir)?;
-    if !mutant!("label-forgotten") && !mutant!("label-early") {
+    if !mutant!("label-early") {
         create_labels(&inode, dir, name)?;
     }
     Ok(inode)
@@ -93,6 +93,9 @@ fn create_lists(inode: &InodeInit<RetryFs>, dir: &Inode) -> Result {
 
 /// Gives a new inode the labels of security modules, which go by its mode, its directory and its name.
 fn create_labels(inode: &InodeInit<RetryFs>, dir: &Inode, name: Option<&[u8]>) -> Result {
+    if mutant!("label-forgotten") {
+        return Ok(());
+    }
     let name = match mutant!("label-unnamed") {
         true => None,
         false => name,

@@ -9,6 +9,8 @@ use super::file_type::FileType;
 pub(crate) struct InodeFlags(pub(crate) u32);
 
 impl InodeFlags {
+    /// It is to be compressed, which nobody does.
+    pub(crate) const COMPRESSED: u32 = 0x4;
     /// Writes to it are synchronous.
     pub(crate) const SYNC: u32 = 0x8;
     /// It cannot be changed.

@@ -59,6 +59,9 @@ pub(crate) fn create<'a>(
         true => mode | (dir.mode() & 0o2000),
         false => mode,
     };
+    if mutant!("label-early") {
+        create_labels(&inode, dir, name)?;
+    }
     inode.init_owner(idmap, dir, mode, inherit_group)?;
     if sb.data().superblock.extra_size != 0 {
         data.crtime.populate(disk_time(inode.times().mtime));
@@ -67,13 +70,15 @@ pub(crate) fn create<'a>(
     inode.set_flags(vfs_flags(data.flags()));
     RetryFs::set_operations(&inode, file_type, &content)?;
     inode.mark_inode_dirty();
-    create_attributes(&inode, dir, name)?;
+    create_lists(&inode, dir)?;
+    if !mutant!("label-early") {
+        create_labels(&inode, dir, name)?;
+    }
     Ok(inode)
 }
 
-/// Gives a new inode the access control lists that its directory has for it, and the labels of security
-/// modules.
-fn create_attributes(inode: &InodeInit<RetryFs>, dir: &Inode, name: Option<&[u8]>) -> Result {
+/// Gives a new inode the access control lists that its directory has for it.
+fn create_lists(inode: &InodeInit<RetryFs>, dir: &Inode) -> Result {
     let acls = inode.posix_acl_create(dir)?;
     if !mutant!("acl-not-inherited") {
         if let Some(default) = &acls.default {
@@ -83,10 +88,25 @@ fn create_attributes(inode: &InodeInit<RetryFs>, dir: &Inode, name: Option<&[u8]
             acl::set(inode, AclType::Access, Some(access))?;
         }
     }
+    Ok(())
+}
+
+/// Gives a new inode the labels of security modules, which go by its mode, its directory and its name.
+fn create_labels(inode: &InodeInit<RetryFs>, dir: &Inode, name: Option<&[u8]>) -> Result {
+    if mutant!("label-forgotten") {
+        return Ok(());
+    }
+    let name = match mutant!("label-unnamed") {
+        true => None,
+        false => name,
+    };
     inode.init_security(dir, name, |inode, name, value| {
         let index = Index::SECURITY;
         let set = attributes::set(inode, Key { index, name }, Some(value), SetXattr::Any);
-        reported(inode, set)
+        match mutant!("label-failed") {
+            true => Ok(()),
+            false => reported(inode, set),
+        }
     })?;
     Ok(())
 }

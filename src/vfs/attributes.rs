@@ -18,8 +18,8 @@ use kfs::fs::fiemap::FiemapExtentInfo;
 use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::{
-    InodeOperations, Kstat, SetAcl, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE,
-    STATX_ATTR_NODUMP,
+    InodeOperations, Kstat, SetAcl, SetAttr, STATX_ATTR_APPEND, STATX_ATTR_COMPRESSED,
+    STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
 };
 use kfs::fs::posix_acl::{AclType, PosixAcl};
 use kfs::fs::xattr::XattrBuffer;
@@ -54,11 +54,13 @@ impl InodeOperations<RetryFs> for FileAttributes {
         let mut mask = 0;
         for (flag, attribute) in [
             (InodeFlags::APPEND, STATX_ATTR_APPEND),
+            (InodeFlags::COMPRESSED, STATX_ATTR_COMPRESSED),
             (InodeFlags::IMMUTABLE, STATX_ATTR_IMMUTABLE),
             (InodeFlags::NODUMP, STATX_ATTR_NODUMP),
         ] {
             mask |= attribute;
-            if flags.has(flag) {
+            if flags.has(flag) && !(mutant!("compressed-untold") && flag == InodeFlags::COMPRESSED)
+            {
                 attributes |= attribute;
             }
         }

@@ -17,5 +17,5 @@ filter_of()
 	[ "${RIG_KERNEL:-}" = debug ] || return
 	# The random test and the floods are short; the last one knows one size only.
 	case $1 in dio_soak | dio_flood | flood | umount_busy) return ;; esac
-	printf ' -V %s' large_inodes bs2k bs4k s2048_bs4k null_blk_bs4k pages_bs2k scsi_s512_bs2k scsi_s4096_bs4k
+	printf ' -V %s' large_inodes bs2k bs4k bs4k_is128 s2048_bs4k null_blk_bs4k pages_bs2k scsi_s512_bs2k scsi_s4096_bs4k
 }

@@ -31,7 +31,9 @@ use crate::fs::posix_acl::{AclType, PosixAcl};
 use crate::fs::xattr::XattrBuffer;
 use kernel::prelude::*;
 
-pub use kstat::{Kstat, STATX_ATTR_APPEND, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP};
+pub use kstat::{
+    Kstat, STATX_ATTR_APPEND, STATX_ATTR_COMPRESSED, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
+};
 pub use rename::{Rename, Target};
 pub use set_acl::SetAcl;
 pub use setattr::SetAttr;

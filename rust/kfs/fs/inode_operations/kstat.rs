@@ -18,6 +18,8 @@ pub const STATX_ATTR_APPEND: u64 = bindings::STATX_ATTR_APPEND as u64;
 pub const STATX_ATTR_IMMUTABLE: u64 = bindings::STATX_ATTR_IMMUTABLE as u64;
 /// `statx(2)`: the file is not for backups.
 pub const STATX_ATTR_NODUMP: u64 = bindings::STATX_ATTR_NODUMP as u64;
+/// `statx(2)`: the file is to be compressed.
+pub const STATX_ATTR_COMPRESSED: u64 = bindings::STATX_ATTR_COMPRESSED as u64;
 
 /// The answer to `statx(2)`.
 ///

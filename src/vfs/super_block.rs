@@ -238,9 +238,10 @@ impl FileSystem for RetryFs {
     fn freeze_fs(sb: &SuperBlock) -> Result {
         let volume = sb.data();
         volume.check_up()?;
+        let has_orphans = sb.has_unlinked_inodes() && !mutant!("freeze-always-clean");
         reported(
             sb,
-            if sb.has_unlinked_inodes() && !mutant!("freeze-always-clean") {
+            if has_orphans || mutant!("freeze-unmarked") {
                 // In a snapshot they are orphans, which e2fsck frees; it skips a clean volume.
                 volume.store_free_counts(sb, true)
             } else {

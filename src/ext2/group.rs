@@ -10,7 +10,7 @@ use zerocopy::{
 };
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{uninit::impossible_unused, Corrupt, Geometry, Place};
+use super::{Corrupt, Geometry, Place};
 
 /// Size of a group descriptor in bytes.
 pub(crate) const GROUP_DESCRIPTOR_SIZE: usize = 32;
@@ -176,6 +176,15 @@ impl Group {
             clamped,
         })
     }
+}
+
+/// The number of inodes of a group that were never used, if that is more than it has. It is taken for none: the
+/// others may be in use.
+pub(super) fn impossible_unused(geometry: &Geometry, raw: &RawGroup) -> Option<u32> {
+    let unused = u32::from(raw.unused_inodes.get());
+    let most = geometry.inodes_per_group();
+    (geometry.has_uninit_groups() && unused > most && !cfg!(mutant = "unused-unchecked"))
+        .then_some(unused)
 }
 
 impl GroupCounts {

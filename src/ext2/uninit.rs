@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     bitmap::{mark_run, Run},
-    group::{RawGroup, GROUP_DESCRIPTOR_SIZE},
+    group::{impossible_unused, RawGroup, GROUP_DESCRIPTOR_SIZE},
     Corrupt, Geometry, Layout, Place,
 };
 
@@ -103,15 +103,6 @@ impl Checksums {
 
 fn short(group: u32) -> Corrupt {
     Corrupt::new(Place::Group(group), "descriptor shorter than 32 bytes")
-}
-
-/// The number of inodes of a group that were never used, if that is more than it has. It is taken for none: the
-/// others may be in use.
-pub(super) fn impossible_unused(geometry: &Geometry, raw: &RawGroup) -> Option<u32> {
-    let unused = u32::from(raw.unused_inodes.get());
-    let most = geometry.inodes_per_group();
-    (geometry.has_uninit_groups() && unused > most && !cfg!(mutant = "unused-unchecked"))
-        .then_some(unused)
 }
 
 /// What of a group is not initialised.

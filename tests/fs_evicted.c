@@ -427,35 +427,59 @@ TEST_F(fs_evicted, unlink_of_the_other_name)
 	EXPECT_FALSE(lost_exists("d1/f"));
 }
 
-/* Of two fsyncs at a time, none returns while a block of pointers is on its way. */
-TEST_F(fs_evicted, two_at_a_time)
+static long op_sync(void *unused)
 {
-	const unsigned int bs = self->v.bs, per = bs / 512;
+	sync();
+	return 0;
+}
+
+/* None of two fsyncs at a time returns while a block of pointers is on its way; perhaps after a sync of the volume that waits for it. */
+static void two_at_a_time(struct __test_metadata *_metadata, struct vol *v, bool behind_a_sync)
+{
+	const unsigned int bs = v->bs, per = bs / 512;
 	struct vol_map map = { .nr = 1 };
+	struct task syncing, syncer[2];
 	uint32_t block, pointers;
 	char *buf = buf_alloc(bs);
-	struct task syncer[2];
 	struct io_op op;
 	int fd, i;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, 13 * bs, 1));
-	ASSERT_EQ(0, ext2_block(&self->v, "f", 12, &block, &pointers));
+	ASSERT_EQ(0, ext2_block(v, "f", 12, &block, &pointers));
 	fd = vol_open("f", O_RDWR);
 	ASSERT_LE(0, fd);
 	map.e[0] = (struct vol_extent){ .sector = pointers * per, .len = per, .writes = true };
-	ASSERT_EQ(0, vol_route(&self->v, &map));
-	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, vol_route(v, &map));
+	ASSERT_EQ(0, vol_hold_routed(v));
 	pattern_fill(buf, bs, 13 * bs, 1);
 	ASSERT_EQ(bs, pwrite(fd, buf, bs, 13 * bs));
+	if (behind_a_sync) {
+		ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
+		EXPECT_BLOCKED(&syncing);
+	}
 	op = (struct io_op){ .fd = fd };
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, task_start(&syncer[i], op_fsync, &op));
 		EXPECT_BLOCKED(&syncer[i]);
 	}
-	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(0, vol_release_routed(v));
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, task_join(&syncer[i], JOIN_SECONDS));
-	ASSERT_EQ(0, vol_unroute(&self->v));
+	if (behind_a_sync)
+		EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(v));
+	close(fd);
+}
+
+TEST_F(fs_evicted, two_at_a_time)
+{
+	two_at_a_time(_metadata, &self->v, false);
+}
+
+/* The inode itself is not to be written then, nor being written: there is nothing else to wait for. */
+TEST_F(fs_evicted, two_at_a_time_behind_a_sync)
+{
+	two_at_a_time(_metadata, &self->v, true);
 }
 
 TEST_HARNESS_MAIN

@@ -7,10 +7,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/wait.h>
 
 #include "debugfs.h"
 #include "disk.h"
@@ -521,6 +523,75 @@ TEST_F(fs_volumes, uninit_bg_and_what_was_never_in_use)
 	/* EXT2_ERROR_FS */
 	EXPECT_EQ(2, vol_dev_get(&self->v, 16, SUPER + 58) & 2);
 	ASSERT_EQ(0, make_uninit(&self->v));
+}
+
+static long op_create(void *name)
+{
+	const int fd = vol_open(name, O_CREAT | O_EXCL | O_RDWR);
+
+	return fd < 0 ? fd : close(fd);
+}
+
+/* Does the task sleep, and no signal would wake it? */
+static bool is_uninterruptible(pid_t pid)
+{
+	char path[32], state = '?';
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fscanf(f, "%*d %*s %c", &state) != 1)
+		state = '?';
+	fclose(f);
+	return state == 'D';
+}
+
+/*
+ * Who is to initialise a group waits until another one has initialised another group, and is killed meanwhile: the
+ * table of inodes has what it had, and is not taken for initialised.
+ */
+TEST_F(fs_volumes, uninit_bg_and_a_kill)
+{
+	struct task first;
+	int status, same;
+	pid_t pid;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others initialise in the background");
+	ASSERT_EQ(0, make_uninit(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, "ext4", 0, "noinit_itable"));
+	/* each in a group of its own, with an inode table that is left for later */
+	ASSERT_EQ(0, vol_mkdir("a"));
+	ASSERT_EQ(0, vol_mkdir("b"));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&first, op_create, "a/x"));
+	EXPECT_BLOCKED(&first);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(op_create("b/y") ? 1 : 0);
+	for (same = 0; same < 20 && !waitpid(pid, &status, WNOHANG); same++) {
+		usleep(1000);
+		if (!is_uninterruptible(pid))
+			same = 0;
+	}
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&first, JOIN_SECONDS));
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status));
+	EXPECT_NE(0, access(vol_path("b/y"), F_OK));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_fsck(&self->v));
+	ASSERT_EQ(0, mount_it(&self->v, NULL));
+	EXPECT_EQ(0, op_create("b/y"));
+	ASSERT_EQ(0, vol_umount(&self->v));
 }
 
 /* A bitmap that is not there says nothing of an inode. */

@@ -275,6 +275,11 @@ TEST_F(fs_xattr, shared_block)
 	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
 	ASSERT_EQ(0, set("c", "user.x", big('x'), BIG, 0));
 	EXPECT_EQ(free - 1, blocks_free());
+	/* also before any of it has been written */
+	ASSERT_EQ(0, set("b", "user.other", big('z'), 200, 0));
+	EXPECT_EQ(-ENODATA, get("a", "user.other", NULL, 0));
+	ASSERT_EQ(0, lremovexattr(vol_path("b"), "user.other"));
+	EXPECT_EQ(free - 1, blocks_free());
 	ASSERT_EQ(0, vol_umount(&self->v));
 	block = block_of(&self->v, "a");
 	ASSERT_LT(0, block);
@@ -290,6 +295,8 @@ TEST_F(fs_xattr, shared_block)
 	EXPECT_TRUE(has_big("c", "user.x", 'x'));
 	/* two that become equal again */
 	ASSERT_EQ(0, set("c", "user.x", big('y'), BIG, 0));
+	/* what was before is kept until the inodes have been written */
+	sync();
 	EXPECT_EQ(free - 1, blocks_free());
 	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
 	EXPECT_TRUE(has_big("b", "user.x", 'y'));
@@ -297,6 +304,23 @@ TEST_F(fs_xattr, shared_block)
 	ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
 	ASSERT_EQ(0, unlink(vol_path("b")));
 	ASSERT_EQ(0, lremovexattr(vol_path("c"), "user.x"));
+	EXPECT_EQ(free, blocks_free());
+}
+
+/* A file that has another block than on the device, and loses it: none of the two is left. */
+TEST_F(fs_xattr, both_blocks_are_given_back)
+{
+	const long free = blocks_free();
+
+	ASSERT_EQ(0, create("deleted"));
+	ASSERT_EQ(0, create("removed"));
+	ASSERT_EQ(0, set("deleted", "user.x", big('a'), BIG, 0));
+	ASSERT_EQ(0, set("removed", "user.x", big('b'), BIG, 0));
+	sync();
+	ASSERT_EQ(0, set("deleted", "user.x", big('c'), BIG, 0));
+	ASSERT_EQ(0, set("removed", "user.x", big('d'), BIG, 0));
+	ASSERT_EQ(0, unlink(vol_path("deleted")));
+	ASSERT_EQ(0, lremovexattr(vol_path("removed"), "user.x"));
 	EXPECT_EQ(free, blocks_free());
 }
 
@@ -317,8 +341,9 @@ TEST_F(fs_xattr, block_that_was_shared)
 	}
 	ASSERT_EQ(0, create("b"));
 	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
-	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
 	sync();
+	/* on the device it has none, so that a block of its own could be changed in place */
+	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
 	ASSERT_EQ(0, lremovexattr(vol_path("a"), "user.x"));
 	ASSERT_EQ(0, set("b", "user.x", big('y'), BIG, 0));
 	fd = vol_open("b", O_RDONLY);
@@ -334,33 +359,19 @@ TEST_F(fs_xattr, block_that_was_shared)
 }
 
 /*
- * The attributes of a file that are in a block of others go to one of its own. That is on stable
- * storage when the inode leads to it, which may be at any time: the other ones would be lost, too.
+ * No block for it on the volume: the file has what it had, if others have it, too. A block of its own is
+ * written over, and synced.
  */
-TEST_F(fs_xattr, copy_that_is_flushed)
-{
-	long before;
-
-	ASSERT_EQ(0, create("a"));
-	ASSERT_EQ(0, create("b"));
-	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
-	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
-	sync();
-	before = disk_flushes();
-	ASSERT_LE(0, before);
-	ASSERT_EQ(0, set("b", "user.x", big('y'), BIG, 0));
-	if (env_is_retryfs())
-		EXPECT_LT(before, disk_flushes());
-}
-
-/* No block for it on the volume: the file has what it had. */
 TEST_F(fs_xattr, full_volume)
 {
-	char name[16];
-	int i, err = 0;
+	char name[16], value[BIG + 1];
+	int i, fd, err = 0;
 
 	ASSERT_EQ(0, create("a"));
 	ASSERT_EQ(0, create("b"));
+	ASSERT_EQ(0, create("own"));
+	ASSERT_EQ(0, set("own", "user.x", big('o'), BIG, 0));
+	ASSERT_EQ(0, set("own", "user.small", "s", 1, 0));
 	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
 	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
 	for (i = 0; !err && i < 64; i++) {
@@ -371,6 +382,16 @@ TEST_F(fs_xattr, full_volume)
 		snprintf(name, sizeof(name), "fill%d", i);
 		ASSERT_EQ(0, vol_prefill(name, 0, self->v.bs, 1));
 	}
+	sync();
+	EXPECT_EQ(0, set("own", "user.x", big('p'), BIG, 0));
+	EXPECT_EQ(0, lremovexattr(vol_path("own"), "user.small"));
+	fd = vol_open("own", O_RDONLY);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, fsync(fd));
+	close(fd);
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ(BIG, lost_xattr("own", "user.x", value, sizeof(value)));
+	EXPECT_EQ(0, memcmp(value, big('p'), BIG));
 	EXPECT_EQ(-ENOSPC, set("a", "user.x", big('y'), BIG, 0));
 	EXPECT_TRUE(has_big("a", "user.x", 'x'));
 	EXPECT_TRUE(has_big("b", "user.x", 'x'));
@@ -436,13 +457,15 @@ TEST_F(fs_xattr, volume_without_the_feature)
 	EXPECT_TRUE(has_big("a", "user.x", 'x'));
 }
 
+/* A copy that cannot be written: who syncs the file is told, and on the device it has what it had. */
 TEST_F(fs_xattr, copy_that_cannot_be_written)
 {
 	const char *const preen[] = { "e2fsck", "-p", self->v.dev, NULL };
-	char value[BIG];
+	char value[BIG + 1];
+	int fd;
 
 	if (!env_is_retryfs())
-		SKIP(return, "others do not wait for it");
+		SKIP(return, "others write over it");
 	ASSERT_EQ(0, create("a"));
 	ASSERT_EQ(0, create("b"));
 	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
@@ -450,18 +473,27 @@ TEST_F(fs_xattr, copy_that_cannot_be_written)
 	ASSERT_EQ(0, create("moved"));
 	ASSERT_EQ(0, set("moved", "user.m", "m", 1, 0));
 	sync();
+	fd = vol_open("a", O_RDONLY);
+	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, vol_fail(&self->v, NULL));
-	EXPECT_EQ(-EIO, set("a", "user.x", big('y'), BIG, 0));
+	EXPECT_EQ(0, set("a", "user.x", big('y'), BIG, 0));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
 	/* from the inode to a block */
 	if (self->v.isize > 128) {
 		EXPECT_EQ(-EIO, set("moved", "user.m", big('m'), BIG, 0));
 		EXPECT_EQ(1, get("moved", "user.m", value, sizeof(value)));
 	}
+	EXPECT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ(BIG, lost_xattr("a", "user.x", value, sizeof(value)));
+	EXPECT_EQ(0, memcmp(value, big('x'), BIG));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	EXPECT_TRUE(has_big("a", "user.x", 'x'));
+	EXPECT_TRUE(has_big("a", "user.x", 'y'));
 	EXPECT_TRUE(has_big("b", "user.x", 'x'));
 	sync();
-	EXPECT_EQ(0, set("a", "user.x", big('y'), BIG, 0));
+	fsync(fd);
+	EXPECT_EQ(0, fsync(fd));
+	close(fd);
 	ASSERT_EQ(0, vol_umount(&self->v));
 	run(1, preen);
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));

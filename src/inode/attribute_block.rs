@@ -2,24 +2,25 @@
 
 //! The block of extended attributes of an inode, which others may share.
 //!
-//! The inode on the device does not lead to it before it is there: either it is written first, and waited for, where
-//! another place of attributes is given up; or the inode is stored as if it had none until then
-//! ([`crate::inode::stored_attributes`]).
+//! It is not written over where the inode on the device may lead to it, since a device that has written only a part of it when the
+//! power goes would have lost what was there: the attributes go to another block, and the inode leads to that when it is on
+//! stable storage ([`crate::inode::stored_attributes`]). What is written over is the count of references, in the first sector; and,
+//! where no block is free, one that the inode has alone.
 
 use crate::ext2::xattr::{self, HEADER_BYTES, REFERENCES_AT};
 use crate::inode::block_map;
 use crate::inode::data::ino32;
+use crate::inode::stored_attributes::{self, AttributeBlock};
 use crate::inode::write;
 use crate::types::{Inode, SuperBlock};
 use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::blocks::{self, AllocationRequest, Blocks, Freed};
-use crate::volume::fault::Result;
-use crate::volume::new_attributes::NewAttributes;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
-use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
 use kfs::compat::zeroed;
+use kfs::mm::nofs::nofs;
 
 /// Reads `block`, the one of `inode`. May sleep.
 pub(super) fn read(inode: &Inode, block: u32) -> Result<BufferHead> {
@@ -52,52 +53,102 @@ fn set_references(sb: &SuperBlock, buffer: &BufferHead, references: u32) -> Resu
 /// Gives `inode` the attributes in `bytes`, the contents of a block with one reference, or none, if it
 /// is empty, in place of those in its block. The lock of the attributes is held.
 ///
-/// With `first`, and if another block is given up, they are on stable storage when this returns. Takes the
+/// With `first` they are on stable storage when this returns, and the inode can be stored with them. Takes the
 /// locks of shared blocks and of the groups; may sleep. `ENOSPC` without a free block.
 pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
-    let data = inode.data();
-    let old = match data.file_acl() {
-        0 => None,
-        block => Some(read(inode, block)?),
-    };
-    if bytes.is_empty() {
-        return give_up(inode, old, None);
+    let was = begin(inode)?;
+    let given_up = replace_begun(inode, was, bytes, first);
+    release(inode, given_up.inspect_err(|_| set_again(inode, was))?)
+}
+
+/// [`stored_attributes::begin`], when the one of before has been given up. May sleep.
+fn begin(inode: &Inode) -> Result<AttributeBlock> {
+    loop {
+        if let Some(was) = stored_attributes::begin(inode) {
+            return Ok(was);
+        }
+        if inode.sb().data().is_stopped() {
+            return Err(EROFS.into());
+        }
+        give_up_before(inode)?;
     }
-    let new = match share(inode, bytes, old.as_ref())? {
-        Some(shared) => shared,
-        None => add(inode, bytes)?,
-    };
-    let is_old = old.as_ref().is_some_and(|old| old.block() == new.block());
-    // What is given up is needed until the other one is there.
-    let gives_up = first || (old.is_some() && !is_old);
-    let round = match gives_up {
+}
+
+/// References of an inode that are to be dropped.
+type GivenUp = [Option<BufferHead>; 2];
+
+/// The inode has what it had when the change began. What was written to the block meanwhile is of this round.
+fn set_again(inode: &Inode, was: AttributeBlock) {
+    let round = round(inode, was);
+    stored_attributes::set(inode, AttributeBlock { round, ..was });
+}
+
+/// The round of a block that the inode has had, and which may just have been changed.
+fn round(inode: &Inode, was: AttributeBlock) -> u64 {
+    match was.is_stored() {
         true => 0,
+        false if mutant!("xattr-round-kept") => was.round,
         false => inode.sb().data().new_attributes.round(),
-    };
-    if gives_up && !mutant!("xattr-copied-late") {
-        let sb = inode.sb();
-        // And the old one, if it is new itself: who looks meanwhile may see that block with the round of this one.
-        if let Err(fault) = NewAttributes::settle(sb, Some(&new)) {
-            if !is_old {
-                drop_reference(inode, new)?;
+    }
+}
+
+fn replace_begun(inode: &Inode, was: AttributeBlock, bytes: &[u8], first: bool) -> Result<GivenUp> {
+    let volume = inode.sb().data();
+    let old = read_if(inode, was.block)?;
+    if bytes.is_empty() {
+        return give_up(inode, was, old);
+    }
+    let new = match share(inode, bytes, old.as_ref(), !was.is_stored())? {
+        Some(shared) => shared,
+        None => match add(inode, bytes) {
+            Err(Fault::Error(error)) if error == ENOSPC && !mutant!("xattr-full-refused") => {
+                // It is written over, as there is no other: to remove one of several attributes has to be possible.
+                let own = old.as_ref().map(|old| overwrite(inode, bytes, old));
+                own.transpose()?.flatten().ok_or(ENOSPC)?
             }
+            added => added?,
+        },
+    };
+    let block = new.block() as u32;
+    if block == was.block {
+        if first {
+            stored_attributes::bring(inode, block)?;
+        }
+        set_again(inode, was);
+        return Ok([None, None]);
+    }
+    if first {
+        if let Err(fault) = stored_attributes::bring(inode, block) {
+            drop_reference(inode, new)?;
             return Err(fault);
         }
     }
-    if is_old {
-        if gives_up {
-            data.file_acl_round.store(0, ordering::Relaxed);
-        }
-        return Ok(());
-    }
-    give_up(inode, old, Some((new, round)))
+    let now = AttributeBlock {
+        block,
+        round: match first {
+            true => 0,
+            false => volume.new_attributes.round(),
+        },
+        before: match was.is_stored() {
+            true => was.block,
+            false => was.before,
+        },
+    };
+    stored_attributes::set(inode, now);
+    // The other one is kept, as the device may have the inode with it.
+    Ok([old.filter(|_| !was.is_stored()), None])
 }
 
-/// Finds a block to have these attributes: another one that has them already, or the `old` one of the
-/// inode, if it is its own.
-fn share(inode: &Inode, bytes: &[u8], old: Option<&BufferHead>) -> Result<Option<BufferHead>> {
+/// Finds a block to have these attributes: another one that has them already; or the `old` one of the
+/// inode, if it is its own, and not on the device, which it `may_change`.
+fn share(
+    inode: &Inode,
+    bytes: &[u8],
+    old: Option<&BufferHead>,
+    may_change: bool,
+) -> Result<Option<BufferHead>> {
     let sb = inode.sb();
-    let mut shared = sb.data().attribute_blocks.lock();
+    let shared = sb.data().attribute_blocks.lock();
     let hash = xattr::block_hash(bytes);
     if let Some((buffer, references)) = hash.and_then(|hash| equal(sb, &shared, hash, bytes)) {
         if old.is_none_or(|old| old.block() != buffer.block()) {
@@ -105,9 +156,17 @@ fn share(inode: &Inode, bytes: &[u8], old: Option<&BufferHead>) -> Result<Option
         }
         return Ok(Some(buffer));
     }
-    let Some(old) = old else {
-        return Ok(None);
-    };
+    drop(shared);
+    match old {
+        Some(old) if may_change || mutant!("xattr-in-place") => overwrite(inode, bytes, old),
+        _ => Ok(None),
+    }
+}
+
+/// Changes the block of the inode in place, if it is its own. It counts as new then.
+fn overwrite(inode: &Inode, bytes: &[u8], old: &BufferHead) -> Result<Option<BufferHead>> {
+    let sb = inode.sb();
+    let mut shared = sb.data().attribute_blocks.lock();
     let block = old.block() as u32;
     // After a loss of power another inode would have the attributes of this one.
     let is_shared = references(inode, old)? != 1;
@@ -117,8 +176,8 @@ fn share(inode: &Inode, bytes: &[u8], old: Option<&BufferHead>) -> Result<Option
     }
     shared.remove(block);
     old.write(0, bytes)?;
-    sb.data().mark_buffer_dirty(old);
-    if let Some(hash) = hash {
+    sb.data().mark_first_dirty(old, First::Attributes);
+    if let Some(hash) = xattr::block_hash(bytes) {
         shared.insert(hash, block);
     }
     Ok(Some(old.get()))
@@ -169,38 +228,70 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
     Ok(buffer)
 }
 
-/// The inode has `new` now, which it got in that round, and drops its reference to `old`. On error it has `old` still.
-fn give_up(inode: &Inode, old: Option<BufferHead>, new: Option<(BufferHead, u64)>) -> Result {
-    let old_round = inode.data().file_acl_round.load(ordering::Relaxed);
-    let led_to = new.as_ref().map(|(new, round)| (new, *round));
-    set(inode, old.is_some(), led_to);
-    let Some(old) = old else {
+/// The inode has no block any more, and gives up what it `was`.
+fn give_up(inode: &Inode, was: AttributeBlock, old: Option<BufferHead>) -> Result<GivenUp> {
+    let before = read_if(inode, was.before)?;
+    if old.is_some() {
+        stored_attributes::set(inode, AttributeBlock::of(0));
+        // Before the blocks can be given to somebody else.
+        write::store_first(inode, First::Release)?;
+    }
+    Ok([old, before])
+}
+
+/// Reads a block, if there is one.
+fn read_if(inode: &Inode, block: u32) -> Result<Option<BufferHead>> {
+    match block {
+        0 => Ok(None),
+        block => Ok(Some(read(inode, block)?)),
+    }
+}
+
+/// Brings the block of attributes to the device, if the inode could not be stored with it until now, and others with
+/// it; and gives the one of before up. Takes the lock of the attributes, and those of shared blocks and of the groups; may sleep.
+///
+/// `EIO` when the device fails: the inode is dirty then, and keeps the one of before on the device.
+pub(super) fn settle(inode: &Inode) -> Result {
+    if stored_attributes::unsettled(inode).is_none() {
+        return Ok(());
+    }
+    let settled = nofs(|| {
+        let data = inode.data();
+        let _locked = data.attributes.lock();
+        stored_attributes::unsettled(inode).map_or(Ok(()), |at| settle_locked(inode, at))
+    });
+    if settled.is_err() {
+        inode.mark_inode_dirty();
+    }
+    settled
+}
+
+fn settle_locked(inode: &Inode, at: AttributeBlock) -> Result {
+    let volume = inode.sb().data();
+    if !stored_attributes::is_early(&at) {
+        if !volume.new_attributes.is_settled(at.round) {
+            stored_attributes::bring(inode, at.block)?;
+        }
+        stored_attributes::settled(inode);
+    }
+    // What takes no changes is left to e2fsck.
+    match volume.is_stopped() {
+        true => Ok(()),
+        false => give_up_before(inode),
+    }
+}
+
+/// Stores the inode with its block, which is on stable storage, and gives the one of before up. The lock of the attributes is held.
+/// May sleep.
+fn give_up_before(inode: &Inode) -> Result {
+    let before = stored_attributes::unsettled(inode).map_or(0, |at| at.before);
+    let Some(buffer) = read_if(inode, before)? else {
         return Ok(());
     };
     // Before the block can be given to somebody else.
-    if let Err(fault) = write::store_first(inode, First::Release) {
-        set(inode, new.is_some(), Some((&old, old_round)));
-        if let Some((new, _)) = new {
-            drop_reference(inode, new)?;
-        }
-        return Err(fault);
-    }
-    drop_reference(inode, old)
-}
-
-/// The inode, which had a block or not, has this one now, since that round.
-fn set(inode: &Inode, had: bool, new: Option<(&BufferHead, u64)>) {
-    let (block, round) = new.map_or((0, 0), |(new, round)| (new.block() as u32, round));
-    let data = inode.data();
-    data.file_acl_round.store(round, ordering::Relaxed);
-    // Who finds the block finds the round.
-    data.file_acl.store(block, ordering::Release);
-    let bytes = inode.sb().blocksize() as u64;
-    match (had, new.is_some()) {
-        (false, true) => inode.add_bytes(bytes),
-        (true, false) => inode.sub_bytes(bytes),
-        _ => {}
-    }
+    write::store_first(inode, First::Release)?;
+    stored_attributes::forget_before(inode);
+    drop_reference(inode, buffer)
 }
 
 /// Drops a reference to a block; frees it with the last one. The inode has been stored without it, or
@@ -213,8 +304,12 @@ fn drop_counted(inode: &Inode, buffer: BufferHead) -> Result {
     let sb = inode.sb();
     let block = buffer.block() as u32;
     {
+        let early = match mutant!("xattr-counted-early") {
+            true => Some(references(inode, &buffer)?),
+            false => None,
+        };
         let mut shared = sb.data().attribute_blocks.lock();
-        let references = references(inode, &buffer)?;
+        let references = early.map_or_else(|| references(inode, &buffer), Ok)?;
         if references > 1 {
             blocks::drop_shared(sb, block);
             return set_references(sb, &buffer, references - 1);
@@ -225,24 +320,22 @@ fn drop_counted(inode: &Inode, buffer: BufferHead) -> Result {
     blocks::free(sb, Blocks::one(block), Freed::Released)
 }
 
-/// Takes the reference of an inode that is being deleted, for [`release`] when that has been stored. May
+/// Takes the references of an inode that is being deleted, for [`release`] when that has been stored. May
 /// sleep.
-pub(super) fn take(inode: &Inode) -> Result<Option<BufferHead>> {
-    let block = inode.data().file_acl();
-    if block == 0 {
-        return Ok(None);
-    }
-    let buffer = read(inode, block)?;
-    inode.data().file_acl.store(0, ordering::Relaxed);
-    inode.sub_bytes(inode.sb().blocksize() as u64);
-    Ok(Some(buffer))
+pub(super) fn take(inode: &Inode) -> Result<GivenUp> {
+    let at = *inode.data().attribute_block.lock();
+    let before = match mutant!("xattr-before-kept") {
+        true => 0,
+        false => at.before,
+    };
+    let taken = [read_if(inode, at.block)?, read_if(inode, before)?];
+    stored_attributes::set(inode, AttributeBlock::of(0));
+    Ok(taken)
 }
 
-/// Drops the reference that [`take`] has taken. Takes the locks of shared blocks and of the groups; may
-/// sleep.
-pub(super) fn release(inode: &Inode, taken: Option<BufferHead>) -> Result {
-    match taken {
-        Some(buffer) => drop_reference(inode, buffer),
-        None => Ok(()),
-    }
+/// Drops references, which the inode that is stored does not need any more. Takes the locks of shared blocks and of the groups; may
+/// sleep. Returns the first error, after the rest has been tried.
+pub(super) fn release(inode: &Inode, taken: GivenUp) -> Result {
+    let dropped = taken.map(|buffer| buffer.map_or(Ok(()), |it| drop_reference(inode, it)));
+    dropped.into_iter().collect()
 }

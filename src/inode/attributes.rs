@@ -3,7 +3,7 @@
 //! The extended attributes of an inode: in its slot of the inode table, and in a block.
 //!
 //! An attribute is in one of them, where it stays as long as it fits there. The block may belong to
-//! other inodes, too: it is never changed then, but copied.
+//! other inodes, too, or be on the device: it is not changed then, but copied.
 //!
 //! After a crash an attribute that was synced has its old value or its new one. So what is moved, or
 //! copied, is on the device before its old place is given up.

@@ -12,6 +12,7 @@ use crate::inode::last_leaf::LastLeaf;
 use crate::inode::map::Map;
 use crate::inode::name_record::Record;
 use crate::inode::pending::Pending;
+use crate::inode::stored_attributes::AttributeBlock;
 use crate::inode::turns::AtBlocks;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::Reservation;
@@ -48,11 +49,9 @@ pub(crate) struct InodeData {
     /// Held while extended attributes are read or changed.
     #[pin]
     pub(super) attributes: Mutex<()>,
-    /// Block of the extended attributes, 0 for none.
-    pub(super) file_acl: Atomic<u32>,
-    /// The round in which it got that, or 0, if the block is known to be on stable storage
-    /// ([`crate::volume::new_attributes`]).
-    pub(super) file_acl_round: Atomic<u64>,
+    /// The block of the extended attributes, and which of them the inode on the device has. Changed with the lock above.
+    #[pin]
+    pub(super) attribute_block: SpinLock<AttributeBlock>,
     /// There are extended attributes in the slot of the inode, too.
     pub(super) in_slot: Atomic<bool>,
     /// Bytes of the slot after the first 128 that are used for fields.
@@ -109,8 +108,7 @@ drop_in_atomic!(struct InodeData {
     linked,
     flags,
     attributes,
-    file_acl,
-    file_acl_round,
+    attribute_block,
     in_slot,
     extra_size,
     crtime,
@@ -145,8 +143,7 @@ impl InodeData {
             linked <- new_condvar!(),
             flags: Atomic::new(0),
             attributes <- new_mutex!(()),
-            file_acl: Atomic::new(0),
-            file_acl_round: Atomic::new(0),
+            attribute_block <- new_spinlock!(AttributeBlock::of(0)),
             in_slot: Atomic::new(false),
             extra_size: Atomic::new(0),
             crtime: SetOnce::new(),
@@ -323,9 +320,9 @@ impl InodeData {
         self.extra_size.load(ordering::Relaxed) as u16
     }
 
-    /// The block with the extended attributes, 0 for none. It counts in `i_blocks`.
+    /// The block with the extended attributes, 0 for none. It counts in `i_blocks`. Does not sleep.
     pub(super) fn file_acl(&self) -> u32 {
-        self.file_acl.load(ordering::Relaxed)
+        self.attribute_block.lock().block
     }
 }
 

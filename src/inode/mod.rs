@@ -4,10 +4,10 @@
 //!
 //! * [`data`] is the filesystem's part of an inode in memory, [`table`] its slot in the inode
 //!   table.
-//! * [`read`], [`create`], [`write`], [`delete`] are its life cycle; in [`operations`] the floor
+//! * [`read`], [`create`], [`write`], [`store`], [`delete`] are its life cycle; in [`operations`] the floor
 //!   above gives it its operations tables.
-//! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists; [`stored_attributes`] keeps it from leading
-//!   to a block that is not on the device.
+//! * [`attributes`] are its extended attributes, of which [`acl`] are access control lists; [`attribute_block`] is the block
+//!   that has some, and [`stored_attributes`] keeps the inode from leading to one that is not on the device.
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, by the pointers in [`map`] and [`pointer_blocks`], of which
 //!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows,
@@ -44,7 +44,8 @@ pub(crate) mod read;
 mod run_slot;
 mod runs;
 mod sequence;
-mod stored_attributes;
+pub(crate) mod store;
+pub(crate) mod stored_attributes;
 pub(crate) mod table;
 mod tail;
 pub(crate) mod turns;

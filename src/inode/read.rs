@@ -10,6 +10,7 @@ use crate::inode::attributes;
 use crate::inode::data::{timespec, vfs_flags};
 use crate::inode::directory::Found;
 use crate::inode::operations::SetOperations;
+use crate::inode::stored_attributes::AttributeBlock;
 use crate::inode::table::{read_raw, RawSlot};
 use crate::types::{InodeRef, RetryFs, SuperBlock};
 use crate::volume::fault::{Fault, Result};
@@ -124,7 +125,7 @@ fn read_new<'sb>(
 fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode, slot: &RawSlot) -> Result {
     let data = inode.data();
     data.set_flags(from.flags);
-    data.file_acl.store(from.file_acl, ordering::Relaxed);
+    *data.attribute_block.lock() = AttributeBlock::of(from.file_acl);
     data.extra_size
         .store(extra_size(inode.sb(), from).into(), ordering::Relaxed);
     // Drivers that do not know it leave 0.

@@ -1,42 +1,127 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether an inode may be stored with its block of extended attributes: see [`crate::volume::new_attributes`].
+//! The block of extended attributes that an inode has, and the one that it has on the device.
+//!
+//! The inode on the device does not lead to a block before that is on stable storage (see [`crate::volume::new_attributes`]). Until
+//! then it is stored with the one that it had before, if it had any, which is kept for that long: after a crash it has its old
+//! attributes, or the new ones. Nothing but a block to which no inode on the device leads is written to.
 
 use crate::types::Inode;
 use crate::volume::fault::Result;
 use crate::volume::new_attributes::NewAttributes;
-use kernel::sync::atomic::ordering;
 use kfs::block::bio::SECTOR_SIZE;
+use kfs::drop_in_atomic;
+
+/// A round that does not end: the block is being changed.
+const CHANGING: u64 = u64::MAX;
+
+/// The block of attributes of an inode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct AttributeBlock {
+    /// The block; 0 for none.
+    pub(super) block: u32,
+    /// The round in which it got that, or was changed last; 0 if that is known to be on stable storage.
+    pub(super) round: u64,
+    /// The one that the inode may have on the device until it is stored with the block; 0 for none. It has a reference of its own.
+    pub(super) before: u32,
+}
+
+drop_in_atomic!(plain AttributeBlock);
+
+impl AttributeBlock {
+    /// Of an inode that has it on the device.
+    pub(super) const fn of(block: u32) -> Self {
+        AttributeBlock {
+            block,
+            round: 0,
+            before: 0,
+        }
+    }
+
+    /// Whether the inode on the device may lead to the block, or there is none.
+    pub(super) fn is_stored(&self) -> bool {
+        self.round == 0
+    }
+}
 
 /// The block of attributes that the inode on the device may lead to, 0 for none, and how many sectors of the inode are left out
 /// with one to which it may not. Does not sleep.
 pub(super) fn block(inode: &Inode) -> (u32, u64) {
-    let (data, sb) = (inode.data(), inode.sb());
-    let block = data.file_acl.load(ordering::Acquire);
-    let round = data.file_acl_round.load(ordering::Relaxed);
-    if block == 0 || sb.data().new_attributes.is_settled(round) || mutant!("xattr-first-late") {
-        return (block, 0);
+    let sb = inode.sb();
+    let at = *inode.data().attribute_block.lock();
+    if at.block == 0 || sb.data().new_attributes.is_settled(at.round) || is_early(&at) {
+        return (at.block, 0);
     }
-    (0, sb.blocksize() as u64 / SECTOR_SIZE)
+    let left_out = match at.before {
+        0 => sb.blocksize() as u64 / SECTOR_SIZE,
+        _ => 0,
+    };
+    (at.before, left_out)
 }
 
-/// Brings the block of attributes to the device, if the inode could not be stored with it until now, and others with
-/// it. May sleep; takes no lock of the inode. After an error, that of the device, it is not held back either.
-pub(super) fn settle(inode: &Inode) -> Result {
-    let (data, sb) = (inode.data(), inode.sb());
-    let round = data.file_acl_round.load(ordering::Acquire);
-    if round == 0 || mutant!("xattr-first-late") {
-        return Ok(());
+/// For mutants: whether an inode is stored with a block that is not on the device.
+pub(super) fn is_early(at: &AttributeBlock) -> bool {
+    match at.before {
+        0 => mutant!("xattr-first-late"),
+        _ => mutant!("xattr-copied-late"),
     }
-    let settled = match sb.data().new_attributes.is_settled(round) {
-        true => Ok(()),
-        false => {
-            let block = data.file_acl.load(ordering::Acquire);
-            let own = sb.find_get_block(block.into());
-            NewAttributes::settle(sb, own.as_ref())
-        }
-    };
-    // Not of one that it has got meanwhile.
-    let _ = data.file_acl_round.cmpxchg(round, 0, ordering::Full);
-    settled
+}
+
+/// Begins a change, for which the lock of the attributes is held. Returns what there is: either the inode on the device may lead to
+/// the block, and to no other; or it does not, and is not stored with it before [`set`]. `None` if it may lead to the one of before, too,
+/// which is to be given up first. Does not sleep.
+pub(super) fn begin(inode: &Inode) -> Option<AttributeBlock> {
+    let (data, volume) = (inode.data(), inode.sb().data());
+    let mut at = data.attribute_block.lock();
+    match volume.new_attributes.is_settled(at.round) {
+        false if mutant!("xattr-round-kept") => {}
+        false => at.round = CHANGING,
+        true if at.before == 0 => at.round = 0,
+        true => return None,
+    }
+    Some(*at)
+}
+
+/// Ends a change: the inode has this now. Who finds a block, finds the round. Does not sleep.
+pub(super) fn set(inode: &Inode, new: AttributeBlock) {
+    let (data, sb) = (inode.data(), inode.sb());
+    let had = core::mem::replace(&mut *data.attribute_block.lock(), new).block != 0;
+    let bytes = sb.blocksize() as u64;
+    match (had, new.block != 0) {
+        (false, true) => inode.add_bytes(bytes),
+        (true, false) => inode.sub_bytes(bytes),
+        _ => {}
+    }
+}
+
+/// What there is, if the inode is not stored with its block yet, or the one of before is not given up. Does not sleep.
+pub(super) fn unsettled(inode: &Inode) -> Option<AttributeBlock> {
+    let at = *inode.data().attribute_block.lock();
+    (at != AttributeBlock::of(at.block)).then_some(at)
+}
+
+/// The block is on stable storage. The lock of the attributes is held. Does not sleep.
+pub(super) fn settled(inode: &Inode) {
+    inode.data().attribute_block.lock().round = 0;
+}
+
+/// The inode was stored with its block, and the one of before is given up. The lock of the attributes is held. Does not sleep.
+pub(super) fn forget_before(inode: &Inode) {
+    inode.data().attribute_block.lock().before = 0;
+}
+
+/// Brings `block`, which is new or was changed, to stable storage, and others with it. May sleep.
+pub(super) fn bring(inode: &Inode, block: u32) -> Result {
+    let sb = inode.sb();
+    let own = sb.find_get_block(block.into());
+    NewAttributes::settle(sb, own.as_ref())
+}
+
+/// The inode leaves memory: what it could not be stored with is lost, and the volume is not marked clean. Does not sleep.
+pub(crate) fn evict(inode: &Inode) {
+    let at = *inode.data().attribute_block.lock();
+    let is_settled = inode.sb().data().new_attributes.is_settled(at.round);
+    if !is_settled || at.before != 0 {
+        inode.sb().data().set_leaked();
+    }
 }

@@ -15,25 +15,17 @@ use crate::volume::unwritten::First;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
 
-/// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. Its new
-/// blocks of pointers and of attributes are on the device then.
+/// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. What leads to blocks that are not on the
+/// device is left to the next time.
 ///
 /// Reads the block of the inode table; may sleep.
-pub(crate) fn store(inode: &Inode) -> Result {
-    let settled = stored_attributes::settle(inode).and(deferred::settle(inode));
-    let buffer = copy_to_table(inode)?;
-    inode.sb().data().mark_buffer_dirty(&buffer);
-    settled
-}
-
-/// [`store`] without waiting: what leads to blocks that are not on the device is left to the next one.
 pub(super) fn store_now(inode: &Inode) -> Result {
     let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_buffer_dirty(&buffer);
     Ok(())
 }
 
-/// [`store`] for an inode that is deleted or new. The buffer has to be written before others.
+/// The same for an inode that is deleted or new. The buffer has to be written before others.
 pub(crate) fn store_first(inode: &Inode, first: First) -> Result {
     let buffer = copy_to_table(inode)?;
     inode.sb().data().mark_first_dirty(&buffer, first);

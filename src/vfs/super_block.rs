@@ -13,7 +13,7 @@ use crate::ext2::time::{EXTRA_SECONDS_MAX, SECONDS_MAX, SECONDS_MIN};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
-use crate::inode::{block_map, delete, directory, names, read, table, write};
+use crate::inode::{block_map, delete, directory, names, read, store, stored_attributes, table};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::vfs::xattr::{Security, Trusted, User};
 use crate::volume::errors::reported;
@@ -286,7 +286,7 @@ impl FileSystem for RetryFs {
 
     fn write_inode(inode: &Inode) -> Result {
         inode.sb().data().check_up()?;
-        reported(inode.sb(), write::store(inode))
+        reported(inode.sb(), store::store(inode))
     }
 
     fn sync_inode_metadata(inode: &Inode) -> Result {
@@ -299,6 +299,7 @@ impl FileSystem for RetryFs {
             return;
         }
         names::evict(inode);
+        stored_attributes::evict(inode);
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {

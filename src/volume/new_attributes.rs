@@ -3,11 +3,12 @@
 //! New blocks of extended attributes, and when they are on stable storage.
 //!
 //! On the device, a new block has what its owner of before has left there. If that was attributes of another file,
-//! nobody can tell them from those of an inode that leads to the block, after a crash. So an inode is stored without its
-//! first block, as the pointers to new blocks of pointers are ([`crate::inode::deferred`]), until that is on stable storage.
+//! nobody can tell them from those of an inode that leads to the block, after a crash. So an inode is stored without a new
+//! block, as pointers are without new blocks of pointers ([`crate::inode::deferred`]), until that is on stable storage
+//! ([`crate::inode::stored_attributes`]).
 //!
 //! All new blocks of the volume are written together, with one flush: a directory full of files that
-//! are unpacked costs one for each time that inodes are written back, and not one for each file. It counts in
+//! are unpacked, or get other access control lists, costs one for each time that inodes are written back, and not one for each file. It counts in
 //! *rounds*: an inode that gets a block remembers the round, and writing ends it.
 
 use crate::types::SuperBlock;

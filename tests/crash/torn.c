@@ -12,11 +12,6 @@ static unsigned int le(const unsigned char *at, int bytes)
 	return v;
 }
 
-static bool is_attributes(const unsigned char *block)
-{
-	return le(block, 4) == 0xea020000;
-}
-
 /* A block of a directory with an entry that has bytes before and behind @cut. */
 static bool has_entry_over(const unsigned char *block, unsigned int cut, unsigned int bs)
 {
@@ -42,5 +37,5 @@ bool torn_for_good(const unsigned char *data, unsigned int cut, unsigned int bs)
 
 	if (cut % bs == 0)
 		return false;
-	return is_attributes(block) || has_entry_over(block, cut % bs, bs);
+	return has_entry_over(block, cut % bs, bs);
 }

@@ -7,8 +7,7 @@
 
 /*
  * Blocks of @bs bytes of metadata are written, of which only the first @cut bytes get to the disk. Is something lost by that
- * which was there before, and that nothing can keep? An attribute, as its hash does not fit its value any more, so that e2fsck clears it;
- * or a name of which the end is missing.
+ * which was there before, and that nothing can keep? A name of which the end is missing.
  */
 bool torn_for_good(const unsigned char *data, unsigned int cut, unsigned int bs);
 

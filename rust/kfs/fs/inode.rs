@@ -365,7 +365,7 @@ impl<F: FileSystemData> Inode<F> {
     pub fn sync_buffers(&self) -> Result {
         // The function takes them off the list before it writes them: another one would find none, and return before they
         // are on the device.
-        let _one = self.in_buffer().writing();
+        let _one = (!cfg!(mutant = "kfs-buffers-by-two")).then(|| self.in_buffer().writing());
         // SAFETY: By the type invariant the list is initialised, and valid as long as the inode.
         kernel::error::to_result(unsafe { bindings::mmb_sync(self.metadata_bhs()) })
     }

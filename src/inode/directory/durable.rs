@@ -20,8 +20,8 @@ use crate::inode::dirty::mark_buffer_dirty;
 use crate::inode::errors;
 use crate::inode::in_flight;
 use crate::inode::new_blocks;
+use crate::inode::store;
 use crate::inode::table;
-use crate::inode::write;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::Result;
 use kernel::prelude::*;
@@ -117,7 +117,7 @@ fn write_block(dir: &Inode, block: u32, bytes: &[u8], sync: bool) -> Result {
 
 /// Writes the inode, and the blocks of pointers that lead to `count` blocks from the block `first` on.
 fn sync_inode(dir: &InodeLocked<Exclusive>, first: u32, count: usize) -> Result {
-    write::store(dir)?;
+    store::store(dir)?;
     for index in (first..).take(count) {
         block_map::sync_pointers(dir, index.into())?;
     }

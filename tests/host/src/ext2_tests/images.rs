@@ -265,7 +265,7 @@ fn trees_made_by_mke2fs_are_read() {
         }
         let sparse = volume.resolve("sparse").unwrap();
         let block = u64::from(volume.geometry().sectors_per_block());
-        assert!(volume.inode(sparse).unwrap().sectors < 100.max(4 * block));
+        assert!(volume.inode(sparse).unwrap().sectors < 100.max(8 * block));
         assert!(matches!(
             volume.map(sparse, 20, 1),
             Ok(Mapping::Hole { .. })

@@ -337,8 +337,13 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
     /// Whether the kernel has block devices and page caches with blocks of `size` bytes: those larger than a page, up to
     /// 64 KiB, are in one piece of memory only if it was built for that.
     pub fn has_blocksize(&self, size: u32) -> bool {
-        size as usize <= PAGE_SIZE
-            || cfg!(CONFIG_TRANSPARENT_HUGEPAGE) && size <= bindings::BLK_MAX_BLOCK_SIZE
+        // `BLK_MAX_BLOCK_SIZE`, which bindgen cannot tell where it is the size of a page.
+        const MAX: usize = 64 << 10;
+        let max = match cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
+            true => MAX,
+            false => PAGE_SIZE,
+        };
+        size as usize <= max
     }
 
     /// Sets the block size to `size` bytes. `EINVAL` when the device cannot do that.

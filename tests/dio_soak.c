@@ -20,6 +20,7 @@ VOL_FIXTURE(soak);
 FIXTURE_VARIANT_ADD(soak, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(soak, bs2k) { .conf = SMALL_2K };
 FIXTURE_VARIANT_ADD(soak, bs4k) { .conf = SMALL_4K };
+FIXTURE_VARIANT_ADD(soak, bs64k) { .conf = { .bs = 65536, .isize = 256, .mib = 32 } };
 FIXTURE_VARIANT_ADD(soak, async_alloc) { .conf = ASYNC_ALLOC_1K };
 
 static struct soak setup(struct vol *v, int seconds)
@@ -40,6 +41,9 @@ static struct soak setup(struct vol *v, int seconds)
 		/* They have large folios, and a buffered reader can meet the end early. */
 		model_page_shift = 20;
 		model_loose_end = true;
+	} else if (v->bs > 4096) {
+		/* No folio is smaller than a block, and none larger than 128 KiB. */
+		model_page_shift = 17;
 	}
 	return s;
 }

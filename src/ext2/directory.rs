@@ -18,6 +18,7 @@ pub(crate) mod hash;
 pub(crate) mod index;
 pub(crate) mod order;
 pub(crate) mod path;
+mod rec_len;
 pub(crate) mod rooms;
 pub(crate) mod split;
 
@@ -29,6 +30,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{inode::FileType, Corrupt, Geometry, Place};
 use blocks::DirBlocks;
+use rec_len::WHOLE;
 
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
@@ -360,6 +362,20 @@ impl DirBlock {
             && (raw.name_len > 0 || raw.ino.get() == 0);
         match fits {
             true => Ok(rec_len),
+            false => self.check_whole(raw, offset, left),
+        }
+    }
+
+    /// The same of an entry with a length that is none, or is not right: in blocks of 64 KiB it can stand for that of
+    /// a whole block, which 16 bits do not hold.
+    #[cold]
+    fn check_whole(&self, raw: &RawEntry, offset: usize, left: usize) -> Result<usize, Corrupt> {
+        let is_whole = rec_len::from_disk(raw.rec_len, self.block_size) == WHOLE
+            && left == WHOLE
+            && raw.ino.get() <= self.inodes_count
+            && (raw.name_len > 0 || raw.ino.get() == 0);
+        match is_whole && !cfg!(mutant = "whole-entry-unread") {
+            true => Ok(WHOLE),
             false => Err(self.broken(raw, offset, left)),
         }
     }
@@ -367,7 +383,7 @@ impl DirBlock {
     /// What is wrong with an entry that [`DirBlock::check`] does not let pass.
     #[cold]
     fn broken(&self, raw: &RawEntry, offset: usize, left: usize) -> Corrupt {
-        let rec_len = usize::from(raw.rec_len.get());
+        let rec_len = rec_len::from_disk(raw.rec_len, self.block_size);
         let (what, found) = if rec_len < SHORTEST {
             ("entry shorter than possible", rec_len as u64)
         } else if rec_len % 4 != 0 {

@@ -34,11 +34,11 @@ pub(super) enum Backups {
 ///
 /// Only [`Superblock::parse`](super::superblock::Superblock::parse) makes one. It guarantees:
 ///
-/// - `block_bits` is 10, 11 or 12; the inode size is a power of two from 128 to the block size;
+/// - `block_bits` is 10 to 16; the inode size is a power of two from 128 to the block size;
 /// - there is at least one group, `first_data_block < blocks_count`, and every group number
 ///   below `groups` begins at a block below `blocks_count`;
 /// - one group holds at least its own metadata, and a bitmap of one block covers the blocks, and
-///   the inodes, of a group;
+///   the inodes, of a group, of which there are less than 2^16;
 /// - `inodes_count` is `groups * inodes_per_group`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
@@ -75,7 +75,7 @@ pub(crate) struct InodeSlot {
 }
 
 impl Geometry {
-    /// Base-2 logarithm of the block size in bytes: 10 to 12.
+    /// Base-2 logarithm of the block size in bytes: 10 to 16.
     pub(crate) const fn block_bits(&self) -> u32 {
         self.block_bits
     }

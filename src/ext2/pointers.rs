@@ -46,13 +46,20 @@ const fn pointer_blocks_of(block_bits: u32, blocks: u64) -> u64 {
     needed
 }
 
+/// How many blocks of a file have numbers of 32 bits, but for the last one.
+const NUMBERED: u64 = u32::MAX as u64;
+
 /// The size of the largest file, in bytes, with blocks of 2^`block_bits` bytes.
 ///
-/// It is limited by what the pointers map, and by `i_blocks`, which counts the sectors of data and
-/// blocks of pointers in 32 bits, unless it is `huge`. The latter limit is computed as in Linux' ext2 and
-/// ext4, slightly lower than necessary, so that all agree.
+/// It is limited by what the pointers map, by the numbers of its blocks, which have 32 bits, and by `i_blocks`,
+/// which counts the sectors of data and blocks of pointers in 32 bits, unless it is `huge`: then it has 48, and is
+/// no limit. The one by 32 bits is computed as in Linux' ext2 and ext4, slightly lower than necessary, so that all
+/// agree.
 pub(crate) const fn max_file_size(block_bits: u32, huge: bool) -> u64 {
-    let tree = tree_blocks(block_bits);
+    let tree = match tree_blocks(block_bits) {
+        numbered @ 0..=NUMBERED => numbered,
+        _ => NUMBERED,
+    };
     let countable = (u32::MAX >> (block_bits - 9)) as u64;
     let blocks = if huge || tree + pointer_blocks_of(block_bits, tree) <= countable {
         tree

@@ -32,6 +32,11 @@ pub(crate) const SUPERBLOCK_SIZE: usize = 1024;
 
 /// The number that marks an ext2 superblock.
 pub(crate) const MAGIC: u16 = 0xef53;
+/// Base-2 logarithm of the largest size of a block in KiB.
+const LOG_BLOCK_SIZE_MAX: u32 = 6;
+/// A group has fewer blocks, and fewer inodes, as e2fsprogs have it: by a byte of its bitmap, and by those of a
+/// block of its table.
+const COUNTABLE: u32 = 1 << 16;
 
 /// The bytes that the place where it was mounted last may have. A shorter one ends with a zero.
 pub(crate) const LAST_MOUNTED_MAX: usize = 64;
@@ -145,7 +150,7 @@ pub(crate) enum MountError {
     NotExt2(u16),
     /// Incompatible features that are not supported.
     Features(Named),
-    /// A block size that is not supported: base-2 logarithm of the size in KiB.
+    /// A block size that there is not: base-2 logarithm of the size in KiB.
     BlockSize(u32),
     /// The device, or the image file, is smaller than the volume. Sizes in bytes.
     Truncated {
@@ -166,15 +171,9 @@ impl fmt::Display for MountError {
                 "not an ext2 volume: magic number {magic:#06x} instead of {MAGIC:#06x}"
             ),
             MountError::Features(names) => write!(f, "unsupported features: {names}"),
-            MountError::BlockSize(log @ 3..=6) => write!(
-                f,
-                "unsupported block size: {} KiB, supported are 1, 2 and 4 KiB",
-                1u32 << log
-            ),
-            MountError::BlockSize(log) => write!(
-                f,
-                "impossible block size: 2^{log} KiB, supported are 1, 2 and 4 KiB"
-            ),
+            MountError::BlockSize(log) => {
+                write!(f, "impossible block size: 2^{log} KiB, the largest is 64")
+            }
             MountError::Truncated { volume, device } => write!(
                 f,
                 "truncated: the volume has {volume} bytes, the device only {device}"
@@ -357,7 +356,7 @@ fn parse_geometry(
     device_bytes: u64,
 ) -> Result<Geometry, MountError> {
     let log_block_size = raw.log_block_size.get();
-    if log_block_size > 2 {
+    if log_block_size > LOG_BLOCK_SIZE_MAX {
         return Err(MountError::BlockSize(log_block_size));
     }
     if raw.log_fragment_size.get() != log_block_size {
@@ -376,16 +375,22 @@ fn parse_geometry(
     let inode_bits = inode_size.trailing_zeros();
     let inodes_per_block = 1u32 << (block_bits - inode_bits);
 
+    // A bitmap has one block, and what of them is free is counted in 16 bits: that is less from 8 KiB on.
+    let countable = match cfg!(mutant = "group-uncountable") {
+        true => u32::MAX,
+        false => COUNTABLE,
+    };
+    let bits = 8 * block_size;
     let blocks_per_group = raw.blocks_per_group.get();
     let Some(group_blocks) =
-        NonZeroU32::new(blocks_per_group).filter(|n| n.get() <= 8 * block_size)
+        NonZeroU32::new(blocks_per_group).filter(|n| n.get() <= bits.min(countable - 8))
     else {
         return Err(found("impossible number of blocks per group", blocks_per_group).into());
     };
     let inodes_per_group = raw.inodes_per_group.get();
     let whole_blocks = |n: &NonZeroU32| n.get() & (inodes_per_block - 1) == 0;
     let Some(group_inodes) = NonZeroU32::new(inodes_per_group)
-        .filter(|n| n.get() <= 8 * block_size)
+        .filter(|n| n.get() <= bits.min(countable - inodes_per_block))
         .filter(whole_blocks)
     else {
         return Err(found("impossible number of inodes per group", inodes_per_group).into());

@@ -136,6 +136,14 @@ impl Volume {
             );
             return Err(EINVAL);
         }
+        if !sb.has_blocksize(block_size) {
+            pr_err!(
+                "{}: cannot mount: blocks of {} bytes are larger than a page, and the kernel has no CONFIG_TRANSPARENT_HUGEPAGE\n",
+                sb.id(),
+                block_size
+            );
+            return Err(EINVAL);
+        }
         sb.set_blocksize(block_size)?;
         let super_buffer = superblock::read(sb, place, block_size)?;
 

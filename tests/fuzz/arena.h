@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define ARENA_SIZES	4
+#define ARENA_SIZES	8
 #define ARENA_GUARD	(256U * 1024)
 
 struct image;

@@ -13,12 +13,13 @@
 /*
  * Where the used part of each file begins, in blocks: at the start, with direct,
  * single and double indirect blocks; and so that it straddles the end of the
- * single and of the double indirect blocks.
+ * single and of the double indirect blocks, if a file can be so large.
  */
 static off_t base_of(const struct soak *s, int i)
 {
 	uint64_t per = s->v->bs / 4;
-	uint64_t blocks = i == 0 ? 0 : i == 1 ? 12 + per : 12 + per + per * per;
+	uint64_t last = s->v->bs < 32768 ? per * per : per;
+	uint64_t blocks = i == 0 ? 0 : i == 1 ? 12 + per : 12 + per + last;
 	uint64_t at = blocks * s->v->bs;
 
 	/* The largest request that crosses it is as likely on both sides. */

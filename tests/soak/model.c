@@ -238,9 +238,16 @@ static bool may_be_hole(const struct file *f, uint64_t from, uint64_t to)
  * A buffered write makes new blocks part of the file when it is made; a store,
  * when its page is written back. When that fails they hold what the device had.
  */
+static uint64_t stale_grain(const struct file *f, const struct op *op)
+{
+	if (f->bs > 4096)
+		return 1ULL << model_page_shift;
+	return op->kind == OP_STORE ? 4096 : f->bs;
+}
+
 static void push_stale(struct file *f, struct op *op)
 {
-	uint64_t grain = (op->kind == OP_STORE ? 4096 : f->bs) / SECTOR;
+	uint64_t grain = stale_grain(f, op) / SECTOR;
 	uint64_t i = op->off / SECTOR / grain * grain;
 	uint64_t k;
 
@@ -251,9 +258,10 @@ static void push_stale(struct file *f, struct op *op)
 
 static void end_stale(struct file *f, const struct op *op)
 {
-	uint64_t i = (op->off & ~4095UL) / SECTOR;
+	const uint64_t mask = (f->bs > 4096 ? stale_grain(f, op) : 4096) - 1;
+	uint64_t i = (op->off & ~mask) / SECTOR;
 
-	for (; i < sectors_up((op->off + op->len + 4095) & ~4095UL); i++)
+	for (; i < sectors_up((op->off + op->len + mask) & ~mask); i++)
 		written(&f->s[i], op, V_STALE, true);
 }
 

@@ -31,8 +31,8 @@
  *   (write(2) or a mapping): that page holds an old copy of the sector and is
  *   dirty, so that it can go to the device after the direct write did. Linux
  *   promises nothing here, and says "Page cache invalidation failure on direct
- *   I/O" at best. Beyond EOF the old copy has zeros. On retryfs a page has 4 KiB; filesystems with large folios
- *   have a larger grain (model_page_shift);
+ *   I/O" at best. Beyond EOF the old copy has zeros. On retryfs a page has 4 KiB; filesystems with large folios,
+ *   and retryfs with blocks that are larger than that, have a larger grain (model_page_shift);
  * - while bios fail: what goes through the page cache, as nobody hears in time
  *   when its writeback has failed. When that was to a new block, nothing can be
  *   said of the block until it is written again: the ext2 format cannot tell that

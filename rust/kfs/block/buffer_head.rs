@@ -120,7 +120,7 @@ impl BufferHead {
     /// reads many blocks needs it once, and need not have cleared it.
     ///
     /// May sleep. `ENOMEM` when it is not enough, and there is no more.
-    pub fn read_all(&self, to: &mut KVec<u8>) -> Result {
+    pub fn read_all(&self, to: &mut KVVec<u8>) -> Result {
         to.clear();
         to.reserve(self.size(), GFP_KERNEL)?;
         let data = self.data(0, self.size())?;

@@ -73,6 +73,7 @@ impl<F: FileSystem> Registration<F> {
             (*fs_type).name = F::NAME.as_char_ptr();
             (*fs_type).fs_flags = (bindings::FS_REQUIRES_DEV
                 | bindings::FS_ALLOW_IDMAP
+                | bindings::FS_LBS
                 | if F::MULTIGRAIN {
                     bindings::FS_MGTIME
                 } else {

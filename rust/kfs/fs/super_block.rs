@@ -24,6 +24,7 @@ use crate::workqueue::{OwnedWorkqueue, Workqueue};
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kernel::types::Opaque;
 
@@ -343,6 +344,18 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
             0 => Err(EINVAL),
             size => Ok(size as u32),
         }
+    }
+
+    /// Whether the kernel has block devices and page caches with blocks of `size` bytes: those larger than a page, up to
+    /// 64 KiB, are in one piece of memory only if it was built for that.
+    pub fn has_blocksize(&self, size: u32) -> bool {
+        // `BLK_MAX_BLOCK_SIZE`, which bindgen cannot tell where it is the size of a page.
+        const MAX: usize = 64 << 10;
+        let max = match cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
+            true => MAX,
+            false => PAGE_SIZE,
+        };
+        size as usize <= max
     }
 
     /// Sets the block size to `size` bytes. `EINVAL` when the device cannot do that.

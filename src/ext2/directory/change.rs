@@ -4,14 +4,11 @@
 
 use super::{
     blocks::{ChangeDirBlocks, DirBlocks, One},
-    needed, type_code, DirBlock, Located, Name, RawEntry, Wanted, HEADER, SHORTEST,
+    needed, rec_len, type_code, DirBlock, Located, Name, RawEntry, Wanted, HEADER, SHORTEST,
 };
 use crate::ext2::{inode::FileType, Corrupt};
 use core::mem::offset_of;
-use zerocopy::{
-    little_endian::{U16, U32},
-    FromBytes, IntoBytes,
-};
+use zerocopy::{little_endian::U32, FromBytes, IntoBytes};
 
 /// Where there is room for an entry: behind what another one uses of its bytes, or in the place of an unused one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,8 +138,7 @@ impl DirBlock {
         offset: usize,
         rec_len: usize,
     ) -> Result<(), B::Error> {
-        // At most the size of a block, 4 KiB.
-        let rec_len = U16::new(rec_len as u16);
+        let rec_len = rec_len::to_disk(rec_len);
         blocks.write(
             self.index,
             offset + offset_of!(RawEntry, rec_len),
@@ -157,8 +153,7 @@ impl DirBlock {
         };
         RawEntry {
             ino: U32::new(ino),
-            // At most the size of a block, 4 KiB.
-            rec_len: U16::new(rec_len as u16),
+            rec_len: rec_len::to_disk(rec_len),
             name_len,
             file_type,
         }
@@ -223,8 +218,7 @@ impl DirBlock {
         rec_len: usize,
     ) -> Result<(), Corrupt> {
         let raw = self.raw_mut(block, offset)?;
-        // At most the size of a block, 4 KiB.
-        raw.rec_len.set(rec_len as u16);
+        raw.rec_len = rec_len::to_disk(rec_len);
         Ok(())
     }
 }

@@ -14,9 +14,10 @@
 //!
 //! The walk through the index is in [`super::path`].
 
-use super::{hash::Function, DirBlock, HEADER, SHORTEST};
+use super::{hash::Function, rec_len, DirBlock, HEADER, SHORTEST};
 use crate::ext2::Corrupt;
 use core::ops::Range;
+use zerocopy::little_endian::U16;
 
 /// Bit of the hash in a pointer: the leaf before has names of this hash, too.
 pub(crate) const CONTINUED: u32 = 1;
@@ -90,7 +91,7 @@ impl Root {
             (SHORTEST, at.block_size - SHORTEST, b".."),
         ] {
             let found = bytes.get(offset + HEADER..offset + HEADER + name.len());
-            let is_it = get16(bytes, offset + 4) == rec_len
+            let is_it = entry_len(at, bytes, offset) == rec_len
                 && usize::from(byte(bytes, offset + 6)) == name.len()
                 && found == Some(name);
             if !is_it {
@@ -179,7 +180,7 @@ impl Node {
     ///
     /// It is none.
     pub(crate) fn parse(at: &DirBlock, bytes: &[u8]) -> Result<Self, Corrupt> {
-        if get32(bytes, 0) != 0 || get16(bytes, 4) != at.block_size {
+        if get32(bytes, 0) != 0 || entry_len(at, bytes, 0) != at.block_size {
             return Err(at.bad(0, "no node of an index", 0));
         }
         Node::at(at, bytes, HEADER)
@@ -336,6 +337,12 @@ const fn room(at: &DirBlock, start: usize) -> usize {
     (at.block_size - start) / POINTER - checksum
 }
 
+/// The length of the entry at byte `offset` of the block `at`.
+fn entry_len(at: &DirBlock, bytes: &[u8], offset: usize) -> usize {
+    let raw = U16::new(get16(bytes, offset + 4) as u16);
+    rec_len::from_disk(raw, at.block_size)
+}
+
 fn put_pointer(block: &mut [u8], offset: usize, pointer: Pointer) {
     put(block, offset, &pointer.hash.to_le_bytes());
     put(block, offset + 4, &pointer.block.to_le_bytes());
@@ -347,7 +354,7 @@ fn put(block: &mut [u8], offset: usize, bytes: &[u8]) {
     }
 }
 
-/// Stores a number that is at most the size of a block.
+/// Stores a number that is less than 64 KiB, the size of the largest block.
 fn put16(block: &mut [u8], offset: usize, value: usize) {
     put(block, offset, &(value as u16).to_le_bytes());
 }

@@ -35,8 +35,11 @@ const DOT: u64 = 0;
 const DOTDOT: u64 = 1;
 const FIRST: u64 = 2;
 
-/// Bits for an offset in a block, and one more.
-const OFFSET_BITS: u32 = 13;
+/// Bits for an offset in a block.
+const OFFSET_BITS: u32 = match cfg!(mutant = "order-offset-cut") {
+    true => 13,
+    false => 16,
+};
 
 impl Key {
     fn new(pos: u64, index: u32, offset: usize) -> Self {

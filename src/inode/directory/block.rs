@@ -30,29 +30,29 @@ fn batch() -> u32 {
 /// A copy of a directory block.
 pub(super) struct Block {
     pub(super) at: DirBlock,
-    pub(super) bytes: KVec<u8>,
+    pub(super) bytes: KVVec<u8>,
     pub(super) buffer: BufferHead,
 }
 
 impl Block {
     /// Reads block `index` of the directory. The memory of `room` is used, if it is enough.
-    pub(super) fn read(dir: &Inode, index: u32, room: KVec<u8>) -> Result<Self> {
+    pub(super) fn read(dir: &Inode, index: u32, room: KVVec<u8>) -> Result<Self> {
         Self::read_batch(dir, index, 1, room)
     }
 
     /// The same of one of all the blocks of the directory that are read: if it is not in memory, those behind
     /// it begin to be read with it.
-    pub(super) fn read_one_of_all(dir: &Inode, index: u32, room: KVec<u8>) -> Result<Self> {
+    pub(super) fn read_one_of_all(dir: &Inode, index: u32, room: KVVec<u8>) -> Result<Self> {
         Self::read_batch(dir, index, batch(), room)
     }
 
-    fn read_batch(dir: &Inode, index: u32, max: u32, room: KVec<u8>) -> Result<Self> {
+    fn read_batch(dir: &Inode, index: u32, max: u32, room: KVVec<u8>) -> Result<Self> {
         let buffer = buffer(dir, index, max)?;
         Self::copy(at(dir, index), buffer, room)
     }
 
     /// A copy of the block `at`, of which this is the buffer.
-    pub(super) fn copy(at: DirBlock, buffer: BufferHead, room: KVec<u8>) -> Result<Self> {
+    pub(super) fn copy(at: DirBlock, buffer: BufferHead, room: KVVec<u8>) -> Result<Self> {
         let mut bytes = room;
         buffer.read_all(&mut bytes)?;
         Ok(Block { at, bytes, buffer })
@@ -150,7 +150,7 @@ pub(super) fn directory(dir: &Inode) -> path::Directory {
 }
 
 /// A buffer for a copy of a directory block.
-pub(super) fn room(dir: &Inode) -> Result<KVec<u8>> {
+pub(super) fn room(dir: &Inode) -> Result<KVVec<u8>> {
     Ok(zeroed(dir.sb().blocksize(), GFP_KERNEL)?)
 }
 

@@ -30,7 +30,7 @@ use kfs::fs::inode::lock::Exclusive;
 
 /// Appends a block with new names to the directory. Returns the block of the volume. May sleep.
 /// `ENOSPC`, `EIO`: the directory is as it was.
-pub(super) fn append_new(dir: &InodeLocked<Exclusive>, bytes: KVec<u8>) -> Result<u64> {
+pub(super) fn append_new(dir: &InodeLocked<Exclusive>, bytes: KVVec<u8>) -> Result<u64> {
     let index = block_count(dir);
     let new_size = grown(dir.i_size_read(), bytes.len()).ok_or(ENOSPC)?;
     let blocks = [bytes];
@@ -46,7 +46,7 @@ pub(super) fn append_new(dir: &InodeLocked<Exclusive>, bytes: KVec<u8>) -> Resul
 /// index of the first one.
 ///
 /// May sleep. `ENOSPC`, `EIO`: the directory is as it was.
-pub(super) fn append(dir: &InodeLocked<Exclusive>, blocks: &[KVec<u8>]) -> Result<u32> {
+pub(super) fn append(dir: &InodeLocked<Exclusive>, blocks: &[KVVec<u8>]) -> Result<u32> {
     let first = block_count(dir);
     let size = dir.i_size_read();
     let added = blocks.len() << dir.blkbits();
@@ -73,7 +73,7 @@ pub(super) fn append(dir: &InodeLocked<Exclusive>, blocks: &[KVec<u8>]) -> Resul
 
 /// Writes the blocks to new blocks of the volume, and links these when the device has them. Returns the
 /// last one.
-fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>]) -> Result<u64> {
+fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVVec<u8>]) -> Result<u64> {
     let first = u64::from(first);
     let range = first..first + blocks.len() as u64;
     let written = range
@@ -96,7 +96,7 @@ fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>])
 }
 
 /// For a mutant.
-fn link_unsynced(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVec<u8>]) -> Result<u64> {
+fn link_unsynced(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVVec<u8>]) -> Result<u64> {
     (first..).zip(blocks).try_fold(0, |_, (index, bytes)| {
         let run = block_map::allocate(dir, index.into(), 1)?;
         write_block(dir, run.blocks.start, bytes, false)?;

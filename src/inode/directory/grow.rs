@@ -49,7 +49,7 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
             return Ok(Some(block));
         }
         if has_room(dir, &path)? {
-            let mut leaf = Block::read(dir, path.leaf, KVec::new())?;
+            let mut leaf = Block::read(dir, path.leaf, KVVec::new())?;
             split_leaf(dir, &hashing, &path, &mut leaf, entry.name.len())?;
         }
     }
@@ -91,7 +91,7 @@ fn split_leaf(
     want: u8,
 ) -> Result {
     let frame = path.frames().last().ok_or(EIO)?;
-    let mut index = Block::read(dir, frame.block, KVec::new())?;
+    let mut index = Block::read(dir, frame.block, KVVec::new())?;
     let mut names = names(&leaf.at)?;
     let hash = |name: &[u8]| hashing.hash(path.root.function, name).major;
     let halves = leaf.at.halves(&leaf.bytes, hash, &mut names)?;
@@ -146,7 +146,7 @@ fn has_room(dir: &InodeLocked<Exclusive>, path: &Path) -> Result<bool> {
 
 /// Moves the pointers of the root to a new node.
 fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path, root: &Frame) -> Result {
-    let mut block = Block::read(dir, root.block, KVec::new())?;
+    let mut block = Block::read(dir, root.block, KVVec::new())?;
     let mut new = room(dir)?;
     root.node.copy_from(&block.at, &mut new, &block.bytes, 0)?;
     let index = append(dir, new)?;
@@ -157,8 +157,8 @@ fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path, root: &Frame) -> Result
 
 /// Moves half of the pointers of `node` to a new one. The root has room for a pointer to that.
 fn split_node(dir: &InodeLocked<Exclusive>, root: &Frame, node: &Frame) -> Result {
-    let mut above = Block::read(dir, root.block, KVec::new())?;
-    let mut block = Block::read(dir, node.block, KVec::new())?;
+    let mut above = Block::read(dir, root.block, KVVec::new())?;
+    let mut block = Block::read(dir, node.block, KVVec::new())?;
     let stay = node.node.count / 2;
     let hash = node.node.pointer(&block.bytes, stay).hash;
     let mut new = room(dir)?;
@@ -183,7 +183,7 @@ pub(super) fn make_index(dir: &InodeLocked<Exclusive>) -> Result<bool> {
         return Ok(false);
     };
     let function: Function = hashing.default;
-    let mut block = Block::read(dir, 0, KVec::new())?;
+    let mut block = Block::read(dir, 0, KVVec::new())?;
     let mut names = names(&block.at)?;
     let hash = |name: &[u8]| hashing.hash(function, name).major;
     let Some(halves) = block.at.halves(&block.bytes, hash, &mut names)? else {
@@ -219,15 +219,15 @@ pub(super) fn make_index(dir: &InodeLocked<Exclusive>) -> Result<bool> {
     Ok(true)
 }
 
-fn append(dir: &InodeLocked<Exclusive>, block: KVec<u8>) -> Result<u32> {
+fn append(dir: &InodeLocked<Exclusive>, block: KVVec<u8>) -> Result<u32> {
     let mut blocks = KVec::new();
     blocks.push(block, GFP_KERNEL)?;
     durable::append(dir, &blocks)
 }
 
 /// Room for the names of a block.
-fn names(at: &DirBlock) -> Result<KVec<Named>> {
-    Ok(KVec::from_elem(
+fn names(at: &DirBlock) -> Result<KVVec<Named>> {
+    Ok(KVVec::from_elem(
         Named::default(),
         at.names_max(),
         GFP_KERNEL,

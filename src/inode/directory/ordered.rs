@@ -106,7 +106,7 @@ fn emit_keys(dir: &Inode, context: &mut DirContext<'_>, keys: &[Key]) -> Result<
         let current = match block.take() {
             Some((last, current)) if last == index => current,
             other => {
-                let spare = other.map_or_else(KVec::new, |(_, other)| other.bytes);
+                let spare = other.map_or_else(KVVec::new, |(_, other)| other.bytes);
                 Block::read(dir, index, spare)?
             }
         };
@@ -139,7 +139,7 @@ fn gather(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Result<
         next: order.width.end(),
         fault: None,
     };
-    let mut spare = KVec::new();
+    let mut spare = KVVec::new();
     for index in 0..block_count(dir) {
         if fatal_signal_pending() {
             return Err(EINTR.into());
@@ -159,10 +159,10 @@ fn gather_block(
     order: &Order,
     from: Key,
     index: u32,
-    spare: KVec<u8>,
+    spare: KVVec<u8>,
     gathered: &mut Gathered,
     mut visit: impl FnMut(Key, u32) -> Result,
-) -> Result<KVec<u8>> {
+) -> Result<KVVec<u8>> {
     let mut result = Ok(());
     let read = Block::read_one_of_all(dir, index, spare).and_then(|block| {
         order.keys(&block.at, index, &block.bytes, |key, hash| {
@@ -178,7 +178,7 @@ fn gather_block(
         Ok(bytes) => Ok(bytes),
         Err(fault) if fault.is_of_block() && !mutant!("bad-block-ends") => {
             gathered.fault.get_or_insert(fault);
-            Ok(KVec::new())
+            Ok(KVVec::new())
         }
         Err(fault) => Err(fault),
     }
@@ -193,7 +193,7 @@ fn gather_leaf(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Re
         next: order.width.end(),
         fault: None,
     };
-    let mut spare = KVec::new();
+    let mut spare = KVVec::new();
     if order.width.has_dots(from.pos) {
         spare = gather_block(dir, order, from, 0, spare, &mut gathered, |key, _| {
             if order.width.has_dots(key.pos) {

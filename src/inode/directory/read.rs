@@ -21,7 +21,7 @@ use kfs::task::{cond_resched, fatal_signal_pending};
 pub(super) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> Result {
     let bits = dir.blkbits();
     let size = u64::from(block_count(dir)) << bits;
-    let mut spare = KVec::new();
+    let mut spare = KVVec::new();
     let mut any = false;
     while context.pos() < size {
         // Less than the number of blocks, which fits 32 bits.
@@ -53,10 +53,10 @@ pub(super) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> R
 fn emit_block(
     dir: &Inode,
     index: u32,
-    room: KVec<u8>,
+    room: KVVec<u8>,
     context: &mut DirContext<'_>,
     any: &mut bool,
-) -> Result<Option<KVec<u8>>> {
+) -> Result<Option<KVVec<u8>>> {
     let start = u64::from(index) << dir.blkbits();
     let block = Block::read_one_of_all(dir, index, room)?;
     for entry in block.at.entries(&block.bytes) {

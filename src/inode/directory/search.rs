@@ -57,7 +57,7 @@ pub(super) fn find_block<T>(
     dir: &Inode,
     mut visit: impl FnMut(&mut Block) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let mut spare = KVec::new();
+    let mut spare = KVVec::new();
     visit_blocks(dir, 0, BadBlock::Fail, |index| {
         let mut block = Block::read_one_of_all(dir, index, mem::take(&mut spare))?;
         let found = visit(&mut block)?;

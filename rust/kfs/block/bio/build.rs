@@ -262,15 +262,15 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         }
     }
 
-    /// Gives the last `bytes` bytes, which came from `iter`, back to it.
-    fn trim(&mut self, iter: &mut I, bytes: usize) {
+    /// Gives the last `bytes` bytes, which came from `iter`, or are a copy of what did, back to it.
+    pub(super) fn trim(&mut self, iter: &mut I, bytes: usize) {
         if bytes == 0 {
             return;
         }
         // SAFETY: The iterator was advanced by at least `bytes` while these were added to the bio.
         unsafe { bindings::iov_iter_revert(iter.as_raw(), bytes) };
 
-        let pinned = self.bio.is_pinned();
+        let (pinned, is_copy) = (self.bio.is_pinned(), self.bio.is_copy());
         let bio = self.bio.as_raw();
         let mut bytes = bytes as u32;
         // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
@@ -288,6 +288,13 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
                 // SAFETY: A segment lies in one folio, every page of it was pinned once, and the
                 // last `gone` of them are not part of the bio any more.
                 unsafe { bindings::unpin_user_folio(bindings::page_folio(page), gone as usize) };
+            }
+            if is_copy {
+                let left = pages(offset, left) as usize;
+                for page_gone in left..left + gone as usize {
+                    // SAFETY: As above, and every page of a copy is ours, and was allocated by itself.
+                    unsafe { bindings::__free_pages(page.add(page_gone), 0) };
+                }
             }
             // SAFETY: As above; the bio is ours.
             unsafe {

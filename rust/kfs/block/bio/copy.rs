@@ -20,8 +20,7 @@ use kernel::prelude::*;
 
 impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
     /// Adds a copy of memory from `iter`, and advances that by as much: `max` bytes at most, and
-    /// only so much that the bio gets a multiple of `len_mask + 1` bytes, which is no more than a
-    /// page. Returns how much.
+    /// only so much that the bio gets a multiple of `len_mask + 1` bytes. Returns how much.
     ///
     /// It is less than `max` when the bio is full. The copy is freed with the bio; the memory of
     /// `iter` is not used after this. May sleep, as user memory may have to be brought in
@@ -49,6 +48,8 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
         unsafe { (*self.bio.front()).is_copy = true };
 
+        // A sector that is larger than a page is in several.
+        let page_mask = len_mask.min(PAGE_SIZE as u32 - 1);
         let mut stopped = Err(EINVAL);
         loop {
             let left = (max - (self.size() - before)).min(iter.count());
@@ -56,7 +57,7 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
                 break;
             }
             let wanted = left.min(PAGE_SIZE);
-            let added = match self.add_page(iter, wanted, len_mask, gfp) {
+            let added = match self.add_page(iter, wanted, page_mask, gfp) {
                 Ok(added) => added,
                 Err(error) => {
                     stopped = Err(error);
@@ -67,7 +68,13 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
                 break;
             }
         }
-        match self.size() - before {
+        let added = self.size() - before;
+        let excess = match cfg!(mutant = "kfs-copy-cut") {
+            true => 0,
+            false => added.min(self.size() & len_mask as usize),
+        };
+        self.trim(iter, excess);
+        match added - excess {
             0 => stopped,
             added => Ok(added),
         }

@@ -11,6 +11,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::file_type;
 use crate::fs::inode::init::InodeInit;
 use crate::fs::inode_operations::table::{FastSymlink, InodeOps, PageSymlink};
+use kernel::page::PAGE_SHIFT;
 use kernel::prelude::*;
 
 impl<F: FileSystemData> InodeInit<F> {
@@ -27,11 +28,23 @@ impl<F: FileSystemData> InodeInit<F> {
         unsafe {
             (*inode).i_op = iop.as_raw();
             (*inode).__bindgen_anon_3.i_fop = fop.as_raw();
-            let mapping = (*inode).i_mapping;
-            (*mapping).a_ops = aops.as_raw();
-            bindings::mapping_set_folio_order_range(mapping, 0, aops.folio_order_max());
+            (*(*inode).i_mapping).a_ops = aops.as_raw();
         }
+        self.set_folio_orders(aops.folio_order_max());
         Ok(())
+    }
+
+    /// Has the folios of the page cache be of `max`, in powers of two of pages, at most, and no smaller than a
+    /// block: what reads, writes and zeroes a block takes it to be in one.
+    fn set_folio_orders(&self, max: u32) {
+        let min = match cfg!(mutant = "kfs-folio-below-block") {
+            true => 0,
+            false => u32::from(self.blkbits()).saturating_sub(PAGE_SHIFT as u32),
+        };
+        // SAFETY: By the type invariant nobody else uses the inode, nor its mapping.
+        unsafe {
+            bindings::mapping_set_folio_order_range((*self.raw()).i_mapping, min, max.max(min));
+        }
     }
 
     /// Sets the operations of a directory whose blocks are in the buffer cache. `EINVAL` when it is
@@ -62,6 +75,8 @@ impl<F: FileSystemData> InodeInit<F> {
             bindings::inode_nohighmem(inode);
             (*(*inode).i_mapping).a_ops = aops.as_raw();
         }
+        // A target is shorter than a block.
+        self.set_folio_orders(0);
         Ok(())
     }
 

@@ -72,6 +72,10 @@ fn sizes_are_those_of_linux() {
     }
     assert_eq!(max_file_size(12, false), 2_196_873_666_560);
     assert_eq!(max_file_size(12, true), 4_402_345_721_856);
+    // Their blocks have numbers of 32 bits.
+    assert_eq!(max_file_size(13, true), u64::from(u32::MAX) << 13);
+    assert_eq!(max_file_size(16, true), u64::from(u32::MAX) << 16);
+    assert!((1 << 40..1 << 41).contains(&max_file_size(16, false)));
 }
 
 /// Adds blocks to a file in the way in which the module does: what `growth` plans, with new

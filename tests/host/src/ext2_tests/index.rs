@@ -224,7 +224,7 @@ fn an_index_made_by_e2fsck_is_used() {
     for i in 0..3000 {
         fs::write(root.join(format!("dir/file-number-{i}")), b"").unwrap();
     }
-    for block_size in [1024, 4096] {
+    for block_size in [1024, 4096, 65536] {
         let args = format!("-b {block_size} -O {DEFAULT} -N 4000");
         let image = populated(&scratch, 24 << 10, &args, Some(&root));
         let status = run(tool("e2fsck").arg("-fyD").arg(&image)).status;

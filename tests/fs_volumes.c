@@ -634,8 +634,8 @@ TEST_F(fs_volumes, uninit_bg_with_a_bad_checksum)
 TEST_F(fs_volumes, uninit_bg_with_an_impossible_count)
 {
 	ASSERT_EQ(0, make_uninit(&self->v));
-	ASSERT_EQ(0, sh(&self->v, "(echo set_bg 0 itable_unused 4000; echo set_bg 0 checksum calc) |"
-			" debugfs -w -f - $dev > /dev/null 2>&1"));
+	ASSERT_EQ(0, debugfs(&self->v, "set_bg 0 itable_unused 4000"));
+	ASSERT_EQ(0, debugfs(&self->v, "set_bg 0 checksum calc"));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	if (env_is_retryfs())
 		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){

@@ -191,9 +191,9 @@ bool act_file(struct fuzz *f, const char *path, int flags)
 	off_t off;
 	bool ok;
 
-	/* An exchange may have put a device there, which is not for this mount, or a pipe. */
+	/* An exchange may have put a device there, which is not for this mount, or a pipe, which has no direct I/O. */
 	if (fd < 0)
-		return act_done_or(f, "open", fd, EACCES, EACCES);
+		return act_done_or(f, "open", fd, EACCES, direct ? EINVAL : EACCES);
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return true;

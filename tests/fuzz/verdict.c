@@ -190,7 +190,7 @@ static bool hold_one(struct fuzz *f, const struct listing *theirs, const struct 
 	if (our->err)
 		return differs(f, their, dir, "%s of \"%s\": %s", our->what, our->path, strerror(our->err));
 	/* What was to be truncated when the power went, ext4 truncates when it mounts, even if it is not longer. */
-	if (!same_inode(our, their) || (our->times != their->times && our->ino != f->orphan))
+	if (!same_inode(our, their) || (their->times && our->times != their->times && our->ino != f->orphan))
 		return differs(f, their, dir, "\"%s\" is not the same: mode %o, %o; inode %llu, %llu; links %llu, %llu; owner %llx, %llx; size %llu, %llu; sectors %llu, %llu; times %llx, %llx",
 			       our->path, our->mode, their->mode, (unsigned long long)our->ino,
 			       (unsigned long long)their->ino, (unsigned long long)our->links,

@@ -43,6 +43,7 @@ static const struct {
 	{ "impossible first inode", true },
 	{ "inode 2: block pointer into metadata", true },
 	{ "no root of an index" },
+	{ "no references" },
 };
 
 /*

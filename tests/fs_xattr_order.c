@@ -198,7 +198,7 @@ TEST_F(fs_xattr_order, block_that_is_changed_meanwhile)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
-/* The device cannot write all of the block that has the attributes of before, which would be lost with it. */
+/* The device cannot write all of the block that has the previous attributes, which would be lost with it. */
 TEST_F(fs_xattr_order, block_that_would_be_torn)
 {
 	const uint64_t sectors = self->v.bs / 512;

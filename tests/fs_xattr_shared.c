@@ -66,7 +66,7 @@ static long op_remove(void *name)
 	return lremovexattr(vol_path(name), NAME) ? -errno : 0;
 }
 
-/* It has another block, and gives up that of before when it is written. */
+/* It has another block, and gives up the previous one when it is written. */
 static long op_change_and_sync(void *name)
 {
 	const int fd = vol_open(name, O_RDONLY);

@@ -105,11 +105,6 @@ void kfs_helper_set_buffer_checked(struct buffer_head *bh)
 	set_bit(BH_checked, &bh->b_state);
 }
 
-void kfs_helper_clear_buffer_checked(struct buffer_head *bh)
-{
-	clear_bit(BH_checked, &bh->b_state);
-}
-
 void kfs_helper_bh_read_nowait(struct buffer_head *bh)
 {
 	bh_read_nowait(bh, 0);

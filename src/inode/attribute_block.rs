@@ -61,7 +61,7 @@ pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     release(inode, given_up.inspect_err(|_| set_again(inode, was))?)
 }
 
-/// [`stored_attributes::begin`], when the one of before has been given up. May sleep.
+/// [`stored_attributes::begin`], when the previous one has been given up. May sleep.
 fn begin(inode: &Inode) -> Result<AttributeBlock> {
     loop {
         if let Some(was) = stored_attributes::begin(inode) {
@@ -248,9 +248,9 @@ fn read_if(inode: &Inode, block: u32) -> Result<Option<BufferHead>> {
 }
 
 /// Brings the block of attributes to the device, if the inode could not be stored with it until now, and others with
-/// it; and gives the one of before up. Takes the lock of the attributes, and those of shared blocks and of the groups; may sleep.
+/// it; and gives the previous one up. Takes the lock of the attributes, and those of shared blocks and of the groups; may sleep.
 ///
-/// `EIO` when the device fails: the inode is dirty then, and keeps the one of before on the device.
+/// `EIO` when the device fails: the inode is dirty then, and keeps the previous one on the device.
 pub(super) fn settle(inode: &Inode) -> Result {
     if stored_attributes::unsettled(inode).is_none() {
         return Ok(());
@@ -281,7 +281,7 @@ fn settle_locked(inode: &Inode, at: AttributeBlock) -> Result {
     }
 }
 
-/// Stores the inode with its block, which is on stable storage, and gives the one of before up. The lock of the attributes is held.
+/// Stores the inode with its block, which is on stable storage, and gives the previous one up. The lock of the attributes is held.
 /// May sleep.
 fn give_up_before(inode: &Inode) -> Result {
     let before = stored_attributes::unsettled(inode).map_or(0, |at| at.before);

@@ -4,7 +4,7 @@
 //!
 //! The inode on the device does not lead to a block before that is on stable storage (see [`crate::volume::new_attributes`]). Until
 //! then it is stored with the one that it had before, if it had any, which is kept for that long: after a crash it has its old
-//! attributes, or the new ones. Nothing but a block to which no inode on the device leads is written to.
+//! attributes, or the new ones. A block to which an inode on the device leads is written to only as [`crate::inode::attribute_block`] says.
 
 use crate::types::Inode;
 use crate::volume::fault::Result;
@@ -68,7 +68,7 @@ pub(super) fn is_early(at: &AttributeBlock) -> bool {
 }
 
 /// Begins a change, for which the lock of the attributes is held. Returns what there is: either the inode on the device may lead to
-/// the block, and to no other; or it does not, and is not stored with it before [`set`]. `None` if it may lead to the one of before, too,
+/// the block, and to no other; or it does not, and is not stored with it before [`set`]. `None` if it may lead to the previous one, too,
 /// which is to be given up first. Does not sleep.
 pub(super) fn begin(inode: &Inode) -> Option<AttributeBlock> {
     let (data, volume) = (inode.data(), inode.sb().data());
@@ -94,7 +94,7 @@ pub(super) fn set(inode: &Inode, new: AttributeBlock) {
     }
 }
 
-/// What there is, if the inode is not stored with its block yet, or the one of before is not given up. Does not sleep.
+/// What there is, if the inode is not stored with its block yet, or the previous one is not given up. Does not sleep.
 pub(super) fn unsettled(inode: &Inode) -> Option<AttributeBlock> {
     let at = *inode.data().attribute_block.lock();
     (at != AttributeBlock::of(at.block)).then_some(at)
@@ -105,7 +105,7 @@ pub(super) fn settled(inode: &Inode) {
     inode.data().attribute_block.lock().round = 0;
 }
 
-/// The inode was stored with its block, and the one of before is given up. The lock of the attributes is held. Does not sleep.
+/// The inode was stored with its block, and the previous one is given up. The lock of the attributes is held. Does not sleep.
 pub(super) fn forget_before(inode: &Inode) {
     inode.data().attribute_block.lock().before = 0;
 }

@@ -81,16 +81,17 @@ impl BufferHead {
         unsafe { bindings::buffer_uptodate(self.as_raw()) != 0 }
     }
 
-    /// Whether the filesystem has checked the content since it came into memory
-    /// ([`BufferHead::set_checked`]).
+    /// Whether the filesystem has checked the content ([`BufferHead::set_checked`]).
     #[inline]
     pub fn is_checked(&self) -> bool {
         // SAFETY: By the type invariant.
         unsafe { bindings::buffer_checked(self.as_raw()) }
     }
 
-    /// Takes note that the filesystem has checked the content. That is forgotten when the buffer is read from the
-    /// device, and when it becomes that of a new block.
+    /// Takes note that the filesystem has checked the content, for as long as the buffer is in memory: what changes it
+    /// from then on is the filesystem, which keeps it as it has to be.
+    ///
+    /// A program that writes to the device is not noticed, so that nothing but a better answer may depend on this.
     #[inline]
     pub fn set_checked(&self) {
         // SAFETY: By the type invariant; the flag is the filesystem's own.
@@ -170,7 +171,6 @@ impl BufferHead {
             let bh = self.as_raw();
             bindings::lock_buffer(bh);
             bindings::memset((*bh).b_data.cast(), 0, (*bh).b_size);
-            bindings::clear_buffer_checked(bh);
             bindings::set_buffer_uptodate(bh);
             bindings::unlock_buffer(bh);
         }
@@ -205,7 +205,6 @@ impl BufferHead {
                 bindings::unlock_buffer(bh);
                 return Ok(());
             }
-            bindings::clear_buffer_checked(bh);
             match bindings::__bh_read(bh, bindings::req_op_REQ_OP_READ, true) {
                 0 => Ok(()),
                 _ => Err(EIO),
@@ -236,7 +235,6 @@ impl BufferHead {
             if failed || bindings::buffer_uptodate(bh) != 0 {
                 return bindings::unlock_buffer(bh);
             }
-            bindings::clear_buffer_checked(bh);
             // With `wait` not set it returns 0.
             bindings::__bh_read(bh, flags, false);
         }

@@ -169,8 +169,8 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// [`SuperBlock::bread`] of a block with those that are likely to be wanted next: if it has to be read from
     /// the device, the others of `batch` that are not cached begin to be read, too.
     ///
-    /// May sleep. `EIO` when `block` cannot be read. Nobody is told if another one cannot be read, or has no
-    /// memory without waiting: it is read again when it is wanted. Blocks behind the end of the device are none.
+    /// May sleep. `EIO` when `block` cannot be read, which is tried twice then. Nobody is told if another one cannot be read, or has no
+    /// memory without waiting: it is read again when it is wanted. Blocks beyond the end of the device are none.
     pub fn bread_batch(&self, block: u64, batch: Range<u64>) -> Result<BufferHead> {
         let buffer = getblk(self.as_raw(), block)?;
         if buffer.is_uptodate() {

@@ -16,8 +16,8 @@ pub(crate) trait DirBlocks {
     /// block, and there is such a block.
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
 
-    /// Whether the pointers of block `index` of the index have been checked ([`super::path`]) since it came into
-    /// memory. Who does not know says no.
+    /// Whether the pointers of block `index` of the index have been checked ([`super::path`]) while it is in memory.
+    /// Who does not know says no.
     fn is_checked(&mut self, _index: u32) -> Result<bool, Self::Error> {
         Ok(false)
     }

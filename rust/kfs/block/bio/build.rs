@@ -203,7 +203,8 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         // SAFETY: By the invariants of `Owned` the bio is valid, and nobody else uses it.
         unsafe { (*bio).bi_iter.bi_size = size as u32 };
         let excess = added.min(size & len_mask as usize);
-        self.trim(iter, excess);
+        // SAFETY: They are no more than was just added, all of it from `iter`.
+        unsafe { self.trim(iter, excess) };
         match added - excess {
             0 => Err(stopped.err().unwrap_or(EINVAL)),
             added => Ok(added),
@@ -234,7 +235,8 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         unsafe { (*self.bio.as_raw()).bi_iter.bi_size = added as u32 };
         let is_all = added == len;
         if !is_all {
-            self.trim(iter, added);
+            // SAFETY: They are what was just added, all of it from `iter`.
+            unsafe { self.trim(iter, added) };
         }
         is_all
     }
@@ -262,12 +264,16 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         }
     }
 
-    /// Gives the last `bytes` bytes, which came from `iter`, or are a copy of what did, back to it.
-    pub(super) fn trim(&mut self, iter: &mut I, bytes: usize) {
+    /// Gives the last `bytes` bytes of the bio back to `iter`, and what they are in, if that is the bio's.
+    ///
+    /// # Safety
+    ///
+    /// They came from `iter`, or are a copy of what did, and are what it was advanced by last.
+    pub(super) unsafe fn trim(&mut self, iter: &mut I, bytes: usize) {
         if bytes == 0 {
             return;
         }
-        // SAFETY: The iterator was advanced by at least `bytes` while these were added to the bio.
+        // SAFETY: By the requirement the iterator was advanced by at least `bytes`.
         unsafe { bindings::iov_iter_revert(iter.as_raw(), bytes) };
 
         let (pinned, is_copy) = (self.bio.is_pinned(), self.bio.is_copy());
@@ -292,7 +298,8 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             if is_copy {
                 let left = pages(offset, left) as usize;
                 for page_gone in left..left + gone as usize {
-                    // SAFETY: As above, and every page of a copy is ours, and was allocated by itself.
+                    // SAFETY: `bio_add_page` makes one segment only of pages whose `struct page`s follow each other. By the
+                    // invariants of the bio those of a copy are its own, each allocated by itself; these are not part of it any more.
                     unsafe { bindings::__free_pages(page.add(page_gone), 0) };
                 }
             }

@@ -73,7 +73,8 @@ impl<'data, T: BioData> Bio<IovIterSource<'data>, T> {
             true => 0,
             false => added.min(self.size() & len_mask as usize),
         };
-        self.trim(iter, excess);
+        // SAFETY: They are no more than was just added, all of it copies of what came from `iter`.
+        unsafe { self.trim(iter, excess) };
         match added - excess {
             0 => stopped,
             added => Ok(added),

@@ -354,12 +354,13 @@ impl DirBlock {
     #[inline(always)]
     fn check(&self, raw: &RawEntry, offset: usize, left: usize) -> Result<usize, Corrupt> {
         let rec_len = usize::from(raw.rec_len.get());
-        let fits = rec_len >= SHORTEST
-            && rec_len % 4 == 0
-            && rec_len <= left
-            && needed(raw.name_len) <= rec_len
-            && raw.ino.get() <= self.inodes_count
-            && (raw.name_len > 0 || raw.ino.get() == 0);
+        let ino = raw.ino.get();
+        // A multiple of 4 with room for one byte of a name is not shorter than possible.
+        let has_room = match raw.name_len {
+            0 => rec_len >= SHORTEST && ino == 0,
+            len => rec_len >= HEADER + usize::from(len),
+        };
+        let fits = has_room && rec_len % 4 == 0 && rec_len <= left && ino <= self.inodes_count;
         match fits {
             true => Ok(rec_len),
             false => self.check_whole(raw, offset, left),

@@ -223,18 +223,19 @@ impl Node {
         pointer
     }
 
-    /// The index of the pointer that leads to `hash`: the last one that is not beyond. `get` reads one
+    /// The index of the pointer that leads to `hash`: the last one that is not beyond. `get` reads the hash of one
     /// other than the first.
+    #[inline(always)]
     pub(crate) fn search<E>(
         &self,
         hash: u32,
-        mut get: impl FnMut(usize) -> Result<Pointer, E>,
+        mut get: impl FnMut(usize) -> Result<u32, E>,
     ) -> Result<usize, E> {
         // The pointers before `low` are not beyond, those from `high` on are.
         let (mut low, mut high) = (1, self.count);
         while low < high {
             let middle = low + (high - low) / 2;
-            match get(middle)?.hash > hash {
+            match get(middle)? > hash {
                 true => high = middle,
                 false => low = middle + 1,
             }

@@ -27,9 +27,10 @@ pub(crate) struct Frame {
 
 /// A way to a leaf.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Path {
-    geometry: Geometry,
-    ino: u32,
+pub(crate) struct Path<'a> {
+    directory: Directory<'a>,
+    /// The hash that the leaf is for.
+    pub(crate) hash: u32,
     /// The root of the index.
     pub(crate) root: Root,
     /// The root, and the node if there is one.
@@ -67,16 +68,16 @@ impl Range {
 
 /// A directory whose index is looked at.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Directory {
+pub(crate) struct Directory<'a> {
     /// The geometry of the volume.
-    pub(crate) geometry: Geometry,
+    pub(crate) geometry: &'a Geometry,
     /// The inode number.
     pub(crate) ino: u32,
 }
 
-impl Directory {
+impl<'a> Directory<'a> {
     fn block(&self, index: u32) -> DirBlock {
-        DirBlock::new(&self.geometry, self.ino, index)
+        DirBlock::new(self.geometry, self.ino, index)
     }
 
     /// Reads the root.
@@ -90,6 +91,14 @@ impl Directory {
         Ok(Root::parse(&self.block(0), &head)?)
     }
 
+    /// The hash of pointer `at` of `frame`. A search needs no more of most of them.
+    #[inline(always)]
+    fn hash_at<D: DirBlocks>(frame: &Frame, at: usize, device: &mut D) -> Result<u32, D::Error> {
+        let mut bytes = [0; 4];
+        device.read(frame.block, frame.node.offset(at), &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
     /// Finds the leaf for the hash that `hash` returns for the function of the index: the first one that
     /// may have names of this hash.
     ///
@@ -100,7 +109,7 @@ impl Directory {
         &self,
         device: &mut D,
         hash: impl FnOnce(Function) -> u32,
-    ) -> Result<Path, D::Error> {
+    ) -> Result<Path<'a>, D::Error> {
         let root = self.root(device)?;
         let hash = hash(root.function);
         let frame = Frame {
@@ -109,8 +118,8 @@ impl Directory {
             at: 0,
         };
         let mut path = Path {
-            geometry: self.geometry,
-            ino: self.ino,
+            directory: *self,
+            hash,
             root,
             frames: [frame; LEVELS],
             leaf: 0,
@@ -123,7 +132,7 @@ impl Directory {
             }
             frame.at = frame
                 .node
-                .search(hash, |at| path.pointer(&frame, at, device))?;
+                .search(hash, |at| Self::hash_at(&frame, at, device))?;
             if let Some(place) = path.frames.get_mut(level) {
                 *place = frame;
             }
@@ -133,14 +142,7 @@ impl Directory {
     }
 }
 
-impl Path {
-    fn directory(&self) -> Directory {
-        Directory {
-            geometry: self.geometry,
-            ino: self.ino,
-        }
-    }
-
+impl Path<'_> {
     /// The blocks of the index, the root first.
     pub(crate) fn frames(&self) -> &[Frame] {
         self.frames.get(..=self.root.nodes).unwrap_or_default()
@@ -151,7 +153,7 @@ impl Path {
         let block = self.leaf;
         let mut head = [0; HEAD];
         device.read(block, 0, &mut head)?;
-        let node = Node::parse(&self.directory().block(block), &head)?;
+        let node = Node::parse(&self.directory.block(block), &head)?;
         let frame = Frame { block, node, at: 0 };
         if !device.is_checked(block)? {
             let mut hash = |at: usize, other: u32| match at > 0 && at < parent.node.count {
@@ -186,7 +188,7 @@ impl Path {
             for (i, pointer) in piece.chunks_exact(POINTER).enumerate() {
                 let hash = Pointer::read(pointer).hash;
                 if hash < least || hash > *hashes.end() {
-                    let at = self.directory().block(frame.block);
+                    let at = self.directory.block(frame.block);
                     let place = at.place(frame.node.offset(first + i));
                     let what = "index that is not sorted";
                     return Err(Corrupt::found(place, what, hash.into()).into());
@@ -213,7 +215,7 @@ impl Path {
         let block = self.pointer(frame, frame.at, device)?.block;
         // The root is not below itself, and what is below a node is not that node.
         if block == 0 || block == frame.block || block >= device.count() {
-            let at = self.directory().block(frame.block);
+            let at = self.directory.block(frame.block);
             let offset = frame.node.offset(frame.at);
             let what = "index leads to no block below it";
             return Err(Corrupt::found(at.place(offset), what, block.into()).into());

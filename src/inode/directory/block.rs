@@ -142,9 +142,9 @@ pub(super) fn at(dir: &Inode, index: u32) -> DirBlock {
 }
 
 /// What the index of a directory needs to know of it.
-pub(super) fn directory(dir: &Inode) -> path::Directory {
+pub(super) fn directory(dir: &Inode) -> path::Directory<'_> {
     path::Directory {
-        geometry: *dir.sb().data().geometry(),
+        geometry: dir.sb().data().geometry(),
         ino: ino32(dir),
     }
 }
@@ -187,14 +187,15 @@ impl<'a> Buffers<'a> {
     }
 
     /// The buffer of block `index`.
+    #[inline]
     pub(super) fn buffer(&mut self, index: u32) -> Result<&BufferHead> {
-        let (_, buffer) = match self.last.take().filter(|&(last, _)| last == index) {
-            Some(last) => self.last.insert(last),
-            None => self
-                .last
-                .insert((index, buffer(self.dir, index, self.max)?)),
-        };
-        Ok(buffer)
+        if !matches!(self.last, Some((last, _)) if last == index) {
+            self.last = Some((index, buffer(self.dir, index, self.max)?));
+        }
+        match &self.last {
+            Some((_, buffer)) => Ok(buffer),
+            None => Err(EIO.into()),
+        }
     }
 }
 
@@ -205,6 +206,7 @@ impl DirBlocks for Buffers<'_> {
         block_count(self.dir)
     }
 
+    #[inline]
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result {
         Ok(self.buffer(index)?.read(offset, out)?)
     }

@@ -32,11 +32,11 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
     };
     for attempt in 0..TRIES {
         let mut buffers = Buffers::new(dir);
-        let Some((path, hash)) = walk(dir, &hashing, entry.name, None, &mut buffers)? else {
+        let Some(path) = walk(dir, &hashing, entry.name, None, &mut buffers)? else {
             return unusable(dir);
         };
         if attempt == 0 {
-            match is_behind(dir, path, hash, entry.name, &mut buffers) {
+            match is_behind(dir, path, entry.name, &mut buffers) {
                 Ok(false) => {}
                 Ok(true) => return Err(EEXIST.into()),
                 Err(fault) => {
@@ -65,15 +65,14 @@ fn unusable(dir: &Inode) -> Result<Option<u64>> {
     }
 }
 
-/// Whether `name` is in one of the leaves behind that of `path` that have names of the same hash.
+/// Whether `name` is in one of the leaves behind that of `path` that have names of its hash.
 fn is_behind(
     dir: &Inode,
-    mut path: Path,
-    hash: u32,
+    mut path: Path<'_>,
     name: Name<'_>,
     buffers: &mut Buffers<'_>,
 ) -> Result<bool> {
-    while path.next_of(hash, buffers)? {
+    while path.next_of(path.hash, buffers)? {
         if find_in_block(dir, buffers, path.leaf, name)?.is_some() {
             return Ok(true);
         }
@@ -86,7 +85,7 @@ fn is_behind(
 fn split_leaf(
     dir: &InodeLocked<Exclusive>,
     hashing: &Hashing,
-    path: &Path,
+    path: &Path<'_>,
     leaf: &mut Block,
     want: u8,
 ) -> Result {
@@ -128,7 +127,7 @@ fn release(block: &Block, dir: &Inode) -> Result {
 
 /// Sees to it that the index has room for another pointer where `path` ends. Returns whether it had:
 /// otherwise the path is another one now.
-fn has_room(dir: &InodeLocked<Exclusive>, path: &Path) -> Result<bool> {
+fn has_room(dir: &InodeLocked<Exclusive>, path: &Path<'_>) -> Result<bool> {
     match path.frames() {
         [.., last] if !last.node.is_full() => return Ok(true),
         [root] => raise_root(dir, path, root)?,
@@ -145,7 +144,7 @@ fn has_room(dir: &InodeLocked<Exclusive>, path: &Path) -> Result<bool> {
 }
 
 /// Moves the pointers of the root to a new node.
-fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path, root: &Frame) -> Result {
+fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path<'_>, root: &Frame) -> Result {
     let mut block = Block::read(dir, root.block, KVVec::new())?;
     let mut new = room(dir)?;
     root.node.copy_from(&block.at, &mut new, &block.bytes, 0)?;

@@ -38,30 +38,26 @@ pub(super) fn give_up(dir: &Inode, fault: Fault) -> Result {
 }
 
 /// Finds the leaf of `name`, whose hash by one function may be known. `None` if the index cannot be used.
-pub(super) fn walk(
-    dir: &Inode,
+pub(super) fn walk<'a>(
+    dir: &'a Inode,
     hashing: &Hashing,
     name: Name<'_>,
     known: Option<(Function, u32)>,
     buffers: &mut Buffers<'_>,
-) -> Result<Option<(Path, u32)>> {
-    let mut hash = 0;
-    let walked = directory(dir).walk(buffers, |function: Function| {
-        hash = match known {
-            Some((by, hash)) if by == function => hash,
-            _ => hashing.hash(function, name.bytes()).major,
-        };
-        hash
+) -> Result<Option<Path<'a>>> {
+    let walked = directory(dir).walk(buffers, |function: Function| match known {
+        Some((by, hash)) if by == function => hash,
+        _ => hashing.hash(function, name.bytes()).major,
     });
     match walked {
-        Ok(path) => Ok(Some((path, hash))),
+        Ok(path) => Ok(Some(path)),
         Err(fault) => give_up(dir, fault).map(|()| None),
     }
 }
 
 /// Takes note of the leaf of `path`, if names were looked for in it twice in a row: who looks for them in no order does
 /// not pay for that.
-fn remember(dir: &Inode, path: &Path, buffers: &mut Buffers<'_>) {
+fn remember(dir: &Inode, path: &Path<'_>, buffers: &mut Buffers<'_>) {
     let data = dir.data();
     if data.found_in() != path.leaf {
         data.set_found_in(path.leaf);
@@ -108,7 +104,7 @@ pub(super) fn search(dir: &Inode, name: Name<'_>) -> Result<Search> {
         }
         known = Some((leaf.function, hash));
     }
-    let Some((mut path, hash)) = walk(dir, &hashing, name, known, &mut buffers)? else {
+    let Some(mut path) = walk(dir, &hashing, name, known, &mut buffers)? else {
         return Ok(Search::Unusable);
     };
     remember(dir, &path, &mut buffers);
@@ -116,7 +112,7 @@ pub(super) fn search(dir: &Inode, name: Name<'_>) -> Result<Search> {
         if let Some(found) = find_in_block(dir, &mut buffers, path.leaf, name)? {
             return Ok(Search::Done(Some(found)));
         }
-        match path.next_of(hash, &mut buffers) {
+        match path.next_of(path.hash, &mut buffers) {
             Ok(true) if !mutant!("collision-lost") => cond_resched(),
             Ok(_) => return Ok(Search::Done(None)),
             Err(fault) => return give_up(dir, fault).map(|()| Search::Unusable),

@@ -243,7 +243,7 @@ fn gather_leaf(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Re
 }
 
 /// Goes on to the next leaf if it has names of the last hash of this one.
-fn go_on(path: &mut Path, end: Option<u32>, buffers: &mut Buffers<'_>) -> Result<bool> {
+fn go_on(path: &mut Path<'_>, end: Option<u32>, buffers: &mut Buffers<'_>) -> Result<bool> {
     match end {
         Some(end) => path.next_of(end & !1, buffers),
         None => Ok(false),

@@ -49,7 +49,8 @@ impl From<Corrupt> for NotAdded {
 
 /// A directory.
 pub(super) struct Indexed {
-    pub(super) geometry: Geometry,
+    /// For as long as there are tests, as ways through the index refer to it.
+    pub(super) geometry: &'static Geometry,
     pub(super) ino: u32,
     pub(super) hashing: Hashing,
     pub(super) blocks: Blocks,
@@ -59,7 +60,7 @@ impl Indexed {
     /// With `.` and `..` and no index.
     pub(super) fn new(geometry: Geometry, ino: u32, hashing: Hashing) -> Self {
         let mut dir = Indexed {
-            geometry,
+            geometry: Box::leak(Box::new(geometry)),
             ino,
             hashing,
             blocks: Blocks(Vec::new()),
@@ -75,26 +76,22 @@ impl Indexed {
     }
 
     pub(super) fn at(&self, index: u32) -> DirBlock {
-        DirBlock::new(&self.geometry, self.ino, index)
+        DirBlock::new(self.geometry, self.ino, index)
     }
 
     pub(super) fn is_indexed(&self) -> bool {
         self.blocks.0.len() > 1
     }
 
-    pub(super) fn walk(&mut self, name: &[u8]) -> Result<(Path, u32), Corrupt> {
+    pub(super) fn walk(&mut self, name: &[u8]) -> Result<Path<'static>, Corrupt> {
         let directory = Directory {
             geometry: self.geometry,
             ino: self.ino,
         };
-        let (hashing, mut hash) = (self.hashing, 0);
-        let path = directory.walk(&mut self.blocks, |function| {
-            hash = hashing
-                .hash(function, Name::new(name).unwrap().bytes())
-                .major;
-            hash
-        })?;
-        Ok((path, hash))
+        let (hashing, name) = (self.hashing, Name::new(name).unwrap());
+        directory.walk(&mut self.blocks, |function| {
+            hashing.hash(function, name.bytes()).major
+        })
     }
 
     /// Runs `visit` on the blocks that may have `name`.
@@ -107,11 +104,11 @@ impl Indexed {
             let at = self.at(0);
             return visit(&at, &mut self.blocks.0[0]);
         }
-        let (mut path, hash) = self.walk(name)?;
+        let mut path = self.walk(name)?;
         loop {
             let at = self.at(path.leaf);
             let found = visit(&at, &mut self.blocks.0[path.leaf as usize])?;
-            if found.is_some() || !path.next_of(hash, &mut self.blocks)? {
+            if found.is_some() || !path.next_of(path.hash, &mut self.blocks)? {
                 return Ok(found);
             }
         }
@@ -139,7 +136,7 @@ impl Indexed {
             let mut leaf = 0;
             let mut path = None;
             if self.is_indexed() {
-                let (found, _) = self.walk(name)?;
+                let found = self.walk(name)?;
                 leaf = found.leaf;
                 path = Some(found);
             }

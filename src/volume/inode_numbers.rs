@@ -118,11 +118,7 @@ pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     {
         return Ok(false);
     }
-    let block = sb.data().layout().group(slot.group)?.inode_bitmap();
-    let mut byte = [0];
-    let buffer = sb.bread(block.into())?;
-    buffer.read(slot.index as usize / 8, &mut byte)?;
-    Ok(bitmap::is_set(&byte, slot.index % 8))
+    sb.data().last_bitmap.has(sb, &slot)
 }
 
 /// Allocates an inode number in one group. `None` when the counter of the group says none is free, or

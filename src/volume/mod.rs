@@ -33,6 +33,7 @@ pub(crate) mod groups;
 pub(crate) mod in_window;
 pub(crate) mod inode_numbers;
 pub(crate) mod label;
+mod last_bitmap;
 pub(crate) mod last_mounted;
 pub(crate) mod new_attributes;
 pub(crate) mod options;

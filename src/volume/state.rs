@@ -12,6 +12,7 @@ use crate::volume::attribute_blocks::AttributeBlocks;
 use crate::volume::evicted::Evicted;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
+use crate::volume::last_bitmap::LastBitmap;
 use crate::volume::new_attributes::NewAttributes;
 use crate::volume::options::{Given, Options, ParsedOptions};
 use crate::volume::released::SharedReleased;
@@ -92,6 +93,9 @@ pub(crate) struct Volume {
     /// and inode numbers.
     #[pin]
     pub(super) released_numbers: SharedReleased,
+    /// The inode bitmap that was looked at last.
+    #[pin]
+    pub(super) last_bitmap: LastBitmap,
     /// Held while a group is initialised that was left for later.
     #[pin]
     pub(super) initialising: Mutex<()>,
@@ -232,6 +236,7 @@ impl Volume {
             groups,
             released_blocks <- released_blocks,
             released_numbers <- released_numbers,
+            last_bitmap <- LastBitmap::new(),
             initialising <- new_mutex!(()),
             settling <- new_mutex!(()),
         }))

@@ -13,6 +13,9 @@ pub(crate) const SECONDS_MAX: i64 = i32::MAX as i64;
 /// The most that can be stored with an extra field.
 pub(crate) const EXTRA_SECONDS_MAX: i64 = SECONDS_MIN + (1 << 34) - 1;
 
+/// The nanoseconds of a second.
+const NSEC_PER_SEC: u32 = 1_000_000_000;
+
 /// A time: seconds since 1970, and nanoseconds, less than 10^9.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Time {
@@ -31,8 +34,8 @@ impl Time {
         }
     }
 
-    /// The time in a field, and in its extra field, if there is one. Nanoseconds that are none are
-    /// taken for 0, as no tool minds them.
+    /// The time in a field, and in its extra field, if there is one. More nanoseconds than a second has, which no
+    /// tool minds, are a second and the rest of them.
     pub(crate) const fn decode(field: u32, extra: Option<u32>) -> Self {
         let seconds = field as i32 as i64;
         let Some(extra) = extra else {
@@ -40,12 +43,8 @@ impl Time {
         };
         let nanoseconds = extra >> 2;
         Time {
-            seconds: seconds + ((extra as i64 & 3) << 32),
-            nanoseconds: if nanoseconds < 1_000_000_000 {
-                nanoseconds
-            } else {
-                0
-            },
+            seconds: seconds + ((extra as i64 & 3) << 32) + (nanoseconds / NSEC_PER_SEC) as i64,
+            nanoseconds: nanoseconds % NSEC_PER_SEC,
         }
     }
 

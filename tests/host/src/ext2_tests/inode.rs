@@ -429,7 +429,11 @@ fn times() {
         assert_eq!(Time::decode(field, Some(extra)), time);
         assert_eq!(time.encode(), (field, extra));
     }
-    assert_eq!(Time::decode(5, Some(1_000_000_000 << 2)), Time::seconds(5));
+    let late = Time {
+        seconds: 6,
+        nanoseconds: 73_741_823,
+    };
+    assert_eq!(Time::decode(5, Some(((1 << 30) - 1) << 2)), late);
     assert_eq!(Time::decode(0xffff_ffff, None), Time::seconds(-1));
     assert_eq!(Time::seconds(1 << 40).encode(), (0x7fff_ffff, 3));
     assert_eq!(Time::seconds(-1 << 40).encode(), (0x8000_0000, 0));

@@ -36,7 +36,7 @@ static int begin(struct vol *v, const char *name)
 	return fd < 0 ? fd : pwrite(fd, buf, v->bs, 0) == v->bs ? fd : -EIO;
 }
 
-/* Eight files grow by @len bytes in turn. A file of four times the length has one piece more. */
+/* Eight files grow by @len bytes in turn. A file of eight times the length has one piece more. */
 static void side_by_side(struct __test_metadata *_metadata, struct vol *v, enum way how, int flags,
 			 size_t len)
 {
@@ -46,7 +46,7 @@ static void side_by_side(struct __test_metadata *_metadata, struct vol *v, enum 
 	off_t off;
 
 	ASSERT_LT(0, way_setup(buf, len));
-	for (off = 8 * v->bs; off < size; off *= 4)
+	for (off = 8 * v->bs; off < size; off *= 8)
 		max++;
 	for (i = 0; i < FILES; i++) {
 		fd[i] = vol_open(file_name("f", i), O_CREAT | O_RDWR | flags);

@@ -4,7 +4,7 @@
 //!
 //! A file that grows has a range of blocks that no other file allocates from, so that files that grow
 //! side by side lie in long pieces, as in Linux' ext3 (Mingming Cao et al., "State of the Art: Where we are with
-//! the Ext3 filesystem", 2005). A window that was used up is followed by one of four times the length, up to a
+//! the Ext3 filesystem", 2005). A window that was used up is followed by one of eight times the length, up to a
 //! whole group, and one that the file has left by a short one. (In ext3 they double up to 1,027 blocks. There a file
 //! of 64 MiB has more pieces for that than in ext4, which allocates when it writes back.)
 
@@ -41,7 +41,7 @@ pub(crate) fn next(old: Option<Run>, old_len: u32, goal: u32, want: u32, room: R
     });
     let most = room.in_group.min(room.free / 16);
     if is_used_up {
-        let len = old_len.saturating_mul(4).min(most).max(want);
+        let len = old_len.saturating_mul(8).min(most).max(want);
         // No group is free as a whole.
         let need = len.min(room.in_group / 2).max(want);
         return Size { len, need };

@@ -275,6 +275,27 @@ TEST_F(fs_groups, freed_behind_a_search)
 	ASSERT_EQ(0, vol_dev_set(&self->v, 16, STATE, 1));
 }
 
+/* Whether numbers are in use is looked up in the bitmap of their group, whichever was looked at before. */
+TEST_F(fs_groups, numbers_of_two_groups)
+{
+	uint32_t groups[2];
+	char name[32];
+	int dirs[2], i;
+
+	spread(_metadata, &self->v, 2, dirs, groups);
+	for (i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "d%d/n%d", dirs[0], i);
+		ASSERT_EQ(0, op_create(name));
+	}
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, forget_all());
+	EXPECT_EQ(0, access(vol_path(in_dir(dirs[1], "f")), F_OK));
+	for (i = 0; i < 30; i++) {
+		snprintf(name, sizeof(name), "d%d/n%d", dirs[0], i);
+		EXPECT_EQ(0, access(vol_path(name), F_OK));
+	}
+}
+
 /* As a user for whom nothing is reserved. */
 static long op_pwrite_as_nobody(void *op)
 {

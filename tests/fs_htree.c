@@ -12,8 +12,10 @@
 
 #include "caches.h"
 #include "debugfs.h"
+#include "ext2.h"
 #include "harness.h"
 #include "powerloss.h"
+#include "task.h"
 
 VOL_FIXTURE(fs_htree);
 FIXTURE_VARIANT_ADD(fs_htree, bs1k) { .conf = SMALL_1K };
@@ -395,6 +397,33 @@ TEST_F(fs_htree, split_is_half_written)
 		ASSERT_EQ(0, drop(0, n + 1, 1));
 		ASSERT_EQ(0, rmdir(vol_path("d")));
 	}
+}
+
+static long op_make(void *unused)
+{
+	return make(600, 700);
+}
+
+/* Nor does a block lose names while the device has no pointer to the one that gets them. */
+TEST_F(fs_htree, split_below_pointers)
+{
+	const unsigned int per = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	uint32_t block, pointers;
+	struct task task;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make(0, 600));
+	sync();
+	ASSERT_EQ(0, ext2_block(&self->v, "d", 12, &block, &pointers));
+	map.e[0] = (struct vol_extent){ .sector = pointers * per, .len = per, .writes = true };
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&task, op_make, NULL));
+	EXPECT_TRUE(task_settles(&task, TASK_BLOCKED));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&task, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
 /* Create files in "e", as many as there can be, and sync them. */

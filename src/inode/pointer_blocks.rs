@@ -115,7 +115,9 @@ impl PointerBlocks for SyncedPointers<'_> {
 
     fn read(&mut self, block: u32, offset: usize, out: &mut [u8]) -> Result {
         let buffer = self.0.sb().bread(block.into())?;
-        buffer.sync_dirty()?;
+        if !mutant!("split-pointers-unsynced") {
+            buffer.sync_dirty()?;
+        }
         Ok(buffer.read(offset, out)?)
     }
 }

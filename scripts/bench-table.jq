@@ -12,7 +12,7 @@ def ratio($a; $b): if $a == null or $b == null then "-" else $a / $b | fixed(2) 
 def targets: ["raw", "ext2", "ext4", "xfs", "retryfs"];
 # Where writes to new blocks are measured.
 def makers: ["ext2", "ext4", "xfs", "exfat", "btrfs", "retryfs", "retryfs-async"];
-def row($head; $cells): "  " + ($head | left(24)) + ($cells | map(right(9)) | add);
+def row($head; $cells): "  " + ($head | left(24)) + ($cells | map(" " + right(8)) | add);
 def heads: targets;
 
 def cost($file; $completion; $job; $target): first($file.results[]

@@ -90,6 +90,44 @@ TEST_F(fs_windows, nowait)
 	side_by_side(_metadata, &self->v, URING, O_DIRECT, 4 * KIB);
 }
 
+#define PARTS		4
+
+/*
+ * Parts of one file are written side by side, which are below different blocks of pointers with blocks of 1 KiB. Each is in
+ * one piece but for where these lie, in the gaps that come first.
+ */
+static void parts_of_a_file(struct __test_metadata *_metadata, struct vol *v, int flags)
+{
+	const off_t part = env_number("WINDOWS_KIB", 512) * KIB, len = 4 * KIB;
+	char *buf = buf_alloc(len);
+	int fd, i, n;
+	off_t off;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | flags);
+	ASSERT_LE(0, fd);
+	for (off = 0; off < part; off += len)
+		for (i = 0; i < PARTS; i++) {
+			pattern_fill(buf, len, i * part + off, 1);
+			ASSERT_EQ(len, pwrite(fd, buf, len, i * part + off));
+		}
+	n = pieces_of(fd);
+	TH_LOG("%d parts of %ld KiB: %d pieces", PARTS, part / KIB, n);
+	EXPECT_GE(3 * PARTS, n);
+	ASSERT_EQ(0, fsync(fd));
+	close(fd);
+	EXPECT_TRUE(vol_holds("f", PARTS * part, 1));
+}
+
+TEST_F(fs_windows, parts_buffered)
+{
+	parts_of_a_file(_metadata, &self->v, 0);
+}
+
+TEST_F(fs_windows, parts_direct)
+{
+	parts_of_a_file(_metadata, &self->v, O_DIRECT);
+}
+
 /* What is wanted at once is more than a window. */
 TEST_F(fs_windows, large_writes)
 {

@@ -405,6 +405,26 @@ impl Branch {
         root: &Pointers,
         device: &mut P,
     ) -> Result<Option<u32>, P::Error> {
+        let nearest = self.nearest(root, device)?;
+        Ok(nearest.or_else(|| Some(self.parent()?.saturating_add(1))))
+    }
+
+    /// Whether all blocks of pointers on the way to the block are there.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.found + 1 >= self.path.depth
+    }
+
+    /// As far after the block of the nearest pointer before the first missing one, in the same place, as the pointer is.
+    /// `None` when there is none before.
+    ///
+    /// # Errors
+    ///
+    /// The block of pointers cannot be read.
+    pub(crate) fn nearest<P: PointerBlocks>(
+        &self,
+        root: &Pointers,
+        device: &mut P,
+    ) -> Result<Option<u32>, P::Error> {
         let level = self.found.min(self.path.depth.saturating_sub(1));
         let index = self.path.indexes().get(level).copied().unwrap_or_default();
         let Some(block) = self.parent() else {
@@ -425,7 +445,7 @@ impl Branch {
             }
             end = start;
         }
-        Ok(Some(block.saturating_add(1)))
+        Ok(None)
     }
 }
 

@@ -404,6 +404,7 @@ fn fill(inode: &Inode, map: &mut Changing<'_>, block: u64, max: u32) -> Result<R
     let blocks = grow(inode, map, *root, &growth, goal, &mut device)?;
     // As long as nobody else changes pointers, and no fsync takes these for written.
     inode.mark_inode_dirty();
+    map.last_block().set(block, blocks.start);
     remember(inode, &view, block, blocks, growth.last_pointers());
     let mut tail = None;
     if let (true, Some(parent)) = (goal.grows && inode.is_reg(), growth.last_pointers()) {
@@ -497,7 +498,8 @@ impl Goal {
 
 /// The goal for what is to be allocated for block `block` of the file, to which `branch` leads: right behind
 /// the block before it, also where the pointers to them are in different blocks. If the file does not have
-/// that, what [`Branch::goal`] says; and for the first block of all, the first in the group of the inode. So small
+/// that, as far behind one below the same block of pointers, or from the one that was allocated last, as it is in the file; without
+/// these what [`Branch::goal`] says; and for the first block of all, the first in the group of the inode. So small
 /// files that are made one after the other lie together, and [windows](crate::volume::windows) keep apart those that
 /// grow side by side.
 ///
@@ -514,10 +516,20 @@ pub(super) fn goal<P: PointerBlocks<Error = Fault>>(
         return Ok(Goal::behind(data.saturating_add(1)));
     }
     let grows = block == 0 || mutant!("window-for-a-hole");
+    let geometry = inode.sb().data().geometry();
+    let nearest = match branch.is_whole() {
+        true => branch.nearest(root, device)?,
+        false => None,
+    };
+    let last = &inode.data().get_ref().map.last_block;
+    let volume = geometry.group_first_block(0)..geometry.blocks_count();
+    let far = || last.goal(block, &volume);
+    if let Some(block) = nearest.or_else(far) {
+        return Ok(Goal { block, grows });
+    }
     if let Some(block) = branch.goal(root, device)? {
         return Ok(Goal { block, grows });
     }
-    let geometry = inode.sb().data().geometry();
     let group = geometry.inode_slot(ino32(inode))?.group;
     let colour = match mutant!("files-scattered") {
         true => ino32(inode) % 16 * (geometry.blocks_per_group() / 16),

@@ -36,6 +36,7 @@
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::pointers::{Pointers, POINTERS};
+use crate::inode::last_block::LastBlock;
 use crate::inode::run_slot::{KnownPointers, LookedUp};
 use crate::inode::runs::Runs;
 use crate::inode::sequence::{Sequence, Stamp};
@@ -58,12 +59,14 @@ pub(crate) struct Map {
     sequence: Sequence,
     /// The pointers in the inode itself.
     root: [Unordered<u32>; POINTERS],
+    /// The block that was allocated last.
+    pub(super) last_block: LastBlock,
     /// Runs that were looked up or allocated; allocated when there is the first to keep.
     runs: SetOnce<KBox<Runs>>,
 }
 
 drop_in_atomic!(plain Sequence);
-drop_in_atomic!(struct Map { changing, storing, sequence, root, runs });
+drop_in_atomic!(struct Map { changing, storing, sequence, root, last_block, runs });
 
 /// The pointers in the inode, and which changes a look-up knows of.
 pub(super) struct View {
@@ -79,6 +82,7 @@ impl Map {
             storing <- new_spinlock!(()),
             sequence: Sequence::new(),
             root: [const { Unordered::new(0) }; POINTERS],
+            last_block: LastBlock::new(),
             runs: SetOnce::new(),
         })
     }
@@ -192,6 +196,11 @@ impl Changing<'_> {
     /// What the file has now, which nobody else changes.
     pub(super) fn view(&self) -> View {
         self.map.view()
+    }
+
+    /// The block that was allocated last.
+    pub(super) fn last_block(&self) -> &LastBlock {
+        &self.map.last_block
     }
 
     /// Where the file goes on, if that is known.

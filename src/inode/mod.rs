@@ -10,7 +10,8 @@
 //!   that has some, and [`stored_attributes`] keeps the inode from leading to one that is not on the device.
 //! * [`errors`] reports what fails.
 //! * [`block_map`] maps the blocks of a file, by the pointers in [`map`] and [`pointer_blocks`], of which
-//!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows,
+//!   [`sequence`] counts the changes, and the runs in [`runs`]; [`tail`] is where a file goes on that grows, [`last_block`] near what it
+//!   is filled,
 //!   [`extents`] shows runs, and [`directory`] has the names of a directory, with [`last_leaf`] for its hash index.
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
 //!   out of the file until they are written; [`pending`] has them meanwhile, and [`turns`] the order of those
@@ -32,6 +33,7 @@ pub(crate) mod durable;
 pub(crate) mod errors;
 pub(crate) mod extents;
 pub(crate) mod in_flight;
+mod last_block;
 mod last_leaf;
 pub(crate) mod map;
 mod name_record;

@@ -59,6 +59,7 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         let reserved = take_blocks(inode, &map, *root, &growth, goal, &mut device)
             .inspect_err(|_| deferred::forget_room(inode))?;
         let blocks = reserved.blocks;
+        map.last_block().set(block, blocks.start);
         pending.add(place, block, reserved);
         // For the blocks of pointers, as in `block_map::allocate`.
         inode.mark_inode_dirty();
@@ -111,6 +112,7 @@ pub(crate) fn reserve_nowait(
             .inspect_err(|_| deferred::forget_room(inode))?;
         let at = Some(PointerTo { parent, index });
         let run = Reserved { blocks, at };
+        map.last_block().set(block, blocks.start);
         pending.add(place, block, run);
         Ok(blocks)
     })

@@ -54,8 +54,10 @@
 //!
 //! From 3 on, memory is allocated with `GFP_NOFS` only, as evicting an inode takes these locks, too.
 //! The lock of a dio ([`dio`]) is taken last, with interrupts off. The record of names of an inode
-//! ([`inode::names`]) has a spinlock of its own, under which nothing is called, and so have the storing
-//! of pointers ([`inode::map`]), the block of attributes ([`inode::stored_attributes`]) and what is known of the room in a directory ([`ext2::directory::rooms`]).
+//! ([`inode::names`]) has a spinlock of its own, under which no other is taken, and so have the storing
+//! of pointers ([`inode::map`]), the block of attributes ([`inode::stored_attributes`]), what is known of the room in a directory ([`ext2::directory::rooms`]),
+//! the mount options ([`volume::options`]), the marks of inodes that left memory ([`volume::evicted`]), and the inode bitmap that was
+//! looked at last ([`volume::last_bitmap`]).
 
 #![forbid(unsafe_code)]
 

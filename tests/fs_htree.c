@@ -401,7 +401,7 @@ TEST_F(fs_htree, split_is_half_written)
 
 static long op_make(void *unused)
 {
-	return make(600, 700);
+	return make(600, 900);
 }
 
 /* Nor does a block lose names while the device has no pointer to the one that gets them. */

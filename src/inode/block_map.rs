@@ -385,6 +385,7 @@ fn append(inode: &Inode, map: &mut Changing<'_>, block: u64, max: u32) -> Result
     if let Some(tail) = map.tail_mut() {
         tail.advance(blocks);
     }
+    map.last_block().set(block, blocks.start);
     // As in `fill`.
     inode.mark_inode_dirty();
     Ok(Some(blocks))
@@ -442,6 +443,7 @@ pub(crate) fn punch(inode: &InodeLocked<Exclusive>, range: Range<u64>, unfreed: 
         if !mutant!("tail-kept") {
             *map.tail_mut() = None;
         }
+        map.last_block().forget();
         if !mutant!("window-outlives-punch") {
             blocks::drop_window(inode.sb(), ino32(inode), &data.get_ref().window);
         }

@@ -4,7 +4,7 @@
 //!
 //! Where a file has nothing near a block that is to be allocated, that is put as far from this one as it is in the file, so that the hole
 //! between them can be filled in one piece: by who writes the parts of a file side by side, or in any order. ext4 does so for files with
-//! extents. It is a hint, and known while the inode is in memory.
+//! extents. It is a hint, and known while the inode is in memory and keeps its blocks.
 
 use core::ops::Range;
 use kfs::drop_in_atomic;
@@ -32,6 +32,11 @@ impl LastBlock {
         // Blocks of files have numbers of 32 bits.
         self.block.store(block as u32);
         self.place.store(place);
+    }
+
+    /// Blocks of the file are freed: what is left of it need not go on there. Does not sleep.
+    pub(super) fn forget(&self) {
+        self.place.store(0);
     }
 
     /// Where block `block` of the file should be, on a volume with the blocks `volume`. `None` if that is not known, or would be beyond

@@ -102,7 +102,7 @@ pub(crate) fn free(sb: &SuperBlock, ino: u32, directory: bool) -> Result {
     })
 }
 
-/// Whether the inode bitmap has `ino` as in use. Takes no lock, or only that of its group for a moment:
+/// Whether the inode bitmap has `ino` as in use. Waits for no lock, or only for that of its group, for a moment:
 /// that would not keep the answer true after it was given back. May sleep.
 pub(crate) fn is_allocated(sb: &SuperBlock, ino: u32) -> Result<bool> {
     let slot = sb.data().geometry().inode_slot(ino)?;

@@ -6,7 +6,7 @@
 //! * [`unwritten`] pins dirty metadata until it is written; [`clean`] syncs it, and marks the
 //!   volume clean.
 //! * [`fault`] is the error type, and [`errors`] handles corruption and write errors.
-//! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`].
+//! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`]; [`last_bitmap`] knows which numbers are in use.
 //! * [`trim`] discards what is free; [`windows`] keep it for files that grow, which
 //!   allocate [`in_window`].
 //! * [`attribute_blocks`] knows which blocks of extended attributes can be shared, and [`new_attributes`] which

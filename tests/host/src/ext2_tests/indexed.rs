@@ -49,8 +49,7 @@ impl From<Corrupt> for NotAdded {
 
 /// A directory.
 pub(super) struct Indexed {
-    /// For as long as there are tests, as ways through the index refer to it.
-    pub(super) geometry: &'static Geometry,
+    pub(super) geometry: Geometry,
     pub(super) ino: u32,
     pub(super) hashing: Hashing,
     pub(super) blocks: Blocks,
@@ -60,7 +59,7 @@ impl Indexed {
     /// With `.` and `..` and no index.
     pub(super) fn new(geometry: Geometry, ino: u32, hashing: Hashing) -> Self {
         let mut dir = Indexed {
-            geometry: Box::leak(Box::new(geometry)),
+            geometry,
             ino,
             hashing,
             blocks: Blocks(Vec::new()),
@@ -76,20 +75,37 @@ impl Indexed {
     }
 
     pub(super) fn at(&self, index: u32) -> DirBlock {
-        DirBlock::new(self.geometry, self.ino, index)
+        DirBlock::new(&self.geometry, self.ino, index)
     }
 
     pub(super) fn is_indexed(&self) -> bool {
         self.blocks.0.len() > 1
     }
 
-    pub(super) fn walk(&mut self, name: &[u8]) -> Result<Path<'static>, Corrupt> {
+    fn directory<'a>(&self, geometry: &'a Geometry) -> Directory<'a> {
+        Directory {
+            geometry,
+            ino: self.ino,
+        }
+    }
+
+    pub(super) fn walk(&mut self, name: &[u8]) -> Result<Path<'_>, Corrupt> {
         let directory = Directory {
-            geometry: self.geometry,
+            geometry: &self.geometry,
             ino: self.ino,
         };
-        let (hashing, name) = (self.hashing, Name::new(name).unwrap());
-        directory.walk(&mut self.blocks, |function| {
+        Self::walk_in(directory, self.hashing, &mut self.blocks, name)
+    }
+
+    /// The same, for who goes on to change the blocks.
+    fn walk_in<'a>(
+        directory: Directory<'a>,
+        hashing: Hashing,
+        blocks: &mut Blocks,
+        name: &[u8],
+    ) -> Result<Path<'a>, Corrupt> {
+        let name = Name::new(name).unwrap();
+        directory.walk(blocks, |function| {
             hashing.hash(function, name.bytes()).major
         })
     }
@@ -104,7 +120,13 @@ impl Indexed {
             let at = self.at(0);
             return visit(&at, &mut self.blocks.0[0]);
         }
-        let mut path = self.walk(name)?;
+        let geometry = self.geometry;
+        let mut path = Self::walk_in(
+            self.directory(&geometry),
+            self.hashing,
+            &mut self.blocks,
+            name,
+        )?;
         loop {
             let at = self.at(path.leaf);
             let found = visit(&at, &mut self.blocks.0[path.leaf as usize])?;
@@ -132,11 +154,13 @@ impl Indexed {
         if self.find(name)?.is_some() {
             return Err(NotAdded::Exists);
         }
+        let geometry = self.geometry;
+        let directory = self.directory(&geometry);
         for _ in 0..16 {
             let mut leaf = 0;
             let mut path = None;
             if self.is_indexed() {
-                let found = self.walk(name)?;
+                let found = Self::walk_in(directory, self.hashing, &mut self.blocks, name)?;
                 leaf = found.leaf;
                 path = Some(found);
             }
@@ -257,7 +281,7 @@ impl Indexed {
         let mut blocks = vec![(0, None)];
         if self.is_indexed() {
             let directory = Directory {
-                geometry: self.geometry,
+                geometry: &self.geometry,
                 ino: self.ino,
             };
             let start = width.major(from.pos);

@@ -47,7 +47,7 @@ fn seeds(image: &[u8]) -> Vec<Vec<u8>> {
             let mut seed = vec![kind, function];
             seed.extend((0..NAMES).map(|n| n as u8));
             // A leaf and the last block, which may be a node, come with the root.
-            let (path, _) = dir.walk(b"x").unwrap_or_else(|_| panic!("an index"));
+            let path = dir.walk(b"x").unwrap_or_else(|_| panic!("an index"));
             let mut blocks = vec![0, path.leaf];
             blocks.extend(path.frames().iter().map(|frame| frame.block));
             for block in blocks {

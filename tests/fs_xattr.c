@@ -649,4 +649,28 @@ TEST_F(fs_xattr, list_with_a_name)
 	EXPECT_EQ(10, llistxattr(vol_path("f"), NULL, 0));
 }
 
+/* What has neither a prefix nor a name is no end of those that are set beside it. */
+TEST_F(fs_xattr, without_a_name)
+{
+	char value[BIG];
+	long block;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 16, 1));
+	ASSERT_EQ(0, set("f", "user.x", big('x'), BIG, 0));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	block = block_of(&self->v, "f");
+	ASSERT_LT(0, block);
+	/* behind the only entry, which takes 20 bytes: one more, whose place of a value is not 0 */
+	ASSERT_EQ(0, vol_dev_set(&self->v, 16, block * self->v.bs + 32 + 20 + 2, 4));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, set("f", "user.y", "y", 1, 0));
+	EXPECT_EQ(1, get("f", "user.y", value, BIG));
+	EXPECT_TRUE(has_big("f", "user.x", 'x'));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(1, get("f", "user.y", value, BIG));
+	EXPECT_TRUE(has_big("f", "user.x", 'x'));
+	/* and what is in no one's way goes with the last one in its place */
+	EXPECT_EQ(0, lremovexattr(vol_path("f"), "user.x"));
+}
+
 TEST_HARNESS_MAIN

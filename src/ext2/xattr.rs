@@ -86,6 +86,12 @@ pub(crate) struct Key<'a> {
 }
 
 impl Key<'_> {
+    /// Whether it is no name at all. Nobody can ask for such an attribute, and without a value its entry would be read as the end of
+    /// them all.
+    fn is_nothing(&self) -> bool {
+        self.index.0 == 0 && self.name.is_empty() && !cfg!(mutant = "xattr-nothing-kept")
+    }
+
     /// The order in a block.
     fn order(&self, other: &Key<'_>) -> Ordering {
         let key = |key: &Key<'_>| (key.index.0, key.name.len());
@@ -254,7 +260,7 @@ pub(crate) struct Changed<'a> {
 }
 
 impl<'a> Changed<'a> {
-    /// The attributes `old` with the change.
+    /// The attributes `old` with the change, but for those with no name at all.
     pub(crate) const fn new(old: Attributes<'a>, change: Change<'a>) -> Self {
         Changed { old, change }
     }
@@ -262,7 +268,8 @@ impl<'a> Changed<'a> {
     /// All that will be there, in no order.
     fn iter(&self) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
         let Change { key, value } = self.change;
-        let kept = self.old.iter().filter(move |old| old.key != key);
+        let is_kept = move |old: &Key<'_>| *old != key && !old.is_nothing();
+        let kept = self.old.iter().filter(move |old| is_kept(&old.key));
         let added = value.map(|value| Attribute { key, value });
         kept.chain(added)
     }

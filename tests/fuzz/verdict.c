@@ -251,15 +251,24 @@ static bool look(struct fuzz *f, const struct image *im, const char *fstype, str
 	return volume_umount(f) && ok;
 }
 
-/* Is all that we have said about inodes of which they say that, too? Then it is e2fsck that overlooks it. */
-static bool both_said(const struct fuzz *f)
+/*
+ * e2fsck holds the hashes of a leaf against the pointer to that, but not those of a node against the pointers of the root. Names
+ * are looked for by these, so that ext4 does not find all that it lists.
+ */
+#define UNSORTED	"index that is not sorted"
+
+/*
+ * Is all that we have said about inodes of which they say that, too, or about an index with a node that is in the wrong place? Then it is
+ * e2fsck that overlooks it.
+ */
+static bool is_overlooked(const struct fuzz *f)
 {
 	unsigned int i;
 
 	for (i = 0; i < f->ours.nr; i++) {
 		const struct found at = { .ino = f->ours.line[i].ino };
 
-		if (!at.ino || !they_said(f, &at))
+		if (!at.ino || (!they_said(f, &at) && !strstr(f->ours.line[i].text, UNSORTED)))
 			return false;
 	}
 	return true;
@@ -295,7 +304,7 @@ bool compare(struct fuzz *f, const struct image *im, bool *clean)
 		return false;
 	if (*clean && our_err)
 		return wrong(f, "e2fsck takes it: not mounted: %s; %s", strerror(-our_err), f->first_line);
-	if (*clean && f->lines && !both_said(f))
+	if (*clean && f->lines && !is_overlooked(f))
 		return wrong(f, "e2fsck takes it: %s", f->first_line);
 	*clean = *clean && !f->lines;
 	if (their_err)

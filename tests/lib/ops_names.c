@@ -273,13 +273,18 @@ static const char *outgrown(struct round *r)
 
 static long make_tmpfile(struct round *r)
 {
+	ssize_t n, done;
 	char self[32];
 
 	r->fd = open(vol_path("d"), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (r->fd < 0)
 		return -errno;
-	if (pwrite(r->fd, r->buf, TMPFILE_LEN, 0) != TMPFILE_LEN)
-		return -errno;
+	/* there may be memory for a part of it */
+	for (done = 0; done < TMPFILE_LEN; done += n) {
+		n = pwrite(r->fd, r->buf + done, TMPFILE_LEN - done, done);
+		if (n < 0)
+			return -errno;
+	}
 	snprintf(self, sizeof(self), "/proc/self/fd/%d", r->fd);
 	return ops_errno(linkat(AT_FDCWD, self, AT_FDCWD, vol_path("d/new"), AT_SYMLINK_FOLLOW));
 }

@@ -597,24 +597,31 @@ TEST_F(fs_xattr, nowait)
 	close(fd);
 }
 
+/* Change the block of attributes of "f" on the disk, and mount the volume again. 0 or -errno. */
+static int change_block(struct vol *v, unsigned int bits, long offset, uint64_t value, const char *options)
+{
+	int err = vol_umount(v);
+	long block = err ? err : block_of(v, "f");
+
+	if (block <= 0)
+		return block ?: -ENODATA;
+	err = vol_dev_set(v, bits, block * v->bs + offset, value);
+	return err ?: vol_mount(v, env_fstype(), 0, options);
+}
+
 /* Corrupt ones are an error for who asks for them, and the log says where. */
 TEST_F(fs_xattr, corrupt)
 {
 	const char *const mend[] = { "e2fsck", "-fy", self->v.dev, NULL };
 	char value[BIG];
 	int kmsg = kmsg_open();
-	long block;
 
 	if (!env_is_retryfs())
 		SKIP(return, "the messages of retryfs");
 	ASSERT_EQ(0, vol_prefill("f", 0, 16, 1));
 	ASSERT_EQ(0, set("f", "user.x", big('x'), BIG, 0));
-	ASSERT_EQ(0, vol_umount(&self->v));
-	block = block_of(&self->v, "f");
-	ASSERT_LT(0, block);
 	/* the size of the value, of the first entry */
-	ASSERT_EQ(0, vol_dev_set(&self->v, 32, block * self->v.bs + 32 + 8, 5000));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
+	ASSERT_EQ(0, change_block(&self->v, 32, 32 + 8, 5000, "errors=continue"));
 	EXPECT_EQ(-EUCLEAN, get("f", "user.x", value, BIG));
 	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "corrupt", "attribute block",
 						     "out of bounds", NULL }));
@@ -631,21 +638,14 @@ TEST_F(fs_xattr, corrupt)
 TEST_F(fs_xattr, list_with_a_name)
 {
 	const char acl_access = 2;
-	long block;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, 16, 1));
 	ASSERT_EQ(0, set("f", "user.note", big('x'), BIG, 0));
-	ASSERT_EQ(0, vol_umount(&self->v));
-	block = block_of(&self->v, "f");
-	ASSERT_LT(0, block);
-	ASSERT_EQ(0, vol_dev_set(&self->v, 8, block * self->v.bs + 32 + 1, acl_access));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, change_block(&self->v, 8, 32 + 1, acl_access, NULL));
 	if (env_is_retryfs())
 		EXPECT_EQ(0, llistxattr(vol_path("f"), NULL, 0));
 	EXPECT_TRUE(vol_holds("f", 16, 1));
-	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, vol_dev_set(&self->v, 8, block * self->v.bs + 32 + 1, 1));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, change_block(&self->v, 8, 32 + 1, 1, NULL));
 	EXPECT_EQ(10, llistxattr(vol_path("f"), NULL, 0));
 }
 
@@ -653,16 +653,11 @@ TEST_F(fs_xattr, list_with_a_name)
 TEST_F(fs_xattr, without_a_name)
 {
 	char value[BIG];
-	long block;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, 16, 1));
 	ASSERT_EQ(0, set("f", "user.x", big('x'), BIG, 0));
-	ASSERT_EQ(0, vol_umount(&self->v));
-	block = block_of(&self->v, "f");
-	ASSERT_LT(0, block);
 	/* behind the only entry, which takes 20 bytes: one more, whose place of a value is not 0 */
-	ASSERT_EQ(0, vol_dev_set(&self->v, 16, block * self->v.bs + 32 + 20 + 2, 4));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, change_block(&self->v, 16, 32 + 20 + 2, 4, NULL));
 	ASSERT_EQ(0, set("f", "user.y", "y", 1, 0));
 	EXPECT_EQ(1, get("f", "user.y", value, BIG));
 	EXPECT_TRUE(has_big("f", "user.x", 'x'));

@@ -90,10 +90,7 @@ impl Indexed {
     }
 
     pub(super) fn walk(&mut self, name: &[u8]) -> Result<Path<'_>, Corrupt> {
-        let directory = Directory {
-            geometry: &self.geometry,
-            ino: self.ino,
-        };
+        let directory = self.directory(&self.geometry);
         Self::walk_in(directory, self.hashing, &mut self.blocks, name)
     }
 
@@ -280,10 +277,7 @@ impl Indexed {
         let mut next = None;
         let mut blocks = vec![(0, None)];
         if self.is_indexed() {
-            let directory = Directory {
-                geometry: &self.geometry,
-                ino: self.ino,
-            };
+            let directory = self.directory(&self.geometry);
             let start = width.major(from.pos);
             let mut path = directory.walk(&mut self.blocks, |_| start)?;
             loop {

@@ -70,6 +70,8 @@ load_files()
 load_writes()
 {
 	local n=0
+	# nvme-tcp sends in the task of who writes, without MSG_NOSIGNAL: that gets the signal when the connection is cut.
+	trap '' PIPE
 	rm -f $load_enough
 	while [ ! -e $load_enough ]; do
 		n=$((n + 1))

@@ -824,3 +824,8 @@ void kfs_helper_task_io_account_write(size_t bytes)
 {
 	task_io_account_write(bytes);
 }
+
+void kfs_helper_task_io_account_read(size_t bytes)
+{
+	task_io_account_read(bytes);
+}

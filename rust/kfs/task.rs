@@ -85,3 +85,10 @@ pub fn task_io_account_write(bytes: usize) {
     // SAFETY: Changes a counter of the current task.
     unsafe { bindings::task_io_account_write(bytes) };
 }
+
+/// Accounts `bytes` bytes to the current task, as read by it.
+#[inline]
+pub fn task_io_account_read(bytes: usize) {
+    // SAFETY: Changes a counter of the current task.
+    unsafe { bindings::task_io_account_read(bytes) };
+}

@@ -60,6 +60,9 @@ pub(crate) trait Retry: KiocbOwner<Private = Dio<Self>> {
     /// Continues a request of one bio, which has ended. Any context.
     fn retry_single(single: Single<Self>, bio: EndedBio<Dio<Self>>);
 
+    /// Issues a request that was punted.
+    fn issue_punted(kick: Kick<Self>, may_sleep: MaySleep<'_>);
+
     /// Links the new blocks of a request, and queues its retry.
     fn link(kick: Kick<Self>, may_sleep: MaySleep<'_>);
 

@@ -26,6 +26,7 @@ use core::ops::Range;
 use core::ptr::{self, NonNull};
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
+use kernel::sync::SetOnce;
 use kernel::types::Opaque;
 
 /// A mounted super block of the filesystem type `F`.
@@ -96,15 +97,27 @@ impl<F: FileSystemData> SuperBlock<F> {
 
     /// Makes [`SuperBlock::dio_link_wq`], for the rest of the mount, if it is not there yet. May sleep. `ENOMEM`.
     pub fn make_dio_link_wq(&self) -> Result {
-        let slot = &self.info().dio_link_wq;
+        self.make_wq(&self.info().dio_link_wq, c"dio-link")
+            .map(drop)
+    }
+
+    /// The workqueue for what submitters of direct I/O leave to a worker, as they would have to sleep for metadata: it waits
+    /// for locks that submitters hold while they wait for work on the other two. For requests on the files of the mount. Made
+    /// when it is first asked for, for the rest of the mount. May sleep. `ENOMEM`.
+    pub fn dio_punt_wq(&self) -> Result<&Workqueue> {
+        self.make_wq(&self.info().dio_punt_wq, c"dio-punt")
+    }
+
+    /// The workqueue in `slot`, one of those in [`SuperBlock::info`], which is made if it is not there. May sleep. `ENOMEM`.
+    fn make_wq<'a>(&self, slot: &'a SetOnce<OwnedWorkqueue>, what: &CStr) -> Result<&'a Workqueue> {
         if slot.as_ref().is_none() {
             // SAFETY: It is dropped with the data of the mount: by `put_super`, when no inode is left. Only
             // a super block lends it, so that work is queued for the requests of its inodes alone, and
             // `put_super` is not work. Till then the super block holds the module. If another one was made
             // meanwhile, it is dropped here, and nobody has seen it.
-            slot.populate(unsafe { OwnedWorkqueue::new(c"dio-link", self.id()) }?);
+            slot.populate(unsafe { OwnedWorkqueue::new(what, self.id()) }?);
         }
-        Ok(())
+        slot.as_ref().map(OwnedWorkqueue::get).ok_or(ENOMEM)
     }
 
     /// The name of the device, as the kernel log shows it.

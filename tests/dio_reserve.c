@@ -244,4 +244,31 @@ TEST_F(dio_reserve, loop_device)
 	close(ctl);
 }
 
+/* Who submits a read for which a block of pointers has to be read does not leave it to a worker with what there is in reserve. */
+TEST_F(dio_reserve, cold_read)
+{
+	char *back = buf_alloc(LEN);
+	struct counters before, after;
+	struct queue q = {};
+	unsigned int nr;
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others leave none to a worker");
+	ASSERT_EQ(0, vol_prefill("f", 0, 2 * LEN, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, vol_counters(&self->v, &before));
+	ASSERT_EQ(0, queue_setup(&q, ASYNC));
+	ASSERT_EQ(0, faults_refuse_bios(true));
+	ASSERT_EQ(0, queue_submit(&q, 0, false, fd, back, LEN, LEN));
+	EXPECT_EQ(LEN, queue_reap(&q, true, &nr));
+	EXPECT_PATTERN(back, LEN, LEN, 1);
+	ASSERT_EQ(0, vol_counters(&self->v, &after));
+	EXPECT_EQ(before.punted, after.punted);
+	EXPECT_EQ(before.async + 1, after.async);
+	ASSERT_EQ(0, queue_exit(&q));
+}
+
 TEST_HARNESS_MAIN

@@ -56,7 +56,8 @@ pub(super) fn look_up<F: Filesystem>(
 ) -> Blocks {
     let start = iocb.pos() as u64;
     let end = locked.i_size_read().min(start + len as u64);
-    let is_left = !iocb.is_sync() && !iocb.is_polled() && len <= MAX && !mutant!("punt-never");
+    let is_polled = iocb.is_polled() && !mutant!("punt-polled");
+    let is_left = !iocb.is_sync() && !is_polled && len <= MAX && !mutant!("punt-never");
     if !is_left || start >= end {
         return Blocks::Known(None);
     }
@@ -82,7 +83,13 @@ pub(super) fn punt<'a, F: Filesystem>(
         return Err(iocb);
     };
     let vecs = to.npages(BIO_MAX_VECS, len);
-    let allocated = BioArc::try_alloc(cached_dios(sb), bdev, vecs, start, Dio::new());
+    let allocated = match mutant!("punt-reserve") {
+        true => {
+            let dios = &F::dio(sb).dios;
+            Some(BioArc::alloc(dios, bdev, vecs, start, Dio::new()))
+        }
+        false => BioArc::try_alloc(cached_dios(sb), bdev, vecs, start, Dio::new()),
+    };
     let Some((dio, mut bio)) = allocated else {
         return Err(iocb);
     };
@@ -196,12 +203,19 @@ fn issue_run<F: Filesystem>(
         Err(error) => return Err((error, bio)),
     };
     let (Mapping::Mapped { len, .. } | Mapping::Hole { len }) = mapping;
-    let bytes = extent::run(pos, wanted.end, len, bits);
+    let bytes = match mutant!("punt-one-run") {
+        true => wanted,
+        false => extent::run(pos, wanted.end, len, bits),
+    };
     let size = (bytes.end - bytes.start) as u32;
     let rest = match mapping {
         Mapping::Mapped { physical, .. } => {
             // After the look-up, see `do_direct_read`.
-            let flushed = iocb.write_and_wait_range(bytes.start as i64, bytes.end as i64);
+            let (from, to) = (bytes.start as i64, bytes.end as i64);
+            let flushed = match mutant!("punt-unflushed") {
+                true => Ok(()),
+                false => iocb.write_and_wait_range(from, to),
+            };
             if let Err(error) = flushed {
                 return Err((error, bio));
             }

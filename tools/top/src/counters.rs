@@ -19,13 +19,14 @@ pub enum Counter {
     SyncError,
     SyncMemory,
     Parked,
+    Punted,
     Retries,
     RetriesQueued,
     BufferedFallback,
 }
 
 /// The names of all counters, as in Documentation/ABI/testing/sysfs-fs-retryfs, in its order.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
     "requests_read",
     "requests_write",
     "async",
@@ -36,6 +37,7 @@ pub const NAMES: [&str; 20] = [
     "sync_error",
     "sync_memory",
     "parked",
+    "punted",
     "retries",
     "retries_queued",
     "buffered_fallback",

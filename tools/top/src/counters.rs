@@ -171,12 +171,16 @@ pub mod tests {
 
     #[test]
     fn differences() {
-        let before = counters([5, 1, 3, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let now = counters([9, 2, 6, 0, 0, 1, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
+        let before = counters([
+            5, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+        let now = counters([
+            9, 2, 6, 0, 0, 1, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2,
+        ]);
         let delta = now.since(&before);
         assert_eq!(
             delta,
-            counters([4, 1, 3, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
+            counters([4, 1, 3, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
         );
         assert_eq!((delta.at_once(), delta.sync()), (1, 1));
         // Mounted anew: from zero.

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "blocks.h"
@@ -171,6 +173,7 @@ TEST_F(dio_punt, submitter_goes_on)
 	EXPECT_EQ((uintptr_t)&self->cb[NR], self->ev[0].obj);
 	EXPECT_PATTERN(self->buf + NR * BUF, bs, 0, 1);
 	EXPECT_EQ(0, aio_events(self->ctx, 0, NR, self->ev, 0));
+	EXPECT_TRUE(reads_in_flight(self, NR));
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	ASSERT_EQ(NR, aio_events(self->ctx, NR, NR, self->ev, JOIN_SECONDS * 1000));
 	for (i = 0; i < NR; i++) {
@@ -214,13 +217,28 @@ TEST_F(dio_punt, runs_and_holes)
 	EXPECT_TRUE(untouched(self->buf + (size - from), len - (size - from)));
 }
 
-/* Memory in small parts; and as much as does not fit into one bio, for which the submitter sleeps. */
+/* Nothing but a hole, for which no bio goes to the device. */
+TEST_F(dio_punt, hole)
+{
+	const size_t bs = self->bs, len = 4 * bs;
+	const off_t block = first_below(self, 0), pos = (block + 2) * bs;
+
+	ASSERT_EQ(0, vol_prefill("f", block * bs, bs, 1));
+	ASSERT_EQ(0, truncate(vol_path("f"), pos + len));
+	ASSERT_EQ(0, cold(self, NULL, 0));
+	prepare(self, 0, pos, len);
+	submit(_metadata, self, 1, 1);
+	EXPECT_EQ(len, reap_one(self));
+	EXPECT_ZERO(self->buf, len, pos);
+}
+
+/* Memory in small parts; and in so many, or so much, that it does not fit into one bio: then the submitter sleeps. */
 TEST_F(dio_punt, memory_of_many_parts)
 {
-	enum { PARTS = 16 };
+	enum { PARTS = 16, MANY = 300, PART = 512 };
 	const size_t bs = self->bs;
 	const off_t pos = first_below(self, 1) * bs, large = 2 * MIB;
-	struct iovec iov[PARTS];
+	struct iovec iov[MANY];
 	char *buf = buf_alloc(large);
 	int i;
 
@@ -237,22 +255,30 @@ TEST_F(dio_punt, memory_of_many_parts)
 	}
 
 	ASSERT_EQ(0, cold(self, NULL, 0));
+	for (i = 0; i < MANY; i++)
+		iov[i] = (struct iovec){ buf + 2 * i * PART, PART };
+	aio_prep_readv(&self->cb[0], self->fd, iov, MANY, pos);
+	submit(_metadata, self, 1, 0);
+	EXPECT_EQ(MANY * PART, reap_one(self));
+	for (i = 0; i < MANY; i++)
+		EXPECT_PATTERN(iov[i].iov_base, PART, pos + i * PART, 1);
+
+	ASSERT_EQ(0, cold(self, NULL, 0));
 	aio_prep_read(&self->cb[0], self->fd, buf, large, pos);
 	submit(_metadata, self, 1, 0);
 	EXPECT_EQ(large, reap_one(self));
 	EXPECT_PATTERN(buf, large, pos, 1);
 }
 
-/* While it is in flight its blocks are not freed; it holds no lock. */
+/* While it is in flight its blocks are not freed, and the inode lock is free. */
 TEST_F(dio_punt, truncate_waits)
 {
 	const size_t bs = self->bs;
-	const off_t block = first_below(self, 0);
+	const off_t block = first_below(self, 0), end = (block + 1) * bs;
 	struct vol_map map;
-	struct task other, truncater;
-	struct io_op rd, tr;
+	struct task writer, truncater;
+	struct io_op wr, tr;
 
-	ASSERT_EQ(0, vol_prefill("f", 0, bs, 1));
 	ASSERT_EQ(0, vol_prefill("f", block * bs, bs, 1));
 	ASSERT_EQ(0, vol_find(&self->v, block * bs, bs, 1, &map));
 	ASSERT_EQ(0, cold(self, NULL, 0));
@@ -261,9 +287,11 @@ TEST_F(dio_punt, truncate_waits)
 	prepare(self, 0, block * bs, bs);
 	submit(_metadata, self, 1, 1);
 	ASSERT_TRUE(reads_in_flight(self, 1));
-	rd = (struct io_op){ self->fd, self->buf + BUF, bs, 0 };
-	ASSERT_EQ(0, task_start(&other, op_pread, &rd));
-	EXPECT_EQ(bs, task_join(&other, JOIN_SECONDS));
+	/* takes the lock exclusively */
+	wr = (struct io_op){ self->fd, self->buf + BUF, bs, end };
+	pattern_fill(wr.buf, bs, end, 2);
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	EXPECT_EQ(bs, task_join(&writer, JOIN_SECONDS));
 	tr = (struct io_op){ .fd = self->fd, .off = bs };
 	ASSERT_EQ(0, task_start(&truncater, op_ftruncate, &tr));
 	EXPECT_BLOCKED(&truncater);
@@ -308,27 +336,33 @@ TEST_F(dio_punt, page_that_is_stored_to)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
-/* The block of pointers cannot be read, or one of those of data. */
+/* The block of pointers cannot be read, or the last one of several runs. */
 TEST_F(dio_punt, device_fails)
 {
-	const size_t bs = self->bs;
-	const off_t block = first_below(self, 0);
+	enum { PIECES = 6 };
+	const size_t bs = self->bs, piece = 4 * bs, len = PIECES * piece - DIRECT * bs;
 	uint32_t data, pointers;
 	struct vol_map map = { .nr = 1 };
-	int i;
+	int fd, i;
 
-	ASSERT_EQ(0, vol_prefill("f", block * bs, bs, 1));
-	ASSERT_EQ(0, ext2_block(&self->v, "f", block, &data, &pointers));
+	fd = make_pieces(&self->v, "f", piece, PIECES);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, ext2_block(&self->v, "f", PIECES * 4 - 1, &data, &pointers));
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(0, cold(self, NULL, 0));
 		map.e[0].sector = (i ? data : pointers) * (bs / 512);
 		map.e[0].len = bs / 512;
 		ASSERT_EQ(0, vol_fail(&self->v, &map));
-		prepare(self, 0, block * bs, bs);
+		prepare(self, 0, DIRECT * bs, len);
 		submit(_metadata, self, 1, 1);
 		EXPECT_EQ(-EIO, reap_one(self));
 		ASSERT_EQ(0, vol_unroute(&self->v));
 	}
+	prepare(self, 0, DIRECT * bs, len);
+	ASSERT_EQ(1, aio_submit(self->ctx, 1, self->list));
+	EXPECT_EQ(len, reap_one(self));
+	EXPECT_PATTERN(self->buf, len, DIRECT * bs, 1);
 }
 
 static long op_destroy(void *ctx)
@@ -358,12 +392,12 @@ TEST_F(dio_punt, given_up)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
-/* Memory that was registered with io_uring is not pinned for the request. */
-TEST_F(dio_punt, registered_memory)
+/* A thread of io_uring is there to sleep. */
+TEST_F(dio_punt, thread_of_io_uring)
 {
 	const size_t bs = self->bs, len = 4 * bs;
 	const off_t pos = first_below(self, 0) * bs;
-	struct iovec iov = { self->buf, BUF };
+	struct iovec iov = { self->buf, len };
 	struct counters after;
 	struct uring u;
 	uint64_t data;
@@ -372,16 +406,77 @@ TEST_F(dio_punt, registered_memory)
 	if (!queue_possible(URING))
 		SKIP(return, "no io_uring");
 	ASSERT_EQ(0, uring_setup(&u, 1));
-	ASSERT_EQ(0, uring_register(&u, &iov, 1));
 	ASSERT_EQ(0, vol_prefill("f", pos, len, 1));
 	ASSERT_EQ(0, cold(self, NULL, 0));
-	ASSERT_EQ(0, uring_submit_fixed(&u, false, self->fd, 0, self->buf, len, pos, 7));
+	ASSERT_EQ(0, uring_submit(&u, false, self->fd, &iov, 1, pos, 0, 7));
 	ASSERT_EQ(1, uring_reap(&u, true, &data, &res));
 	EXPECT_EQ(len, res);
 	EXPECT_PATTERN(self->buf, len, pos, 1);
 	ASSERT_EQ(0, vol_counters(&self->v, &after));
-	EXPECT_EQ(self->before.punted + 1, after.punted);
+	EXPECT_EQ(self->before.punted, after.punted);
+	EXPECT_LT(self->before.again[AGAIN_METADATA], after.again[AGAIN_METADATA]);
 	uring_exit(&u);
+}
+
+#ifndef PR_SET_IO_FLUSHER
+#define PR_SET_IO_FLUSHER	57
+#endif
+
+/* Who serves what frees memory sleeps by itself: a worker would not know that. */
+TEST_F(dio_punt, io_flusher)
+{
+	const size_t bs = self->bs;
+	const off_t block = first_below(self, 0);
+
+	ASSERT_EQ(0, vol_prefill("f", block * bs, bs, 1));
+	ASSERT_EQ(0, cold(self, NULL, 0));
+	ASSERT_EQ(0, prctl(PR_SET_IO_FLUSHER, 1, 0, 0, 0));
+	prepare(self, 0, block * bs, bs);
+	submit(_metadata, self, 1, 0);
+	EXPECT_EQ(bs, reap_one(self));
+	EXPECT_PATTERN(self->buf, bs, block * bs, 1);
+	ASSERT_EQ(0, prctl(PR_SET_IO_FLUSHER, 0, 0, 0, 0));
+}
+
+/* As many as may be punted at a time; the submitter of one more sleeps. */
+TEST_F(dio_punt, many)
+{
+	enum { MOST = 256 };	/* PUNTED_MAX in src/dio/punt.rs */
+	const size_t bs = self->bs;
+	const off_t block = first_below(self, 0);
+	struct iocb *cb = calloc(MOST + 1, sizeof(*cb));
+	struct io_event *ev = calloc(MOST + 1, sizeof(*ev));
+	struct counters after;
+	struct iocb *one;
+	struct task task;
+	struct submit_op op;
+	aio_context_t ctx;
+	char *buf = buf_alloc((MOST + 1) * PATTERN_SECTOR);
+	int i;
+
+	ASSERT_EQ(0, vol_prefill("f", block * bs, bs, 1));
+	ASSERT_EQ(0, cold(self, &block, 1));
+	ASSERT_EQ(0, aio_setup(MOST + 1, &ctx));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	for (i = 0; i <= MOST; i++)
+		aio_prep_read(&cb[i], self->fd, buf + i * PATTERN_SECTOR, PATTERN_SECTOR, block * bs);
+	for (i = 0; i < MOST; i++)
+		ASSERT_EQ(0, aio_submit_one(ctx, &cb[i]));
+	one = &cb[MOST];
+	op = (struct submit_op){ ctx, 1, &one };
+	ASSERT_EQ(0, task_start(&task, op_submit, &op));
+	EXPECT_BLOCKED(&task);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(1, task_join(&task, JOIN_SECONDS));
+	ASSERT_EQ(MOST + 1, aio_events(ctx, MOST + 1, MOST + 1, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i <= MOST; i++) {
+		EXPECT_EQ(PATTERN_SECTOR, ev[i].res);
+		EXPECT_PATTERN(buf + i * PATTERN_SECTOR, PATTERN_SECTOR, block * bs, 1);
+	}
+	ASSERT_EQ(0, vol_counters(&self->v, &after));
+	EXPECT_EQ(self->before.punted + MOST, after.punted);
+	ASSERT_EQ(0, aio_destroy(ctx));
+	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
 TEST_HARNESS_MAIN

@@ -45,7 +45,7 @@ pub(crate) struct Counters {
     pub(super) async_requests: Counter,
     /// Those of them whose bios had to wait for another request to the same block.
     pub(crate) parked: Counter,
-    /// Those of them whose blocks a worker has looked up, as a block of pointers had to be read.
+    /// Those of them that a worker has issued, as their blocks could not be looked up in memory.
     pub(crate) punted: Counter,
     /// Asynchronous requests that became synchronous because they ended past i_size.
     pub(crate) sync_extend: Counter,

@@ -14,7 +14,7 @@
 //! * the queued retry holds the dio.
 //!
 //! The reference cycle of kiocb and dio is broken by the retry, which always runs: it is kicked
-//! when the last bio ends, and the block layer ends every bio.
+//! when the last bio ends, and the block layer ends every bio. If the request was punted, the work that is queued comes first.
 //!
 //! [`Request`]: super::request::Request
 

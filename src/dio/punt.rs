@@ -12,9 +12,13 @@
 //! submitter waits for that. The worker takes the lock shared, and releases it after the look-ups (R12).
 //!
 //! So the owner of a dio waits for the inode lock, whose holder may wait for a dio. That is no circle (R15): a read is
-//! punted only if there is memory for its dio, which is none of the reserve then, and the worker allocates no bio of the
-//! mount's. If there is not, or not all of the request fits into one bio, its submitter sleeps. Blocks that are in several
-//! runs are read by bios of the kernel's reserve, each of which is submitted before the next one is allocated.
+//! punted only if there is memory for its dio, which is none of the reserve then, and the worker allocates no dio and no bio
+//! that has to be reaped: blocks that are in several runs are read by parts of the one bio, which are freed where they end. If there is
+//! no memory, or not all of the request fits into one bio, its submitter sleeps. So does one that frees memory, or serves
+//! who does: the worker would not know.
+//!
+//! Who holds the lock of one inode may wait for what is read from another one, by a page fault. There are workers for both, as
+//! fewer requests are punted at a time than the queue runs at once ([`PUNTED_MAX`]).
 
 use super::dio::{Bios, Dio, Kick};
 use super::extent;
@@ -27,17 +31,25 @@ use super::state;
 use core::ops::Range;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
+use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{BioArc, Op, UnplacedBio, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
 use kfs::fs::inode::lock::{InodeLocked, Shared};
 use kfs::fs::kiocb::{Iocb, Kiocb, Queued};
 use kfs::iov::{IovIter, IovIterDest};
-use kfs::task::{task_io_account_read, MaySleep};
+use kfs::task::{may_be_punted, task_io_account_read, MaySleep};
 use kfs::trace;
 
 /// The longest request in bytes: more does not fit into a bio.
 const MAX: usize = BIO_MAX_VECS as usize * PAGE_SIZE;
+
+/// How many requests of a mount may be punted at a time, before others sleep. A workqueue runs 1024 at once, if there is memory
+/// for its threads.
+const PUNTED_MAX: u32 = 256;
+
+/// How often the blocks are looked up before they count as not in memory.
+const TRIES: u32 = 3;
 
 /// What is known of the blocks of a read before it is issued.
 pub(super) enum Blocks {
@@ -48,7 +60,7 @@ pub(super) enum Blocks {
 }
 
 /// Looks up the blocks of a read of `len` bytes at the position of `iocb`, which is inside i_size, as far as that does not
-/// sleep. A request that is polled for is not left to anybody: who polls would find no bio.
+/// sleep, if it can be left to somebody else otherwise.
 pub(super) fn look_up<F: Filesystem>(
     iocb: &Kiocb<'_, F>,
     len: usize,
@@ -56,14 +68,20 @@ pub(super) fn look_up<F: Filesystem>(
 ) -> Blocks {
     let start = iocb.pos() as u64;
     let end = locked.i_size_read().min(start + len as u64);
-    let is_polled = iocb.is_polled() && !mutant!("punt-polled");
-    let is_left = !iocb.is_sync() && !is_polled && len <= MAX && !mutant!("punt-never");
-    if !is_left || start >= end {
+    let is_left = !iocb.is_sync() && len <= MAX && !mutant!("punt-never");
+    if !is_left || start >= end || !(may_be_punted() || mutant!("punt-flusher")) {
         return Blocks::Known(None);
     }
-    match nowait::look_up(locked, start..end, Op::Read) {
-        Ok(known) => Blocks::Known(Some(known)),
-        Err(_) => Blocks::Cold,
+    // Pointers may be stored meanwhile: then what is in memory does not count, this time.
+    for _ in 0..TRIES {
+        if let Ok(known) = nowait::look_up(locked, start..end, Op::Read) {
+            return Blocks::Known(Some(known));
+        }
+    }
+    let punted = F::dio(locked.sb()).punted.load(ordering::Relaxed);
+    match punted < PUNTED_MAX || mutant!("punt-unlimited") {
+        true => Blocks::Cold,
+        false => Blocks::Known(None),
     }
 }
 
@@ -79,7 +97,7 @@ pub(super) fn punt<'a, F: Filesystem>(
     let sb = inode.sb();
     let bdev = BlockDevice::of(sb);
     let (start, len) = (request.start(), to.count());
-    let Ok(queue) = sb.dio_punt_wq() else {
+    let Some(queue) = sb.dio_punt_wq() else {
         return Err(iocb);
     };
     let vecs = to.npages(BIO_MAX_VECS, len);
@@ -94,18 +112,20 @@ pub(super) fn punt<'a, F: Filesystem>(
         return Err(iocb);
     };
     bio.set_hints(&*iocb);
-    let (mem_mask, len_mask) = bdev.dio_masks();
-    if !bio.add_whole(to, len, mem_mask, len_mask) {
+    if !bio.add_all(to, len, bdev.dma_alignment()) {
         return Err(iocb);
     }
-    // The bio is submitted by another task.
+    let Some(bio) = bio.unplaced(dio.clone(), iocb.lending()) else {
+        return Err(iocb);
+    };
+    // As much as it asks for: another task will submit the bio.
     task_io_account_read(len);
-    let counters = &F::dio(sb).counters;
-    counters.waits(Wait::Async);
-    counters.punted.inc();
+    let mount = F::dio(sb);
+    mount.punted.add(1, ordering::Relaxed);
+    mount.counters.waits(Wait::Async);
+    mount.counters.punted.inc();
     trace::dio_submit(inode, start, len as u64, false, true);
     iocb.as_mut().set_private(dio.clone());
-    let bio = bio.unplaced(dio.clone(), iocb.lending());
     let queued = iocb.queue(|iocb| {
         let armed = Armed {
             iocb: iocb.take(),
@@ -138,6 +158,10 @@ pub(super) fn issue<F: Filesystem>(kick: Kick<F>, may_sleep: MaySleep<'_>) {
         });
         1
     });
+    // Before the request may end, and the mount go.
+    F::dio(iocb.inode().sb())
+        .punted
+        .fetch_sub(1, ordering::Relaxed);
     let armed = || Armed {
         iocb,
         request,
@@ -221,9 +245,9 @@ fn issue_run<F: Filesystem>(
             }
             let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
             trace::dio_bio(locked, pos, size.into(), sector);
-            bio.read(sector, size, may_sleep)
+            bio.read(sector, size, &F::dio(locked.sb()).parts, may_sleep)
         }
-        Mapping::Hole { .. } => bio.zero(size, may_sleep),
+        Mapping::Hole { .. } => bio.zero(size, &F::dio(locked.sb()).parts, may_sleep),
     };
     Ok((bytes, rest))
 }

@@ -55,5 +55,5 @@ pub(crate) use poll::poll;
 pub use pool::BIO_MAX_VECS;
 pub use ready::ReadyBios;
 pub use set::BioSet;
-pub use unplaced::UnplacedBio;
+pub use unplaced::{PartSet, UnplacedBio};
 pub use work::BioWork;

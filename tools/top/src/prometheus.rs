@@ -139,7 +139,7 @@ pub fn text(sample: &Sample) -> String {
         (
             Counter::Punted,
             "punted_total",
-            "Asynchronous reads that a worker issued, as a block of pointers had to be read.",
+            "Asynchronous reads that a worker issued, as a block of pointers was not in memory.",
         ),
         (
             Counter::Retries,

@@ -241,22 +241,6 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         is_all
     }
 
-    /// As [`Bio::add_all`], also of memory that is not pinned; see [`Bio::add_iter`] for `len_mask`, of which `len` has none of
-    /// the bits.
-    pub fn add_whole(&mut self, iter: &mut I, len: usize, mem_mask: u32, len_mask: u32) -> bool {
-        match self.size() == 0 && len <= BIO_MAX_SIZE {
-            true => match self.add_iter(iter, len, mem_mask, len_mask) {
-                Ok(added) if added < len => {
-                    // SAFETY: They are what was just added, all of it from `iter`.
-                    unsafe { self.trim(iter, added) };
-                    false
-                }
-                added => added.is_ok(),
-            },
-            false => false,
-        }
-    }
-
     /// Takes at most `max` bytes, which are some, from `iter`, and makes segments of them. Returns how many, or a
     /// negative error number; 0 if the bio is full.
     #[inline(always)]

@@ -149,9 +149,6 @@ costs("polled"; four),
 "Instructions per 4 KiB read that threads make synchronously at once; the device ends it at once",
 costs("threads"; threads),
 "",
-"Instructions per MiB through the page cache; a write is synced; the device ends a request at once",
-costs("buffered"; buffered),
-"",
 "Instructions per 4 KiB request to 256 blocks of a sparse file, in one place or spread; the device ends it at once",
 row(""; heads + ["/ext2", "/ext4", "/xfs", "target", "", "before"]),
 ((["read-4k", "read"], ["write-4k", "write"]) as [$job, $name]
@@ -171,6 +168,11 @@ running("sync-8-threads"; "8 sync threads"; 8),
 "",
 "Where retryfs allocates and queues (per request):",
 ($r.results[] | select(.what == "event" and .target == "retryfs") | "  \(.op | left(6)) \(.event | left(36)) \(.per_request | fixed(2))  \(.place)")
+else empty end,
+if any($r.results[]; .completion == "buffered") then
+"",
+"Instructions per MiB through the page cache; a write is synced; the device ends a request at once",
+costs("buffered"; buffered)
 else empty end,
 if has("queued") then
 "",

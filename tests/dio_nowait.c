@@ -9,6 +9,7 @@
 #include <sys/statfs.h>
 
 #include "blocks.h"
+#include "caches.h"
 #include "harness.h"
 #include "nowait.h"
 #include "uring.h"
@@ -111,6 +112,26 @@ TEST_F(dio_nowait, pointers_not_in_memory)
 		EXPECT_EQ(bs, nowait_write(way, fd, buf, bs, at));
 		close(fd);
 	}
+}
+
+/* Who has read a few blocks knows those that follow, without the block of pointers. */
+TEST_F(dio_nowait, blocks_that_follow)
+{
+	const off_t bs = self->v.bs, at = 12 * bs, far = at + 40 * bs, farther = at + 80 * bs;
+	char *buf = buf_alloc(8 * bs);
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others know more, or less");
+	ASSERT_EQ(0, vol_prefill("f", 0, farther + bs, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(8 * bs, pread(fd, buf, 8 * bs, at));
+	ASSERT_EQ(0, forget_pages());
+	EXPECT_EQ(bs, nowait_read(ASYNC, fd, buf, bs, far));
+	EXPECT_PATTERN(buf, bs, far, 1);
+	EXPECT_EQ(-EAGAIN, nowait_read(ASYNC, fd, buf, bs, farther));
 }
 
 /* What the submitter would wait for: nothing of it is begun. */

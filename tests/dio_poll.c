@@ -205,6 +205,21 @@ TEST_F(dio_poll, not_polled)
 	uring_exit(&u);
 }
 
+/* A block of pointers has to be read first. */
+TEST_F(dio_poll, cold_read)
+{
+	const off_t pos = LEN - PIECE;
+	char *buf = buf_alloc(PIECE);
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(PIECE, one(&self->u, false, fd, buf, PIECE, pos));
+	EXPECT_PATTERN(buf, PIECE, pos, 1);
+}
+
 /* Of several bios only one would be found. */
 TEST_F(dio_poll, several_bios)
 {

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "blocks.h"
+#include "ext2.h"
 #include "faults.h"
 #include "harness.h"
 #include "queue.h"
@@ -242,6 +243,64 @@ TEST_F(dio_reserve, loop_device)
 	ASSERT_EQ(0, ioctl(loop, LOOP_CLR_FD));
 	close(loop);
 	close(ctl);
+}
+
+/* "f", of which only the inode is in memory, open. The block of pointers to its second LEN bytes, to be held. */
+static int open_cold(struct vol *v, struct vol_map *map)
+{
+	uint32_t block, pointers;
+	int err = ext2_block(v, "f", LEN / v->bs, &block, &pointers) ?: vol_remount(v);
+
+	*map = (struct vol_map){ .nr = 1 };
+	map->e[0] = (struct vol_extent){
+		.sector = pointers * (v->bs / 512), .len = v->bs / 512, .reads = true
+	};
+	return err ?: vol_open("f", O_RDONLY | O_DIRECT);
+}
+
+/*
+ * A read for which a block of pointers has to be read: its submitter does not leave it to a worker with what there is in
+ * reserve; but a worker goes on with one that had been left to it before.
+ */
+TEST_F(dio_reserve, cold_read)
+{
+	const size_t piece = 4 * self->v.bs;
+	char *back = buf_alloc(LEN);
+	struct counters before, after;
+	struct queue q = {};
+	struct vol_map map;
+	unsigned int nr;
+	int fd, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others leave none to a worker");
+	fd = make_pieces(&self->v, "f", piece, 2 * LEN / piece);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, queue_setup(&q, ASYNC));
+	for (i = 0; i < 2; i++) {
+		fd = open_cold(&self->v, &map);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, vol_counters(&self->v, &before));
+		if (i) {
+			ASSERT_EQ(0, vol_route(&self->v, &map));
+			ASSERT_EQ(0, vol_hold_routed(&self->v));
+			ASSERT_EQ(0, queue_submit(&q, 0, false, fd, back, LEN, LEN));
+			ASSERT_EQ(0, faults_refuse_bios(true));
+			ASSERT_EQ(0, vol_release_routed(&self->v));
+		} else {
+			ASSERT_EQ(0, faults_refuse_bios(true));
+			ASSERT_EQ(0, queue_submit(&q, 0, false, fd, back, LEN, LEN));
+		}
+		EXPECT_EQ(LEN, queue_reap(&q, true, &nr));
+		ASSERT_EQ(0, faults_refuse_bios(false));
+		EXPECT_PATTERN(back, LEN, LEN, 1);
+		ASSERT_EQ(0, vol_counters(&self->v, &after));
+		EXPECT_EQ(before.punted + i, after.punted);
+		close(fd);
+	}
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, queue_exit(&q));
 }
 
 TEST_HARNESS_MAIN

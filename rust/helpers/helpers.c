@@ -824,3 +824,18 @@ void kfs_helper_task_io_account_write(size_t bytes)
 {
 	task_io_account_write(bytes);
 }
+
+unsigned int kfs_helper_current_flags(void)
+{
+	return current->flags;
+}
+
+void kfs_helper_bio_inc_remaining(struct bio *bio)
+{
+	bio_inc_remaining(bio);
+}
+
+void kfs_helper_task_io_account_read(size_t bytes)
+{
+	task_io_account_read(bytes);
+}

@@ -85,3 +85,24 @@ pub fn task_io_account_write(bytes: usize) {
     // SAFETY: Changes a counter of the current task.
     unsafe { bindings::task_io_account_write(bytes) };
 }
+
+/// Accounts `bytes` bytes to the current task, as read by it.
+#[inline]
+pub fn task_io_account_read(bytes: usize) {
+    // SAFETY: Changes a counter of the current task.
+    unsafe { bindings::task_io_account_read(bytes) };
+}
+
+/// Whether what the current task does may as well be done by a worker: the task is none whose allocations are restricted, as it
+/// writes back, or serves what does (`memalloc_noio_save()`, `PR_SET_IO_FLUSHER`); and is no worker of io_uring, which is there to
+/// sleep for somebody.
+#[inline]
+pub fn may_be_punted() -> bool {
+    const NOT: u32 = bindings::PF_MEMALLOC
+        | bindings::PF_MEMALLOC_NOFS
+        | bindings::PF_MEMALLOC_NOIO
+        | bindings::PF_LOCAL_THROTTLE
+        | bindings::PF_IO_WORKER;
+    // SAFETY: Reads a field of the current task.
+    unsafe { bindings::current_flags() & NOT == 0 }
+}

@@ -3,7 +3,7 @@
 //! The workqueues of a mount.
 //!
 //! One is `s_dio_done_wq` of the super block, which the VFS destroys when the mount is shut down: after the
-//! last inode, and before the data of the mount. The other one lies with these data, and is destroyed right
+//! last inode, and before the data of the mount. The other two lie with these data, and are destroyed right
 //! before them. So there are only borrows of them, and no work can be the one that drops its queue, and
 //! then waits for itself.
 //!

@@ -45,6 +45,8 @@ pub(crate) struct Counters {
     pub(super) async_requests: Counter,
     /// Those of them whose bios had to wait for another request to the same block.
     pub(crate) parked: Counter,
+    /// Those of them that a worker has issued, as their blocks could not be looked up in memory.
+    pub(crate) punted: Counter,
     /// Asynchronous requests that became synchronous because they ended past i_size.
     pub(crate) sync_extend: Counter,
     /// Asynchronous requests that became synchronous because they came to a hole.
@@ -80,6 +82,7 @@ impl Counters {
             single_sync_write: Counter::new(),
             async_requests: Counter::new(),
             parked: Counter::new(),
+            punted: Counter::new(),
             sync_extend: Counter::new(),
             sync_hole: Counter::new(),
             sync_error: Counter::new(),

@@ -14,7 +14,7 @@
 //! * the queued retry holds the dio.
 //!
 //! The reference cycle of kiocb and dio is broken by the retry, which always runs: it is kicked
-//! when the last bio ends, and the block layer ends every bio.
+//! when the last bio ends, and the block layer ends every bio. If the request was punted, the work that is queued comes first.
 //!
 //! [`Request`]: super::request::Request
 
@@ -59,6 +59,9 @@ pub(crate) trait Retry: KiocbOwner<Private = Dio<Self>> {
 
     /// Continues a request of one bio, which has ended. Any context.
     fn retry_single(single: Single<Self>, bio: EndedBio<Dio<Self>>);
+
+    /// Issues a request that was punted.
+    fn issue_punted(kick: Kick<Self>, may_sleep: MaySleep<'_>);
 
     /// Links the new blocks of a request, and queues its retry.
     fn link(kick: Kick<Self>, may_sleep: MaySleep<'_>);

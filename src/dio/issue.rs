@@ -3,7 +3,8 @@
 //! Issuing the I/O of a request.
 //!
 //! All that needs the iterator is done here, in the task of the submitter: user memory is pinned
-//! and all bios are built and submitted. The iterator is not used afterwards.
+//! and all bios are built and submitted. The iterator is not used afterwards. (A read whose blocks cannot be looked up
+//! in memory is [punted](super::punt).)
 //!
 //! By the kind of a run of blocks:
 //!

@@ -50,6 +50,9 @@ impl<F: Retry> Platform for BioArc<Dio<F>> {
     }
 }
 
+/// The work that issues a request which was punted.
+pub(super) struct Punt;
+
 /// The work that links new blocks.
 struct Link;
 
@@ -98,6 +101,16 @@ impl<F: Retry> BioOwner for Dio<F> {
 /// context, hard interrupt included.
 fn dio_bio_end_io<F: Retry>(dio: BioArc<Dio<F>>, bio: EndedBio<Dio<F>>) {
     state::bio_end(dio, bio);
+}
+
+impl<F: Retry> BioWork<Punt> for Dio<F> {
+    /// The rest of a submission.
+    fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>) {
+        if let Some((armed, bios)) = state::retry(&this) {
+            let dio = this;
+            F::issue_punted(Kick { dio, armed, bios }, may_sleep);
+        }
+    }
 }
 
 impl<F: Retry> BioWork<Link> for Dio<F> {

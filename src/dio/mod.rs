@@ -29,6 +29,7 @@
 //!   `- bio_end              state.rs            the last one wakes the submitter, or starts the retry
 //!
 //!  a request of one bio, which carries it      single.rs
+//!  a read that somebody else issues            punt.rs
 //! ```
 //!
 //! # Files
@@ -43,6 +44,7 @@
 //! * [`report`], [`new_blocks`], [`complete`], [`parking`], [`issue`], [`worker`]: the worker.
 //! * [`kick`], [`retry`], [`flush`](self::flush): the end of a bio, and what comes of the last one.
 //! * [`single`]: what most requests are, without the worker.
+//! * [`punt`]: reads whose submitter would sleep for the block map, issued by a worker.
 //! * [`dsync`], [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
 //!
 //! # Rules
@@ -60,7 +62,7 @@
 //! | R9 | at a hole: wait, then the page cache, then complete once | below, [`issue`], [`write`](self::write) |
 //! | R10 | overwrites release the lock while in flight; truncate and hole punching wait | below |
 //! | R11 | synchronous writes keep the lock | below |
-//! | R12 | reads hold the lock for look-up and issue only | `direct_io_issue` in [`worker`] |
+//! | R12 | reads hold the lock for look-up and issue only | `direct_io_issue` in [`worker`], [`punt`] |
 //! | R13 | reads count up to i_size | `Request::count` in [`request`] |
 //! | R14 | a cancel loses, leaks or doubles nothing: a request that has a dio ends by its last bio alone | [`state`] |
 //! | R15 | no hang | below |
@@ -104,6 +106,8 @@
 //!
 //! * Reaping and completing needs no memory: a retry is queued by linking the work item beside the dio,
 //!   on a workqueue with a rescuer.
+//! * A read that was punted waits for the inode lock with a dio that is none of the reserve, on a workqueue of its own: who
+//!   holds the lock may wait for work on the other ones ([`punt`]).
 //! * A submitter may sleep for memory, also while it has bios in flight, but it waits for *bios* of
 //!   other requests only when it has none of its own ([`issue`]).
 //! * A submitter that waits holds the inode lock at most. The end of its bios depends on the device
@@ -129,6 +133,7 @@ mod outcome;
 mod overwrite;
 mod parking;
 mod policy;
+mod punt;
 mod read;
 mod report;
 mod request;

@@ -6,7 +6,8 @@ use super::counters::Counters;
 use super::dio::{Dio, Retry};
 use super::flush::Flushes;
 use kernel::prelude::*;
-use kfs::block::bio::{BioArcSet, BioSet};
+use kernel::sync::atomic::Atomic;
+use kfs::block::bio::{BioArcSet, BioSet, PartSet};
 
 /// The number of bios in the reserve of a mempool.
 const BIO_RESERVE: u32 = 4;
@@ -31,6 +32,10 @@ pub(crate) struct Mount<F: Retry> {
     /// The mempool of further bios. A submitter that sleeps for one has none in flight, and waits
     /// for another request to reap one, which needs no memory.
     pub(super) bios: BioSet<u64>,
+    /// The mempool of parts of bios. Who sleeps for one waits for the device alone.
+    pub(super) parts: PartSet,
+    /// How many requests are punted, and not issued.
+    pub(super) punted: Atomic<u32>,
     /// The requests that wait for a flush.
     pub(super) flushes: Flushes<Dio<F>>,
     /// The statistics.
@@ -46,6 +51,8 @@ impl<F: Retry> Mount<F> {
                 false => BioArcSet::new(BIO_RESERVE)?,
             },
             bios: BioSet::new(BIO_RESERVE)?,
+            parts: PartSet::new(BIO_RESERVE)?,
+            punted: Atomic::new(0),
             flushes: Flushes::new()?,
             counters: Counters::new(),
         })

@@ -158,7 +158,7 @@ pub(super) fn check_new<'call, F: Filesystem>(
 
 /// Looks up the blocks of `bytes`, which are some inside i_size. Returns the first run, or what the
 /// request would wait for. Does not sleep.
-fn look_up<F: Filesystem, M: Mode>(
+pub(super) fn look_up<F: Filesystem, M: Mode>(
     locked: &InodeLocked<F, M>,
     bytes: Range<u64>,
     op: Op,

@@ -7,7 +7,7 @@ use super::outcome::{Failure, Outcome};
 use super::policy::Block;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::block::bio::Op;
+use kfs::block::bio::{Op, UnplacedBio};
 use kfs::drop_in_atomic;
 use kfs::fs::kiocb::{AsyncKiocb, KiocbOwner};
 
@@ -63,6 +63,24 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// A request for `len` bytes, [`LEN_MAX`](super::outcome::LEN_MAX) at most, from byte `start` of the file on. Nothing of it is issued.
+    #[inline]
+    pub(super) fn new(op: Op, bits: BlockBits, start: u64, len: u32) -> Self {
+        Request {
+            op,
+            dsync: Dsync::Nothing,
+            bits,
+            len,
+            i_size: 0,
+            async_alloc: false,
+            has_turns: false,
+            is_parked: false,
+            new_blocks: NewBlocks::new(),
+            blocked: None,
+            outcome: Outcome::new(start),
+        }
+    }
+
     /// The position in the file where the request starts.
     pub(super) fn start(&self) -> u64 {
         self.outcome.start()
@@ -233,12 +251,14 @@ impl NewBlocks {
 }
 
 drop_in_atomic!(plain Request);
-drop_in_atomic!(struct[F: KiocbOwner] Armed<F> { iocb, request });
+drop_in_atomic!(struct[F: KiocbOwner] Armed<F> { iocb, request, punted });
 
 /// An asynchronous request whose submitter has returned.
 pub(crate) struct Armed<F: KiocbOwner> {
     pub(super) iocb: AsyncKiocb<F>,
     pub(super) request: Request,
+    /// What is yet to be issued of it, see [`super::punt`].
+    pub(super) punted: Option<UnplacedBio>,
 }
 
 drop_in_atomic!(struct[F: KiocbOwner] Single<F> { iocb, len });

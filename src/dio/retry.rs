@@ -11,6 +11,7 @@ use super::filesystem::Filesystem;
 use super::flush::Flushes;
 use super::kick::defer;
 use super::new_blocks;
+use super::punt;
 use super::request::{Armed, Dsync, Single};
 use super::single;
 use super::step::{Atomic, Context, Kicked, Step};
@@ -63,7 +64,7 @@ impl<F: Filesystem> Retry for F {
 
     fn retry_atomic(kick: Kick<F>) -> Option<Kick<F>> {
         let Kick { dio, armed, bios } = kick;
-        let Armed { iocb, request } = armed;
+        let Armed { iocb, request, .. } = armed;
         let enter = Enter::Retry(bios);
         match direct_io_worker(Kicked(iocb), dio, request, enter, Err(Atomic)) {
             Step::Retry(kick) => Some(kick),
@@ -85,11 +86,17 @@ impl<F: Filesystem> Retry for F {
             armed,
             mut bios,
         } = kick;
-        let Armed { iocb, mut request } = armed;
+        let Armed {
+            iocb, mut request, ..
+        } = armed;
         let context: Context<'_, Infallible> = Ok(may_sleep);
         let Ok(()) = dio_bio_reap(&mut bios, &mut request.outcome, context);
         let behind = new_blocks::finish(iocb.inode(), None, &mut request, may_sleep);
-        let armed = Armed { iocb, request };
+        let armed = Armed {
+            iocb,
+            request,
+            punted: None,
+        };
         defer(Kick { dio, armed, bios });
         // They may have to wait for the device, or be throttled; this request has not to.
         if let Some(behind) = behind {
@@ -97,9 +104,13 @@ impl<F: Filesystem> Retry for F {
         }
     }
 
+    fn issue_punted(kick: Kick<F>, may_sleep: MaySleep<'_>) {
+        punt::issue(kick, may_sleep);
+    }
+
     fn retry(kick: Kick<F>, may_sleep: MaySleep<'_>) {
         let Kick { dio, armed, bios } = kick;
-        let Armed { iocb, request } = armed;
+        let Armed { iocb, request, .. } = armed;
         let enter = Enter::Retry(bios);
         match direct_io_worker(iocb, dio, request, enter, Ok(may_sleep)) {
             Step::Retry(never) => match never {},

@@ -17,9 +17,8 @@ use super::dsync;
 use super::extent::{self, BlockBits};
 use super::filesystem::{cached_dios, Filesystem};
 use super::kick::NESTED_MAX;
-use super::outcome::Outcome;
 use super::policy::{self, Stop, Wait};
-use super::request::{Armed, Dsync, NewBlocks, Request, Single};
+use super::request::{Armed, Dsync, Request, Single};
 use super::state::{self, BioList, Platform};
 use super::step::Step;
 use super::worker::{direct_io_worker, Enter};
@@ -325,7 +324,13 @@ fn general<F: Filesystem>(single: Single<F>, bio: EndedBio<Dio<F>>) {
     };
     let mut bios = Bios::default();
     bios.push(bio);
-    dio.kick(Armed { iocb, request }, bios);
+    let punted = None;
+    let armed = Armed {
+        iocb,
+        request,
+        punted,
+    };
+    dio.kick(armed, bios);
 }
 
 /// Leaves a request whose submitter has waited for it to the worker, as if that had. May sleep.
@@ -345,24 +350,15 @@ fn general_sync<'a, F: Filesystem>(
     }
 }
 
-/// What the worker is to know of a request that was issued, and is not to be synced.
+/// What the worker is to know of a request that was issued, and is not to be synced. Its length is one of a request.
 fn request<F: Filesystem>(iocb: &Iocb<F>, len: u32, is_write: bool) -> Request {
     let start = iocb.pos() as u64;
     let end = start + u64::from(len);
-    let mut outcome = Outcome::new(start);
-    outcome.issued_to(end);
-    Request {
-        op: if is_write { Op::Write } else { Op::Read },
-        dsync: Dsync::Nothing,
-        bits: BlockBits::new(iocb.inode().sb().blocksize_bits()),
-        len,
-        // It was more, or the same.
-        i_size: end,
-        async_alloc: false,
-        has_turns: false,
-        is_parked: false,
-        new_blocks: NewBlocks::new(),
-        blocked: None,
-        outcome,
-    }
+    let op = if is_write { Op::Write } else { Op::Read };
+    let bits = BlockBits::new(iocb.inode().sb().blocksize_bits());
+    let mut request = Request::new(op, bits, start, len);
+    // It was more, or the same.
+    request.i_size = end;
+    request.outcome.issued_to(end);
+    request
 }

@@ -29,7 +29,9 @@
 //! * *Armed*: the request is asynchronous and its submitter has returned. The dio owns the I/O
 //!   control block; the last bio passes both to the retry.
 //! * *Kicked*: the retry would have had to sleep where the last bio ended. It is queued, and takes
-//!   the control block again. (One that links new blocks is queued once more after that.)
+//!   the control block again. (One that links new blocks is queued once more after that.) The same is done with a
+//!   request that is punted, of which no bio is issued: who takes the control block goes on as its submitter, from *Done*
+//!   back to *Submitting*.
 //! * *Waiting*: the submitter sleeps until the last bio wakes it.
 //! * *Done*: nothing is in flight, and no wake-up is due. The ended bios are taken from here, or have
 //!   been taken by the kick.
@@ -174,7 +176,8 @@ impl<K, L: BioList> State<K, L> {
         }
     }
 
-    /// Starts another round of submission after a wait: from *Done* back to *Submitting*.
+    /// Starts another round of submission after a wait, or that of a request that was punted: from *Done* back to
+    /// *Submitting*.
     pub(crate) fn resume(&mut self) {
         if let Phase::Done = self.phase {
             self.phase = Phase::Submitting;
@@ -266,12 +269,13 @@ pub(crate) fn ended<P: Platform>(dio: &P) -> P::Bios {
     dio.with_state(|state| state.ended().unwrap_or_default())
 }
 
-/// For a submitter that has waited for the bios issued so far, and issues more.
+/// For a submitter that has waited for the bios issued so far, and issues more; or who goes on in its place.
 pub(crate) fn resume<P: Platform>(dio: &P) {
     dio.with_state(State::resume);
 }
 
-/// Keeps what [`Platform::kick`] got for a retry in process context, which `queue` queues. The lock is
+/// Keeps what [`Platform::kick`] got for a retry in process context, which `queue` queues; or a request of which nothing is
+/// issued, for a worker. The lock is
 /// held meanwhile: the retry takes it before anything else.
 pub(crate) fn defer<P: Platform>(
     dio: &P,

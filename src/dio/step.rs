@@ -167,6 +167,7 @@ impl<F: Filesystem> Entry<F> for Kicked<F> {
         let armed = Armed {
             iocb: self.0,
             request,
+            punted: None,
         };
         Kick { dio, armed, bios }
     }

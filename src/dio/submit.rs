@@ -7,10 +7,11 @@ use super::dsync;
 use super::extent::BlockBits;
 use super::filesystem::{cached_dios, Filesystem};
 use super::nowait;
-use super::outcome::{Outcome, LEN_MAX};
+use super::outcome::LEN_MAX;
 use super::overwrite;
 use super::policy::{Block, Wait};
-use super::request::{NewBlocks, Request};
+use super::punt::{self, Blocks};
+use super::request::Request;
 use super::step::Step;
 use super::worker::{direct_io_worker, Enter, Submission, Transfer, WriteLock};
 use kernel::prelude::*;
@@ -31,7 +32,7 @@ use kfs::iov::IovIter;
 /// alignment of the device; `EAGAIN` for an `IOCB_NOWAIT` request that would block; or the error of
 /// the request when none of it succeeded.
 pub(crate) fn direct_io<'a, F: Filesystem>(
-    iocb: Kiocb<'a, F>,
+    mut iocb: Kiocb<'a, F>,
     direct: Direct<'_, 'a, F>,
 ) -> Result<Io<'a, F>> {
     let inode = iocb.inode();
@@ -60,6 +61,8 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
 
     let vecs = direct.npages(BIO_MAX_VECS, len);
     let bits = BlockBits::new(sb.blocksize_bits());
+    let request_len = u32::try_from(len).ok().filter(|&len| len <= LEN_MAX);
+    let mut request = Request::new(op, bits, start, request_len.ok_or(EINVAL)?);
     let is_nowait = iocb.is_nowait();
     let mut known = None;
     let (dio, transfer) = match direct {
@@ -79,14 +82,28 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                 true => Some(dio_alloc(sb, bdev, vecs, start, is_nowait)?),
                 false => None,
             };
-            let locked = if !is_nowait || mutant!("nowait-locks") {
-                inode.lock_shared()
-            } else {
+            let locked = if is_nowait && !mutant!("nowait-locks") {
                 let locked = inode
                     .try_lock_shared()
                     .ok_or_else(|| nowait::would_block(sb, Block::Lock))?;
                 known = nowait::check(&iocb, to, &locked, op, None)?;
                 locked
+            } else {
+                let locked = inode.lock_shared();
+                match punt::look_up(&iocb, len, &locked) {
+                    Blocks::Known(blocks) => {
+                        known = blocks;
+                        locked
+                    }
+                    Blocks::Cold => {
+                        drop(locked);
+                        iocb = match punt::punt(iocb, to, request) {
+                            Ok(queued) => return Ok(Io::Queued(queued)),
+                            Err(iocb) => iocb,
+                        };
+                        inode.lock_shared()
+                    }
+                }
             };
             let (dio, first) = match early {
                 Some(early) => early,
@@ -100,26 +117,10 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         Transfer::Write(_, lock, _) => lock.overwrite(),
         Transfer::Read(..) => None,
     };
-    let dsync = dsync::decide(&iocb, op, overwrite);
-    if is_nowait && dsync.is_waited_for() {
+    request.dsync = dsync::decide(&iocb, op, overwrite);
+    if is_nowait && request.dsync.is_waited_for() {
         return Err(nowait::would_block(sb, Block::Sync));
     }
-    let request = Request {
-        op,
-        dsync,
-        bits,
-        len: u32::try_from(len)
-            .ok()
-            .filter(|&len| len <= LEN_MAX)
-            .ok_or(EINVAL)?,
-        i_size: 0,
-        async_alloc: false,
-        has_turns: false,
-        is_parked: false,
-        new_blocks: NewBlocks::new(),
-        blocked: None,
-        outcome: Outcome::new(start),
-    };
     let submission = Submission {
         transfer,
         known,

@@ -310,6 +310,7 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
                 let armed = || Armed {
                     iocb: iocb.take(),
                     request: *request,
+                    punted: None,
                 };
                 match state::await_async(dio, issued, armed) {
                     Ok(()) => {

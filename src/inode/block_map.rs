@@ -228,6 +228,11 @@ fn find<P: PointerBlocks<Error = Fault>>(
     find_below(inode, view, known, wanted, device)
 }
 
+/// Who wants so many blocks,
+const READS_ON_FROM: u32 = 8;
+/// wants so many times as many soon, perhaps: a file is read ahead.
+const READS_ON: u32 = 8;
+
 /// [`find`] when what [`Map::cached_pointers`] says is `known`.
 ///
 /// A short run, of which nothing is left when it has been asked for, does not take the place of a longer one.
@@ -245,9 +250,24 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
     let ino = ino32(inode);
     let pointers = known.map(|known| known.block);
     let branch = walk(inode, view, pointers, path, device)?;
-    let mapping = branch.lookup(&layout, &view.root, max, device)?;
+    let ahead = match max >= READS_ON_FROM && !mutant!("runs-asked-only") {
+        true => max.saturating_mul(READS_ON),
+        false => max,
+    };
+    let found = match branch.lookup(&layout, &view.root, ahead, device) {
+        // The caller did not ask for what is behind.
+        Err(_) if ahead > max => branch.lookup(&layout, &view.root, max, device)?,
+        found => found?,
+    };
+    let mapping = match found {
+        Mapping::Mapped { start, len } => Mapping::Mapped {
+            start,
+            len: len.min(max),
+        },
+        Mapping::Hole { len } => Mapping::Hole { len: len.min(max) },
+    };
     let mut to_remember = None;
-    if let (Mapping::Mapped { start, len }, Some(pointers)) = (mapping, branch.last_pointers()) {
+    if let (Mapping::Mapped { start, len }, Some(pointers)) = (found, branch.last_pointers()) {
         let (before, after) = branch.around(device)?;
         let start = start.saturating_sub(before);
         let len = before + len.max(after + 1);

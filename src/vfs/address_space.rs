@@ -20,8 +20,9 @@ pub(crate) struct FileAddressSpace;
 
 #[vtable]
 impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
-    /// Of 128 KiB, as much as is read ahead. A store through a mapping makes all of a folio dirty, and direct writes to it collide with that.
-    const FOLIO_ORDER_MAX: u32 = 5;
+    /// Of 256 KiB, as much as is read ahead for who reads in order (`POSIX_FADV_SEQUENTIAL`). A store through a mapping makes all
+    /// of a folio dirty, and direct writes to it collide with that.
+    const FOLIO_ORDER_MAX: u32 = 6;
 
     fn get_block(
         inode: &Inode,

@@ -9,7 +9,7 @@
 //! * [`super_block`] has mounting and `super_operations`, [`sysfs`] the counters of a mount.
 //! * [`directory`] has `inode_operations` and `file_operations` of directories, `rename` and
 //!   `exchange` two of these and `links` what they share; [`attributes`] has `inode_operations` of everything else.
-//! * [`file`], [`fallocate`], [`allocate`] and [`allocate_beyond_eof`] have `file_operations` of regular files.
+//! * [`file`], [`write`](self::write), [`fallocate`], [`allocate`] and [`allocate_beyond_eof`] have `file_operations` of regular files.
 //! * [`address_space`] has `address_space_operations`, [`direct_io`] what the worker calls.
 //! * [`xattr`] has `xattr_handler`s.
 //! * `ioctl` has what both kinds of files do for `ioctl(2)`.
@@ -34,4 +34,5 @@ mod rename;
 pub(crate) mod super_block;
 pub(crate) mod sysfs;
 pub(crate) mod tables;
+mod write;
 pub(crate) mod xattr;

@@ -128,6 +128,7 @@ impl FileSystem for RetryFs {
     fn mounted(sb: &SuperBlock) -> Result {
         let info = sb.data();
         info.sysfs.populate(Directory::new(sb, info.dio.clone())?);
+        sb.make_dio_punt_wq()?;
         if info.async_alloc() || mutant!("link-queue-unasked") {
             sb.make_dio_link_wq()?;
         }

@@ -18,6 +18,7 @@ impl Attributes for dio::Mount<RetryFs> {
         Attribute::new(c"sync_error", |dio| dio.counters.sync_error.read()),
         Attribute::new(c"sync_memory", |dio| dio.counters.sync_memory.read()),
         Attribute::new(c"parked", |dio| dio.counters.parked.read()),
+        Attribute::new(c"punted", |dio| dio.counters.punted.read()),
         Attribute::new(c"retries", |dio| dio.counters.retries.read()),
         Attribute::new(c"retries_queued", |dio| dio.counters.retries_queued.read()),
         Attribute::new(c"buffered_fallback", |dio| {

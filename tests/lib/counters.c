@@ -58,6 +58,8 @@ int vol_counters(struct vol *v, struct counters *c)
 	if (!err)
 		err = counter(dev, "parked", &c->parked);
 	if (!err)
+		err = counter(dev, "punted", &c->punted);
+	if (!err)
 		err = counter(dev, "retries", &c->retries);
 	if (!err)
 		err = counter(dev, "retries_queued", &c->retries_queued);

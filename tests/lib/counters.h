@@ -14,7 +14,7 @@ enum again {
 };
 
 struct counters {
-	uint64_t requests_read, requests_write, async, async_single, sync_single, parked;
+	uint64_t requests_read, requests_write, async, async_single, sync_single, parked, punted;
 	uint64_t sync_extend, sync_hole, sync_error, sync_memory;
 	uint64_t retries, retries_queued, buffered_fallback;
 	uint64_t again[AGAIN_REASONS];

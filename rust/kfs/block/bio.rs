@@ -6,7 +6,7 @@
 //!
 //! 1. [`Bio`] is being built: memory is added to it. [`Bio::submit`] consumes it.
 //! 2. The block layer owns the bio. Nothing in Rust refers to it. Before that it can be on [`ReadyBios`], until
-//!    something else is done ([`Bio::keep_back`]).
+//!    something else is done ([`Bio::keep_back`]), or be an [`UnplacedBio`], until its blocks are looked up.
 //! 3. [`EndedBio`] is handed to [`BioOwner::end_io`], in whatever context the device driver ends
 //!    bios, interrupts included. It can be put on a [`BioList`] there. It is consumed by
 //!    [`EndedBio::complete`], which may have to sleep, or [`EndedBio::complete_atomic`].
@@ -40,6 +40,7 @@ mod poll;
 mod pool;
 mod ready;
 mod set;
+mod unplaced;
 mod work;
 
 pub use arc::{BioArc, BioArcSet};
@@ -54,4 +55,5 @@ pub(crate) use poll::poll;
 pub use pool::BIO_MAX_VECS;
 pub use ready::ReadyBios;
 pub use set::BioSet;
+pub use unplaced::{PartSet, UnplacedBio};
 pub use work::BioWork;

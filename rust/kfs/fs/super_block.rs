@@ -26,6 +26,7 @@ use core::ops::Range;
 use core::ptr::{self, NonNull};
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
+use kernel::sync::SetOnce;
 use kernel::types::Opaque;
 
 /// A mounted super block of the filesystem type `F`.
@@ -96,13 +97,34 @@ impl<F: FileSystemData> SuperBlock<F> {
 
     /// Makes [`SuperBlock::dio_link_wq`], for the rest of the mount, if it is not there yet. May sleep. `ENOMEM`.
     pub fn make_dio_link_wq(&self) -> Result {
-        let slot = &self.info().dio_link_wq;
+        self.make_wq(|info| &info.dio_link_wq, c"dio-link")
+    }
+
+    /// The workqueue for what submitters of direct I/O leave to a worker, as they would have to sleep for metadata: it waits
+    /// for locks that submitters hold while they wait for work on the other two. For requests on the files of the mount.
+    /// `None` until [`SuperBlock::make_dio_punt_wq`].
+    #[inline]
+    pub fn dio_punt_wq(&self) -> Option<&Workqueue> {
+        self.info().dio_punt_wq.as_ref().map(OwnedWorkqueue::get)
+    }
+
+    /// Makes [`SuperBlock::dio_punt_wq`], as [`SuperBlock::make_dio_link_wq`].
+    pub fn make_dio_punt_wq(&self) -> Result {
+        self.make_wq(|info| &info.dio_punt_wq, c"dio-punt")
+    }
+
+    fn make_wq(
+        &self,
+        slot: impl for<'i> FnOnce(&'i Info<F>) -> &'i SetOnce<OwnedWorkqueue>,
+        what: &CStr,
+    ) -> Result {
+        let slot = slot(self.info());
         if slot.as_ref().is_none() {
             // SAFETY: It is dropped with the data of the mount: by `put_super`, when no inode is left. Only
             // a super block lends it, so that work is queued for the requests of its inodes alone, and
             // `put_super` is not work. Till then the super block holds the module. If another one was made
             // meanwhile, it is dropped here, and nobody has seen it.
-            slot.populate(unsafe { OwnedWorkqueue::new(c"dio-link", self.id()) }?);
+            slot.populate(unsafe { OwnedWorkqueue::new(what, self.id()) }?);
         }
         Ok(())
     }

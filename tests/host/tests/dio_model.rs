@@ -125,6 +125,13 @@ impl Dio {
         }
     }
 
+    /// Queues the work of the dio.
+    fn queue(&self) {
+        let mut kicked = self.kicked.lock().unwrap();
+        *kicked = Some(kicked.expect("kicked after the submitter had completed") + 1);
+        self.kick.notify_one();
+    }
+
     /// The submitter has completed the request itself: the worker need not wait.
     fn close(&self) {
         *self.kicked.lock().unwrap() = None;
@@ -188,9 +195,7 @@ impl Platform for Arc<Dio> {
         }
         state::defer(&self, iocb, bios, |iocb| {
             assert_eq!(*iocb.0.completions.lock().unwrap(), 0);
-            let mut kicked = self.kicked.lock().unwrap();
-            *kicked = Some(kicked.expect("kicked after the submitter had completed") + 1);
-            self.kick.notify_one();
+            self.queue();
         });
     }
 
@@ -351,6 +356,41 @@ fn synchronous(bios: usize) {
     // One wake at most, and it was slept for.
     assert!(*dio.signals.lock().unwrap() <= Some(1));
     assert_eq!(*dio.woken.lock().unwrap(), 0);
+}
+
+/// A request that is punted: its submitter leaves it to the workqueue before any bio is issued. There its bio is issued,
+/// and it is left to the retry.
+fn punted(retry: Retry) {
+    let dio = Dio::new(retry, 1);
+    let request = Request::new();
+
+    let worker = {
+        let (dio, request) = (dio.clone(), request.clone());
+        thread::spawn(move || {
+            assert!(dio.wait_for_kick());
+            let (iocb, bios) = state::retry(&dio).expect("punted without a control block");
+            assert!(bios.0.is_empty() && Arc::ptr_eq(&iocb.0, &request));
+            state::resume(&dio);
+            let bio = submit(&dio, 0);
+            if arm(&dio, &request, 1, &mut Vec::new()) {
+                work(&dio, &request, &mut Vec::new());
+            }
+            bio.join().unwrap();
+        })
+    };
+    state::defer(&dio, Iocb(request.clone()), Bios::default(), |_| {
+        dio.queue()
+    });
+    worker.join().unwrap();
+    assert_eq!(*request.completions.lock().unwrap(), 1);
+    assert!(*dio.signals.lock().unwrap() <= Some(1));
+    assert!(state::retry(&dio).is_none());
+}
+
+#[test]
+fn punted_request() {
+    loom::model(|| punted(Retry::AtTheKick));
+    loom::model(|| punted(Retry::Queued));
 }
 
 #[test]

@@ -19,13 +19,14 @@ pub enum Counter {
     SyncError,
     SyncMemory,
     Parked,
+    Punted,
     Retries,
     RetriesQueued,
     BufferedFallback,
 }
 
 /// The names of all counters, as in Documentation/ABI/testing/sysfs-fs-retryfs, in its order.
-pub const NAMES: [&str; 20] = [
+pub const NAMES: [&str; 21] = [
     "requests_read",
     "requests_write",
     "async",
@@ -36,6 +37,7 @@ pub const NAMES: [&str; 20] = [
     "sync_error",
     "sync_memory",
     "parked",
+    "punted",
     "retries",
     "retries_queued",
     "buffered_fallback",
@@ -169,12 +171,16 @@ pub mod tests {
 
     #[test]
     fn differences() {
-        let before = counters([5, 1, 3, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let now = counters([9, 2, 6, 0, 0, 1, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2]);
+        let before = counters([
+            5, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0,
+        ]);
+        let now = counters([
+            9, 2, 6, 0, 0, 1, 0, 0, 0, 0, 0, 4, 1, 0, 0, 0, 0, 0, 0, 0, 2,
+        ]);
         let delta = now.since(&before);
         assert_eq!(
             delta,
-            counters([4, 1, 3, 0, 0, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
+            counters([4, 1, 3, 0, 0, 1, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 2])
         );
         assert_eq!((delta.at_once(), delta.sync()), (1, 1));
         // Mounted anew: from zero.

@@ -137,6 +137,11 @@ pub fn text(sample: &Sample) -> String {
             "Asynchronous requests that were parked behind another one.",
         ),
         (
+            Counter::Punted,
+            "punted_total",
+            "Asynchronous reads that a worker issued, as a block of pointers was not in memory.",
+        ),
+        (
             Counter::Retries,
             "retries_total",
             "Asynchronous requests that were completed by a retry.",

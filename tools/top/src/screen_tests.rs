@@ -23,10 +23,10 @@ fn mount(device: &str, minor: u32, on: &str) -> MountSample {
             dir: "/none".into(),
         },
         total: counters([
-            1000, 500, 600, 300, 120, 1, 2, 3, 0, 5, 400, 50, 2, 0, 0, 0, 0, 0, 0, 0,
+            1000, 500, 600, 300, 120, 1, 2, 3, 0, 5, 7, 400, 50, 2, 0, 0, 0, 0, 0, 0, 0,
         ]),
         delta: counters([
-            20, 10, 12, 6, 3, 1, 2, 0, 0, 0, 10, 4, 2, 0, 6, 0, 0, 0, 0, 2,
+            20, 10, 12, 6, 3, 1, 2, 0, 0, 0, 0, 10, 4, 2, 0, 6, 0, 0, 0, 0, 2,
         ]),
         device_in_flight: Some((1, 2)),
         traced: None,
@@ -217,6 +217,7 @@ fn metrics() {
         format!("retryfs_async_single_total{{{on}}} 300"),
         format!("retryfs_sync_single_total{{{on}}} 120"),
         format!("retryfs_parked_total{{{on}}} 5"),
+        format!("retryfs_punted_total{{{on}}} 7"),
         format!("retryfs_retries_queued_total{{{on}}} 50"),
         format!("retryfs_traced_requests_total{{{on},way=\"retried\"}} 1"),
         format!("retryfs_request_duration_seconds_bucket{{{on},kind=\"read\",le=\"0.000512\"}} 0"),

@@ -8,7 +8,7 @@ use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::sync::completion::Completion;
 use core::ptr::NonNull;
-use kernel::error::to_result;
+use kernel::error::{from_err_ptr, to_result};
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kernel::types::Opaque;
@@ -21,6 +21,8 @@ pub(super) enum Cache {
     /// A list of freed ones for each processor, then the slab. Such a list has up to 256 bios, which no
     /// shrinker can reclaim: for sets of which there are few.
     PerCpu,
+    /// The slab; the bios are clones of others, and have no segments of their own.
+    Clones,
 }
 
 /// The most segments a bio can have.
@@ -64,6 +66,7 @@ impl RawSet {
     ) -> Result<Self> {
         let flags = match cache {
             Cache::Slab => bindings::BIOSET_NEED_BVECS,
+            Cache::Clones => 0,
             Cache::PerCpu => bindings::BIOSET_NEED_BVECS | bindings::BIOSET_PERCPU_CACHE,
         };
         let pool = KBox::pin_init(
@@ -100,6 +103,30 @@ impl RawSet {
         })?;
         self.0.live.add(1, ordering::Relaxed);
         Some(bio)
+    }
+}
+
+impl RawSet {
+    /// Splits the first `sectors` sectors off a bio, and counts the new one, which has the same segments and no owner. `None`
+    /// if memory is short and `gfp` does not allow to wait.
+    ///
+    /// # Safety
+    ///
+    /// The bio must be valid, not be used by anybody else, and have more sectors than these, which must not be none. The new one must
+    /// not be used when it has ended.
+    pub(super) unsafe fn split(
+        &self,
+        bio: NonNull<bindings::bio>,
+        sectors: u32,
+        gfp: bindings::gfp_t,
+    ) -> Option<NonNull<bindings::bio>> {
+        // SAFETY: By the requirements, and the type invariants.
+        let part = from_err_ptr(unsafe {
+            bindings::bio_split(bio.as_ptr(), sectors as i32, gfp, self.0.set.get())
+        });
+        let part = NonNull::new(part.ok()?)?;
+        self.0.live.add(1, ordering::Relaxed);
+        Some(part)
     }
 }
 

@@ -3,6 +3,9 @@
 //! Kiocbs that are completed after their call has ended.
 
 use super::iocb::{Iocb, IocbMut, KiocbOwner};
+use crate::fs::inode::lock::{InodeLocked, Shared};
+use crate::fs::inode::Inode;
+use crate::task::MaySleep;
 use crate::types::DropInAtomic;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
@@ -59,6 +62,23 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
     #[inline]
     pub fn as_mut(&mut self) -> IocbMut<'_, F> {
         IocbMut(&mut self.0)
+    }
+
+    /// Runs `f` with the inode lock held shared. The request counts as direct I/O on the inode from then on: see
+    /// [`IocbMut::inode_dio_begin`]. May sleep.
+    pub fn begin_shared<R>(
+        &mut self,
+        _: MaySleep<'_>,
+        f: impl FnOnce(&Iocb<F>, &InodeLocked<F, Shared>) -> R,
+    ) -> R {
+        // SAFETY: By the type invariants it is an inode of `F`, and the file, which is open until the request is completed,
+        // holds it: `self` is borrowed until then.
+        let inode: &Inode<F> = unsafe { Inode::from_raw(self.f_inode()) };
+        let locked = inode.lock_shared();
+        if !cfg!(mutant = "kfs-punt-no-begin") {
+            self.as_mut().inode_dio_begin(&locked);
+        }
+        f(self, &locked)
     }
 }
 

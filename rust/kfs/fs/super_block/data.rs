@@ -13,7 +13,8 @@ use kernel::sync::SetOnce;
 /// The data of a mount, and what else belongs to it.
 #[pin_data]
 pub(super) struct Info<F: FileSystemData> {
-    // Dropped first: its work uses the data.
+    // Dropped first: their work uses the data.
+    pub(super) dio_punt_wq: SetOnce<OwnedWorkqueue>,
     pub(super) dio_link_wq: SetOnce<OwnedWorkqueue>,
     #[pin]
     pub(super) data: F::SuperData,
@@ -26,6 +27,7 @@ impl<F: FileSystemData> SuperBox<F> {
     /// Makes the data of a mount with `init`. May sleep. `ENOMEM`, or the error of `init`.
     pub fn new(init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
         let info = try_pin_init!(Info {
+            dio_punt_wq: SetOnce::new(),
             dio_link_wq: SetOnce::new(),
             data <- init,
         });

@@ -106,7 +106,7 @@ static void prepare(FIXTURE_DATA(dio_punt) * self, int n, off_t pos, size_t len)
 	aio_prep_read(&self->cb[n], self->fd, self->buf + n * BUF, len, pos);
 }
 
-/* The first @nr requests, of which @punted are punted; the submitter does not sleep for them. */
+/* The first @nr requests, of which @punted are punted: if so, the submitter does not sleep for any. */
 static void submit(struct __test_metadata *_metadata, FIXTURE_DATA(dio_punt) * self, int nr, int punted)
 {
 	struct submit_op op = { self->ctx, nr, self->list };
@@ -114,7 +114,8 @@ static void submit(struct __test_metadata *_metadata, FIXTURE_DATA(dio_punt) * s
 	struct task task;
 
 	ASSERT_EQ(0, task_start(&task, op_submit, &op));
-	ASSERT_DONE(&task);
+	if (punted)
+		ASSERT_DONE(&task);
 	ASSERT_EQ(nr, task_join(&task, JOIN_SECONDS));
 	ASSERT_EQ(0, vol_counters(&self->v, &after));
 	EXPECT_EQ(self->before.punted + punted, after.punted);
@@ -195,7 +196,6 @@ TEST_F(dio_punt, runs_and_holes)
 	const off_t size = PIECES * piece - bs + 512;
 	const off_t from = DIRECT * bs, hole = (DIRECT + 5) * bs;
 	const size_t len = PIECES * piece - from;
-	struct vol_map map;
 	int fd;
 
 	/* so that it has pieces behind the direct ones */
@@ -205,7 +205,6 @@ TEST_F(dio_punt, runs_and_holes)
 	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, hole, HOLE * bs));
 	ASSERT_EQ(0, fsync(fd));
 	close(fd);
-	ASSERT_EQ(0, vol_find(&self->v, from, piece, 1, &map));
 	ASSERT_EQ(0, cold(self, NULL, 0));
 	prepare(self, 0, from, len);
 	submit(_metadata, self, 1, 1);
@@ -444,13 +443,13 @@ TEST_F(dio_punt, io_flusher)
 /* As many as may be punted at a time; the submitter of one more sleeps. */
 TEST_F(dio_punt, many)
 {
-	enum { MOST = 256 };	/* PUNTED_MAX in src/dio/punt.rs */
+	enum { MOST = 128 };	/* PUNTED_MAX in src/dio/punt.rs */
 	const size_t bs = self->bs;
 	const off_t block = first_below(self, 0);
 	struct iocb *cb = calloc(MOST + 1, sizeof(*cb));
 	struct io_event *ev = calloc(MOST + 1, sizeof(*ev));
 	struct counters after;
-	struct iocb *one;
+	struct iocb *all[MOST + 1];
 	struct task task;
 	struct submit_op op;
 	aio_context_t ctx;
@@ -461,12 +460,15 @@ TEST_F(dio_punt, many)
 	ASSERT_EQ(0, cold(self, &block, 1));
 	ASSERT_EQ(0, aio_setup(MOST + 1, &ctx));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
-	for (i = 0; i <= MOST; i++)
+	for (i = 0; i <= MOST; i++) {
+		all[i] = &cb[i];
 		aio_prep_read(&cb[i], self->fd, buf + i * PATTERN_SECTOR, PATTERN_SECTOR, block * bs);
-	for (i = 0; i < MOST; i++)
-		ASSERT_EQ(0, aio_submit_one(ctx, &cb[i]));
-	one = &cb[MOST];
-	op = (struct submit_op){ ctx, 1, &one };
+	}
+	op = (struct submit_op){ ctx, MOST, all };
+	ASSERT_EQ(0, task_start(&task, op_submit, &op));
+	ASSERT_DONE(&task);
+	ASSERT_EQ(MOST, task_join(&task, JOIN_SECONDS));
+	op = (struct submit_op){ ctx, 1, &all[MOST] };
 	ASSERT_EQ(0, task_start(&task, op_submit, &op));
 	EXPECT_BLOCKED(&task);
 	ASSERT_EQ(0, vol_release_routed(&self->v));

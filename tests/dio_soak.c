@@ -42,8 +42,8 @@ static struct soak setup(struct vol *v, int seconds)
 		model_page_shift = 20;
 		model_loose_end = true;
 	} else if (v->bs > 4096) {
-		/* No folio is smaller than a block, and none larger than 128 KiB. */
-		model_page_shift = 17;
+		/* No folio is smaller than a block, and none larger than 256 KiB. */
+		model_page_shift = 18;
 	}
 	return s;
 }

@@ -45,8 +45,8 @@ use kfs::trace;
 const MAX: usize = BIO_MAX_VECS as usize * PAGE_SIZE;
 
 /// How many requests of a mount may be punted at a time, before others sleep. A workqueue runs 1024 at once, if there is memory
-/// for its threads.
-const PUNTED_MAX: u32 = 256;
+/// for its threads; of several nodes, each runs its share.
+const PUNTED_MAX: u32 = 128;
 
 /// How often the blocks are looked up before they count as not in memory.
 const TRIES: u32 = 3;
@@ -55,7 +55,7 @@ const TRIES: u32 = 3;
 pub(super) enum Blocks {
     /// Where the first ones are, if they were looked up.
     Known(Option<Mapping>),
-    /// To look them up takes reading from the device, and somebody else can do that.
+    /// To look them up takes reading from the device, and somebody else can do that: the request counts as punted.
     Cold,
 }
 
@@ -78,17 +78,30 @@ pub(super) fn look_up<F: Filesystem>(
             return Blocks::Known(Some(known));
         }
     }
-    let punted = F::dio(locked.sb()).punted.load(ordering::Relaxed);
-    match punted < PUNTED_MAX || mutant!("punt-unlimited") {
-        true => Blocks::Cold,
-        false => Blocks::Known(None),
+    let punted = &F::dio(locked.sb()).punted;
+    if punted.fetch_add(1, ordering::Relaxed) < PUNTED_MAX || mutant!("punt-unlimited") {
+        return Blocks::Cold;
     }
+    punted.fetch_sub(1, ordering::Relaxed);
+    Blocks::Known(None)
 }
 
-/// Leaves an asynchronous read to a worker, with all of its memory, that of `to`. Gives the kiocb back, and has done
-/// nothing, if memory is short, or not all of the request fits into a bio. Called without the inode lock, for a worker
-/// takes it. May sleep.
+/// Leaves an asynchronous read that counts as punted to a worker, with all of its memory, that of `to`. Gives the kiocb back, and
+/// it does not count any more, if memory is short, or not all of the request fits into a bio. Called without the inode lock, for a
+/// worker takes it. May sleep.
 pub(super) fn punt<'a, F: Filesystem>(
+    iocb: Kiocb<'a, F>,
+    to: &mut IovIterDest<'a>,
+    request: Request,
+) -> Result<Queued<'a>, Kiocb<'a, F>> {
+    let punted = &F::dio(iocb.inode().sb()).punted;
+    leave(iocb, to, request).inspect_err(|_| {
+        punted.fetch_sub(1, ordering::Relaxed);
+    })
+}
+
+/// [`punt`], but for the count.
+fn leave<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     to: &mut IovIterDest<'a>,
     request: Request,
@@ -121,7 +134,6 @@ pub(super) fn punt<'a, F: Filesystem>(
     // As much as it asks for: another task will submit the bio.
     task_io_account_read(len);
     let mount = F::dio(sb);
-    mount.punted.add(1, ordering::Relaxed);
     mount.counters.waits(Wait::Async);
     mount.counters.punted.inc();
     trace::dio_submit(inode, start, len as u64, false, true);

@@ -21,22 +21,26 @@ enter_root()
 	mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
 }
 
-# kill_all: SIGKILL for all that runs in that root.
+# kill_all: SIGKILL for all that runs in that root. Fails if nothing did. Of programs that are run one after the other it may
+# miss all, each begun or gone while it looks: who runs them has to be in that root, too.
 kill_all()
 {
-	local p found=1
+	local p found=1 killed=1
 	# Who feeds them ends by that.
 	while [ $found = 1 ]; do
 		found=0
 		for p in /proc/[0-9]*; do
+			# The first takes no process, so that a pass is short. A root that is the same under another name is not meant.
+			[ "$p/root" -ef "$root" ] || continue
 			[ "$(readlink "$p/root" 2> /dev/null)" = "$root" ] || continue
 			[ "$(sed -n 's/^State:\t\(.\).*/\1/p' "$p/status" 2> /dev/null)" != Z ] || continue
 			kill -KILL "${p#/proc/}" 2> /dev/null
-			found=1
+			found=1 killed=0
 		done
 		[ $found = 0 ] || sleep 0.1
 	done
 	rm -rf "$root"/run/*
+	return $killed
 }
 
 # wait_for SECONDS WHAT COMMAND...: until it succeeds.

@@ -26,10 +26,11 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "${0##*/}: $*"; exit 1; }
 
 # run CMD...: leave the status of a command or function in rc. (With "|| rc=$?" the shell would not
-# stop at the first thing that fails inside a function.)
+# stop at the first thing that fails inside a function.) A program is run by this shell, with which it ends, and not by
+# another one, which would outlive it.
 run() {
 	set +e
-	(set -e; "$@")
+	if [ "$(type -t "$1")" = file ]; then "$@"; else (set -e; "$@"); fi
 	rc=$?
 	set -e
 }

@@ -29,10 +29,13 @@ FIXTURE_VARIANT(fs_crash) {
 
 FIXTURE_VARIANT_ADD(fs_crash, bs1k) { .bs = 1024 };
 FIXTURE_VARIANT_ADD(fs_crash, bs4k) { .bs = 4096 };
+/* larger than a page */
+FIXTURE_VARIANT_ADD(fs_crash, bs16k) { .bs = 16384 };
 FIXTURE_VARIANT_ADD(fs_crash, async_alloc) { .bs = 1024, .options = "async_alloc" };
 
 FIXTURE_SETUP(fs_crash)
 {
+	const bool few = variant->options || variant->bs > 4096;
 	static struct crash c;
 
 	if (variant->options) {
@@ -43,7 +46,7 @@ FIXTURE_SETUP(fs_crash)
 	c = (struct crash){
 		.bs = variant->bs,
 		.seed = env_number("CRASH_SEED", 1),
-		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : variant->options ? 75 : 150),
+		.points = env_number("CRASH_POINTS", env_on_debug() ? 20 : few ? 75 : 150),
 		.each = env_number("CRASH_EACH", 4),
 		.all = env_number("CRASH_ALL", 0),
 		.op = getenv("CRASH_OP"),

@@ -9,7 +9,7 @@
 #include "step.h"
 
 #define OBJECTS		24
-#define CELLS		64
+#define CELLS		512
 #define VERSIONS	12
 #define CHANGES		12
 #define SECTORS		(FILE_MAX / 512)

@@ -11,7 +11,7 @@
 
 #include "step.h"
 
-#define NODES	64
+#define NODES		512
 
 struct node {
 	int parent;

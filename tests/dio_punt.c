@@ -13,7 +13,6 @@
 #include <time.h>
 
 #include "blocks.h"
-#include "caches.h"
 #include "ext2.h"
 #include "harness.h"
 #include "queue.h"

@@ -32,7 +32,7 @@ pub(crate) struct Mount<F: Retry> {
     /// The mempool of further bios. A submitter that sleeps for one has none in flight, and waits
     /// for another request to reap one, which needs no memory.
     pub(super) bios: BioSet<u64>,
-    /// The mempool of parts of bios. Who sleeps for one waits for the device alone.
+    /// The mempool of parts of bios. Who sleeps for one waits for the device, or for a limit of a cgroup.
     pub(super) parts: PartSet,
     /// How many requests are punted, and not issued.
     pub(super) punted: Atomic<u32>,

@@ -255,7 +255,7 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
         false => max,
     };
     let found = match branch.lookup(&layout, &view.root, ahead, device) {
-        // The caller did not ask for what is behind.
+        // What is corrupt beyond what the caller asked for is no error here.
         Err(_) if ahead > max => branch.lookup(&layout, &view.root, max, device)?,
         found => found?,
     };

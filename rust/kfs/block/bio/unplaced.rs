@@ -34,7 +34,8 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-/// A source of parts, with a reserve. Who waits for a part to be freed waits for the device alone.
+/// A source of parts, with a reserve. Who waits for a part to be freed waits for the device, or for a limit of a cgroup, and for
+/// no task: parts are freed where they end.
 pub struct PartSet(RawSet);
 
 impl PartSet {

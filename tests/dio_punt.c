@@ -16,6 +16,7 @@
 #include "ext2.h"
 #include "harness.h"
 #include "queue.h"
+#include "uffd.h"
 
 enum { NR = 8, DIRECT = 12 };
 
@@ -302,6 +303,54 @@ TEST_F(dio_punt, truncate_waits)
 	EXPECT_PATTERN(self->buf, bs, block * bs, 1);
 	EXPECT_EQ(0, task_join(&truncater, JOIN_SECONDS));
 	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/*
+ * Between the look-up, under the inode lock, and the worker's, the file is truncated, and another one has its blocks. The memory
+ * of the request is not there, so that its submitter gets no further.
+ */
+TEST_F(dio_punt, truncated_before_it_is_issued)
+{
+	const size_t bs = self->bs;
+	const off_t pos = first_below(self, 0) * bs;
+	struct submit_op op = { self->ctx, 1, self->list };
+	char *fill = buf_alloc(4096);
+	struct counters after;
+	struct task task;
+	struct vol_map map;
+	void *late = NULL;
+	uint64_t sector;
+	int uffd, i;
+
+	uffd = unfilled_page(&late);
+	if (uffd < 0)
+		SKIP(return, "no userfaultfd");
+	ASSERT_EQ(0, vol_prefill("f", pos, bs, 1));
+	ASSERT_EQ(0, vol_find(&self->v, pos, bs, 1, &map));
+	sector = map.e[0].sector;
+	ASSERT_EQ(0, cold(self, NULL, 0));
+	aio_prep_read(&self->cb[0], self->fd, late, bs, pos);
+	ASSERT_EQ(0, task_start(&task, op_submit, &op));
+	ASSERT_TRUE(task_settles(&task, TASK_BLOCKED));
+
+	ASSERT_EQ(0, ftruncate(self->fd, 0));
+	ASSERT_EQ(0, ftruncate(self->fd, pos + 1));
+	sync();
+	ASSERT_EQ(0, vol_prefill("g", 0, self->below * bs, 2));
+	ASSERT_EQ(0, vol_find(&self->v, 0, self->below * bs, 2, &map));
+	for (i = 0; i < map.nr; i++)
+		if (sector - map.e[i].sector < map.e[i].len)
+			break;
+	EXPECT_LT(i, map.nr);
+
+	memset(fill, UNTOUCHED, 4096);
+	ASSERT_EQ(0, fill_page(uffd, late, fill));
+	ASSERT_EQ(1, task_join(&task, JOIN_SECONDS));
+	EXPECT_EQ(1, reap_one(self));
+	EXPECT_EQ(0, *(char *)late);
+	EXPECT_TRUE(untouched((char *)late + 512, 4096 - 512));
+	ASSERT_EQ(0, vol_counters(&self->v, &after));
+	EXPECT_EQ(self->before.punted + 1, after.punted);
 }
 
 /* A store to a page of the range, from when its submitter had left, is there. */

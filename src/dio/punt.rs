@@ -196,7 +196,10 @@ fn issue_runs<F: Filesystem>(
     may_sleep: MaySleep<'_>,
 ) {
     let bdev = BlockDevice::of(locked.sb());
-    request.i_size = locked.i_size_read();
+    request.i_size = match mutant!("punt-old-i-size") {
+        true => request.end(),
+        false => locked.i_size_read(),
+    };
     let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
     let end = match mutant!("punt-past-eof") {
         true => request.end(),

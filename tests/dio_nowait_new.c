@@ -174,6 +174,71 @@ TEST_F(dio_nowait_new, memory_not_there)
 	ASSERT_EQ(0, munmap(buf, len));
 }
 
+/*
+ * The first page of the memory is there, and written, when it turns out that the second one is not: nothing of that is in the
+ * file, neither now nor when it grows, and an append begins at EOF.
+ */
+TEST_F(dio_nowait_new, half_of_the_memory_there)
+{
+	const off_t bs = self->v.bs, page = 4096, size = 16 * bs, end = size + bs;
+	char *buf = buf_alloc(bs), *back = buf_alloc(2 * page), *half;
+	struct iovec iov = { buf, bs };
+	struct counters c0;
+	long before;
+	int fd;
+
+	fd = warm_file(&self->v, size / bs);
+	ASSERT_LE(0, fd);
+	before = free_blocks();
+	half = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, half);
+	ASSERT_EQ(0, madvise(half, 2 * page, MADV_NOHUGEPAGE));
+	pattern_fill(half, page, size, 2);
+	ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, half, 2 * page, size, 0));
+	EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_MEMORY, 1));
+	EXPECT_EQ(before, free_blocks());
+	EXPECT_EQ(size, file_size(fd));
+	pattern_fill(buf, bs, size, 1);
+	ASSERT_EQ(bs, pwritev2(fd, &iov, 1, 0, RWF_APPEND));
+	EXPECT_EQ(end, file_size(fd));
+	ASSERT_EQ(0, ftruncate(fd, end + 2 * page));
+	ASSERT_EQ(2 * page, pread(fd, back, 2 * page, end));
+	EXPECT_ZERO(back, 2 * page, end);
+	ASSERT_EQ(0, munmap(half, 2 * page));
+}
+
+/* The device has no room for an append, while others are in flight: the next one begins where it did. */
+TEST_F(dio_nowait_new, append_without_room)
+{
+	const off_t bs = self->v.bs, size = 16 * bs;
+	char *buf = buf_alloc(2 * bs), *back = buf_alloc(2 * bs);
+	struct iocb cb[2], *list[2] = { &cb[0], &cb[1] };
+	struct io_event ev[2];
+	struct counters c0;
+	aio_context_t ctx;
+	int fd, i;
+
+	fd = warm_file(&self->v, size / bs);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, aio_setup(2, &ctx));
+	ASSERT_EQ(0, vol_hold(&self->v));
+	pattern_fill(buf, 2 * bs, size, 2);
+	for (i = 0; i < 2; i++) {
+		aio_prep_write(&cb[i], fd, buf + i * bs, bs, 0);
+		cb[i].aio_rw_flags = RWF_APPEND;
+		ASSERT_EQ(1, aio_submit(ctx, 1, &list[i]));
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+		EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, 0, RWF_APPEND));
+		EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_DEVICE, 1));
+	}
+	ASSERT_EQ(0, vol_release(&self->v));
+	ASSERT_EQ(2, aio_events(ctx, 2, 2, ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(size + 2 * bs, file_size(fd));
+	ASSERT_EQ(2 * bs, pread(fd, back, 2 * bs, size));
+	EXPECT_PATTERN(back, 2 * bs, size, 2);
+}
+
 /* Blocks that are new in another one in flight. */
 TEST_F(dio_nowait_new, over_new_blocks)
 {

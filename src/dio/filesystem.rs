@@ -94,8 +94,12 @@ pub(crate) trait Filesystem: Retry {
     /// Whether asynchronous writes to new blocks are not waited for.
     fn async_alloc(sb: &SuperBlock<Self>) -> bool;
 
-    /// A write that is not waited for, and has new blocks, will extend the file to byte `end`.
-    fn will_extend(inode: &InodeLocked<Self, Exclusive>, end: u64);
+    /// A write that is not waited for, and has new blocks, will extend the file to byte `end`. Returns up to which byte others
+    /// will; 0 if there are none.
+    fn will_extend(inode: &InodeLocked<Self, Exclusive>, end: u64) -> u64;
+
+    /// It has ended with the inode lock held since: `others` is what [`Filesystem::will_extend`] has returned.
+    fn has_ended(inode: &InodeLocked<Self, Exclusive>, others: u64);
 
     /// A write in flight will move EOF within block `block` of the file, which is block `physical` of the
     /// device: until [`Filesystem::forget`] that counts as one of its new blocks. `ENOMEM`.

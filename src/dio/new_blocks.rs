@@ -44,9 +44,12 @@ fn link<F: Filesystem>(
     locked: Option<&InodeLocked<F, Exclusive>>,
     request: &mut Request,
 ) {
+    let is_refused = request.would_block().is_some() && !mutant!("refused-linked");
     let (bits, outcome) = (request.bits, &mut request.outcome);
     // The first block may begin before the write, and is not written if nothing of that is.
     let end = match outcome.end(bits) {
+        // It will be made again as a whole, perhaps elsewhere; and nobody has seen to it that what it wrote ends with a block.
+        _ if is_refused => bits.block(outcome.start()),
         end if end == outcome.start() && !mutant!("unwritten-linked") => bits.block(end),
         end => bits.blocks(end),
     };

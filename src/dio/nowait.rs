@@ -107,8 +107,8 @@ pub(super) fn may_fill<F: Filesystem, M: Mode>(
 /// As [`check`], of a write that is left to its retry and has only new blocks: true if this is one, and can be
 /// issued if its blocks can be reserved. False if it is another one. With the option `async_alloc` only.
 ///
-/// Such a write begins and ends where blocks do, so that it is one bio, and is no part of what is in flight. Does
-/// not sleep for locks or the device.
+/// Such a write begins and ends where blocks do, so that it has none in common with what is in flight. Does not sleep for
+/// locks or the device.
 pub(super) fn check_new<'call, F: Filesystem>(
     iocb: &Kiocb<'_, F>,
     iter: &impl IovIter<'call>,

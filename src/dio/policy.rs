@@ -14,7 +14,8 @@
 //!   [`super::write`];
 //! * it stopped at an error: blocks that were allocated beyond what was written are freed.
 //!
-//! A request that must not wait has none of these reasons: it is one without new blocks, or is not made.
+//! A request that must not wait has none of these reasons: one with new blocks is made only if they are left to its retry, and an
+//! error has it come to nothing.
 
 /// Why the worker stopped issuing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

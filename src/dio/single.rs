@@ -22,6 +22,7 @@ use super::request::{Armed, Dsync, Request, Single};
 use super::state::{self, BioList, Platform};
 use super::step::Step;
 use super::worker::{direct_io_worker, Enter};
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, EndedBio, Op, BIO_MAX_VECS, SECTOR_SIZE};
@@ -142,8 +143,8 @@ fn waited_for<I, F: Filesystem>(
 
 /// What is known of a request before its bio is made.
 struct FoundBlocks {
-    /// The first of its blocks.
-    physical: u64,
+    /// Where it begins on the device.
+    sector: u64,
     /// How the device wants its memory to be aligned, as a mask.
     dma_alignment: u32,
 }
@@ -175,12 +176,24 @@ fn find<'a, I: IovIter<'a>, F: Filesystem>(
     }
     let wanted = extent::blocks_wanted(pos, end, bits);
     let physical = F::map_cached(locked, bits.block(pos), wanted)?;
+    let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
+    if iocb.is_nowait() && is_split(bdev, sector, len) {
+        return None;
+    }
     // After the look-up: a block that it found was allocated after its page was dirtied.
     let is_cached = iocb.concerns_page_cache(len) && !mutant!("single-cached");
     (!is_cached).then_some(FoundBlocks {
-        physical,
+        sector,
         dma_alignment: mem_mask,
     })
+}
+
+/// Whether the device has a bio of `len` bytes at `sector` split, so that one that must not wait would fail. What is in one page of
+/// the device is not.
+#[inline(always)]
+fn is_split(bdev: &BlockDevice, sector: u64, len: usize) -> bool {
+    let offset = (sector * SECTOR_SIZE) as usize % PAGE_SIZE;
+    offset + len > PAGE_SIZE && len > bdev.unsplit(sector) && !mutant!("single-split")
 }
 
 /// Makes a bio with all of the memory, for the blocks that were found.
@@ -193,13 +206,11 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
 ) -> Option<Built<I, F>> {
     let sb = locked.sb();
     let bdev = BlockDevice::of(sb);
-    let bits = BlockBits::new(sb.blocksize_bits());
     let (pos, len) = (iocb.pos() as u64, iter.count());
 
     let vecs = iter.npages(BIO_MAX_VECS, len);
     let (dio, mut bio) = BioArc::try_alloc(cached_dios(sb), bdev, vecs, pos, Dio::new())?;
-    let sector = (found.physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
-    bio.set_sector(sector);
+    bio.set_sector(found.sector);
     bio.set_hints(&**iocb);
     if !bio.add_all(iter, len, found.dma_alignment) {
         return None;
@@ -209,7 +220,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
     }
     let is_write = !I::IS_DEST && !mutant!("single-traced-as-read");
     trace::dio_submit(locked, pos, len as u64, is_write, !iocb.is_sync());
-    trace::dio_bio(locked, pos, len as u64, sector);
+    trace::dio_bio(locked, pos, len as u64, found.sector);
     Some(Built {
         dio,
         bio,

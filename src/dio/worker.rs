@@ -95,8 +95,8 @@ pub(super) enum Enter<'a, 'data, F: Filesystem> {
 
 /// What is waited for, and how.
 enum Awaited<F: Filesystem> {
-    /// So many bios that were issued.
-    Issued(Wait, u32),
+    /// So many bios that were issued. With up to which byte others will extend the file, if this request will, too.
+    Issued(Wait, u32, Option<u64>),
     /// Nothing: these bios have ended.
     Ended(Bios<F>),
 }
@@ -162,16 +162,16 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let retry_extends = request.async_alloc && !request.new_blocks.is_empty();
             let is_sync = iocb.is_sync() || is_rest && !mutant!("rest-async");
             let how = policy::decide(is_sync, must_not, end, request.i_size, stop, retry_extends);
-            // As far as it was issued: one that must not wait may have come to nothing.
+            // One that must not wait may have come to nothing.
+            let is_refused = request.would_block().is_some();
             let issued_to = match mutant!("refused-extends") {
                 true => end,
-                false if retry_extends => request.outcome.pos().min(end),
+                false if retry_extends && !is_refused => request.outcome.pos().min(end),
                 false => 0,
             };
-            if let (Wait::Async, Some(locked), true) = (how, exclusive, issued_to > request.i_size)
-            {
-                F::will_extend(locked, issued_to);
-            }
+            let extended_to = exclusive
+                .filter(|_| how == Wait::Async && issued_to > request.i_size)
+                .map(|locked| F::will_extend(locked, issued_to));
             if !iocb.is_nowait() {
                 F::dio(iocb.inode().sb()).counters.waits(how);
             }
@@ -185,7 +185,7 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
                     }
                 }
             }
-            Awaited::Issued(how, issued)
+            Awaited::Issued(how, issued, extended_to)
         }
         (_, Enter::Retry(bios)) => Awaited::Ended(bios),
         (Some(_), Enter::Submit(_)) => Awaited::Ended(Bios::default()),
@@ -294,16 +294,16 @@ fn dio_await_one<F: Filesystem, E: Entry<F>>(
 ) -> Await<E, F> {
     match awaited {
         Awaited::Ended(bios) => Await::Ended(iocb, bios),
-        Awaited::Issued(Wait::Switch(Reason::Hole), _) if mutant!("hole-no-wait") => {
+        Awaited::Issued(Wait::Switch(Reason::Hole), ..) if mutant!("hole-no-wait") => {
             Await::Ended(iocb, Bios::default())
         }
-        Awaited::Issued(Wait::Sync, _) if mutant!("loans-left") => {
+        Awaited::Issued(Wait::Sync, ..) if mutant!("loans-left") => {
             Await::Ended(iocb, Bios::default())
         }
-        Awaited::Issued(Wait::Sync | Wait::Switch(_), issued) => {
+        Awaited::Issued(Wait::Sync | Wait::Switch(_), issued, _) => {
             Await::Ended(iocb, state::await_sync(dio, issued))
         }
-        Awaited::Issued(Wait::Async, issued) => {
+        Awaited::Issued(Wait::Async, issued, _) => {
             // A flush is waited for where nobody else waits.
             let is_synced = request.dsync.is_waited_for() && !mutant!("submitter-syncs");
             let queued = iocb.queue(|iocb| {
@@ -352,9 +352,9 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
     locked: Option<WriteLock<'_, F>>,
     context: Context<'_, E::Atomic>,
 ) -> Step<E, F> {
-    let how = match awaited {
-        Awaited::Issued(how, _) => Some(how),
-        Awaited::Ended(_) => None,
+    let (how, extended_to) = match awaited {
+        Awaited::Issued(how, _, extended_to) => (Some(how), extended_to),
+        Awaited::Ended(_) => (None, None),
     };
     let is_retry = matches!(awaited, Awaited::Ended(_));
     let exclusive = locked.and_then(|lock| lock.exclusive);
@@ -362,6 +362,12 @@ fn dio_await_completion<F: Filesystem, E: Entry<F>>(
         Await::Retry(queued) => return Step::Retry(queued),
         Await::Ended(iocb, bios) => (iocb, bios),
     };
+    // If it has succeeded, i_size will say so; and if not, the next append begins where this one did. The inode lock is still held.
+    if let (Some(others), Some(exclusive), false) =
+        (extended_to, exclusive, mutant!("ended-extends"))
+    {
+        F::has_ended(exclusive, others);
+    }
     let result = dio_bio_reap(&mut bios, &mut request.outcome, context)
         .and_then(|()| dio_complete(iocb.as_mut(), &mut request, exclusive, is_retry, context));
     let result = match result {

@@ -14,8 +14,8 @@ use kfs::drop_in_atomic;
 pub(crate) struct Pending {
     /// By the first block of the file. They do not overlap.
     runs: RBTree<u64, Reserved>,
-    /// Up to which byte the file will be extended, if it is.
-    extended_to: u64,
+    /// Up to which byte writes in flight will extend the file; 0 if there are none.
+    pub(super) extended_to: u64,
     /// Somebody waits until a write is over.
     is_awaited: bool,
     /// Whose turn it is at blocks of which several have parts.
@@ -176,14 +176,11 @@ impl Pending {
         self.runs.insert(place.into_node(block, run));
     }
 
-    /// A write in flight will extend the file to byte `end`.
-    pub(super) fn extend(&mut self, end: u64) {
-        self.extended_to = self.extended_to.max(end);
-    }
-
-    /// Up to which byte writes in flight will extend the file; 0 if there are none.
-    pub(super) fn extended_to(&self) -> u64 {
-        self.extended_to
+    /// A write in flight will extend the file to byte `end`. Returns up to which byte it would be extended without that.
+    pub(super) fn extend(&mut self, end: u64) -> u64 {
+        let others = self.extended_to;
+        self.extended_to = others.max(end);
+        others
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn allocate<'a>(
             break;
         }
         if !mutant!("allocate-append-at-size") {
-            in_flight::will_extend(&lock, range.end);
+            let _ = in_flight::will_extend(&lock, range.end);
         }
         let done = Reserved::unlock(inode, lock, blocks)
             .zero()

@@ -93,8 +93,12 @@ impl dio::Filesystem for RetryFs {
         sb.data().async_alloc()
     }
 
-    fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) {
-        in_flight::will_extend(inode, end);
+    fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) -> u64 {
+        in_flight::will_extend(inode, end)
+    }
+
+    fn has_ended(inode: &InodeLocked<Exclusive>, others: u64) {
+        in_flight::has_ended(inode, others);
     }
 
     fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, physical: u64) -> Result {

@@ -169,8 +169,8 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
         issued
     }
 
-    /// Issues zeroes for `bytes`, a part of the blocks of a run that the request does not write. Does not
-    /// fail: a request that must not wait has no new blocks.
+    /// Issues zeroes for `bytes`, a part of the blocks of a run that the request does not write. Fails only for a request
+    /// that must not wait: none of its new blocks is linked then.
     fn issue_zeroes(&mut self, run: &Run, bytes: Range<u64>) -> Result {
         let mut pos = bytes.start;
         while pos < bytes.end {

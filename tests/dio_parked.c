@@ -5,6 +5,7 @@
  * meanwhile is in dio_pending, whose requests are of this kind, too, and whether io_submit(2) sleeps in dio_switches.
  */
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -14,6 +15,7 @@
 #include "harness.h"
 #include "powerloss.h"
 #include "queue.h"
+#include "shutdown.h"
 #include "store.h"
 
 enum { SECTOR = 512, PARTS_MAX = 8, NR_MAX = 2 * PARTS_MAX, START = 3 };
@@ -274,6 +276,34 @@ TEST_F(dio_parked, first_one_fails)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	EXPECT_EQ(before - 1, free_blocks());
 	look(_metadata, self, 2 * self->v.bs, 0, parts);
+}
+
+/* The volume is shut down while one is in flight: the one behind it does not go to the device any more. */
+TEST_F(dio_parked, shut_down_meanwhile)
+{
+	const char *const repair[] = { "e2fsck", "-f", "-y", self->v.dev, NULL };
+	unsigned int flags = FS_SHUTDOWN_FLAGS_NOLOGFLUSH;
+	struct vol_map map;
+	int64_t res[NR_MAX];
+	int i, err;
+
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	for (i = 0; i < 2; i++)
+		prepare(self, i, i, 1);
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	submit(_metadata, self, 0, 2, 1);
+	ASSERT_EQ(0, ioctl(self->fd, FS_IOC_SHUTDOWN, &flags));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	reap(_metadata, self, 2, res);
+	EXPECT_EQ(-EIO, res[1]);
+	close(self->fd);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(0, vol_find(&self->v, self->at, SECTOR, 1, &map));
+	EXPECT_EQ(-ENODATA, vol_find(&self->v, self->at + SECTOR, SECTOR, 1, &map));
+	err = run(1, repair);
+	EXPECT_TRUE(err == 0 || err == 1);
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 }
 
 /* The first sector, which is over. Where its block is, if @map is not NULL. */

@@ -145,7 +145,7 @@ static int fill_caches(struct vol *v)
 TEST_F(fs_errors, dirsync_on_a_failing_device)
 {
 	char path[64], other[64];
-	int i, err;
+	int i, err, gone = -1;
 
 	ASSERT_EQ(0, vol_umount(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_DIRSYNC, NULL));
@@ -184,6 +184,7 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 			err = unlink(vol_path("d/old1"));
 			break;
 		case 6:
+			gone = vol_open("d/gone", O_RDONLY | O_DIRECTORY);
 			err = rmdir(vol_path("d/gone"));
 			break;
 		case 7:
@@ -198,6 +199,15 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 		ASSERT_EQ(0, vol_unroute(&self->v));
 		sync();
 	}
+	/* what is removed gets no names any more, though the VFS was told that it is there */
+	ASSERT_LE(0, gone);
+	EXPECT_EQ(-1, openat(gone, "x", O_CREAT | O_RDWR, 0600));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(-1, mkdirat(gone, "x", 0700));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(-1, renameat(AT_FDCWD, other, gone, "x"));
+	EXPECT_EQ(ENOENT, errno);
+	close(gone);
 	/* the names are there, and lead to something, after a look at the device too */
 	for (i = 0; i < 2; i++) {
 		struct stat st;

@@ -122,6 +122,9 @@ TEST_F(fs_flags, that_nobody_may_set)
 	ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
 	EXPECT_EQ(-EOPNOTSUPP, set_flags("f", FS_DIRSYNC_FL));
 	EXPECT_EQ(-EOPNOTSUPP, set_flags("f", FS_NOCOW_FL));
+	/* what lsattr(1) would show, with no effect */
+	EXPECT_EQ(-EOPNOTSUPP, set_flags("f", FS_JOURNAL_DATA_FL));
+	EXPECT_EQ(-EOPNOTSUPP, set_flags("f", FS_NOCOMP_FL));
 	EXPECT_EQ(0, get_flags("f"));
 	ASSERT_EQ(0, mknod(vol_path("p"), S_IFIFO | 0600, 0));
 	EXPECT_EQ(-EOPNOTSUPP, set_flags("p", FS_SYNC_FL));

@@ -83,6 +83,9 @@ TEST_F(fs_xattr, errors)
 	EXPECT_EQ(-ENODATA, set("f", "user.a", "x", 1, XATTR_REPLACE));
 	EXPECT_EQ(0, set("f", "user.a", "xyz", 3, XATTR_CREATE));
 	EXPECT_EQ(-EEXIST, set("f", "user.a", "x", 1, XATTR_CREATE));
+	/* both flags, which no attribute can satisfy */
+	EXPECT_EQ(-EEXIST, set("f", "user.a", "x", 1, XATTR_CREATE | XATTR_REPLACE));
+	EXPECT_EQ(-ENODATA, set("f", "user.b", "x", 1, XATTR_CREATE | XATTR_REPLACE));
 	EXPECT_EQ(3, get("f", "user.a", value, 0));
 	EXPECT_EQ(-ERANGE, get("f", "user.a", value, 2));
 	EXPECT_EQ(3, get("f", "user.a", value, 3));

@@ -20,6 +20,8 @@ FIXTURE_VARIANT_ADD(fs_xattr_order, first_1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(fs_xattr_order, first_4k) { .conf = SMALL_4K };
 FIXTURE_VARIANT_ADD(fs_xattr_order, other_1k) { .conf = SMALL_1K, .old = 'o' };
 FIXTURE_VARIANT_ADD(fs_xattr_order, other_4k) { .conf = SMALL_4K, .old = 'o' };
+/* an inode has room for it, but not in one sector */
+FIXTURE_VARIANT_ADD(fs_xattr_order, other_sectors) { .conf = { .bs = 4096, .isize = 1024 }, .old = 'o' };
 
 FIXTURE_SETUP(fs_xattr_order)
 {

@@ -46,15 +46,19 @@ impl InodeFlags {
     const MODIFIABLE: u32 = 0xff | 0x8000 | Self::DIRSYNC | Self::TOPDIR;
 
     /// These flags of a file of type `file_type`, of which a user sets `flags`. `None` when there is
-    /// one that nobody may set on such a file.
+    /// one that nobody may set on such a file, and that it does not have.
     pub(crate) const fn with_settable(self, flags: u32, file_type: FileType) -> Option<Self> {
         let possible = match file_type {
             FileType::Directory => Self::MODIFIABLE,
             FileType::Regular => Self::MODIFIABLE & !(Self::DIRSYNC | Self::TOPDIR),
             _ => Self::NODUMP | Self::NOATIME,
         };
-        // Who sets one has read all, and gives those back.
-        if flags & !Self::VISIBLE != 0 || flags & Self::MODIFIABLE & !possible != 0 {
+        // Who sets one has read all, and gives those back; a directory may have got an index, or lost it, since.
+        let known = match cfg!(mutant = "flag-without-effect") {
+            true => Self::VISIBLE,
+            false => Self::VISIBLE & (self.0 | Self::INDEX),
+        };
+        if flags & !(Self::MODIFIABLE & possible | known & !Self::MODIFIABLE) != 0 {
             return None;
         }
         let kept = self.0 & !Self::MODIFIABLE;

@@ -51,7 +51,7 @@ pub(crate) fn get(inode: &Inode, acl_type: AclType) -> Result<Option<PosixAcl>> 
 /// Stores a list, or removes it. The inode lock is held, or the inode is new. As [`attributes::set`].
 pub(crate) fn set(inode: &Inode, acl_type: AclType, list: Option<&PosixAcl>) -> Result {
     let Some(list) = list else {
-        return attributes::set(inode, key(acl_type), None, SetXattr::Any);
+        return attributes::set(inode, key(acl_type), None, SetXattr::ANY);
     };
     let mut value: KVVec<u8> = zeroed(acl::bytes_max(list.count()), GFP_KERNEL)?;
     let mut unknown = false;
@@ -67,5 +67,5 @@ pub(crate) fn set(inode: &Inode, acl_type: AclType, list: Option<&PosixAcl>) -> 
     if unknown {
         return Err(EINVAL.into());
     }
-    attributes::set(inode, key(acl_type), value.get(..len), SetXattr::Any)
+    attributes::set(inode, key(acl_type), value.get(..len), SetXattr::ANY)
 }

@@ -18,6 +18,7 @@ use crate::types::Inode;
 use crate::volume::fault::Result;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::block::bio::SECTOR_SIZE;
 use kfs::compat::{zeroed, ENODATA};
 use kfs::fs::xattr::SetXattr;
 use kfs::mm::nofs::nofs;
@@ -58,6 +59,15 @@ fn room(inode: &Inode) -> Option<(usize, usize)> {
     };
     let len = size.checked_sub(start)?;
     (len >= xattr::SLOT_MIN).then_some((start, len))
+}
+
+/// How many of the `len` bytes there are in one sector with the inode's fields: so many a device writes as a whole, with the
+/// block of attributes that the inode leads to.
+fn in_one_sector(start: usize, len: usize) -> usize {
+    match mutant!("slot-across-sectors") {
+        true => len,
+        false => len.min((SECTOR_SIZE as usize).saturating_sub(start)),
+    }
 }
 
 /// Copies the attributes, with the lock held.
@@ -141,10 +151,11 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
     let (slot, block) = (copies.slot(inode)?, copies.block(inode)?);
     let (in_slot, in_block) = (slot.find(change.key), block.find(change.key));
     let there = in_slot.or(in_block);
-    match how {
-        SetXattr::Create if there.is_some() => return Err(EEXIST.into()),
-        SetXattr::Replace if there.is_none() => return Err(ENODATA.into()),
-        _ => {}
+    if how.must_not_exist && there.is_some() {
+        return Err(EEXIST.into());
+    }
+    if how.must_exist && there.is_none() {
+        return Err(ENODATA.into());
     }
     let twice = in_slot.is_some() && in_block.is_some();
     if there == change.value && !twice {
@@ -204,14 +215,18 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
 }
 
 /// The bytes of the slot with a change; `None` when they have no room.
+///
+/// What others have put there may be in several sectors, and may stay.
 fn slot_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<Option<KVVec<u8>>> {
-    let Some((_, len)) = room(inode) else {
+    let Some((start, len)) = room(inode) else {
         return Ok(None);
     };
     let mut bytes = zeroed(len, GFP_KERNEL)?;
-    Ok(Changed::new(old, change)
-        .to_slot(&mut bytes)
-        .then_some(bytes))
+    let changed = Changed::new(old, change);
+    let first = in_one_sector(start, len);
+    let has_room = changed.to_slot(bytes.get_mut(..first).unwrap_or_default());
+    let adds = change.value.is_some() && change.value != old.find(change.key);
+    Ok((has_room || !adds && changed.to_slot(&mut bytes)).then_some(bytes))
 }
 
 /// The bytes of the block with a change, none if nothing is left; `None` when they have no room.

@@ -102,7 +102,7 @@ fn create_labels(inode: &InodeInit<RetryFs>, dir: &Inode, name: Option<&[u8]>) -
     };
     inode.init_security(dir, name, |inode, name, value| {
         let index = Index::SECURITY;
-        let set = attributes::set(inode, Key { index, name }, Some(value), SetXattr::Any);
+        let set = attributes::set(inode, Key { index, name }, Some(value), SetXattr::ANY);
         match mutant!("label-failed") {
             true => Ok(()),
             false => reported(inode, set),

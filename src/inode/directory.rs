@@ -62,6 +62,10 @@ pub(crate) fn insert(
     ino: u32,
     file_type: FileType,
 ) -> Result<u64> {
+    // Removed, and who removed it was told of an error after that: then the VFS goes on using it.
+    if dir.nlink() == 0 && !mutant!("removed-filled") {
+        return Err(ENOENT.into());
+    }
     let entry = NewEntry {
         name: checked(name)?,
         ino,

@@ -150,7 +150,12 @@ impl dio::Filesystem for RetryFs {
     }
 
     fn pass_turns(inode: &Inode, turns: dio::Turns, error: Option<Error>) -> ReadyBios {
-        in_flight::pass(inode, at_blocks(turns), error)
+        // What is parked has not been issued, and is not to be any more.
+        let shut_down = match mutant!("shut-down-submits") {
+            true => None,
+            false => inode.sb().data().check_up().err(),
+        };
+        in_flight::pass(inode, at_blocks(turns), error.or(shut_down))
     }
 
     fn wait_for_new_blocks(inode: &InodeLocked<Exclusive>, range: Range<u64>) {

@@ -57,15 +57,21 @@ impl XattrBuffer<'_> {
     }
 }
 
-/// When an attribute is set: `setxattr(2)`.
+/// When an attribute is set: `setxattr(2)`. With both it never is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum SetXattr {
-    /// Whether it is there or not.
-    Any,
+pub struct SetXattr {
     /// Only if it is not there (`XATTR_CREATE`).
-    Create,
+    pub must_not_exist: bool,
     /// Only if it is there (`XATTR_REPLACE`).
-    Replace,
+    pub must_exist: bool,
+}
+
+impl SetXattr {
+    /// Whether it is there or not.
+    pub const ANY: Self = SetXattr {
+        must_not_exist: false,
+        must_exist: false,
+    };
 }
 
 /// What can be done to the attributes whose names begin with a prefix. All methods may sleep. Without one
@@ -152,10 +158,10 @@ impl<F: FileSystemData, T: XattrHandler<F>> Handler<F, T> {
                 (!value.is_null()).then(|| core::slice::from_raw_parts(value.cast::<u8>(), size)),
             )
         };
-        let how = match flags as u32 {
-            bindings::XATTR_CREATE => SetXattr::Create,
-            bindings::XATTR_REPLACE => SetXattr::Replace,
-            _ => SetXattr::Any,
+        let has = |flag: u32| flags as u32 & flag != 0;
+        let how = SetXattr {
+            must_not_exist: has(bindings::XATTR_CREATE),
+            must_exist: has(bindings::XATTR_REPLACE),
         };
         match T::set(inode, name.to_bytes(), value, how) {
             Ok(()) => 0,

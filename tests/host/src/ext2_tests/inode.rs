@@ -179,6 +179,11 @@ fn flags_that_users_set() {
     assert_eq!(set(0, 0xc0, FileType::Fifo), Some(0xc0));
     assert_eq!(set(0, 0x8, FileType::Symlink), None);
     assert_eq!(set(0, !InodeFlags::VISIBLE, FileType::Regular), None);
+    // journal_data, of which lsattr tells, and which nobody can change
+    assert_eq!(set(0, 0x4000, FileType::Regular), None);
+    assert_eq!(set(0x4000, 0x4080, FileType::Regular), Some(0x4080));
+    assert_eq!(set(0x4000, 0, FileType::Regular), Some(0x4000));
+    assert_eq!(set(0, index, FileType::Directory), Some(0));
 }
 
 #[test]

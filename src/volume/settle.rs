@@ -16,14 +16,14 @@ use crate::types::SuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::released::SharedReleased;
 use crate::volume::state::Volume;
-use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::mm::nofs::nofs;
 
 impl Volume {
     /// Makes sure that on the device, too, what was given back belongs to nobody: it can be allocated
-    /// then. Returns whether there was anything; if so, the cache of the device was flushed.
+    /// then. Returns whether there was anything; if so, the cache of the device was flushed. Where others free blocks
+    /// all the time it may be left to the next call.
     ///
     /// Takes the lock of settling, and then those of the groups, but not while it waits for the device.
     /// Sleeps. `EIO` when the device fails; the next call tries again.
@@ -38,19 +38,30 @@ impl Volume {
                 self.discard_settling(sb);
             }
             let result = match mutant!("released-unsettled") {
-                true => Ok(()),
-                false => self
-                    .unwritten
-                    .sync_first(First::Release)
-                    .and_then(|()| BlockDevice::of(sb).issue_flush()),
+                true => Ok(true),
+                false => self.write_released(sb),
             };
-            if result.is_ok() && !mutant!("discard-early") {
+            let is_settled = matches!(result, Ok(true));
+            if is_settled && !mutant!("discard-early") {
                 self.discard_settling(sb);
             }
-            self.end_settling(result.is_ok());
+            self.end_settling(is_settled);
             result?;
             Ok(true)
         })
+    }
+
+    /// Brings what has released something to stable storage. `false` if that is left to the next call.
+    fn write_released(&self, sb: &SuperBlock) -> kernel::error::Result<bool> {
+        let device = BlockDevice::of(sb);
+        let errors = device.watch_write_errors();
+        let is_settled = self.unwritten.sync_released()?;
+        // One that has failed may have been marked dirty again by who syncs, before it was looked at here.
+        if device.has_unseen_write_error(&errors) {
+            return Err(EIO);
+        }
+        device.issue_flush()?;
+        Ok(is_settled)
     }
 
     fn end_settling(&self, is_settled: bool) {

@@ -15,10 +15,19 @@ use kfs::compat::EUCLEAN;
 impl Volume {
     /// Writes all dirty metadata, those buffers included that could not be written before, and
     /// flushes the cache of the device. May sleep. `EIO` when a buffer cannot be written.
+    ///
+    /// Of several that sync at a time, who had waited for the same buffer, the kernel tells one that it has failed; and a
+    /// program that syncs the device would be told in their place. So each looks at the count of errors. An error of before is
+    /// returned once, by whoever comes first.
     pub(crate) fn sync(&self, sb: &SuperBlock) -> Result {
-        self.unwritten.redirty_failed();
         let device = BlockDevice::of(sb);
-        let synced = device.sync();
+        // What has failed by now is tried again.
+        let errors = device.watch_write_errors();
+        self.unwritten.redirty_failed();
+        let mut synced = device.sync();
+        if device.has_unseen_write_error(&errors) && !mutant!("sync-error-of-another") {
+            synced = Err(EIO);
+        }
         self.unwritten.sweep();
         self.check_device(sb);
         let settled = self.settle_released(sb);

@@ -39,11 +39,12 @@ impl Volume {
         settled.map(|_| ())
     }
 
-    /// Marks the volume as mounted read-write, not clean, and waits for the superblock.
+    /// Marks the volume as mounted read-write, not clean, and waits until that is on stable storage: what is written from
+    /// then on may be there sooner than what is in the cache of the device, and a volume that counts as clean is not checked.
     ///
     /// The state it has until then is what it gets back at the end: that may not be the one it was
     /// mounted read-only with, as e2fsck may have run since.
-    pub(crate) fn mark_mounted(&self) -> Result {
+    pub(crate) fn mark_mounted(&self, sb: &SuperBlock) -> Result {
         let mut super_buffer = self.super_buffer.lock();
         let mut before = super_buffer.before;
         let miscounted = self.miscounted.load(ordering::Relaxed);
@@ -61,7 +62,17 @@ impl Volume {
         })?;
         super_buffer.before = before;
         self.mark_buffer_dirty(&super_buffer.buffer);
-        Ok(super_buffer.buffer.sync_dirty()?)
+        super_buffer.buffer.sync_dirty()?;
+        drop(super_buffer);
+        self.flush_superblock(sb)
+    }
+
+    /// Brings the superblock, which was written, to stable storage. Sleeps.
+    pub(super) fn flush_superblock(&self, sb: &SuperBlock) -> Result {
+        match mutant!("superblock-unflushed") {
+            true => Ok(()),
+            false => Ok(BlockDevice::of(sb).issue_flush()?),
+        }
     }
 
     /// Whether the volume was clean before it was mounted, or remounted, read-write. Takes the lock of
@@ -139,8 +150,8 @@ impl Volume {
     }
 
     /// Marks the volume as not clean again after [`Volume::mark_unmounted`], within one mount: at
-    /// the end of a freeze. Waits for the superblock.
-    pub(crate) fn mark_in_use(&self) -> Result {
+    /// the end of a freeze. Waits until that is on stable storage, as [`Volume::mark_mounted`].
+    pub(crate) fn mark_in_use(&self, sb: &SuperBlock) -> Result {
         // It stays as the freeze has marked it.
         if self.is_shut_down() {
             return Ok(());
@@ -148,7 +159,8 @@ impl Volume {
         if self.is_stopped() && !self.error_unmarked.load(ordering::Relaxed) {
             return Ok(());
         }
-        self.update_superblock(true, superblock::update::mark_in_use)
+        self.update_superblock(true, superblock::update::mark_in_use)?;
+        self.flush_superblock(sb)
     }
 
     /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no

@@ -186,16 +186,22 @@ impl Volume {
         })?;
         self.mark_error_of_freeze(&super_buffer)?;
         self.mark_buffer_dirty(buffer);
-        if let Err(error) = buffer.sync_dirty() {
+        let is_written = buffer.sync_dirty();
+        let marked = is_written.and_then(|()| BlockDevice::of(sb).issue_flush());
+        if let Err(error) = marked {
             // The mount may go on (remount, freeze): the buffer must not say "clean" when it is
             // written later.
             if !mutant!("failed-mark-kept") {
                 super_buffer.change(superblock::update::mark_in_use)?;
                 self.mark_buffer_dirty(buffer);
             }
+            // And the device does, if it has failed to flush that.
+            if is_written.is_ok() && !mutant!("unflushed-mark-kept") {
+                buffer.sync_dirty()?;
+            }
             return Err(error.into());
         }
-        Ok(BlockDevice::of(sb).issue_flush()?)
+        Ok(())
     }
 
     /// Copies the free counts of the volume, and what was written, to the superblock; with `wait`, writes

@@ -296,6 +296,40 @@ TEST_F(fs_state, counters_that_are_off)
 	EXPECT_EQ(1, run(1, mend));
 }
 
+/* Counters that say that nothing is free, in all groups: that is believed when the bitmaps say so, too. */
+TEST_F(fs_state, counters_that_are_zero)
+{
+	static const int fields[] = { D_FREE_BLOCKS, D_FREE_INODES };
+	const uint32_t blocks = vol_dev_get(&self->v, 32, SUPER + 0x04);
+	const uint32_t in_group = vol_dev_get(&self->v, 32, SUPER + 0x20);
+	const int groups = (blocks - 1 + in_group - 1) / in_group;
+	int old[16], i, g;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 believes them");
+	ASSERT_GE(ARRAY_SIZE(old), groups);
+	for (i = 0; i < ARRAY_SIZE(fields); i++) {
+		const off_t at = self->desc + fields[i];
+
+		ASSERT_EQ(0, vol_umount(&self->v));
+		for (g = 0; g < groups; g++) {
+			old[g] = vol_dev_get(&self->v, 16, at + 32 * g);
+			ASSERT_LT(0, old[g]);
+			ASSERT_EQ(0, vol_dev_set(&self->v, 16, at + 32 * g, 0));
+		}
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=remount-ro"));
+		EXPECT_EQ(0, use_it());
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "group 0", "e2fsck", NULL }));
+		ASSERT_EQ(0, vol_umount(&self->v));
+		for (g = 0; g < groups; g++)
+			EXPECT_EQ(old[g], vol_dev_get(&self->v, 16, at + 32 * g));
+		EXPECT_EQ(VALID | ERROR, vol_dev_get(&self->v, 16, S_STATE));
+		ASSERT_EQ(0, vol_dev_set(&self->v, 16, S_STATE, VALID));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	}
+}
+
 /* Who has files open for writing is not asked by a remount that is forced (sysrq-u). */
 TEST_F(fs_state, forced_read_only)
 {

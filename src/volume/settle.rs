@@ -11,9 +11,9 @@
 //! With the mount option `discard`, blocks are discarded then: on the device nothing leads to them, so
 //! that a crash finds no file with what a discarded block reads as; and nobody has them yet.
 
-use crate::ext2::bitmap::Run;
+use crate::ext2::bitmap::{Kind, Run};
 use crate::types::SuperBlock;
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::released::SharedReleased;
 use crate::volume::state::Volume;
 use kernel::prelude::*;
@@ -93,7 +93,7 @@ impl Volume {
         self.groups.give();
     }
 
-    /// Allocates with `search` what is not among the `released` ones: these are settled first if that
+    /// Allocates with `search` what is not among the released ones of this `kind`: these are settled first if that
     /// finds nothing, or if there are many. `ENOSPC` if there is nothing then.
     ///
     /// Takes the locks as [`Volume::settle_released`]. Sleeps. `EIO` when all that is left was given back, and
@@ -101,11 +101,30 @@ impl Volume {
     pub(super) fn allocate<T>(
         &self,
         sb: &SuperBlock,
-        released: &SharedReleased,
+        kind: Kind,
         mut search: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
+        let released = match kind {
+            Kind::Blocks => &self.released_blocks,
+            Kind::Inodes => &self.released_numbers,
+        };
+        nofs(|| match self.allocate_counted(sb, released, &mut search) {
+            Err(Fault::Error(error)) if error == ENOSPC && self.recount_full(sb, kind) => {
+                self.allocate_counted(sb, released, &mut search)
+            }
+            allocated => allocated,
+        })
+    }
+
+    /// [`Volume::allocate`] by the counters of the groups. Called in `nofs`.
+    fn allocate_counted<T>(
+        &self,
+        sb: &SuperBlock,
+        released: &SharedReleased,
+        search: &mut impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
         let mut is_tried = false;
-        nofs(|| loop {
+        loop {
             let given = self.groups.given();
             let before = released.summary();
             let is_due = before.is_due() && !is_tried;
@@ -129,6 +148,6 @@ impl Volume {
             if !is_due || is_full {
                 settled?;
             }
-        })
+        }
     }
 }

@@ -292,6 +292,43 @@ TEST_F(fs_errors, freeze_that_cannot_mark_the_volume)
 	dm_remove(SUPER_DEVICE);
 }
 
+/* Two wait for a block that could not be written before, and cannot again: both are told. */
+TEST_F(fs_errors, two_that_sync_at_a_time)
+{
+	const uint64_t descriptor = self->v.bs == 1024 ? 2048 : self->v.bs;
+	struct vol_map map = { .nr = 1 };
+	struct io_op op[2] = {};
+	struct task task[2];
+	uint32_t bitmap;
+	int i;
+
+	ASSERT_EQ(0, on_device(&self->v, descriptor, &bitmap, sizeof(bitmap)));
+	map.e[0].sector = bitmap * (uint64_t)self->v.bs / 512;
+	map.e[0].len = self->v.bs / 512;
+	map.e[0].writes = true;
+	op[0].fd = vol_make("a", self->v.bs, 1);
+	op[1].fd = vol_make("b", self->v.bs, 2);
+	ASSERT_LE(0, op[0].fd);
+	ASSERT_LE(0, op[1].fd);
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(-1, syncfs(op[0].fd));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, task_start(&task[i], op_fsync, &op[i]));
+		ASSERT_BLOCKED(&task[i]);
+	}
+	ASSERT_EQ(0, vol_fail_routed(&self->v));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(-EIO, task_join(&task[i], JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	for (i = 0; i < 2; i++) {
+		EXPECT_EQ(0, fsync(op[i].fd));
+		close(op[i].fd);
+	}
+}
+
 /* What sync(2) and syncfs(2) promise includes what the disk has in its cache. */
 TEST_F(fs_errors, sync_flushes_the_disk)
 {

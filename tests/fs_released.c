@@ -263,6 +263,74 @@ TEST_F(fs_released, blocks_given_back_by_half_a_punch)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
+/*
+ * Half of what a block of pointers leads to is given back. Another file asks for that, and before it gets some, the rest
+ * is given back, too: so the block of pointers is not written any more, but the inode, in a block that those who
+ * write what leads to free blocks have passed. They wait for one that is in flight: the root directory.
+ */
+TEST_F(fs_released, pointers_that_are_forgotten_meanwhile)
+{
+	enum { BLOCKS = DIRECT_BLOCKS + 20, NEW = 10 };
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(BLOCKS * bs);
+	struct io_op sync_root, write;
+	struct task syncing, writing;
+	struct vol_map names;
+	long pointers;
+	char name[16];
+	ssize_t n;
+	int fd, i;
+
+	close(vol_open("first", O_CREAT | O_RDWR));
+	/* so that the next inode is in a block of its own */
+	for (i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "between%d", i);
+		close(vol_open(name, O_CREAT | O_RDWR));
+	}
+	ASSERT_EQ(0, vol_prefill("old", 0, BLOCKS * bs, 1));
+	for (; i < 16; i++) {
+		snprintf(name, sizeof(name), "between%d", i);
+		close(vol_open(name, O_CREAT | O_RDWR));
+	}
+	close(vol_open("new", O_CREAT | O_RDWR));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	pointers = debugfs_number(&self->v, "stat old", "(IND):");
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, fill_all(&self->v));
+	ASSERT_EQ(0, vol_block(&self->v, "/", 0, &names));
+	/* it is written before the pointers */
+	ASSERT_LT(names.e[0].sector, pointers * bs / 512);
+	names.e[0].writes = true;
+	ASSERT_EQ(0, vol_route(&self->v, &names));
+
+	ASSERT_EQ(0, unlink(vol_path("first")));
+	fd = vol_open("old", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, punch(fd, (DIRECT_BLOCKS + 1) * bs, (NEW + 2) * bs));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	sync_root.fd = vol_open_dir(".");
+	ASSERT_LE(0, sync_root.fd);
+	ASSERT_EQ(0, task_start(&syncing, op_fsync, &sync_root));
+	ASSERT_BLOCKED(&syncing);
+	pattern_fill(buf, NEW * bs, 0, 2);
+	write = (struct io_op){ .fd = vol_open("new", O_RDWR), .buf = buf, .len = NEW * bs };
+	ASSERT_LE(0, write.fd);
+	ASSERT_EQ(0, task_start(&writing, op_pwrite, &write));
+	ASSERT_BLOCKED(&writing);
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	EXPECT_EQ(NEW * bs, task_join(&writing, JOIN_SECONDS));
+	ASSERT_EQ(0, sync_file_range(write.fd, 0, 0, WRITE_ALL));
+	ASSERT_EQ(0, lose_power(&self->v));
+	n = lost_read("old", buf, BLOCKS * bs);
+	EXPECT_LE(0, n);
+	for (i = 0; i < n / bs; i++)
+		EXPECT_TRUE(!zero_diff(buf + i * bs, bs, i * bs) || !pattern_diff(buf + i * bs, bs, i * bs, 1))
+			TH_LOG("block %d: %s", i, pattern_diff(buf + i * bs, bs, i * bs, 1));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
 /* More pieces are given back than are kept in mind. */
 TEST_F(fs_released, blocks_given_back_in_many_pieces)
 {

@@ -13,6 +13,7 @@
 #include <sys/statfs.h>
 
 #include "harness.h"
+#include "task.h"
 
 /* offsets on the device */
 #define SUPER		1024
@@ -295,6 +296,40 @@ TEST_F(fs_state, counters_that_are_off)
 	EXPECT_EQ(1, run(1, mend));
 }
 
+/* Counters that say that nothing is free, in all groups: that is believed when the bitmaps say so, too. */
+TEST_F(fs_state, counters_that_are_zero)
+{
+	static const int fields[] = { D_FREE_BLOCKS, D_FREE_INODES };
+	const uint32_t blocks = vol_dev_get(&self->v, 32, SUPER + 0x04);
+	const uint32_t in_group = vol_dev_get(&self->v, 32, SUPER + 0x20);
+	const int groups = (blocks - 1 + in_group - 1) / in_group;
+	int old[16], i, g;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 believes them");
+	ASSERT_GE(ARRAY_SIZE(old), groups);
+	for (i = 0; i < ARRAY_SIZE(fields); i++) {
+		const off_t at = self->desc + fields[i];
+
+		ASSERT_EQ(0, vol_umount(&self->v));
+		for (g = 0; g < groups; g++) {
+			old[g] = vol_dev_get(&self->v, 16, at + 32 * g);
+			ASSERT_LT(0, old[g]);
+			ASSERT_EQ(0, vol_dev_set(&self->v, 16, at + 32 * g, 0));
+		}
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=remount-ro"));
+		EXPECT_EQ(0, use_it());
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "group 0", "e2fsck", NULL }));
+		ASSERT_EQ(0, vol_umount(&self->v));
+		for (g = 0; g < groups; g++)
+			EXPECT_EQ(old[g], vol_dev_get(&self->v, 16, at + 32 * g));
+		EXPECT_EQ(VALID | ERROR, vol_dev_get(&self->v, 16, S_STATE));
+		ASSERT_EQ(0, vol_dev_set(&self->v, 16, S_STATE, VALID));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	}
+}
+
 /* Who has files open for writing is not asked by a remount that is forced (sysrq-u). */
 TEST_F(fs_state, forced_read_only)
 {
@@ -359,6 +394,78 @@ static long disk_writes(void)
 		n = -EIO;
 	fclose(f);
 	return n;
+}
+
+static long op_mount(void *vol)
+{
+	return vol_mount(vol, env_fstype(), 0, NULL);
+}
+
+static long op_read_write(void *unused)
+{
+	return remount(0, NULL);
+}
+
+static long op_thaw(void *fd)
+{
+	return ioctl(*(int *)fd, FITHAW, 0) ? -errno : 0;
+}
+
+static long op_label(void *fd)
+{
+	char label[FSLABEL_MAX] = "flushed";
+
+	return ioctl(*(int *)fd, FS_IOC_SETFSLABEL, label) ? -errno : 0;
+}
+
+/* The state as the disk has it, whatever the caches have. */
+static int state_of_the_disk(struct vol *v)
+{
+	char *sector = buf_alloc(512);
+	int err = vol_read_sector(v, S_STATE / 512, sector);
+
+	return err ?: sector[S_STATE % 512];
+}
+
+/* A call that does not return before the disk has emptied its cache, and has it by then that the volume is in use. */
+static void in_use_first(struct __test_metadata *_metadata, struct vol *v, long (*call)(void *), void *arg)
+{
+	struct task task;
+
+	ASSERT_EQ(0, vol_hold_routed(v));
+	ASSERT_EQ(0, task_start(&task, call, arg));
+	EXPECT_BLOCKED(&task);
+	EXPECT_EQ(0, state_of_the_disk(v) & VALID);
+	ASSERT_EQ(0, vol_release_routed(v));
+	EXPECT_EQ(0, task_join(&task, JOIN_SECONDS));
+}
+
+/*
+ * What is written to the volume may be on the medium sooner than what is in the cache of the disk. A volume that is in use
+ * must not pass for clean then.
+ */
+TEST_F(fs_state, in_use_is_on_stable_storage)
+{
+	int dir;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 writes that through the cache");
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(VALID, state_of_the_disk(&self->v));
+	ASSERT_EQ(0, vol_route_flushes(&self->v));
+	in_use_first(_metadata, &self->v, op_mount, &self->v);
+	ASSERT_EQ(0, vol_read_only());
+	ASSERT_EQ(VALID, state_of_the_disk(&self->v));
+	in_use_first(_metadata, &self->v, op_read_write, NULL);
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, ioctl(dir, FIFREEZE, 0));
+	ASSERT_EQ(VALID, state_of_the_disk(&self->v));
+	in_use_first(_metadata, &self->v, op_thaw, &dir);
+	/* the same for what else a call has promised */
+	in_use_first(_metadata, &self->v, op_label, &dir);
+	close(dir);
+	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
 /* What is on the device while it is frozen may be in a snapshot: nobody writes there. */

@@ -14,6 +14,7 @@
 #include "debugfs.h"
 #include "disk.h"
 #include "harness.h"
+#include "powerloss.h"
 
 #define NOBODY	65534
 #define LEN	(300 * KIB)
@@ -246,6 +247,43 @@ TEST_F(fs_trim, discard_what_is_shared)
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	EXPECT_EQ(sizeof(back), getxattr(vol_path("b"), "user.x", back, sizeof(back)));
 	EXPECT_EQ(0, memcmp(value, back, sizeof(back)));
+}
+
+/*
+ * One of two that share a block of attributes has given it up. While that is seen to, the other is deleted, too: on the
+ * device it has its name still, and its attributes.
+ */
+TEST_F(fs_trim, discard_what_is_given_back_since)
+{
+	struct trim_op op = { .range = { 0, UINT64_MAX, 0 } };
+	char value[300], back[301];
+	struct task t;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 discards with its journal only");
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "discard"));
+	op.fd = vol_open_dir(".");
+	ASSERT_LE(0, op.fd);
+	memset(value, 'x', sizeof(value));
+	ASSERT_EQ(0, vol_prefill("a", 0, 512, 1));
+	ASSERT_EQ(0, vol_prefill("b", 0, 512, 2));
+	ASSERT_EQ(0, setxattr(vol_path("a"), "user.x", value, sizeof(value), 0));
+	ASSERT_EQ(0, setxattr(vol_path("b"), "user.x", value, sizeof(value), 0));
+	sync();
+	ASSERT_EQ(0, removexattr(vol_path("a"), "user.x"));
+	ASSERT_EQ(0, vol_route_flushes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&t, op_trim, &op));
+	ASSERT_BLOCKED(&t);
+	ASSERT_EQ(0, unlink(vol_path("b")));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ(sizeof(value), lost_xattr("b", "user.x", back, sizeof(back)));
+	EXPECT_EQ(0, memcmp(value, back, sizeof(value)));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	close(op.fd);
 }
 
 /* A disk that cannot forget. */

@@ -15,8 +15,10 @@
 #include <sys/wait.h>
 
 #include "debugfs.h"
+#include "dm.h"
 #include "handle.h"
 #include "harness.h"
+#include "task.h"
 
 /* offsets on the device */
 #define SUPER		1024
@@ -543,6 +545,42 @@ static bool is_uninterruptible(pid_t pid)
 		state = '?';
 	fclose(f);
 	return state == 'D';
+}
+
+/*
+ * The rest of an inode table is being read ahead when it is initialised: the inodes that come to its blocks are among
+ * zeroes, and not among what was there.
+ */
+TEST_F(fs_volumes, uninit_bg_and_what_is_being_read)
+{
+	struct dm_seg to[2] = { { .type = "linear" }, { .type = "delay" } };
+	const struct vol_map none = { .nr = 0 };
+	struct task creating;
+	uint64_t table, isize;
+	char name[16];
+	int i;
+
+	ASSERT_EQ(0, make_uninit(&self->v));
+	isize = vol_dev_get(&self->v, 16, SUPER + 88);
+	table = vol_dev_get(&self->v, 32, 2048 + 8) * 2;
+	/* of group 0, up to the block that has lost+found */
+	to[0].len = table + (11 * isize + 1023) / 1024 * 2;
+	to[1].start = to[0].len;
+	to[1].len = table + 128 * isize / 512 - to[1].start;
+	snprintf(to[0].params, sizeof(to[0].params), "%s 0", env_dev());
+	snprintf(to[1].params, sizeof(to[1].params), "%s %lu 120000 %s %lu 0", env_dev(), to[1].start,
+		 env_dev(), to[1].start);
+	ASSERT_EQ(0, vol_route_after(&self->v, &none, to, 2));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, task_start(&creating, op_create, "f"));
+	EXPECT_BLOCKED(&creating);
+	/* what is kept goes on then */
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(0, task_join(&creating, JOIN_SECONDS));
+	for (i = 0; i < 10; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		EXPECT_EQ(0, op_create(name));
+	}
 }
 
 /*

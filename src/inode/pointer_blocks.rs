@@ -188,7 +188,7 @@ impl FreeBlocks for ChangedPointers<'_> {
         if inode.is_dir() {
             // Only directories have their data in the cache of the device. Before it is freed: once
             // free, it may be allocated and dirtied by another task.
-            inode.sb().forget_blocks(start.into(), len.into());
+            inode.sb().data().forget_blocks(inode.sb(), start, len);
         }
         blocks::free(inode.sb(), Blocks { start, len }, Freed::Released)?;
         inode.sub_bytes(u64::from(len) << inode.blkbits());
@@ -201,12 +201,14 @@ impl FreeBlocks for ChangedPointers<'_> {
             return Ok(());
         };
         let inode = self.pointers.inode;
-        let same = inode.sb().getblk(block.into())?;
         // Before it is freed: once free, it may be allocated and dirtied by another task.
-        buffer.forget();
+        inode.sb().data().forget_buffer(buffer.get());
         self.free_data(block, 1).inspect_err(|error| {
             if !Self::is_corrupt(error) {
-                mark_buffer_dirty(inode, &same);
+                // What it led to has been given back, and the pointer to it is restored: it is written first. If that
+                // fails, it is tried again before the next one gets what was given back.
+                mark_first_dirty(inode, &buffer, First::Release);
+                let _ = buffer.sync_dirty();
             }
         })
     }

@@ -3,6 +3,7 @@
 //! Writing inodes.
 
 use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode, KNOWN_BYTES};
+use crate::ext2::pointers::Pointers;
 use crate::ext2::superblock;
 use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
@@ -41,24 +42,42 @@ pub(super) fn store_released(inode: &Inode) -> Result {
 
 fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
     let sb = inode.sb();
-    let data = inode.data();
-    let size = inode.i_size_read();
-    if inode.is_reg() && superblock::update::needs_large_file(size) {
-        sb.data().require_large_file()?;
-    }
     let file_type = file_type(inode)?;
     let (buffer, offset) = read_table(sb, ino32(inode))?;
-    let copy = |content| copy_to_slot(inode, file_type, size, content, &buffer, offset);
-    match (file_type, data.symlink.as_ref()) {
-        (FileType::CharDevice | FileType::BlockDevice, _) => copy(Content::Device(Device {
+    let needs_large_file = |size| inode.is_reg() && superblock::update::needs_large_file(size);
+    let mut expected = inode.i_size_read();
+    loop {
+        if needs_large_file(expected) {
+            sb.data().require_large_file()?;
+        }
+        // All of it under one lock, whatever the type: who gives a block back that the inode has had, of data or of
+        // attributes, stores the inode without it first. Who had looked at it before would store it again.
+        let stored = deferred::with_stored_pointers(inode, |root| {
+            let size = inode.i_size_read();
+            if needs_large_file(size) && !needs_large_file(expected) {
+                return Ok(Err(size));
+            }
+            let content = content(inode, file_type, root);
+            copy_to_slot(inode, file_type, size, content, &buffer, offset).map(Ok)
+        })?;
+        match stored {
+            Ok(()) => return Ok(buffer),
+            Err(grown) => expected = grown,
+        }
+    }
+}
+
+/// What the inode has in the place of pointers: if they are pointers, `root`.
+fn content(inode: &Inode, file_type: FileType, root: Pointers) -> Content {
+    match (file_type, inode.data().symlink.as_ref()) {
+        (FileType::CharDevice | FileType::BlockDevice, _) => Content::Device(Device {
             major: inode.rdev() >> 20,
             minor: inode.rdev() & 0xf_ffff,
-        })),
-        (FileType::Fifo | FileType::Socket, _) => copy(Content::Nothing),
-        (_, Some(link)) => copy(Content::FastSymlink(*link)),
-        (_, None) => deferred::with_stored_pointers(inode, |root| copy(Content::Blocks(root))),
-    }?;
-    Ok(buffer)
+        }),
+        (FileType::Fifo | FileType::Socket, _) => Content::Nothing,
+        (_, Some(link)) => Content::FastSymlink(*link),
+        (_, None) => Content::Blocks(root),
+    }
 }
 
 /// Copies an inode to its slot, which is in `buffer` from byte `offset` on. Does not sleep.

@@ -36,7 +36,7 @@ impl Ioctl for RetryFs {
         let volume = sb.data();
         volume.check_writable(sb)?;
         let label = label.first_chunk().ok_or(EINVAL)?;
-        reported(sb, volume.set_label(label))
+        reported(sb, volume.set_label(sb, label))
     }
 
     fn trim(sb: &SuperBlock, range: &Trim) -> Result<u64> {

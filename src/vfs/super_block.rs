@@ -136,7 +136,7 @@ impl FileSystem for RetryFs {
         if sb.rdonly() {
             return Ok(());
         }
-        reported(sb, sb.data().mark_mounted())
+        reported(sb, sb.data().mark_mounted(sb))
             .inspect_err(|_| pr_err!("{}: cannot write the superblock\n", sb.id()))
     }
 
@@ -155,7 +155,7 @@ impl FileSystem for RetryFs {
             (false, true) => reported(sb, volume.mark_unmounted(sb))?,
             (true, false) => {
                 volume.reread(sb)?;
-                reported(sb, volume.mark_mounted())?;
+                reported(sb, volume.mark_mounted(sb))?;
             }
             _ => {}
         }
@@ -253,7 +253,7 @@ impl FileSystem for RetryFs {
 
     fn unfreeze_fs(sb: &SuperBlock) -> Result {
         let volume = sb.data();
-        let marked = reported(sb, volume.mark_in_use());
+        let marked = reported(sb, volume.mark_in_use(sb));
         if mutant!("thaw-fails") {
             return marked;
         }

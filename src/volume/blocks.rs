@@ -53,7 +53,7 @@ impl From<Run> for Blocks {
 /// only, or when all that are left have been given back, and that cannot be written.
 pub(crate) fn allocate(sb: &SuperBlock, request: AllocationRequest<'_>) -> Result<Blocks> {
     let volume = sb.data();
-    volume.allocate(sb, &volume.released_blocks, || search(sb, request))
+    volume.allocate(sb, bitmap::Kind::Blocks, || search(sb, request))
 }
 
 /// [`allocate`] among the blocks that nobody has on the device either. `None` if there are none.

@@ -15,10 +15,19 @@ use kfs::compat::EUCLEAN;
 impl Volume {
     /// Writes all dirty metadata, those buffers included that could not be written before, and
     /// flushes the cache of the device. May sleep. `EIO` when a buffer cannot be written.
+    ///
+    /// Of several that sync at a time, who had waited for the same buffer, the kernel tells one that it has failed; and a
+    /// program that syncs the device would be told in their place. So each looks at the count of errors. An error of before is
+    /// returned once, by whoever comes first.
     pub(crate) fn sync(&self, sb: &SuperBlock) -> Result {
-        self.unwritten.redirty_failed();
         let device = BlockDevice::of(sb);
-        let synced = device.sync();
+        // What has failed by now is tried again.
+        let errors = device.watch_write_errors();
+        self.unwritten.redirty_failed();
+        let mut synced = device.sync();
+        if device.has_unseen_write_error(&errors) && !mutant!("sync-error-of-another") {
+            synced = Err(EIO);
+        }
         self.unwritten.sweep();
         self.check_device(sb);
         let settled = self.settle_released(sb);
@@ -30,11 +39,12 @@ impl Volume {
         settled.map(|_| ())
     }
 
-    /// Marks the volume as mounted read-write, not clean, and waits for the superblock.
+    /// Marks the volume as mounted read-write, not clean, and waits until that is on stable storage: what is written from
+    /// then on may be there sooner than what is in the cache of the device, and a volume that counts as clean is not checked.
     ///
     /// The state it has until then is what it gets back at the end: that may not be the one it was
     /// mounted read-only with, as e2fsck may have run since.
-    pub(crate) fn mark_mounted(&self) -> Result {
+    pub(crate) fn mark_mounted(&self, sb: &SuperBlock) -> Result {
         let mut super_buffer = self.super_buffer.lock();
         let mut before = super_buffer.before;
         let miscounted = self.miscounted.load(ordering::Relaxed);
@@ -52,7 +62,17 @@ impl Volume {
         })?;
         super_buffer.before = before;
         self.mark_buffer_dirty(&super_buffer.buffer);
-        Ok(super_buffer.buffer.sync_dirty()?)
+        super_buffer.buffer.sync_dirty()?;
+        drop(super_buffer);
+        self.flush_superblock(sb)
+    }
+
+    /// Brings the superblock, which was written, to stable storage. Sleeps.
+    pub(super) fn flush_superblock(&self, sb: &SuperBlock) -> Result {
+        match mutant!("superblock-unflushed") {
+            true => Ok(()),
+            false => Ok(BlockDevice::of(sb).issue_flush()?),
+        }
     }
 
     /// Whether the volume was clean before it was mounted, or remounted, read-write. Takes the lock of
@@ -130,8 +150,8 @@ impl Volume {
     }
 
     /// Marks the volume as not clean again after [`Volume::mark_unmounted`], within one mount: at
-    /// the end of a freeze. Waits for the superblock.
-    pub(crate) fn mark_in_use(&self) -> Result {
+    /// the end of a freeze. Waits until that is on stable storage, as [`Volume::mark_mounted`].
+    pub(crate) fn mark_in_use(&self, sb: &SuperBlock) -> Result {
         // It stays as the freeze has marked it.
         if self.is_shut_down() {
             return Ok(());
@@ -139,7 +159,8 @@ impl Volume {
         if self.is_stopped() && !self.error_unmarked.load(ordering::Relaxed) {
             return Ok(());
         }
-        self.update_superblock(true, superblock::update::mark_in_use)
+        self.update_superblock(true, superblock::update::mark_in_use)?;
+        self.flush_superblock(sb)
     }
 
     /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no
@@ -165,16 +186,22 @@ impl Volume {
         })?;
         self.mark_error_of_freeze(&super_buffer)?;
         self.mark_buffer_dirty(buffer);
-        if let Err(error) = buffer.sync_dirty() {
+        let is_written = buffer.sync_dirty();
+        let marked = is_written.and_then(|()| BlockDevice::of(sb).issue_flush());
+        if let Err(error) = marked {
             // The mount may go on (remount, freeze): the buffer must not say "clean" when it is
             // written later.
             if !mutant!("failed-mark-kept") {
                 super_buffer.change(superblock::update::mark_in_use)?;
                 self.mark_buffer_dirty(buffer);
             }
+            // And the device does, if it has failed to flush that.
+            if is_written.is_ok() && !mutant!("unflushed-mark-kept") {
+                buffer.sync_dirty()?;
+            }
             return Err(error.into());
         }
-        Ok(BlockDevice::of(sb).issue_flush()?)
+        Ok(())
     }
 
     /// Copies the free counts of the volume, and what was written, to the superblock; with `wait`, writes

@@ -23,7 +23,7 @@ pub(crate) fn allocate(sb: &SuperBlock, parent: u32, top: bool, directory: bool)
     let volume = sb.data();
     let geometry = volume.geometry();
     let parent_group = geometry.inode_slot(parent)?.group;
-    volume.allocate(sb, &volume.released_numbers, || {
+    volume.allocate(sb, bitmap::Kind::Inodes, || {
         let counts = |group: u32| volume.groups.counts(group);
         let first = if directory {
             let spread = Spread {

@@ -3,6 +3,7 @@
 //! The label of the volume.
 
 use crate::ext2::label::{self, LABEL_MAX};
+use crate::types::SuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::state::Volume;
 
@@ -19,11 +20,13 @@ impl Volume {
         Ok(found)
     }
 
-    /// Sets the label, and waits for the superblock. Backups keep the old one. May sleep. `EIO` when it
+    /// Sets the label, and waits until it is on stable storage. Backups keep the old one. May sleep. `EIO` when it
     /// cannot be written.
-    pub(crate) fn set_label(&self, label: &[u8; LABEL_MAX]) -> Result {
+    pub(crate) fn set_label(&self, sb: &SuperBlock, label: &[u8; LABEL_MAX]) -> Result {
         let wait = !mutant!("label-unwritten");
-        let set = self.update_superblock(wait, |bytes, _| label::set(bytes, label));
+        let set = self
+            .update_superblock(wait, |bytes, _| label::set(bytes, label))
+            .and_then(|()| self.flush_superblock(sb));
         match mutant!("label-error-lost") {
             true => Ok(()),
             false => set,

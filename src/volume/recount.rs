@@ -3,9 +3,10 @@
 //! Counters of groups that are wrong: a crash leaves them so, and so do some tools.
 //!
 //! Before a counter is relied on for the first time, when the bitmap is in memory anyway, it is
-//! counted anew. A wrong one stops nothing: the bitmap is what counts.
+//! counted anew. A wrong one stops nothing: the bitmap is what counts. One that says that nothing is free has
+//! everybody pass over the group; so before it is said that nothing is free anywhere, these are counted, too.
 
-use crate::ext2::bitmap;
+use crate::ext2::bitmap::{self, Kind};
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::groups::{warn_miscounted, GroupSet};
@@ -97,6 +98,43 @@ impl GroupSet {
 }
 
 impl Volume {
+    /// Counts what is free in the groups of which the counter says that nothing is, unless that was done before.
+    /// Returns whether there is something. What cannot be read is passed over.
+    ///
+    /// Takes the locks of the groups; sleeps.
+    pub(super) fn recount_full(&self, sb: &SuperBlock, kind: Kind) -> bool {
+        let is_full = |group: u32| {
+            let counts = self.groups.counts(group);
+            match kind {
+                Kind::Blocks => counts.free_blocks == 0,
+                Kind::Inodes => counts.free_inodes == 0,
+            }
+        };
+        let is_counted = |group: u32| {
+            let mut set = self.groups.lock(group).ok()?;
+            let compared = set.compared(group)?;
+            Some(match kind {
+                Kind::Blocks => compared.blocks,
+                Kind::Inodes => compared.inodes,
+            })
+        };
+        let mut found = false;
+        for group in 0..self.geometry().groups() {
+            if !is_full(group) || is_counted(group) != Some(false) || mutant!("zero-believed") {
+                continue;
+            }
+            let Ok((buffer, mut set)) = self.lock_to_allocate(sb, group, kind) else {
+                continue;
+            };
+            let counted = match kind {
+                Kind::Blocks => set.recount_blocks(sb, group, &buffer),
+                Kind::Inodes => set.recount_inodes(sb, group, &buffer),
+            };
+            found |= counted.is_ok() && !is_full(group);
+        }
+        found
+    }
+
     /// Says in the log, once for a mount, that a counter of `group` has been replaced. A volume that
     /// was clean is marked as having errors: that should not be, and e2fsck finds out what else.
     ///

@@ -108,19 +108,9 @@ impl Released {
     }
 
     fn mark(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> bool {
-        let range = first.saturating_add(range.start)..first.saturating_add(range.end);
-        let mut any = false;
-        for set in [&self.since, &self.settling] {
-            if self.is_settled && core::ptr::eq(set, &self.settling) {
-                continue;
-            }
-            for run in set.runs.within(range.clone()) {
-                let start = run.start - first;
-                bitmap::mark_run(bitmap, Run { start, ..run });
-                any = true;
-            }
-        }
-        any
+        let since = mark_runs(&self.since, first, &range, bitmap);
+        let settling = !self.is_settled && mark_runs(&self.settling, first, &range, bitmap);
+        since || settling
     }
 
     fn end(&mut self, is_settled: bool) {
@@ -135,6 +125,18 @@ impl Released {
         self.settling.clear();
         self.is_settled = false;
     }
+}
+
+/// Sets the bits of those of `set` that are in `range`, as [`SharedReleased::mark`].
+fn mark_runs(set: &Set, first: u32, range: &Range<u32>, bitmap: &mut [u8]) -> bool {
+    let range = first.saturating_add(range.start)..first.saturating_add(range.end);
+    let mut any = false;
+    for run in set.runs.within(range) {
+        let start = run.start - first;
+        bitmap::mark_run(bitmap, Run { start, ..run });
+        any = true;
+    }
+    any
 }
 
 /// What can be said of [`SharedReleased`] without its lock.
@@ -220,6 +222,15 @@ impl SharedReleased {
             return Some(false);
         }
         Some(self.released.try_lock()?.mark(first, range, bitmap))
+    }
+
+    /// The same as [`SharedReleased::mark`] of those that were given back since the last ones began to be settled. `false` if
+    /// that may be any.
+    pub(super) fn mark_since(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> bool {
+        let released = self.released.lock();
+        let since = &released.since;
+        mark_runs(since, first, &range, bitmap);
+        !since.is_full
     }
 
     /// Begins to settle what there is, under the lock of settling. Returns whether there is anything.

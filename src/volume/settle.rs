@@ -11,19 +11,19 @@
 //! With the mount option `discard`, blocks are discarded then: on the device nothing leads to them, so
 //! that a crash finds no file with what a discarded block reads as; and nobody has them yet.
 
-use crate::ext2::bitmap::Run;
+use crate::ext2::bitmap::{Kind, Run};
 use crate::types::SuperBlock;
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::released::SharedReleased;
 use crate::volume::state::Volume;
-use crate::volume::unwritten::First;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::mm::nofs::nofs;
 
 impl Volume {
     /// Makes sure that on the device, too, what was given back belongs to nobody: it can be allocated
-    /// then. Returns whether there was anything; if so, the cache of the device was flushed.
+    /// then. Returns whether there was anything; if so, the cache of the device was flushed. Where others free blocks
+    /// all the time it may be left to the next call.
     ///
     /// Takes the lock of settling, and then those of the groups, but not while it waits for the device.
     /// Sleeps. `EIO` when the device fails; the next call tries again.
@@ -38,19 +38,30 @@ impl Volume {
                 self.discard_settling(sb);
             }
             let result = match mutant!("released-unsettled") {
-                true => Ok(()),
-                false => self
-                    .unwritten
-                    .sync_first(First::Release)
-                    .and_then(|()| BlockDevice::of(sb).issue_flush()),
+                true => Ok(true),
+                false => self.write_released(sb),
             };
-            if result.is_ok() && !mutant!("discard-early") {
+            let is_settled = matches!(result, Ok(true));
+            if is_settled && !mutant!("discard-early") {
                 self.discard_settling(sb);
             }
-            self.end_settling(result.is_ok());
+            self.end_settling(is_settled);
             result?;
             Ok(true)
         })
+    }
+
+    /// Brings what has released something to stable storage. `false` if that is left to the next call.
+    fn write_released(&self, sb: &SuperBlock) -> kernel::error::Result<bool> {
+        let device = BlockDevice::of(sb);
+        let errors = device.watch_write_errors();
+        let is_settled = self.unwritten.sync_released()?;
+        // One that has failed may have been marked dirty again by who syncs, before it was looked at here.
+        if device.has_unseen_write_error(&errors) {
+            return Err(EIO);
+        }
+        device.issue_flush()?;
+        Ok(is_settled)
     }
 
     fn end_settling(&self, is_settled: bool) {
@@ -82,7 +93,7 @@ impl Volume {
         self.groups.give();
     }
 
-    /// Allocates with `search` what is not among the `released` ones: these are settled first if that
+    /// Allocates with `search` what is not among the released ones of this `kind`: these are settled first if that
     /// finds nothing, or if there are many. `ENOSPC` if there is nothing then.
     ///
     /// Takes the locks as [`Volume::settle_released`]. Sleeps. `EIO` when all that is left was given back, and
@@ -90,11 +101,30 @@ impl Volume {
     pub(super) fn allocate<T>(
         &self,
         sb: &SuperBlock,
-        released: &SharedReleased,
+        kind: Kind,
         mut search: impl FnMut() -> Result<Option<T>>,
     ) -> Result<T> {
+        let released = match kind {
+            Kind::Blocks => &self.released_blocks,
+            Kind::Inodes => &self.released_numbers,
+        };
+        nofs(|| match self.allocate_counted(sb, released, &mut search) {
+            Err(Fault::Error(error)) if error == ENOSPC && self.recount_full(sb, kind) => {
+                self.allocate_counted(sb, released, &mut search)
+            }
+            allocated => allocated,
+        })
+    }
+
+    /// [`Volume::allocate`] by the counters of the groups. Called in `nofs`.
+    fn allocate_counted<T>(
+        &self,
+        sb: &SuperBlock,
+        released: &SharedReleased,
+        search: &mut impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
         let mut is_tried = false;
-        nofs(|| loop {
+        loop {
             let given = self.groups.given();
             let before = released.summary();
             let is_due = before.is_due() && !is_tried;
@@ -118,6 +148,6 @@ impl Volume {
             if !is_due || is_full {
                 settled?;
             }
-        })
+        }
     }
 }

@@ -374,6 +374,20 @@ impl Volume {
         self.unwritten.hold_first(buffer, first);
     }
 
+    /// Drops a buffer of a block that is about to be freed: it is not written any more. What led to the block is
+    /// marked. May sleep.
+    pub(crate) fn forget_buffer(&self, buffer: BufferHead) {
+        // It counts as written when it is not dirty any more.
+        self.unwritten.forget(buffer.block() as u32, 1);
+        buffer.forget();
+    }
+
+    /// The same for `len` blocks from `start` on.
+    pub(crate) fn forget_blocks(&self, sb: &SuperBlock, start: u32, len: u32) {
+        self.unwritten.forget(start, len);
+        sb.forget_blocks(start.into(), len.into());
+    }
+
     /// Whether metadata could not be written during this mount.
     pub(crate) fn has_failed_writes(&self) -> bool {
         self.write_failed.load(ordering::Relaxed)

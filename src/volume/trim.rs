@@ -85,7 +85,8 @@ impl Volume {
 }
 
 /// The first run of free blocks among what is being settled, from block `at` on; `at` is behind it then.
-/// What was given back by one of those who share it is among it, and not free.
+/// What was given back by one of those who share it is among it, and not free; or the last of them has given it back since, and
+/// may have it on the device.
 ///
 /// Takes the locks of the groups; may sleep.
 fn next_settling(sb: &SuperBlock, at: &mut u32) -> Result<Option<Blocks>> {
@@ -106,9 +107,19 @@ fn next_settling(sb: &SuperBlock, at: &mut u32) -> Result<Option<Blocks>> {
                 len,
             }));
         }
-        let set = volume.lock_to_trim(sb, group)?;
+        let mut set = volume.lock_to_trim(sb, group)?;
+        let set = &mut *set;
         bitmap::check_block_bitmap(&layout, group, &set.bitmap)?;
-        let free = bitmap::next_run(&set.bitmap, index, end, u32::MAX);
+        set.taken.copy_from_slice(&set.bitmap);
+        let is_marked = mutant!("discard-given-back-since")
+            || volume
+                .released_blocks
+                .mark_since(first, index..end, &mut set.taken);
+        if !is_marked {
+            // So much was given back since that it may be any.
+            return Ok(None);
+        }
+        let free = bitmap::next_run(&set.taken, index, end, u32::MAX);
         *at = first + free.map_or(end, |free| free.start + free.len);
         if let Some(free) = free {
             let (start, len) = (first + free.start, free.len);

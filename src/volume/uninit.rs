@@ -36,9 +36,13 @@ impl Volume {
         let (first, count) = (places.inode_table() + table.start, table.len() as u32);
         if count != 0 && !mutant!("uninit-table") {
             sb.issue_zeroout(first.into(), count.into())?;
-            // Somebody may have read the device.
+            // Somebody may have read the device, or is reading it: who initialises the buffer waits for that.
             for block in first..first + count {
-                if let Some(buffer) = sb.find_get_block(block.into()) {
+                let cached = match mutant!("uninit-read-kept") {
+                    true => sb.find_get_block(block.into()),
+                    false => sb.find_any_block(block.into()),
+                };
+                if let Some(buffer) = cached {
                     buffer.init_zeroed();
                 }
             }

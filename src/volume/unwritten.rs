@@ -44,6 +44,10 @@ struct Held {
     first: Counts,
     /// The same bits of those that could neither be held nor be written.
     lost: u8,
+    /// The pass of [`Unwritten::sync_released`] that is the last one.
+    pass: u64,
+    /// In that pass a buffer was forgotten that it should have written.
+    is_pass_short: bool,
     sweep_at: usize,
 }
 
@@ -51,6 +55,8 @@ struct HeldBuffer {
     buffer: BufferHead,
     /// Bits of [`First`].
     first: u8,
+    /// With [`First::Release`]: the last pass when it was marked so.
+    released_in: u64,
 }
 
 /// Why a buffer has to be written before others.
@@ -102,6 +108,8 @@ impl Unwritten {
                 len: 0,
                 first: [0; 3],
                 lost: 0,
+                pass: 0,
+                is_pass_short: false,
                 sweep_at: SWEEP_AT,
             }),
         })
@@ -149,6 +157,9 @@ impl Unwritten {
             if let Some(old) = held.buffers.get_mut(&block) {
                 let bits = old.first;
                 old.first |= first;
+                if bits & First::Release as u8 == 0 {
+                    old.released_in = held.pass;
+                }
                 count(&mut held.first, bits, bits | first);
                 return true;
             }
@@ -158,6 +169,7 @@ impl Unwritten {
             let new = HeldBuffer {
                 buffer: buffer.get(),
                 first,
+                released_in: held.pass,
             };
             let inserted = held.buffers.try_create_and_insert(block, new, GFP_KERNEL);
             if inserted.is_ok() {
@@ -185,6 +197,28 @@ impl Unwritten {
             }
         }
         Ok(())
+    }
+
+    /// [`Unwritten::sync_first`] for what releases something: when this returns `true`, what had been released before
+    /// the call has been, on the device as well. One at a time.
+    ///
+    /// A buffer that is [forgotten](Unwritten::forget) before it was written is not written any more. What led to its
+    /// block had been marked by then, but perhaps in a block that had been passed: so there is another pass. `false` when that has
+    /// been so for several passes, as others free blocks all the time.
+    pub(crate) fn sync_released(&self) -> Result<bool> {
+        const PASSES: u32 = 8;
+        for _ in 0..PASSES {
+            nofs(|| {
+                let mut held = self.held.lock();
+                held.pass += 1;
+                held.is_pass_short = false;
+            });
+            self.sync_first(First::Release)?;
+            if !nofs(|| self.held.lock().is_pass_short) || mutant!("settled-in-one-pass") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Fills `batch` with such buffers, from block `start` on, and redirties them if they could not be
@@ -228,6 +262,9 @@ impl Unwritten {
 
     /// Drops the buffers of the `len` blocks from `start` on, which are about to be freed:
     /// redirtied later, they would overwrite what the blocks are allocated for next. May sleep.
+    ///
+    /// Those that may be [`First::Release`] are dropped while they are still dirty, so that none is taken for written. What led to
+    /// them has been marked before.
     pub(crate) fn forget(&self, start: u32, len: u32) {
         let start = u64::from(start);
         let end = start + u64::from(len);
@@ -239,7 +276,17 @@ impl Unwritten {
                 }
                 let (_, removed) = cursor.remove_current();
                 held.len -= 1;
-                count(&mut held.first, removed.to_key_value().1.first, 0);
+                let (
+                    _,
+                    HeldBuffer {
+                        buffer,
+                        first,
+                        released_in,
+                    },
+                ) = removed.to_key_value();
+                count(&mut held.first, first, 0);
+                let is_wanted = first & First::Release as u8 != 0 && released_in < held.pass;
+                held.is_pass_short |= is_wanted && buffer.is_unwritten();
             }
         });
     }

@@ -238,8 +238,8 @@ impl<F: FileSystemData> SuperBlock<F> {
             .filter(BufferHead::is_uptodate)
     }
 
-    /// The buffer of `block` if it is cached. May sleep.
-    fn find_any_block(&self, block: u64) -> Option<BufferHead> {
+    /// The buffer of `block` if it is cached, also one that is being read, or could not be. May sleep.
+    pub fn find_any_block(&self, block: u64) -> Option<BufferHead> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe {
             BufferHead::from_owned(bindings::sb_find_get_block_nonatomic(self.as_raw(), block))

@@ -220,9 +220,14 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
         let is_worth_it =
             len > known.map_or(0, |known| known.shortest.min(max)) || mutant!("runs-short");
         // The caller did not ask for the neighbours: corrupt pointers to them are no error here.
-        if is_worth_it && layout.check_data(Place::Inode(ino), start, len).is_ok() {
-            // Blocks of a file that were found have numbers of 32 bits.
-            let block = block.saturating_sub(before.into()) as u32;
+        // What is cached has numbers of 32 bits. A file on the device may claim to have more blocks, where they are large, and a
+        // mapping can ask for these.
+        let first = u32::try_from(block.saturating_sub(before.into()));
+        let is_cacheable = |&first: &u32| is_worth_it && first.checked_add(len).is_some();
+        let block = first.ok().filter(is_cacheable);
+        if let Some(block) =
+            block.filter(|_| layout.check_data(Place::Inode(ino), start, len).is_ok())
+        {
             let run = run_cache::Run { block, start, len };
             to_remember = Some(LookedUp {
                 run,

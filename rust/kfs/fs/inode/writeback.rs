@@ -24,6 +24,9 @@ use kernel::prelude::*;
 /// The VFS takes the inode for clean from here on, whatever is returned, and only a sync that calls
 /// this itself returns the error. So the error is recorded in the mapping for the next fsync, and
 /// the inode is marked dirty again if the error may be transient (`ENOMEM`, `EIO`).
+///
+/// With an error it may be in its buffer, too, and be clean: a device has more errors than these. So that is counted, and the
+/// next fsync does not succeed before the buffer is written.
 pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
     inode: *mut bindings::inode,
     wbc: *mut bindings::writeback_control,
@@ -37,6 +40,7 @@ pub(crate) unsafe extern "C" fn write_inode<F: FileSystem>(
             Err(error) => error.to_errno(),
         },
         Err(error) => {
+            this.in_buffer().add();
             if !cfg!(mutant = "kfs-inode-error-lost") {
                 this.page_cache().set_error(error);
             }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Freezing marks the volume as clean. When the disk fails at the last step of that, the volume is in use, and must
+ * not be marked so.
+ */
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+
+#include "harness.h"
+#include "nbd.h"
+
+/* s_state */
+#define STATE		(1024 + 58)
+#define STATE_VALID	1
+
+FIXTURE(fs_freeze) {
+	struct nbd *disk;
+	struct vol v;
+	int dir;	/* of the mount */
+};
+
+FIXTURE_SETUP(fs_freeze)
+{
+	const struct vol_conf conf = { .bs = 1024, .isize = 128 };
+
+	self->v = (struct vol){ .bs = conf.bs, .isize = conf.isize, .sectors = MIB / 512 };
+	umount2(env_dir(), 0);
+	self->disk = nbd_up(1, false, self->v.dev, sizeof(self->v.dev));
+	if (!self->disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(self->disk != NULL);
+	ASSERT_EQ(0, vol_mkfs(&self->v, &conf));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	self->dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, self->dir);
+}
+
+FIXTURE_TEARDOWN(fs_freeze)
+{
+	if (!self->disk)
+		return;
+	close(self->dir);
+	EXPECT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(0, vol_fsck(&self->v));
+	nbd_down(self->disk);
+}
+
+/* As the disk has it: a read of the device would write what is dirty first. Nothing is in flight. */
+static int state(struct nbd *d)
+{
+	return nbd_bytes(d)[STATE];
+}
+
+/* The mark is written, and the disk fails to flush it. */
+TEST_F(fs_freeze, mark_that_cannot_be_flushed)
+{
+	unsigned int nr;
+	char what[64];
+	int i;
+
+	/* when there is nothing else to write, that flush is the last of so many requests */
+	for (i = 0; i < 2; i++) {
+		nbd_begin(self->disk, NBD_NONE, 0);
+		ASSERT_EQ(0, ioctl(self->dir, FIFREEZE, 0));
+		nr = nbd_end(self->disk);
+		ASSERT_EQ(0, ioctl(self->dir, FITHAW, 0));
+	}
+	nbd_begin(self->disk, NBD_FAIL, nr);
+	EXPECT_EQ(-1, ioctl(self->dir, FIFREEZE, 0));
+	EXPECT_EQ(EIO, errno);
+	nbd_end(self->disk);
+	ASSERT_TRUE(nbd_hit(self->disk, what, sizeof(what)));
+	EXPECT_EQ(0, strncmp(what, "flush", 5))
+		TH_LOG("%s", what);
+	EXPECT_EQ(0, state(self->disk) & STATE_VALID);
+	EXPECT_EQ(0, ioctl(self->dir, FIFREEZE, 0));
+	EXPECT_EQ(STATE_VALID, state(self->disk));
+	EXPECT_EQ(0, ioctl(self->dir, FITHAW, 0));
+}
+
+TEST_HARNESS_MAIN

@@ -775,11 +775,6 @@ bool kfs_helper_folio_trylock(struct folio *folio)
 	return folio_trylock(folio);
 }
 
-bool kfs_helper_folio_test_private(const struct folio *folio)
-{
-	return folio_test_private(folio);
-}
-
 bool kfs_helper_folio_test_dirty(const struct folio *folio)
 {
 	return folio_test_dirty(folio);

@@ -169,12 +169,6 @@ impl<F: FileSystemData> SuperBlock<F> {
         unsafe { (*self.as_raw()).s_blocksize_bits }
     }
 
-    /// The device number, which stands for the mount in `fsid`.
-    pub fn dev_id(&self) -> u64 {
-        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        u64::from(unsafe { (*(*self.as_raw()).s_bdev).bd_dev })
-    }
-
     /// Size of the device in bytes.
     pub fn device_size(&self) -> u64 {
         device_size(self.as_raw())

@@ -150,6 +150,17 @@ void kfs_helper_map_bh(struct buffer_head *bh, struct super_block *sb, sector_t 
 	map_bh(bh, sb, block);
 }
 
+/* write_dirty_buffer(), of a buffer that may have lost its device: the flag is looked at with the lock, as by sync_dirty_buffer(). */
+void kfs_helper_write_dirty_buffer_if_mapped(struct buffer_head *bh)
+{
+	lock_buffer(bh);
+	if (!test_clear_buffer_dirty(bh) || !buffer_mapped(bh)) {
+		unlock_buffer(bh);
+		return;
+	}
+	bh_submit(bh, REQ_OP_WRITE, bh_end_write);
+}
+
 /* Directories. */
 
 bool kfs_helper_in_compat_syscall(void)

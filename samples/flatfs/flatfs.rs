@@ -134,7 +134,7 @@ impl FileSystem for FlatFs {
             };
             files.push(file, GFP_KERNEL)?;
         }
-        SuperBox::new(Ok(files))
+        SuperBox::new(sb, Ok(files))
     }
 
     fn root(sb: &SuperBlock<Self>) -> Result<InodeRef<'_, Self>> {

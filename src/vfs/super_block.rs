@@ -87,7 +87,7 @@ impl FileSystem for RetryFs {
             sysfs: SetOnce::new(),
             volume <- volume,
         });
-        let volume = SuperBox::<RetryFs>::new(info)?;
+        let volume = SuperBox::<RetryFs>::new(sb, info)?;
         if !mutant!("no-cgroup-writeback") {
             sb.set_cgroup_writeback();
         }

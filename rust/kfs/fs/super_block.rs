@@ -35,8 +35,7 @@ use kernel::types::Opaque;
 ///
 /// The type of the super block was registered by a
 /// [`Registration`](crate::fs::registration::Registration) of `F`, and `s_fs_info` owns the
-/// `Pin<KBox<Info<F>>>` of the box that `FileSystem::fill_super` returned. `s_dio_done_wq` is a
-/// [`Workqueue`].
+/// `Pin<KBox<Info<F>>>` of the box that `FileSystem::fill_super` returned.
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystemData>(Opaque<bindings::super_block>, PhantomData<F>);
 
@@ -82,9 +81,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// bio of a request has ended.
     #[inline]
     pub fn dio_done_wq(&self) -> &Workqueue {
-        // SAFETY: By the type invariant it is one, and it is there until no inode is left. The
-        // super block holds the module.
-        unsafe { Workqueue::from_raw((*self.as_raw()).s_dio_done_wq) }
+        self.info().dio_done_wq.get()
     }
 
     /// The workqueue for the part of that which others wait for, also in work that is on

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use crate::fs::file_system_data::FileSystemData;
+use crate::fs::super_block::NewSuperBlock;
 use crate::workqueue::OwnedWorkqueue;
 use core::ops::Deref;
 use kernel::prelude::*;
@@ -13,7 +14,8 @@ use kernel::sync::SetOnce;
 /// The data of a mount, and what else belongs to it.
 #[pin_data]
 pub(super) struct Info<F: FileSystemData> {
-    // Dropped first: their work uses the data.
+    // Dropped first: their work uses the data. It may go on with one that is named later.
+    pub(super) dio_done_wq: OwnedWorkqueue,
     pub(super) dio_punt_wq: SetOnce<OwnedWorkqueue>,
     pub(super) dio_link_wq: SetOnce<OwnedWorkqueue>,
     #[pin]
@@ -24,9 +26,15 @@ pub(super) struct Info<F: FileSystemData> {
 pub struct SuperBox<F: FileSystemData>(Pin<KBox<Info<F>>>);
 
 impl<F: FileSystemData> SuperBox<F> {
-    /// Makes the data of a mount with `init`. May sleep. `ENOMEM`, or the error of `init`.
-    pub fn new(init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
+    /// Makes the data of the mount `sb` with `init`. May sleep. `ENOMEM`, or the error of `init`.
+    pub fn new(
+        sb: &NewSuperBlock<'_, F>,
+        init: impl PinInit<F::SuperData, Error>,
+    ) -> Result<Self> {
         let info = try_pin_init!(Info {
+            // SAFETY: It is dropped with the data of the mount, as those that `SuperBlock::make_wq` makes, and only a
+            // super block lends it.
+            dio_done_wq: unsafe { OwnedWorkqueue::new(c"dio", sb.id()) }?,
             dio_punt_wq: SetOnce::new(),
             dio_link_wq: SetOnce::new(),
             data <- init,

@@ -18,7 +18,8 @@ use crate::block::buffer_head::BufferHead;
 use crate::block::plug::plugged;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
-use crate::fs::super_block::data::Info;
+use crate::fs::super_block::data::{Info, SuperBox};
+use crate::kobject::Directory;
 use crate::sync::once::{read_once, write_once};
 use crate::workqueue::{OwnedWorkqueue, Workqueue};
 use core::marker::PhantomData;
@@ -122,6 +123,16 @@ impl<F: FileSystemData> SuperBlock<F> {
             // `put_super` is not work. Till then the super block holds the module. If another one was made
             // meanwhile, it is dropped here, and nobody has seen it.
             slot.populate(unsafe { OwnedWorkqueue::new(what, self.id()) }?);
+        }
+        Ok(())
+    }
+
+    /// Has the mount own the directory in sysfs that `make` makes, for the rest of the mount. `EBUSY` if it
+    /// has one.
+    pub(crate) fn set_sysfs(&self, make: impl FnOnce() -> Result<Directory>) -> Result {
+        let slot = &self.info().sysfs;
+        if slot.as_ref().is_some() || !slot.populate(make()?) {
+            return Err(EBUSY);
         }
         Ok(())
     }
@@ -456,6 +467,22 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
             (*sb).s_time_max = max;
             (*sb).s_time_gran = granularity;
         }
+    }
+}
+
+impl<F: FileSystemData> SuperBox<F> {
+    /// Makes the data of the mount `sb` with `init`. May sleep. `ENOMEM`, or the error of `init`.
+    pub fn new(sb: &NewSuperBlock<'_, F>, init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
+        let info = try_pin_init!(Info {
+            sysfs: SetOnce::new(),
+            // SAFETY: It is dropped with the data of the mount, as those that `SuperBlock::make_wq` makes, and only a
+            // super block lends it.
+            dio_done_wq: unsafe { OwnedWorkqueue::new(c"dio", sb.id()) }?,
+            dio_punt_wq: SetOnce::new(),
+            dio_link_wq: SetOnce::new(),
+            data <- init,
+        });
+        KBox::try_pin_init(info, GFP_KERNEL).map(SuperBox::from_inner)
     }
 }
 

@@ -72,12 +72,11 @@ mod vfs;
 mod volume;
 
 use crate::types::RetryFs;
-use kernel::prelude::*;
-use kfs::fs::registration::Registration;
+use kfs::module_fs;
 
 #[cfg(not(mutants))]
-module! {
-    type: Module,
+module_fs! {
+    type: RetryFs,
     name: "retryfs",
     authors: ["The retryfs developers"],
     description: "ext2 with retry-based asynchronous direct I/O",
@@ -87,8 +86,9 @@ module! {
 
 // For tests only, see `mutant`.
 #[cfg(mutants)]
-module! {
-    type: Module,
+module_fs! {
+    init: mutant::choose(module_parameters::mutant.value()),
+    type: RetryFs,
     name: "retryfs",
     authors: ["The retryfs developers"],
     description: "ext2 with retry-based asynchronous direct I/O, one protection of which can be left out",
@@ -100,18 +100,4 @@ module! {
             description: "The key of the protection that is left out (0: none)",
         },
     },
-}
-
-struct Module {
-    _registration: Registration<RetryFs>,
-}
-
-impl kernel::Module for Module {
-    fn init(module: &'static ThisModule) -> Result<Self> {
-        #[cfg(mutants)]
-        mutant::choose(module_parameters::mutant.value());
-        Ok(Module {
-            _registration: Registration::new(module)?,
-        })
-    }
 }

@@ -9,7 +9,7 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
 use crate::fs::super_block::SuperBlock;
-use core::marker::PhantomData;
+use crate::kobject::Directory;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use kernel::error::to_result;
@@ -57,24 +57,29 @@ struct Object<T> {
     released: Arc<Completion>,
 }
 
-/// The directory of a mount in sysfs, removed when dropped.
-///
-/// # Invariants
-///
-/// The pointer is to an object that [`Directory::new`] made, with a reference that this owns.
-pub struct Directory<T: Attributes> {
-    object: NonNull<Object<T>>,
-    released: Arc<Completion>,
-    _p: PhantomData<T>,
+impl<F: FileSystemData> SuperBlock<F> {
+    /// Makes the directory of the mount in sysfs, with the files of `data`, for the rest of the mount. May sleep.
+    ///
+    /// `EBUSY` if it has one; `ENOMEM`.
+    pub fn make_sysfs<T: Attributes>(&self, data: Arc<T>) -> Result {
+        self.set_sysfs(|| {
+            let directory = Object::add(self, data)?;
+            for attribute in T::ATTRIBUTES {
+                // SAFETY: The object was added, and the attribute is static.
+                to_result(unsafe {
+                    bindings::sysfs_create_file_ns(
+                        directory.as_raw(),
+                        &attribute.attr,
+                        core::ptr::null_mut(),
+                    )
+                })?;
+            }
+            Ok(directory)
+        })
+    }
 }
 
-// SAFETY: The functions that are called on the object may be called by any thread, and `T` may be
-// used and dropped by any thread.
-unsafe impl<T: Attributes> Send for Directory<T> {}
-// SAFETY: There is no method but the destructor.
-unsafe impl<T: Attributes> Sync for Directory<T> {}
-
-impl<T: Attributes> Directory<T> {
+impl<T: Attributes> Object<T> {
     const SYSFS_OPS: bindings::sysfs_ops = bindings::sysfs_ops {
         show: Some(Self::show),
         store: None,
@@ -86,8 +91,8 @@ impl<T: Attributes> Directory<T> {
         ..pin_init::zeroed()
     };
 
-    /// Makes the directory for the mount `sb`, with the files of `data`. May sleep.
-    pub fn new<F: FileSystemData>(sb: &SuperBlock<F>, data: Arc<T>) -> Result<Self> {
+    /// Makes the directory of the mount `sb`, without files. May sleep.
+    fn add<F: FileSystemData>(sb: &SuperBlock<F>, data: Arc<T>) -> Result<Directory> {
         let released = Arc::pin_init(Completion::new(), GFP_KERNEL)?;
         let object = KBox::new(
             Object {
@@ -97,43 +102,28 @@ impl<T: Attributes> Directory<T> {
             },
             GFP_KERNEL,
         )?;
-        let object = NonNull::from(KBox::leak(object));
-        // INVARIANT: `kobject_init_and_add` gives us the first reference, also when it fails.
-        let this = Self {
-            object,
-            released,
-            _p: PhantomData,
-        };
-        // SAFETY: The super block is of a type registered for `F`, and outlives the directory as
-        // it owns the module. The object stays where it is until `release`; the format takes one
-        // string, which is terminated.
+        let object = KBox::leak(object);
+        // SAFETY: The super block is of a type registered for `F`, and outlives the directory, which it owns. The
+        // object stays where it is until `release`, which any thread may call, as `T` may be used and dropped by any; the
+        // format takes one string, which is terminated. The function gives us the first reference, also
+        // when it fails.
         unsafe {
+            let kobj = NonNull::new_unchecked(object.kobj.get());
             let error = bindings::kobject_init_and_add(
-                this.kobj(),
+                kobj.as_ptr(),
                 &Self::KTYPE,
                 FileSystemType::<F>::of(sb.as_raw()).sysfs(),
                 c"%s".as_char_ptr(),
                 sb.id().as_char_ptr(),
             );
-            to_result(error)?;
+            let directory = Directory::from_owned(kobj, released);
+            to_result(error).map(|()| directory)
         }
-        for attribute in T::ATTRIBUTES {
-            // SAFETY: The object was added, and the attribute is static.
-            to_result(unsafe {
-                bindings::sysfs_create_file_ns(this.kobj(), &attribute.attr, core::ptr::null_mut())
-            })?;
-        }
-        Ok(this)
-    }
-
-    fn kobj(&self) -> *mut bindings::kobject {
-        // SAFETY: By the type invariant.
-        unsafe { self.object.as_ref() }.kobj.get()
     }
 
     /// # Safety
     ///
-    /// Called by sysfs with the object and one of the attributes that [`Directory::new`] added;
+    /// Called by sysfs with the object and one of the attributes that [`SuperBlock::make_sysfs`] added;
     /// `buf` has room for a page.
     unsafe extern "C" fn show(
         kobj: *mut bindings::kobject,
@@ -169,18 +159,5 @@ impl<T: Attributes> Directory<T> {
         drop(object);
         // That this returns is waited for when the module goes: see `Registration`.
         released.complete_all();
-    }
-}
-
-impl<T: Attributes> Drop for Directory<T> {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariant; `kobject_del` does nothing to an object that was not
-        // added, and this is the end of our reference.
-        unsafe {
-            bindings::kobject_del(self.kobj());
-            bindings::kobject_put(self.kobj());
-        }
-        // The core may put the release off, but the code for it is gone with the module.
-        self.released.wait_for_completion();
     }
 }

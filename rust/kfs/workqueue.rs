@@ -2,12 +2,11 @@
 
 //! The workqueues of a mount.
 //!
-//! One is `s_dio_done_wq` of the super block, which the VFS destroys when the mount is shut down: after the
-//! last inode, and before the data of the mount. The other two lie with these data, and are destroyed right
-//! before them. So there are only borrows of them, and no work can be the one that drops its queue, and
-//! then waits for itself.
+//! They lie with the data of the mount, and are destroyed right before these, after the last inode. So there are only
+//! borrows of them, and no work can be the one that drops its queue, and then waits for itself.
 //!
-//! The kernel's own `sb_init_dio_done_wq` makes one whose work is bound to the CPU that queued it.
+//! None is `s_dio_done_wq` of the super block: the VFS destroys that before `put_super`, which may ask for it, and the
+//! kernel's own `sb_init_dio_done_wq` makes one whose work is bound to the CPU that queued it.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 

@@ -27,31 +27,19 @@ use kfs::fs::inode_operations::InodeOperations;
 use kfs::fs::ioctl::Ioctl;
 use kfs::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use kfs::fs::llseek::Seek;
-use kfs::fs::registration::Registration;
 use kfs::fs::shutdown::Shutdown;
 use kfs::fs::super_block::data::SuperBox;
 use kfs::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use kfs::iov::IovIterDest;
+use kfs::module_fs;
 
-module! {
-    type: Module,
+module_fs! {
+    type: FlatFs,
     name: "flatfs",
     authors: ["The retryfs developers"],
     description: "Read-only filesystem on a flat image, an example",
     license: "GPL",
     alias: ["fs-flatfs"],
-}
-
-struct Module {
-    _registration: Registration<FlatFs>,
-}
-
-impl kernel::Module for Module {
-    fn init(module: &'static ThisModule) -> Result<Self> {
-        Ok(Module {
-            _registration: Registration::new(module)?,
-        })
-    }
 }
 
 const BLOCK: u32 = 1024;
@@ -134,7 +122,7 @@ impl FileSystem for FlatFs {
             };
             files.push(file, GFP_KERNEL)?;
         }
-        SuperBox::new(Ok(files))
+        SuperBox::new(sb, Ok(files))
     }
 
     fn root(sb: &SuperBlock<Self>) -> Result<InodeRef<'_, Self>> {

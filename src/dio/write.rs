@@ -34,7 +34,7 @@ use kfs::trace;
 /// [`Filesystem::is_entered`]) or its caller has waited. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
     is_counted: bool,
     waits_for_none: bool,
@@ -99,7 +99,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
 /// i_size by buffered I/O, and what is past it by the worker. Returns the number of bytes of both.
 fn write_rest<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
     written: usize,
 ) -> Result<Io<'a, F>> {
@@ -145,7 +145,7 @@ fn is_in_hole_at_eof<F: Filesystem>(
 /// so the page cache fills the hole with zeroes, without moving i_size; the rest is for the worker.
 fn extend_hole<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
     let bits = BlockBits::new(locked.sb().blocksize_bits());
@@ -176,8 +176,8 @@ fn extend_hole<'a, F: Filesystem>(
 /// If the page with i_size cannot be invalidated, the rest falls back as well.
 fn extend<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'_>,
-    past_eof: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
+    past_eof: &mut IovIterSource<'a>,
     filled: usize,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Io<'a, F> {
@@ -228,9 +228,9 @@ fn is_in_hole<F: Filesystem>(iocb: &Kiocb<'_, F>, locked: &InodeLocked<F, Exclus
 ///
 /// `before` is the number of bytes of the request that have been written already: if there are
 /// some, an error makes the write short, and the caller does not get it.
-fn fall_back<F: Filesystem>(
-    iocb: &mut Kiocb<'_, F>,
-    from: &mut IovIterSource<'_>,
+fn fall_back<'a, F: Filesystem>(
+    iocb: &mut Kiocb<'a, F>,
+    from: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
     before: usize,
 ) -> Result<usize> {

@@ -24,21 +24,19 @@ use core::ops::Deref;
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::seq_print;
-use kernel::sync::{Arc, SetOnce};
+use kernel::sync::Arc;
 use kfs::fs::file_system::{FileSystem, Reconfigure};
 use kfs::fs::file_system_data::FileSystemData;
 use kfs::fs::fs_parser::{Parameter, ParameterSpec};
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::super_block::data::SuperBox;
 use kfs::fs::super_block::Statfs;
-use kfs::sysfs::Directory;
 
 /// The private data of a super block, `s_fs_info`. Dereferences to its [`Volume`].
 #[pin_data]
 pub(crate) struct SbInfo {
     /// The state of the direct I/O worker. Shared with sysfs, which may be read during unmount.
     pub(super) dio: Arc<dio::Mount<RetryFs>>,
-    sysfs: SetOnce<Directory<dio::Mount<RetryFs>>>,
     #[pin]
     volume: Volume,
 }
@@ -84,10 +82,9 @@ impl FileSystem for RetryFs {
         let volume = Volume::read(sb, parsed)?;
         let info = try_pin_init!(SbInfo {
             dio: Arc::new(dio::Mount::new()?, GFP_KERNEL)?,
-            sysfs: SetOnce::new(),
             volume <- volume,
         });
-        let volume = SuperBox::<RetryFs>::new(info)?;
+        let volume = SuperBox::<RetryFs>::new(sb, info)?;
         if !mutant!("no-cgroup-writeback") {
             sb.set_cgroup_writeback();
         }
@@ -127,7 +124,7 @@ impl FileSystem for RetryFs {
 
     fn mounted(sb: &SuperBlock) -> Result {
         let info = sb.data();
-        info.sysfs.populate(Directory::new(sb, info.dio.clone())?);
+        sb.make_sysfs(info.dio.clone())?;
         sb.make_dio_punt_wq()?;
         if info.async_alloc() || mutant!("link-queue-unasked") {
             sb.make_dio_link_wq()?;

@@ -40,7 +40,7 @@ pub(super) fn overwrite<'a>(
 /// Any other write: with the inode lock exclusive. `is_counted` as for [`dio::direct_write`].
 pub(super) fn write<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
     is_counted: bool,
 ) -> Result<Io<'a, RetryFs>> {
     let inode = iocb.inode();
@@ -158,7 +158,7 @@ fn prepare_eof(
 /// memory. If something is to be waited for in the midst of it, it is short.
 pub(super) fn write_nowait<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
-    from: &mut IovIterSource<'_>,
+    from: &mut IovIterSource<'a>,
 ) -> Result<Io<'a, RetryFs>> {
     let sb = iocb.inode().sb();
     let again = |on| would_block(sb, on);

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use crate::bindings;
+use crate::task::fatal_signal_pending;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
@@ -186,5 +187,38 @@ impl BlockDevice {
     pub fn discard_granularity(&self) -> u32 {
         // SAFETY: By the type invariant the device is open.
         unsafe { bindings::bdev_discard_granularity(self.as_raw()) }
+    }
+
+    /// Writes zeroes to `count` sectors of 512 bytes from `sector` on, and waits for the device. It does so by itself if
+    /// it can, and keeps the space. What its buffer cache has of them is not changed. May sleep.
+    ///
+    /// `EINTR` when a signal kills the task: a part of them may not be zeroed then.
+    pub fn issue_zeroout(&self, sector: u64, count: u64) -> Result {
+        // SAFETY: By the type invariant the device is open. Sectors that it does not have are an error.
+        to_result(unsafe {
+            bindings::blkdev_issue_zeroout(
+                self.as_raw(),
+                sector,
+                count,
+                bindings::GFP_NOFS,
+                bindings::BLKDEV_ZERO_NOUNMAP | bindings::BLKDEV_ZERO_KILLABLE,
+            )
+        })?;
+        // With such a signal before its first bio, the function does nothing, and says that all went well.
+        match fatal_signal_pending() && !cfg!(mutant = "kfs-zeroout-killed") {
+            true => Err(EINTR),
+            false => Ok(()),
+        }
+    }
+
+    /// Discards `count` sectors of 512 bytes from `sector` on: the device forgets what they hold, and may read as
+    /// anything there until they are written. Waits for the device; may sleep.
+    ///
+    /// `EOPNOTSUPP` when it cannot do that.
+    pub fn issue_discard(&self, sector: u64, count: u64) -> Result {
+        // SAFETY: By the type invariant the device is open. Sectors that it does not have are an error.
+        to_result(unsafe {
+            bindings::blkdev_issue_discard(self.as_raw(), sector, count, bindings::GFP_NOFS)
+        })
     }
 }

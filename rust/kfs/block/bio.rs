@@ -21,6 +21,11 @@
 //! small piece of data of the owner, [`BioOwner::Data`], lies in front of each bio. In front of the
 //! first bio of an owner lies the owner itself, see [`BioArc`].
 //!
+//! What no type here carries: that the device is open until the bio has ended. A
+//! [`BlockDevice`](crate::block::bdev::BlockDevice) is open when a bio is made for it, but a bio is no borrow of it, and
+//! the set that it holds open belongs to no device. It is the filesystem that has to see to it: a bio is of a request, which holds its
+//! file until it is answered, or is waited for by who holds the mount.
+//!
 //! C headers: [`include/linux/bio.h`](srctree/include/linux/bio.h),
 //! [`include/linux/blk_types.h`](srctree/include/linux/blk_types.h)
 

@@ -22,6 +22,7 @@ use crate::types::DropInAtomic;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
 use kernel::prelude::*;
+use kernel::sync::rcu;
 
 /// That a read is ahead of any need, as `REQ_RAHEAD`: the block layer may fail it early.
 const READ_AHEAD: bindings::blk_opf_t = 1 << bindings::req_flag_bits___REQ_RAHEAD;
@@ -298,39 +299,49 @@ impl BufferHead {
         });
     }
 
-    /// Calls `mark`, a function of the kernel that marks the buffer dirty.
+    /// Calls `mark`, a function of the kernel that marks the buffer dirty and does not sleep, unless the device is gone.
     ///
     /// That an earlier write of it failed is over then: what is in memory is to be written, and it
     /// has to be *uptodate* for that.
     pub(crate) fn mark_dirty_by(&self, mark: impl FnOnce(*mut bindings::buffer_head)) {
         let bh = self.as_raw();
         // SAFETY: By the type invariant.
-        if unsafe { bindings::buffer_mapped(bh) } == 0 {
-            // The device is gone.
-            return;
-        }
-        // SAFETY: By the type invariant.
         if unsafe { bindings::buffer_uptodate(bh) != 0 && bindings::buffer_write_io_error(bh) == 0 }
         {
-            return mark(bh);
+            return self.mark_if_mapped(mark);
         }
         // SAFETY: By the type invariant. With the lock, no write of it is under way that could
-        // fail, and nobody reads it.
+        // fail, nobody reads it, and it is not taken from its device.
         unsafe {
             bindings::lock_buffer(bh);
-            bindings::clear_buffer_write_io_error(bh);
-            bindings::set_buffer_uptodate(bh);
+            if bindings::buffer_mapped(bh) != 0 {
+                bindings::clear_buffer_write_io_error(bh);
+                bindings::set_buffer_uptodate(bh);
+                mark(bh);
+            }
+            bindings::unlock_buffer(bh);
         }
-        mark(bh);
-        // SAFETY: It was locked here.
-        unsafe { bindings::unlock_buffer(bh) };
     }
 
-    /// Begins to write the buffer to the device if it is dirty. May sleep, but does not wait for
+    /// Calls `mark`, unless the device is gone. The buffer is not locked: the device may go at the same time.
+    ///
+    /// The function finds the inode of the device by way of the folio. That inode is freed after a grace period of RCU, which
+    /// cannot have begun before the buffer was seen mapped; whether the folio is still in its page cache the
+    /// function looks up under the lock of that.
+    fn mark_if_mapped(&self, mark: impl FnOnce(*mut bindings::buffer_head)) {
+        let bh = self.as_raw();
+        let _inode_stays = rcu::read_lock();
+        // SAFETY: By the type invariant.
+        if unsafe { bindings::buffer_mapped(bh) } != 0 {
+            mark(bh);
+        }
+    }
+
+    /// Begins to write the buffer to the device if it is dirty, and there is one. May sleep, but does not wait for
     /// the end.
     pub fn write_dirty(&self) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::write_dirty_buffer(self.as_raw(), 0) };
+        unsafe { bindings::write_dirty_buffer_if_mapped(self.as_raw()) };
     }
 
     /// Writes the buffer to the device if it is dirty and waits for it. May sleep.

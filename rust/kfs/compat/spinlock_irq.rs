@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A spinlock that is taken with interrupts disabled, which the `kernel` crate has from 7.3 on. This one remembers in its guard whether
-//! they were: guards are dropped in the opposite order.
+//! A spinlock that is taken with interrupts disabled, which the `kernel` crate has from 7.3 on. As with that, each processor counts
+//! how many it holds: interrupts are enabled with the last one, whatever the order in which guards are dropped.
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
@@ -28,7 +28,7 @@ pub struct SpinLockIrqBackend;
 // SAFETY: The `spinlock_t` ensures mutual exclusion. `relock` uses the default implementation, which calls `lock`.
 unsafe impl Backend for SpinLockIrqBackend {
     type State = bindings::spinlock_t;
-    type GuardState = c_ulong;
+    type GuardState = ();
 
     #[inline]
     unsafe fn init(ptr: *mut Self::State, name: *const c_char, key: *mut bindings::lock_class_key) {
@@ -37,22 +37,21 @@ unsafe impl Backend for SpinLockIrqBackend {
     }
 
     #[inline]
-    unsafe fn lock(ptr: *mut Self::State) -> c_ulong {
+    unsafe fn lock(ptr: *mut Self::State) {
         // SAFETY: By the requirement it is initialised.
-        unsafe { bindings::spin_lock_irqsave(ptr) }
+        unsafe { bindings::spin_lock_irq_nested(ptr) }
     }
 
     #[inline]
-    unsafe fn unlock(ptr: *mut Self::State, flags: &c_ulong) {
-        // SAFETY: By the requirement the caller owns it, and the state is that of `lock`.
-        unsafe { bindings::spin_unlock_irqrestore(ptr, *flags) }
+    unsafe fn unlock(ptr: *mut Self::State, (): &()) {
+        // SAFETY: By the requirement the caller owns it, and so has taken it by `lock` or `try_lock` on this processor.
+        unsafe { bindings::spin_unlock_irq_nested(ptr) }
     }
 
     #[inline]
-    unsafe fn try_lock(ptr: *mut Self::State) -> Option<c_ulong> {
-        let mut flags = 0;
+    unsafe fn try_lock(ptr: *mut Self::State) -> Option<()> {
         // SAFETY: By the requirement it is initialised.
-        unsafe { bindings::spin_trylock_irqsave(ptr, &mut flags) }.then_some(flags)
+        unsafe { bindings::spin_trylock_irq_nested(ptr) }.then_some(())
     }
 
     #[inline]

@@ -261,16 +261,24 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     }
 }
 
-/// Has a buffer stand for the first block of a run, and be as long as that.
+/// Has a buffer stand for the first block of a run, and be as long as that: but no longer than the `max_blocks` that were
+/// asked for, as the helpers make bios of so much of a folio without another look, and not empty, as they would not get on.
 ///
 /// # Safety
 ///
-/// Nobody else may use `bh`, which is of a folio of the inode, or on the stack.
-unsafe fn map<F: FileSystemData>(bh: *mut bindings::buffer_head, inode: &Inode<F>, run: Mapped) {
+/// Nobody else may use `bh`, which is of a folio of the inode, or on the stack. The caller of `get_block` asked for so many
+/// blocks.
+unsafe fn map<F: FileSystemData>(
+    bh: *mut bindings::buffer_head,
+    inode: &Inode<F>,
+    run: Mapped,
+    max_blocks: u32,
+) {
+    let blocks = run.len.min(max_blocks).max(1);
     // SAFETY: By the requirement. `map_bh` sets `b_size` to one block.
     unsafe {
         bindings::map_bh(bh, inode.sb().as_raw(), run.block);
-        (*bh).b_size = (run.len as usize) << inode.blkbits();
+        (*bh).b_size = (blocks as usize) << inode.blkbits();
         if run.new {
             bindings::set_buffer_new(bh);
         }
@@ -316,7 +324,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             Ok(None) => 0,
             Ok(Some(run)) => {
                 // SAFETY: `bh` is used by nobody else.
-                unsafe { map(bh, inode, run) };
+                unsafe { map(bh, inode, run, max_blocks) };
                 0
             }
             Err(error) => error.to_errno(),

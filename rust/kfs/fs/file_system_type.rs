@@ -136,7 +136,8 @@ impl<F: FileSystemData> FileSystemType<F> {
     #[inline]
     pub(crate) unsafe fn of<'a>(sb: *mut bindings::super_block) -> &'a Self {
         // SAFETY: By the requirement, `s_type` is the field `fs_type` of such a value, which
-        // outlives its super blocks because each of them holds a reference to the module.
+        // outlives its super blocks because each of them holds a reference to the module, whose exit
+        // drops it (see `Registration::new`).
         unsafe {
             let fs_type = (*sb).s_type.cast::<LockKeyed>().cast_const();
             &*kernel::container_of!(fs_type, Self, fs_type)

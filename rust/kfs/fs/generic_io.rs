@@ -17,13 +17,16 @@ use kernel::prelude::*;
 /// Reads through the page cache, what is inside i_size when it is called. After an error the kiocb
 /// comes back with it. May sleep.
 ///
+/// io_uring may have it not wait for a page, and make another call when that is there (`IOCB_WAITQ`): the kiocb is as good as
+/// queued. So it waits all the same if something hangs on the kiocb, which would be lost at that other call.
+///
 /// `filemap_read` looks at i_size when it has a page already, and without a lock: if a direct write
 /// has extended the file in between, the page has zeroes where the data is. A page that is looked
 /// up after i_size has been seen has the data up to there.
 #[inline]
 pub fn filemap_read<'a, F: KiocbOwner>(
-    iocb: Kiocb<'a, F>,
-    iter: &mut IovIterDest<'_>,
+    mut iocb: Kiocb<'a, F>,
+    iter: &mut IovIterDest<'a>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
     let count = iter.count();
     let left = iocb.inode().left_to_read(iocb.pos(), count);
@@ -33,9 +36,13 @@ pub fn filemap_read<'a, F: KiocbOwner>(
         }
         return Ok(Io::Done(iocb, 0));
     }
+    if !iocb.is_bare() {
+        // SAFETY: The kiocb is valid and ours.
+        unsafe { (*iocb.as_raw()).ki_flags &= !bindings::IOCB_WAITQ };
+    }
     iter.limited(left, |iter| {
         // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
-        // function does.
+        // function does, and that it is queued only if nothing hangs on the kiocb.
         unsafe { iocb.call(|iocb| bindings::filemap_read(iocb, iter.as_raw(), 0)) }
     })
 }
@@ -54,14 +61,19 @@ impl<F: FileSystemData> Inode<F> {
 
 /// Writes back what the page cache has of the range, and calls `direct_IO` to read it. The iterator
 /// and the position are advanced by what was read. May sleep, unless the kiocb must not.
+///
+/// `EINVAL` if the request is counted on the inode: that is for `direct_IO`, which may give the kiocb away.
 #[inline]
 pub fn generic_file_direct_read<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIterDest<'_>,
+    iter: &mut IovIterDest<'a>,
 ) -> Result<Io<'a, F>> {
     let count = iter.count();
     if count == 0 {
         return Ok(Io::Done(iocb, 0));
+    }
+    if iocb.is_counted() {
+        return Err(EINVAL);
     }
     // It may be advanced by more than is read.
     let all = iter.duplicate();
@@ -77,7 +89,7 @@ pub fn generic_file_direct_read<'a, F: KiocbOwner>(
         }
     };
     // SAFETY: The closure returns what a `read_iter` function does; when `direct_IO` has queued the
-    // kiocb it only returns.
+    // kiocb it only returns. The request is not counted, and with the kiocb `direct_IO` gave `private` away.
     let mut io = unsafe { iocb.call(read) }.map_err(|(_, error)| error)?;
     if let Io::Done(iocb, count) = &mut io {
         iocb.as_mut().advance(*count);
@@ -108,9 +120,9 @@ unsafe fn direct_io(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
-pub fn generic_write_checks<F: KiocbOwner, M: Mode>(
-    iocb: &mut Kiocb<'_, F>,
-    iter: &mut IovIterSource<'_>,
+pub fn generic_write_checks<'a, F: KiocbOwner, M: Mode>(
+    iocb: &mut Kiocb<'a, F>,
+    iter: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, M>,
 ) -> Result<usize> {
     if !locked.is(iocb.inode()) {
@@ -122,9 +134,9 @@ pub fn generic_write_checks<F: KiocbOwner, M: Mode>(
 }
 
 /// As [`generic_write_checks`], for a write that appends at byte `end`, which may be past i_size.
-pub fn generic_write_checks_behind<F: KiocbOwner>(
-    iocb: &mut Kiocb<'_, F>,
-    iter: &mut IovIterSource<'_>,
+pub fn generic_write_checks_behind<'a, F: KiocbOwner>(
+    iocb: &mut Kiocb<'a, F>,
+    iter: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
     end: u64,
 ) -> Result<usize> {
@@ -141,19 +153,19 @@ pub fn generic_write_checks_behind<F: KiocbOwner>(
 
 /// Writes through the page cache. The lock is held for the whole call.
 ///
-/// `EINVAL` if it is another inode that is locked.
+/// `EINVAL` if it is another inode that is locked, or if the request is counted, as for [`generic_file_direct_read`].
 #[inline]
 pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIterSource<'_>,
+    iter: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
-    if !locked.is(iocb.inode()) {
+    if !locked.is(iocb.inode()) || iocb.is_counted() {
         return Err(EINVAL);
     }
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
     // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
-    // only returns.
+    // only returns. The request is not counted, and with the kiocb `direct_IO` gave `private` away.
     let done =
         unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_raw())) };
     locked.inc_iversion();
@@ -211,15 +223,16 @@ pub fn kiocb_modified_nosec<F: KiocbOwner>(
 /// new i_size may store to the pages.
 ///
 /// The iterator and the position are advanced by what was written; after an error they are where
-/// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked.
+/// they were, and the kiocb comes back with it. `EINVAL` if it is another inode that is locked, or if the
+/// request is counted, as for [`generic_file_direct_read`].
 #[inline]
 pub fn generic_file_direct_write<'a, F: KiocbOwner, M: Mode>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIterSource<'_>,
+    iter: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, M>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
     let count = iter.count();
-    if !locked.is(iocb.inode()) {
+    if !locked.is(iocb.inode()) || iocb.is_counted() {
         return Err((iocb, EINVAL));
     }
     if count == 0 {
@@ -240,7 +253,7 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner, M: Mode>(
         }
     };
     // SAFETY: The closure returns what a `write_iter` function does; when `direct_IO` has queued the
-    // kiocb it only returns.
+    // kiocb it only returns. The request is not counted, and with the kiocb `direct_IO` gave `private` away.
     let mut io = unsafe { iocb.call(write) }?;
     if let Io::Done(iocb, count) = &mut io {
         iocb.as_mut().advance(*count);
@@ -275,9 +288,9 @@ impl From<FallbackError> for Error {
 ///
 /// `EINVAL` if it is another inode that is locked.
 #[inline]
-pub fn direct_write_fallback<F: KiocbOwner>(
-    iocb: &mut Kiocb<'_, F>,
-    iter: &mut IovIterSource<'_>,
+pub fn direct_write_fallback<'a, F: KiocbOwner>(
+    iocb: &mut Kiocb<'a, F>,
+    iter: &mut IovIterSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<usize, FallbackError> {
     if !locked.is(iocb.inode()) {

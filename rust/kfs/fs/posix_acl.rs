@@ -30,7 +30,7 @@ impl AclType {
         }
     }
 
-    pub(crate) fn to_raw(self) -> c_int {
+    fn to_raw(self) -> c_int {
         match self {
             AclType::Access => bindings::ACL_TYPE_ACCESS as c_int,
             AclType::Default => bindings::ACL_TYPE_DEFAULT as c_int,
@@ -69,8 +69,9 @@ impl PosixAcl {
         count: usize,
         entries: impl IntoIterator<Item = Result<AclEntry, E>>,
     ) -> Result<Self, E> {
+        let number = c_uint::try_from(count).map_err(|_| EINVAL)?;
         // SAFETY: The function takes any number.
-        let acl = unsafe { bindings::posix_acl_alloc(count as c_uint, bindings::GFP_KERNEL) };
+        let acl = unsafe { bindings::posix_acl_alloc(number, bindings::GFP_KERNEL) };
         // INVARIANT: It is ours.
         let acl = PosixAcl(NonNull::new(acl).ok_or(ENOMEM)?);
         let mut entries = entries.into_iter();

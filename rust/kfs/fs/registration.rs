@@ -2,6 +2,9 @@
 
 //! Registering a filesystem type.
 //!
+//! A filesystem module declares itself by [`module_fs!`](crate::module_fs): its type is registered from the end of its init
+//! to its exit, and a filesystem has no way to end that before.
+//!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
@@ -13,7 +16,42 @@ use crate::kobject::Kobject;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
-/// Owner of a registered `struct file_system_type`. Dropping it unregisters the type; sleeps.
+/// Declares a module that is the filesystem `type`, which is a [`FileSystem`]. The rest is as for `module!`.
+///
+/// When the module is loaded, the expression `init` is evaluated, if there is one, then `FileSystem::type_data` is called, and the
+/// type is registered.
+#[macro_export]
+macro_rules! module_fs {
+    ($(init: $init:expr,)? type: $type:ty, $($info:tt)*) => {
+        struct FileSystemModule {
+            _registration: $crate::fs::registration::Registration<$type>,
+        }
+
+        impl ::kernel::Module for FileSystemModule {
+            fn init(module: &'static ::kernel::ThisModule) -> ::kernel::error::Result<Self> {
+                static CALLED: ::kernel::sync::SetOnce<()> = ::kernel::sync::SetOnce::new();
+
+                if !CALLED.populate(()) {
+                    return Err(::kernel::error::code::EBUSY);
+                }
+                $($init;)?
+                // SAFETY: It is the first call: that of `module!` in the init of the module, before which no other code of
+                // it is run. That keeps the value in static memory, and drops it in the exit. After this
+                // nothing is left that could fail.
+                let registration = unsafe { $crate::fs::registration::Registration::new(module) };
+                Ok(FileSystemModule { _registration: registration? })
+            }
+        }
+
+        ::kernel::prelude::module! {
+            type: FileSystemModule,
+            $($info)*
+        }
+    };
+}
+
+/// Owner of a registered `struct file_system_type`: part of the module that [`module_fs!`](crate::module_fs) declares. Dropping
+/// it unregisters the type; sleeps.
 ///
 /// # Invariants
 ///
@@ -56,7 +94,13 @@ impl<F: FileSystem> Registration<F> {
     /// Registers the filesystem type for `module`. May sleep.
     ///
     /// `EBUSY` when there is a type of that name.
-    pub fn new(module: &'static ThisModule) -> Result<Self> {
+    ///
+    /// # Safety
+    ///
+    /// `module` must be being initialised, and its exit must drop the value; nothing else may. Super blocks use what it owns,
+    /// and hold nothing but the module. So they may be there when this returns: the init must not fail any more.
+    #[doc(hidden)]
+    pub unsafe fn new(module: &'static ThisModule) -> Result<Self> {
         let inner = KBox::try_pin_init(
             try_pin_init!(FileSystemType {
                 data: F::type_data()?,
@@ -92,8 +136,8 @@ impl<F: FileSystem> Registration<F> {
 
 impl<F: FileSystem> Drop for Registration<F> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the type is registered. Super blocks hold a reference to
-        // the module, so that none is left when a module drops its registration.
+        // SAFETY: By the type invariant the type is registered. By the contract of `new` this is the exit of the module, and
+        // super blocks hold a reference to that, so that none is left.
         unsafe { bindings::unregister_filesystem(self.inner.fs_type.as_raw()) };
     }
 }

@@ -18,7 +18,8 @@ use crate::block::buffer_head::BufferHead;
 use crate::block::plug::plugged;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::file_system_type::FileSystemType;
-use crate::fs::super_block::data::Info;
+use crate::fs::super_block::data::{Info, SuperBox};
+use crate::kobject::Directory;
 use crate::sync::once::{read_once, write_once};
 use crate::workqueue::{OwnedWorkqueue, Workqueue};
 use core::marker::PhantomData;
@@ -35,8 +36,7 @@ use kernel::types::Opaque;
 ///
 /// The type of the super block was registered by a
 /// [`Registration`](crate::fs::registration::Registration) of `F`, and `s_fs_info` owns the
-/// `Pin<KBox<Info<F>>>` of the box that `FileSystem::fill_super` returned. `s_dio_done_wq` is a
-/// [`Workqueue`].
+/// `Pin<KBox<Info<F>>>` of the box that `FileSystem::fill_super` returned.
 #[repr(transparent)]
 pub struct SuperBlock<F: FileSystemData>(Opaque<bindings::super_block>, PhantomData<F>);
 
@@ -82,9 +82,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// bio of a request has ended.
     #[inline]
     pub fn dio_done_wq(&self) -> &Workqueue {
-        // SAFETY: By the type invariant it is one, and it is there until no inode is left. The
-        // super block holds the module.
-        unsafe { Workqueue::from_raw((*self.as_raw()).s_dio_done_wq) }
+        self.info().dio_done_wq.get()
     }
 
     /// The workqueue for the part of that which others wait for, also in work that is on
@@ -129,6 +127,16 @@ impl<F: FileSystemData> SuperBlock<F> {
         Ok(())
     }
 
+    /// Has the mount own the directory in sysfs that `make` makes, for the rest of the mount. `EBUSY` if it
+    /// has one.
+    pub(crate) fn set_sysfs(&self, make: impl FnOnce() -> Result<Directory>) -> Result {
+        let slot = &self.info().sysfs;
+        if slot.as_ref().is_some() || !slot.populate(make()?) {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
     /// The name of the device, as the kernel log shows it.
     pub fn id(&self) -> &CStr {
         // SAFETY: `s_id` is a terminated array that does not change while mounted.
@@ -167,12 +175,6 @@ impl<F: FileSystemData> SuperBlock<F> {
     pub fn blocksize_bits(&self) -> u8 {
         // SAFETY: Constant while mounted.
         unsafe { (*self.as_raw()).s_blocksize_bits }
-    }
-
-    /// The device number, which stands for the mount in `fsid`.
-    pub fn dev_id(&self) -> u64 {
-        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        u64::from(unsafe { (*(*self.as_raw()).s_bdev).bd_dev })
     }
 
     /// Size of the device in bytes.
@@ -465,6 +467,22 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
             (*sb).s_time_max = max;
             (*sb).s_time_gran = granularity;
         }
+    }
+}
+
+impl<F: FileSystemData> SuperBox<F> {
+    /// Makes the data of the mount `sb` with `init`. May sleep. `ENOMEM`, or the error of `init`.
+    pub fn new(sb: &NewSuperBlock<'_, F>, init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
+        let info = try_pin_init!(Info {
+            sysfs: SetOnce::new(),
+            // SAFETY: It is dropped with the data of the mount, as those that `SuperBlock::make_wq` makes, and only a
+            // super block lends it.
+            dio_done_wq: unsafe { OwnedWorkqueue::new(c"dio", sb.id()) }?,
+            dio_punt_wq: SetOnce::new(),
+            dio_link_wq: SetOnce::new(),
+            data <- init,
+        });
+        KBox::try_pin_init(info, GFP_KERNEL).map(SuperBox::from_inner)
     }
 }
 

@@ -3,10 +3,16 @@
 //! Bios that a task polls for: the device ends them when it is asked, and not by an interrupt.
 //!
 //! Who polls has what owns the bio as a foreign pointer, and holds no reference to it: the bio may be
-//! ended by another task that polls the same queue, and be freed, meanwhile. Its memory stays a bio, of
-//! the same request or of another one, until a grace period of RCU has passed: bios come from slabs
-//! with `SLAB_TYPESAFE_BY_RCU`. bio_poll() reads the device and the queue from it, and polls that; if
-//! they are those of another request it does no harm.
+//! ended by another task that polls the same queue, and be freed, meanwhile. Its memory stays one of its slab until a
+//! grace period of RCU has passed: these are slabs with `SLAB_TYPESAFE_BY_RCU`. bio_poll() reads the device
+//! and the queue from it, and polls that; if they are those of another request it does no harm.
+//!
+//! A slab is shared by all sets of the kernel whose objects are of one size. With as much in front of the bio, what is found is
+//! a bio of any of them, as with all that the kernel polls for (iocb_bio_iopoll()). An object is the front pad, the bio,
+//! and inline vecs or none: so of two sets of one size that both have these, or both have not, the bios
+//! lie at one place. What is not excluded, here as there, is one without, whose front pad is larger by just the inline vecs: if it
+//! got this memory in just this critical section, its front pad would be taken for the bio. There is no way to
+//! have a slab for oneself.
 //!
 //! So only the bio that lies behind its owner is polled for ([`BioArc`]). Others of the owner are found by
 //! nobody, and have to end by an interrupt.
@@ -45,8 +51,9 @@ pub(crate) unsafe fn poll<T: BioData>(
     iob: *mut bindings::io_comp_batch,
     flags: u32,
 ) -> i32 {
-    // SAFETY: By the requirement it is a bio from a set, or has been one, and its memory is not given back to
-    // the page allocator in this critical section: iocb_bio_iopoll() says why that is enough.
+    // SAFETY: By the requirement it was a bio from a set when this critical section began, and its memory is not given back to
+    // the page allocator in it: it is still that, or one of a set with bios at the same place (see above), for which
+    // iocb_bio_iopoll() says why that is enough.
     unsafe { bindings::bio_poll(BioArc::<T>::bio_of(foreign), iob, flags) }
 }
 

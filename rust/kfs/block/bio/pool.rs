@@ -87,7 +87,8 @@ impl RawSet {
         Ok(RawSet(pool))
     }
 
-    /// Allocates a bio and counts it. `None` if memory is short and `gfp` does not allow to wait.
+    /// Allocates a bio with room for `nr_vecs` segments, one to [`BIO_MAX_VECS`], and counts it. `None` if memory is
+    /// short and `gfp` does not allow to wait.
     #[inline(always)]
     pub(super) fn alloc(
         &self,
@@ -96,10 +97,11 @@ impl RawSet {
         opf: bindings::blk_opf_t,
         gfp: bindings::gfp_t,
     ) -> Option<NonNull<bindings::bio>> {
+        let nr_vecs = nr_vecs.clamp(1, BIO_MAX_VECS);
         // SAFETY: By the invariants of `BlockDevice` and `RawSet`, the device is open and the set
-        // initialised.
+        // initialised. There is no slab for more segments than these.
         let bio = NonNull::new(unsafe {
-            bindings::bio_alloc_bioset(bdev.as_raw(), nr_vecs.max(1), opf, gfp, self.0.set.get())
+            bindings::bio_alloc_bioset(bdev.as_raw(), nr_vecs, opf, gfp, self.0.set.get())
         })?;
         self.0.live.add(1, ordering::Relaxed);
         Some(bio)

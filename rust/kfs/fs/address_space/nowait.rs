@@ -37,7 +37,7 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
     pub fn write_nowait<'a, T: AddressSpaceOperations<F>>(
         &self,
         mut iocb: Kiocb<'a, F>,
-        iter: &mut IovIterSource<'_>,
+        iter: &mut IovIterSource<'a>,
     ) -> Result<Io<'a, F>, NotWritten> {
         let start = iocb.pos();
         let end = (start as u64).saturating_add(iter.count() as u64);
@@ -137,7 +137,7 @@ unsafe extern "C" fn get_block<F: KiocbOwner, T: AddressSpaceOperations<F>>(
     match found {
         Some(run) => {
             // SAFETY: `bh` is used by nobody else.
-            unsafe { map(bh, inode, run) };
+            unsafe { map(bh, inode, run, 1) };
             0
         }
         None => EAGAIN.to_errno(),

@@ -5,13 +5,16 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
+use crate::compat::ENAMETOOLONG;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::version::init_iversion;
 use crate::fs::inode::{file_type, loff, Inode, Times};
 use crate::fs::mnt_idmap::MntIdmap;
 use core::ops::Deref;
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
+use kernel::types::NotThreadSafe;
 
 /// The numbers of an inode as they are on the device.
 #[derive(Clone, Copy, Debug, Default)]
@@ -81,7 +84,8 @@ impl InodeFlags {
 /// A reference to such a value exists only while the inode is new (`I_NEW`) and in the hands of
 /// its maker.
 #[repr(transparent)]
-pub struct InodeInit<F: FileSystemData>(Inode<F>);
+// The methods store to fields without a lock, by way of `&self`: one thread has it.
+pub struct InodeInit<F: FileSystemData>(Inode<F>, NotThreadSafe);
 
 impl<F: FileSystemData> Deref for InodeInit<F> {
     type Target = Inode<F>;
@@ -203,15 +207,20 @@ impl<F: FileSystemData> InodeInit<F> {
     /// Writes `target` as the content of a symbolic link through the page cache.
     ///
     /// The size becomes that of the target. `EINVAL` when the inode has no operations to write
-    /// with: see [`InodeInit::set_page_symlink`].
+    /// with: see [`InodeInit::set_page_symlink`]. `ENAMETOOLONG` when the target, with a zero at its end, does not
+    /// fit in a block, or in a page if that is smaller.
     pub fn page_symlink(&self, target: &CStr) -> Result {
         let len = target.to_bytes_with_nul().len();
+        // The function copies all of it to the one folio that it gets, which has a page at least.
+        if len > PAGE_SIZE.min(1 << self.blkbits()) {
+            return Err(ENAMETOOLONG);
+        }
         // SAFETY: The table of a new inode is that which `set_page_symlink` or `set_regular` has
         // set, or an empty one.
         if unsafe { (*(*(*self.raw()).i_mapping).a_ops).write_begin.is_none() } {
             return Err(EINVAL);
         }
-        // SAFETY: The inode can be written to, and `target` is `len` bytes long.
+        // SAFETY: The inode can be written to, and `target` is `len` bytes long, which are no more than a folio has.
         kernel::error::to_result(unsafe {
             bindings::page_symlink(self.raw(), target.as_char_ptr(), len as c_int)
         })

@@ -3,9 +3,7 @@
 //! The inode lock (`inode->i_rwsem`) as evidence in types.
 //!
 //! A function that needs the lock takes `&InodeLocked<F, Exclusive>` (or `Shared`): a reference
-//! that can only be had from a guard, or in a callback that the VFS makes with the lock held. An
-//! exclusively locked inode is good wherever a shared one is asked for, see
-//! [`InodeLocked::as_shared`].
+//! that can only be had from a guard, or in a callback that the VFS makes with the lock held.
 
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
@@ -84,12 +82,6 @@ impl<F: FileSystemData> InodeLocked<F, Shared> {
 }
 
 impl<F: FileSystemData> InodeLocked<F, Exclusive> {
-    /// The same as evidence for code that needs the lock only shared.
-    pub fn as_shared(&self) -> &InodeLocked<F, Shared> {
-        // SAFETY: The lock is held exclusively while `self` is borrowed, which excludes even more.
-        unsafe { InodeLocked::from_raw(self.as_raw()) }
-    }
-
     /// Sets the generation of the inode number: handles of the file become stale.
     pub fn set_generation(&self, generation: u32) {
         // SAFETY: By the invariants of `Inode` it is valid. Nobody else stores to it, with the lock held.

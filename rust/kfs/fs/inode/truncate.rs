@@ -54,11 +54,17 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         }
         // A store through a mapping makes all blocks of a folio dirty, and writing it back looks up where
         // they are: not between now and then, in those that have others, too.
+        //
+        // Of the first one writeback is waited for before the last one is locked. Who writes back goes up through the
+        // file, and keeps what it began in a bio that it submits later: it may wait for the lock of the last one
+        // with the first one in its bio. A locked folio does not go under writeback.
         let edge_at = |pos: i64| {
             if cfg!(mutant = "kfs-edge-pages") && pos & (PAGE_SIZE as i64 - 1) == 0 {
                 return None;
             }
-            cache.lock_folio(pos).filter(|f| f.range().start < pos)
+            let folio = cache.lock_folio(pos).filter(|f| f.range().start < pos)?;
+            folio.wait_writeback();
+            Some(folio)
         };
         let first = edge_at(range.start);
         let is_first = |pos| first.as_ref().is_some_and(|f| f.range().contains(&pos));

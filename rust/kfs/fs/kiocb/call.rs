@@ -189,7 +189,8 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     /// # Safety
     ///
     /// `call` must return what a `read_iter` function returns, and must not have used the kiocb
-    /// after it was queued.
+    /// after it was queued. With a kiocb that gets queued, `private` must go to its new owner or be null, and it must not
+    /// be counted: nobody else ends what hangs on it.
     pub(crate) unsafe fn call(
         self,
         call: impl FnOnce(*mut bindings::kiocb) -> isize,

@@ -103,8 +103,14 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// Whether the inode counts the request as direct I/O: see [`IocbMut::inode_dio_begin`].
     #[inline]
-    pub(super) fn is_counted(&self) -> bool {
+    pub(in crate::fs) fn is_counted(&self) -> bool {
         self.dio
+    }
+
+    /// Whether nothing hangs on the kiocb that would have to be ended.
+    #[inline]
+    pub(in crate::fs) fn is_bare(&self) -> bool {
+        !self.has_private() && !self.is_counted()
     }
 
     /// Whether the request is to begin at EOF (`O_APPEND`, `RWF_APPEND`).

@@ -5,6 +5,7 @@
 //! C header: [`include/linux/fs/super_types.h`](srctree/include/linux/fs/super_types.h)
 
 use crate::fs::file_system_data::FileSystemData;
+use crate::kobject::Directory;
 use crate::workqueue::OwnedWorkqueue;
 use core::ops::Deref;
 use kernel::prelude::*;
@@ -13,7 +14,10 @@ use kernel::sync::SetOnce;
 /// The data of a mount, and what else belongs to it.
 #[pin_data]
 pub(super) struct Info<F: FileSystemData> {
-    // Dropped first: their work uses the data.
+    // No number of a mount that goes is asked for.
+    pub(super) sysfs: SetOnce<Directory>,
+    // Dropped before the data: their work uses the data. It may go on with one that is named later.
+    pub(super) dio_done_wq: OwnedWorkqueue,
     pub(super) dio_punt_wq: SetOnce<OwnedWorkqueue>,
     pub(super) dio_link_wq: SetOnce<OwnedWorkqueue>,
     #[pin]
@@ -24,14 +28,8 @@ pub(super) struct Info<F: FileSystemData> {
 pub struct SuperBox<F: FileSystemData>(Pin<KBox<Info<F>>>);
 
 impl<F: FileSystemData> SuperBox<F> {
-    /// Makes the data of a mount with `init`. May sleep. `ENOMEM`, or the error of `init`.
-    pub fn new(init: impl PinInit<F::SuperData, Error>) -> Result<Self> {
-        let info = try_pin_init!(Info {
-            dio_punt_wq: SetOnce::new(),
-            dio_link_wq: SetOnce::new(),
-            data <- init,
-        });
-        KBox::try_pin_init(info, GFP_KERNEL).map(SuperBox)
+    pub(super) fn from_inner(info: Pin<KBox<Info<F>>>) -> Self {
+        SuperBox(info)
     }
 
     /// The box, for `s_fs_info`.

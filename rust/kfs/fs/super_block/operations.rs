@@ -10,7 +10,6 @@ use crate::fs::inode::{life, writeback};
 use crate::fs::super_block::data::Info;
 use crate::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
 use crate::sync::once::write_once;
-use crate::workqueue::Workqueue;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
 use kernel::prelude::*;
@@ -51,25 +50,6 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
     sb: *mut bindings::super_block,
     options: &F::Options,
 ) -> Result {
-    // SAFETY: By the requirement. With a root in place, it is the VFS that destroys the workqueue.
-    unsafe {
-        let id = CStr::from_char_ptr((&raw const (*sb).s_id).cast());
-        (*sb).s_dio_done_wq = Workqueue::alloc(c"dio", id)?.as_ptr();
-        let made = fill::<F>(sb, options);
-        if (*sb).s_root.is_null() {
-            bindings::destroy_workqueue((*sb).s_dio_done_wq);
-            (*sb).s_dio_done_wq = ptr::null_mut();
-        }
-        made
-    }
-}
-
-/// [`fill_super`], of a super block with its workqueue.
-///
-/// # Safety
-///
-/// As for that; `s_dio_done_wq` must be a [`Workqueue`].
-unsafe fn fill<F: FileSystem>(sb: *mut bindings::super_block, options: &F::Options) -> Result {
     // SAFETY: By the requirement it is valid, and nobody else changes it, or is called through its
     // table yet.
     let mut new = unsafe {

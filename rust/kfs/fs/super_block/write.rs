@@ -5,9 +5,10 @@
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use crate::bindings;
+use crate::block::bdev::BlockDevice;
+use crate::block::bio::SECTOR_SIZE;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::super_block::SuperBlock;
-use crate::task::fatal_signal_pending;
 use kernel::error::to_result;
 use kernel::prelude::*;
 use kernel::types::NotThreadSafe;
@@ -44,44 +45,23 @@ impl<F: FileSystemData> SuperBlock<F> {
         started.then_some(StartIntwrite(self, NotThreadSafe))
     }
 
-    /// Writes zeroes to `count` blocks from `block` on, and waits for the device. It does so by itself if
-    /// it can, and keeps the space. What the buffer cache has of them is not changed. May sleep.
-    ///
-    /// `EINTR` when a signal kills the task: a part of them may not be zeroed then.
+    /// [`BlockDevice::issue_zeroout`] of `count` blocks from `block` on. What the buffer cache has of them is not changed.
     pub fn issue_zeroout(&self, block: u64, count: u64) -> Result {
-        let shift = u32::from(self.blocksize_bits()) - 9;
-        // SAFETY: By the type invariant its device is open. Blocks that it does not have are an error.
-        to_result(unsafe {
-            bindings::blkdev_issue_zeroout(
-                (*self.as_raw()).s_bdev,
-                block << shift,
-                count << shift,
-                bindings::GFP_NOFS,
-                bindings::BLKDEV_ZERO_NOUNMAP | bindings::BLKDEV_ZERO_KILLABLE,
-            )
-        })?;
-        // With such a signal before its first bio, the function does nothing, and says that all went well.
-        match fatal_signal_pending() && !cfg!(mutant = "kfs-zeroout-killed") {
-            true => Err(EINTR),
-            false => Ok(()),
-        }
+        let (sector, sectors) = self.sectors(block, count)?;
+        BlockDevice::of(self).issue_zeroout(sector, sectors)
     }
 
-    /// Discards `count` blocks from `block` on: the device forgets what they hold, and may read as
-    /// anything there until they are written. Waits for the device; may sleep.
-    ///
-    /// `EOPNOTSUPP` when it cannot do that.
+    /// [`BlockDevice::issue_discard`] of `count` blocks from `block` on.
     pub fn issue_discard(&self, block: u64, count: u64) -> Result {
-        let shift = u32::from(self.blocksize_bits()) - 9;
-        // SAFETY: By the type invariant its device is open. Blocks that it does not have are an error.
-        to_result(unsafe {
-            bindings::blkdev_issue_discard(
-                (*self.as_raw()).s_bdev,
-                block << shift,
-                count << shift,
-                bindings::GFP_NOFS,
-            )
-        })
+        let (sector, sectors) = self.sectors(block, count)?;
+        BlockDevice::of(self).issue_discard(sector, sectors)
+    }
+
+    /// Where `count` blocks from `block` on are on the device, in sectors. `EINVAL` where no device has them.
+    fn sectors(&self, block: u64, count: u64) -> Result<(u64, u64)> {
+        let each = self.blocksize() as u64 / SECTOR_SIZE;
+        let sectors = |blocks: u64| blocks.checked_mul(each).ok_or(EINVAL);
+        Ok((sectors(block)?, sectors(count)?))
     }
 }
 

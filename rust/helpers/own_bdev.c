@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What of the limits of a device direct I/O asks for. */
+#include <linux/blkdev.h>
+
+/* Both of them by one call, for what every request asks. */
+void kfs_helper_bdev_dio_masks(struct block_device *bdev, u32 *memory, u32 *file)
+{
+	*memory = bdev_dma_alignment(bdev);
+	*file = bdev_logical_block_size(bdev) - 1;
+}
+
+/* As get_max_io_size() and the count of segments of the block layer have it, for memory in whole pages. */
+unsigned int kfs_helper_bdev_unsplit(struct block_device *bdev, sector_t sector)
+{
+	const struct queue_limits *lim = bdev_limits(bdev);
+	unsigned int block = bdev_logical_block_size(bdev) >> SECTOR_SHIFT;
+	unsigned int sectors = READ_ONCE(lim->max_sectors);
+	unsigned int chunk = READ_ONCE(lim->chunk_sectors);
+	unsigned int segments = READ_ONCE(lim->max_segments);
+
+	/* The first page may begin in the middle, and the last one end there. */
+	segments = max(segments, 2U) - 1;
+	if (segments < sectors / PAGE_SECTORS)
+		sectors = segments * PAGE_SECTORS;
+	if (chunk) {
+		sector += get_start_sect(bdev);
+		sectors = min(sectors, chunk - sector_div(sector, chunk));
+	}
+	return max(round_down(sectors, block), block) << SECTOR_SHIFT;
+}

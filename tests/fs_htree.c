@@ -607,4 +607,23 @@ TEST_F(fs_htree, bad_index)
 	}
 }
 
+/* A directory of one block has the flag, and no index: it gets one when it grows. */
+TEST_F(fs_htree, flag_without_an_index)
+{
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make(0, 2));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "set_inode_field d flags 0x%x", FS_INDEX_FL));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
+	EXPECT_EQ(0, access(vol_path(entry(0)), F_OK));
+	EXPECT_EQ(0, make(2, 80));
+	EXPECT_TRUE(is_indexed("d"));
+	check(_metadata, 0, 80, 1);
+	EXPECT_EQ(0, drop(0, 80, 1));
+	EXPECT_EQ(0, rmdir(vol_path("d")));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_GE(1, mend(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+}
+
 TEST_HARNESS_MAIN

@@ -195,6 +195,9 @@ impl InodeData {
         if flags.has(InodeFlags::INDEX) != indexed {
             self.set_flags(InodeFlags(flags.0 ^ InodeFlags::INDEX));
         }
+        if indexed && !mutant!("index-stays-broken") {
+            self.index_broken.store(false, ordering::Relaxed);
+        }
     }
 
     /// How often entries of a directory were changed.

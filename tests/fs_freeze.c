@@ -80,4 +80,31 @@ TEST_F(fs_freeze, mark_that_cannot_be_flushed)
 	EXPECT_EQ(0, ioctl(self->dir, FITHAW, 0));
 }
 
+/* It becomes read-write, and the disk fails to flush that it is in use: it stays read-only, and clean. */
+TEST_F(fs_freeze, remount_that_cannot_be_flushed)
+{
+	unsigned int nr;
+	char what[64];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vol_read_only());
+		nbd_begin(self->disk, NBD_NONE, 0);
+		ASSERT_EQ(0, vol_read_write());
+		nr = nbd_end(self->disk);
+	}
+	ASSERT_EQ(0, vol_read_only());
+	nbd_begin(self->disk, NBD_FAIL, nr);
+	EXPECT_EQ(-EIO, vol_read_write());
+	nbd_end(self->disk);
+	ASSERT_TRUE(nbd_hit(self->disk, what, sizeof(what)));
+	EXPECT_EQ(0, strncmp(what, "flush", 5))
+		TH_LOG("%s", what);
+	EXPECT_EQ(STATE_VALID, state(self->disk));
+	ASSERT_EQ(0, vol_read_write());
+	EXPECT_EQ(0, state(self->disk) & STATE_VALID);
+	ASSERT_EQ(0, vol_read_only());
+	EXPECT_EQ(STATE_VALID, state(self->disk));
+}
+
 TEST_HARNESS_MAIN

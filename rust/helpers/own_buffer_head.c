@@ -21,11 +21,14 @@ void kfs_helper_set_buffer_checked(struct buffer_head *bh)
 	set_bit(BH_checked, &bh->b_state);
 }
 
-/* write_dirty_buffer(), of a buffer that may have lost its device: the flag is looked at with the lock, as by sync_dirty_buffer(). */
+/*
+ * write_dirty_buffer(), of a buffer that may have lost its device: the flag is looked at with the lock, as by sync_dirty_buffer(). It
+ * stays dirty then, so that the latter says so.
+ */
 void kfs_helper_write_dirty_buffer_if_mapped(struct buffer_head *bh)
 {
 	lock_buffer(bh);
-	if (!test_clear_buffer_dirty(bh) || !buffer_mapped(bh)) {
+	if (!buffer_mapped(bh) || !test_clear_buffer_dirty(bh)) {
 		unlock_buffer(bh);
 		return;
 	}

@@ -214,19 +214,25 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
     Ok(())
 }
 
-/// The bytes of the slot with a change; `None` when they have no room.
+/// The bytes of the slot with a change, from its begin on; `None` when they have no room.
 ///
-/// What others have put there may be in several sectors, and may stay.
+/// They are in one sector, and behind that the slot stays as it is: nothing leads there any more, or what does, on the device until that
+/// is written, is sound. Others may have put more there than fits into a sector, which may stay, and is changed as they do it.
 fn slot_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<Option<KVVec<u8>>> {
     let Some((start, len)) = room(inode) else {
         return Ok(None);
     };
-    let mut bytes = zeroed(len, GFP_KERNEL)?;
+    let mut bytes = zeroed(in_one_sector(start, len), GFP_KERNEL)?;
     let changed = Changed::new(old, change);
-    let first = in_one_sector(start, len);
-    let has_room = changed.to_slot(bytes.get_mut(..first).unwrap_or_default());
+    if changed.to_slot(&mut bytes) {
+        return Ok(Some(bytes));
+    }
     let adds = change.value.is_some() && change.value != old.find(change.key);
-    Ok((has_room || !adds && changed.to_slot(&mut bytes)).then_some(bytes))
+    if adds {
+        return Ok(None);
+    }
+    bytes.resize(len, 0, GFP_KERNEL)?;
+    Ok(changed.to_slot(&mut bytes).then_some(bytes))
 }
 
 /// The bytes of the block with a change, none if nothing is left; `None` when they have no room.

@@ -60,11 +60,27 @@ impl Volume {
             }
             Ok(changed)
         })?;
-        super_buffer.before = before;
         self.mark_buffer_dirty(&super_buffer.buffer);
-        super_buffer.buffer.sync_dirty()?;
-        drop(super_buffer);
-        self.flush_superblock(sb)
+        let is_written = super_buffer.buffer.sync_dirty();
+        let totals = self.totals();
+        let counts = (totals.free_blocks, totals.free_inodes);
+        let marked = is_written.map_err(Fault::from);
+        if let Err(fault) = marked.and_then(|()| self.flush_superblock(sb)) {
+            if mutant!("failed-mount-marked") {
+                super_buffer.before = State::read(&[]);
+                return Err(fault);
+            }
+            // It stays read-only, and who unmounts it then marks nothing.
+            super_buffer.change(|bytes, now| {
+                superblock::update::mark_unmounted(bytes, before, counts, now)
+            })?;
+            self.mark_buffer_dirty(&super_buffer.buffer);
+            // The caller gets the first error.
+            let _ = super_buffer.buffer.sync_dirty();
+            return Err(fault);
+        }
+        super_buffer.before = before;
+        Ok(())
     }
 
     /// Brings the superblock, which was written, to stable storage. Sleeps.

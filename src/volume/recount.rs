@@ -13,6 +13,7 @@ use crate::volume::groups::{warn_miscounted, GroupSet};
 use crate::volume::state::Volume;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
+use kfs::task::{cond_resched, fatal_signal_pending};
 
 impl GroupSet {
     /// Counts the free blocks of `group`, whose block bitmap is in `buffer`, unless that
@@ -99,7 +100,7 @@ impl GroupSet {
 
 impl Volume {
     /// Counts what is free in the groups of which the counter says that nothing is, unless that was done before.
-    /// Returns whether there is something. What cannot be read is passed over.
+    /// Returns whether there is something. What cannot be read is passed over; a fatal signal ends it.
     ///
     /// Takes the locks of the groups; sleeps.
     pub(super) fn recount_full(&self, sb: &SuperBlock, kind: Kind) -> bool {
@@ -120,9 +121,14 @@ impl Volume {
         };
         let mut found = false;
         for group in 0..self.geometry().groups() {
+            if fatal_signal_pending() {
+                break;
+            }
             if !is_full(group) || is_counted(group) != Some(false) || mutant!("zero-believed") {
                 continue;
             }
+            // There may be many, and each is read.
+            cond_resched();
             let Ok((buffer, mut set)) = self.lock_to_allocate(sb, group, kind) else {
                 continue;
             };
@@ -130,7 +136,11 @@ impl Volume {
                 Kind::Blocks => set.recount_blocks(sb, group, &buffer),
                 Kind::Inodes => set.recount_inodes(sb, group, &buffer),
             };
-            found |= counted.is_ok() && !is_full(group);
+            drop(set);
+            if counted.is_ok() && !is_full(group) {
+                self.groups.give();
+                found = true;
+            }
         }
         found
     }

@@ -108,11 +108,18 @@ impl Volume {
             Kind::Blocks => &self.released_blocks,
             Kind::Inodes => &self.released_numbers,
         };
-        nofs(|| match self.allocate_counted(sb, released, &mut search) {
-            Err(Fault::Error(error)) if error == ENOSPC && self.recount_full(sb, kind) => {
-                self.allocate_counted(sb, released, &mut search)
+        nofs(|| {
+            let given = self.groups.given();
+            match self.allocate_counted(sb, released, &mut search) {
+                // Somebody else may have counted them meanwhile.
+                Err(Fault::Error(error))
+                    if error == ENOSPC
+                        && (self.recount_full(sb, kind) || !self.groups.is_given(given)) =>
+                {
+                    self.allocate_counted(sb, released, &mut search)
+                }
+                allocated => allocated,
             }
-            allocated => allocated,
         })
     }
 

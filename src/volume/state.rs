@@ -377,6 +377,7 @@ impl Volume {
     /// Drops a buffer of a block that is about to be freed: it is not written any more. What led to the block is
     /// marked. May sleep.
     pub(crate) fn forget_buffer(&self, buffer: BufferHead) {
+        self.unwritten.write_wanted(buffer.block() as u32, 1);
         // It counts as written when it is not dirty any more.
         self.unwritten.forget(buffer.block() as u32, 1);
         buffer.forget();
@@ -384,6 +385,7 @@ impl Volume {
 
     /// The same for `len` blocks from `start` on.
     pub(crate) fn forget_blocks(&self, sb: &SuperBlock, start: u32, len: u32) {
+        self.unwritten.write_wanted(start, len);
         self.unwritten.forget(start, len);
         sb.forget_blocks(start.into(), len.into());
     }

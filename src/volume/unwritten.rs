@@ -20,6 +20,7 @@
 //! * new blocks of [attributes](First::Attributes), which come before the inodes that lead to them
 //!   ([`crate::volume::new_attributes`]).
 
+use core::ops::Range;
 use kernel::prelude::*;
 use kernel::rbtree::RBTree;
 use kernel::sync::{new_mutex, Mutex};
@@ -28,6 +29,9 @@ use kfs::mm::nofs::nofs;
 
 /// The number of held buffers from which on clean ones are swept.
 const SWEEP_AT: usize = 256;
+
+/// After so many passes of a settle what it waits for is not forgotten before it is written.
+const SHORT_PASSES: u32 = 2;
 
 /// The metadata buffers that are dirty, or could not be written.
 #[pin_data]
@@ -48,6 +52,8 @@ struct Held {
     pass: u64,
     /// In that pass a buffer was forgotten that it should have written.
     is_pass_short: bool,
+    /// How many passes before it were so.
+    short_passes: u32,
     sweep_at: usize,
 }
 
@@ -110,6 +116,7 @@ impl Unwritten {
                 lost: 0,
                 pass: 0,
                 is_pass_short: false,
+                short_passes: 0,
                 sweep_at: SWEEP_AT,
             }),
         })
@@ -213,12 +220,37 @@ impl Unwritten {
                 held.pass += 1;
                 held.is_pass_short = false;
             });
-            self.sync_first(First::Release)?;
-            if !nofs(|| self.held.lock().is_pass_short) || mutant!("settled-in-one-pass") {
+            let written = self.sync_first(First::Release);
+            let is_over = nofs(|| {
+                let held = &mut *self.held.lock();
+                let is_over = !held.is_pass_short || mutant!("settled-in-one-pass");
+                held.short_passes = match is_over || written.is_err() {
+                    true => 0,
+                    false => held.short_passes + 1,
+                };
+                is_over
+            });
+            written?;
+            if is_over {
                 return Ok(true);
             }
         }
+        nofs(|| self.held.lock().short_passes = 0);
         Ok(false)
+    }
+
+    /// Writes those of the `len` blocks from `start` on, which are about to be [forgotten](Unwritten::forget), that a settle waits
+    /// for, if it has had to begin anew before: who frees blocks all the time would keep it from its end. Waits for the
+    /// device then. One that cannot be written has it begin anew.
+    pub(crate) fn write_wanted(&self, start: u32, len: u32) {
+        let start = u64::from(start);
+        let end = start + u64::from(len);
+        let mut next = start;
+        while let Some(buffer) = nofs(|| self.held.lock().next_wanted(next..end)) {
+            next = buffer.block() + 1;
+            // Whether it is written is looked at when it is forgotten.
+            let _ = buffer.sync_dirty();
+        }
     }
 
     /// Fills `batch` with such buffers, from block `start` on, and redirties them if they could not be
@@ -285,8 +317,12 @@ impl Unwritten {
                     },
                 ) = removed.to_key_value();
                 count(&mut held.first, first, 0);
-                let is_wanted = first & First::Release as u8 != 0 && released_in < held.pass;
-                held.is_pass_short |= is_wanted && buffer.is_unwritten();
+                let removed = HeldBuffer {
+                    buffer,
+                    first,
+                    released_in,
+                };
+                held.is_pass_short |= removed.is_wanted(held.pass);
             }
         });
     }
@@ -325,7 +361,35 @@ impl Unwritten {
     }
 }
 
+impl HeldBuffer {
+    /// Whether a settle in its pass `pass` waits for it to be written.
+    fn is_wanted(&self, pass: u64) -> bool {
+        self.first & First::Release as u8 != 0
+            && self.released_in < pass
+            && self.buffer.is_unwritten()
+    }
+}
+
 impl Held {
+    /// The first buffer of these blocks that a settle waits for, and has begun anew for others.
+    fn next_wanted(&mut self, blocks: Range<u64>) -> Option<BufferHead> {
+        if self.short_passes < SHORT_PASSES {
+            return None;
+        }
+        let mut next = self.buffers.cursor_lower_bound_mut(&blocks.start);
+        while let Some(cursor) = next {
+            let (&block, found) = cursor.current();
+            if block >= blocks.end {
+                return None;
+            }
+            if found.is_wanted(self.pass) {
+                return Some(found.buffer.get());
+            }
+            next = cursor.move_next();
+        }
+        None
+    }
+
     /// Drops buffers that have been written.
     fn sweep(&mut self) {
         let mut next = self.buffers.cursor_front_mut();

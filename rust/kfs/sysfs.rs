@@ -102,13 +102,13 @@ impl<T: Attributes> Object<T> {
             },
             GFP_KERNEL,
         )?;
-        let object = KBox::leak(object);
+        let object = KBox::into_raw(object);
         // SAFETY: The super block is of a type registered for `F`, and outlives the directory, which it owns. The
         // object stays where it is until `release`, which any thread may call, as `T` may be used and dropped by any; the
         // format takes one string, which is terminated. The function gives us the first reference, also
         // when it fails.
         unsafe {
-            let kobj = NonNull::new_unchecked(object.kobj.get());
+            let kobj = NonNull::new_unchecked(Opaque::cast_into(&raw const (*object).kobj));
             let error = bindings::kobject_init_and_add(
                 kobj.as_ptr(),
                 &Self::KTYPE,

@@ -14,9 +14,9 @@ use kernel::sync::SetOnce;
 /// The data of a mount, and what else belongs to it.
 #[pin_data]
 pub(super) struct Info<F: FileSystemData> {
-    // No number of a mount that goes is asked for.
+    // Dropped first: nobody reads the numbers of a mount that goes.
     pub(super) sysfs: SetOnce<Directory>,
-    // Dropped before the data: their work uses the data. It may go on with one that is named later.
+    // Dropped before the data, which their work uses. That on the first one may wait for that on the others.
     pub(super) dio_done_wq: OwnedWorkqueue,
     pub(super) dio_punt_wq: SetOnce<OwnedWorkqueue>,
     pub(super) dio_link_wq: SetOnce<OwnedWorkqueue>,

@@ -75,7 +75,7 @@ shell:
 deb:
 	@DEB_SIGN_KEY='$(DEB_SIGN_KEY)' DEB_SIGN_CERT='$(DEB_SIGN_CERT)' scripts/deb
 deb-test:
-	@scripts/deb-test
+	@$(if $(KERNEL),RETRYFS_SERIES='$(KERNEL)') scripts/deb-test
 buildroot:
 	@scripts/buildroot
 kernels:
@@ -115,7 +115,7 @@ help:
 	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  deb             - packages for Debian (DEB_SIGN_KEY= DEB_SIGN_CERT= sign the module)'
-	@echo '  deb-test        - try them: install, mount, boot, upgrade, remove in fresh guests; dkms takes long'
+	@echo '  deb-test        - try them: install, mount, boot, upgrade, remove in fresh guests; dkms takes long (KERNEL=7.2)'
 	@echo '  buildroot       - only make the build root, and print where it is'
 	@echo '  kernels         - only make the test kernels, and print where they are'
 	@echo '  update          - ask the archive for newer packages and a newer point release'

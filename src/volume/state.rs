@@ -140,7 +140,7 @@ impl Volume {
             );
             return Err(EINVAL);
         }
-        if !sb.has_blocksize(block_size) {
+        if !sb.has_blocksize(block_size) && !mutant!("large-blocks-unrefused") {
             pr_err!(
                 "{}: cannot mount: blocks of {} bytes are larger than a page, and the kernel has no CONFIG_TRANSPARENT_HUGEPAGE\n",
                 sb.id(),

@@ -11,6 +11,7 @@
 #   DEVICE_faults    what can go wrong with it, as words; for each of them:
 #   DEVICE_WORD      make it go wrong, and mend it, in the midst of a load (see writing)
 #   DEVICE_alone     the same, for those that are tried without a load, as writes fail
+#   DEVICE_give_up   end what these have begun, when one has failed (where there is such a thing)
 #
 # and $DEVICE_words: what the kernel may say of it, as an extended regular expression. Anything else that is a warning, or
 # worse, is a failure, and so is any line of retryfs.
@@ -27,9 +28,23 @@ say() { printf '==> %s\n' "$*"; }
 # A function that cannot go on says why, for the result of what is being tried, and ends that.
 no()
 {
-	echo "$*" > /tmp/why
+	echo "$*" >> /tmp/why
 	exit 1
 }
+
+# One that can go on does so, to see what else is wrong: nothing_wrong is where it ends then.
+wrong()
+{
+	echo "$*" >> /tmp/why
+	{ echo "$*:" && cat /tmp/log; } >> /tmp/wrong
+}
+nothing_wrong()
+{
+	[ -e /tmp/why ] || return 0
+	mv /tmp/wrong /tmp/log
+	exit 1
+}
+why() { awk 'NR > 1 { printf "; " } { printf "%s", $0 }' /tmp/why; }
 
 # written: how many direct writes were asked of the volume since it was mounted.
 written() { cat "/sys/fs/retryfs/$(basename "$(readlink -f "$dev")")/requests_write"; }

@@ -33,7 +33,7 @@ rustfmt:
 rustfmtcheck:
 	rustfmt --edition 2021 --check $(rust-files)
 
-.PHONY: run test quick cases times bench soak crash faults fuzz mutants clients devices xfstests ltp docs shell deb deb-test buildroot kernels update prune
+.PHONY: run test quick cases times bench soak crash faults fuzz mutants clients devices xfstests ltp stress-ng docs shell deb deb-test buildroot kernels update prune
 run:
 	@scripts/run
 test:
@@ -68,6 +68,9 @@ xfstests:
 ltp:
 	@SRC='$(SRC)' RUNTEST='$(RUNTEST)' TESTS='$(TESTS)' KERNEL='$(KERNEL)' OPTIONS='$(OPTIONS)' MKFS_OPTIONS='$(MKFS_OPTIONS)' \
 		SIZE='$(SIZE)' FS='$(FS)' scripts/ltp
+stress-ng:
+	@TESTS='$(TESTS)' SECONDS_EACH='$(SECONDS)' KERNEL='$(KERNEL)' OPTIONS='$(OPTIONS)' MKFS_OPTIONS='$(MKFS_OPTIONS)' \
+		SIZE='$(SIZE)' FS='$(FS)' scripts/stress-ng
 docs:
 	@scripts/docs
 shell:
@@ -112,6 +115,7 @@ help:
 	@echo '  devices         - on nbd, NVMe over TCP, iSCSI, md ..., with their faults under load (DEVICES="nbd raid5")'
 	@echo '  xfstests        - xfstests, from a checkout of yours (SRC=/path TESTS="generic/001" GROUP=quick KERNEL= OPTIONS= FS=)'
 	@echo '  ltp             - the tests of LTP for direct and asynchronous I/O, likewise (SRC=/path RUNTEST=dio TESTS=)'
+	@echo '  stress-ng       - the stressors of stress-ng that work on files (TESTS="hdd io-uring all" SECONDS=3 KERNEL= OPTIONS= FS=)'
 	@echo '  docs            - the documents as pages of HTML and as manual pages; prints where they are'
 	@echo '  shell           - an interactive shell in such a machine, with a retryfs mounted'
 	@echo '  deb             - packages for Debian (DEB_SIGN_KEY= DEB_SIGN_CERT= sign the module)'

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash disable=SC2034,SC2154 # by and for those who read this file in
 #
-# What scripts/xfstests and scripts/ltp share: a suite of others, of which the user has a checkout, is copied, built with
-# Debian's packages, and run in a guest. Sourced behind lib.sh, never run.
+# What scripts/xfstests, scripts/ltp and scripts/stress-ng share: a suite of others is run in a guest. One of which the user has
+# a checkout is copied before, and built with Debian's packages. Sourced behind lib.sh, never run.
 
 # To build them, and what their tests call.
 suite_packages=acct,acl,attr,autoconf,automake,bc,bison,bsdextrautils,ca-certificates,dmsetup,e2fsprogs,file,fio,flex,gawk,gcc,hostname
@@ -47,7 +47,8 @@ copy_and_build() {
 	remove_tree "$tmp/copy"
 }
 
-# suite_guest SUITE VARIABLE=VALUE...: run tests/suites/SUITE in a guest; its status in rc, and what it left in $out.
+# suite_guest SUITE VARIABLE=VALUE...: run tests/suites/SUITE in a guest, with the root $image, and $disk if it was built; its
+# status in rc, and what it left in $out.
 suite_guest() {
 	local suite=$1 kind=${KERNEL:-stock} payload options
 	shift
@@ -58,9 +59,9 @@ suite_guest() {
 	rm -rf "$out"
 	mkdir -p "$out"
 	run "$scripts/vm" "${options[@]}" -a "$checkout/tests/suites=/retryfs/suites" -a "$checkout/packaging=/retryfs/packaging" \
-		-d "${SIZE:-3G}" -d "${SIZE:-3G}" -r "$image/root.img" -r "$disk" -m 2048 -t "${RETRYFS_TIMEOUT:-14400}" -o "$out" \
+		-d "${SIZE:-3G}" -d "${SIZE:-3G}" -r "$image/root.img" ${disk:+-r "$disk"} -m 2048 -t "${RETRYFS_TIMEOUT:-14400}" -o "$out" \
 		"$kind" env RIG_KERNEL="$kind" FSTYPE="${FS:-retryfs}" OPTIONS="${OPTIONS:-}" MKFS_OPTIONS="${MKFS_OPTIONS:-}" \
-		TEST_DEV=/dev/vda SCRATCH_DEV=/dev/vdb ROOT_DEV=/dev/vdc SUITE_DEV=/dev/vdd "$@" "/retryfs/suites/$suite"
+		TEST_DEV=/dev/vda SCRATCH_DEV=/dev/vdb ROOT_DEV=/dev/vdc SUITE_DEV="${disk:+/dev/vdd}" "$@" "/retryfs/suites/$suite"
 }
 
 # suite_summary: count $out/summary, lines of "passed", "failed" or "notrun" and a test; the verdict.

@@ -5,7 +5,7 @@
 #
 #   $TEST_DEV, $SCRATCH_DEV  disks for volumes
 #   $ROOT_DEV   a root with what a suite calls
-#   $SUITE_DEV  the built suite
+#   $SUITE_DEV  the built suite, if it was built
 #   $FSTYPE     retryfs, or another driver
 #   $OPTIONS    of the mount
 #   $MKFS_OPTIONS
@@ -18,12 +18,12 @@
 root=/root/suite
 summary=$OUT/summary
 
-# enter_suite: make the root ready; the suite is /suite in it, and the volumes are mounted below /mnt.
+# enter_suite: make the root ready; the suite is /suite in it if it was built, and the volumes are mounted below /mnt.
 enter_suite()
 {
 	enter_root
 	mkdir -p "$root"/{suite,out,dev/shm,mnt/test,mnt/scratch,usr/lib/modules}
-	mount -t ext4 "$SUITE_DEV" "$root/suite" || die "cannot mount $SUITE_DEV"
+	[ -z "$SUITE_DEV" ] || mount -t ext4 "$SUITE_DEV" "$root/suite" || die "cannot mount $SUITE_DEV"
 	mount --bind "$OUT" "$root/out"
 	mount -t tmpfs tmpfs "$root/dev/shm"
 	# The root is Debian's, and not of this kernel.

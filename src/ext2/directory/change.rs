@@ -44,8 +44,9 @@ pub(crate) enum Insert {
 }
 
 impl DirBlock {
-    /// Looks for room for an entry with `name`, to the end of the block: the name may be there behind the room. That
-    /// in the sector `near` is taken before any other.
+    /// Looks for room for an entry with `name`, to the end of the block: the name may be there behind the room. Room
+    /// in the sector `near` is best; where none is wanted, room for two: then a rename of the name finds room beside it, and
+    /// what replaces a file is often made and renamed.
     ///
     /// # Errors
     ///
@@ -59,19 +60,26 @@ impl DirBlock {
         let wanted = Wanted::new(name);
         let want = needed(name.len);
         let mut room = None;
-        let mut is_undivided = false;
+        let (mut is_best, mut is_undivided) = (false, false);
         let exists = self.visit(blocks, name, |raw, entry, offset, rec_len| {
             if wanted.is(raw, entry) {
                 return Some(());
             }
             let used = raw.used();
-            if rec_len >= used + want && (room.is_none() || near == Some(sector(offset))) {
+            if rec_len >= used + want && !is_best {
                 if is_in_one(offset, used + want) {
-                    room = Some(Room {
-                        offset,
-                        used,
-                        rec_len,
-                    });
+                    let twice = used + 2 * want;
+                    is_best = match near {
+                        Some(near) => near == sector(offset),
+                        None => rec_len >= twice && is_in_one(offset, twice),
+                    };
+                    if is_best || room.is_none() {
+                        room = Some(Room {
+                            offset,
+                            used,
+                            rec_len,
+                        });
+                    }
                 } else {
                     let slack = Slack::of(offset, used, rec_len);
                     is_undivided |= slack.is_some_and(|slack| slack.has_room(want));

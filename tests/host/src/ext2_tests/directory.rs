@@ -137,9 +137,13 @@ fn removing_the_first_entry_leaves_an_unused_one() {
     let entries: Vec<_> = at().entries(&block).map(Result::unwrap).collect();
     assert_eq!((entries[0].ino, entries[0].rec_len), (0, 12));
     assert_eq!((entries[1].ino, entries[1].name), (14, &b"two"[..]));
-    // The unused entry is used again when the name fits.
+    // The unused entry is used again when the name fits, and there is no room for two.
     let done = at().insert_name(&mut block, name(b"long name"), 15, FileType::Regular);
     assert_eq!(done, Ok(Inserted::Done(12 + 4..24 + 8 + 9)));
+    for long in [&[b'x'; 230][..], &[b'y'; 190], &[b'z'; 250], &[b'w'; 250]] {
+        let done = at().insert_name(&mut block, name(long), 15, FileType::Regular);
+        assert!(matches!(done, Ok(Inserted::Done(_))));
+    }
     let done = at().insert_name(&mut block, name(b"four"), 15, FileType::Regular);
     assert_eq!(done, Ok(Inserted::Done(0..12)));
     assert_eq!(at().remove_name(&mut block, name(b"none")), Ok(None));

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 
 #include "bios.h"
@@ -236,6 +237,130 @@ TEST_F(fs_order, rename_that_cannot_be_written)
 	EXPECT_FALSE(vol_exists("d/h"));
 	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
 	EXPECT_TRUE(vol_holds("d/g", LEN, 2));
+}
+
+enum { SECTOR = 512, ENTRY = 32, DOTS = 24, PER_SECTOR = (SECTOR - DOTS) / ENTRY };
+
+/* Each is an entry of ENTRY bytes. */
+static const char *nth(const char *dir, int n)
+{
+	static char name[2][64];
+	static int last;
+
+	last = !last;
+	snprintf(name[last], sizeof(name[last]), "%s/%024d", dir, n);
+	return name[last];
+}
+
+static int make_many(const char *dir, int from, int to)
+{
+	int fd = 0;
+
+	for (; fd >= 0 && from < to; from++) {
+		fd = vol_open(nth(dir, from), O_CREAT | O_RDWR);
+		close(fd);
+	}
+	return fd < 0 ? fd : 0;
+}
+
+/* The device cannot write the sectors of the first block of a directory but the first one. */
+static int fail_later_sectors(struct vol *v, const char *dir)
+{
+	struct vol_map map;
+	int err = vol_block(v, dir, 0, &map);
+
+	if (err)
+		return err;
+	map.e[0].sector++;
+	map.e[0].len--;
+	return vol_fail(v, &map);
+}
+
+/*
+ * The directory of the root was made by mkfs. A short name takes the room of a longer one at the end of a sector; the next
+ * one could have its header in both sectors, of which one is not written: what was there is no entry, and there are
+ * names behind it.
+ */
+TEST_F(fs_order, names_behind_a_new_one)
+{
+	/* "lost+found" has 20 bytes */
+	const int cut = (SECTOR - DOTS - 20) / ENTRY, nr = (self->v.bs - DOTS - 20) / ENTRY;
+	int n;
+
+	ASSERT_EQ(0, make_many(".", 0, nr));
+	ASSERT_EQ(0, unlink(vol_path(nth(".", cut))));
+	close(vol_open("short", O_CREAT | O_RDWR));
+	sync();
+	ASSERT_EQ(0, fail_later_sectors(&self->v, "."));
+	close(vol_open("m", O_CREAT | O_RDWR));
+	sync();
+	ASSERT_EQ(0, lose_power(&self->v));
+	for (n = 0; n < nr; n++)
+		EXPECT_EQ(n != cut, lost_exists(nth(".", n)));
+	EXPECT_TRUE(lost_exists("short"));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* What begins a sector is there before an entry of the sector before it leads to that: else nothing is added. */
+TEST_F(fs_order, sector_that_cannot_be_written)
+{
+	const int cut = (SECTOR - DOTS - 20) / ENTRY;
+
+	ASSERT_EQ(0, make_many(".", 0, cut));
+	sync();
+	ASSERT_EQ(0, fail_later_sectors(&self->v, "."));
+	EXPECT_EQ(-EIO, make_many(".", cut, cut + 1));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ(3 + cut, lost_entries(""));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	sync();
+	EXPECT_EQ(0, make_many(".", cut, cut + 1));
+}
+
+/* In a directory that has filled its first sector: the new name has no room there. */
+TEST_F(fs_order, rename_between_sectors)
+{
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make_many("d", 0, PER_SECTOR));
+	ASSERT_EQ(0, vol_prefill(nth("d", 3), 0, LEN, 1));
+	sync();
+	ASSERT_EQ(0, fail_later_sectors(&self->v, "d"));
+	vol_rename(nth("d", 3), "d/a-name-that-is-longer-than-the-one-that-it-had", 0);
+	sync();
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds(nth("d", 3), LEN, 1));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* The name that is replaced is in the other sector. */
+TEST_F(fs_order, rename_over_a_name_in_another_sector)
+{
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make_many("d", 0, PER_SECTOR + 1));
+	ASSERT_EQ(0, vol_prefill(nth("d", 3), 0, LEN, 1));
+	sync();
+	ASSERT_EQ(0, fail_later_sectors(&self->v, "d"));
+	vol_rename(nth("d", 3), nth("d", PER_SECTOR), 0);
+	sync();
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds(nth("d", 3), LEN, 1));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+TEST_F(fs_order, exchange_between_sectors)
+{
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make_many("d", 0, PER_SECTOR + 1));
+	ASSERT_EQ(0, vol_prefill(nth("d", 3), 0, LEN, 1));
+	ASSERT_EQ(0, vol_prefill(nth("d", PER_SECTOR), 0, LEN, 2));
+	sync();
+	ASSERT_EQ(0, fail_later_sectors(&self->v, "d"));
+	vol_rename(nth("d", 3), nth("d", PER_SECTOR), RENAME_EXCHANGE);
+	sync();
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds(nth("d", 3), LEN, 1));
+	EXPECT_TRUE(lost_holds(nth("d", PER_SECTOR), LEN, 2));
+	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
 /* The first blocks of a file of blocks of 1 KiB that are below one, and two, blocks of pointers. */

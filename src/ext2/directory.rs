@@ -20,6 +20,7 @@ pub(crate) mod order;
 pub(crate) mod path;
 mod rec_len;
 pub(crate) mod rooms;
+pub(crate) mod sectors;
 pub(crate) mod split;
 
 use zerocopy::{
@@ -31,6 +32,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::{inode::FileType, Corrupt, Geometry, Place};
 use blocks::DirBlocks;
 use rec_len::WHOLE;
+use sectors::sector;
 
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;
@@ -52,6 +54,16 @@ struct RawEntry {
     /// The file type; without the feature `filetype`, the upper half of the length of the name,
     /// which is always 0.
     file_type: u8,
+}
+
+impl RawEntry {
+    /// How many bytes the entry needs; 0 when it is unused.
+    const fn used(&self) -> usize {
+        match self.ino.get() {
+            0 => 0,
+            _ => needed(self.name_len),
+        }
+    }
 }
 
 /// A name that is looked for among many.
@@ -215,9 +227,16 @@ impl Located {
         self.offset + self.rec_len
     }
 
+    /// The entry before it, by byte offset, if that gets its bytes when it is removed: in another sector it could be
+    /// longer when this one is still there on the device, or the other way round.
+    fn merged_with(&self) -> Option<usize> {
+        let before = self.before?;
+        (sector(before) == sector(self.offset)).then_some(before)
+    }
+
     /// How many bytes in one piece there are at most for other entries when it has been removed.
     pub(crate) fn room(&self) -> usize {
-        self.end() - self.before.unwrap_or(self.offset)
+        self.end() - self.merged_with().unwrap_or(self.offset)
     }
 }
 

@@ -24,7 +24,7 @@ mod ordered;
 mod read;
 mod search;
 
-pub(crate) use block::read_ahead;
+pub(crate) use block::{read_ahead, Sector};
 pub(crate) use entry::{Entry, Parent};
 pub(crate) use found::Found;
 pub(crate) use search::no_parent;
@@ -53,7 +53,8 @@ pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<
 }
 
 /// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
-/// room. Returns the block of the volume that it is in.
+/// room. Returns where it is: in the sector of `near`, an entry of the directory, if there is room in that and the block
+/// of it is searched.
 ///
 /// `EEXIST` when there is such an entry, `ENOSPC` without space for a new block.
 pub(crate) fn insert(
@@ -61,7 +62,8 @@ pub(crate) fn insert(
     name: &[u8],
     ino: u32,
     file_type: FileType,
-) -> Result<u64> {
+    near: Option<&Entry<'_>>,
+) -> Result<Sector> {
     // Removed, and who removed it was told of an error after that: then the VFS goes on using it.
     if dir.nlink() == 0 && !mutant!("removed-filled") {
         return Err(ENOENT.into());
@@ -70,19 +72,20 @@ pub(crate) fn insert(
         name: checked(name)?,
         ino,
         file_type,
+        near: near.map(Entry::near),
     };
-    let block = match grow::insert(dir, &entry)? {
-        Some(block) => block,
+    let sector = match grow::insert(dir, &entry)? {
+        Some(sector) => sector,
         None => insert_by_block(dir, &entry)?,
     };
     changed(dir);
-    Ok(block)
+    Ok(sector)
 }
 
 /// [`insert`] without an index.
-fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<u64> {
-    if let Some(block) = linear::insert(dir, entry)? {
-        return Ok(block);
+fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Sector> {
+    if let Some(sector) = linear::insert(dir, entry)? {
+        return Ok(sector);
     }
     if block_count(dir) == 1 && grow::make_index(dir)? {
         return grow::insert(dir, entry)?.ok_or(Fault::Error(EIO));
@@ -91,11 +94,15 @@ fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result
     let mut bytes = room(dir)?;
     at.init_empty(&mut bytes)?;
     let mut block = One(&mut bytes);
-    let Insert::Room(room) = at.find_room(&mut block, entry.name)? else {
+    let Insert::Room(room) = at.find_room(&mut block, entry.name, None)? else {
         return Err(ENOSPC.into());
     };
     at.insert(&mut block, room, entry.name, entry.ino, entry.file_type)?;
-    durable::append_new(dir, bytes)
+    let block = durable::append_new(dir, bytes)?;
+    Ok(Sector {
+        block,
+        index: room.sector(),
+    })
 }
 
 /// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`.

@@ -10,7 +10,7 @@ use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::vfs::links::{
     add_subdirectory, check_links, check_room, drop_subdirectory, sync, sync_now,
 };
-use crate::vfs::rename::leads_to;
+use crate::vfs::rename::{is_one, leads_to};
 use crate::volume::fault;
 use core::mem;
 use kfs::fs::inode::lock::Exclusive;
@@ -93,8 +93,8 @@ impl<'a> Side<'a> {
 /// Exchanges the names of `rename` and of `other`, so that after a crash each leads to one of the
 /// inodes, with its data.
 ///
-/// As with a name that is replaced, both inodes are on the device first. Entries in one block change
-/// by a single write. Those in two blocks do not. The new name leads to the inode of the old one first, and
+/// As with a name that is replaced, both inodes are on the device first. Entries in one sector change
+/// by a single write. Those in two sectors do not. The new name leads to the inode of the old one first, and
 /// the device has that before the old name changes, as for a rename: a crash in between leaves both
 /// names to this inode. `other` has a link then, and no name, and e2fsck puts it into `lost+found`. Of a
 /// directory with two names e2fsck keeps one. Both names are on the device when the call returns.
@@ -117,8 +117,8 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
             sync_now(side.inode)?;
         }
     }
-    let exchanged = match old.block() == new.block() {
-        true => exchange_in_block(&mut old, &mut new),
+    let exchanged = match is_one(old.entry.sector(), new.entry.sector()) {
+        true => exchange_in_sector(&mut old, &mut new),
         false => exchange_in_two(&mut old, &mut new),
     };
     exchanged.inspect_err(|_| {
@@ -138,7 +138,7 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
     Ok(())
 }
 
-fn exchange_in_block<'a>(old: &mut Side<'a>, new: &mut Side<'a>) -> fault::Result {
+fn exchange_in_sector<'a>(old: &mut Side<'a>, new: &mut Side<'a>) -> fault::Result {
     let (of_old, of_new) = (old.leads_to, new.leads_to);
     old.entry.exchange(of_old, &new.entry, of_new)?;
     for side in [&old, &new] {

@@ -5,7 +5,7 @@
 use crate::ext2::inode::{Content, Device, FileType};
 use crate::inode::create;
 use crate::inode::data::{file_type, ino32};
-use crate::inode::directory::{self, Entry, Parent};
+use crate::inode::directory::{self, Entry, Parent, Sector};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::inode::write;
@@ -30,11 +30,12 @@ use kfs::fs::mnt_idmap::MntIdmap;
 /// * a name is replaced when the inode that it is to lead to is on the device, with its data: what it
 ///   replaces may have been synced long ago;
 /// * the link of what was replaced is dropped, and the old name removed, when the new name is on the
-///   device. Names in one block change by a single write.
+///   device. Names in one sector of the directory change by a single write; two sectors of a block need not
+///   come to the device together.
 ///
 /// A directory has moved on the device, too, when the call returns: who syncs what is below it has nothing to do
 /// for that. Of a directory with two names e2fsck keeps the one that it comes to first. So if one is moved over
-/// another one, whose name is in another block, the name that is replaced may be gone after a crash in the midst
+/// another one, whose name is in another sector, the name that is replaced may be gone after a crash in the midst
 /// of the call.
 ///
 /// On error the entries are put back. Returns the whiteout that the old name leads to, if that was
@@ -95,17 +96,25 @@ pub(super) fn move_entry<'a>(
         inode.write_and_wait()?;
         sync_now(inode)?;
     }
-    let old_block = old.found().block;
     let at_once = over
         .as_ref()
-        .is_some_and(|(entry, _)| entry.found().block == old_block)
+        .is_some_and(|(entry, _)| is_one(entry.sector(), old.sector()))
         && !mutant!("rename-in-two");
-    let new_block = match &mut over {
-        Some((entry, _)) if at_once => entry.take(of_inode, &mut old, instead)?,
-        Some((entry, _)) => entry.replace(ino, file_type)?,
-        None => directory::insert(new_dir, new_name, ino, file_type)?,
+    let new_sector = match &mut over {
+        Some((entry, _)) => {
+            match at_once {
+                true => entry.take(of_inode, &mut old, instead)?,
+                false => entry.replace(ino, file_type)?,
+            };
+            entry.sector()
+        }
+        None => {
+            // There it takes no flush for the old one to be removed.
+            let near = old_dir.is(new_dir).then_some(&old);
+            directory::insert(new_dir, new_name, ino, file_type, near)?
+        }
     };
-    names::changed(inode, new_dir, new_block);
+    names::changed(inode, new_dir, new_sector.block);
     let added = over.is_none();
     let mut is_gone = at_once;
     let mut rest = || -> fault::Result {
@@ -115,7 +124,7 @@ pub(super) fn move_entry<'a>(
         }
         let is_ordered = match added {
             false => !mutant!("rename-name-late"),
-            true => new_block != old.found().block && !mutant!("rename-old-first"),
+            true => !is_one(new_sector, old.sector()) && !mutant!("rename-old-first"),
         };
         if is_ordered {
             sync_now(inode)?;
@@ -182,6 +191,14 @@ pub(super) fn move_entry<'a>(
         drop_subdirectory(old_dir);
     }
     Ok(whiteout)
+}
+
+/// Whether two entries come to the device together.
+pub(super) fn is_one(this: Sector, other: Sector) -> bool {
+    match mutant!("names-by-block") {
+        true => this.block == other.block,
+        false => this == other,
+    }
 }
 
 /// What an entry has of the inode that it leads to.

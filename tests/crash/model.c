@@ -65,7 +65,7 @@ struct cell *model_filled(struct model *m, int dir, unsigned int nr)
 {
 	char name[FILL_NAME];
 
-	fill_name(name, nr);
+	fill_name(name, nr, m->bs);
 	return cell_of(m, dir, name, strlen(name));
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -168,13 +169,17 @@ static int make_tmpfile(const char *path, const struct step *st, unsigned int mo
 	return err;
 }
 
-/* Two entries fill a sector, the first ones behind "." and "..": a write that is torn tears none of them. */
+/*
+ * Two entries fill a sector, those in the first one behind "." and "..". A name is added where there is room for two of
+ * its length, and where there is room for it if there is no such sector: so the second one in the first sector is the one that
+ * is made when all sectors have one.
+ */
 #define ENTRY		(512 / 2)
 #define DOTS		24
 
-void fill_name(char *name, unsigned int nr)
+void fill_name(char *name, unsigned int nr, uint32_t bs)
 {
-	int len = (nr < 2 ? ENTRY - DOTS / 2 : ENTRY) - 8;
+	int len = (nr == 0 || nr == bs / 512 ? ENTRY - DOTS / 2 : ENTRY) - 8;
 
 	snprintf(name, FILL_NAME, "%0*u", len, nr);
 }
@@ -187,14 +192,17 @@ unsigned int fill_exactly(uint32_t bs)
 static int fill(const char *dir, const struct step *st, unsigned int mode)
 {
 	char first[512], path[512], name[FILL_NAME];
+	struct statfs fs;
 	unsigned int i;
 	int err;
 
-	fill_name(name, 0);
+	if (statfs(dir, &fs))
+		return -errno;
+	fill_name(name, 0, fs.f_bsize);
 	snprintf(first, sizeof(first), "%s/%s", dir, name);
 	err = creat_mode(first, mode);
 	for (i = 1; i < st->len && !err; i++) {
-		fill_name(name, i);
+		fill_name(name, i, fs.f_bsize);
 		snprintf(path, sizeof(path), "%s/%s", dir, name);
 		err = result(link(first, path));
 	}

@@ -53,7 +53,7 @@ int step_do(const struct step *st, unsigned int mode);
  * bytes, and how many do so exactly. The first is a new file, the others are links to it.
  */
 #define FILL_NAME	256
-void fill_name(char *name, unsigned int nr);
+void fill_name(char *name, unsigned int nr, uint32_t bs);
 unsigned int fill_exactly(uint32_t bs);
 /* The name of its call. */
 const char *step_name(const struct step *st);

@@ -7,7 +7,8 @@
 
 /*
  * Blocks of @bs bytes of metadata are written, of which only the first @cut bytes get to the disk. Is something lost by that
- * which was there before, and that nothing can keep? A name of which the end is missing.
+ * which was there before, and that nothing can keep? A name of which the end is missing: it lies across the end of a sector, in a
+ * block that another driver has made.
  */
 bool torn_for_good(const unsigned char *data, unsigned int cut, unsigned int bs);
 

@@ -4,7 +4,9 @@
 
 use super::{
     blocks::{ChangeDirBlocks, DirBlocks, One},
-    needed, rec_len, type_code, DirBlock, Located, Name, RawEntry, Wanted, HEADER, SHORTEST,
+    needed, rec_len,
+    sectors::{is_in_one, sector, Slack, SECTOR},
+    type_code, DirBlock, Located, Name, RawEntry, Wanted, HEADER, SHORTEST,
 };
 use crate::ext2::{inode::FileType, Corrupt};
 use core::mem::offset_of;
@@ -21,6 +23,13 @@ pub(crate) struct Room {
     rec_len: usize,
 }
 
+impl Room {
+    /// The sector of the block that it is in.
+    pub(crate) const fn sector(&self) -> usize {
+        sector(self.offset)
+    }
+}
+
 /// What [`DirBlock::find_room`] has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Insert {
@@ -28,12 +37,16 @@ pub(crate) enum Insert {
     Room(Room),
     /// There is already an entry with the name.
     Exists,
+    /// There is room when the slack of the block has been divided ([`super::sectors`]).
+    Undivided,
     /// There is no room in the block.
     Full,
 }
 
 impl DirBlock {
-    /// Looks for room for an entry with `name`, to the end of the block: the name may be there behind the room.
+    /// Looks for room for an entry with `name`, to the end of the block: the name may be there behind the room. Room
+    /// in the sector `near` is best; where none is wanted, room for two: then a rename of the name finds room beside it, and
+    /// what replaces a file is often made and renamed.
     ///
     /// # Errors
     ///
@@ -42,30 +55,42 @@ impl DirBlock {
         &self,
         blocks: &mut B,
         name: Name<'_>,
+        near: Option<usize>,
     ) -> Result<Insert, B::Error> {
         let wanted = Wanted::new(name);
         let want = needed(name.len);
         let mut room = None;
+        let (mut is_best, mut is_undivided) = (false, false);
         let exists = self.visit(blocks, name, |raw, entry, offset, rec_len| {
             if wanted.is(raw, entry) {
                 return Some(());
             }
-            let used = match raw.ino.get() {
-                0 => 0,
-                _ => needed(raw.name_len),
-            };
-            if rec_len >= used + want && room.is_none() {
-                room = Some(Room {
-                    offset,
-                    used,
-                    rec_len,
-                });
+            let used = raw.used();
+            if rec_len >= used + want && !is_best {
+                if is_in_one(offset, used + want) {
+                    let twice = used + 2 * want;
+                    is_best = match near {
+                        Some(near) => near == sector(offset),
+                        None => rec_len >= twice && is_in_one(offset, twice),
+                    };
+                    if is_best || room.is_none() {
+                        room = Some(Room {
+                            offset,
+                            used,
+                            rec_len,
+                        });
+                    }
+                } else {
+                    let slack = Slack::of(offset, used, rec_len);
+                    is_undivided |= slack.is_some_and(|slack| slack.has_room(want));
+                }
             }
             None
         })?;
         Ok(match (exists, room) {
             (Some(()), _) => Insert::Exists,
             (None, Some(room)) => Insert::Room(room),
+            (None, None) if is_undivided => Insert::Undivided,
             (None, None) => Insert::Full,
         })
     }
@@ -89,16 +114,16 @@ impl DirBlock {
         }
     }
 
-    /// Removes the entry that was found, by merging it with the one before it.
+    /// Removes the entry that was found, by merging it with the one before it in its sector.
     pub(crate) fn remove<B: ChangeDirBlocks>(
         &self,
         blocks: &mut B,
         found: &Located,
     ) -> Result<(), B::Error> {
-        if let Some(before) = found.before {
+        if let Some(before) = found.merged_with() {
             self.write_rec_len(blocks, before, found.end() - before)?;
         }
-        // The first entry of a block is not merged, and becomes unused. A merged one gets inode 0
+        // The first entry of a sector is not merged, and becomes unused. A merged one gets inode 0
         // too, so that what remains of it in the slack does not look like an entry in use.
         blocks.write(self.index, found.offset, U32::ZERO.as_bytes())
     }
@@ -113,7 +138,7 @@ impl DirBlock {
         file_type: FileType,
     ) -> Result<(), B::Error> {
         self.set_inode(blocks, found, ino, file_type)?;
-        match found.before {
+        match found.merged_with() {
             Some(before) => self.write_rec_len(blocks, before, found.offset - before),
             None => Ok(()),
         }
@@ -173,12 +198,11 @@ impl DirBlock {
             bytes: b"..",
             len: 2,
         };
-        self.check_len(block)?;
-        block.fill(0);
+        self.init_sectors(block)?;
         let whole = Room {
             offset: 0,
             used: 0,
-            rec_len: self.block_size,
+            rec_len: SECTOR,
         };
         let behind = Room {
             used: SHORTEST,
@@ -189,12 +213,17 @@ impl DirBlock {
         self.insert(&mut block, behind, DOTDOT, parent, FileType::Directory)
     }
 
-    /// Initialises `block` as a block of one unused entry, to be appended to the directory.
+    /// Initialises `block` as a block without names, to be appended to the directory.
     ///
     /// # Errors
     ///
     /// `block` is not of the size of a block.
     pub(crate) fn init_empty(&self, block: &mut [u8]) -> Result<(), Corrupt> {
+        self.init_sectors(block)
+    }
+
+    /// Initialises `block` as a block of one unused entry, which a node of an index looks like.
+    pub(super) fn init_whole(&self, block: &mut [u8]) -> Result<(), Corrupt> {
         self.check_len(block)?;
         block.fill(0);
         self.set_rec_len(block, 0, self.block_size)

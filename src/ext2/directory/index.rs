@@ -14,7 +14,7 @@
 //!
 //! The walk through the index is in [`super::path`].
 
-use super::{hash::Function, rec_len, DirBlock, HEADER, SHORTEST};
+use super::{hash::Function, rec_len, sectors::SECTOR, DirBlock, HEADER, SHORTEST};
 use crate::ext2::Corrupt;
 use core::ops::Range;
 use zerocopy::little_endian::U16;
@@ -143,6 +143,10 @@ impl Root {
         put16(block, SHORTEST + 4, at.block_size - SHORTEST);
         if let Some(rest) = block.get_mut(ROOT_INFO..) {
             rest.fill(0);
+        }
+        // If the device has these sectors, and not the first one, the entries of that are followed by unused ones.
+        for offset in (SECTOR..block.len()).step_by(SECTOR) {
+            put16(block, offset + 4, SECTOR);
         }
         put_byte(block, ROOT_INFO + 4, function.code());
         put_byte(block, ROOT_INFO + 5, ROOT_INFO_LEN as u8);
@@ -293,7 +297,7 @@ impl Node {
         from: &[u8],
         first: usize,
     ) -> Result<(), Corrupt> {
-        at.init_empty(block)?;
+        at.init_whole(block)?;
         let count = self.count.saturating_sub(first);
         let bytes = from.get(self.offset(first)..self.offset(self.count));
         let Some(bytes) = bytes.filter(|_| count > 0 && count <= room(at, HEADER)) else {

@@ -2,8 +2,13 @@
 
 //! Splitting the names of a directory block by their hashes.
 
-use super::{index::CONTINUED, needed, DirBlock, SHORTEST};
+use super::{
+    index::CONTINUED,
+    sectors::{sector, SECTOR, SECTORS_MAX},
+    DirBlock, HEADER, SHORTEST,
+};
 use crate::ext2::{sort::sort_by_key, Corrupt};
+use core::ops::Range;
 
 /// A name of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +57,9 @@ impl DirBlock {
         Ok(())
     }
 
-    /// Puts the names of `block` into two parts, with about as many bytes; `None` with less than two
-    /// names. Those of the directory itself and of its parent do not count.
+    /// Puts the names of `block` into two parts, with about as many bytes; `None` without names. Those of the directory
+    /// itself and of its parent do not count. A single name moves: there may be no room beside it in the sectors
+    /// that it lies across.
     ///
     /// `names` has room for [`DirBlock::names_max`] ones.
     ///
@@ -94,18 +100,14 @@ impl DirBlock {
         let go = names.iter().rev().take_while(is_little).count();
         // A name can be longer than half a block, and all together shorter.
         let go = match go {
-            0 => 1,
             go if go >= count => count / 2,
             go => go,
         };
-        let Some(at) = count.checked_sub(go).filter(|&at| at > 0 && go > 0) else {
+        let (stay, go) = names.split_at_mut(count.saturating_sub(go.max(1)));
+        let Some(first) = go.first() else {
             return Ok(None);
         };
-        let (stay, go) = names.split_at_mut(at);
-        let (Some(last), Some(first)) = (stay.last(), go.first()) else {
-            return Ok(None);
-        };
-        let hash = match last.hash == first.hash {
+        let hash = match stay.last().is_some_and(|last| last.hash == first.hash) {
             true => first.hash | CONTINUED,
             false => first.hash,
         };
@@ -113,23 +115,32 @@ impl DirBlock {
         Ok(Some(Halves { stay, go, hash }))
     }
 
-    /// Makes a new block of `to` with the entries of the `names` of `block`, one behind the other.
+    /// Makes a new block of `to` with the entries of the `names` of `block`: each in the first sector that has room for
+    /// it. Names of half a block and the longest one fit so.
     fn pack(&self, to: &mut [u8], block: &[u8], names: &[Named]) -> Result<(), Corrupt> {
         self.init_empty(to)?;
-        let mut end = 0;
-        for (n, named) in names.iter().enumerate() {
+        // Of each sector: how many bytes are used, and the place of the last entry among them.
+        let mut ends = [(0_usize, 0_usize); SECTORS_MAX];
+        let ends = ends.get_mut(..block.len() / SECTOR).unwrap_or_default();
+        for named in names {
             let (offset, size) = (usize::from(named.offset), usize::from(named.size));
+            let mut sectors = ends.iter_mut().enumerate();
+            let place = sectors.find(|(_, (end, _))| end.saturating_add(size) <= SECTOR);
+            let Some((n, (end, last))) = place else {
+                return Err(self.bad(offset, "names that do not fit a block", size as u64));
+            };
+            let start = n * SECTOR;
+            let at = start + *end;
             let from = block.get(offset..offset + size);
-            let (Some(from), Some(place)) = (from, to.get_mut(end..end + size)) else {
+            let (Some(from), Some(place)) = (from, to.get_mut(at..at + size)) else {
                 return Err(self.bad(offset, "entry crosses the end of its block", 0));
             };
             place.copy_from_slice(from);
-            let rec_len = match n + 1 == names.len() {
-                true => self.block_size - end,
-                false => size,
-            };
-            self.set_rec_len(to, end, rec_len)?;
-            end += size;
+            if *end > 0 {
+                self.set_rec_len(to, start + *last, *end - *last)?;
+            }
+            self.set_rec_len(to, at, SECTOR - *end)?;
+            (*last, *end) = (*end, *end + size);
         }
         Ok(())
     }
@@ -162,9 +173,8 @@ impl DirBlock {
         self.pack(to, block, halves.stay)
     }
 
-    /// Removes those that move from `block`. The others stay where they are in it, as one sector of it
-    /// may come to the device and another not; unless there would be no room for a name of `want`
-    /// bytes: then they are moved together, with the help of `spare`, which has the size of a block.
+    /// Removes those that move from `block`. The others stay in their sectors, as one sector of it may come to the
+    /// device and another not, and are moved together there. `spare` has the size of a block.
     ///
     /// # Errors
     ///
@@ -173,38 +183,83 @@ impl DirBlock {
         &self,
         block: &mut [u8],
         halves: &Halves<'_>,
-        want: u8,
         spare: &mut [u8],
     ) -> Result<(), Corrupt> {
         spare.copy_from_slice(block);
-        let mut before: Option<usize> = None;
-        let mut offset = 0;
         let mut go = halves.go.iter().peekable();
-        let mut roomy = false;
+        let mut offset = 0;
         while offset < block.len() {
-            let entry = self.parse_entry(block, offset)?;
-            let (end, used) = (entry.end(), entry.used());
-            let goes = go
-                .next_if(|named| usize::from(named.offset) == offset)
-                .is_some();
-            let at = match before {
-                Some(start) if goes || used == 0 => {
-                    self.set_rec_len(block, start, end - start)?;
-                    start
-                }
-                _ => offset,
-            };
-            if goes {
-                self.raw_mut(block, offset)?.ino.set(0);
-            }
-            let here = self.parse_entry(block, at)?;
-            roomy |= here.rec_len >= here.used() + needed(want);
-            before = Some(at);
-            offset = end;
-        }
-        if !roomy {
-            self.pack(block, spare, halves.stay)?;
+            offset = self.pack_sector(block, spare, offset, |offset| {
+                let moves = |named: &&Named| usize::from(named.offset) == offset;
+                go.next_if(moves).is_some()
+            })?;
         }
         Ok(())
+    }
+
+    /// Removes entries from the sector of `block` that begins with the one at `first`: those that are not used, and those
+    /// of which `goes` says so by their offset. `before` is the block as it was. Returns the offset of the first entry
+    /// behind them.
+    ///
+    /// An entry across the end of the sector stays where it is, and so does what leads into this sector and out of it.
+    fn pack_sector(
+        &self,
+        block: &mut [u8],
+        before: &[u8],
+        first: usize,
+        mut goes: impl FnMut(usize) -> bool,
+    ) -> Result<usize, Corrupt> {
+        let limit = (sector(first) + 1) * SECTOR;
+        // What stays ends here so far, and its last entry is this one.
+        let (mut end, mut last) = (first, None);
+        let mut offset = first;
+        while offset < before.len() && offset < limit {
+            let entry = self.parse_entry(before, offset)?;
+            let used = entry.used();
+            let next = entry.end();
+            let goes = goes(offset);
+            if used > 0 && !goes {
+                let to = match offset + used > limit {
+                    true => offset,
+                    false => end,
+                };
+                self.close(block, first, last, end..to)?;
+                let from = before.get(offset..offset + used);
+                if let (Some(from), Some(place)) = (from, block.get_mut(to..to + used)) {
+                    place.copy_from_slice(from);
+                }
+                (end, last) = (to + used, Some(to));
+            }
+            offset = next;
+        }
+        self.close(block, first, last, end..offset)?;
+        Ok(offset)
+    }
+
+    /// The bytes `slack` belong to the entry at `last` from now on; to an unused one at `first`, if there is none yet.
+    fn close(
+        &self,
+        block: &mut [u8],
+        first: usize,
+        last: Option<usize>,
+        slack: Range<usize>,
+    ) -> Result<(), Corrupt> {
+        // What is left of names does not look like some. Only this sector is changed, and no header.
+        let limit = slack.end.min((sector(first) + 1) * SECTOR);
+        let used = match last {
+            Some(_) => slack.start,
+            None => first + HEADER,
+        };
+        if let Some(bytes) = block.get_mut(used..limit) {
+            bytes.fill(0);
+        }
+        match last {
+            Some(last) => self.set_rec_len(block, last, slack.end - last),
+            None if slack.is_empty() => Ok(()),
+            None => {
+                self.raw_mut(block, first)?.ino.set(0);
+                self.set_rec_len(block, first, slack.end - first)
+            }
+        }
     }
 }

@@ -27,6 +27,15 @@ fn batch() -> u32 {
     }
 }
 
+/// A sector of a directory on the volume: what is changed in one comes to the device at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sector {
+    /// The block of the volume.
+    pub(crate) block: u64,
+    /// The sector of the block.
+    pub(super) index: usize,
+}
+
 /// A copy of a directory block.
 pub(super) struct Block {
     pub(super) at: DirBlock,

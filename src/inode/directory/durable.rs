@@ -125,6 +125,7 @@ fn sync_inode(dir: &InodeLocked<Exclusive>, first: u32, count: usize) -> Result 
     flush(dir)
 }
 
-fn flush(dir: &Inode) -> Result {
+/// Brings what the device has in its cache to stable storage.
+pub(super) fn flush(dir: &Inode) -> Result {
     Ok(BlockDevice::of(dir.sb()).issue_flush()?)
 }

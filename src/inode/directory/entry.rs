@@ -6,11 +6,12 @@
 //! with the first that is unlinked. So what a change takes is there before the first of them is made:
 //! the buffer of the block. An [`Entry`] is changed in that, and not in a copy, so that it needs no memory.
 
+use crate::ext2::directory::sectors::sector;
 use crate::ext2::directory::{DirBlock, Located, Name};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
-use crate::inode::directory::block::{self, InPlace, Mark};
+use crate::inode::directory::block::{self, InPlace, Mark, Sector};
 use crate::inode::directory::found::Found;
 use crate::inode::directory::linear;
 use crate::inode::directory::search::{changed, checked, find_name, no_parent};
@@ -53,6 +54,19 @@ impl<'a> Entry<'a> {
     /// The entry as it was found.
     pub(crate) fn found(&self) -> &Found {
         &self.inner.found
+    }
+
+    /// The sector that it begins in.
+    pub(crate) fn sector(&self) -> Sector {
+        Sector {
+            block: self.inner.buffer.block(),
+            index: sector(self.inner.entry.offset),
+        }
+    }
+
+    /// Where in its directory a name is put that is to come to the device with it: the block, and the sector of that.
+    pub(super) fn near(&self) -> (u32, usize) {
+        (self.inner.at.index(), sector(self.inner.entry.offset))
     }
 
     /// Finds the entry again, after others were added: it is in another block if its own one was split.
@@ -103,8 +117,8 @@ impl<'a> Entry<'a> {
         Ok(())
     }
 
-    /// Points this entry to the inode and type `of_other`, which `other` in the same block leads to, and that to
-    /// `instead` or nowhere, by writing the block once. Returns the block of the volume.
+    /// Points this entry to the inode and type `of_other`, which `other` in the same sector leads to, and that to
+    /// `instead` or nowhere, by writing the sector once. Returns the block of the volume.
     pub(crate) fn take(
         &mut self,
         of_other: (u32, FileType),
@@ -127,8 +141,8 @@ impl<'a> Entry<'a> {
         Ok(block)
     }
 
-    /// Points this entry to the inode and type `of_other`, and `other`, which is in the same block, to
-    /// `of_this`, by writing the block once.
+    /// Points this entry to the inode and type `of_other`, and `other`, which is in the same sector, to
+    /// `of_this`, by writing that once.
     pub(crate) fn exchange(
         &mut self,
         of_this: (u32, FileType),

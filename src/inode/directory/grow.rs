@@ -9,7 +9,7 @@ use crate::ext2::directory::path::{Frame, Path};
 use crate::ext2::directory::split::Named;
 use crate::ext2::directory::{DirBlock, Name};
 use crate::inode::data::ino32;
-use crate::inode::directory::block::{room, Block, Buffers};
+use crate::inode::directory::block::{room, Block, Buffers, Sector};
 use crate::inode::directory::durable;
 use crate::inode::directory::found::find_in_block;
 use crate::inode::directory::indexed::{self, give_up, walk};
@@ -20,11 +20,11 @@ use kernel::prelude::*;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::log::ratelimit as log_ratelimit;
 
-/// Adds `entry` to a directory with an index. Returns the block of the volume that it is in; `None` if
+/// Adds `entry` to a directory with an index. Returns where it is; `None` if
 /// there is no index that can be used.
 ///
 /// `EEXIST` when there is such an entry; `ENOSPC` without space for new blocks, or when the index is full.
-pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Option<u64>> {
+pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Option<Sector>> {
     // Each split halves the names of the leaf; and nodes are split on the way.
     const TRIES: usize = 16;
     let Some(hashing) = indexed::hashing(dir) else {
@@ -45,12 +45,12 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
                 }
             }
         }
-        if let Some(block) = entry.insert(dir, &mut buffers, path.leaf)? {
-            return Ok(Some(block));
+        if let Some(sector) = entry.insert(dir, &mut buffers, path.leaf)? {
+            return Ok(Some(sector));
         }
         if has_room(dir, &path)? {
             let mut leaf = Block::read(dir, path.leaf, KVVec::new())?;
-            split_leaf(dir, &hashing, &path, &mut leaf, entry.name.len())?;
+            split_leaf(dir, &hashing, &path, &mut leaf)?;
         }
     }
     Err(ENOSPC.into())
@@ -58,7 +58,7 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
 
 /// After the index could not be used: without it, names are added to any block with room. That includes
 /// those of the index, so that this must be given up, and not only unreadable: `EIO`.
-fn unusable(dir: &Inode) -> Result<Option<u64>> {
+fn unusable(dir: &Inode) -> Result<Option<Sector>> {
     match indexed::hashing(dir) {
         Some(_) => Err(EIO.into()),
         None => Ok(None),
@@ -80,27 +80,25 @@ fn is_behind(
     Ok(false)
 }
 
-/// Moves half of the names of `leaf`, to which `path` leads, to a new leaf; so that there is room for a
-/// name of `want` bytes, if possible.
+/// Moves half of the names of `leaf`, to which `path` leads, to a new leaf.
 fn split_leaf(
     dir: &InodeLocked<Exclusive>,
     hashing: &Hashing,
     path: &Path<'_>,
     leaf: &mut Block,
-    want: u8,
 ) -> Result {
     let frame = path.frames().last().ok_or(EIO)?;
     let mut index = Block::read(dir, frame.block, KVVec::new())?;
     let mut names = names(&leaf.at)?;
     let hash = |name: &[u8]| hashing.hash(path.root.function, name).major;
     let halves = leaf.at.halves(&leaf.bytes, hash, &mut names)?;
-    // Names that do not leave room for one more are two at least.
+    // A leaf without names has room.
     let halves = halves.ok_or(ENOSPC)?;
     let mut new = room(dir)?;
     leaf.at.copy_moving(&mut new, &leaf.bytes, &halves)?;
     let mut spare = room(dir)?;
     leaf.at
-        .remove_moving(&mut leaf.bytes, &halves, want, &mut spare)?;
+        .remove_moving(&mut leaf.bytes, &halves, &mut spare)?;
     let pointer = |block| Pointer {
         hash: halves.hash,
         block,

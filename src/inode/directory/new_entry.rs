@@ -5,7 +5,8 @@
 use crate::ext2::directory::change::Insert;
 use crate::ext2::directory::Name;
 use crate::ext2::inode::FileType;
-use crate::inode::directory::block::{at, changed, Buffers, InPlace};
+use crate::inode::directory::block::{at, changed, Block, Buffers, InPlace, Sector};
+use crate::inode::directory::durable::flush;
 use crate::types::Inode;
 use crate::volume::fault::Result;
 use kernel::prelude::*;
@@ -16,27 +17,55 @@ pub(super) struct NewEntry<'a> {
     pub(super) name: Name<'a>,
     pub(super) ino: u32,
     pub(super) file_type: FileType,
+    /// The block of the directory, and the sector of it, where it is wanted most.
+    pub(super) near: Option<(u32, usize)>,
 }
 
 impl NewEntry<'_> {
-    /// Inserts it into block `index` of the directory, if there is room. Returns the block of the volume then. May
+    /// Inserts it into block `index` of the directory, if there is room. Returns where it is then. May
     /// sleep. `EEXIST` when there is such an entry in it.
     pub(super) fn insert(
         &self,
         dir: &Inode,
         buffers: &mut Buffers<'_>,
         index: u32,
-    ) -> Result<Option<u64>> {
+    ) -> Result<Option<Sector>> {
         let at = at(dir, index);
-        let room = match at.find_room(buffers, self.name)? {
+        let near = self.near.filter(|&(block, _)| block == index);
+        let near = near.map(|(_, sector)| sector);
+        let mut found = at.find_room(buffers, self.name, near)?;
+        if found == Insert::Undivided {
+            divide(dir, index)?;
+            found = at.find_room(buffers, self.name, near)?;
+        }
+        let room = match found {
             Insert::Room(room) => room,
             Insert::Exists => return Err(EEXIST.into()),
-            Insert::Full => return Ok(None),
+            Insert::Undivided | Insert::Full => return Ok(None),
         };
         let buffer = buffers.buffer(index)?;
         let mut block = InPlace(buffer);
         at.insert(&mut block, room, self.name, self.ino, self.file_type)?;
         changed(dir, buffer);
-        Ok(Some(buffer.block()))
+        Ok(Some(Sector {
+            block: buffer.block(),
+            index: room.sector(),
+        }))
     }
+}
+
+/// Divides the slack of block `index` of a directory at the ends of its sectors
+/// ([`crate::ext2::directory::sectors`]).
+fn divide(dir: &Inode, index: u32) -> Result {
+    let mut block = Block::read(dir, index, KVVec::new())?;
+    let all = 0..block.bytes.len();
+    block.at.prepare_division(&mut block.bytes)?;
+    block.write(dir, all.clone())?;
+    if !mutant!("division-unsynced") {
+        block.buffer.sync_dirty()?;
+        flush(dir)?;
+    }
+    block.at.divide(&mut block.bytes)?;
+    block.write(dir, all)?;
+    Ok(())
 }

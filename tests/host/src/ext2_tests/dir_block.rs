@@ -109,14 +109,26 @@ impl ByName for DirBlock {
         ino: u32,
         file_type: FileType,
     ) -> Result<Inserted, Corrupt> {
-        let mut block = watched(block);
-        Ok(match self.find_room(&mut block, name)? {
+        let mut changed = 0..0;
+        let mut found = self.find_room(&mut One(block), name, None)?;
+        if found == Insert::Undivided {
+            self.prepare_division(block)?;
+            self.divide(block)?;
+            found = self.find_room(&mut One(block), name, None)?;
+            assert!(matches!(found, Insert::Room(_)));
+            changed = 0..block.len();
+        }
+        let mut block = Watched {
+            changed,
+            ..watched(block)
+        };
+        Ok(match found {
             Insert::Room(room) => {
                 self.insert(&mut block, room, name, ino, file_type)?;
                 Inserted::Done(block.changed)
             }
             Insert::Exists => Inserted::Exists,
-            Insert::Full => Inserted::Full,
+            Insert::Undivided | Insert::Full => Inserted::Full,
         })
     }
 

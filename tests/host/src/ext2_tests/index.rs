@@ -24,7 +24,7 @@ use crate::ext2::{
 
 const FUNCTIONS: [Function; 3] = [Function::Legacy, Function::HalfMd4, Function::Tea];
 
-fn hashing(default: Function, unsigned: bool) -> Hashing {
+pub(super) fn hashing(default: Function, unsigned: bool) -> Hashing {
     Hashing {
         default,
         unsigned,
@@ -112,7 +112,7 @@ fn the_superblock_says_how_names_are_hashed() {
     assert_eq!(parse(&|raw| put32(raw, 0x5c, 0x18)), None, "no dir_index");
 }
 
-fn check(dir: &mut Indexed, names: &BTreeSet<Vec<u8>>) {
+pub(super) fn check(dir: &mut Indexed, names: &BTreeSet<Vec<u8>>) {
     for name in names {
         assert_eq!(dir.find(name), Ok(Some(12)), "{name:?}");
     }
@@ -125,7 +125,7 @@ fn check(dir: &mut Indexed, names: &BTreeSet<Vec<u8>>) {
     }
 }
 
-fn name(n: u32) -> Vec<u8> {
+pub(super) fn name(n: u32) -> Vec<u8> {
     // Of all lengths; most are short.
     let len = match n % 16 {
         0 => n.wrapping_mul(7919) % 240,
@@ -289,7 +289,7 @@ fn an_index_that_breaks_the_rules_is_named() {
         ..Spec::default()
     };
     let mut dir = Indexed::new(spec.geometry(), 13, hashing(Function::HalfMd4, false));
-    for n in 0..6000 {
+    for n in 0..9000 {
         dir.insert(&name(n), 12).unwrap();
     }
     let path = dir.walk(b"x").unwrap();

@@ -170,7 +170,7 @@ impl Indexed {
             }
             match path {
                 None => self.make_index()?,
-                Some(path) if self.has_room(&path)? => self.split(&path, valid.len())?,
+                Some(path) if self.has_room(&path)? => self.split(&path)?,
                 Some(_) => {}
             }
         }
@@ -198,7 +198,7 @@ impl Indexed {
         Ok(())
     }
 
-    fn split(&mut self, path: &Path, want: u8) -> Result<(), NotAdded> {
+    fn split(&mut self, path: &Path) -> Result<(), NotAdded> {
         let at = self.at(path.leaf);
         let (hashing, mut names) = (self.hashing, self.names());
         let hash = |name: &[u8]| hashing.hash(path.root.function, name).major;
@@ -208,7 +208,7 @@ impl Indexed {
         let halves = at.halves(leaf, hash, &mut names)?;
         let halves = halves.ok_or(NotAdded::Full)?;
         at.copy_moving(&mut moved, leaf, &halves)?;
-        at.remove_moving(leaf, &halves, want, &mut spare)?;
+        at.remove_moving(leaf, &halves, &mut spare)?;
         let frame = path.frames().last().unwrap();
         let above = self.at(frame.block);
         let (hash, block) = (halves.hash, new);

@@ -28,6 +28,7 @@ mod mount_options;
 mod rooms;
 mod run_cache;
 mod run_set;
+mod sectors;
 mod superblock;
 mod truncate;
 mod uninit;

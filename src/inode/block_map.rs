@@ -10,12 +10,11 @@ mod goal;
 mod look_up;
 mod new_pointers;
 
-pub(super) use self::allocate::give_back;
 pub(crate) use self::allocate::{allocate, allocate_unless_pending};
 pub(super) use self::goal::{goal, request, Goal};
 pub(super) use self::look_up::{branch, remember};
 pub(crate) use self::look_up::{lookup, lookup_cached, lookup_nowait};
-pub(super) use self::new_pointers::NewBlocks;
+pub(super) use self::new_pointers::{give_back, NewBlocks};
 use crate::ext2::block_map::{Branch, Mapping, PointerBlocks};
 use crate::ext2::pointers::{Path, Pointers};
 use crate::ext2::truncate;

@@ -2,7 +2,7 @@
 
 //! Allocating blocks for a file: where it goes on, or in a hole.
 
-use super::{branch, goal, remember, request, Goal, NewBlocks, Run};
+use super::{branch, give_back, goal, remember, request, Goal, NewBlocks, Run};
 use crate::ext2::block_map::{Growth, Mapping};
 use crate::ext2::pointers::Pointers;
 use crate::inode::deferred;
@@ -11,7 +11,7 @@ use crate::inode::map::Changing;
 use crate::inode::pointer_blocks::{self, PointerBuffers};
 use crate::inode::tail::Tail;
 use crate::types::Inode;
-use crate::volume::blocks::{self, Blocks, Freed};
+use crate::volume::blocks::{self, Blocks};
 use crate::volume::fault::Result;
 use kfs::mm::nofs::nofs;
 
@@ -128,12 +128,4 @@ fn grow(
     inode.add_bytes(added << inode.blkbits());
     pointer_blocks.keep();
     Ok(data)
-}
-
-/// Frees blocks that did not become part of a file, after an error, which is the one that the caller
-/// gets: if it fails they leak until e2fsck.
-pub(in crate::inode) fn give_back(inode: &Inode, blocks: Blocks) {
-    if blocks::free(inode.sb(), blocks, Freed::Unused).is_err() {
-        inode.sb().data().set_leaked();
-    }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! New blocks of pointers, until they are part of a file.
+//! New blocks, of pointers for the most part, until they are part of a file.
 
-use super::{give_back, request, Goal};
+use super::{request, Goal};
 use crate::ext2::block_map::{store_root, Growth, Slot};
 use crate::ext2::pointers::Pointers;
 use crate::inode::deferred;
@@ -10,9 +10,17 @@ use crate::inode::dirty::mark_buffer_dirty;
 use crate::inode::map::Changing;
 use crate::inode::pointer_blocks::{self, PointerBuffers};
 use crate::types::Inode;
-use crate::volume::blocks::{self, Blocks};
+use crate::volume::blocks::{self, Blocks, Freed};
 use crate::volume::fault::Result;
 use kernel::prelude::*;
+
+/// Frees blocks that did not become part of a file, after an error, which is the one that the caller
+/// gets: if it fails they leak until e2fsck.
+pub(in crate::inode) fn give_back(inode: &Inode, blocks: Blocks) {
+    if blocks::free(inode.sb(), blocks, Freed::Unused).is_err() {
+        inode.sb().data().set_leaked();
+    }
+}
 
 /// New blocks of pointers that are not part of the file yet; freed when dropped.
 pub(in crate::inode) struct NewBlocks<'a> {

@@ -101,7 +101,8 @@ TEST_F(mount_options, those_of_ext2)
 			TH_LOG("%s", words[i]);
 		if (strstr(words[i], "quota") && strcmp(words[i], "noquota")) {
 			EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
-				"retryfs", words[i], "not supported", NULL }));
+				"retryfs", strrchr(self->v.dev, '/') + 1, words[i], "not supported",
+				NULL }));
 		}
 		ASSERT_EQ(0, vol_umount(&self->v));
 	}

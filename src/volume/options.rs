@@ -209,12 +209,6 @@ impl ParsedOptions {
                 let index = usize::from(opt.checked_sub(FIRST_FLAG).ok_or(EINVAL)?);
                 let flag = FLAGS.get(index).ok_or(EINVAL)?;
                 self.set(flag);
-                if flag.set & ALL_QUOTA != 0 {
-                    pr_warn!(
-                        "option {}: quotas are not supported, nothing is limited\n",
-                        flag.name
-                    );
-                }
             }
         }
         Ok(())
@@ -268,6 +262,18 @@ impl ParsedOptions {
     /// Whether freed blocks are to be discarded.
     pub(crate) fn discard(&self) -> bool {
         self.flags & DISCARD != 0
+    }
+
+    /// Warns of those that ask for quotas, in the log of the device `id`.
+    pub(crate) fn warn_quotas(&self, id: &CStr) {
+        let asked = self.flags & ALL_QUOTA;
+        for flag in FLAGS.iter().filter(|flag| flag.set & asked != 0) {
+            pr_warn!(
+                "{}: option {}: quotas are not supported, nothing is limited\n",
+                id,
+                flag.name
+            );
+        }
     }
 
     /// Takes over what is in `newer`.

@@ -111,11 +111,6 @@ int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf
 	return uring_submit_sqe(u, &sqe);
 }
 
-int uring_poll(struct uring *u)
-{
-	return syscall(SYS_io_uring_enter, u->fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) < 0 ?
-	       -errno : 0;
-}
 
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res)
 {

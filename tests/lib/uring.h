@@ -30,8 +30,7 @@ int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf
 		       unsigned int len, uint64_t off, uint64_t data);
 /* Submit a request of any kind. */
 int uring_submit_sqe(struct uring *u, const struct io_uring_sqe *sqe);
-/* Of a ring with IORING_SETUP_IOPOLL: poll once for what is in flight. 0 or -errno. */
-int uring_poll(struct uring *u);
+
 /* Wait for one completion, or take one if there is one: 1, 0 or -errno. */
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res);
 

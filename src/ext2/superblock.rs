@@ -41,7 +41,7 @@ const COUNTABLE: u32 = 1 << 16;
 /// The bytes that the place where it was mounted last may have. A shorter one ends with a zero.
 pub(crate) const LAST_MOUNTED_MAX: usize = 64;
 /// The bytes that its mount options may have. Shorter ones end with a zero.
-pub(crate) const MOUNT_OPTIONS_MAX: usize = 64;
+const MOUNT_OPTIONS_MAX: usize = 64;
 
 /// The most groups that a volume may have: a mount keeps something of each in memory, and mke2fs makes
 /// none of fewer than 256 blocks.

@@ -17,7 +17,6 @@
 /* offsets on the device */
 #define SUPER		1024
 #define S_RESERVED	(SUPER + 0x08)
-
 #define S_STATE		(SUPER + 0x3a)
 #define VALID		1
 #define ERROR		2

@@ -102,7 +102,7 @@ help:
 	@echo 'The test rig, which gets and builds all it needs in RETRYFS_CACHE (~/.cache/retryfs):'
 	@echo '  run             - build the module, boot a stock kernel with it, run fio on a retryfs'
 	@echo '  test            - all checks and tests, on the stock and on the debug kernel (KERNEL=stock|debug|rt|threads|7.2)'
-	@echo '  quick           - what tells most of that in three minutes (tests/vm/quick)'
+	@echo '  quick           - what tells most of that in two minutes (tests/vm/quick)'
 	@echo '  cases           - list all cases of test, for each kernel'
 	@echo '  times           - the slowest cases and programs of the last run of test'
 	@echo '  mutants         - show that the tests can fail: take out one protection after the other (MUTANTS=NAMES)'

@@ -13,12 +13,6 @@ set -euo pipefail
 
 unpack root e2fsprogs=1.47.2-3+b12
 
-status_of() {
-	local status=0
-	inside root "$@" > "$tmp/out" 2>&1 || status=$?
-	echo $status
-}
-
 # mtime SECONDS: stores it, and prints its bits, and the year that debugfs shows.
 mtime() {
 	inside root debugfs -w -R "set_inode_field a mtime @$1" /tmp/image 2> /dev/null

@@ -86,6 +86,13 @@ inside() {
 		exec env -i PATH=/usr/sbin:/usr/bin LC_ALL=C TMPDIR=/tmp timeout -k 5 900 chroot "$root" "$@"' sh "$root" "$@"
 }
 
+# status_of COMMAND...: runs it in the folder "root", and prints its status; $tmp/out has what it said.
+status_of() {
+	local status=0
+	inside root "$@" > "$tmp/out" 2>&1 || status=$?
+	echo $status
+}
+
 # unpack_guest PACKAGE[=VERSION]...: QEMU in $tmp/qemu; Debian's kernel and these packages in $tmp/guest.
 unpack_guest() {
 	local applet

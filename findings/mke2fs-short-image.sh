@@ -12,12 +12,6 @@ set -euo pipefail
 
 unpack root e2fsprogs=1.47.2-3+b12
 
-status_of() {
-	local status=0
-	inside root "$@" > "$tmp/out" 2>&1 || status=$?
-	echo $status
-}
-
 expect "status of mke2fs 60K" 0 "$(status_of mke2fs -q -t ext2 /tmp/image 60K)"
 expect "what it says" "" "$(grep -v '^$' "$tmp/out" || true)"
 expect "bytes of the file" 23552 "$(stat -c %s "$tmp/root/tmp/image")"

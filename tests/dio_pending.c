@@ -14,9 +14,9 @@
 #include <sys/stat.h>
 #include <sys/swap.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "blocks.h"
+#include "child.h"
 #include "ext2.h"
 #include "harness.h"
 #include "powerloss.h"
@@ -238,8 +238,6 @@ TEST_F(dio_pending, threads_of_the_option)
 /* The mount goes away: it ends when they have. */
 TEST_F(dio_pending, unmounted)
 {
-	int fd;
-
 	submit(_metadata, self);
 	EXPECT_EQ(-EBUSY, vol_umount(&self->v));
 	close(self->fd);
@@ -247,45 +245,34 @@ TEST_F(dio_pending, unmounted)
 	ASSERT_EQ(0, umount2(env_dir(), MNT_DETACH));
 	self->v.mounted = false;
 	finish(_metadata, self);
-	/* exclusively ours again when the filesystem has closed the device */
-	do {
-		fd = open(self->v.dev, O_RDONLY | O_EXCL);
-	} while (fd < 0 && errno == EBUSY);
-	ASSERT_LE(0, fd);
-	close(fd);
+	ASSERT_EQ(0, vol_wait_closed(&self->v));
 	ASSERT_EQ(0, vol_fsck(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	EXPECT_TRUE(vol_holds("f", self->end, 1));
 }
 
+static int submit_in_child(void *data)
+{
+	FIXTURE_DATA(dio_pending) * self = data;
+
+	/* memory of its own, and not its parent's */
+	pattern_fill(self->buf, self->end - self->at, self->at, 1);
+	return aio_setup(NR, &self->ctx) || aio_submit(self->ctx, NR, self->list) != NR;
+}
+
 /* Their process is killed. */
 TEST_F(dio_pending, process_killed)
 {
-	int to[2], status;
-	char c;
 	pid_t pid;
 
-	ASSERT_EQ(0, pipe(to));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		/* memory of its own, and not its parent's */
-		pattern_fill(self->buf, self->end - self->at, self->at, 1);
-		if (aio_setup(NR, &self->ctx) || aio_submit(self->ctx, NR, self->list) != NR ||
-		    write(to[1], "x", 1) != 1)
-			_exit(1);
-		pause();
-		_exit(1);
-	}
-	close(to[1]);
-	ASSERT_EQ(1, read(to[0], &c, 1));
+	pid = child_start(submit_in_child, self);
+	ASSERT_LT(0, pid);
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	EXPECT_EQ(self->at, file_size(self->bfd));
 	ASSERT_EQ(0, vol_release_routed(&self->v));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_TRUE(child_was_killed(pid));
 	EXPECT_TRUE(vol_holds("f", self->end, 1));
 }
 

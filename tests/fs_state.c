@@ -18,7 +18,6 @@
 /* offsets on the device */
 #define SUPER		1024
 #define S_RESERVED	(SUPER + 0x08)
-#define S_FREE_BLOCKS	(SUPER + 0x0c)
 #define S_STATE		(SUPER + 0x3a)
 #define VALID		1
 #define ERROR		2

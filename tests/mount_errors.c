@@ -37,39 +37,13 @@ FIXTURE_VARIANT(mount_errors) {
 FIXTURE_VARIANT_ADD(mount_errors, bs1k) { .conf = VOL_1K };
 FIXTURE_VARIANT_ADD(mount_errors, bs4k) { .conf = VOL_4K };
 
-static int dev_write(struct vol *v, const void *buf, size_t len, off_t off)
-{
-	int fd = open(v->dev, O_WRONLY | O_CLOEXEC);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (pwrite(fd, buf, len, off) != (ssize_t)len || fsync(fd))
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-static int dev_read(struct vol *v, void *buf, size_t len, off_t off)
-{
-	int fd = open(v->dev, O_RDONLY | O_CLOEXEC);
-	int err = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (pread(fd, buf, len, off) != (ssize_t)len)
-		err = -EIO;
-	close(fd);
-	return err;
-}
-
 FIXTURE_SETUP(mount_errors)
 {
 	ASSERT_EQ(0, vol_up(&self->v, &variant->conf));
 	ASSERT_EQ(0, vol_prefill("f", 0, 100 * KIB, 1));
 	ASSERT_EQ(0, vol_umount(&self->v));
 	self->head = buf_alloc(HEAD);
-	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_read(&self->v, self->head, HEAD, 0));
 	self->kmsg = kmsg_open();
 	ASSERT_LE(0, self->kmsg);
 	if (!env_is_retryfs())
@@ -81,14 +55,14 @@ FIXTURE_TEARDOWN(mount_errors)
 	vol_unroute(&self->v);
 	if (self->v.mounted)
 		vol_umount(&self->v);
-	EXPECT_EQ(0, dev_write(&self->v, self->head, HEAD, 0));
+	EXPECT_EQ(0, vol_dev_write(&self->v, self->head, HEAD, 0));
 	EXPECT_EQ(0, vol_down(&self->v));
 }
 
 static int patch32(struct vol *v, off_t off, uint32_t val)
 {
 	val = htole32(val);
-	return dev_write(v, &val, sizeof(val), off);
+	return vol_dev_write(v, &val, sizeof(val), off);
 }
 
 static uint32_t head32(const char *head, off_t off)
@@ -118,7 +92,7 @@ TEST_F(mount_errors, good)
 	close(fd);
 	ASSERT_EQ(0, vol_umount(&self->v));
 	/* both made a mark in the superblock */
-	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_read(&self->v, self->head, HEAD, 0));
 }
 
 TEST_F(mount_errors, not_ext2)
@@ -129,13 +103,13 @@ TEST_F(mount_errors, not_ext2)
 
 	for (i = 0; i < ARRAY_SIZE(fills); i++) {
 		memset(junk, fills[i], HEAD);
-		ASSERT_EQ(0, dev_write(&self->v, junk, HEAD, 0));
+		ASSERT_EQ(0, vol_dev_write(&self->v, junk, HEAD, 0));
 		EXPECT_EQ(-EINVAL, try_mount(&self->v, 0, NULL));
 		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
 			"retryfs", strrchr(self->v.dev, '/') + 1, "not an ext2", NULL }));
 	}
 	poison_fill(junk, HEAD);
-	ASSERT_EQ(0, dev_write(&self->v, junk, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_write(&self->v, junk, HEAD, 0));
 	EXPECT_EQ(-EINVAL, try_mount(&self->v, MS_RDONLY, NULL));
 }
 
@@ -156,7 +130,7 @@ TEST_F(mount_errors, truncated)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	EXPECT_EQ(0, try_mount(&self->v, 0, NULL));
 	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_read(&self->v, self->head, HEAD, 0));
 }
 
 TEST_F(mount_errors, incompatible_feature)
@@ -241,7 +215,7 @@ TEST_F(mount_errors, bad_option)
 	ASSERT_EQ(0, vol_umount(&self->v));
 	EXPECT_EQ(0, try_mount(&self->v, MS_RDONLY, "errors=continue"));
 	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_read(&self->v, self->head, HEAD, 0));
 }
 
 /* fspick(2): an option is changed, and nothing else: the mount stays read-only, the device untouched. */
@@ -258,7 +232,7 @@ TEST_F(mount_errors, option_of_a_read_only_mount)
 	close(fs);
 	EXPECT_EQ(-EROFS, vol_open("g", O_CREAT | O_RDWR));
 	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, dev_read(&self->v, now, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_read(&self->v, now, HEAD, 0));
 	EXPECT_EQ(0, memcmp(now, self->head, HEAD));
 }
 
@@ -348,7 +322,7 @@ TEST_F(mount_errors, read_only_after_an_error)
 	EXPECT_PATTERN(buf, bs, 0, 1);
 	close(kept);
 	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_read(&self->v, self->head, HEAD, 0));
 }
 
 /* A hole over a pointer to nowhere: what comes before is freed, and nothing else is touched. */
@@ -378,7 +352,7 @@ TEST_F(mount_errors, hole_in_a_corrupt_file)
 	close(fd);
 	ASSERT_EQ(0, vol_umount(&self->v));
 	EXPECT_EQ(1, run(1, mend));
-	ASSERT_EQ(0, dev_read(&self->v, self->head, HEAD, 0));
+	ASSERT_EQ(0, vol_dev_read(&self->v, self->head, HEAD, 0));
 }
 
 /* A group descriptor that points out of the volume. */
@@ -397,7 +371,7 @@ TEST_F(mount_errors, bad_group_descriptor)
 			EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
 				"retryfs", "corrupt", NULL }));
 		}
-		ASSERT_EQ(0, dev_write(&self->v, self->head + desc, 32, desc));
+		ASSERT_EQ(0, vol_dev_write(&self->v, self->head + desc, 32, desc));
 	}
 }
 
@@ -452,7 +426,7 @@ TEST_F(mount_errors, hostile_superblock)
 			}
 			ASSERT_EQ(0, vol_umount(&self->v));
 		}
-		ASSERT_EQ(0, dev_write(&self->v, self->head + off, 4, off));
+		ASSERT_EQ(0, vol_dev_write(&self->v, self->head + off, 4, off));
 	}
 	/* the times and counters do not matter, the geometry does */
 	EXPECT_LT(20, mounted);

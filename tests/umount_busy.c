@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 
+#include "child.h"
 #include "harness.h"
 #include "module.h"
 
@@ -84,12 +85,7 @@ TEST_F(umount_busy, lazily)
 	ASSERT_EQ(0, vol_release(&self->v));
 	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
 	EXPECT_EQ(LEN, ev.res);
-	/* exclusively ours again when the filesystem has closed the device */
-	do {
-		fd = open(self->v.dev, O_RDONLY | O_EXCL);
-	} while (fd < 0 && errno == EBUSY);
-	ASSERT_LE(0, fd);
-	close(fd);
+	ASSERT_EQ(0, vol_wait_closed(&self->v));
 	ASSERT_EQ(0, vol_fsck(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	fd = vol_open("f", O_RDONLY);
@@ -97,41 +93,35 @@ TEST_F(umount_busy, lazily)
 	EXPECT_PATTERN(buf, LEN, 0, 2);
 }
 
+/* A write and a read, of the halves of this memory. */
+static int submit_both(void *buf)
+{
+	aio_context_t ctx = 0;
+	struct iocb cb[2];
+	int fd = vol_open("f", O_RDWR | O_DIRECT);
+
+	pattern_fill(buf, LEN, 0, 2);
+	aio_prep_write(&cb[0], fd, buf, LEN, 0);
+	aio_prep_read(&cb[1], fd, buf + LEN, LEN, LEN);
+	return aio_setup(2, &ctx) || aio_submit_one(ctx, &cb[0]) || aio_submit_one(ctx, &cb[1]);
+}
+
 /* The process is killed: its requests end before its memory and files go. */
 TEST_F(umount_busy, process_killed)
 {
 	char *buf = buf_alloc(2 * LEN);
-	int to[2], status, fd;
-	char c;
 	pid_t pid;
+	int fd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, 2 * LEN, 1));
 	sync();
 	ASSERT_EQ(0, vol_hold(&self->v));
-	ASSERT_EQ(0, pipe(to));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid) {
-		struct iocb cb[2];
-		aio_context_t ctx;
-
-		fd = vol_open("f", O_RDWR | O_DIRECT);
-		pattern_fill(buf, LEN, 0, 2);
-		aio_prep_write(&cb[0], fd, buf, LEN, 0);
-		aio_prep_read(&cb[1], fd, buf + LEN, LEN, LEN);
-		if (aio_setup(2, &ctx) || aio_submit_one(ctx, &cb[0]) ||
-		    aio_submit_one(ctx, &cb[1]) || write(to[1], "x", 1) != 1)
-			_exit(1);
-		pause();
-		_exit(1);
-	}
-	close(to[1]);
-	ASSERT_EQ(1, read(to[0], &c, 1));
+	pid = child_start(submit_both, buf);
+	ASSERT_LT(0, pid);
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	EXPECT_EQ(-EBUSY, vol_umount(&self->v));
 	ASSERT_EQ(0, vol_release(&self->v));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	EXPECT_TRUE(child_was_killed(pid));
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	fd = vol_open("f", O_RDONLY);

@@ -28,9 +28,9 @@ impl Counter {
 
 /// The counters of a mount.
 pub(crate) struct Counters {
-    /// Direct reads that reached the worker.
+    /// Direct reads that were no request of one bio, also those that fail their checks.
     pub(super) requests_read: Counter,
-    /// Direct writes that reached the worker.
+    /// The same of writes.
     pub(super) requests_write: Counter,
     /// Direct reads of one bio, which carried them: none of the other counters has them before
     /// their retry.
@@ -61,7 +61,7 @@ pub(crate) struct Counters {
     pub(crate) retries_queued: Counter,
     /// Direct writes that fell back to buffered I/O, wholly or in part.
     pub(crate) buffered_fallback: Counter,
-    /// Direct requests that failed with `EAGAIN`, by what they would have waited for.
+    /// Requests, direct and through the page cache, that failed with `EAGAIN`, by what they would have waited for.
     pub(crate) nowait_lock: Counter,
     pub(crate) nowait_metadata: Counter,
     pub(crate) nowait_blocks: Counter,

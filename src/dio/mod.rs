@@ -45,27 +45,30 @@
 //! * [`kick`], [`retry`], [`flush`](self::flush): the end of a bio, and what comes of the last one.
 //! * [`single`]: what most requests are, without the worker.
 //! * [`punt`]: reads whose submitter would sleep for the block map, issued by a worker.
-//! * [`dsync`], [`nowait`], [`overwrite`], [`submit`], [`write`](self::write): the ways in from the VFS.
+//! * [`dsync`], [`nowait`], [`overwrite`], [`submit`], [`read`](self::read), [`write`](self::write): the ways in
+//!   from the VFS.
 //!
 //! # Rules
 //!
-//! | | rule | where |
-//! | --- | --- | --- |
-//! | R1 | `kiocb->private` is the dio from before the first bio until all are reaped, and null otherwise | `direct_io_worker`, `dio_await_completion` in [`worker`] |
-//! | R2 | entering the worker with a kiocb that has a dio issues nothing | `direct_io_worker` in [`worker`] |
-//! | R3 | one `bi_end_io`, which only queues the bio and at zero wakes the submitter or starts the retry | `dio_bio_end_io` in [`kick`], [`state::bio_end`], [`single`] |
-//! | R4 | an asynchronous wait does not sleep | `dio_await_one` in [`worker`], [`state::await_async`] |
-//! | R5 | what may sleep is done in process context | [`step::Context`], `dio_bio_complete` and `check_context` in [`complete`] |
-//! | R6 | when all are reaped: result, `dio_complete`, private cleared, dio dropped, once | `dio_await_completion` in [`worker`] |
-//! | R7 | the wait is decided after the I/O is issued | [`policy`], [`single`] |
-//! | R8 | extends hold the lock until data and i_size are in place | below, `dio_complete` in [`complete`] |
-//! | R9 | at a hole: wait, then the page cache, then complete once | below, [`issue`], [`write`](self::write) |
-//! | R10 | overwrites release the lock while in flight; truncate and hole punching wait | below |
-//! | R11 | synchronous writes keep the lock | below |
-//! | R12 | reads hold the lock for look-up and issue only | `direct_io_issue` in [`worker`], [`punt`] |
-//! | R13 | reads count up to i_size | `Request::count` in [`request`] |
-//! | R14 | a cancel loses, leaks or doubles nothing: a request that has a dio ends by its last bio alone | [`state`] |
-//! | R15 | no hang | below |
+//! `Documentation/filesystems/retryfs-dio.rst` says what they are, with their exceptions; this is where they are kept.
+//!
+//! | rule | where |
+//! | --- | --- |
+//! | R1 | `direct_io_worker`, `dio_await_completion` in [`worker`] |
+//! | R2 | `direct_io_worker` in [`worker`] |
+//! | R3 | `dio_bio_end_io` in [`kick`], [`state::bio_end`], [`single`] |
+//! | R4 | `dio_await_one` in [`worker`], [`state::await_async`] |
+//! | R5 | [`step::Context`], `dio_bio_complete` and `check_context` in [`complete`] |
+//! | R6 | `dio_await_completion` in [`worker`] |
+//! | R7 | [`policy`], [`single`] |
+//! | R8 | below, `dio_complete` in [`complete`] |
+//! | R9 | below, [`issue`], [`write`](self::write) |
+//! | R10 | below |
+//! | R11 | below |
+//! | R12 | `direct_io_issue` in [`worker`], [`punt`] |
+//! | R13 | `Request::count` in [`request`] |
+//! | R14 | [`state`] |
+//! | R15 | below |
 //!
 //! # Locking
 //!

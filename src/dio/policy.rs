@@ -69,9 +69,9 @@ pub(crate) enum Block {
     Pages,
     /// The flush for `O_DSYNC`.
     Sync,
-    /// Memory.
+    /// Memory for the request: its dio, a bio, a copy of what it writes, or a page.
     Memory,
-    /// The device.
+    /// Room in the queue of the device; or it cannot be asked not to wait.
     Device,
 }
 

@@ -203,11 +203,11 @@ pub(super) struct NewBlocks {
     has_some: bool,
     /// They have been linked, or given back; turns were passed on.
     pub(super) is_finished: bool,
-    /// The request has a turn at its first block,
+    /// The request has a turn at its first block.
     first_turn: bool,
-    /// or at its last one,
+    /// It has one at its last block.
     last_turn: bool,
-    /// or by so many blocks before its first one, at that with EOF; or else 0.
+    /// If it has one at the block with EOF: by how many blocks that is before its first one; else 0.
     eof_turn: u32,
 }
 

@@ -81,7 +81,7 @@ pub(super) struct Submission<'a, 'call, F: Filesystem> {
     pub(super) transfer: Transfer<'a, 'call, F>,
     /// Where its first blocks are, if that has been looked up under the lock.
     pub(super) known: Option<Mapping>,
-    /// Evidence that it may.
+    /// The submitter may sleep.
     pub(super) may_sleep: MaySleep<'a>,
 }
 
@@ -191,7 +191,6 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
         (Some(_), Enter::Submit(_)) => Awaited::Ended(Bios::default()),
     };
 
-    // do_wait:
     dio_await_completion(iocb, dio, request, awaited, locked, context)
 }
 

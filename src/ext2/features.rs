@@ -25,7 +25,7 @@ pub(crate) const RO_COMPAT_SPARSE_SUPER: u32 = 0x1;
 /// Read-only compatible feature: files may be larger than 2 GiB.
 pub(crate) const RO_COMPAT_LARGE_FILE: u32 = 0x2;
 /// Read-only compatible feature, never used by any implementation; ext2 accepts it.
-pub(crate) const RO_COMPAT_BTREE_DIR: u32 = 0x4;
+const RO_COMPAT_BTREE_DIR: u32 = 0x4;
 /// Read-only compatible feature: the sectors of a file are counted in 48 bits.
 pub(crate) const RO_COMPAT_HUGE_FILE: u32 = 0x8;
 /// Read-only compatible feature: group descriptors have checksums, and some groups are not initialised.
@@ -39,9 +39,9 @@ pub(crate) const RO_COMPAT_EXTRA_ISIZE: u32 = 0x40;
 pub(crate) const RO_COMPAT_METADATA_CSUM: u32 = 0x400;
 
 /// Incompatible features with which a volume can be mounted.
-pub(crate) const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
+const INCOMPAT_SUPPORTED: u32 = INCOMPAT_FILETYPE | INCOMPAT_META_BG;
 /// Read-only compatible features with which a volume can be written.
-pub(crate) const RO_COMPAT_SUPPORTED: u32 = RO_COMPAT_SPARSE_SUPER
+const RO_COMPAT_SUPPORTED: u32 = RO_COMPAT_SPARSE_SUPER
     | RO_COMPAT_LARGE_FILE
     | RO_COMPAT_BTREE_DIR
     | RO_COMPAT_HUGE_FILE

@@ -26,7 +26,7 @@ pub(crate) use super::inode_flags::InodeFlags;
 
 /// The size of the block pointers in bytes; the target of a shorter symbolic link is kept there.
 /// Some programs also keep one of just this size there, without a NUL.
-pub(crate) const FAST_SYMLINK_BYTES: usize = POINTERS * 4;
+const FAST_SYMLINK_BYTES: usize = POINTERS * 4;
 
 /// Links that an inode can have.
 pub(crate) const LINKS_MAX: u16 = 65000;

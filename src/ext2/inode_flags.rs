@@ -9,6 +9,10 @@ use super::file_type::FileType;
 pub(crate) struct InodeFlags(pub(crate) u32);
 
 impl InodeFlags {
+    /// It is to be overwritten when it is deleted, which nobody does.
+    const SECURE_REMOVE: u32 = 0x1;
+    /// It is to be kept for undelete, which nobody does.
+    const UNDELETE: u32 = 0x2;
     /// It is to be compressed, which nobody does.
     pub(crate) const COMPRESSED: u32 = 0x4;
     /// Writes to it are synchronous.
@@ -21,8 +25,16 @@ impl InodeFlags {
     pub(crate) const NODUMP: u32 = 0x40;
     /// Reading it leaves its access time alone.
     pub(crate) const NOATIME: u32 = 0x80;
+    /// Some of its blocks are compressed.
+    const COMPRESSED_BLOCKS: u32 = 0x200;
+    /// What is read of it is what is stored, compressed.
+    const NO_COMPRESSION: u32 = 0x400;
     /// A directory with a hash index. Clear it when the directory is changed without the index.
     pub(crate) const INDEX: u32 = 0x1000;
+    /// ext3: its data goes through the journal, too.
+    const JOURNAL_DATA: u32 = 0x4000;
+    /// Its tail shares no block with others, which none does.
+    const NO_TAIL: u32 = 0x8000;
     /// Changes of the directory are synchronous.
     pub(crate) const DIRSYNC: u32 = 0x10000;
     /// Directories in this one are spread over the groups.
@@ -34,16 +46,33 @@ impl InodeFlags {
     /// ext4: the place of the block pointers holds data.
     pub(super) const INLINE_DATA: u32 = 0x1000_0000;
 
-    /// Flags that a new file takes over from its directory: secrm, unrm, compr, sync, nodump,
-    /// noatime, comprblk, nocomp, journal_data, notail, dirsync.
-    const INHERITED: u32 =
-        0x1 | 0x2 | 0x4 | 0x8 | 0x40 | 0x80 | 0x200 | 0x400 | 0x4000 | 0x8000 | 0x10000;
+    /// Flags that a new file takes over from its directory.
+    const INHERITED: u32 = Self::SECURE_REMOVE
+        | Self::UNDELETE
+        | Self::COMPRESSED
+        | Self::SYNC
+        | Self::NODUMP
+        | Self::NOATIME
+        | Self::COMPRESSED_BLOCKS
+        | Self::NO_COMPRESSION
+        | Self::JOURNAL_DATA
+        | Self::NO_TAIL
+        | Self::DIRSYNC;
 
-    /// Flags that users may see.
+    /// Flags that users may see: `EXT2_FL_USER_VISIBLE`.
     pub(crate) const VISIBLE: u32 = 0x3_dfff;
-    /// Flags that they may set: secrm, unrm, compr, sync, immutable, append, nodump, noatime, notail,
-    /// dirsync, topdir.
-    const MODIFIABLE: u32 = 0xff | 0x8000 | Self::DIRSYNC | Self::TOPDIR;
+    /// Flags that they may set.
+    const MODIFIABLE: u32 = Self::SECURE_REMOVE
+        | Self::UNDELETE
+        | Self::COMPRESSED
+        | Self::SYNC
+        | Self::IMMUTABLE
+        | Self::APPEND
+        | Self::NODUMP
+        | Self::NOATIME
+        | Self::NO_TAIL
+        | Self::DIRSYNC
+        | Self::TOPDIR;
 
     /// These flags of a file of type `file_type`, of which a user sets `flags`. `None` when there is
     /// one that nobody may set on such a file, and that it does not have.

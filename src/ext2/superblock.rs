@@ -41,7 +41,7 @@ const COUNTABLE: u32 = 1 << 16;
 /// The bytes that the place where it was mounted last may have. A shorter one ends with a zero.
 pub(crate) const LAST_MOUNTED_MAX: usize = 64;
 /// The bytes that its mount options may have. Shorter ones end with a zero.
-pub(crate) const MOUNT_OPTIONS_MAX: usize = 64;
+const MOUNT_OPTIONS_MAX: usize = 64;
 
 /// The most groups that a volume may have: a mount keeps something of each in memory, and mke2fs makes
 /// none of fewer than 256 blocks.
@@ -350,11 +350,21 @@ fn extra_size(
     Ok(EXTRA_SIZE.max(min).max(want))
 }
 
-fn parse_geometry(
-    raw: &RawSuperblock,
-    features: &Features,
-    device_bytes: u64,
-) -> Result<Geometry, MountError> {
+/// The sizes that a superblock has, checked one by one.
+struct Sizes {
+    block_bits: u32,
+    inode_bits: u32,
+    blocks_per_group: NonZeroU32,
+    inodes_per_group: NonZeroU32,
+}
+
+impl Sizes {
+    fn block_size(&self) -> u32 {
+        1 << self.block_bits
+    }
+}
+
+fn parse_sizes(raw: &RawSuperblock) -> Result<Sizes, MountError> {
     let log_block_size = raw.log_block_size.get();
     if log_block_size > LOG_BLOCK_SIZE_MAX {
         return Err(MountError::BlockSize(log_block_size));
@@ -365,9 +375,9 @@ fn parse_geometry(
     let block_bits = 10 + log_block_size;
     let block_size = 1u32 << block_bits;
 
-    let (inode_size, first_ino) = match raw.revision.get() {
-        0 => (GOOD_OLD_INODE_SIZE, GOOD_OLD_FIRST_INO),
-        _ => (u32::from(raw.inode_size.get()), raw.first_ino.get()),
+    let inode_size = match raw.revision.get() {
+        0 => GOOD_OLD_INODE_SIZE,
+        _ => u32::from(raw.inode_size.get()),
     };
     if !inode_size.is_power_of_two() || !(GOOD_OLD_INODE_SIZE..=block_size).contains(&inode_size) {
         return Err(found("impossible inode size", inode_size).into());
@@ -395,28 +405,37 @@ fn parse_geometry(
     else {
         return Err(found("impossible number of inodes per group", inodes_per_group).into());
     };
+    Ok(Sizes {
+        block_bits,
+        inode_bits,
+        blocks_per_group: group_blocks,
+        inodes_per_group: group_inodes,
+    })
+}
 
+/// The number of groups, on a device with so many bytes. Blocks and inodes fill them.
+fn parse_groups(raw: &RawSuperblock, sizes: &Sizes, device_bytes: u64) -> Result<u32, MountError> {
     let first_data_block = raw.first_data_block.get();
     // The superblock at byte 1024 is in block 1 when blocks have 1 KiB, and in block 0 else.
-    if first_data_block != u32::from(log_block_size == 0) {
+    if first_data_block != u32::from(sizes.block_bits == 10) {
         return Err(found("impossible first data block", first_data_block).into());
     }
     let blocks_count = raw.blocks_count.get();
     let Some(last_relative) = blocks_count.checked_sub(first_data_block + 1) else {
         return Err(found("impossible number of blocks", blocks_count).into());
     };
-    let volume_bytes = u64::from(blocks_count) << block_bits;
+    let volume_bytes = u64::from(blocks_count) << sizes.block_bits;
     if volume_bytes > device_bytes {
         return Err(MountError::Truncated {
             volume: volume_bytes,
             device: device_bytes,
         });
     }
-    // Fewer than 2^32, even with groups of one block, which are refused below.
-    let groups = u64::from(last_relative / group_blocks) + 1;
+    // Fewer than 2^32, even with groups of one block, which are refused later.
+    let groups = u64::from(last_relative / sizes.blocks_per_group) + 1;
 
     let inodes_count = raw.inodes_count.get();
-    if u64::from(inodes_count) != groups * u64::from(inodes_per_group) {
+    if u64::from(inodes_count) != groups * u64::from(sizes.inodes_per_group.get()) {
         return Err(found(
             "the number of inodes is not groups times inodes per group",
             inodes_count,
@@ -428,65 +447,101 @@ fn parse_geometry(
     if groups > GROUPS_MAX {
         return Err(found("too many groups", groups).into());
     }
-    if first_ino < GOOD_OLD_FIRST_INO || first_ino > inodes_count {
+    Ok(groups)
+}
+
+fn parse_first_ino(raw: &RawSuperblock) -> Result<u32, MountError> {
+    let first_ino = match raw.revision.get() {
+        0 => GOOD_OLD_FIRST_INO,
+        _ => raw.first_ino.get(),
+    };
+    if first_ino < GOOD_OLD_FIRST_INO || first_ino > raw.inodes_count.get() {
         return Err(found("impossible first inode", first_ino).into());
     }
+    Ok(first_ino)
+}
 
-    let first_meta_group = features
-        .incompat(INCOMPAT_META_BG)
-        .then_some(raw.first_meta_group.get());
+/// The number of blocks behind the descriptors that are for more of them.
+fn parse_reserved_gdt_blocks(
+    raw: &RawSuperblock,
+    features: &Features,
+    block_size: u32,
+) -> Result<u32, MountError> {
     // As e2fsprogs have it: growing in place and meta groups exclude each other.
-    let reserved_gdt_blocks = if features.compat(COMPAT_RESIZE_INODE) && first_meta_group.is_none()
-    {
-        // The resize inode has a pointer to each of them in one block.
-        match u32::from(raw.reserved_gdt_blocks.get()) {
-            blocks if blocks > block_size / 4 => {
-                return Err(found("too many blocks reserved for descriptors", blocks).into());
-            }
-            blocks => blocks,
+    if !features.compat(COMPAT_RESIZE_INODE) || features.incompat(INCOMPAT_META_BG) {
+        return Ok(0);
+    }
+    // The resize inode has a pointer to each of them in one block.
+    match u32::from(raw.reserved_gdt_blocks.get()) {
+        blocks if blocks > block_size / 4 => {
+            Err(found("too many blocks reserved for descriptors", blocks).into())
         }
-    } else {
-        0
-    };
-    let backups = if features.compat(COMPAT_SPARSE_SUPER2) {
+        blocks => Ok(blocks),
+    }
+}
+
+fn parse_backups(raw: &RawSuperblock, features: &Features) -> Backups {
+    if features.compat(COMPAT_SPARSE_SUPER2) {
         Backups::Named(raw.backup_groups.map(U32::get))
     } else if features.ro_compat(RO_COMPAT_SPARSE_SUPER) {
         Backups::Sparse
     } else {
         Backups::All
-    };
+    }
+}
 
+fn parse_geometry(
+    raw: &RawSuperblock,
+    features: &Features,
+    device_bytes: u64,
+) -> Result<Geometry, MountError> {
+    let sizes = parse_sizes(raw)?;
+    let groups = parse_groups(raw, &sizes, device_bytes)?;
+    let first_ino = parse_first_ino(raw)?;
     let geometry = Geometry {
-        block_bits,
-        blocks_count,
-        first_data_block,
-        blocks_per_group: group_blocks,
+        block_bits: sizes.block_bits,
+        blocks_count: raw.blocks_count.get(),
+        first_data_block: raw.first_data_block.get(),
+        blocks_per_group: sizes.blocks_per_group,
         groups,
-        inodes_per_group: group_inodes,
-        inodes_count,
-        inode_bits,
+        inodes_per_group: sizes.inodes_per_group,
+        inodes_count: raw.inodes_count.get(),
+        inode_bits: sizes.inode_bits,
         first_ino,
-        reserved_gdt_blocks,
-        backups,
-        first_meta_group,
+        reserved_gdt_blocks: parse_reserved_gdt_blocks(raw, features, sizes.block_size())?,
+        backups: parse_backups(raw, features),
+        first_meta_group: features
+            .incompat(INCOMPAT_META_BG)
+            .then_some(raw.first_meta_group.get()),
         filetype: features.incompat(INCOMPAT_FILETYPE),
         huge_file: features.ro_compat(RO_COMPAT_HUGE_FILE),
         uninit_groups: features.ro_compat(RO_COMPAT_UNINIT_BG)
             || features.ro_compat(RO_COMPAT_METADATA_CSUM),
         metadata_csum: features.ro_compat(RO_COMPAT_METADATA_CSUM),
     };
+    check_metadata(&geometry)?;
+    Ok(geometry)
+}
+
+/// Checks that what belongs to the groups has room in them.
+fn check_metadata(geometry: &Geometry) -> Result<(), MountError> {
+    let first_meta_group = geometry.first_meta_group;
     if let Some(first) = first_meta_group.filter(|&first| first > geometry.descriptor_blocks()) {
         return Err(found("impossible first meta group", first).into());
     }
     // All groups but the last are as large as the first, which is looked at below.
-    let last = geometry.descriptor_block(geometry.descriptor_blocks() - 1, first_data_block.into());
-    if last >= blocks_count.into() {
+    let last = geometry.descriptor_block(
+        geometry.descriptor_blocks() - 1,
+        geometry.first_data_block.into(),
+    );
+    if last >= geometry.blocks_count.into() {
         return Err(bad("the last group has no room for its descriptors").into());
     }
     // Group 0 has a superblock, descriptors, two bitmaps and an inode table.
     let needed = geometry.base_metadata(0) + 2 + geometry.inode_table_blocks();
     if needed > geometry.group_blocks(0) {
+        let blocks_per_group = geometry.blocks_per_group.get();
         return Err(found("group 0 is too small for its metadata", blocks_per_group).into());
     }
-    Ok(geometry)
+    Ok(())
 }

@@ -130,6 +130,7 @@ impl FileSystem for RetryFs {
             sb.make_dio_link_wq()?;
         }
         Volume::warn_no_discard(sb);
+        info.given_options().warn_quotas(sb.id());
         if sb.rdonly() {
             return Ok(());
         }
@@ -157,6 +158,7 @@ impl FileSystem for RetryFs {
             _ => {}
         }
         volume.give_options(parsed);
+        parsed.warn_quotas(sb.id());
         if parsed.discard() {
             Volume::warn_no_discard(sb);
         }

@@ -20,64 +20,71 @@ const SYSVGROUPS: u8 = 5;
 const ACL: u8 = 6;
 const USER_XATTR: u8 = 7;
 const SB: u8 = 8;
-const ASYNC_ALLOC: u8 = 10;
-/// An option with a number that has no effect.
-const NUMBER: u8 = 9;
+const ASYNC_ALLOC: u8 = 9;
+const CHECK: u8 = 10;
+/// An option with a number that has no effect: one of [`NUMBERS`].
+const NUMBER: u8 = 11;
 /// Of the options in [`FLAGS`], the first.
-const FIRST_FLAG: u8 = 16;
+const FIRST_FLAG: u8 = 12;
 
 /// An option without a value.
 struct Flag {
     name: &'static CStr,
     /// What it sets in [`ParsedOptions::flags`], 0 for one that is only accepted.
-    set: u32,
+    set: u64,
     /// What it clears there.
-    clear: u32,
+    clear: u64,
 }
 
 impl Flag {
-    const fn new(name: &'static CStr, set: u32, clear: u32) -> Self {
+    const fn new(name: &'static CStr, set: u64, clear: u64) -> Self {
         Flag { name, set, clear }
     }
 }
 
-const MINIXDF: u32 = 1 << 0;
-const BSDDF: u32 = 1 << 1;
-const NOUID32: u32 = 1 << 2;
-const DEBUG: u32 = 1 << 3;
-const OLDALLOC: u32 = 1 << 4;
-const ORLOV: u32 = 1 << 5;
-const RESERVATION: u32 = 1 << 6;
-const NORESERVATION: u32 = 1 << 7;
-const NOBH: u32 = 1 << 8;
-const USRQUOTA: u32 = 1 << 9;
-const GRPQUOTA: u32 = 1 << 10;
-const QUOTA: u32 = 1 << 11;
-const NOQUOTA: u32 = 1 << 12;
-const NODISCARD: u32 = 1 << 13;
-const BARRIER: u32 = 1 << 14;
-const NOBARRIER: u32 = 1 << 15;
-const DELALLOC: u32 = 1 << 16;
-const NODELALLOC: u32 = 1 << 17;
-const BLOCK_VALIDITY: u32 = 1 << 18;
-const NOBLOCK_VALIDITY: u32 = 1 << 19;
-const INIT_ITABLE: u32 = 1 << 20;
-const NOINIT_ITABLE: u32 = 1 << 21;
-const NOLOAD: u32 = 1 << 22;
-const NORECOVERY: u32 = 1 << 23;
-const I_VERSION: u32 = 1 << 24;
-const DISCARD: u32 = 1 << 25;
-const AUTO_DA_ALLOC: u32 = 1 << 26;
-const NOAUTO_DA_ALLOC: u32 = 1 << 27;
-const DIOREAD_LOCK: u32 = 1 << 28;
-const DIOREAD_NOLOCK: u32 = 1 << 29;
-const NOMBCACHE: u32 = 1 << 30;
-const PRJQUOTA: u32 = 1 << 31;
-const ALL_QUOTA: u32 = USRQUOTA | GRPQUOTA | PRJQUOTA | QUOTA;
+const MINIXDF: u64 = 1 << 0;
+const BSDDF: u64 = 1 << 1;
+const NOUID32: u64 = 1 << 2;
+const DEBUG: u64 = 1 << 3;
+const OLDALLOC: u64 = 1 << 4;
+const ORLOV: u64 = 1 << 5;
+const RESERVATION: u64 = 1 << 6;
+const NORESERVATION: u64 = 1 << 7;
+const NOBH: u64 = 1 << 8;
+const USRQUOTA: u64 = 1 << 9;
+const GRPQUOTA: u64 = 1 << 10;
+const QUOTA: u64 = 1 << 11;
+const NOQUOTA: u64 = 1 << 12;
+const NODISCARD: u64 = 1 << 13;
+const BARRIER: u64 = 1 << 14;
+const NOBARRIER: u64 = 1 << 15;
+const DELALLOC: u64 = 1 << 16;
+const NODELALLOC: u64 = 1 << 17;
+const BLOCK_VALIDITY: u64 = 1 << 18;
+const NOBLOCK_VALIDITY: u64 = 1 << 19;
+const INIT_ITABLE: u64 = 1 << 20;
+const NOINIT_ITABLE: u64 = 1 << 21;
+const NOLOAD: u64 = 1 << 22;
+const NORECOVERY: u64 = 1 << 23;
+const I_VERSION: u64 = 1 << 24;
+const DISCARD: u64 = 1 << 25;
+const AUTO_DA_ALLOC: u64 = 1 << 26;
+const NOAUTO_DA_ALLOC: u64 = 1 << 27;
+const DIOREAD_LOCK: u64 = 1 << 28;
+const DIOREAD_NOLOCK: u64 = 1 << 29;
+const NOMBCACHE: u64 = 1 << 30;
+const PRJQUOTA: u64 = 1 << 31;
+const NODIOREAD_NOLOCK: u64 = 1 << 32;
+const NO_MBCACHE: u64 = 1 << 33;
+const NOCHECK: u64 = 1 << 34;
+const PREFETCH_BLOCK_BITMAPS: u64 = 1 << 35;
+const NO_PREFETCH_BLOCK_BITMAPS: u64 = 1 << 36;
+const BH: u64 = 1 << 37;
+const ALL_QUOTA: u64 = USRQUOTA | GRPQUOTA | PRJQUOTA | QUOTA;
 
 /// Options that are a word: those of ext2, and of ext4 what asks for nothing that is not so. An ordinary
 /// line of fstab has them.
-const FLAGS: [Flag; 32] = [
+const FLAGS: &[Flag] = &[
     Flag::new(c"minixdf", MINIXDF, BSDDF),
     Flag::new(c"bsddf", BSDDF, MINIXDF),
     Flag::new(c"nouid32", NOUID32, 0),
@@ -86,7 +93,7 @@ const FLAGS: [Flag; 32] = [
     Flag::new(c"orlov", ORLOV, OLDALLOC),
     Flag::new(c"reservation", RESERVATION, NORESERVATION),
     Flag::new(c"noreservation", NORESERVATION, RESERVATION),
-    Flag::new(c"nobh", NOBH, 0),
+    Flag::new(c"nobh", NOBH, BH),
     Flag::new(c"usrquota", USRQUOTA, NOQUOTA),
     Flag::new(c"grpquota", GRPQUOTA, NOQUOTA),
     Flag::new(c"quota", QUOTA, NOQUOTA),
@@ -107,65 +114,85 @@ const FLAGS: [Flag; 32] = [
     Flag::new(c"auto_da_alloc", AUTO_DA_ALLOC, NOAUTO_DA_ALLOC),
     Flag::new(c"noauto_da_alloc", NOAUTO_DA_ALLOC, AUTO_DA_ALLOC),
     Flag::new(c"dioread_lock", DIOREAD_LOCK, DIOREAD_NOLOCK),
-    Flag::new(c"dioread_nolock", DIOREAD_NOLOCK, DIOREAD_LOCK),
+    Flag::new(
+        c"dioread_nolock",
+        DIOREAD_NOLOCK,
+        DIOREAD_LOCK | NODIOREAD_NOLOCK,
+    ),
     Flag::new(c"nombcache", NOMBCACHE, 0),
     Flag::new(c"prjquota", PRJQUOTA, NOQUOTA),
+    Flag::new(c"nodioread_nolock", NODIOREAD_NOLOCK, DIOREAD_NOLOCK),
+    Flag::new(c"no_mbcache", NO_MBCACHE, 0),
+    // Also as check=none.
+    Flag::new(c"nocheck", NOCHECK, 0),
+    Flag::new(
+        c"prefetch_block_bitmaps",
+        PREFETCH_BLOCK_BITMAPS,
+        NO_PREFETCH_BLOCK_BITMAPS,
+    ),
+    Flag::new(
+        c"no_prefetch_block_bitmaps",
+        NO_PREFETCH_BLOCK_BITMAPS,
+        PREFETCH_BLOCK_BITMAPS,
+    ),
+    Flag::new(c"bh", BH, NOBH),
+];
+
+/// Options of ext4 with a number that ask for nothing that is not so.
+const NUMBERS: &[&CStr] = &[
+    c"barrier",
+    c"commit",
+    c"init_itable",
+    c"inode_readahead_blks",
+    c"stripe",
+    c"min_batch_time",
+    c"max_batch_time",
+    c"mb_optimize_scan",
 ];
 
 /// The mount options, for the parser of the VFS.
-pub(crate) const PARAMETERS: &[ParameterSpec] = &[
-    ParameterSpec::string(c"errors", ERRORS),
-    ParameterSpec::u32(c"resuid", RESUID),
-    ParameterSpec::u32(c"resgid", RESGID),
-    ParameterSpec::flag_no(c"grpid", GRPID),
-    ParameterSpec::flag(c"bsdgroups", BSDGROUPS),
-    ParameterSpec::flag(c"sysvgroups", SYSVGROUPS),
-    ParameterSpec::flag_no(c"acl", ACL),
-    ParameterSpec::flag_no(c"user_xattr", USER_XATTR),
-    ParameterSpec::u32(c"sb", SB),
-    ParameterSpec::flag_no(c"async_alloc", ASYNC_ALLOC),
-    flag(0),
-    flag(1),
-    flag(2),
-    flag(3),
-    flag(4),
-    flag(5),
-    flag(6),
-    flag(7),
-    flag(8),
-    flag(9),
-    flag(10),
-    flag(11),
-    flag(12),
-    flag(13),
-    flag(14),
-    flag(15),
-    flag(16),
-    flag(17),
-    flag(18),
-    flag(19),
-    flag(20),
-    flag(21),
-    flag(22),
-    flag(23),
-    flag(24),
-    flag(25),
-    flag(26),
-    flag(27),
-    flag(28),
-    flag(29),
-    flag(30),
-    flag(31),
-    ParameterSpec::u32(c"barrier", NUMBER),
-    ParameterSpec::u32(c"commit", NUMBER),
-    ParameterSpec::u32(c"init_itable", NUMBER),
-    ParameterSpec::u32(c"inode_readahead_blks", NUMBER),
-    ParameterSpec::u32(c"stripe", NUMBER),
-    ParameterSpec::END,
-];
+pub(crate) const PARAMETERS: &[ParameterSpec] = &parameters();
 
-const fn flag(index: u8) -> ParameterSpec {
-    ParameterSpec::flag(FLAGS[index as usize].name, FIRST_FLAG + index)
+/// Those up to [`NUMBER`], [`FLAGS`], [`NUMBERS`], and the end.
+const PARAMETERS_LEN: usize = NUMBER as usize + FLAGS.len() + NUMBERS.len() + 1;
+
+const fn parameters() -> [ParameterSpec; PARAMETERS_LEN] {
+    let mut all = [ParameterSpec::END; PARAMETERS_LEN];
+    let mut at = 0;
+    while at < NUMBER {
+        all[at as usize] = parameter(at);
+        at += 1;
+    }
+    let mut at = NUMBER as usize;
+    let mut index = 0;
+    while index < FLAGS.len() {
+        all[at] = ParameterSpec::flag(FLAGS[index].name, FIRST_FLAG + index as u8);
+        (at, index) = (at + 1, index + 1);
+    }
+    index = 0;
+    while index < NUMBERS.len() {
+        all[at] = ParameterSpec::u32(NUMBERS[index], NUMBER);
+        (at, index) = (at + 1, index + 1);
+    }
+    all
+}
+
+/// An option with an effect, or a word for its value.
+const fn parameter(opt: u8) -> ParameterSpec {
+    match opt {
+        ERRORS => ParameterSpec::string(c"errors", opt),
+        RESUID => ParameterSpec::u32(c"resuid", opt),
+        RESGID => ParameterSpec::u32(c"resgid", opt),
+        GRPID => ParameterSpec::flag_no(c"grpid", opt),
+        BSDGROUPS => ParameterSpec::flag(c"bsdgroups", opt),
+        SYSVGROUPS => ParameterSpec::flag(c"sysvgroups", opt),
+        ACL => ParameterSpec::flag_no(c"acl", opt),
+        USER_XATTR => ParameterSpec::flag_no(c"user_xattr", opt),
+        SB => ParameterSpec::u32(c"sb", opt),
+        ASYNC_ALLOC => ParameterSpec::flag_no(c"async_alloc", opt),
+        CHECK => ParameterSpec::string(c"check", opt),
+        _ => panic!("no such option"),
+    }
 }
 
 /// The options in a mount or remount request; `None` for those that are not in it.
@@ -179,7 +206,7 @@ pub(crate) struct ParsedOptions {
     acl: Option<bool>,
     user_xattr: Option<bool>,
     async_alloc: Option<bool>,
-    flags: u32,
+    flags: u64,
 }
 
 impl ParsedOptions {
@@ -204,17 +231,19 @@ impl ParsedOptions {
             ASYNC_ALLOC => self.async_alloc = Some(!param.negated()),
             SB if mutant!("backup-unused") => {}
             SB => self.super_block = Some(param.u32()),
+            CHECK => {
+                let value = param.string().map_or(&b""[..], |value| value.to_bytes());
+                if value != b"none" {
+                    pr_err!("option check=: only none is supported\n");
+                    return Err(EINVAL);
+                }
+                self.flags |= NOCHECK;
+            }
             NUMBER => {}
             opt => {
                 let index = usize::from(opt.checked_sub(FIRST_FLAG).ok_or(EINVAL)?);
                 let flag = FLAGS.get(index).ok_or(EINVAL)?;
                 self.set(flag);
-                if flag.set & ALL_QUOTA != 0 {
-                    pr_warn!(
-                        "option {}: quotas are not supported, nothing is limited\n",
-                        flag.name
-                    );
-                }
             }
         }
         Ok(())
@@ -238,17 +267,16 @@ impl ParsedOptions {
             (b"nouser_xattr", None) => self.user_xattr = Some(false),
             (b"async_alloc", None) => self.async_alloc = Some(true),
             (b"noasync_alloc", None) => self.async_alloc = Some(false),
-            (
-                b"barrier" | b"commit" | b"init_itable" | b"inode_readahead_blks" | b"stripe",
-                Some(_),
-            ) => {
+            (b"check", Some(b"none")) => self.flags |= NOCHECK,
+            (name, Some(_)) => {
+                let mut numbers = NUMBERS.iter();
+                numbers.find(|number| number.to_bytes() == name)?;
                 word.number()?;
             }
             (name, None) => {
                 let mut flags = FLAGS.iter();
                 self.set(flags.find(|flag| flag.name.to_bytes() == name)?);
             }
-            _ => return None,
         }
         Some(())
     }
@@ -268,6 +296,18 @@ impl ParsedOptions {
     /// Whether freed blocks are to be discarded.
     pub(crate) fn discard(&self) -> bool {
         self.flags & DISCARD != 0
+    }
+
+    /// Warns of those that ask for quotas, in the log of the device `id`.
+    pub(crate) fn warn_quotas(&self, id: &CStr) {
+        let asked = self.flags & ALL_QUOTA;
+        for flag in FLAGS.iter().filter(|flag| flag.set & asked != 0) {
+            pr_warn!(
+                "{}: option {}: quotas are not supported, nothing is limited\n",
+                id,
+                flag.name
+            );
+        }
     }
 
     /// Takes over what is in `newer`.

@@ -42,7 +42,8 @@ impl GroupSet {
             return Ok(());
         }
         self.change_counts(&volume.groups, group, |counts| {
-            // As many as a block has bits, which is 32,768 at most.
+            // It fits: what is free of a group can be counted in 16 bits, or else it is not mounted (`COUNTABLE`
+            // in `src/ext2/superblock.rs`).
             counts.free_blocks = free as u16;
             Ok(())
         })?;
@@ -82,7 +83,7 @@ impl GroupSet {
             return Ok(());
         }
         self.change_counts(&volume.groups, group, |counts| {
-            // As many as a block has bits, which is 32,768 at most.
+            // They fit, as above.
             counts.free_inodes = free as u16;
             counts.used_dirs = bounded as u16;
             Ok(())

@@ -125,8 +125,9 @@ impl Volume {
             .min_blocksize(SUPERBLOCK_OFFSET as u32)
             .inspect_err(|_| {
                 pr_err!(
-                    "{}: cannot mount: block size of the device not supported\n",
-                    sb.id()
+                    "{}: cannot mount: blocks of the device, of {} bytes, are not supported\n",
+                    sb.id(),
+                    sb.device().logical_block_size()
                 );
             })?;
         let superblock = superblock::parse(sb, place, size)?;

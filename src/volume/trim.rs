@@ -58,7 +58,7 @@ impl Volume {
                 continue;
             }
             if let Err(error) = sb.issue_discard(run.start.into(), run.len.into()) {
-                if ratelimit(c"discard_settling") {
+                if ratelimit(c"retryfs_discard") {
                     pr_warn!(
                         "{}: cannot discard {} blocks from block {} on: error {}\n",
                         sb.id(),

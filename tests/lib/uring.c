@@ -73,19 +73,25 @@ int uring_submit_sqe(struct uring *u, const struct io_uring_sqe *sqe)
 	return enter(u);
 }
 
-int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
-		 int nr, uint64_t off, int rwf, uint64_t data)
+struct io_uring_sqe uring_rw(bool write, int fd, const struct iovec *iov, int nr, uint64_t off,
+			     int rwf)
 {
-	const struct io_uring_sqe sqe = {
+	return (struct io_uring_sqe){
 		.opcode = write ? IORING_OP_WRITEV : IORING_OP_READV,
 		.fd = fd,
 		.addr = (uintptr_t)iov,
 		.len = nr,
 		.off = off,
 		.rw_flags = rwf,
-		.user_data = data,
 	};
+}
 
+int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
+		 int nr, uint64_t off, int rwf, uint64_t data)
+{
+	struct io_uring_sqe sqe = uring_rw(write, fd, iov, nr, off, rwf);
+
+	sqe.user_data = data;
 	return uring_submit_sqe(u, &sqe);
 }
 
@@ -109,12 +115,6 @@ int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf
 	};
 
 	return uring_submit_sqe(u, &sqe);
-}
-
-int uring_poll(struct uring *u)
-{
-	return syscall(SYS_io_uring_enter, u->fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) < 0 ?
-	       -errno : 0;
 }
 
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res)

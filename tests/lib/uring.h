@@ -22,6 +22,9 @@ int uring_setup(struct uring *u, unsigned int entries);
 /* The same with flags: all but those that change what entries look like. */
 int uring_setup_params(struct uring *u, unsigned int entries, struct io_uring_params *p);
 void uring_exit(struct uring *u);
+/* A request, to be submitted. */
+struct io_uring_sqe uring_rw(bool write, int fd, const struct iovec *iov, int nr, uint64_t off,
+			     int rwf);
 int uring_submit(struct uring *u, bool write, int fd, const struct iovec *iov,
 		 int nr, uint64_t off, int rwf, uint64_t data);
 /* The same with one of the buffers that were registered, in order, from @iov. */
@@ -30,8 +33,6 @@ int uring_submit_fixed(struct uring *u, bool write, int fd, int index, void *buf
 		       unsigned int len, uint64_t off, uint64_t data);
 /* Submit a request of any kind. */
 int uring_submit_sqe(struct uring *u, const struct io_uring_sqe *sqe);
-/* Of a ring with IORING_SETUP_IOPOLL: poll once for what is in flight. 0 or -errno. */
-int uring_poll(struct uring *u);
 /* Wait for one completion, or take one if there is one: 1, 0 or -errno. */
 int uring_reap(struct uring *u, bool wait, uint64_t *data, int *res);
 

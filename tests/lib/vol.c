@@ -213,6 +213,22 @@ int vol_umount_soon(struct vol *v)
 	return err;
 }
 
+/* While somebody else has it as its own, it is busy. */
+static int open_exclusively(const char *dev)
+{
+	int fd = open(dev, O_RDONLY | O_EXCL | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+int vol_wait_closed(struct vol *v)
+{
+	return vol_retry_busy(open_exclusively, v->dev);
+}
+
 int vol_remount(struct vol *v)
 {
 	int err = vol_umount_soon(v);

@@ -41,6 +41,8 @@ int vol_mount(struct vol *v, const char *fstype, unsigned long flags,
 int vol_umount(struct vol *v);
 /* The same when the last reference to a file is just being dropped: for a moment it is busy. */
 int vol_umount_soon(struct vol *v);
+/* Wait until a filesystem that was unmounted lazily has closed the device. 0 or -errno. */
+int vol_wait_closed(struct vol *v);
 int vol_remount(struct vol *v);	/* umount and mount: nothing stays cached */
 /* Unmount, check, and mount with another driver. */
 int vol_switch(struct vol *v, const char *fstype);

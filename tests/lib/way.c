@@ -40,14 +40,7 @@ static ssize_t by_uring(const struct io_uring_sqe *sqe)
 ssize_t way_rw(enum way way, bool write, int fd, const struct iovec *iov, int nr,
 	       off_t off, int rwf)
 {
-	struct io_uring_sqe sqe = {
-		.opcode = write ? IORING_OP_WRITEV : IORING_OP_READV,
-		.fd = fd,
-		.addr = (uintptr_t)iov,
-		.len = nr,
-		.off = off,
-		.rw_flags = rwf,
-	};
+	struct io_uring_sqe sqe = uring_rw(write, fd, iov, nr, off, rwf);
 	struct iocb cb;
 	ssize_t n;
 

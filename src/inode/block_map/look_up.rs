@@ -181,7 +181,7 @@ const READS_ON: u32 = 8;
 
 /// [`find`] when what [`Map::cached_pointers`] says is `known`.
 ///
-/// A short run, of which nothing is left when it has been asked for, does not take the place of a longer one.
+/// A short run that the request uses up does not evict a longer one from the cache.
 ///
 /// [`Map::cached_pointers`]: crate::inode::map::Map::cached_pointers
 #[inline]

@@ -101,171 +101,172 @@ fn histogram(out: &mut String, sample: &Sample) {
     }
 }
 
-/// All metrics. `sample` is the sum of all intervals so far.
-pub fn text(sample: &Sample) -> String {
-    let mut out = String::new();
-    let o = &mut out;
-    let get = |mount: &MountSample, counter| mount.total.get(counter);
-    metric(
-        o,
-        sample,
-        ("requests_total", "counter", "Direct requests."),
+/// Name, kind and help of a metric, and what a mount has of it.
+type Metric = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&MountSample) -> Values,
+);
+
+/// What counters and devices say, and then what the trace has seen.
+const METRICS: &[Metric] = &[
+    ("requests_total", "counter", "Direct requests.", |m| {
+        let kinds = [Counter::RequestsRead, Counter::RequestsWrite];
+        named("kind", KINDS.into_iter().zip(totals(m, kinds)))
+    }),
+    (
+        "async_total",
+        "counter",
+        "Asynchronous requests that their submitter did not wait for.",
+        |m| total(m, Counter::Async),
+    ),
+    (
+        "async_single_total",
+        "counter",
+        "Those of them that were one bio, which carried them.",
+        |m| total(m, Counter::AsyncSingle),
+    ),
+    (
+        "sync_single_total",
+        "counter",
+        "Synchronous requests of one bio, without the worker.",
+        |m| total(m, Counter::SyncSingle),
+    ),
+    (
+        "parked_total",
+        "counter",
+        "Asynchronous requests that were parked behind another one.",
+        |m| total(m, Counter::Parked),
+    ),
+    (
+        "punted_total",
+        "counter",
+        "Asynchronous reads that a worker issued, as a block of pointers was not in memory.",
+        |m| total(m, Counter::Punted),
+    ),
+    (
+        "retries_total",
+        "counter",
+        "Asynchronous requests that were completed by a retry.",
+        |m| total(m, Counter::Retries),
+    ),
+    (
+        "retries_queued_total",
+        "counter",
+        "Those of the retries that were queued.",
+        |m| total(m, Counter::RetriesQueued),
+    ),
+    (
+        "buffered_fallback_total",
+        "counter",
+        "Writes of which a part went through the page cache.",
+        |m| total(m, Counter::BufferedFallback),
+    ),
+    (
+        "waited_total",
+        "counter",
+        "Asynchronous requests that were waited for.",
         |m| {
-            let kinds = [Counter::RequestsRead, Counter::RequestsWrite];
-            named("kind", KINDS.into_iter().zip(kinds.map(|k| get(m, k))))
-        },
-    );
-    for (counter, name, help) in [
-        (
-            Counter::Async,
-            "async_total",
-            "Asynchronous requests that their submitter did not wait for.",
-        ),
-        (
-            Counter::AsyncSingle,
-            "async_single_total",
-            "Those of them that were one bio, which carried them.",
-        ),
-        (
-            Counter::SyncSingle,
-            "sync_single_total",
-            "Synchronous requests of one bio, without the worker.",
-        ),
-        (
-            Counter::Parked,
-            "parked_total",
-            "Asynchronous requests that were parked behind another one.",
-        ),
-        (
-            Counter::Punted,
-            "punted_total",
-            "Asynchronous reads that a worker issued, as a block of pointers was not in memory.",
-        ),
-        (
-            Counter::Retries,
-            "retries_total",
-            "Asynchronous requests that were completed by a retry.",
-        ),
-        (
-            Counter::RetriesQueued,
-            "retries_queued_total",
-            "Those of the retries that were queued.",
-        ),
-        (
-            Counter::BufferedFallback,
-            "buffered_fallback_total",
-            "Writes of which a part went through the page cache.",
-        ),
-    ] {
-        metric(o, sample, (name, "counter", help), |m| {
-            plain(get(m, counter) as f64)
-        });
-    }
-    metric(
-        o,
-        sample,
-        (
-            "waited_total",
-            "counter",
-            "Asynchronous requests that were waited for.",
-        ),
-        |m| {
+            let names = ["extend", "hole", "error", "memory"];
             let reasons = [
                 Counter::SyncExtend,
                 Counter::SyncHole,
                 Counter::SyncError,
                 Counter::SyncMemory,
             ];
-            let names = ["extend", "hole", "error", "memory"];
-            named("reason", names.into_iter().zip(reasons.map(|r| get(m, r))))
+            named("reason", names.into_iter().zip(totals(m, reasons)))
         },
-    );
-    metric(
-        o,
-        sample,
-        (
-            "eagain_total",
-            "counter",
-            "Requests that must not wait, and would have had to.",
-        ),
+    ),
+    (
+        "eagain_total",
+        "counter",
+        "Requests that must not wait, and would have had to.",
         |m| named("reason", m.total.nowait()),
-    );
-    metric(
-        o,
-        sample,
-        (
-            "device_in_flight",
-            "gauge",
-            "What the device has in flight, of all its users.",
-        ),
+    ),
+    (
+        "device_in_flight",
+        "gauge",
+        "What the device has in flight, of all its users.",
         |m| {
             let both = m.device_in_flight.map(|(r, w)| [r, w]);
             both.map_or(Values::new(), |both| {
                 named("kind", KINDS.into_iter().zip(both))
             })
         },
-    );
+    ),
+    (
+        "traced_requests_total",
+        "counter",
+        "Completed requests by their way.",
+        |m| {
+            of_trace(m, |t| {
+                named("way", Way::ALL.iter().map(|way| (way.name(), t.way(*way))))
+            })
+        },
+    ),
+    (
+        "traced_bytes_total",
+        "counter",
+        "Bytes of completed requests.",
+        |m| {
+            of_trace(m, |t| {
+                let bytes = t.done.each_ref().map(|done| done.bytes);
+                named("kind", KINDS.into_iter().zip(bytes))
+            })
+        },
+    ),
+    (
+        "traced_errors_total",
+        "counter",
+        "Requests that failed.",
+        |m| {
+            of_trace(m, |t| {
+                let errors = t.done.each_ref().map(|done| done.errors);
+                named("kind", KINDS.into_iter().zip(errors))
+            })
+        },
+    ),
+    (
+        "traced_bios_total",
+        "counter",
+        "Bios that were issued.",
+        |m| of_trace(m, |t| plain(t.bios as f64)),
+    ),
+    ("in_flight_requests", "gauge", "Requests in flight.", |m| {
+        of_trace(m, |t| plain(t.requests_in_flight as f64))
+    }),
+    (
+        "in_flight_bios",
+        "gauge",
+        "Bios of requests in flight.",
+        |m| of_trace(m, |t| plain(t.bios_in_flight as f64)),
+    ),
+];
 
-    // A metric of the trace.
-    type OfTrace = fn(&Traced) -> Values;
-    let of_trace: [(&str, &str, &str, OfTrace); 6] = [
-        (
-            "traced_requests_total",
-            "counter",
-            "Completed requests by their way.",
-            |t| named("way", Way::ALL.iter().map(|way| (way.name(), t.way(*way)))),
-        ),
-        (
-            "traced_bytes_total",
-            "counter",
-            "Bytes of completed requests.",
-            |t| {
-                named(
-                    "kind",
-                    KINDS
-                        .into_iter()
-                        .zip(t.done.each_ref().map(|done| done.bytes)),
-                )
-            },
-        ),
-        (
-            "traced_errors_total",
-            "counter",
-            "Requests that failed.",
-            |t| {
-                named(
-                    "kind",
-                    KINDS
-                        .into_iter()
-                        .zip(t.done.each_ref().map(|done| done.errors)),
-                )
-            },
-        ),
-        (
-            "traced_bios_total",
-            "counter",
-            "Bios that were issued.",
-            |t| plain(t.bios as f64),
-        ),
-        ("in_flight_requests", "gauge", "Requests in flight.", |t| {
-            plain(t.requests_in_flight as f64)
-        }),
-        (
-            "in_flight_bios",
-            "gauge",
-            "Bios of requests in flight.",
-            |t| plain(t.bios_in_flight as f64),
-        ),
-    ];
-    for (name, kind, help, values) in of_trace {
-        metric(o, sample, (name, kind, help), |m| {
-            m.traced.as_ref().map_or(Values::new(), values)
-        });
+fn total(mount: &MountSample, counter: Counter) -> Values {
+    plain(mount.total.get(counter) as f64)
+}
+
+fn totals<const N: usize>(mount: &MountSample, counters: [Counter; N]) -> [u64; N] {
+    counters.map(|counter| mount.total.get(counter))
+}
+
+/// What the trace has of a mount, if there is one.
+fn of_trace(mount: &MountSample, values: fn(&Traced) -> Values) -> Values {
+    mount.traced.as_ref().map_or(Values::new(), values)
+}
+
+/// All metrics. `sample` is the sum of all intervals so far.
+pub fn text(sample: &Sample) -> String {
+    let mut out = String::new();
+    for &(name, kind, help, values) in METRICS {
+        metric(&mut out, sample, (name, kind, help), values);
     }
-    histogram(o, sample);
+    histogram(&mut out, sample);
     if sample.trace.is_ok() {
         let _ = write!(
-            o,
+            out,
             "# HELP retryfs_traced_lost_total Events of the trace that were lost.\n\
              # TYPE retryfs_traced_lost_total counter\nretryfs_traced_lost_total {}\n",
             sample.lost

@@ -96,7 +96,7 @@ TEST_F(fs_dir, many)
 	for (i = 0; i < ENTRIES; i += 3)
 		ASSERT_EQ(0, make(i, i + 1));
 	ASSERT_EQ(0, stat(vol_path("d"), &st));
-	EXPECT_GE(full + 3 * self->v.bs, st.st_size);
+	EXPECT_GE(full + full / 8 + 2 * self->v.bs, st.st_size);
 	EXPECT_EQ(2, list(seen));
 	for (i = 0; i < ENTRIES; i++) {
 		ASSERT_EQ(1, seen[i]);

@@ -20,6 +20,7 @@ pub(crate) mod order;
 pub(crate) mod path;
 mod rec_len;
 pub(crate) mod rooms;
+pub(crate) mod sector;
 pub(crate) mod sectors;
 pub(crate) mod split;
 
@@ -32,7 +33,7 @@ use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::{inode::FileType, Corrupt, Geometry, Place};
 use blocks::DirBlocks;
 use rec_len::WHOLE;
-use sectors::sector;
+use sector::sector;
 
 /// Length of the longest name, in bytes.
 pub(crate) const NAME_MAX: usize = 255;

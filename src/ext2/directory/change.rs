@@ -5,7 +5,8 @@
 use super::{
     blocks::{ChangeDirBlocks, DirBlocks, One},
     needed, rec_len,
-    sectors::{is_in_one, sector, Slack, SECTOR},
+    sector::{is_in_one, sector, SECTOR},
+    sectors::Slack,
     type_code, DirBlock, Located, Name, RawEntry, Wanted, HEADER, SHORTEST,
 };
 use crate::ext2::{inode::FileType, Corrupt};

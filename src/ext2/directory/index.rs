@@ -14,7 +14,7 @@
 //!
 //! The walk through the index is in [`super::path`].
 
-use super::{hash::Function, rec_len, sectors::SECTOR, DirBlock, HEADER, SHORTEST};
+use super::{hash::Function, rec_len, sector::SECTOR, DirBlock, HEADER, SHORTEST};
 use crate::ext2::Corrupt;
 use core::ops::Range;
 use zerocopy::little_endian::U16;

@@ -11,26 +11,14 @@
 //! use there stays where it is. Slack is divided at the ends of sectors, in two steps: the entries that begin there are
 //! written first, when nothing leads to them yet, and once the device has them, the entry before them is cut off.
 
+use super::sector::SECTOR;
 use super::{needed, DirBlock, HEADER, SHORTEST};
 use crate::ext2::Corrupt;
-
-/// What a device writes as a whole, in bytes, or a part of that.
-pub(crate) const SECTOR: usize = 512;
 
 /// The most that a block has.
 pub(super) const SECTORS_MAX: usize = (1 << 16) / SECTOR;
 
 const _: () = assert!(needed(u8::MAX) <= SECTOR);
-
-/// The sector of a block with byte `offset`.
-pub(crate) const fn sector(offset: usize) -> usize {
-    offset / SECTOR
-}
-
-/// Whether an entry at `offset` and what is behind it, `size` bytes together, can be changed at once.
-pub(super) const fn is_in_one(offset: usize, size: usize) -> bool {
-    sector(offset) == sector(offset + size - 1) || cfg!(mutant = "name-over-sectors")
-}
 
 /// An entry that is in the way: what follows the end of its sector is its slack.
 #[derive(Clone, Copy)]

@@ -4,7 +4,8 @@
 
 use super::{
     index::CONTINUED,
-    sectors::{sector, SECTOR, SECTORS_MAX},
+    sector::{sector, SECTOR},
+    sectors::SECTORS_MAX,
     DirBlock, HEADER, SHORTEST,
 };
 use crate::ext2::{sort::sort_by_key, Corrupt};

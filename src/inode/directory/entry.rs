@@ -6,7 +6,7 @@
 //! with the first that is unlinked. So what a change takes is there before the first of them is made:
 //! the buffer of the block. An [`Entry`] is changed in that, and not in a copy, so that it needs no memory.
 
-use crate::ext2::directory::sectors::sector;
+use crate::ext2::directory::sector::sector;
 use crate::ext2::directory::{DirBlock, Located, Name};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};

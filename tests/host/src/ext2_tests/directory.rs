@@ -10,7 +10,7 @@ use super::dir_block::{ByName, Inserted};
 use super::support::{get16, put16, put32, Spec};
 use crate::ext2::{
     directory::{
-        blocks::One, grown, sectors::sector, type_code, type_from_code, DirBlock, Name, NAME_MAX,
+        blocks::One, grown, sector::sector, type_code, type_from_code, DirBlock, Name, NAME_MAX,
     },
     inode::FileType,
 };

@@ -18,7 +18,7 @@ use crate::ext2::{
         blocks::One,
         change::Insert,
         hash::Function,
-        sectors::{sector, SECTOR},
+        sector::{sector, SECTOR},
         split::Named,
         DirBlock, Name,
     },

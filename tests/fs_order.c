@@ -317,6 +317,59 @@ TEST_F(fs_order, sector_that_cannot_be_written)
 	EXPECT_EQ(0, make_many(".", cut, cut + 1));
 }
 
+/* "d" has one block that ext4 has filled: name ACROSS lies across the end of a sector. */
+enum { ACROSS = PER_SECTOR, FULL = 31 };
+
+static int make_packed(struct vol *v, int gone_from, int gone_to)
+{
+	int err = vol_switch(v, "ext4");
+
+	if (!err)
+		err = vol_mkdir("d");
+	if (!err)
+		err = make_many("d", 0, FULL);
+	for (; !err && gone_from < gone_to; gone_from++)
+		err = unlink(vol_path(nth("d", gone_from))) ? -errno : 0;
+	return err ?: vol_switch(v, env_fstype());
+}
+
+static int fail_first_sector(struct vol *v, const char *dir)
+{
+	struct vol_map map;
+	int err = vol_block(v, dir, 0, &map);
+
+	map.e[0].len = 1;
+	return err ?: vol_fail(v, &map);
+}
+
+/* A sector of its own is known to the device before a name is moved within it, to where it begins since. */
+TEST_F(fs_order, rename_in_a_sector_that_is_divided)
+{
+	const char *new = "d/a-name-for-which-there-is-room-only-where-the-other-sector-begins-now";
+
+	ASSERT_EQ(0, make_packed(&self->v, ACROSS, ACROSS + 3));
+	ASSERT_EQ(0, vol_rename(nth("d", ACROSS + 3), new, 0));
+	ASSERT_EQ(0, fail_first_sector(&self->v, "d"));
+	sync();
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists(new) || lost_exists(nth("d", ACROSS + 3)));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* What was a name until now is written over when the device has it as slack. */
+TEST_F(fs_order, sector_with_what_was_a_name)
+{
+	ASSERT_EQ(0, make_packed(&self->v, 0, 0));
+	ASSERT_EQ(0, unlink(vol_path(nth("d", ACROSS))));
+	ASSERT_EQ(0, fail_first_sector(&self->v, "d"));
+	EXPECT_EQ(-EIO, vol_open("d/short", O_CREAT | O_RDWR));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists(nth("d", ACROSS)));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	sync();
+	EXPECT_LE(0, vol_open("d/short", O_CREAT | O_RDWR));
+}
+
 /* In a directory that has filled its first sector: the new name has no room there. */
 TEST_F(fs_order, rename_between_sectors)
 {

@@ -221,7 +221,7 @@ pub(crate) fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) -> u64 {
 /// It has ended, and [`forget`] comes after this. The inode lock was held since, so that no append begins behind it: `others` is what
 /// [`will_extend`] has returned. May sleep.
 pub(crate) fn has_ended(inode: &InodeLocked<Exclusive>, others: u64) {
-    nofs(|| inode.data().get_ref().pending.lock().extended_to = others);
+    nofs(|| inode.data().get_ref().pending.lock().has_ended(others));
 }
 
 /// A write in flight will move EOF within block `block` of the file, which is at `at` on the volume: for
@@ -288,7 +288,7 @@ pub(crate) fn wait_to_store(inode: &Inode, range: &Range<u64>, patience: Patienc
 /// May sleep.
 pub(crate) fn append_at(inode: &InodeLocked<Exclusive>) -> u64 {
     // In this order: i_size moves before a write is forgotten.
-    let extended_to = nofs(|| inode.data().get_ref().pending.lock().extended_to);
+    let extended_to = nofs(|| inode.data().get_ref().pending.lock().extended_to());
     inode.i_size_read().max(extended_to)
 }
 

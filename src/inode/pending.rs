@@ -15,7 +15,7 @@ pub(crate) struct Pending {
     /// By the first block of the file. They do not overlap.
     runs: RBTree<u64, Reserved>,
     /// Up to which byte writes in flight will extend the file; 0 if there are none.
-    pub(super) extended_to: u64,
+    extended_to: u64,
     /// Somebody waits until a write is over.
     is_awaited: bool,
     /// Whose turn it is at blocks of which several have parts.
@@ -181,6 +181,16 @@ impl Pending {
         let others = self.extended_to;
         self.extended_to = others.max(end);
         others
+    }
+
+    /// That write has ended, and nothing came behind it: `others` is what [`Pending::extend`] has returned.
+    pub(super) fn has_ended(&mut self, others: u64) {
+        self.extended_to = others;
+    }
+
+    /// Up to which byte writes in flight will extend the file; 0 if there are none.
+    pub(super) fn extended_to(&self) -> u64 {
+        self.extended_to
     }
 }
 

@@ -144,7 +144,8 @@ impl Root {
         if let Some(rest) = block.get_mut(ROOT_INFO..) {
             rest.fill(0);
         }
-        // If the device has these sectors, and not the first one, the entries of that are followed by unused ones.
+        // If the device has these sectors, and not the first one, the entries of that are followed by unused ones: where none of
+        // them lies across its end.
         for offset in (SECTOR..block.len()).step_by(SECTOR) {
             put16(block, offset + 4, SECTOR);
         }

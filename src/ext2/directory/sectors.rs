@@ -9,7 +9,9 @@
 //!
 //! Others make blocks in which entries lie across the ends of sectors, and leave one slack behind all names. What is in
 //! use there stays where it is. Slack is divided at the ends of sectors, in two steps: the entries that begin there are
-//! written first, when nothing leads to them yet, and once the device has them, the entry before them is cut off.
+//! written first, when nothing leads to them yet, and once the device has them, the entry before them is cut off. The device has
+//! the block before the first step, as slack may still be a name there; and after the second one, as a sector can count on its own
+//! entries from then on.
 
 use super::sector::SECTOR;
 use super::{needed, DirBlock, HEADER, SHORTEST};
@@ -65,7 +67,7 @@ impl DirBlock {
         Ok(())
     }
 
-    /// The first step to divide the slack of `block`, which [`DirBlock::find_room`] has found to be
+    /// The first step to divide the slack of `block`, which the device has as it is, and which [`DirBlock::find_room`] has found to be
     /// [`Undivided`](super::change::Insert::Undivided): writes entries to which nothing leads yet.
     ///
     /// # Errors
@@ -84,14 +86,20 @@ impl DirBlock {
     }
 
     /// The second step, when the device has what the first one has written: the slack of each entry ends with a
-    /// sector.
+    /// sector. Nothing is added before the device has that, too.
     ///
     /// # Errors
     ///
     /// As [`DirBlock::prepare_division`].
     pub(crate) fn divide(&self, block: &mut [u8]) -> Result<(), Corrupt> {
         self.each_slack(block, |at, block, offset, slack| {
-            at.set_rec_len(block, offset, slack.start - offset)
+            at.set_rec_len(block, offset, slack.start - offset)?;
+            let raw = at.raw_mut(block, offset)?;
+            if raw.ino.get() == 0 {
+                // What is left of a name, which may be longer than the entry is now.
+                raw.name_len = 0;
+            }
+            Ok(())
         })
     }
 

@@ -32,6 +32,13 @@ pub(crate) struct Halves<'a> {
     pub(crate) hash: u32,
 }
 
+impl Halves<'_> {
+    /// Whether no name stays.
+    pub(crate) const fn all_move(&self) -> bool {
+        self.stay.is_empty()
+    }
+}
+
 impl DirBlock {
     /// How many names there can be in a block.
     pub(crate) const fn names_max(&self) -> usize {
@@ -121,27 +128,29 @@ impl DirBlock {
     fn pack(&self, to: &mut [u8], block: &[u8], names: &[Named]) -> Result<(), Corrupt> {
         self.init_empty(to)?;
         // Of each sector: how many bytes are used, and the place of the last entry among them.
-        let mut ends = [(0_usize, 0_usize); SECTORS_MAX];
+        let mut ends = [(0_u16, 0_u16); SECTORS_MAX];
         let ends = ends.get_mut(..block.len() / SECTOR).unwrap_or_default();
         for named in names {
             let (offset, size) = (usize::from(named.offset), usize::from(named.size));
             let mut sectors = ends.iter_mut().enumerate();
-            let place = sectors.find(|(_, (end, _))| end.saturating_add(size) <= SECTOR);
-            let Some((n, (end, last))) = place else {
+            let place = sectors.find(|(_, (end, _))| usize::from(*end) + size <= SECTOR);
+            let Some((n, ends)) = place else {
                 return Err(self.bad(offset, "names that do not fit a block", size as u64));
             };
+            let (end, last) = (usize::from(ends.0), usize::from(ends.1));
             let start = n * SECTOR;
-            let at = start + *end;
+            let at = start + end;
             let from = block.get(offset..offset + size);
             let (Some(from), Some(place)) = (from, to.get_mut(at..at + size)) else {
                 return Err(self.bad(offset, "entry crosses the end of its block", 0));
             };
             place.copy_from_slice(from);
-            if *end > 0 {
-                self.set_rec_len(to, start + *last, *end - *last)?;
+            if end > 0 {
+                self.set_rec_len(to, start + last, end - last)?;
             }
-            self.set_rec_len(to, at, SECTOR - *end)?;
-            (*last, *end) = (*end, *end + size);
+            self.set_rec_len(to, at, SECTOR - end)?;
+            // Within a sector.
+            *ends = ((end + size) as u16, end as u16);
         }
         Ok(())
     }

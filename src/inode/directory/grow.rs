@@ -99,12 +99,14 @@ fn split_leaf(
     let mut spare = room(dir)?;
     leaf.at
         .remove_moving(&mut leaf.bytes, &halves, &mut spare)?;
-    let pointer = |block| Pointer {
-        hash: halves.hash,
-        block,
-    };
-    // In the copy first, as it may fail.
     let node = &frame.node;
+    // If none stays, the new leaf may have names of the hash of the leaf before, too, as this one has.
+    let hash = match halves.all_move() {
+        true => halves.hash.max(node.pointer(&index.bytes, frame.at).hash),
+        false => halves.hash,
+    };
+    let pointer = |block| Pointer { hash, block };
+    // In the copy first, as it may fail.
     let changed = node.insert(&index.at, &mut index.bytes, frame.at, pointer(0))?;
     let block = append(dir, new)?;
     dir.data().last_leaf.forget();

@@ -55,17 +55,28 @@ impl NewEntry<'_> {
 }
 
 /// Divides the slack of block `index` of a directory at the ends of its sectors
-/// ([`crate::ext2::directory::sectors`]).
+/// ([`crate::ext2::directory::sectors`]). Waits for the device, three times.
 fn divide(dir: &Inode, index: u32) -> Result {
     let mut block = Block::read(dir, index, KVVec::new())?;
     let all = 0..block.bytes.len();
+    if !mutant!("division-early") {
+        sync(dir, &block)?;
+    }
     block.at.prepare_division(&mut block.bytes)?;
     block.write(dir, all.clone())?;
     if !mutant!("division-unsynced") {
-        block.buffer.sync_dirty()?;
-        flush(dir)?;
+        sync(dir, &block)?;
     }
     block.at.divide(&mut block.bytes)?;
     block.write(dir, all)?;
-    Ok(())
+    match mutant!("division-late") {
+        true => Ok(()),
+        false => sync(dir, &block),
+    }
+}
+
+/// Brings a block to stable storage. Sleeps.
+fn sync(dir: &Inode, block: &Block) -> Result {
+    block.buffer.sync_dirty()?;
+    flush(dir)
 }

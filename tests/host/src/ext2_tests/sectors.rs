@@ -219,6 +219,28 @@ fn a_short_name_in_the_room_of_long_ones() {
     }
 }
 
+/// An entry that e2fsck has cleared keeps the length of its name, which may be more than is left of it.
+#[test]
+fn a_cleared_entry_across_sectors() {
+    let at = at();
+    let all: Vec<_> = (0..100).map(|n| format!("{n:060}").into_bytes()).collect();
+    let block = compact(4096, &all);
+    let across = at.entries(&block).map(Result::unwrap);
+    let across: Vec<_> = across
+        .filter(|entry| sector(entry.offset) != sector(entry.offset + entry.rec_len - 1))
+        .map(|entry| entry.offset)
+        .collect();
+    assert!(across.len() > 3);
+    for offset in across {
+        let mut block = block.clone();
+        put32(&mut block, offset, 0);
+        let there = names(&at, &block);
+        insert(&at, &mut block, b"short", None);
+        let now = names(&at, &block);
+        assert!(there.iter().all(|(name, ino)| now.get(name) == Some(ino)));
+    }
+}
+
 proptest! {
     /// In blocks that were made here, and in those of others.
     #[test]

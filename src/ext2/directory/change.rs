@@ -199,7 +199,7 @@ impl DirBlock {
             bytes: b"..",
             len: 2,
         };
-        self.init_sectors(block)?;
+        self.init_empty(block)?;
         let whole = Room {
             offset: 0,
             used: 0,
@@ -212,15 +212,6 @@ impl DirBlock {
         let mut block = One(block);
         self.insert(&mut block, whole, DOT, self.ino, FileType::Directory)?;
         self.insert(&mut block, behind, DOTDOT, parent, FileType::Directory)
-    }
-
-    /// Initialises `block` as a block without names, to be appended to the directory.
-    ///
-    /// # Errors
-    ///
-    /// `block` is not of the size of a block.
-    pub(crate) fn init_empty(&self, block: &mut [u8]) -> Result<(), Corrupt> {
-        self.init_sectors(block)
     }
 
     /// Initialises `block` as a block of one unused entry, which a node of an index looks like.

@@ -57,8 +57,12 @@ impl Slack {
 }
 
 impl DirBlock {
-    /// Makes a block of `block` that has an unused entry in each sector.
-    pub(super) fn init_sectors(&self, block: &mut [u8]) -> Result<(), Corrupt> {
+    /// Initialises `block` as a block without names, to be appended to the directory: with an unused entry in each sector.
+    ///
+    /// # Errors
+    ///
+    /// `block` is not of the size of a block.
+    pub(crate) fn init_empty(&self, block: &mut [u8]) -> Result<(), Corrupt> {
         self.check_len(block)?;
         block.fill(0);
         for offset in (0..block.len()).step_by(SECTOR) {

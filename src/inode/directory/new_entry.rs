@@ -64,9 +64,7 @@ fn divide(dir: &Inode, index: u32) -> Result {
     }
     block.at.prepare_division(&mut block.bytes)?;
     block.write(dir, all.clone())?;
-    if !mutant!("division-unsynced") {
-        sync(dir, &block)?;
-    }
+    sync(dir, &block)?;
     block.at.divide(&mut block.bytes)?;
     block.write(dir, all)?;
     match mutant!("division-late") {
@@ -77,6 +75,9 @@ fn divide(dir: &Inode, index: u32) -> Result {
 
 /// Brings a block to stable storage. Sleeps.
 fn sync(dir: &Inode, block: &Block) -> Result {
+    if mutant!("division-unsynced") {
+        return Ok(());
+    }
     block.buffer.sync_dirty()?;
     flush(dir)
 }

@@ -474,6 +474,29 @@ TEST_F(dio_pending, appended_by_flag)
 	EXPECT_TRUE(vol_holds("f", self->end, 1));
 }
 
+/* An append that comes while others are in flight, and looks where it begins while these end, is behind them. */
+TEST_F(dio_pending, appended_while_others_end)
+{
+	char *more = buf_alloc(self->len), *back = buf_alloc(self->end + 2 * self->len);
+	struct task writer;
+	struct io_op wr;
+	int fd;
+
+	submit(_metadata, self);
+	fd = vol_open("f", O_WRONLY | O_DIRECT | O_APPEND);
+	ASSERT_LE(0, fd);
+	pattern_fill(more, self->len, self->end, 2);
+	wr = (struct io_op){ fd, more, self->len, 0 };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	ASSERT_BLOCKED(&writer);
+	finish(_metadata, self);
+	EXPECT_EQ(self->len, task_join(&writer, JOIN_SECONDS));
+	close(fd);
+	ASSERT_EQ(self->end + self->len, pread(self->bfd, back, self->end + 2 * self->len, 0));
+	EXPECT_PATTERN(back, self->end, 0, 1);
+	EXPECT_PATTERN(back + self->end, self->len, self->end, 2);
+}
+
 /* The device takes all of them but one: there is a hole, and its blocks are free. */
 TEST_F(dio_pending, one_fails)
 {

@@ -106,7 +106,10 @@ impl FileOperations<RetryFs> for RegularFile {
             return Err(would_block(iocb.inode().sb(), Block::Metadata));
         }
         let end = (iocb.pos() as u64).saturating_add(from.count() as u64);
-        let written = if iocb.is_direct() && end <= iocb.inode().i_size_read() {
+        // Where an append begins is not known yet.
+        let is_inside = end <= iocb.inode().i_size_read()
+            && (!iocb.is_append() || mutant!("append-as-overwrite"));
+        let written = if iocb.is_direct() && is_inside {
             match overwrite(iocb, from)? {
                 // It is synced.
                 Overwrite::Written(io) => return Ok(io),

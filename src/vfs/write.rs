@@ -10,6 +10,7 @@ use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, File
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::address_space::nowait::NotWritten;
+use kfs::fs::address_space::Patience;
 use kfs::fs::generic_io::{
     __generic_file_write_iter, generic_write_checks, generic_write_checks_behind, kiocb_modified,
 };
@@ -17,7 +18,8 @@ use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::kiocb::{Io, Iocb, Kiocb};
 use kfs::iov::{IovIter, IovIterSource};
 
-/// A direct write that does not extend the file, as it seems: with the inode lock shared.
+/// A direct write that does not extend the file, as it seems: with the inode lock shared. Not of an append: a retry moves
+/// i_size without the lock, so that what was EOF may be in the midst of the file by now.
 pub(super) fn overwrite<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
     from: &mut IovIterSource<'a>,
@@ -33,6 +35,9 @@ pub(super) fn overwrite<'a>(
     lock.sb().data().check_writable(lock.sb())?;
     if generic_write_checks(&mut iocb, from, &lock)? == 0 {
         return Ok(Overwrite::Written(Io::Done(iocb, 0)));
+    }
+    if mutant!("append-as-overwrite") && iocb.is_append() {
+        in_flight::wait_to_store(&lock, &(0..u64::MAX), Patience::UntilKilled);
     }
     dio::direct_overwrite(iocb, from, &lock)
 }
@@ -167,6 +172,10 @@ pub(super) fn write_nowait<'a>(
         false => iocb.inode().try_lock().ok_or_else(|| again(Block::Lock))?,
     };
     sb.data().check_writable(sb)?;
+    // They move i_size, and drop the pages of what they have written, when it has been linked.
+    if !in_flight::is_known_empty(&lock) {
+        return Err(again(Block::Lock));
+    }
     if generic_write_checks(&mut iocb, from, &lock)? == 0 {
         return Ok(Io::Done(iocb, 0));
     }
@@ -179,10 +188,6 @@ pub(super) fn write_nowait<'a>(
     }
     let is_in_parts = is_in_block(&lock, start) || is_in_block(&lock, end);
     if is_in_parts && lock.data().has_direct_writes() && !mutant!("nowait-part") {
-        return Err(again(Block::Lock));
-    }
-    // They drop the pages of what they have written, when it has been linked.
-    if !in_flight::is_known_empty(&lock) {
         return Err(again(Block::Lock));
     }
     dio::modified(sb, kiocb_modified(&mut iocb, &lock))?;

@@ -22,6 +22,22 @@ use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::inode_operations::Rename;
 use kfs::fs::mnt_idmap::MntIdmap;
 
+/// A name that moves.
+struct Move<'a, 'r> {
+    rename: &'r Rename<'a, RetryFs>,
+    /// What a name has of the inode.
+    of_inode: (u32, FileType),
+    old: Entry<'a>,
+    /// The name that is replaced, and what it leads to.
+    over: Option<(Entry<'a>, (u32, FileType))>,
+    /// The parent of a directory that moves to another one.
+    parent: Option<Parent<'a>>,
+    /// What the old name leads to, if that was asked for.
+    whiteout: Option<CreatedInode<'a>>,
+    /// The old name leads to the inode no more.
+    is_gone: bool,
+}
+
 /// Moves an entry, so that a crash at any time leaves the inode with one name at least, and a name
 /// that is replaced with one inode or the other.
 ///
@@ -42,155 +58,232 @@ use kfs::fs::mnt_idmap::MntIdmap;
 /// asked for; the same goes for that as for a name that is replaced.
 pub(super) fn move_entry<'a>(
     rename: &Rename<'a, RetryFs>,
-    replaced: Option<&InodeLocked<Exclusive>>,
+    replaced: Option<&'a InodeLocked<Exclusive>>,
 ) -> fault::Result<Option<CreatedInode<'a>>> {
-    let &Rename {
-        old_dir,
-        old_name,
-        inode,
-        new_dir,
-        new_name,
-        ..
-    } = rename;
-    let of_inode = leads_to(inode)?;
-    let (ino, file_type) = of_inode;
-    let is_dir = file_type == FileType::Directory;
-    let mut parent = None;
-    if is_dir {
-        check_links(old_dir)?;
-        if !old_dir.is(new_dir) {
-            parent = Some(Parent::find(inode, old_dir)?);
-            if replaced.is_none() {
-                check_room(new_dir)?;
+    let mut moved = Move::prepare(rename, replaced)?;
+    let new_sector = moved.make_new_name()?;
+    if let Err(fault) = moved.give_up_old_name(new_sector) {
+        moved.undo();
+        return Err(fault);
+    }
+    moved.count_links(replaced);
+    Ok(moved.whiteout)
+}
+
+impl<'a, 'r> Move<'a, 'r> {
+    /// Checks whether it may be done, and finds the entries. Nothing is changed yet, but that a whiteout is there, with no name.
+    fn prepare(
+        rename: &'r Rename<'a, RetryFs>,
+        replaced: Option<&'a InodeLocked<Exclusive>>,
+    ) -> fault::Result<Self> {
+        let &Rename {
+            old_dir,
+            old_name,
+            inode,
+            new_dir,
+            ..
+        } = rename;
+        let of_inode = leads_to(inode)?;
+        let is_dir = of_inode.1 == FileType::Directory;
+        let mut parent = None;
+        if is_dir {
+            check_links(old_dir)?;
+            if !old_dir.is(new_dir) {
+                parent = Some(Parent::find(inode, old_dir)?);
+                if replaced.is_none() {
+                    check_room(new_dir)?;
+                }
             }
         }
+        names::make_room(inode)?;
+        let old = Entry::find_leading_to(old_dir, old_name, inode)?;
+        let over = match replaced {
+            Some(replaced) => Some(find_replaced(rename, replaced, is_dir)?),
+            None => None,
+        };
+        let whiteout = match rename.whiteout {
+            true => Some(make_whiteout(rename.idmap, old_dir)?),
+            false => None,
+        };
+        Ok(Move {
+            rename,
+            of_inode,
+            old,
+            over,
+            parent,
+            whiteout,
+            is_gone: false,
+        })
     }
-    names::make_room(inode)?;
-    let mut old = Entry::find_leading_to(old_dir, old_name, inode)?;
-    let mut over = None;
-    if let Some(replaced) = replaced {
-        if is_dir && !directory::is_empty(replaced)? {
-            return Err(ENOTEMPTY.into());
-        }
-        check_own_links(replaced)?;
-        if !is_dir
-            && replaced.nlink() > 1
-            && names::is_changed(replaced)
-            && !mutant!("replaced-first")
-        {
-            // The name that stays comes to the device before this one leads elsewhere.
-            sync_now(replaced)?;
-        }
-        let entry = Entry::find_leading_to(new_dir, new_name, replaced)?;
-        over = Some((entry, leads_to(replaced)?));
-    }
-    let whiteout = match rename.whiteout {
-        true => Some(make_whiteout(rename.idmap, old_dir)?),
-        false => None,
-    };
-    let instead = whiteout
-        .as_ref()
-        .map(|made| (ino32(made), FileType::CharDevice));
 
-    if over.is_some() && !mutant!("rename-inode-late") {
-        inode.write_and_wait()?;
-        sync_now(inode)?;
+    fn is_dir(&self) -> bool {
+        self.of_inode.1 == FileType::Directory
     }
-    let at_once = over
-        .as_ref()
-        .is_some_and(|(entry, _)| is_one(entry.sector(), old.sector()))
-        && !mutant!("rename-in-two");
-    let new_sector = match &mut over {
-        Some((entry, _)) => {
-            match at_once {
-                true => entry.take(of_inode, &mut old, instead)?,
-                false => entry.replace(ino, file_type)?,
-            };
-            entry.sector()
-        }
-        None => {
-            // There it takes no flush for the old one to be removed.
-            let near = old_dir.is(new_dir).then_some(&old);
-            directory::insert(new_dir, new_name, ino, file_type, near)?
-        }
-    };
-    names::changed(inode, new_dir, new_sector.block);
-    let added = over.is_none();
-    let mut is_gone = at_once;
-    let mut rest = || -> fault::Result {
-        if added && !mutant!("rename-moved-name") {
+
+    /// What the old name is to lead to, if it is to stay.
+    fn instead(&self) -> Option<(u32, FileType)> {
+        let made = self.whiteout.as_ref()?;
+        Some((ino32(made), FileType::CharDevice))
+    }
+
+    /// Makes the new name; with that, the old one goes if one write does for both. Returns where the new one is.
+    fn make_new_name(&mut self) -> fault::Result<Sector> {
+        let &Rename {
+            old_dir,
+            inode,
+            new_dir,
+            new_name,
+            ..
+        } = self.rename;
+        let (ino, file_type) = self.of_inode;
+        let instead = self.instead();
+        let sector = match &mut self.over {
+            Some((entry, _)) => {
+                if !mutant!("rename-inode-late") {
+                    inode.write_and_wait()?;
+                    sync_now(inode)?;
+                }
+                let at_once = is_one(entry.sector(), self.old.sector());
+                self.is_gone = at_once && !mutant!("rename-in-two");
+                match self.is_gone {
+                    true => entry.take(self.of_inode, &mut self.old, instead)?,
+                    false => entry.replace(ino, file_type)?,
+                };
+                entry.sector()
+            }
+            None => {
+                // There it takes no flush for the old one to be removed.
+                let near = old_dir.is(new_dir).then_some(&self.old);
+                directory::insert(new_dir, new_name, ino, file_type, near)?
+            }
+        };
+        names::changed(inode, new_dir, sector.block);
+        Ok(sector)
+    }
+
+    /// Removes the old name, or points it to the whiteout, unless that is done already; and `..` to the new parent. Before that, the
+    /// new name, which is in `new_sector`, comes to the device.
+    fn give_up_old_name(&mut self, new_sector: Sector) -> fault::Result {
+        let &Rename {
+            old_dir,
+            inode,
+            new_dir,
+            ..
+        } = self.rename;
+        let is_added = self.over.is_none();
+        if is_added && !mutant!("rename-moved-name") {
             // The new one may have split the block of the old one.
-            old.find_again()?;
+            self.old.find_again()?;
         }
-        let is_ordered = match added {
+        let is_ordered = match is_added {
             false => !mutant!("rename-name-late"),
-            true => !is_one(new_sector, old.sector()) && !mutant!("rename-old-first"),
+            true => !is_one(new_sector, self.old.sector()) && !mutant!("rename-old-first"),
         };
         if is_ordered {
             sync_now(inode)?;
         }
-        if let Some(parent) = &mut parent {
+        if let Some(parent) = &mut self.parent {
             parent.set(new_dir)?;
         }
-        if !at_once {
-            let old_block = match instead {
-                Some((ino, file_type)) => old.replace(ino, file_type)?,
-                None => {
-                    if mutant!("rename-half") {
-                        drop(KVec::<u8>::with_capacity(
-                            old_dir.sb().blocksize(),
-                            GFP_KERNEL,
-                        )?);
-                    }
-                    old.remove(ino)?
-                }
-            };
-            is_gone = true;
+        if !self.is_gone {
+            let old_block = self.change_old_name()?;
+            self.is_gone = true;
             names::changed(inode, old_dir, old_block);
         }
-        if is_dir && !mutant!("moved-directory-late") {
+        if self.is_dir() && !mutant!("moved-directory-late") {
             sync_now(inode)?;
         }
         Ok(())
-    };
-    rest().inspect_err(|_| {
-        let is_left = match &whiteout {
+    }
+
+    /// Returns the block of the directory that the old name was in.
+    fn change_old_name(&mut self) -> fault::Result<u64> {
+        if let Some((ino, file_type)) = self.instead() {
+            return self.old.replace(ino, file_type);
+        }
+        if mutant!("rename-half") {
+            let block = self.rename.old_dir.sb().blocksize();
+            drop(KVec::<u8>::with_capacity(block, GFP_KERNEL)?);
+        }
+        self.old.remove(self.of_inode.0)
+    }
+
+    /// Puts the entries back, after an error.
+    fn undo(&mut self) {
+        let &Rename {
+            old_dir,
+            new_dir,
+            new_name,
+            ..
+        } = self.rename;
+        let is_left = match &self.whiteout {
             Some(_) => mutant!("whiteout-half"),
             None => mutant!("rename-half"),
         };
         if is_left {
             return;
         }
-        let put_back = match is_gone {
-            true => old.put_back(ino, file_type),
+        let (ino, file_type) = self.of_inode;
+        let put_back = match self.is_gone {
+            true => self.old.put_back(ino, file_type),
             false => Ok(()),
         };
-        let undone = put_back.and_then(|()| match &mut over {
-            Some((entry, (ino, file_type))) => entry.replace(*ino, *file_type),
-            None => Entry::find(new_dir, new_name).and_then(|mut new| new.remove(ino)),
+        let undone = put_back.and_then(|()| match &mut self.over {
+            Some((entry, (ino, file_type))) => entry.replace(*ino, *file_type).map(drop),
+            None => Entry::find(new_dir, new_name).and_then(|mut new| new.remove(ino).map(drop)),
         });
-        let parent = parent.as_mut().map_or(Ok(()), |parent| parent.set(old_dir));
+        let parent = match &mut self.parent {
+            Some(parent) => parent.set(old_dir),
+            None => Ok(()),
+        };
         errors::log(new_dir, "cannot undo a rename", undone.and(parent));
-    })?;
+    }
 
-    if let Some(made) = &whiteout {
-        names::changed(made, old_dir, old.found().block);
-    }
-    inode.touch_ctime();
-    inode.mark_inode_dirty();
-    if let Some(replaced) = replaced {
-        replaced.touch_ctime();
-        match is_dir {
-            true => drop_own_links(replaced),
-            false => replaced.dec_link_count(),
+    /// The names are as they are to be: so are the links and the times of the inodes.
+    fn count_links(&self, replaced: Option<&InodeLocked<Exclusive>>) {
+        let &Rename {
+            old_dir,
+            inode,
+            new_dir,
+            ..
+        } = self.rename;
+        if let Some(made) = &self.whiteout {
+            names::changed(made, old_dir, self.old.found().block);
         }
-    } else if is_dir {
-        add_subdirectory(new_dir);
+        inode.touch_ctime();
+        inode.mark_inode_dirty();
+        if let Some(replaced) = replaced {
+            replaced.touch_ctime();
+            match self.is_dir() {
+                true => drop_own_links(replaced),
+                false => replaced.dec_link_count(),
+            }
+        } else if self.is_dir() {
+            add_subdirectory(new_dir);
+        }
+        if self.is_dir() {
+            drop_subdirectory(old_dir);
+        }
     }
-    if is_dir {
-        drop_subdirectory(old_dir);
+}
+
+/// Finds the name that is replaced. `replaced` is its inode, a directory if what moves `is_dir`: it may be given up.
+fn find_replaced<'a>(
+    rename: &Rename<'a, RetryFs>,
+    replaced: &'a InodeLocked<Exclusive>,
+    is_dir: bool,
+) -> fault::Result<(Entry<'a>, (u32, FileType))> {
+    if is_dir && !directory::is_empty(replaced)? {
+        return Err(ENOTEMPTY.into());
     }
-    Ok(whiteout)
+    check_own_links(replaced)?;
+    if !is_dir && replaced.nlink() > 1 && names::is_changed(replaced) && !mutant!("replaced-first")
+    {
+        // The name that stays comes to the device before this one leads elsewhere.
+        sync_now(replaced)?;
+    }
+    let entry = Entry::find_leading_to(rename.new_dir, rename.new_name, replaced)?;
+    Ok((entry, leads_to(replaced)?))
 }
 
 /// Whether two entries come to the device together.

@@ -376,6 +376,46 @@ TEST_F(fs_released, blocks_that_cannot_be_settled)
 	EXPECT_EQ(20, free_blocks());
 }
 
+/* An error of a block that has nothing to do with what is settled: that is settled, and there is space. */
+TEST_F(fs_released, settled_beside_a_bad_block)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(bs);
+	struct task writing;
+	struct io_op write;
+	struct vol_map map;
+	uint64_t bad;
+	int dev;
+
+	ASSERT_EQ(0, vol_prefill("old", 0, 20 * bs, 1));
+	ASSERT_EQ(0, vol_prefill("bad", 0, bs, 2));
+	write = (struct io_op){ .fd = vol_open("new", O_CREAT | O_RDWR), .buf = buf, .len = bs };
+	ASSERT_LE(0, write.fd);
+	ASSERT_EQ(0, fill_all(&self->v));
+	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 2, &map));
+	bad = map.e[0].sector;
+	map.nr = 3;
+	map.e[0] = (struct vol_extent){ .len = bad, .writes = true };
+	map.e[1] = (struct vol_extent){ .sector = bad, .len = bs / 512, .fails = true };
+	map.e[2] = (struct vol_extent){ .sector = bad + bs / 512, .writes = true };
+	map.e[2].len = self->v.sectors - map.e[2].sector;
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, truncate(vol_path("old"), 0));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&writing, op_pwrite, &write));
+	ASSERT_BLOCKED(&writing);
+	dev = open(self->v.dev, O_WRONLY);
+	ASSERT_LE(0, dev);
+	ASSERT_EQ(bs, pwrite(dev, buf, bs, bad * 512));
+	EXPECT_EQ(-1, sync_file_range(dev, bad * 512, bs, WRITE_ALL));
+	EXPECT_EQ(EIO, errno);
+	close(dev);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(bs, task_join(&writing, JOIN_SECONDS));
+	EXPECT_EQ(20, free_blocks());
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
 /*
  * A name is removed from a directory that cannot be written, and one allocation is refused: at one of them there is no
  * memory to take note of what has to be written before the number of the file is somebody else's, and it

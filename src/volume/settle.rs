@@ -52,16 +52,24 @@ impl Volume {
     }
 
     /// Brings what has released something to stable storage. `false` if that is left to the next call.
+    ///
+    /// A buffer that could not be written may have been marked dirty again by who syncs, before it was looked at here. So it is
+    /// tried again after any error of the device, which may be that of another buffer.
     fn write_released(&self, sb: &SuperBlock) -> kernel::error::Result<bool> {
+        const TRIES: u32 = 3;
         let device = BlockDevice::of(sb);
-        let errors = device.watch_write_errors();
-        let is_settled = self.unwritten.sync_released()?;
-        // One that has failed may have been marked dirty again by who syncs, before it was looked at here.
-        if device.has_unseen_write_error(&errors) {
-            return Err(EIO);
+        for _ in 0..TRIES {
+            let errors = device.watch_write_errors();
+            let is_settled = self.unwritten.sync_released()?;
+            if !device.has_unseen_write_error(&errors) {
+                device.issue_flush()?;
+                return Ok(is_settled);
+            }
+            if mutant!("settle-error-of-another") {
+                break;
+            }
         }
-        device.issue_flush()?;
-        Ok(is_settled)
+        Err(EIO)
     }
 
     fn end_settling(&self, is_settled: bool) {

@@ -96,6 +96,39 @@ TEST_F(fs_flags, of_files)
 	EXPECT_EQ(0, unlink(vol_path("f")));
 }
 
+/* Nor by who has opened the file before: none of the ways to write to it changes it. */
+TEST_F(fs_flags, immutable_while_open)
+{
+	const size_t len = 4096;
+	char *buf = buf_alloc(len);
+	struct iovec iov = { buf, len };
+	enum way way, ways = way_setup(buf, len);
+	int fd, dfd;
+
+	ASSERT_LT(0, (int)ways);
+	ASSERT_EQ(0, vol_prefill("f", 0, 2 * len, 1));
+	fd = vol_open("f", O_RDWR);
+	dfd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, dfd);
+	ASSERT_EQ(0, set_flags("f", FS_IMMUTABLE_FL));
+	pattern_fill(buf, len, 0, 2);
+	for (way = SYNC; way < ways; way++) {
+		EXPECT_EQ(-EPERM, way_rw(way, true, dfd, &iov, 1, 0, 0));
+		EXPECT_EQ(-EPERM, way_rw(way, true, dfd, &iov, 1, 2 * len, 0));
+		EXPECT_EQ(-EPERM, way_rw(way, true, dfd, &iov, 1, 0, RWF_NOWAIT));
+		EXPECT_EQ(-EPERM, way_rw(way, true, fd, &iov, 1, 0, 0));
+		EXPECT_EQ(-EPERM, way_rw(way, true, fd, &iov, 1, 0, RWF_NOWAIT));
+	}
+	EXPECT_EQ(-1, ftruncate(fd, 0));
+	EXPECT_EQ(EPERM, errno);
+	EXPECT_EQ(2 * len, file_size(fd));
+	EXPECT_TRUE(vol_holds("f", 2 * len, 1));
+	ASSERT_EQ(0, set_flags("f", 0));
+	EXPECT_EQ(len, way_rw(SYNC, true, dfd, &iov, 1, 0, 0));
+	EXPECT_EQ(len, way_rw(SYNC, true, fd, &iov, 1, 0, 0));
+}
+
 TEST_F(fs_flags, of_directories)
 {
 	const int dir = FS_DIRSYNC_FL | FS_TOPDIR_FL | FS_NODUMP_FL;

@@ -282,6 +282,9 @@ TEST_F(fs_volumes, dir_nlink_overflow)
 	EXPECT_EQ(0, vol_mkdir("d/b"));
 	EXPECT_EQ(1, vol_links("d"));
 	EXPECT_EQ(-EMLINK, vol_rename("d/b", "linear/b", 0));
+	/* it is counted there, and no link is added */
+	EXPECT_EQ(0, vol_rename("linear/a", "linear/b", 0));
+	EXPECT_EQ(65000, vol_links("linear"));
 	ASSERT_EQ(0, vol_umount(&self->v));
 	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 4"));
 	ASSERT_EQ(0, debugfs(&self->v, "sif linear links_count 3"));
@@ -301,8 +304,12 @@ TEST_F(fs_volumes, no_dir_nlink)
 	EXPECT_EQ(0, vol_mkdir("d/b"));
 	EXPECT_EQ(65000, vol_links("d"));
 	EXPECT_EQ(-EMLINK, vol_mkdir("d/c"));
+	EXPECT_EQ(0, vol_rename("d/b", "d/c", 0));
+	EXPECT_EQ(65000, vol_links("d"));
+	EXPECT_EQ(0, vol_rename("d/c", "d/a", 0));
+	EXPECT_EQ(64999, vol_links("d"));
 	ASSERT_EQ(0, vol_umount(&self->v));
-	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 4"));
+	ASSERT_EQ(0, debugfs(&self->v, "sif d links_count 3"));
 }
 
 /* Sectors in 48 bits: read, counted on, written; and in blocks, if that is what the inode says. */

@@ -363,7 +363,12 @@ TEST_F(mount_options, stopped_by_an_error)
 	close(fd);
 	EXPECT_TRUE(shown("emergency_ro"));
 	EXPECT_TRUE(shown("errors=remount-ro"));
+	/* what is shown is what mount(8) passes on */
+	EXPECT_EQ(0, mount(NULL, env_dir(), NULL, MS_REMOUNT | MS_RDONLY, "errors=remount-ro,emergency_ro"));
+	EXPECT_EQ(0, mount(NULL, env_dir(), NULL, MS_REMOUNT | MS_RDONLY, "shutdown"));
 	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(-EINVAL, try_mount(&self->v, "emergency_ro"));
+	EXPECT_EQ(-EINVAL, try_mount(&self->v, "shutdown"));
 	EXPECT_EQ(1, run(1, mend));
 }
 

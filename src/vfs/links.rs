@@ -16,19 +16,22 @@ use kfs::block::bdev::BlockDevice;
 /// volume with the feature `dir_nlink`.
 const UNCOUNTED: u32 = 1;
 
+/// Whether the volume may have directories whose subdirectories are not counted.
+fn has_dir_nlink(inode: &Inode) -> bool {
+    let features = &inode.sb().data().superblock.features;
+    features.ro_compat(RO_COMPAT_DIR_NLINK)
+}
+
 /// Whether the subdirectories of `dir` are not counted.
 fn is_uncounted(dir: &Inode) -> bool {
-    let features = &dir.sb().data().superblock.features;
-    dir.nlink() == UNCOUNTED && features.ro_compat(RO_COMPAT_DIR_NLINK)
+    dir.nlink() == UNCOUNTED && has_dir_nlink(dir)
 }
 
 /// Checks that `inode` can have one more link. `EMLINK` if it cannot: as for ext4, only a directory with
 /// an index may have subdirectories that are not counted.
 pub(super) fn check_room(inode: &Inode) -> Result {
-    let features = &inode.sb().data().superblock.features;
-    let may_be_uncounted = features.ro_compat(RO_COMPAT_DIR_NLINK)
-        && inode.is_dir()
-        && inode.data().flags().has(InodeFlags::INDEX);
+    let may_be_uncounted =
+        has_dir_nlink(inode) && inode.is_dir() && inode.data().flags().has(InodeFlags::INDEX);
     match inode.nlink() >= LINKS_MAX.into() && !may_be_uncounted {
         true => Err(EMLINK),
         false => Ok(()),

@@ -252,16 +252,18 @@ impl<'a, 'r> Move<'a, 'r> {
         }
         inode.touch_ctime();
         inode.mark_inode_dirty();
+        // A directory that stays where it is may be in one that has no room for another link.
+        let moves = !old_dir.is(new_dir) || mutant!("moved-within-counted");
         if let Some(replaced) = replaced {
             replaced.touch_ctime();
             match self.is_dir() {
                 true => drop_own_links(replaced),
                 false => replaced.dec_link_count(),
             }
-        } else if self.is_dir() {
+        } else if self.is_dir() && moves {
             add_subdirectory(new_dir);
         }
-        if self.is_dir() {
+        if self.is_dir() && (moves || replaced.is_some()) {
             drop_subdirectory(old_dir);
         }
     }

@@ -79,6 +79,7 @@ impl FileSystem for RetryFs {
     }
 
     fn fill_super(sb: &mut NewSuperBlock<'_>, parsed: &ParsedOptions) -> Result<SuperBox<RetryFs>> {
+        parsed.check_new(sb.id())?;
         let volume = Volume::read(sb, parsed)?;
         let info = try_pin_init!(SbInfo {
             dio: Arc::new(dio::Mount::new()?, GFP_KERNEL)?,

@@ -14,7 +14,7 @@ use kfs::fs::address_space::Patience;
 use kfs::fs::generic_io::{
     __generic_file_write_iter, generic_write_checks, generic_write_checks_behind, kiocb_modified,
 };
-use kfs::fs::inode::lock::Exclusive;
+use kfs::fs::inode::lock::{Exclusive, Mode};
 use kfs::fs::kiocb::{Io, Iocb, Kiocb};
 use kfs::iov::{IovIter, IovIterSource};
 
@@ -32,7 +32,7 @@ pub(super) fn overwrite<'a>(
             .try_lock_shared()
             .ok_or_else(|| would_block(inode.sb(), Block::Lock))?
     };
-    lock.sb().data().check_writable(lock.sb())?;
+    check_writable(&lock)?;
     if generic_write_checks(&mut iocb, from, &lock)? == 0 {
         return Ok(Overwrite::Written(Io::Done(iocb, 0)));
     }
@@ -40,6 +40,15 @@ pub(super) fn overwrite<'a>(
         in_flight::wait_to_store(&lock, &(0..u64::MAX), Patience::UntilKilled);
     }
     dio::direct_overwrite(iocb, from, &lock)
+}
+
+/// Whether the file may be written to now: it may have been opened before it was made immutable. `EROFS`, `EIO` after a shutdown, `EPERM`.
+fn check_writable<M: Mode>(lock: &InodeLocked<M>) -> Result {
+    lock.sb().data().check_writable(lock.sb())?;
+    match lock.is_immutable() && !mutant!("immutable-written") {
+        true => Err(EPERM),
+        false => Ok(()),
+    }
 }
 
 /// Any other write: with the inode lock exclusive. `is_counted` as for [`dio::direct_write`].
@@ -56,7 +65,7 @@ pub(super) fn write<'a>(
             .try_lock()
             .ok_or_else(|| would_block(inode.sb(), Block::Lock))?
     };
-    lock.sb().data().check_writable(lock.sb())?;
+    check_writable(&lock)?;
     let at = place(&iocb, &lock);
     let count = match at.behind.filter(|&behind| behind > lock.i_size_read()) {
         Some(behind) => generic_write_checks_behind(&mut iocb, from, &lock, behind)?,
@@ -171,7 +180,7 @@ pub(super) fn write_nowait<'a>(
         true => iocb.inode().lock(),
         false => iocb.inode().try_lock().ok_or_else(|| again(Block::Lock))?,
     };
-    sb.data().check_writable(sb)?;
+    check_writable(&lock)?;
     // They move i_size, and drop the pages of what they have written, when it has been linked.
     if !in_flight::is_known_empty(&lock) {
         return Err(again(Block::Lock));

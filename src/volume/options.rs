@@ -24,8 +24,10 @@ const ASYNC_ALLOC: u8 = 9;
 const CHECK: u8 = 10;
 /// An option with a number that has no effect: one of [`NUMBERS`].
 const NUMBER: u8 = 11;
+/// What `/proc/mounts` has of a mount besides its options: one of [`STATES`].
+const STATE: u8 = 12;
 /// Of the options in [`FLAGS`], the first.
-const FIRST_FLAG: u8 = 12;
+const FIRST_FLAG: u8 = 13;
 
 /// An option without a value.
 struct Flag {
@@ -150,11 +152,15 @@ const NUMBERS: &[&CStr] = &[
     c"mb_optimize_scan",
 ];
 
+/// Words of [`crate::vfs::super_block`] that say what has become of a mount. mount(8) takes them for options, and passes them on to a
+/// remount.
+const STATES: &[&CStr] = &[c"emergency_ro", c"shutdown"];
+
 /// The mount options, for the parser of the VFS.
 pub(crate) const PARAMETERS: &[ParameterSpec] = &parameters();
 
-/// Those up to [`NUMBER`], [`FLAGS`], [`NUMBERS`], and the end.
-const PARAMETERS_LEN: usize = NUMBER as usize + FLAGS.len() + NUMBERS.len() + 1;
+/// Those up to [`NUMBER`], [`FLAGS`], [`NUMBERS`], [`STATES`], and the end.
+const PARAMETERS_LEN: usize = NUMBER as usize + FLAGS.len() + NUMBERS.len() + STATES.len() + 1;
 
 const fn parameters() -> [ParameterSpec; PARAMETERS_LEN] {
     let mut all = [ParameterSpec::END; PARAMETERS_LEN];
@@ -172,6 +178,11 @@ const fn parameters() -> [ParameterSpec; PARAMETERS_LEN] {
     index = 0;
     while index < NUMBERS.len() {
         all[at] = ParameterSpec::u32(NUMBERS[index], NUMBER);
+        (at, index) = (at + 1, index + 1);
+    }
+    index = 0;
+    while index < STATES.len() {
+        all[at] = ParameterSpec::flag(STATES[index], STATE);
         (at, index) = (at + 1, index + 1);
     }
     all
@@ -207,6 +218,8 @@ pub(crate) struct ParsedOptions {
     user_xattr: Option<bool>,
     async_alloc: Option<bool>,
     flags: u64,
+    /// One of [`STATES`] is among them.
+    has_state: bool,
 }
 
 impl ParsedOptions {
@@ -240,6 +253,7 @@ impl ParsedOptions {
                 self.flags |= NOCHECK;
             }
             NUMBER => {}
+            STATE => self.has_state = true,
             opt => {
                 let index = usize::from(opt.checked_sub(FIRST_FLAG).ok_or(EINVAL)?);
                 let flag = FLAGS.get(index).ok_or(EINVAL)?;
@@ -288,6 +302,15 @@ impl ParsedOptions {
             .map_or(SUPERBLOCK_OFFSET, |block| u64::from(block) * 1024)
     }
 
+    /// Checks what only a mount that is there may have. `EINVAL`, with a line in the log of the device `id`.
+    pub(crate) fn check_new(&self, id: &CStr) -> Result {
+        if self.has_state && !mutant!("state-as-option") {
+            pr_err!("{id}: emergency_ro and shutdown say what has become of a mount, and are no options of a new one\n");
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
     /// Whether asynchronous direct writes to new blocks are not to be waited for.
     pub(crate) fn async_alloc(&self) -> bool {
         self.async_alloc.unwrap_or(false)
@@ -326,6 +349,7 @@ impl ParsedOptions {
                 .iter()
                 .filter(|flag| newer.flags & flag.set != 0)
                 .fold(self.flags, |flags, flag| (flags & !flag.clear) | flag.set),
+            has_state: false,
         };
     }
 

@@ -185,7 +185,8 @@ impl<F: FileSystemData> Inode<F> {
     }
 
     /// Whether the file is immutable.
-    pub(crate) fn is_immutable(&self) -> bool {
+    #[inline]
+    pub fn is_immutable(&self) -> bool {
         // SAFETY: May change at any time; it is read once.
         let flags = unsafe { read_once(&raw const (*self.as_raw()).i_flags) };
         flags & bindings::S_IMMUTABLE != 0

@@ -417,6 +417,49 @@ TEST_F(dio_parked, with_a_gap)
 	look(_metadata, self, 4 * SECTOR, 2, 3);
 }
 
+/*
+ * One that comes to nothing, as its memory is not aligned, would have filled the block up to its end: what is there is not known, and
+ * the next one, which moves EOF over it, waits.
+ */
+TEST_F(dio_parked, given_back)
+{
+	struct submit_op op = { self->ctx, 1, &self->list[3] };
+	char *junk = buf_alloc(SECTOR);
+	struct vol_map map;
+	struct task task;
+	int64_t res[4];
+	int dev;
+
+	if (self->parts < 4)
+		SKIP(return, "there is no room for one");
+	ASSERT_EQ(0, write_first(self, &map));
+	close(self->fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	dev = open(self->v.dev, O_RDWR | O_DIRECT | O_CLOEXEC);
+	poison_fill(junk, SECTOR);
+	ASSERT_EQ(SECTOR, pwrite(dev, junk, SECTOR, (map.e[0].sector + 2) * SECTOR));
+	close(dev);
+	self->fd = vol_open("f", O_RDWR | O_DIRECT);
+	prepare(self, 1, 1, 1);
+	prepare(self, 2, 2, self->parts - 2);
+	self->cb[2].aio_buf++;
+	prepare(self, 3, self->parts, self->parts);
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	submit(_metadata, self, 1, 1, 0);
+	ASSERT_EQ(0, aio_submit_one(self->ctx, &self->cb[2]));
+	reap(_metadata, self, 1, res);
+	ASSERT_EQ(-EINVAL, res[2]);
+	ASSERT_EQ(0, task_start(&task, op_submit, &op));
+	ASSERT_BLOCKED(&task);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(1, task_join(&task, JOIN_SECONDS));
+	reap(_metadata, self, 2, res);
+	EXPECT_EQ(SECTOR, res[1]);
+	EXPECT_EQ(self->v.bs, res[3]);
+	look(_metadata, self, 2 * self->v.bs, 2, self->parts);
+}
+
 /* The memory of one that is behind others ends: its submitter waits for its turn, and for it. */
 TEST_F(dio_parked, memory_ends)
 {

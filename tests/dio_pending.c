@@ -21,8 +21,11 @@
 #include "harness.h"
 #include "powerloss.h"
 #include "queue.h"
+#include "trace.h"
 
 enum { NR = 8, LEN = 2, START = 4, PAGE = 4096 };
+
+#define MARKS	"events/writeback/writeback_mark_inode_dirty"
 
 FIXTURE(dio_pending) {
 	struct vol v;
@@ -495,6 +498,103 @@ TEST_F(dio_pending, appended_while_others_end)
 	ASSERT_EQ(self->end + self->len, pread(self->bfd, back, self->end + 2 * self->len, 0));
 	EXPECT_PATTERN(back, self->end, 0, 1);
 	EXPECT_PATTERN(back + self->end, self->len, self->end, 2);
+}
+
+/* Who truncates to what EOF is now waits for those that will move it: they come before. */
+TEST_F(dio_pending, truncated_to_the_same_size)
+{
+	struct io_op op = { .fd = self->bfd, .off = self->at };
+	struct task truncate;
+
+	submit(_metadata, self);
+	ASSERT_EQ(0, task_start(&truncate, op_ftruncate, &op));
+	ASSERT_BLOCKED(&truncate);
+	finish(_metadata, self);
+	EXPECT_EQ(0, task_join(&truncate, JOIN_SECONDS));
+	EXPECT_EQ(self->at, file_size(self->bfd));
+}
+
+/* How often the inode is marked dirty from now on. */
+static int watch_marks(int fd)
+{
+	struct stat st;
+	char filter[32];
+	int err;
+
+	if (fstat(fd, &st))
+		return -errno;
+	snprintf(filter, sizeof(filter), "ino == %lu", st.st_ino);
+	trace_clear();
+	err = trace_write(MARKS "/filter", filter);
+	return err ?: trace_write(MARKS "/enable", "1");
+}
+
+static int marks(void)
+{
+	FILE *trace;
+	char line[256];
+	int n = 0;
+
+	trace_write(MARKS "/enable", "0");
+	trace_write(MARKS "/filter", "0");
+	trace = trace_open();
+	if (!trace)
+		return -EIO;
+	while (fgets(line, sizeof(line), trace))
+		n += !!strstr(line, " writeback_mark_inode_dirty: ");
+	fclose(trace);
+	return n;
+}
+
+/*
+ * A write in flight may have moved i_size, or linked blocks, and be about to mark the inode dirty: who syncs what was written there
+ * since writes the inode.
+ */
+TEST_F(dio_pending, synced_before_it_is_marked)
+{
+	ASSERT_EQ(0, route_data(self));
+	submit_routed(_metadata, self);
+	sync();
+	ASSERT_EQ(0, watch_marks(self->bfd));
+	EXPECT_EQ(0, fdatasync(self->bfd));
+	EXPECT_LE(1, marks());
+	finish(_metadata, self);
+}
+
+/* Others have moved EOF over one, and may not have marked the inode yet: it does, when it ends, as it does when it is linked. */
+TEST_F(dio_pending, covered_by_others)
+{
+	struct submit_op op = { self->ctx, NR, self->list };
+	struct io_event ev[NR];
+	struct vol_map map;
+	struct task task;
+	int i;
+
+	if (variant->part)
+		SKIP(return, "the others are behind it");
+	pattern_fill(self->buf, NR * self->len, self->at, 9);
+	ASSERT_EQ(NR * self->len, pwrite(self->fd, self->buf, NR * self->len, self->at));
+	sync();
+	ASSERT_EQ(0, vol_find(&self->v, self->at, self->len, 9, &map));
+	ASSERT_EQ(0, ftruncate(self->fd, self->at));
+	sync();
+	for (i = 0; i < map.nr; i++)
+		map.e[i].writes = true;
+	pattern_fill(self->buf, NR * self->len, self->at, 1);
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&task, op_submit, &op));
+	ASSERT_DONE(&task);
+	ASSERT_EQ(NR, task_join(&task, JOIN_SECONDS));
+	ASSERT_EQ(NR - 1, aio_events(self->ctx, NR - 1, NR, ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(self->end, file_size(self->bfd));
+	sync();
+	ASSERT_EQ(0, watch_marks(self->bfd));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(self->ctx, 1, 1, ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(self->len, ev[0].res);
+	EXPECT_LE(2, marks());
+	EXPECT_TRUE(vol_holds("f", self->end, 1));
 }
 
 /* The device takes all of them but one: there is a hole, and its blocks are free. */

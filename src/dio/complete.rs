@@ -139,6 +139,12 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
             count
         };
         is_extended |= iocb.extend_post_direct_write(written, may_sleep);
+        // If it has new blocks, or ends beyond EOF as that was, another one may have moved EOF over it just now.
+        let comes_into_sight =
+            !request.new_blocks.is_empty() || request.start() + count as u64 > request.i_size;
+        if comes_into_sight && count > 0 && !is_extended && !mutant!("covered-unmarked") {
+            iocb.mark_post_direct_write(may_sleep);
+        }
     }
 
     // Not after an extend: from when i_size has moved, the pages may be dirtied with good reason.

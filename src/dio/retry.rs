@@ -97,11 +97,14 @@ impl<F: Filesystem> Retry for F {
             request,
             punted: None,
         };
+        // To submit what was behind it may have to wait for the device, or be throttled; this request has not to. Work is told apart by
+        // the address of its item and its function: if that were free by then, the work of who has it next would wait for this.
+        let kept = behind.as_ref().map(|_| dio.clone());
         defer(Kick { dio, armed, bios });
-        // They may have to wait for the device, or be throttled; this request has not to.
         if let Some(behind) = behind {
             behind.submit();
         }
+        drop(kept);
     }
 
     fn issue_punted(kick: Kick<F>, may_sleep: MaySleep<'_>) {

@@ -70,6 +70,13 @@ pub(super) struct Parked {
     error: Option<Error>,
 }
 
+/// Up to where a block is known, in bytes of the file.
+#[derive(Clone, Copy)]
+struct KnownTo {
+    block: u64,
+    byte: u64,
+}
+
 /// Memory for a block at which there are turns.
 pub(super) type Room = RBTreeNodeReservation<u64, Turns>;
 
@@ -84,14 +91,17 @@ pub(super) struct AllTurns {
     parked: RBTree<Turn, Parked>,
     /// For the write that is being issued.
     place: Option<ParkingPlace>,
+    /// What that has raised, as it was before.
+    known_before: [Option<KnownTo>; 3],
     /// Its bios, if its turns have not come.
     kept: ReadyBios,
 }
 
 drop_in_atomic!(plain Turns);
 drop_in_atomic!(plain Turn);
+drop_in_atomic!(plain KnownTo);
 drop_in_atomic!(struct Parked { bios, then, error });
-drop_in_atomic!(struct AllTurns { blocks, parked, place, kept });
+drop_in_atomic!(struct AllTurns { blocks, parked, place, known_before, kept });
 
 /// How a write is with regard to its turns.
 pub(super) enum Come {
@@ -116,6 +126,7 @@ impl AllTurns {
             blocks: RBTree::new(),
             parked: RBTree::new(),
             place: None,
+            known_before: [None; 3],
             kept: ReadyBios::default(),
         }
     }
@@ -197,10 +208,12 @@ impl AllTurns {
     /// Takes the turns that [`AllTurns::needed`] has said, for a write up to byte `end`; `place` is for when they
     /// have not come.
     pub(super) fn take(&mut self, at: AtBlocks, end: u64, bits: u32, place: Option<ParkingPlace>) {
-        for block in at.iter() {
+        self.known_before = [None; 3];
+        for (block, before) in at.iter().zip(&mut self.known_before) {
             if let Some(turns) = self.blocks.get_mut(&block) {
                 turns.next = turns.next.wrapping_add(1);
                 turns.writes += 1;
+                *before = turns.known_to.map(|byte| KnownTo { block, byte });
                 let written_to = end.min((block + 1) << bits);
                 turns.known_to = turns.known_to.map(|to| to.max(written_to));
             }
@@ -227,6 +240,14 @@ impl AllTurns {
         for block in at.iter() {
             if let Some(turns) = self.blocks.get_mut(&block) {
                 turns.next = turns.next.wrapping_sub(1);
+            }
+        }
+        for before in self.known_before.into_iter().flatten() {
+            if let (Some(turns), false) = (
+                self.blocks.get_mut(&before.block),
+                mutant!("given-back-known"),
+            ) {
+                turns.known_to = Some(before.byte);
             }
         }
         self.leave(at);

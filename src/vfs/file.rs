@@ -7,6 +7,7 @@ use crate::ext2::superblock::LAST_MOUNTED_MAX;
 use crate::inode::block_map;
 use crate::inode::durable;
 use crate::inode::errors::reported;
+use crate::inode::in_flight;
 use crate::inode::names;
 use crate::types::{Inode, RetryFs};
 use crate::vfs::address_space::FileAddressSpace;
@@ -30,6 +31,11 @@ impl Fsync<RetryFs> for RegularFile {
     type Mark = Option<durable::Mark>;
 
     fn fsync_begin(inode: &Inode) -> Option<durable::Mark> {
+        // What a write in flight has linked, or moved i_size over, is seen by others, and may have been written to since, before that
+        // write marks the inode dirty.
+        if !in_flight::is_known_empty(inode) && !mutant!("in-flight-unmarked") {
+            inode.mark_inode_dirty();
+        }
         let mark = durable::begin(inode);
         if let (Some(mark), true) = (mark, mutant!("fua-marked-early")) {
             durable::synced(inode, mark);

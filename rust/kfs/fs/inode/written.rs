@@ -122,6 +122,9 @@ impl<F: FileSystemData> Extending<'_, F> {
         // SAFETY: By the type invariant.
         if !unsafe { extend(self.0, bytes.clone()) } {
             invalidate(self.0, bytes.clone(), bytes);
+            // As for a direct write, see `Iocb::mark_post_direct_write`.
+            self.0.inc_iversion();
+            self.0.mark_inode_dirty();
         }
     }
 }

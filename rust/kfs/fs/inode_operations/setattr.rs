@@ -64,12 +64,12 @@ impl<'a, F: FileSystemData> SetAttr<'a, F> {
         to_result(unsafe { bindings::setattr_prepare(idmap, dentry, self.attr.as_ptr()) })
     }
 
-    /// The new size of the file in bytes, when that is to change.
+    /// The new size of the file in bytes, if one was asked for. It may be the size that the file has.
     pub fn size(&self) -> Option<u64> {
         // SAFETY: By the type invariants.
         let size = unsafe { (*self.attr.as_ptr()).ia_size } as u64;
         let asked = self.ia_valid() & bindings::ATTR_SIZE != 0;
-        (asked && size != self.inode.i_size_read()).then_some(size)
+        asked.then_some(size)
     }
 
     /// Has the access control list follow the mode, if that has been changed, after [`SetAttr::copy`].

@@ -111,6 +111,13 @@ impl<F: KiocbOwner> Iocb<F> {
         unsafe { written::extend(inode, start..end) }
     }
 
+    /// What was written has come into sight, and others may have moved i_size over it who have not marked the inode dirty yet: marks
+    /// it for this request, so that whoever syncs that from now on does. Counts a change of the data for those who cache it. May sleep.
+    pub fn mark_post_direct_write(&self, _: MaySleep<'_>) {
+        self.inode().inc_iversion();
+        self.inode().mark_inode_dirty();
+    }
+
     /// For a request that asked for it (O_SYNC, O_DSYNC, RWF_SYNC, RWF_DSYNC): writes the `count`
     /// bytes before the position, and what is needed to find them again, to stable storage. Returns
     /// `count`.

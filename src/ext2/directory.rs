@@ -469,7 +469,7 @@ impl DirBlock {
     }
 
     /// Runs `visit` on the entries, one after the other, until it returns something: with the bytes of each, which are so
-    /// many at least as one with `name` needs, its byte offset and its length in bytes.
+    /// many at least as one with `name` needs, unless it is unused, its byte offset and its length in bytes.
     ///
     /// # Errors
     ///
@@ -484,12 +484,30 @@ impl DirBlock {
         let want = HEADER + name.bytes.len();
         let mut window = [0; WINDOW];
         let mut offset = 0;
+        // The last piece was one unused entry, as a sector without names is. Those behind it are likely to be so, and are not read.
+        let mut is_unused = false;
         while offset < self.block_size {
+            if let (true, Some(header)) = (
+                is_unused && offset + HEADER <= self.block_size,
+                window.get_mut(..HEADER),
+            ) {
+                blocks.read(self.index, offset, header)?;
+                if let Some((raw, rec_len)) = self.unused(header, offset)? {
+                    if let Some(found) = visit(raw, header, offset, rec_len) {
+                        return Ok(Some(found));
+                    }
+                    offset += rec_len;
+                    continue;
+                }
+            }
             let end = self.block_size.min(offset + WINDOW);
             let Some(piece) = window.get_mut(..end - offset) else {
                 break;
             };
             blocks.read(self.index, offset, piece)?;
+            is_unused = self
+                .unused(piece, offset)?
+                .is_some_and(|(_, len)| len >= WINDOW);
             let mut rest: &[u8] = piece;
             let enough = match end == self.block_size {
                 true => 1,
@@ -513,6 +531,26 @@ impl DirBlock {
             }
         }
         Ok(None)
+    }
+
+    /// The unused entry at `offset`, and its length in bytes: `bytes` begin with it, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// It breaks the rules.
+    #[inline(always)]
+    fn unused<'b>(
+        &self,
+        bytes: &'b [u8],
+        offset: usize,
+    ) -> Result<Option<(&'b RawEntry, usize)>, Corrupt> {
+        match RawEntry::ref_from_prefix(bytes) {
+            Ok((raw, _)) if raw.ino.get() == 0 => {
+                let rec_len = self.check(raw, offset, self.block_size - offset)?;
+                Ok(Some((raw, rec_len)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Whether `block` has no entries but `.`, with the inode of the directory itself, and `..`.

@@ -38,6 +38,7 @@ use crate::inode::directory::block::{at, block_count, room};
 use crate::inode::directory::new_entry::NewEntry;
 use crate::inode::directory::search::{changed, checked, find_block, find_name};
 use crate::inode::dirty::mark_first_dirty;
+use crate::inode::unborn;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
@@ -105,7 +106,8 @@ fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result
     })
 }
 
-/// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`.
+/// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`. The inode is stored when that
+/// is on the device ([`unborn`]).
 pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result {
     let mut bytes = room(dir)?;
     at(dir, 0).init_first(&mut bytes, ino32(parent))?;
@@ -120,7 +122,8 @@ pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result
     };
     buffer.init_zeroed();
     buffer.write(0, &bytes)?;
-    mark_first_dirty(dir, &buffer, First::New);
+    mark_first_dirty(dir, &buffer, First::OfInode);
+    unborn::begin(dir)?;
     dir.dio_wait().i_size_write(bytes.len() as u64);
     dir.mark_inode_dirty();
     Ok(())

@@ -21,7 +21,9 @@
 
 use crate::inode::attributes;
 use crate::inode::data::ino32;
+use crate::inode::deferred;
 use crate::inode::name_record::{Record, ENTRIES};
+use crate::inode::store;
 use crate::inode::table;
 use crate::types::{Inode, InodeRef, SuperBlock};
 use crate::volume::fault::Result;
@@ -69,6 +71,7 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     let volume = sb.data();
     attributes::sync(inode)?;
     if let Some(named) = inode.data().named().filter(|_| inode.is_dir()) {
+        store_unborn(sb)?;
         volume.unwritten.sync_first(First::New)?;
         inode.data().named_synced(named);
     }
@@ -87,6 +90,27 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     inode.data().names.lock().remove(&record);
     for (dir, record) in &above {
         dir.data().names.lock().remove(record);
+    }
+    Ok(())
+}
+
+/// Stores all inodes that are unborn ([`crate::inode::unborn`]), so that they are among the buffers with new ones.
+///
+/// Those that come meanwhile may be left out. May sleep, also for those who make some. `EIO` when the device fails.
+fn store_unborn(sb: &SuperBlock) -> Result {
+    if mutant!("unborn-unsynced") {
+        return Ok(());
+    }
+    let volume = sb.data();
+    let last = volume.new_of_inodes.round();
+    let mut next = volume.unborn.next(0);
+    while let Some(ino) = next {
+        if let Some(inode) = sb.ilookup(ino.into()) {
+            if deferred::is_unborn_until(&inode, last) {
+                store::store(&inode)?;
+            }
+        }
+        next = ino.checked_add(1).and_then(|from| volume.unborn.next(from));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::inode::directory::{self, Entry};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::inode::read::iget;
+use crate::inode::unborn;
 use crate::inode::write;
 use crate::types::{CreatedInode, Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
@@ -149,6 +150,8 @@ impl InodeOperations<RetryFs> for Directory {
                     if !mutant!("symlink-unwritten") {
                         let len = target.to_bytes().len() as u64;
                         made.as_locked().write_and_wait_range(0..len)?;
+                        // That was to the cache of the device.
+                        unborn::begin(&made)?;
                     }
                     made
                 }

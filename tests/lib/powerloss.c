@@ -32,15 +32,25 @@ int lose_power_unrepaired(struct vol *v)
 	return vol_report("copying the disk", err);
 }
 
-int lose_power(struct vol *v)
+static int lose_power_and_repair(struct vol *v, const char *how)
 {
-	const char *const argv[] = { "e2fsck", "-f", "-y", COPY, NULL };
+	const char *const argv[] = { "e2fsck", "-f", how, COPY, NULL };
 	int err = lose_power_unrepaired(v);
 
 	/* 1: it has repaired something */
 	if (!err)
 		err = run(1, argv) > 1 ? -EUCLEAN : 0;
 	return vol_report("e2fsck after the loss of power", err);
+}
+
+int lose_power(struct vol *v)
+{
+	return lose_power_and_repair(v, "-y");
+}
+
+int lose_power_at_boot(struct vol *v)
+{
+	return lose_power_and_repair(v, "-p");
 }
 
 static FILE *ask(const char *request, const char *path)

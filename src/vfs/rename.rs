@@ -30,6 +30,8 @@ struct Move<'a, 'r> {
     old: Entry<'a>,
     /// The name that is replaced, and what it leads to.
     over: Option<(Entry<'a>, (u32, FileType))>,
+    /// What is replaced.
+    replaced: Option<&'a Inode>,
     /// The new name, if there was none to be replaced.
     added: Option<Added>,
     /// The parent of a directory that moves to another one.
@@ -112,6 +114,7 @@ impl<'a, 'r> Move<'a, 'r> {
             of_inode,
             old,
             over,
+            replaced: replaced.map(|replaced| &**replaced),
             added: None,
             parent,
             whiteout,
@@ -245,6 +248,29 @@ impl<'a, 'r> Move<'a, 'r> {
             None => Ok(()),
         };
         errors::log(new_dir, "cannot undo a rename", undone.and(parent));
+        if !mutant!("undo-unrecorded") {
+            self.record_undone();
+        }
+    }
+
+    /// The device may have any of it, and not that it was undone, but for one that fails once more.
+    fn record_undone(&self) {
+        let &Rename {
+            old_dir,
+            inode,
+            new_dir,
+            ..
+        } = self.rename;
+        names::changed(inode, old_dir, self.old.found().block);
+        let new_block = match (&self.over, &self.added) {
+            (Some((entry, _)), _) => entry.sector().block,
+            (None, Some(added)) => added.sector().block,
+            (None, None) => return,
+        };
+        names::changed(inode, new_dir, new_block);
+        if let Some(replaced) = self.replaced {
+            names::changed(replaced, new_dir, new_block);
+        }
     }
 
     /// The names are as they are to be: so are the links and the times of the inodes.

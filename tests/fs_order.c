@@ -215,6 +215,43 @@ TEST_F(fs_order, link_and_unlink_that_are_half_written)
 	EXPECT_TRUE(lost_holds("d/g", LEN, 1));
 }
 
+static long op_unlink(void *name)
+{
+	return unlink(vol_path(name)) ? -errno : 0;
+}
+
+/*
+ * A file has got a second name, which an fsync has written, and the device has not flushed. The first one, which is on stable
+ * storage, is not removed before that.
+ */
+TEST_F(fs_order, unlink_while_the_other_name_is_flushed)
+{
+	struct io_op op = { .fd = make_synced("a", 1) };
+	struct task syncing, unlinking;
+
+	ASSERT_LE(0, op.fd);
+	ASSERT_EQ(0, vol_link("a", "b"));
+	ASSERT_EQ(0, vol_route_flushes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&syncing, op_fsync, &op));
+	ASSERT_BLOCKED(&syncing);
+	ASSERT_EQ(0, task_start(&unlinking, op_unlink, "a"));
+	EXPECT_BLOCKED(&unlinking);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&unlinking, JOIN_SECONDS));
+	/* and the next one need not wait for anything */
+	ASSERT_EQ(0, vol_link("b", "c"));
+	ASSERT_EQ(0, fsync(op.fd));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&unlinking, op_unlink, "c"));
+	ASSERT_DONE(&unlinking);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&unlinking, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_TRUE(vol_holds("b", LEN, 1));
+}
+
 /* A name that cannot be written is not replaced, and one does not move there. */
 TEST_F(fs_order, rename_that_cannot_be_written)
 {

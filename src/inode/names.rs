@@ -54,12 +54,27 @@ pub(crate) fn make_room(inode: &Inode) -> Result {
     }
 }
 
-/// Whether a name of `inode` has changed since it was synced, as far as is known: perhaps, if it has left memory.
+/// Whether a name of `inode` has changed since it was synced, as far as is known: perhaps, if it has left memory. While a sync is under way
+/// the cache of the device may have the name, and lose it.
 pub(crate) fn is_changed(inode: &Inode) -> bool {
-    let is_recorded = !inode.data().names.lock().is_empty();
+    let is_recorded = !inode.data().names.lock().is_flushed();
     let is_forgotten =
         || inode.sb().data().evicted.has(ino32(inode)) && !mutant!("unlink-forgotten");
     is_recorded || is_forgotten()
+}
+
+/// The changes of the names of an inode when a sync of it began.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(u64);
+
+/// Before a [`sync`] of `inode`. Does not sleep.
+pub(crate) fn begin(inode: &Inode) -> Mark {
+    Mark(inode.data().names.lock().changes())
+}
+
+/// After it, and after the cache of the device was flushed. Does not sleep.
+pub(crate) fn flushed(inode: &Inode, mark: Mark) {
+    inode.data().names.lock().set_flushed(mark.0);
 }
 
 /// Writes all names of `inode` to the device, what is needed to find them, and the attributes of the

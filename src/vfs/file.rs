@@ -27,17 +27,18 @@ pub(crate) struct RegularFile;
 
 #[vtable]
 impl Fsync<RetryFs> for RegularFile {
-    type Mark = Option<durable::Mark>;
+    type Mark = (Option<durable::Mark>, names::Mark);
 
-    fn fsync_begin(inode: &Inode) -> Option<durable::Mark> {
+    fn fsync_begin(inode: &Inode) -> Self::Mark {
         let mark = durable::begin(inode);
         if let (Some(mark), true) = (mark, mutant!("fua-marked-early")) {
             durable::synced(inode, mark);
         }
-        mark
+        (mark, names::begin(inode))
     }
 
-    fn fsync_end(inode: &Inode, mark: Option<durable::Mark>) {
+    fn fsync_end(inode: &Inode, (mark, names): Self::Mark) {
+        names::flushed(inode, names);
         if let Some(mark) = mark {
             durable::synced(inode, mark);
         }

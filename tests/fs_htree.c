@@ -6,9 +6,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "caches.h"
 #include "debugfs.h"
@@ -493,6 +495,54 @@ static int next_name(int *last, int than, bool before)
 		if ((hash_of(*last) < hash_of(than)) == before)
 			return *last;
 	return -1;
+}
+
+static pid_t renamer;
+
+/* Two names, the old and the new one. */
+static long op_rename_in_a_child(void *names)
+{
+	char (*name)[300] = names;
+	int status;
+
+	renamer = fork();
+	if (!renamer)
+		_exit(vol_rename(name[0], name[1], 0) ? 1 : 0);
+	return waitpid(renamer, &status, 0) == renamer && WIFSIGNALED(status) ? WTERMSIG(status) : -EIO;
+}
+
+/*
+ * A directory gets an index, for a name that moves in it, and who moves it is killed meanwhile: the file has one of the names, as
+ * it has one link.
+ */
+TEST_F(fs_htree, rename_that_is_killed)
+{
+	struct vol_map map;
+	struct task task;
+	char name[2][300];
+	int nr = 3;
+
+	if (self->v.bs != 1024)
+		SKIP(return, "blocks of four names");
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, make(0, nr));
+	sync();
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	/* the block is full, and dirty: it is written before it becomes the index */
+	ASSERT_EQ(0, make(nr, nr + 1));
+	snprintf(name[0], sizeof(name[0]), "%s", entry(nr));
+	snprintf(name[1], sizeof(name[1]), "%s", entry(nr + 1));
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&task, op_rename_in_a_child, name));
+	ASSERT_BLOCKED(&task);
+	ASSERT_EQ(0, kill(renamer, SIGKILL));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(SIGKILL, task_join(&task, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_TRUE(is_indexed("d"));
+	EXPECT_EQ(1, vol_links(name[0]) + vol_links(name[1]));
+	EXPECT_EQ(1, vol_exists(name[0]) + vol_exists(name[1]));
 }
 
 /* A name moves within its directory. The new one splits the block of the old one, which moves with that. */

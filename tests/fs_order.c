@@ -215,6 +215,43 @@ TEST_F(fs_order, link_and_unlink_that_are_half_written)
 	EXPECT_TRUE(lost_holds("d/g", LEN, 1));
 }
 
+static long op_unlink(void *name)
+{
+	return unlink(vol_path(name)) ? -errno : 0;
+}
+
+/*
+ * A file has got a second name, which an fsync has written, and the device has not flushed. The first one, which is on stable
+ * storage, is not removed before that.
+ */
+TEST_F(fs_order, unlink_while_the_other_name_is_flushed)
+{
+	struct io_op op = { .fd = make_synced("a", 1) };
+	struct task syncing, unlinking;
+
+	ASSERT_LE(0, op.fd);
+	ASSERT_EQ(0, vol_link("a", "b"));
+	ASSERT_EQ(0, vol_route_flushes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&syncing, op_fsync, &op));
+	ASSERT_BLOCKED(&syncing);
+	ASSERT_EQ(0, task_start(&unlinking, op_unlink, "a"));
+	EXPECT_BLOCKED(&unlinking);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&unlinking, JOIN_SECONDS));
+	/* and the next one need not wait for anything */
+	ASSERT_EQ(0, vol_link("b", "c"));
+	ASSERT_EQ(0, fsync(op.fd));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&unlinking, op_unlink, "c"));
+	ASSERT_DONE(&unlinking);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&unlinking, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_TRUE(vol_holds("b", LEN, 1));
+}
+
 /* A name that cannot be written is not replaced, and one does not move there. */
 TEST_F(fs_order, rename_that_cannot_be_written)
 {
@@ -485,6 +522,86 @@ static void lose_what_is_new(struct __test_metadata *_metadata, struct vol *v, s
 static uint64_t end_of(const struct vol_map *map)
 {
 	return map->e[map->nr - 1].sector + map->e[map->nr - 1].len;
+}
+
+/*
+ * A new directory gets the block of one that was removed. Nobody has synced it; but the device has what is in its block of the
+ * inode table, and in the one of the directory that it is in.
+ */
+TEST_F(fs_order, directory_that_is_new)
+{
+	int fd;
+
+	ASSERT_EQ(0, vol_mkdir("o"));
+	ASSERT_EQ(0, vol_mkdir("o/s"));
+	ASSERT_EQ(0, vol_mkdir("p"));
+	close(make_synced("p/f", 1));
+	ASSERT_EQ(0, rmdir(vol_path("o/s")));
+	ASSERT_EQ(0, rmdir(vol_path("o")));
+	sync();
+	ASSERT_EQ(0, vol_mkdir("p/d"));
+	fd = vol_make("p/g", LEN, 2);
+	ASSERT_LE(0, fd);
+	/* or the case says nothing */
+	ASSERT_EQ((vol_inode("p/d") - 1) / 8, (vol_inode("p/g") - 1) / 8);
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power_at_boot(&self->v));
+	EXPECT_TRUE(lost_holds("p/f", LEN, 1));
+	EXPECT_TRUE(lost_holds("p/g", LEN, 2));
+	if (lost_exists("p/d"))
+		EXPECT_EQ(2, lost_entries("p/d"));
+}
+
+/* The same with a symbolic link that has a block: the device has it in its cache, and flushes that before it gets the inode. */
+TEST_F(fs_order, symlink_that_is_new)
+{
+	char target[100] = "";
+	int fd = make_synced("f", 1);
+	struct io_op op = { .fd = fd };
+	struct task syncing;
+
+	ASSERT_LE(0, fd);
+	memset(target, 'x', sizeof(target) - 1);
+	ASSERT_EQ(0, symlink(target, vol_path("link")));
+	ASSERT_EQ((vol_inode("f") - 1) / 8, (vol_inode("link") - 1) / 8);
+	ASSERT_EQ(0, fchmod(fd, 0640));
+	ASSERT_EQ(0, vol_route_flushes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&syncing, op_fsync, &op));
+	ASSERT_BLOCKED(&syncing);
+	ASSERT_EQ(0, lose_power_at_boot(&self->v));
+	EXPECT_FALSE(lost_exists("link"));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	sync();
+	ASSERT_EQ(0, lose_power_at_boot(&self->v));
+	EXPECT_TRUE(lost_exists("link"));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* That costs one flush for all of them. */
+TEST_F(fs_order, directories_that_are_new)
+{
+	const int nr = 40;
+	char name[16];
+	long before;
+	int i;
+
+	sync();
+	for (i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		ASSERT_EQ(0, vol_mkdir(name));
+	}
+	before = disk_flushes();
+	ASSERT_LE(0, before);
+	sync();
+	/* one of them is that of the sync; and writeback may have begun before it */
+	EXPECT_GE(before + 6, disk_flushes());
+	ASSERT_EQ(0, lose_power_at_boot(&self->v));
+	for (i = 0; i < nr; i++) {
+		snprintf(name, sizeof(name), "d%d", i);
+		EXPECT_EQ(2, lost_entries(name));
+	}
 }
 
 TEST_F(fs_order, file_that_has_grown)

@@ -88,7 +88,7 @@ fn round(inode: &Inode, was: AttributeBlock) -> u64 {
     match was.is_stored() {
         true => 0,
         false if mutant!("xattr-round-kept") => was.round,
-        false => inode.sb().data().new_attributes.round(),
+        false => inode.sb().data().new_of_inodes.round(),
     }
 }
 
@@ -127,7 +127,7 @@ fn replace_begun(inode: &Inode, was: AttributeBlock, bytes: &[u8], first: bool) 
         block,
         round: match first {
             true => 0,
-            false => volume.new_attributes.round(),
+            false => volume.new_of_inodes.round(),
         },
         before: match was.is_stored() {
             true => was.block,
@@ -176,7 +176,7 @@ fn overwrite(inode: &Inode, bytes: &[u8], old: &BufferHead) -> Result<Option<Buf
     }
     shared.remove(block);
     old.write(0, bytes)?;
-    sb.data().mark_first_dirty(old, First::Attributes);
+    sb.data().mark_first_dirty(old, First::OfInode);
     if let Some(hash) = xattr::block_hash(bytes) {
         shared.insert(hash, block);
     }
@@ -220,7 +220,7 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
         Ok(buffer)
     };
     let buffer = fill().inspect_err(|_| block_map::give_back(inode, made))?;
-    sb.data().mark_first_dirty(&buffer, First::Attributes);
+    sb.data().mark_first_dirty(&buffer, First::OfInode);
     if let Some(hash) = xattr::block_hash(bytes) {
         let mut shared = sb.data().attribute_blocks.lock();
         shared.insert(hash, made.start);
@@ -269,7 +269,7 @@ pub(super) fn settle(inode: &Inode) -> Result {
 fn settle_locked(inode: &Inode, at: AttributeBlock) -> Result {
     let volume = inode.sb().data();
     if !stored_attributes::is_early(&at) {
-        if !volume.new_attributes.is_settled(at.round) {
+        if !volume.new_of_inodes.is_settled(at.round) {
             stored_attributes::bring(inode, at.block)?;
         }
         stored_attributes::settled(inode);

@@ -21,6 +21,8 @@
 //! * In a block of pointers that is *new*, that is, nothing on the device leads to it as that is deferred, it is stored as
 //!   any other: what is in there is found when the rest is settled, and not before.
 //!
+//! An inode that is new may be deferred as a whole ([`crate::inode::unborn`]).
+//!
 //! [`settle`] ends that, each time that the inode is written: it writes the new blocks, flushes the
 //! cache of the device, and then the pointers are stored, or their buffers marked dirty.
 //!
@@ -30,6 +32,7 @@ use crate::ext2::pointers::Pointers;
 use crate::inode::dirty::mark_buffer_dirty;
 use crate::types::Inode;
 use crate::volume::fault::Result;
+use crate::volume::new_of_inodes::NewOfInodes;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
@@ -49,9 +52,23 @@ pub(crate) struct Deferred {
     new: KVec<u32>,
     /// For how many more there is room whatever happens.
     promised: usize,
+    /// Of an inode that was not stored since it was made, as it waits for its first block.
+    unborn: Option<Unborn>,
 }
 
-drop_in_atomic!(struct Deferred { root, parents, new, promised });
+/// How far an inode is that is yet to be stored for the first time.
+#[derive(Clone, Copy)]
+enum Unborn {
+    /// It must not be stored before this round of new blocks of inodes is settled.
+    Until(u64),
+    /// It may be stored.
+    Due,
+    /// It was.
+    Stored,
+}
+
+drop_in_atomic!(plain Unborn);
+drop_in_atomic!(struct Deferred { root, parents, new, promised, unborn });
 
 impl Deferred {
     fn is_empty(&self) -> bool {
@@ -260,22 +277,70 @@ pub(super) fn unordered(
     Ok(())
 }
 
-/// Whether pointers of `inode` are deferred. May sleep.
+/// Whether pointers of `inode` are deferred, or all of it. May sleep.
 pub(super) fn has_some(inode: &Inode) -> bool {
-    nofs(|| !inode.data().get_ref().deferred.lock().is_empty())
+    nofs(|| {
+        let deferred = inode.data().get_ref().deferred.lock();
+        !deferred.is_empty() || deferred.unborn.is_some()
+    })
+}
+
+/// The new inode is not to be stored before `round` is settled. May sleep.
+pub(super) fn set_unborn(inode: &Inode, round: u64) {
+    nofs(|| inode.data().get_ref().deferred.lock().unborn = Some(Unborn::Until(round)));
+}
+
+/// Whether an inode has not been taken for stored yet, and does not wait for a round after `round`. May sleep.
+pub(super) fn is_unborn_until(inode: &Inode, round: u64) -> bool {
+    let unborn = nofs(|| inode.data().get_ref().deferred.lock().unborn);
+    match unborn {
+        Some(Unborn::Until(own)) => own <= round,
+        Some(Unborn::Due | Unborn::Stored) => true,
+        None => false,
+    }
+}
+
+/// Takes the inode for one that was stored before, if it was. Returns whether that is news. May sleep.
+pub(super) fn born(inode: &Inode) -> bool {
+    nofs(|| {
+        let mut deferred = inode.data().get_ref().deferred.lock();
+        let is_stored = matches!(deferred.unborn, Some(Unborn::Stored));
+        if is_stored {
+            deferred.unborn = None;
+        }
+        is_stored
+    })
+}
+
+/// Brings the first block of an inode that waits for it to stable storage, and others with it.
+fn settle_unborn(inode: &Inode, deferred: &mut Deferred) -> Result {
+    if let Some(Unborn::Until(round)) = deferred.unborn {
+        let sb = inode.sb();
+        if !sb.data().new_of_inodes.is_settled(round) {
+            let first = inode.data().map.pointers()[0];
+            let own = match inode.is_dir() {
+                true => sb.find_get_block(first.into()),
+                false => None,
+            };
+            NewOfInodes::settle(sb, own.as_ref())?;
+        }
+        deferred.unborn = Some(Unborn::Due);
+    }
+    Ok(())
 }
 
 /// Brings the new blocks of `inode` to the device, after which what leads to them may
 /// follow: the inode may be stored, and buffers are dirty. May sleep.
 ///
 /// Takes no lock of the block map, and may be called with it. After an error, that of the device,
-/// what leads to the blocks is not held back either.
+/// what leads to the blocks is not held back either; but an inode that is not stored yet still is.
 pub(super) fn settle(inode: &Inode) -> Result {
     nofs(|| {
         let deferred = &mut *inode.data().get_ref().deferred.lock();
+        let unborn = settle_unborn(inode, deferred);
         if deferred.is_empty() {
             deferred.clear();
-            return Ok(());
+            return unborn;
         }
         let written = inode
             .sync_buffers()
@@ -284,7 +349,7 @@ pub(super) fn settle(inode: &Inode) -> Result {
             mark_buffer_dirty(inode, parent);
         }
         deferred.clear();
-        Ok(written?)
+        Ok(written?).and(unborn)
     })
 }
 
@@ -304,28 +369,40 @@ pub(super) fn before_change(inode: &Inode, buffer: &BufferHead) {
 }
 
 /// After blocks of the file were freed, and the pointers of the inode are `root`: nothing is deferred
-/// in slots that are 0 now. The lock of the block map is held.
+/// in slots that are 0 now, and what waits for its first block does not have one. The lock of the block map is held.
 pub(super) fn freed(inode: &Inode, root: &Pointers) {
     let deferred = &mut *inode.data().get_ref().deferred.lock();
+    if let (Some(Unborn::Until(_)), 0) = (deferred.unborn, root[0]) {
+        deferred.unborn = Some(Unborn::Due);
+    }
     for (slot, _) in root.iter().enumerate().filter(|(_, &block)| block == 0) {
         deferred.root &= !(1 << slot);
     }
 }
 
-/// Runs `store` with what the inode on the device may have of its pointers. It must not sleep.
+/// Runs `store` with what the inode on the device may have of its pointers; `None` if the device is not to have the inode
+/// yet. It must not sleep.
 ///
 /// One at a time: what is stored last is what the inode has last, or a slot that was cleared could
 /// come back, to blocks that others get.
-pub(super) fn with_stored_pointers<T>(inode: &Inode, store: impl FnOnce(Pointers) -> T) -> T {
+pub(super) fn with_stored_pointers<T>(
+    inode: &Inode,
+    store: impl FnOnce(Option<Pointers>) -> T,
+) -> T {
     let data = inode.data();
     nofs(|| {
-        let deferred = data.get_ref().deferred.lock();
+        let mut deferred = data.get_ref().deferred.lock();
+        match &mut deferred.unborn {
+            Some(Unborn::Until(_)) => return store(None),
+            Some(unborn) => *unborn = Unborn::Stored,
+            None => {}
+        }
         let mut root = data.map.pointers();
         for (slot, pointer) in root.iter_mut().enumerate() {
             if deferred.root >> slot & 1 != 0 {
                 *pointer = 0;
             }
         }
-        store(root)
+        store(Some(root))
     })
 }

@@ -11,6 +11,7 @@
 //! breaks the rules of the format is a [`Corrupt`]. What looks for one name finds it also behind
 //! such a block.
 
+mod added;
 mod block;
 mod durable;
 mod emit;
@@ -24,6 +25,7 @@ mod ordered;
 mod read;
 mod search;
 
+pub(crate) use added::Added;
 pub(crate) use block::{read_ahead, Sector};
 pub(crate) use entry::{Entry, Parent};
 pub(crate) use found::Found;
@@ -38,6 +40,7 @@ use crate::inode::directory::block::{at, block_count, room};
 use crate::inode::directory::new_entry::NewEntry;
 use crate::inode::directory::search::{changed, checked, find_block, find_name};
 use crate::inode::dirty::mark_first_dirty;
+use crate::inode::unborn;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
@@ -53,8 +56,8 @@ pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<
 }
 
 /// Adds an entry `name` for the inode `ino` of type `file_type`, in a new block if there is no
-/// room. Returns where it is: in the sector of `near`, an entry of the directory, if there is room in that and the block
-/// of it is searched.
+/// room. Returns what it takes to remove it: it is in the sector of `near`, an entry of the directory, if there is room in
+/// that and the block of it is searched.
 ///
 /// `EEXIST` when there is such an entry, `ENOSPC` without space for a new block.
 pub(crate) fn insert(
@@ -63,7 +66,7 @@ pub(crate) fn insert(
     ino: u32,
     file_type: FileType,
     near: Option<&Entry<'_>>,
-) -> Result<Sector> {
+) -> Result<Added> {
     // Removed, and who removed it was told of an error after that: then the VFS goes on using it.
     if dir.nlink() == 0 && !mutant!("removed-filled") {
         return Err(ENOENT.into());
@@ -74,18 +77,18 @@ pub(crate) fn insert(
         file_type,
         near: near.map(Entry::near),
     };
-    let sector = match grow::insert(dir, &entry)? {
-        Some(sector) => sector,
+    let added = match grow::insert(dir, &entry)? {
+        Some(added) => added,
         None => insert_by_block(dir, &entry)?,
     };
     changed(dir);
-    Ok(sector)
+    Ok(added)
 }
 
 /// [`insert`] without an index.
-fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Sector> {
-    if let Some(sector) = linear::insert(dir, entry)? {
-        return Ok(sector);
+fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Added> {
+    if let Some(added) = linear::insert(dir, entry)? {
+        return Ok(added);
     }
     if block_count(dir) == 1 && grow::make_index(dir)? {
         return grow::insert(dir, entry)?.ok_or(Fault::Error(EIO));
@@ -98,14 +101,12 @@ fn insert_by_block(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result
         return Err(ENOSPC.into());
     };
     at.insert(&mut block, room, entry.name, entry.ino, entry.file_type)?;
-    let block = durable::append_new(dir, bytes)?;
-    Ok(Sector {
-        block,
-        index: room.sector(),
-    })
+    let buffer = durable::append_new(dir, bytes)?;
+    Ok(Added::new(at, buffer, room.sector()))
 }
 
-/// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`.
+/// Adds the first block of a new directory, with the entries `.` and `..`; the latter for `parent`. The inode is stored when that
+/// is on the device ([`unborn`]).
 pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result {
     let mut bytes = room(dir)?;
     at(dir, 0).init_first(&mut bytes, ino32(parent))?;
@@ -120,7 +121,8 @@ pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result
     };
     buffer.init_zeroed();
     buffer.write(0, &bytes)?;
-    mark_first_dirty(dir, &buffer, First::New);
+    mark_first_dirty(dir, &buffer, First::OfInode);
+    unborn::begin(dir)?;
     dir.dio_wait().i_size_write(bytes.len() as u64);
     dir.mark_inode_dirty();
     Ok(())

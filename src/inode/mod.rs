@@ -16,6 +16,7 @@
 //! * [`deferred`] keeps pointers from the device until it has what they lead to, and [`new_blocks`] blocks
 //!   out of the file until they are written; [`pending`] has them meanwhile, and [`turns`] the order of those
 //!   that write to one block. [`dirty`] marks buffers.
+//! * [`unborn`] are inodes that are not stored before they may be.
 //! * [`names`] sees to it that an inode that was synced is found after a crash, and [`durable`] knows
 //!   whether what it takes is on stable storage.
 
@@ -51,4 +52,5 @@ pub(crate) mod stored_attributes;
 pub(crate) mod table;
 mod tail;
 pub(crate) mod turns;
+pub(crate) mod unborn;
 pub(crate) mod write;

@@ -23,6 +23,10 @@ pub(super) struct Record {
     len: usize,
     /// How many changes there were.
     changes: u64,
+    /// How many of them the device has, in its cache at least, when it has one that was dropped,
+    written: u64,
+    /// and on stable storage.
+    flushed: u64,
 }
 
 kfs::drop_in_atomic!(plain Record);
@@ -39,6 +43,8 @@ impl Record {
             entries: [NONE; ENTRIES],
             len: 0,
             changes: 0,
+            written: 0,
+            flushed: 0,
         }
     }
 
@@ -47,7 +53,23 @@ impl Record {
         self.entries.get(..self.len).unwrap_or_default()
     }
 
-    /// Whether all is on the device.
+    /// How many changes there were.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether all is on stable storage, as far as is known.
+    pub(super) fn is_flushed(&self) -> bool {
+        let is_flushed = self.written <= self.flushed || mutant!("names-unflushed");
+        self.is_empty() && is_flushed
+    }
+
+    /// The first `changes` of them are on stable storage.
+    pub(super) fn set_flushed(&mut self, changes: u64) {
+        self.flushed = self.flushed.max(changes);
+    }
+
+    /// Whether all is on the device, in its cache at least.
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -78,8 +100,11 @@ impl Record {
         true
     }
 
-    /// Drops what had been in the record when it was `synced`.
+    /// Drops what had been in the record when it was `synced`: the device has it, in its cache at least.
     pub(super) fn remove(&mut self, synced: &Record) {
+        if !synced.is_empty() {
+            self.written = self.written.max(synced.changes);
+        }
         let entries = self.entries;
         let rest = entries.iter().take(self.len);
         self.len = 0;

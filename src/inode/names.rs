@@ -21,7 +21,9 @@
 
 use crate::inode::attributes;
 use crate::inode::data::ino32;
+use crate::inode::deferred;
 use crate::inode::name_record::{Record, ENTRIES};
+use crate::inode::store;
 use crate::inode::table;
 use crate::types::{Inode, InodeRef, SuperBlock};
 use crate::volume::fault::Result;
@@ -52,12 +54,27 @@ pub(crate) fn make_room(inode: &Inode) -> Result {
     }
 }
 
-/// Whether a name of `inode` has changed since it was synced, as far as is known: perhaps, if it has left memory.
+/// Whether a name of `inode` has changed since it was synced, as far as is known: perhaps, if it has left memory. While a sync is under way
+/// the cache of the device may have the name, and lose it.
 pub(crate) fn is_changed(inode: &Inode) -> bool {
-    let is_recorded = !inode.data().names.lock().is_empty();
+    let is_recorded = !inode.data().names.lock().is_flushed();
     let is_forgotten =
         || inode.sb().data().evicted.has(ino32(inode)) && !mutant!("unlink-forgotten");
     is_recorded || is_forgotten()
+}
+
+/// The changes of the names of an inode when a sync of it began.
+#[derive(Clone, Copy)]
+pub(crate) struct Mark(u64);
+
+/// Before a [`sync`] of `inode`. Does not sleep.
+pub(crate) fn begin(inode: &Inode) -> Mark {
+    Mark(inode.data().names.lock().changes())
+}
+
+/// After it, and after the cache of the device was flushed. Does not sleep.
+pub(crate) fn flushed(inode: &Inode, mark: Mark) {
+    inode.data().names.lock().set_flushed(mark.0);
 }
 
 /// Writes all names of `inode` to the device, what is needed to find them, and the attributes of the
@@ -69,6 +86,7 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     let volume = sb.data();
     attributes::sync(inode)?;
     if let Some(named) = inode.data().named().filter(|_| inode.is_dir()) {
+        store_unborn(sb)?;
         volume.unwritten.sync_first(First::New)?;
         inode.data().named_synced(named);
     }
@@ -87,6 +105,27 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     inode.data().names.lock().remove(&record);
     for (dir, record) in &above {
         dir.data().names.lock().remove(record);
+    }
+    Ok(())
+}
+
+/// Stores all inodes that are unborn ([`crate::inode::unborn`]), so that they are among the buffers with new ones.
+///
+/// Those that come meanwhile may be left out. May sleep, also for those who make some. `EIO` when the device fails.
+fn store_unborn(sb: &SuperBlock) -> Result {
+    if mutant!("unborn-unsynced") {
+        return Ok(());
+    }
+    let volume = sb.data();
+    let last = volume.new_of_inodes.round();
+    let mut next = volume.unborn.next(0);
+    while let Some(ino) = next {
+        if let Some(inode) = sb.ilookup(ino.into()) {
+            if deferred::is_unborn_until(&inode, last) {
+                store::store(&inode)?;
+            }
+        }
+        next = ino.checked_add(1).and_then(|from| volume.unborn.next(from));
     }
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 //! The block of extended attributes that an inode has, and the one that it has on the device.
 //!
-//! The inode on the device does not lead to a block before that is on stable storage (see [`crate::volume::new_attributes`]). Until
+//! The inode on the device does not lead to a block before that is on stable storage (see [`crate::volume::new_of_inodes`]). Until
 //! then it is stored with the one that it had before, if it had any, which is kept for that long: after a crash it has its old
 //! attributes, or the new ones. A block to which an inode on the device leads is written to only as [`crate::inode::attribute_block`] says.
 
 use crate::types::Inode;
 use crate::volume::fault::Result;
-use crate::volume::new_attributes::NewAttributes;
+use crate::volume::new_of_inodes::NewOfInodes;
 use kfs::block::bio::SECTOR_SIZE;
 use kfs::drop_in_atomic;
 
@@ -49,7 +49,7 @@ impl AttributeBlock {
 pub(super) fn block(inode: &Inode) -> (u32, u64) {
     let sb = inode.sb();
     let at = *inode.data().attribute_block.lock();
-    if at.block == 0 || sb.data().new_attributes.is_settled(at.round) || is_early(&at) {
+    if at.block == 0 || sb.data().new_of_inodes.is_settled(at.round) || is_early(&at) {
         return (at.block, 0);
     }
     let left_out = match at.before {
@@ -73,7 +73,7 @@ pub(super) fn is_early(at: &AttributeBlock) -> bool {
 pub(super) fn begin(inode: &Inode) -> Option<AttributeBlock> {
     let (data, volume) = (inode.data(), inode.sb().data());
     let mut at = data.attribute_block.lock();
-    match volume.new_attributes.is_settled(at.round) {
+    match volume.new_of_inodes.is_settled(at.round) {
         false if mutant!("xattr-round-kept") => {}
         false => at.round = CHANGING,
         true if at.before == 0 => at.round = 0,
@@ -114,13 +114,13 @@ pub(super) fn forget_before(inode: &Inode) {
 pub(super) fn bring(inode: &Inode, block: u32) -> Result {
     let sb = inode.sb();
     let own = sb.find_get_block(block.into());
-    NewAttributes::settle(sb, own.as_ref())
+    NewOfInodes::settle(sb, own.as_ref())
 }
 
 /// The inode leaves memory: what it could not be stored with is lost, and the volume is not marked clean. Does not sleep.
 pub(crate) fn evict(inode: &Inode) {
     let at = *inode.data().attribute_block.lock();
-    let is_settled = inode.sb().data().new_attributes.is_settled(at.round);
+    let is_settled = inode.sb().data().new_of_inodes.is_settled(at.round);
     if !is_settled || at.before != 0 {
         inode.sb().data().set_leaked();
     }

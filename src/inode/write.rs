@@ -3,18 +3,20 @@
 //! Writing inodes.
 
 use crate::ext2::inode::{Content, Device, FileType, Inode as DiskInode, KNOWN_BYTES};
-use crate::ext2::pointers::Pointers;
+use crate::ext2::pointers::{Pointers, POINTERS};
 use crate::ext2::superblock;
 use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
 use crate::inode::stored_attributes;
 use crate::inode::table::read_table;
+use crate::inode::unborn;
 use crate::types::Inode;
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
+use kfs::time::real_seconds;
 
 /// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. What leads to blocks that are not on the
 /// device is left to the next time.
@@ -22,7 +24,13 @@ use kfs::block::buffer_head::BufferHead;
 /// Reads the block of the inode table; may sleep.
 pub(super) fn store_now(inode: &Inode) -> Result {
     let buffer = copy_to_table(inode)?;
-    inode.sb().data().mark_buffer_dirty(&buffer);
+    let volume = inode.sb().data();
+    if deferred::is_unborn_until(inode, u64::MAX) {
+        volume.mark_first_dirty(&buffer, First::New);
+        unborn::end(inode);
+    } else {
+        volume.mark_buffer_dirty(&buffer);
+    }
     Ok(())
 }
 
@@ -57,7 +65,7 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
             if needs_large_file(size) && !needs_large_file(expected) {
                 return Ok(Err(size));
             }
-            let content = content(inode, file_type, root);
+            let content = root.map(|root| content(inode, file_type, root));
             copy_to_slot(inode, file_type, size, content, &buffer, offset).map(Ok)
         })?;
         match stored {
@@ -80,12 +88,13 @@ fn content(inode: &Inode, file_type: FileType, root: Pointers) -> Content {
     }
 }
 
-/// Copies an inode to its slot, which is in `buffer` from byte `offset` on. Does not sleep.
+/// Copies an inode to its slot, which is in `buffer` from byte `offset` on. Without `content` it is stored as one that is not in use: so
+/// there is room for its attributes. Does not sleep.
 fn copy_to_slot(
     inode: &Inode,
     file_type: FileType,
     size: u64,
-    content: Content,
+    content: Option<Content>,
     buffer: &BufferHead,
     offset: usize,
 ) -> Result {
@@ -93,7 +102,10 @@ fn copy_to_slot(
     let ino = ino32(inode);
     let data = inode.data();
     let times = inode.times();
-    let dtime = data.dtime.load(ordering::Relaxed);
+    let dtime = match content {
+        Some(_) => data.dtime.load(ordering::Relaxed),
+        None => real_seconds() as u32,
+    };
     let uid16 = sb.data().uid16();
     let (file_acl, sectors_left_out) = stored_attributes::block(inode);
     // The format has 32 or 48 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep
@@ -103,8 +115,8 @@ fn copy_to_slot(
         file_type,
         uid: stored_id(inode.uid(), uid16),
         gid: stored_id(inode.gid(), uid16),
-        size,
-        links: inode.nlink() as u16,
+        size: content.map_or(0, |_| size),
+        links: content.map_or(0, |_| inode.nlink() as u16),
         // One that is deleted is not stored again after its blocks have been freed.
         sectors: match dtime {
             0 => inode.blocks().saturating_sub(sectors_left_out),
@@ -118,9 +130,9 @@ fn copy_to_slot(
         dtime,
         flags: data.flags(),
         generation: inode.generation(),
-        file_acl,
+        file_acl: content.map_or(0, |_| file_acl),
         extra_size: data.extra_size(),
-        content,
+        content: content.unwrap_or(Content::Blocks([0; POINTERS])),
     };
     let inode_size = sb.data().geometry().inode_size() as usize;
     // On the stack, as an allocation could fail, and a deletion that is not written is lost.

@@ -11,6 +11,7 @@ use crate::inode::directory::{self, Entry};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::inode::read::iget;
+use crate::inode::unborn;
 use crate::inode::write;
 use crate::types::{CreatedInode, Inode, InodeLocked, InodeRef, RetryFs};
 use crate::vfs::attributes::FileAttributes;
@@ -53,8 +54,8 @@ fn add<'a>(
     made: CreatedInode<'a>,
 ) -> fault::Result<CreatedInode<'a>> {
     write::store_first(&made, First::New)?;
-    let sector = directory::insert(dir, name, ino32(&made), file_type(&made)?, None)?;
-    names::changed(&made, dir, sector.block);
+    let added = directory::insert(dir, name, ino32(&made), file_type(&made)?, None)?;
+    names::changed(&made, dir, added.sector().block);
     Ok(made)
 }
 
@@ -149,6 +150,8 @@ impl InodeOperations<RetryFs> for Directory {
                     if !mutant!("symlink-unwritten") {
                         let len = target.to_bytes().len() as u64;
                         made.as_locked().write_and_wait_range(0..len)?;
+                        // That was to the cache of the device.
+                        unborn::begin(&made)?;
                     }
                     made
                 }
@@ -188,14 +191,14 @@ impl InodeOperations<RetryFs> for Directory {
             let nameless = inode.nlink() == 0;
             inode.touch_ctime();
             inode.inc_link_count();
-            let sector = match nameless && !mutant!("tmpfile-link-late") {
+            let added = match nameless && !mutant!("tmpfile-link-late") {
                 // On the device it is deleted, or not there: new to who syncs the directory.
                 true => write::store_first(inode, First::New),
                 false => Ok(()),
             }
             .and_then(|()| directory::insert(dir, name, ino32(inode), file_type(inode)?, None))
             .inspect_err(|_| inode.dec_link_count())?;
-            names::changed(inode, dir, sector.block);
+            names::changed(inode, dir, added.sector().block);
             Ok(())
         })
     }

@@ -125,6 +125,14 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
         if !mutant!("exchange-half") {
             old.undo();
             new.undo();
+            if !mutant!("undo-unrecorded") {
+                // The device may have some of it, and not that it was undone.
+                for side in [&old, &new] {
+                    for inode in [old.inode, new.inode] {
+                        names::changed(inode, side.dir, side.block());
+                    }
+                }
+            }
         }
     })?;
     for (from, to) in [(&old, &new), (&new, &old)] {

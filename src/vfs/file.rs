@@ -28,9 +28,9 @@ pub(crate) struct RegularFile;
 
 #[vtable]
 impl Fsync<RetryFs> for RegularFile {
-    type Mark = Option<durable::Mark>;
+    type Mark = (Option<durable::Mark>, names::Mark);
 
-    fn fsync_begin(inode: &Inode) -> Option<durable::Mark> {
+    fn fsync_begin(inode: &Inode) -> Self::Mark {
         // What a write in flight has linked, or moved i_size over, is seen by others, and may have been written to since, before that
         // write marks the inode dirty.
         if !in_flight::is_known_empty(inode) && !mutant!("in-flight-unmarked") {
@@ -40,10 +40,11 @@ impl Fsync<RetryFs> for RegularFile {
         if let (Some(mark), true) = (mark, mutant!("fua-marked-early")) {
             durable::synced(inode, mark);
         }
-        mark
+        (mark, names::begin(inode))
     }
 
-    fn fsync_end(inode: &Inode, mark: Option<durable::Mark>) {
+    fn fsync_end(inode: &Inode, (mark, names): Self::Mark) {
+        names::flushed(inode, names);
         if let Some(mark) = mark {
             durable::synced(inode, mark);
         }

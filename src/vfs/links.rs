@@ -106,6 +106,9 @@ pub(super) fn sync(inode: &Inode) -> fault::Result {
 
 /// The same, with the flush: it is on the device before anything that is written later.
 pub(super) fn sync_now(inode: &Inode) -> fault::Result {
+    let mark = names::begin(inode);
     sync(inode)?;
-    Ok(BlockDevice::of(inode.sb()).issue_flush()?)
+    BlockDevice::of(inode.sb()).issue_flush()?;
+    names::flushed(inode, mark);
+    Ok(())
 }

@@ -5,7 +5,7 @@
 use crate::ext2::inode::{Content, Device, FileType};
 use crate::inode::create;
 use crate::inode::data::{file_type, ino32};
-use crate::inode::directory::{self, Entry, Parent, Sector};
+use crate::inode::directory::{self, Added, Entry, Parent, Sector};
 use crate::inode::errors;
 use crate::inode::names;
 use crate::inode::write;
@@ -30,6 +30,10 @@ struct Move<'a, 'r> {
     old: Entry<'a>,
     /// The name that is replaced, and what it leads to.
     over: Option<(Entry<'a>, (u32, FileType))>,
+    /// What is replaced.
+    replaced: Option<&'a Inode>,
+    /// The new name, if there was none to be replaced.
+    added: Option<Added>,
     /// The parent of a directory that moves to another one.
     parent: Option<Parent<'a>>,
     /// What the old name leads to, if that was asked for.
@@ -110,6 +114,8 @@ impl<'a, 'r> Move<'a, 'r> {
             of_inode,
             old,
             over,
+            replaced: replaced.map(|replaced| &**replaced),
+            added: None,
             parent,
             whiteout,
             is_gone: false,
@@ -154,7 +160,8 @@ impl<'a, 'r> Move<'a, 'r> {
             None => {
                 // There it takes no flush for the old one to be removed.
                 let near = old_dir.is(new_dir).then_some(&self.old);
-                directory::insert(new_dir, new_name, ino, file_type, near)?
+                let added = directory::insert(new_dir, new_name, ino, file_type, near)?;
+                self.added.insert(added).sector()
             }
         };
         names::changed(inode, new_dir, sector.block);
@@ -228,15 +235,42 @@ impl<'a, 'r> Move<'a, 'r> {
             true => self.old.put_back(ino, file_type),
             false => Ok(()),
         };
-        let undone = put_back.and_then(|()| match &mut self.over {
-            Some((entry, (ino, file_type))) => entry.replace(*ino, *file_type).map(drop),
-            None => Entry::find(new_dir, new_name).and_then(|mut new| new.remove(ino).map(drop)),
+        let undone = put_back.and_then(|()| match (&mut self.over, &self.added) {
+            (Some((entry, (ino, file_type))), _) => entry.replace(*ino, *file_type).map(drop),
+            (None, _) if mutant!("undo-searches") => {
+                Entry::find(new_dir, new_name).and_then(|mut new| new.remove(ino).map(drop))
+            }
+            (None, Some(added)) => added.remove(new_dir, new_name, ino),
+            (None, None) => Ok(()),
         });
         let parent = match &mut self.parent {
             Some(parent) => parent.set(old_dir),
             None => Ok(()),
         };
         errors::log(new_dir, "cannot undo a rename", undone.and(parent));
+        if !mutant!("undo-unrecorded") {
+            self.record_undone();
+        }
+    }
+
+    /// The device may have any of it, and not that it was undone, but for one that fails once more.
+    fn record_undone(&self) {
+        let &Rename {
+            old_dir,
+            inode,
+            new_dir,
+            ..
+        } = self.rename;
+        names::changed(inode, old_dir, self.old.found().block);
+        let new_block = match (&self.over, &self.added) {
+            (Some((entry, _)), _) => entry.sector().block,
+            (None, Some(added)) => added.sector().block,
+            (None, None) => return,
+        };
+        names::changed(inode, new_dir, new_block);
+        if let Some(replaced) = self.replaced {
+            names::changed(replaced, new_dir, new_block);
+        }
     }
 
     /// The names are as they are to be: so are the links and the times of the inodes.

@@ -13,7 +13,9 @@ use crate::ext2::time::{EXTRA_SECONDS_MAX, SECONDS_MAX, SECONDS_MIN};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
-use crate::inode::{block_map, delete, directory, names, read, store, stored_attributes, table};
+use crate::inode::{
+    block_map, delete, directory, names, read, store, stored_attributes, table, unborn,
+};
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::vfs::xattr::{Security, Trusted, User};
 use crate::volume::errors::reported;
@@ -301,6 +303,7 @@ impl FileSystem for RetryFs {
         }
         names::evict(inode);
         stored_attributes::evict(inode);
+        unborn::evict(inode);
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {

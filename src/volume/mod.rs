@@ -9,8 +9,9 @@
 //! * [`blocks`] and [`inode_numbers`] allocate in the [`bitmaps`]; [`last_bitmap`] knows which numbers are in use.
 //! * [`trim`] discards what is free; [`windows`] keep it for files that grow, which
 //!   allocate [`in_window`].
-//! * [`attribute_blocks`] knows which blocks of extended attributes can be shared, and [`new_attributes`] which
+//! * [`attribute_blocks`] knows which blocks of extended attributes can be shared, and [`new_of_inodes`] which
 //!   are on stable storage.
+//! * [`unborn`] knows which inodes wait for that.
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
 //! * [`evicted`] knows which inodes left memory too early for their names.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
@@ -35,7 +36,7 @@ pub(crate) mod inode_numbers;
 pub(crate) mod label;
 mod last_bitmap;
 pub(crate) mod last_mounted;
-pub(crate) mod new_attributes;
+pub(crate) mod new_of_inodes;
 pub(crate) mod options;
 pub(crate) mod recount;
 pub(crate) mod released;
@@ -46,6 +47,7 @@ pub(crate) mod state;
 pub(crate) mod superblock;
 pub(crate) mod totals;
 pub(crate) mod trim;
+pub(crate) mod unborn;
 pub(crate) mod uninit;
 pub(crate) mod unwritten;
 pub(crate) mod usable;

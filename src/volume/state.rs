@@ -13,11 +13,12 @@ use crate::volume::evicted::Evicted;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::Groups;
 use crate::volume::last_bitmap::LastBitmap;
-use crate::volume::new_attributes::NewAttributes;
+use crate::volume::new_of_inodes::NewOfInodes;
 use crate::volume::options::{Given, Options, ParsedOptions};
 use crate::volume::released::SharedReleased;
 use crate::volume::superblock::{self, SuperBuffer};
 use crate::volume::totals::SharedTotals;
+use crate::volume::unborn::Unborn;
 use crate::volume::unwritten::{First, Unwritten};
 use core::ops::Range;
 use kernel::prelude::*;
@@ -65,8 +66,11 @@ pub(crate) struct Volume {
     /// Blocks of extended attributes. The lock is held while a reference count is changed.
     #[pin]
     pub(crate) attribute_blocks: Mutex<AttributeBlocks>,
-    /// Which of the new ones are on stable storage.
-    pub(crate) new_attributes: NewAttributes,
+    /// Which of the new ones, and of the first ones of directories, are on stable storage.
+    pub(crate) new_of_inodes: NewOfInodes,
+    /// New inodes that the device does not have, as they wait for that.
+    #[pin]
+    pub(crate) unborn: Unborn,
     /// The options that were given, at mount or since, and those of the superblock.
     #[pin]
     given: SpinLock<Given>,
@@ -224,7 +228,8 @@ impl Volume {
             unwritten <- Unwritten::new(),
             evicted <- Evicted::new(),
             attribute_blocks <- new_mutex!(AttributeBlocks::new()),
-            new_attributes: NewAttributes::new(),
+            new_of_inodes: NewOfInodes::new(),
+            unborn <- Unborn::new(),
             async_alloc: Atomic::new(given.async_alloc()),
             uid16: Atomic::new(given.uid16(&tuned_at_mount)),
             given <- new_spinlock!(given),

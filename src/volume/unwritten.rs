@@ -17,8 +17,8 @@
 //!   written, what it released belongs to its old owner on the device. So they come before that is
 //!   allocated again ([`crate::volume::released`]);
 //! * those of [new](First::New) inodes, which come before a directory that may have their names;
-//! * new blocks of [attributes](First::Attributes), which come before the inodes that lead to them
-//!   ([`crate::volume::new_attributes`]).
+//! * new blocks [of inodes](First::OfInode), which come before those that lead to them
+//!   ([`crate::volume::new_of_inodes`]).
 
 use core::ops::Range;
 use kernel::prelude::*;
@@ -70,10 +70,10 @@ struct HeldBuffer {
 pub(crate) enum First {
     /// It releases an inode number or blocks.
     Release = 1,
-    /// It has a new inode, or the first block of a new directory.
+    /// It has a new inode.
     New = 2,
-    /// It is a new block of extended attributes.
-    Attributes = 4,
+    /// It is a new block of extended attributes, or the first one of a new directory.
+    OfInode = 4,
 }
 
 /// How many buffers have each of the bits of [`First`].

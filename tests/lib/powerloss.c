@@ -32,15 +32,31 @@ int lose_power_unrepaired(struct vol *v)
 	return vol_report("copying the disk", err);
 }
 
-int lose_power(struct vol *v)
+static int repair(const char *how)
 {
-	const char *const argv[] = { "e2fsck", "-f", "-y", COPY, NULL };
-	int err = lose_power_unrepaired(v);
+	const char *const argv[] = { "e2fsck", "-f", how, COPY, NULL };
 
 	/* 1: it has repaired something */
-	if (!err)
-		err = run(1, argv) > 1 ? -EUCLEAN : 0;
-	return vol_report("e2fsck after the loss of power", err);
+	return vol_report("e2fsck after the loss of power", run(1, argv) > 1 ? -EUCLEAN : 0);
+}
+
+int lose_power(struct vol *v)
+{
+	return lose_power_unrepaired(v) ?: repair("-y");
+}
+
+int lose_power_in_memory(const char *disk, size_t len)
+{
+	const int to = open(COPY, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	const ssize_t n = to < 0 ? -1 : write(to, disk, len);
+
+	close(to);
+	return vol_report("copying the disk", n == (ssize_t)len ? 0 : -EIO) ?: repair("-y");
+}
+
+int lose_power_at_boot(struct vol *v)
+{
+	return lose_power_unrepaired(v) ?: repair("-p");
 }
 
 static FILE *ask(const char *request, const char *path)

@@ -14,6 +14,10 @@ struct vol;
 
 /* Take the copy, in the place of the one before, and have it repaired. 0 or -errno. */
 int lose_power(struct vol *v);
+/* The same of a disk that is in memory. */
+int lose_power_in_memory(const char *disk, size_t len);
+/* The same as at boot (e2fsck -p): nobody is asked. */
+int lose_power_at_boot(struct vol *v);
 /* The same without e2fsck(8). */
 int lose_power_unrepaired(struct vol *v);
 

@@ -23,23 +23,24 @@ use crate::inode::new_blocks;
 use crate::inode::store;
 use crate::inode::table;
 use crate::types::{Inode, InodeLocked};
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
+use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::lock::Exclusive;
 
-/// Appends a block with new names to the directory. Returns the block of the volume. May sleep.
+/// Appends a block with new names to the directory. Returns its buffer. May sleep.
 /// `ENOSPC`, `EIO`: the directory is as it was.
-pub(super) fn append_new(dir: &InodeLocked<Exclusive>, bytes: KVVec<u8>) -> Result<u64> {
+pub(super) fn append_new(dir: &InodeLocked<Exclusive>, bytes: KVVec<u8>) -> Result<BufferHead> {
     let index = block_count(dir);
     let new_size = grown(dir.i_size_read(), bytes.len()).ok_or(ENOSPC)?;
     let blocks = [bytes];
-    let block = match mutant!("append-unwritten") {
+    let buffer = match mutant!("append-unwritten") {
         true => link_unsynced(dir, index, &blocks),
         false => write_and_link(dir, index, &blocks),
     }?;
     dir.dio_wait().i_size_write(new_size);
-    Ok(block)
+    buffer.ok_or(Fault::Error(EIO))
 }
 
 /// Appends `blocks` to the directory, and brings them and what leads to them to the device. Returns the
@@ -72,21 +73,24 @@ pub(super) fn append(dir: &InodeLocked<Exclusive>, blocks: &[KVVec<u8>]) -> Resu
 }
 
 /// Writes the blocks to new blocks of the volume, and links these when the device has them. Returns the
-/// last one.
-fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVVec<u8>]) -> Result<u64> {
+/// buffer of the last one.
+fn write_and_link(
+    dir: &InodeLocked<Exclusive>,
+    first: u32,
+    blocks: &[KVVec<u8>],
+) -> Result<Option<BufferHead>> {
     let first = u64::from(first);
     let range = first..first + blocks.len() as u64;
     let written = range
         .clone()
         .zip(blocks)
-        .try_fold(0, |_, (index, bytes)| {
+        .try_fold(None, |_, (index, bytes)| {
             let run = new_blocks::reserve(dir, index, 1)?;
-            write_block(dir, run.blocks.start, bytes, true)?;
-            Ok(run.blocks.start)
+            write_block(dir, run.blocks.start, bytes, true).map(Some)
         })
         .and_then(|last| flush(dir).map(|()| last));
     match written {
-        Ok(last) => new_blocks::finish_flushed(dir, range).map(|()| last.into()),
+        Ok(last) => new_blocks::finish_flushed(dir, range).map(|()| last),
         Err(fault) => {
             let _ = new_blocks::finish(dir, Some(dir), range.clone(), range.start);
             in_flight::forget(dir, &range);
@@ -96,15 +100,18 @@ fn write_and_link(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVVec<u8>]
 }
 
 /// For a mutant.
-fn link_unsynced(dir: &InodeLocked<Exclusive>, first: u32, blocks: &[KVVec<u8>]) -> Result<u64> {
-    (first..).zip(blocks).try_fold(0, |_, (index, bytes)| {
+fn link_unsynced(
+    dir: &InodeLocked<Exclusive>,
+    first: u32,
+    blocks: &[KVVec<u8>],
+) -> Result<Option<BufferHead>> {
+    (first..).zip(blocks).try_fold(None, |_, (index, bytes)| {
         let run = block_map::allocate(dir, index.into(), 1)?;
-        write_block(dir, run.blocks.start, bytes, false)?;
-        Ok(run.blocks.start.into())
+        write_block(dir, run.blocks.start, bytes, false).map(Some)
     })
 }
 
-fn write_block(dir: &Inode, block: u32, bytes: &[u8], sync: bool) -> Result {
+fn write_block(dir: &Inode, block: u32, bytes: &[u8], sync: bool) -> Result<BufferHead> {
     let buffer = dir.sb().getblk(block.into())?;
     buffer.init_zeroed();
     buffer.write(0, bytes)?;
@@ -112,7 +119,7 @@ fn write_block(dir: &Inode, block: u32, bytes: &[u8], sync: bool) -> Result {
     if sync {
         buffer.sync_dirty()?;
     }
-    Ok(())
+    Ok(buffer)
 }
 
 /// Writes the inode, and the blocks of pointers that lead to `count` blocks from the block `first` on.

@@ -4,13 +4,15 @@
 //!
 //! A rename changes several, and must not stop half-way: an inode with more names than links is freed
 //! with the first that is unlinked. So what a change takes is there before the first of them is made:
-//! the buffer of the block. An [`Entry`] is changed in that, and not in a copy, so that it needs no memory.
+//! the buffer of the block. An [`Entry`] is changed in that, and not in a copy, so that it needs no memory. And when one has been
+//! [`Added`], it is removed again without looking for it in the directory: that ends with a fatal signal.
 
 use crate::ext2::directory::sector::sector;
 use crate::ext2::directory::{DirBlock, Located, Name};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
+use crate::inode::directory::added::Added;
 use crate::inode::directory::block::{self, InPlace, Mark, Sector};
 use crate::inode::directory::found::Found;
 use crate::inode::directory::linear;
@@ -87,9 +89,7 @@ impl<'a> Entry<'a> {
                     let place = at.place(entry.offset);
                     return Err(Corrupt::found(place, LEADS_TO_ANOTHER, entry.ino.into()).into());
                 }
-                at.remove(block, entry)?;
-                linear::freed(dir, entry.room(), at.index());
-                Ok(())
+                remove_located(dir, at, block, entry)
             })?;
         changed(dir);
         Ok(block)
@@ -133,9 +133,7 @@ impl<'a> Entry<'a> {
             if let Some((ino, file_type)) = instead {
                 return at.set_inode(block, &old, ino, file_type);
             }
-            at.remove(block, &old)?;
-            linear::freed(dir, old.room(), at.index());
-            Ok(())
+            remove_located(dir, at, block, &old)
         })?;
         changed(dir);
         Ok(block)
@@ -159,6 +157,33 @@ impl<'a> Entry<'a> {
         changed(self.dir);
         Ok(())
     }
+}
+
+impl Added {
+    /// Removes the entry `name` of `dir`, which leads to the inode `ino`. Nothing was added to the directory since.
+    pub(crate) fn remove(&self, dir: &InodeLocked<Exclusive>, name: &[u8], ino: u32) -> Result {
+        let mut block = InPlace(&self.buffer);
+        let found = self.at.find_in(&mut block, checked(name)?)?;
+        let entry = found
+            .filter(|entry| entry.ino == ino)
+            .ok_or_else(|| gone(dir))?;
+        remove_located(dir, &self.at, &mut block, &entry)?;
+        block::released(dir, &self.buffer);
+        changed(dir);
+        Ok(())
+    }
+}
+
+/// Removes the entry that was found in its block. The caller has that written.
+fn remove_located(
+    dir: &InodeLocked<Exclusive>,
+    at: &DirBlock,
+    block: &mut InPlace<'_>,
+    entry: &Located,
+) -> Result {
+    at.remove(block, entry)?;
+    linear::freed(dir, entry.room(), at.index());
+    Ok(())
 }
 
 /// The entry of a directory for its parent, which is to be changed.

@@ -9,7 +9,8 @@ use crate::ext2::directory::path::{Frame, Path};
 use crate::ext2::directory::split::Named;
 use crate::ext2::directory::{DirBlock, Name};
 use crate::inode::data::ino32;
-use crate::inode::directory::block::{room, Block, Buffers, Sector};
+use crate::inode::directory::added::Added;
+use crate::inode::directory::block::{room, Block, Buffers};
 use crate::inode::directory::durable;
 use crate::inode::directory::found::find_in_block;
 use crate::inode::directory::indexed::{self, give_up, walk};
@@ -24,7 +25,7 @@ use kfs::log::ratelimit as log_ratelimit;
 /// there is no index that can be used.
 ///
 /// `EEXIST` when there is such an entry; `ENOSPC` without space for new blocks, or when the index is full.
-pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Option<Sector>> {
+pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Option<Added>> {
     // Each split halves the names of the leaf; and nodes are split on the way.
     const TRIES: usize = 16;
     let Some(hashing) = indexed::hashing(dir) else {
@@ -45,8 +46,8 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
                 }
             }
         }
-        if let Some(sector) = entry.insert(dir, &mut buffers, path.leaf)? {
-            return Ok(Some(sector));
+        if let Some(added) = entry.insert(dir, &mut buffers, path.leaf)? {
+            return Ok(Some(added));
         }
         if has_room(dir, &path)? {
             let mut leaf = Block::read(dir, path.leaf, KVVec::new())?;
@@ -58,7 +59,7 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
 
 /// After the index could not be used: without it, names are added to any block with room. That includes
 /// those of the index, so that this must be given up, and not only unreadable: `EIO`.
-fn unusable(dir: &Inode) -> Result<Option<Sector>> {
+fn unusable(dir: &Inode) -> Result<Option<Added>> {
     match indexed::hashing(dir) {
         Some(_) => Err(EIO.into()),
         None => Ok(None),

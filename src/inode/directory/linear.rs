@@ -6,7 +6,8 @@
 //! known that they have no room ([`crate::ext2::directory::rooms`]) are not read.
 
 use crate::ext2::directory::rooms::Rooms;
-use crate::inode::directory::block::{block_count, Buffers, Sector};
+use crate::inode::directory::added::Added;
+use crate::inode::directory::block::{block_count, Buffers};
 use crate::inode::directory::new_entry::NewEntry;
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::Result;
@@ -16,7 +17,7 @@ use kfs::task::cond_resched;
 
 /// Adds `entry` to the first block that has room for it. Returns where it is; `None` if there is
 /// none. May sleep. `EEXIST` when there is such an entry in a block that it looks at; fails with a bad block.
-pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Option<Sector>> {
+pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Result<Option<Added>> {
     let count = block_count(dir);
     let mut buffers = Buffers::of_all(dir);
     let mut index = first(dir, entry, count);

@@ -5,7 +5,8 @@
 use crate::ext2::directory::change::Insert;
 use crate::ext2::directory::Name;
 use crate::ext2::inode::FileType;
-use crate::inode::directory::block::{at, changed, Block, Buffers, InPlace, Sector};
+use crate::inode::directory::added::Added;
+use crate::inode::directory::block::{at, changed, Block, Buffers, InPlace};
 use crate::inode::directory::durable::flush;
 use crate::types::Inode;
 use crate::volume::fault::Result;
@@ -29,7 +30,7 @@ impl NewEntry<'_> {
         dir: &Inode,
         buffers: &mut Buffers<'_>,
         index: u32,
-    ) -> Result<Option<Sector>> {
+    ) -> Result<Option<Added>> {
         let at = at(dir, index);
         let near = self.near.filter(|&(block, _)| block == index);
         let near = near.map(|(_, sector)| sector);
@@ -47,10 +48,7 @@ impl NewEntry<'_> {
         let mut block = InPlace(buffer);
         at.insert(&mut block, room, self.name, self.ino, self.file_type)?;
         changed(dir, buffer);
-        Ok(Some(Sector {
-            block: buffer.block(),
-            index: room.sector(),
-        }))
+        Ok(Some(Added::new(at, buffer.get(), room.sector())))
     }
 }
 

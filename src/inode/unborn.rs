@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! New inodes that the device has only when the block that they lead to is on stable storage.
+//!
+//! These are directories, and symbolic links that have a block. On the device, the block has what its owner of before has left
+//! there: of another directory, names, with numbers that others have by now. The inode shares a block of the inode table with others, which
+//! comes to the device with any of these. So as long as its own block may not be there, the inode is stored as one that is not in use:
+//! it is *unborn*. A name that leads to it is then one of an inode that is not in use, which `e2fsck -p` removes.
+//!
+//! It is stored as it is when it is written back, or synced, with one flush of the device for all of the volume that wait
+//! for one ([`crate::volume::new_of_inodes`]). Who syncs a directory has all of them stored ([`crate::inode::names`]).
+
+use crate::inode::data::ino32;
+use crate::inode::deferred;
+use crate::types::Inode;
+use crate::volume::fault::Result;
+use kfs::mm::nofs::nofs;
+
+/// The new `inode` has a block now, marked dirty as [`First::OfInode`](crate::volume::unwritten::First::OfInode), or written. Before
+/// it is stored for the first time. May sleep. `ENOMEM`.
+pub(crate) fn begin(inode: &Inode) -> Result {
+    if mutant!("unborn-stored") {
+        return Ok(());
+    }
+    let volume = inode.sb().data();
+    volume.unborn.add(ino32(inode))?;
+    deferred::set_unborn(inode, volume.new_of_inodes.round());
+    Ok(())
+}
+
+/// The inode was copied to its slot, of which the buffer was marked as that of a new one: whoever looks for such finds that. May sleep.
+pub(super) fn end(inode: &Inode) {
+    nofs(|| {
+        if deferred::born(inode) {
+            inode.sb().data().unborn.remove(ino32(inode));
+        }
+    });
+}
+
+/// The inode leaves memory. If it has links, and the device does not have it, it is lost, and the volume is not marked clean. May sleep.
+pub(crate) fn evict(inode: &Inode) {
+    let is_listed = nofs(|| deferred::is_unborn_until(inode, u64::MAX));
+    if is_listed {
+        let volume = inode.sb().data();
+        volume.unborn.remove(ino32(inode));
+        if inode.nlink() != 0 {
+            volume.set_leaked();
+        }
+    }
+}

@@ -287,7 +287,7 @@ impl FileSystem for RetryFs {
 
     fn write_inode(inode: &Inode) -> Result {
         inode.sb().data().check_up()?;
-        reported(inode.sb(), store::store(inode))
+        store::write_back(inode)
     }
 
     fn sync_inode_metadata(inode: &Inode) -> Result {
@@ -299,12 +299,14 @@ impl FileSystem for RetryFs {
         if inode.sb().data().is_shut_down() {
             return;
         }
+        store::evict(inode);
         names::evict(inode);
         stored_attributes::evict(inode);
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
         log(inode, "cannot free a deleted inode", delete::delete(inode));
+        store::forget(inode);
     }
 
     fn free_inode(sb: &SuperBlock, ino: u64, is_dir: bool) {

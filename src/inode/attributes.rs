@@ -283,8 +283,9 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     if block == 0 || mutant!("xattr-unsynced") {
         return Ok(());
     }
-    if let Some(buffer) = inode.sb().find_get_block(block.into()) {
-        buffer.sync_dirty()?;
+    let sb = inode.sb();
+    if let Some(buffer) = sb.find_any_block(block.into()) {
+        sb.data().unwritten.sync(&buffer)?;
     }
     Ok(())
 }

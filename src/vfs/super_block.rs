@@ -243,8 +243,13 @@ impl FileSystem for RetryFs {
         reported(
             sb,
             if has_orphans || mutant!("freeze-unmarked") {
-                // In a snapshot they are orphans, which e2fsck frees; it skips a clean volume.
-                volume.store_free_counts(sb, true)
+                // In a snapshot they are orphans, which e2fsck frees; it skips a clean volume. Others may have been freed
+                // since the VFS has synced the volume: that would be written while it is frozen.
+                let synced = match mutant!("freeze-freed-unsynced") {
+                    true => Ok(()),
+                    false => volume.sync_last(sb),
+                };
+                synced.and_then(|()| volume.store_free_counts(sb, true))
             } else {
                 volume.mark_unmounted(sb)
             },

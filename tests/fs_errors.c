@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "caches.h"
+#include "debugfs.h"
 #include "dm.h"
 #include "harness.h"
 
@@ -40,11 +41,6 @@ static int state(struct vol *v)
 	return err ?: s;
 }
 
-/*
- * Bitmaps and inodes could not be written for a while, and then the cache of the
- * device is emptied: if what the device has came back, blocks and inode numbers
- * would be given out twice.
- */
 /* An inode that could not be stored, as its block could not be read, is stored when it can. */
 TEST_F(fs_errors, inode_that_could_not_be_stored)
 {
@@ -70,6 +66,91 @@ TEST_F(fs_errors, inode_that_could_not_be_stored)
 	EXPECT_EQ(0604, st.st_mode & 07777);
 }
 
+/*
+ * The file f gets another name, g. The block of the table that its inode is in has left memory, and cannot
+ * be read until vol_unroute().
+ */
+static int link_uncounted(struct vol *v)
+{
+	const unsigned int per = v->bs / 512;
+	struct vol_map map = { .nr = 1 };
+	int err, fd;
+	long block;
+
+	err = vol_prefill("f", 0, 100, 1);
+	sync();
+	block = debugfs_number(v, "imap f", "located at block");
+	fd = vol_open("f", O_RDWR);
+	if (err || block < 0 || fd < 0)
+		return err ?: block < 0 ? block : fd;
+	map.e[0] = (struct vol_extent){ .sector = block * per, .len = per };
+	err = forget_all() ?: vol_fail(v, &map) ?: vol_link("f", "g");
+	close(fd);
+	return err;
+}
+
+/* It still cannot be stored when the volume is unmounted, and is lost: e2fsck has to look. */
+TEST_F(fs_errors, inode_that_is_never_stored)
+{
+	const char *const preen[] = { "e2fsck", "-p", self->v.dev, NULL };
+	int kmsg = kmsg_open();
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, link_uncounted(&self->v));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(0, state(&self->v) & STATE_VALID);
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "inode", "not stored", "e2fsck", NULL }));
+	EXPECT_EQ(1, run(1, preen));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_EQ(2, vol_links("f"));
+}
+
+/* A volume is not frozen without it: in a snapshot the inode would be missing, and writeback would store it meanwhile. */
+TEST_F(fs_errors, freeze_before_an_inode_is_stored)
+{
+	int dir, err, frozen, was;
+
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, link_uncounted(&self->v));
+	frozen = ioctl(dir, FIFREEZE, 0);
+	err = errno;
+	was = state(&self->v);
+	if (!frozen)
+		ioctl(dir, FITHAW, 0);
+	EXPECT_EQ(0, was & STATE_VALID);
+	EXPECT_EQ(-1, frozen);
+	EXPECT_EQ(EIO, err);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	frozen = ioctl(dir, FIFREEZE, 0);
+	was = state(&self->v);
+	EXPECT_EQ(0, ioctl(dir, FITHAW, 0));
+	EXPECT_EQ(0, frozen);
+	EXPECT_EQ(STATE_VALID, was);
+	close(dir);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(2, vol_links("f"));
+}
+
+/* Nor does it become read-only. */
+TEST_F(fs_errors, remount_before_an_inode_is_stored)
+{
+	ASSERT_EQ(0, link_uncounted(&self->v));
+	EXPECT_EQ(-EIO, vol_read_only());
+	EXPECT_EQ(0, state(&self->v) & STATE_VALID);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, vol_read_only());
+	EXPECT_EQ(STATE_VALID, state(&self->v));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(2, vol_links("f"));
+}
+
+/*
+ * Bitmaps and inodes could not be written for a while, and then the cache of the
+ * device is emptied: if what the device has came back, blocks and inode numbers
+ * would be given out twice.
+ */
 TEST_F(fs_errors, bitmap_that_could_not_be_written)
 {
 	static const char *const names[] = { "a", "b", "c" };

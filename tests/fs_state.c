@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "ext2.h"
 #include "harness.h"
 #include "task.h"
 
@@ -505,6 +506,62 @@ TEST_F(fs_state, frozen)
 	ASSERT_EQ(0, vol_umount(&self->v));
 	EXPECT_EQ(ERROR, vol_dev_get(&self->v, 16, S_STATE));
 	EXPECT_EQ(1, run(1, mend));
+}
+
+/*
+ * Nor is anything written then that was freed when the VFS had synced the volume. Of that sync two writes are held,
+ * and a file is freed each time: at the first one, so that there is a second, which is the last, by the cache of
+ * the device; and at that.
+ */
+TEST_F(fs_state, frozen_when_a_file_was_freed)
+{
+	const char *const names[] = { "a", "b", "c" };
+	const uint64_t per = self->v.bs / 512;
+	uint32_t bitmap, inodes;
+	struct vol_extent last;
+	struct task freeze;
+	struct vol_map map;
+	long before, after;
+	int dir, fd[3], i;
+	bool blocked;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 writes the superblock");
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+	for (i = 0; i < 3; i++) {
+		fd[i] = vol_make(names[i], 20 * KIB, i);
+		ASSERT_LE(0, fd[i]);
+		ASSERT_EQ(0, unlink(vol_path(names[i])));
+	}
+	sync();
+	ASSERT_EQ(0, ext2_bitmaps(&self->v, 0, &bitmap, &inodes));
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	map.e[0].writes = true;
+	last = (struct vol_extent){ .sector = bitmap * per, .len = per, .writes = true };
+	ASSERT_EQ(0, vol_route_beside(&self->v, &last, &map));
+	ASSERT_EQ(0, vol_link("f", "d/f"));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, vol_hold_side(&self->v));
+	ASSERT_EQ(0, task_start(&freeze, op_freeze, &dir));
+	blocked = task_settles(&freeze, TASK_BLOCKED);
+	close(fd[0]);
+	EXPECT_EQ(0, vol_release_routed(&self->v));
+	blocked &= task_settles(&freeze, TASK_BLOCKED);
+	close(fd[1]);
+	EXPECT_EQ(0, vol_release_side(&self->v));
+	EXPECT_EQ(0, task_join(&freeze, JOIN_SECONDS));
+	before = disk_writes();
+	sync();
+	after = disk_writes();
+	EXPECT_EQ(0, ioctl(dir, FITHAW, 0));
+	EXPECT_TRUE(blocked);
+	EXPECT_EQ(before, after);
+	close(fd[2]);
+	close(dir);
+	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
 TEST_HARNESS_MAIN

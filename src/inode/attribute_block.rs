@@ -58,6 +58,10 @@ fn set_references(sb: &SuperBlock, buffer: &BufferHead, references: u32) -> Resu
 pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     let was = begin(inode)?;
     let given_up = replace_begun(inode, was, bytes, first);
+    // Whatever fails from here on, it is stored with the block that it has now.
+    if !mutant!("xattr-moved-unmarked") {
+        inode.mark_inode_dirty();
+    }
     release(inode, given_up.inspect_err(|_| set_again(inode, was))?)
 }
 

@@ -200,13 +200,14 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
             }
         })?;
     } else if let Some(bytes) = &new_block {
-        attribute_block::replace(inode, bytes, in_slot.is_some())?;
-        if in_slot.is_some() {
-            write_slot(
-                inode,
-                &slot_with(inode, slot, removed)?.unwrap_or_default(),
-                false,
-            )?;
+        // What needs memory is done before both places have the attribute.
+        let rest = match in_slot {
+            Some(_) => Some(slot_with(inode, slot, removed)?.unwrap_or_default()),
+            None => None,
+        };
+        attribute_block::replace(inode, bytes, rest.is_some())?;
+        if let Some(rest) = &rest {
+            write_slot(inode, rest, false)?;
         }
     }
     inode.touch_ctime();
@@ -283,8 +284,9 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     if block == 0 || mutant!("xattr-unsynced") {
         return Ok(());
     }
-    if let Some(buffer) = inode.sb().find_get_block(block.into()) {
-        buffer.sync_dirty()?;
+    let sb = inode.sb();
+    if let Some(buffer) = sb.find_any_block(block.into()) {
+        sb.data().unwritten.sync(&buffer)?;
     }
     Ok(())
 }

@@ -62,6 +62,8 @@ pub(crate) struct InodeData {
     pub(super) dtime: Atomic<u32>,
     /// Not written yet since it was created: its slot in the inode table has stale contents.
     pub(super) new: Atomic<bool>,
+    /// Writeback could not store it, and tries again.
+    pub(super) unstored: Atomic<bool>,
     /// The target of a symbolic link that is kept in the inode.
     pub(crate) symlink: SetOnce<FastSymlink>,
     /// The block of a directory in which a name was found last, or looked for by its index: a hint.
@@ -114,6 +116,7 @@ drop_in_atomic!(struct InodeData {
     crtime,
     dtime,
     new,
+    unstored,
     symlink,
     found_in,
     last_leaf,
@@ -149,6 +152,7 @@ impl InodeData {
             crtime: SetOnce::new(),
             dtime: Atomic::new(0),
             new: Atomic::new(false),
+            unstored: Atomic::new(false),
             symlink: SetOnce::new(),
             found_in: Atomic::new(0),
             last_leaf: LastLeaf::new(),

@@ -75,12 +75,15 @@ pub(super) fn read_table(sb: &SuperBlock, ino: u32) -> Result<(BufferHead, usize
 }
 
 /// Writes the block with the slot of inode `ino` to the device and waits, if it is in memory: only
-/// then may there be something to write. One that could not be written earlier is not tried again here: the volume has failed
-/// writes then. May sleep. `EIO` when the device fails.
+/// then may there be something to write. One that could not be written earlier is tried again. May sleep. `EIO` when the device fails.
 pub(super) fn sync_cached(sb: &SuperBlock, ino: u32) -> Result {
     let location = sb.data().layout().locate_inode(ino)?;
-    if let Some(buffer) = sb.find_get_block(location.block.into()) {
-        buffer.sync_dirty()?;
+    let cached = match mutant!("fsync-name-error-lost") {
+        true => sb.find_get_block(location.block.into()),
+        false => sb.find_any_block(location.block.into()),
+    };
+    if let Some(buffer) = cached {
+        sb.data().unwritten.sync(&buffer)?;
     }
     Ok(())
 }

@@ -245,8 +245,13 @@ impl FileSystem for RetryFs {
         reported(
             sb,
             if has_orphans || mutant!("freeze-unmarked") {
-                // In a snapshot they are orphans, which e2fsck frees; it skips a clean volume.
-                volume.store_free_counts(sb, true)
+                // In a snapshot they are orphans, which e2fsck frees; it skips a clean volume. Others may have been freed
+                // since the VFS has synced the volume: that would be written while it is frozen.
+                let synced = match mutant!("freeze-freed-unsynced") {
+                    true => Ok(()),
+                    false => volume.sync_last(sb),
+                };
+                synced.and_then(|()| volume.store_free_counts(sb, true))
             } else {
                 volume.mark_unmounted(sb)
             },
@@ -289,7 +294,7 @@ impl FileSystem for RetryFs {
 
     fn write_inode(inode: &Inode) -> Result {
         inode.sb().data().check_up()?;
-        reported(inode.sb(), store::store(inode))
+        store::write_back(inode)
     }
 
     fn sync_inode_metadata(inode: &Inode) -> Result {
@@ -301,6 +306,7 @@ impl FileSystem for RetryFs {
         if inode.sb().data().is_shut_down() {
             return;
         }
+        store::evict(inode);
         names::evict(inode);
         stored_attributes::evict(inode);
         unborn::evict(inode);
@@ -308,6 +314,7 @@ impl FileSystem for RetryFs {
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
         log(inode, "cannot free a deleted inode", delete::delete(inode));
+        store::forget(inode);
     }
 
     fn free_inode(sb: &SuperBlock, ino: u64, is_dir: bool) {

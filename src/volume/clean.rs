@@ -179,14 +179,26 @@ impl Volume {
         self.flush_superblock(sb)
     }
 
+    /// Syncs all metadata of a volume whose inodes have just been written, and that nobody changes: then there is nothing left to
+    /// write. May sleep. `EIO` when something could not be written, or an inode not be stored, which writeback tries again at any time.
+    pub(crate) fn sync_last(&self, sb: &SuperBlock) -> Result {
+        self.sync(sb)?;
+        let unstored = self.unstored.load(ordering::Relaxed);
+        if unstored != 0 && !mutant!("unstored-marked-clean") {
+            pr_err!("{}: inodes that are not stored: {}\n", sb.id(), unstored);
+            return Err(EIO.into());
+        }
+        Ok(())
+    }
+
     /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no
-    /// corruption was found, nothing leaked, and no metadata was lost to a write error. May sleep. `EIO` when
-    /// something could not be written. Does nothing when the volume is shut down.
+    /// corruption was found, nothing leaked, and no metadata was lost to an error. May sleep. `EIO` when
+    /// something could not be written, or an inode not be stored. Does nothing when the volume is shut down.
     pub(crate) fn mark_unmounted(&self, sb: &SuperBlock) -> Result {
         if self.is_shut_down() {
             return Ok(());
         }
-        self.sync(sb)?;
+        self.sync_last(sb)?;
         let failed = self.write_failed.load(ordering::Relaxed) && !mutant!("failed-marked-clean");
         let leaked = self.leaked.load(ordering::Relaxed) && !mutant!("leak-marked-clean");
         if self.is_stopped() || failed || leaked {

@@ -44,6 +44,16 @@ impl Volume {
         self.leaked.store(true, ordering::Relaxed);
     }
 
+    /// Counts an inode that could not be stored, and is dirty. Does not sleep.
+    pub(crate) fn add_unstored(&self) {
+        self.unstored.fetch_add(1, ordering::Relaxed);
+    }
+
+    /// Counts one less: it is stored, or has left memory. Does not sleep.
+    pub(crate) fn drop_unstored(&self) {
+        self.unstored.fetch_sub(1, ordering::Relaxed);
+    }
+
     /// Reports corruption, by one line in the log and by fanotify (`FAN_FS_ERROR`), marks the
     /// volume as having errors, and acts on the option `errors=`. May sleep; takes the lock of the
     /// superblock's buffer.

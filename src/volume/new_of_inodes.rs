@@ -14,6 +14,7 @@
 use crate::types::SuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
+use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
 use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
@@ -49,16 +50,22 @@ impl NewOfInodes {
     }
 
     /// Writes all new blocks of inodes of a volume to the device and flushes its cache. `own` is that of the inode which has to
-    /// be stored, if it is in memory: what is not has been written. It need not be new. Sleeps. `EIO` when the device fails to write
-    /// that one, or to flush: errors of others are for those that have them.
+    /// be stored, if it is in memory: what is not has been written, since what could not be is held, or [lost]. It
+    /// need not be new. Sleeps. `EIO` when the device fails to write that one, also if it has failed before, or to flush, and when one is
+    /// lost, which may be that one. Errors of others are for those that have them.
+    ///
+    /// [lost]: crate::volume::unwritten::Unwritten::hold_first
     pub(crate) fn settle(sb: &SuperBlock, own: Option<&BufferHead>) -> Result {
         let volume = sb.data();
         let new = &volume.new_of_inodes;
         nofs(|| {
             let round = new.round.fetch_add(1, ordering::Full);
             let all = volume.unwritten.sync_first(First::OfInode);
+            if volume.unwritten.has_lost(First::OfInode) {
+                return Err(EIO.into());
+            }
             if let Some(own) = own {
-                own.sync_dirty()?;
+                volume.unwritten.sync(own)?;
             }
             // What leads to them may be written at any time, and stay, while these are lost.
             if !mutant!("xattr-unflushed") {

@@ -51,6 +51,8 @@ pub(crate) struct Volume {
     pub(super) write_failed: Atomic<bool>,
     /// Blocks or inodes could not be freed during this mount.
     pub(super) leaked: Atomic<bool>,
+    /// Inodes in memory that could not be stored.
+    pub(super) unstored: Atomic<u32>,
     /// Corruption was found during this mount.
     pub(super) found_corrupt: Atomic<bool>,
     /// An error was found while the volume was frozen, which the superblock does not say yet.
@@ -222,6 +224,7 @@ impl Volume {
             write_errors,
             write_failed: Atomic::new(false),
             leaked: Atomic::new(false),
+            unstored: Atomic::new(0),
             found_corrupt: Atomic::new(false),
             error_unmarked: Atomic::new(false),
             miscounted: Atomic::new(clamped),

@@ -187,6 +187,25 @@ impl Unwritten {
         })
     }
 
+    /// Writes a buffer to the device if it is dirty, or could not be written before, and waits. May sleep. `EIO` when the device fails.
+    pub(crate) fn sync(&self, buffer: &BufferHead) -> Result {
+        if buffer.has_write_error() {
+            // Not when a sweep looks at it, which would take it for one that was written.
+            nofs(|| {
+                let _held = self.held.lock();
+                if buffer.has_write_error() {
+                    buffer.mark_dirty();
+                }
+            });
+        }
+        buffer.sync_dirty()
+    }
+
+    /// Whether one that has to be written first for this reason was lost. May sleep.
+    pub(crate) fn has_lost(&self, why: First) -> bool {
+        nofs(|| self.held.lock().lost & why as u8 != 0)
+    }
+
     /// Writes the buffers that have to be written first for this reason, and waits for them. May
     /// sleep. `EIO` when one cannot be written; the next call tries again, but for one that was lost.
     pub(crate) fn sync_first(&self, why: First) -> Result {

@@ -77,6 +77,15 @@ static int fill_block(struct round *r)
 	return err;
 }
 
+/* One in the inode, which has no room for a longer one. */
+static int fill_slot(struct round *r)
+{
+	int err = set("d/a", OPS_SHARED, 20);
+
+	sync();
+	return err;
+}
+
 static long set_longer(struct round *r) { return set("d/a", 9, 40); }
 
 static const char *was_moved(struct round *r)
@@ -180,6 +189,8 @@ const struct op ops_attributes[] = {
 	{ "change a shared attribute", .run = set_shared, .check = was_set_shared, .changes = true },
 	{ "remove a shared attribute", .run = remove_shared, .check = was_removed, .changes = true },
 	{ "move an attribute into the inode", .prepare = fill_block, .run = set_longer, .check = was_moved,
+	  .changes = true, .big = true, .every = true },
+	{ "move an attribute into the block", .prepare = fill_slot, .run = set_long, .check = was_moved,
 	  .changes = true, .big = true, .every = true },
 	{ "set an access control list", .run = set_acl, .check = acl_was_set, .changes = true },
 	{ "chattr", .prepare = open_it, .run = set_flags, .check = flags_were_set, .changes = true },

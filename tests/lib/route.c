@@ -11,6 +11,7 @@
 
 #define TOP	"rfs-top"
 #define HOLD	"rfs-hold"
+#define SIDE	"rfs-side"
 
 static struct dm_seg linear(uint64_t start, uint64_t len, const char *dev)
 {
@@ -144,6 +145,7 @@ int route_unused(void)
 
 void route_release(void)
 {
+	dm_resume(SIDE);
 	dm_resume(HOLD);
 	dm_resume(TOP);
 }
@@ -153,6 +155,7 @@ void route_remove(void)
 	route_release();
 	vol_retry_busy(dm_remove, TOP);
 	vol_retry_busy(dm_remove, HOLD);
+	vol_retry_busy(dm_remove, SIDE);
 }
 
 static pid_t program;
@@ -203,6 +206,42 @@ int vol_route_after(struct vol *v, const struct vol_map *map, const struct dm_se
 int vol_route(struct vol *v, const struct vol_map *map)
 {
 	return vol_route_after(v, map, NULL, 0);
+}
+
+int vol_route_beside(struct vol *v, const struct vol_extent *side, const struct vol_map *map)
+{
+	struct dm_seg segs[2] = { linear(0, side->sector, env_dev()) };
+	char node[32];
+	int err = straight(v, SIDE, node, sizeof(node));
+
+	segs[1] = side->writes ? written(side->sector, side->len, env_dev(), node) :
+		linear(side->sector, side->len, node);
+	return err ? err : vol_route_after(v, map, segs, 2);
+}
+
+/* Another table of rfs-side, which may be held. */
+static int side_table(struct dm_seg seg)
+{
+	int err = dm_load(SIDE, &seg, 1);
+
+	if (!err)
+		err = dm_hold(SIDE);
+	return vol_report("device beside", err ?: dm_resume(SIDE));
+}
+
+int vol_hold_side(struct vol *v)
+{
+	return vol_report("hold", dm_hold(SIDE));
+}
+
+int vol_fail_side(struct vol *v)
+{
+	return side_table(failing(0, v->sectors));
+}
+
+int vol_release_side(struct vol *v)
+{
+	return side_table(linear(0, v->sectors, env_dev()));
 }
 
 int vol_route_writes(struct vol *v)

@@ -5,6 +5,7 @@
  *
  *	filesystem -> rfs-top -+-> TEST_DEV
  *	                       +-> rfs-hold -> TEST_DEV   (what is to be held)
+ *	                       +-> rfs-side -> TEST_DEV   (the same, by itself)
  *	                       +-> error                  (what is to fail)
  */
 #ifndef RFS_ROUTE_H
@@ -40,6 +41,15 @@ int vol_route(struct vol *v, const struct vol_map *map);
 /* The same, with @nr segments of one's own in the place of what is before the first of them. */
 int vol_route_after(struct vol *v, const struct vol_map *map, const struct dm_seg *first,
 		    int nr);
+/*
+ * vol_route() for all of @map, and for @side, which is before that, on a device of its own: it is
+ * held, and fails, by itself. A flush comes there, too, unless that has @writes set.
+ */
+int vol_route_beside(struct vol *v, const struct vol_extent *side, const struct vol_map *map);
+int vol_hold_side(struct vol *v);
+int vol_fail_side(struct vol *v);
+/* What is held goes on, and what failed does not any more. */
+int vol_release_side(struct vol *v);
 /* The same for all writes and no reads: what is on the device can be seen. */
 int vol_route_writes(struct vol *v);
 /* The same for flushes alone: data and metadata go straight to the device. */

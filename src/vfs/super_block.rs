@@ -300,6 +300,7 @@ impl FileSystem for RetryFs {
             return;
         }
         names::evict(inode);
+        store::evict(inode);
         stored_attributes::evict(inode);
     }
 

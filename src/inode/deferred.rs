@@ -24,14 +24,17 @@
 //! An inode that is new may be deferred as a whole ([`crate::inode::unborn`]).
 //!
 //! [`settle`] ends that, each time that the inode is written: it writes the new blocks, flushes the
-//! cache of the device, and then the pointers are stored, or their buffers marked dirty.
+//! cache of the device, and then the pointers are stored, or their buffers marked dirty. If the device fails, they stay
+//! deferred: the inode is dirty again, and the next time that it is written all of it is tried again, by who syncs or
+//! by writeback. When it leaves memory so, what is not on the device is lost ([`settle_last`]).
 //!
 //! Lock order: the block map, then this.
 
 use crate::ext2::pointers::Pointers;
 use crate::inode::dirty::mark_buffer_dirty;
+use crate::inode::errors;
 use crate::types::Inode;
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::new_of_inodes::NewOfInodes;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -47,13 +50,14 @@ pub(crate) struct Deferred {
     root: u16,
     /// The blocks of pointers that have some, in the order of the volume. What is in them is not on the device.
     parents: KVec<BufferHead>,
-    /// The blocks of pointers that nothing on the device leads to, in the order of the volume; some of them may have
-    /// been freed.
+    /// The blocks of pointers that nothing on the device leads to, in the order of the volume.
     new: KVec<u32>,
     /// For how many more there is room whatever happens.
     promised: usize,
     /// Of an inode that was not stored since it was made, as it waits for its first block.
     unborn: Option<Unborn>,
+    /// The device has failed since the last time that all of it was settled: that was told.
+    has_failed: bool,
 }
 
 /// How far an inode is that is yet to be stored for the first time.
@@ -68,7 +72,7 @@ enum Unborn {
 }
 
 drop_in_atomic!(plain Unborn);
-drop_in_atomic!(struct Deferred { root, parents, new, promised, unborn });
+drop_in_atomic!(struct Deferred { root, parents, new, promised, unborn, has_failed });
 
 impl Deferred {
     fn is_empty(&self) -> bool {
@@ -77,6 +81,7 @@ impl Deferred {
 
     fn clear(&mut self) {
         self.root = 0;
+        self.has_failed = false;
         self.new = KVec::new();
         match self.promised {
             0 => self.parents = KVec::new(),
@@ -113,6 +118,55 @@ impl Deferred {
             }
         }
         Ok(())
+    }
+
+    /// Forgets one that is about to be freed. Whether it was there.
+    fn forget_new(&mut self, block: u32) -> bool {
+        let place = self.new.binary_search(&block);
+        place.is_ok_and(|place| self.new.remove(place).is_ok())
+    }
+
+    /// The device has failed, if so: tells that once.
+    fn failed(&mut self, inode: &Inode, settled: kernel::error::Result) {
+        if settled.is_err() && !self.has_failed {
+            self.has_failed = true;
+            let what = "cannot write what its new pointers lead to";
+            errors::log(inode, what, settled.map_err(Fault::from));
+        }
+    }
+
+    /// The buffers of the new blocks, also of those that could not be written.
+    fn new_in_memory<'a>(&'a self, inode: &'a Inode) -> impl Iterator<Item = BufferHead> + 'a {
+        let find = move |&block: &u32| inode.sb().find_any_block(block.into());
+        let new = self.new.iter().filter_map(find);
+        new.filter(|_| !mutant!("failed-pointers-passed"))
+    }
+
+    /// Writes the new blocks to the device, and waits. May sleep. `EIO` when one of them, or another block of the inode,
+    /// could not be written.
+    ///
+    /// One that writeback could not write is clean, and not among the buffers of the inode any more; or somebody else has marked it
+    /// dirty since. Those that are not in memory have been written.
+    fn write_new(&self, inode: &Inode) -> kernel::error::Result {
+        for buffer in self
+            .new_in_memory(inode)
+            .filter(BufferHead::has_write_error)
+        {
+            mark_buffer_dirty(inode, &buffer);
+        }
+        inode.sync_buffers()?;
+        for buffer in self.new_in_memory(inode).filter(BufferHead::is_unwritten) {
+            buffer.sync_dirty()?;
+        }
+        Ok(())
+    }
+
+    /// The device has the new blocks: what leads to them may follow.
+    fn let_go(&mut self, inode: &Inode) {
+        for parent in &self.parents {
+            mark_buffer_dirty(inode, parent);
+        }
+        self.clear();
     }
 
     /// From now on nobody writes `parent`. What it has had until now is on the device.
@@ -319,7 +373,8 @@ fn settle_unborn(inode: &Inode, deferred: &mut Deferred) -> Result {
         if !sb.data().new_of_inodes.is_settled(round) {
             let first = inode.data().map.pointers()[0];
             let own = match inode.is_dir() {
-                true => sb.find_get_block(first.into()),
+                // Also if it could not be written, so that it is not uptodate.
+                true => sb.find_any_block(first.into()),
                 false => None,
             };
             NewOfInodes::settle(sb, own.as_ref())?;
@@ -332,8 +387,8 @@ fn settle_unborn(inode: &Inode, deferred: &mut Deferred) -> Result {
 /// Brings the new blocks of `inode` to the device, after which what leads to them may
 /// follow: the inode may be stored, and buffers are dirty. May sleep.
 ///
-/// Takes no lock of the block map, and may be called with it. After an error, that of the device,
-/// what leads to the blocks is not held back either; but an inode that is not stored yet still is.
+/// Takes no lock of the block map, and may be called with it. After an error, that of the device, the pointers stay deferred,
+/// the inode is dirty, and the volume is not marked clean; an inode that is not stored yet still is not.
 pub(super) fn settle(inode: &Inode) -> Result {
     nofs(|| {
         let deferred = &mut *inode.data().get_ref().deferred.lock();
@@ -342,30 +397,60 @@ pub(super) fn settle(inode: &Inode) -> Result {
             deferred.clear();
             return unborn;
         }
-        let written = inode
-            .sync_buffers()
-            .and_then(|()| BlockDevice::of(inode.sb()).issue_flush());
-        for parent in &deferred.parents {
-            mark_buffer_dirty(inode, parent);
+        let written = deferred.write_new(inode);
+        let settled = written.and_then(|()| BlockDevice::of(inode.sb()).issue_flush());
+        if settled.is_ok() || mutant!("deferral-given-up") {
+            deferred.let_go(inode);
+        } else {
+            deferred.failed(inode, settled);
+            inode.mark_inode_dirty();
         }
-        deferred.clear();
-        Ok(written?).and(unborn)
+        Ok(settled?).and(unborn)
     })
 }
 
+/// [`settle`] of an inode that leaves memory, for the last time. What leads to blocks that were written may follow, also if the
+/// device cannot flush them; pointers to others are lost. May sleep.
+pub(super) fn settle_last(inode: &Inode) {
+    nofs(|| {
+        let deferred = &mut *inode.data().get_ref().deferred.lock();
+        let written = deferred.write_new(inode);
+        let is_written = written.is_ok();
+        let settled = written.and_then(|()| BlockDevice::of(inode.sb()).issue_flush());
+        deferred.failed(inode, settled);
+        if is_written {
+            deferred.let_go(inode);
+        }
+    });
+}
+
 /// Before pointers in a block of pointers of `inode` are cleared, after which it is dirty: if some of it
-/// are deferred, settles all. An error is kept in the buffers. May sleep.
+/// are deferred, settles all. May sleep. An error is that of the device: the block is not to be marked dirty then.
 ///
 /// A block is freed when the pointer to it has been cleared, so that no block of pointers is freed with
 /// deferred pointers in it: its buffer would be written over what the block is allocated for next.
-pub(super) fn before_change(inode: &Inode, buffer: &BufferHead) {
+pub(super) fn before_change(inode: &Inode, buffer: &BufferHead) -> Result {
     let is_deferred = nofs(|| {
         let deferred = inode.data().get_ref().deferred.lock();
         deferred.has(buffer)
     });
-    if is_deferred && !mutant!("deferred-kept") {
-        let _ = settle(inode);
+    match is_deferred && !mutant!("deferred-kept") {
+        true => settle(inode),
+        false => Ok(()),
     }
+}
+
+/// Runs `free`, which frees a block of pointers of `inode` to which no pointer leads any more: from before that on it is not one
+/// that is to be written. The lock of the block map is held. May sleep.
+pub(super) fn free_pointers(inode: &Inode, block: u32, free: impl FnOnce() -> Result) -> Result {
+    let deferred = &inode.data().get_ref().deferred;
+    let was_new = nofs(|| deferred.lock().forget_new(block));
+    let freed = free();
+    if was_new && freed.is_err() {
+        // There is room, unless they were settled meanwhile.
+        let _ = nofs(|| deferred.lock().add_new(&[block]));
+    }
+    freed
 }
 
 /// After blocks of the file were freed, and the pointers of the inode are `root`: nothing is deferred

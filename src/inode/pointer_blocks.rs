@@ -155,7 +155,7 @@ impl FreeBlocks for ChangedPointers<'_> {
         const ZEROES: [u8; 256] = [0; 256];
         let inode = self.pointers.inode;
         let buffer = self.pointers.buffer(block)?;
-        deferred::before_change(inode, buffer);
+        let settled = deferred::before_change(inode, buffer);
         self.map.clear(|| {
             let mut done = 0;
             while done < len {
@@ -165,6 +165,11 @@ impl FreeBlocks for ChangedPointers<'_> {
             }
             Ok::<(), Error>(())
         })?;
+        // They are not to reappear in the file. But the device has them for as long as others are deferred, so that what they
+        // led to is not freed.
+        if !mutant!("deferred-written-anyway") {
+            settled?;
+        }
         mark_first_dirty(inode, buffer, First::Release);
         Ok(())
     }
@@ -179,7 +184,7 @@ impl FreeBlocks for ChangedPointers<'_> {
     fn restore(&mut self, block: u32, index: u32, start: u32, len: u32) -> Result {
         let inode = self.pointers.inode;
         let buffer = self.pointers.buffer(block)?;
-        deferred::before_change(inode, buffer);
+        deferred::before_change(inode, buffer)?;
         store(inode, self.map, buffer, index, Blocks { start, len })
     }
 
@@ -201,15 +206,17 @@ impl FreeBlocks for ChangedPointers<'_> {
             return Ok(());
         };
         let inode = self.pointers.inode;
-        // Before it is freed: once free, it may be allocated and dirtied by another task.
-        inode.sb().data().forget_buffer(buffer.get());
-        self.free_data(block, 1).inspect_err(|error| {
-            if !Self::is_corrupt(error) {
-                // What it led to has been given back, and the pointer to it is restored: it is written first. If that
-                // fails, it is tried again before the next one gets what was given back.
-                mark_first_dirty(inode, &buffer, First::Release);
-                let _ = buffer.sync_dirty();
-            }
+        deferred::free_pointers(inode, block, || {
+            // Before it is freed: once free, it may be allocated and dirtied by another task.
+            inode.sb().data().forget_buffer(buffer.get());
+            self.free_data(block, 1).inspect_err(|error| {
+                if !Self::is_corrupt(error) {
+                    // What it led to has been given back, and the pointer to it is restored: it is written first. If that
+                    // fails, it is tried again before the next one gets what was given back.
+                    mark_first_dirty(inode, &buffer, First::Release);
+                    let _ = buffer.sync_dirty();
+                }
+            })
         })
     }
 

@@ -14,18 +14,36 @@ use crate::types::Inode;
 use crate::volume::fault;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
+use kfs::mm::nofs::nofs;
 
 /// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. Its new
 /// blocks of pointers and of attributes are on the device then.
 ///
 /// Takes the lock of its attributes, and those of shared blocks and of the groups; reads the block of the inode table; may sleep.
+/// If the device fails, the inode is dirty; and it stays there as it was if that has failed to get blocks of pointers, as they
+/// go with its size.
 pub(crate) fn store(inode: &Inode) -> fault::Result {
-    let settled = attribute_block::settle(inode).and(deferred::settle(inode));
+    let attributes = attribute_block::settle(inode);
+    deferred::settle(inode)?;
     write::store_now(inode)?;
-    settled
+    attributes
 }
 
-/// The same for writeback, where an inode that is dirty is stored, one call at a time: if it cannot be, it is unstored from then on, until
+/// An inode leaves memory that could not be stored, as the device has failed to write what its new pointers lead to: it is, without these.
+/// The volume is not marked clean then. May sleep.
+pub(crate) fn store_last(inode: &Inode) {
+    if !deferred::has_some(inode) || mutant!("deferred-evicted") {
+        return;
+    }
+    deferred::settle_last(inode);
+    let stored = nofs(|| write::store_now(inode));
+    if stored.is_ok() {
+        forget(inode);
+    }
+    errors::log(inode, "cannot store it", stored);
+}
+
+/// [`store`] for writeback, where an inode that is dirty is stored, one call at a time: if it cannot be, it is unstored from then on, until
 /// it is stored. If that is for another reason than the device or memory, nobody tries again, and the volume is not marked clean.
 pub(crate) fn write_back(inode: &Inode) -> Result {
     let stored = errors::reported(inode, store(inode));

@@ -306,8 +306,9 @@ impl FileSystem for RetryFs {
         if inode.sb().data().is_shut_down() {
             return;
         }
-        store::evict(inode);
+        store::store_last(inode);
         names::evict(inode);
+        store::evict(inode);
         stored_attributes::evict(inode);
         unborn::evict(inode);
     }

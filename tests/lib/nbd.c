@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "disk.h"
 #include "env.h"
 #include "nbd.h"
 #include "pattern.h"
@@ -85,6 +86,14 @@ static bool does_again(const struct nbd_request *r, const struct nbd_request *fa
 	       (from <= at && from + be32toh(r->len) >= at + be32toh(failed->len));
 }
 
+/* The error of the request that has just come. */
+static int error_of(const struct nbd *d, const struct nbd_request *r)
+{
+	if (d->fault == NBD_FAIL_FLUSHES)
+		return command(r) == NBD_CMD_FLUSH ? EIO : 0;
+	return d->hit && d->seen == d->nth ? EIO : 0;
+}
+
 static void *serve(void *arg)
 {
 	struct nbd *d = arg;
@@ -99,7 +108,7 @@ static void *serve(void *arg)
 			break;
 		pthread_mutex_lock(&d->lock);
 		d->seen++;
-		if (d->fault != NBD_NONE && d->seen == d->nth) {
+		if (d->fault != NBD_NONE && d->fault != NBD_FAIL_FLUSHES && d->seen == d->nth) {
 			d->hit = true;
 			d->which = r;
 			d->kept = d->fault == NBD_KEEP;
@@ -109,7 +118,7 @@ static void *serve(void *arg)
 		if (d->hit && d->seen > d->nth && does_again(&r, &d->which))
 			d->done_again = true;
 		if (!d->kept || d->seen != d->nth)
-			ok = answer(d, &r, data, d->hit && d->seen == d->nth ? EIO : 0);
+			ok = answer(d, &r, data, error_of(d, &r));
 		pthread_mutex_unlock(&d->lock);
 	}
 	/* the driver waits for that */
@@ -188,6 +197,31 @@ void nbd_down(struct nbd *d)
 	close(d->dev);
 	close(d->sock);
 	close(d->far);
+}
+
+struct nbd *nbd_vol_up(struct vol *v, const struct vol_conf *conf)
+{
+	struct disk disk = {};
+	struct nbd *d = nbd_up(conf->mib, true, disk.node, sizeof(disk.node));
+
+	if (d && disk_route_up(&disk, v, conf)) {
+		errno = EIO;
+		return NULL;
+	}
+	return d;
+}
+
+int nbd_vol_down(struct nbd *d, struct vol *v)
+{
+	int err;
+
+	nbd_end(d);
+	/* vol_down() would close the sockets, too */
+	err = v->mounted ? vol_umount_soon(v) : 0;
+	err = err ?: vol_unroute(v) ?: vol_fsck(v);
+	route_remove();
+	nbd_down(d);
+	return err;
 }
 
 char *nbd_bytes(struct nbd *d)

@@ -10,6 +10,8 @@
 #include <stddef.h>
 
 struct nbd;
+struct vol;
+struct vol_conf;
 
 /*
  * A disk of @mib MiB with a volatile cache, whose node is put to @node: NULL and a message, or errno is ENOENT
@@ -17,12 +19,19 @@ struct nbd;
  */
 struct nbd *nbd_up(unsigned int mib, bool fua, char *node, size_t nodelen);
 void nbd_down(struct nbd *d);
+/*
+ * The same, and a volume on it in the place of TEST_DEV, with device-mapper, as by vol_up(): for the calling process and
+ * its children.
+ */
+struct nbd *nbd_vol_up(struct vol *v, const struct vol_conf *conf);
+/* All files have to be closed. Not 0 when e2fsck finds anything at all. */
+int nbd_vol_down(struct nbd *d, struct vol *v);
 /* What the disk has. Nobody must be using it. */
 char *nbd_bytes(struct nbd *d);
 
-enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP };
+enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP, NBD_FAIL_FLUSHES };
 
-/* From now on count requests, from 1; the @nth of them fails, or is kept. */
+/* From now on count requests, from 1; the @nth of them fails, or is kept; or all that are flushes fail. */
 void nbd_begin(struct nbd *d, enum nbd_fault what, unsigned int nth);
 /* Is it the only request that the disk has which is kept? */
 bool nbd_keeps(struct nbd *d);

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Pointers to new blocks of pointers, and to data that was written directly, when the device fails to
+ * write or to flush these: they stay away from the device until it has what they lead to.
+ */
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/stat.h>
+
+#include "blocks.h"
+#include "ext2.h"
+#include "harness.h"
+#include "nbd.h"
+#include "powerloss.h"
+
+FIXTURE(fs_deferred) {
+	struct nbd *disk;
+	struct vol v;
+};
+FIXTURE_VARIANT(fs_deferred) {
+	bool nbd;
+};
+FIXTURE_VARIANT_ADD(fs_deferred, bs1k) { .nbd = false };
+/* a disk that can fail to flush */
+FIXTURE_VARIANT_ADD(fs_deferred, nbd) { .nbd = true };
+
+FIXTURE_SETUP(fs_deferred)
+{
+	const struct vol_conf conf = SMALL_1K;
+
+	if (!variant->nbd) {
+		ASSERT_EQ(0, vol_up(&self->v, &conf));
+		return;
+	}
+	self->disk = nbd_vol_up(&self->v, &conf);
+	if (!self->disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(self->disk != NULL);
+}
+
+FIXTURE_TEARDOWN(fs_deferred)
+{
+	if (!variant->nbd)
+		EXPECT_EQ(0, vol_down(&self->v));
+	else if (self->disk)
+		EXPECT_EQ(0, nbd_vol_down(self->disk, &self->v));
+}
+
+#define LEN	3000
+/* The first blocks of a file of blocks of 1 KiB that are below one, and two, blocks of pointers. */
+#define SINGLE		12
+#define DOUBLE		(SINGLE + 256)
+/* One that it has in the inode. */
+#define DATA		3
+
+static int write_block(int fd, off_t bs, off_t block)
+{
+	char *buf = buf_alloc(bs);
+
+	pattern_fill(buf, bs, block * bs, 1);
+	return pwrite(fd, buf, bs, block * bs) == bs ? 0 : -errno;
+}
+
+/* Is block @block of "f" there? */
+static bool has_block(off_t bs, off_t block)
+{
+	char *buf = buf_alloc(bs);
+
+	return vol_read("f", O_RDONLY, buf, bs, block * bs) == bs &&
+	       !pattern_diff(buf, bs, block * bs, 1);
+}
+
+/* What is in use of the first group, by the cache of the device. */
+static int read_bitmap(struct vol *v, uint8_t *bitmap)
+{
+	uint32_t blocks, inodes;
+
+	return ext2_bitmaps(v, 0, &blocks, &inodes) ?:
+	       vol_dev_read(v, bitmap, v->bs, (off_t)blocks * v->bs);
+}
+
+/* "f" of @len bytes, synced; and what it has not has something else on the device. */
+static int make(struct vol *v, size_t len)
+{
+	int fd = vol_make("f", len, 1), err;
+
+	if (fd < 0)
+		return fd;
+	sync();
+	err = ext2_poison_free(v);
+	return err ?: fd;
+}
+
+/* It gets the block @block, with a block of pointers: @map is where that is. */
+static int grow(struct vol *v, int fd, off_t block, struct vol_map *map)
+{
+	const unsigned int sectors = v->bs / 512;
+	uint8_t *before = buf_alloc(v->bs), *after = buf_alloc(v->bs);
+	int err, bit, nr = 0;
+	long data;
+
+	err = read_bitmap(v, before) ?: write_block(fd, v->bs, block) ?: read_bitmap(v, after);
+	if (err)
+		return err;
+	data = block_of(fd, block);
+	for (bit = 0; bit < 8 * v->bs; bit++) {
+		/* the first one has the superblock */
+		const uint64_t at = 1 + bit;
+
+		if (!((before[bit / 8] ^ after[bit / 8]) >> bit % 8 & 1) || at == data)
+			continue;
+		*map = (struct vol_map){ .e[0] = { .sector = at * sectors, .len = sectors }, .nr = 1 };
+		nr++;
+	}
+	return nr == 1 ? 0 : -ENOENT;
+}
+
+/* Have a block of the inode table written, with the slots of the first files: @fd is of one. */
+static int write_table(int fd)
+{
+	return fchmod(fd, 0640) || fsync(fd) ? -errno : 0;
+}
+
+static long op_sync(void *unused)
+{
+	sync();
+	return 0;
+}
+
+/* Whoever writes it next tries again, and until then the file is on the device as it was synced. */
+static void fails_in_writeback(struct __test_metadata *_metadata, struct vol *v, size_t len, off_t block)
+{
+	int other = vol_make("other", LEN, 3), fd;
+	struct vol_map map;
+
+	ASSERT_LE(0, other);
+	fd = make(v, len);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, grow(v, fd, block, &map));
+	ASSERT_EQ(0, vol_fail(v, &map));
+	/* the second one finds what the first has left */
+	sync();
+	sync();
+	ASSERT_EQ(0, vol_unroute(v));
+	ASSERT_EQ(0, write_table(other));
+	ASSERT_EQ(0, lose_power(v));
+	EXPECT_TRUE(lost_holds("f", len, 1));
+	sync();
+	close(other);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(v));
+	EXPECT_TRUE(has_block(v->bs, 0));
+	EXPECT_TRUE(has_block(v->bs, block));
+}
+
+/* The pointer is in the inode. */
+TEST_F(fs_deferred, new_pointers_that_cannot_be_written)
+{
+	fails_in_writeback(_metadata, &self->v, LEN, SINGLE);
+}
+
+/* It is in a block of pointers that the file has had before. */
+TEST_F(fs_deferred, new_pointers_below_others_that_cannot_be_written)
+{
+	fails_in_writeback(_metadata, &self->v, (DOUBLE + 1) * self->v.bs, DOUBLE + 256);
+}
+
+/*
+ * Writeback of the device could not write them before the inode is written: they are clean then, and are
+ * written again, before the inode.
+ */
+TEST_F(fs_deferred, new_pointers_that_could_not_be_written)
+{
+	struct task syncing;
+	struct vol_map map;
+	int fd, dev;
+
+	fd = make(&self->v, LEN);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, grow(&self->v, fd, SINGLE, &map));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	dev = open(self->v.dev, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	EXPECT_EQ(-1, fsync(dev));
+	close(dev);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	map.e[0].writes = true;
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
+	ASSERT_BLOCKED(&syncing);
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("f", LEN, 1));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ((SINGLE + 1) * self->v.bs, lost_read("f", buf_alloc(64 * KIB), 64 * KIB));
+	close(fd);
+}
+
+/* Block @n of "f" on the device. */
+static int64_t on_disk(struct vol *v, off_t n)
+{
+	uint32_t block, pointers;
+	int err = ext2_block(v, "f", n, &block, &pointers);
+
+	return err ?: block;
+}
+
+/* "f" gets a block by a direct write, and its inode is written while the device cannot flush its cache: its descriptor. */
+static int append_unflushed(struct vol *v, struct nbd *disk)
+{
+	int err = vol_prefill("f", 0, DATA * v->bs, 1), fd;
+	char *buf = buf_alloc(v->bs);
+
+	fd = err ?: vol_open("f", O_RDWR | O_DIRECT);
+	if (fd < 0)
+		return fd;
+	nbd_begin(disk, NBD_FAIL_FLUSHES, 0);
+	pattern_fill(buf, v->bs, DATA * v->bs, 1);
+	if (pwrite(fd, buf, v->bs, DATA * v->bs) != v->bs)
+		return -EIO;
+	sync();
+	sync();
+	return fd;
+}
+
+/* Data of a direct write may be in the cache of the device. */
+TEST_F(fs_deferred, data_that_cannot_be_flushed)
+{
+	int fd;
+
+	if (!self->disk)
+		SKIP(return, "its disk does not fail");
+	fd = append_unflushed(&self->v, self->disk);
+	ASSERT_LE(0, fd);
+	EXPECT_LT(0, block_of(fd, DATA));
+	EXPECT_EQ(0, on_disk(&self->v, DATA));
+	nbd_end(self->disk);
+	sync();
+	EXPECT_EQ(block_of(fd, DATA), on_disk(&self->v, DATA));
+	close(fd);
+}
+
+/* When the inode leaves memory, the data at least was written. */
+TEST_F(fs_deferred, data_that_is_never_flushed)
+{
+	int fd;
+
+	if (!self->disk)
+		SKIP(return, "its disk does not fail");
+	fd = append_unflushed(&self->v, self->disk);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	nbd_end(self->disk);
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, env_options()));
+	EXPECT_TRUE(has_block(self->v.bs, DATA));
+}
+
+/* Unmount it, and have e2fsck(8) find what has leaked. */
+static int repair(struct vol *v)
+{
+	const char *const argv[] = { "e2fsck", "-p", v->dev, NULL };
+	int err = vol_umount(v);
+
+	/* without -f: it looks at what is not clean; 1: it has repaired something */
+	return err ?: run(1, argv) == 1 ? 0 : -EUCLEAN;
+}
+
+/* When the inode leaves memory, it has no pointer to a block of pointers that is not on the device. */
+TEST_F(fs_deferred, new_pointers_that_are_never_written)
+{
+	struct vol_map map;
+	int fd;
+
+	fd = make(&self->v, LEN);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, grow(&self->v, fd, SINGLE, &map));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(-1, fsync(fd));
+	close(fd);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, env_options()));
+	EXPECT_TRUE(has_block(self->v.bs, 0));
+	EXPECT_FALSE(has_block(self->v.bs, SINGLE));
+	EXPECT_EQ(0, repair(&self->v));
+}
+
+/*
+ * While some of a block of pointers are deferred, and the device fails, others in it are not cleared there: the blocks that these
+ * lead to are not free, and nobody gets them. In memory they are gone.
+ */
+TEST_F(fs_deferred, blocks_that_are_given_back_meanwhile)
+{
+	const off_t bs = self->v.bs, size = (DOUBLE + 2 * 256) * bs;
+	struct vol_map map;
+	char *buf = buf_alloc(bs);
+	long before;
+	int fd, i;
+
+	fd = make(&self->v, size);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, grow(&self->v, fd, DOUBLE + 2 * 256, &map));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	sync();
+	before = free_blocks();
+	/* the second block of pointers, with all below it */
+	EXPECT_EQ(-1, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (DOUBLE + 256) * bs,
+				256 * bs));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(bs, vol_read("f", O_RDONLY, buf, bs, (DOUBLE + 256) * bs));
+	for (i = 0; i < bs; i++)
+		ASSERT_EQ(0, buf[i]);
+	/* those below it are free, but not the block of pointers itself */
+	EXPECT_EQ(before + 256, free_blocks());
+	sync();
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists("f"));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	sync();
+	EXPECT_TRUE(has_block(bs, DOUBLE + 2 * 256));
+	close(fd);
+	EXPECT_EQ(0, repair(&self->v));
+}
+
+TEST_HARNESS_MAIN

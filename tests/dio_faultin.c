@@ -13,6 +13,8 @@
 #include "disk.h"
 #include "harness.h"
 #include "stop.h"
+#include "store.h"
+#include "uffd.h"
 
 enum { PAGE = 4096, PAGES = 8, LEN = PAGES * PAGE };
 
@@ -80,7 +82,7 @@ static long op_pwritev(void *arg)
 	return n < 0 ? -errno : n;
 }
 
-static long op_store(void *arg)
+static long store_and_sync(void *arg)
 {
 	char *map = arg;
 
@@ -112,7 +114,7 @@ TEST_F(dio_faultin, memory_in_the_hole)
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	ASSERT_EQ(0, task_start(&writer, op_pwritev, &wr));
 	ASSERT_BLOCKED(&writer);
-	ASSERT_EQ(0, task_start(&store, op_store, stored));
+	ASSERT_EQ(0, task_start(&store, store_and_sync, stored));
 	/* It ends, or it waits for the block. */
 	ASSERT_NE(TASK_UNSETTLED, task_settle(&store));
 	ASSERT_EQ(0, vol_release_routed(&self->v));
@@ -229,6 +231,63 @@ TEST_F(dio_faultin, memory_goes_before_it_is_copied)
 {
 	ASSERT_EQ(0, stable_writes(self->v.dev, true));
 	memory_goes(_metadata, &self->v, LEN, true);
+}
+
+/*
+ * While a write to a part of a block beyond EOF waits for its memory, one that was in flight moves EOF over that, and somebody
+ * stores to the rest of the block, and syncs it.
+ */
+static void eof_moves(struct __test_metadata *_metadata, struct vol *v, enum way way)
+{
+	const off_t at = 2 * PAGE, eof = 4 * PAGE, stored = 9000;
+	char *buf = buf_alloc(PAGE), *back = buf_alloc(PAGE), *map;
+	struct way_write w = { .way = way, .off = at };
+	struct iocb cb, *list = &cb;
+	struct io_event ev;
+	aio_context_t ctx;
+	struct task t;
+	void *late;
+	int uffd;
+
+	w.fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	pattern_fill(buf, PAGE, 0, 1);
+	ASSERT_EQ(PAGE, pwrite(w.fd, buf, PAGE, 0));
+	uffd = unfilled_page(&late);
+	ASSERT_LE(0, uffd);
+	w.iov = (struct iovec){ late, PATTERN_SECTOR };
+	map = map_file(vol_open("f", O_RDWR), PAGE, at);
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_hold(v));
+	pattern_fill(buf, PAGE, eof, 1);
+	aio_prep_write(&cb, w.fd, buf, PAGE, eof);
+	ASSERT_EQ(1, aio_submit(ctx, 1, &list));
+	ASSERT_EQ(0, task_start(&t, op_way_write, &w));
+	EXPECT_BLOCKED(&t);
+	ASSERT_EQ(0, vol_release(v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(eof + PAGE, file_size(w.fd));
+	EXPECT_EQ(0, store(map + stored - at, 'x'));
+	EXPECT_EQ(0, msync(map, PAGE, MS_SYNC));
+	pattern_fill(buf, PAGE, at, 2);
+	EXPECT_EQ(0, fill_page(uffd, late, buf));
+	EXPECT_EQ(PATTERN_SECTOR, task_join(&t, JOIN_SECONDS));
+	ASSERT_EQ(PAGE, pread(w.fd, back, PAGE, at));
+	EXPECT_PATTERN(back, PATTERN_SECTOR, at, 2);
+	EXPECT_EQ('x', back[stored - at]);
+	back[stored - at] = 0;
+	EXPECT_ZERO(back + PATTERN_SECTOR, PAGE - PATTERN_SECTOR, at + PATTERN_SECTOR);
+	close(uffd);
+}
+
+TEST_F(dio_faultin, eof_moves_meanwhile)
+{
+	eof_moves(_metadata, &self->v, SYNC);
+}
+
+TEST_F(dio_faultin, eof_moves_before_an_aio)
+{
+	eof_moves(_metadata, &self->v, ASYNC);
 }
 
 TEST_HARNESS_MAIN

@@ -53,10 +53,15 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
             };
         }
         let (physical, len, fresh) = match self.find_or_reserve(locked, exclusive, block, wanted)? {
-            Mapping::Mapped { physical, len, new } => (physical, len, new || block >= eof),
+            Mapping::Mapped { physical, len, new } if new || block < eof => (physical, len, new),
+            Mapping::Mapped { physical, len, .. } => {
+                let (len, fresh) = self.found_beyond_eof(locked, block, len);
+                (physical, len, fresh)
+            }
             Mapping::Hole { .. } if block < eof => return Ok(None),
             Mapping::Hole { .. } => return Err(EIO),
         };
+        let eof = bits.blocks(self.request.i_size);
         let blocks = block..block + u64::from(len);
         if fresh {
             self.begin_fresh(blocks, physical);
@@ -92,6 +97,30 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
             // An overwrite has nothing past i_size, which stays where it is.
             _ if !is_inside => Err(EIO),
             _ => self.map(locked, self.pos(), wanted),
+        }
+    }
+
+    /// The file has `len` blocks from block `block` on, which was beyond EOF when the write began: how many of them are alike, and whether
+    /// they hold stale data. A retry may have moved EOF since, without the inode lock, while memory was brought in, say. Then
+    /// somebody may have stored to the hole before it through a mapping, and these blocks are of that. A store allocates nothing
+    /// beyond EOF: so it says who has allocated them, if it is looked at after that.
+    #[cold]
+    fn found_beyond_eof(
+        &mut self,
+        locked: &InodeLocked<F, Shared>,
+        block: u64,
+        len: u32,
+    ) -> (u32, bool) {
+        if !mutant!("stored-taken-for-stale") {
+            self.request.i_size = locked.i_size_read();
+        }
+        let inside = self
+            .bits()
+            .blocks(self.request.i_size)
+            .saturating_sub(block);
+        match inside {
+            0 => (len, true),
+            _ => (len.min(u32::try_from(inside).unwrap_or(u32::MAX)), false),
         }
     }
 

@@ -40,10 +40,11 @@ FIXTURE_SETUP(fs_deferred)
 
 FIXTURE_TEARDOWN(fs_deferred)
 {
-	if (!variant->nbd)
+	if (!variant->nbd) {
 		EXPECT_EQ(0, vol_down(&self->v));
-	else if (self->disk)
+	} else if (self->disk) {
 		EXPECT_EQ(0, nbd_vol_down(self->disk, &self->v));
+	}
 }
 
 #define LEN	3000

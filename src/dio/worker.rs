@@ -21,6 +21,7 @@ use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
 use super::state;
 use super::step::{Context, Entry, Step, Submitter};
+use core::convert::Infallible;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
@@ -162,11 +163,19 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let retry_extends = request.async_alloc && !request.new_blocks.is_empty();
             let is_sync = iocb.is_sync() || is_rest && !mutant!("rest-async");
             let how = policy::decide(is_sync, must_not, end, request.i_size, stop, retry_extends);
-            // One that must not wait may have come to nothing.
-            let is_refused = request.would_block().is_some();
+            // One that must not wait may have come to nothing: where the device has no room, the bio has ended by now. If there
+            // is one bio, that shows below.
+            if must_not && retry_extends {
+                if issued > 1 && !mutant!("refused-unseen") {
+                    let mut ended = state::ended_early(&dio);
+                    let context: Context<'_, Infallible> = Ok(may_sleep);
+                    let Ok(()) = dio_bio_reap(&mut ended, &mut request.outcome, context);
+                }
+                request.is_refused = request.would_block().is_some();
+            }
             let issued_to = match mutant!("refused-extends") {
                 true => end,
-                false if retry_extends && !is_refused => request.outcome.pos().min(end),
+                false if retry_extends && !request.is_refused => request.outcome.pos().min(end),
                 false => 0,
             };
             let extended_to = exclusive

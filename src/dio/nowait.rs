@@ -43,13 +43,14 @@ pub(crate) fn modified<T, F: Filesystem>(sb: &SuperBlock<F>, result: Result<T>) 
 
 /// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
 /// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its first blocks
-/// are, if there are some inside i_size. `overwrite` is the lock if it is that of an overwrite. Does not
-/// sleep.
+/// are, if there are some inside `i_size`, which is no older than the lock. `overwrite` is the lock if it is that of an
+/// overwrite. Does not sleep.
 pub(super) fn check<'call, F: Filesystem, M: Mode>(
     iocb: &Kiocb<'_, F>,
     iter: &impl IovIter<'call>,
     locked: &InodeLocked<F, M>,
     op: Op,
+    i_size: u64,
     overwrite: Option<&InodeLocked<F, Shared>>,
 ) -> Result<Option<Mapping>> {
     if mutant!("nowait-unchecked") {
@@ -59,7 +60,6 @@ pub(super) fn check<'call, F: Filesystem, M: Mode>(
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
     let len = iter.count();
     let end = start.checked_add(len as u64).ok_or(EINVAL)?;
-    let i_size = locked.i_size_read();
 
     let again = |on| Err(would_block(locked.sb(), on));
     if end > i_size && op == Op::Write {

@@ -268,7 +268,10 @@ fn direct_io_issue<'call, F: Filesystem>(
             // The lock is released after the look-ups (R12); then `i_dio_count` keeps the blocks
             // from being freed.
             let bdev = BlockDevice::of(locked.sb());
-            request.i_size = locked.i_size_read();
+            // What is known of the blocks was looked up after `i_size` was.
+            if mutant!("read-size-late") {
+                request.i_size = locked.i_size_read();
+            }
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
             let mut issue = Issue::new(dio, first, iocb, request, to, known, may_sleep);
             let stop = issue.do_direct_read(&locked, end.min(eof));

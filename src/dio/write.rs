@@ -43,7 +43,8 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     let counters = &F::dio(locked.sb()).counters;
     if iocb.is_nowait() {
         if !nowait::check_new(&iocb, from, locked)? {
-            nowait::check(&iocb, from, locked, Op::Write, None)?;
+            let i_size = locked.i_size_read();
+            nowait::check(&iocb, from, locked, Op::Write, i_size, None)?;
         }
     } else if !is_counted {
         counters.requests_write.inc();

@@ -13,6 +13,7 @@
 #include "blocks.h"
 #include "harness.h"
 #include "nbd.h"
+#include "stop.h"
 #include "uring.h"
 
 FIXTURE(dio_nowait_new) {
@@ -331,6 +332,76 @@ TEST_F(dio_nowait_new, append_with_room_for_a_part_that_fails)
 {
 	ASSERT_EQ(0, vol_umount(&self->v));
 	room_for_a_part(_metadata, &self->v, 2, true);
+}
+
+static int remount(const char *options)
+{
+	return mount(NULL, env_dir(), NULL, MS_REMOUNT, options) ? -errno : 0;
+}
+
+struct stopped_append {
+	struct stop stop;
+	aio_context_t ctx;
+	struct iocb cb;
+};
+
+static long append_and_stop(void *arg)
+{
+	struct stopped_append *a = arg;
+	int err = stop_me_at(&a->stop, "retryfs/retryfs_dio_submit");
+
+	return err ? err : aio_submit_one(a->ctx, &a->cb);
+}
+
+/* The option is gone when an append has passed all checks, and is there again when it is in flight: the next one begins behind it. */
+TEST_F(dio_nowait_new, option_goes_and_comes)
+{
+	const off_t page = 4096, size = 16 * page;
+	struct vol v = { .bs = self->v.bs, .isize = self->v.isize, .sectors = MIB / 512 };
+	char *buf = buf_alloc(2 * page), *back = buf_alloc(2 * page);
+	struct way_write next = { .way = ASYNC, .iov = { buf + page, page }, .rwf = RWF_APPEND };
+	struct stopped_append a;
+	struct io_event ev;
+	struct nbd *disk;
+	struct task first, second;
+
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, stop_stay_away(&a.stop));
+	disk = narrow_up(&v);
+	if (!disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(disk != NULL);
+	next.fd = warm_file(&v, size / v.bs);
+	ASSERT_LE(0, next.fd);
+	sync();
+	pattern_fill(buf, 2 * page, size, 1);
+	a.ctx = 0;
+	ASSERT_EQ(0, aio_setup(1, &a.ctx));
+	aio_prep_write(&a.cb, next.fd, buf, page, 0);
+	a.cb.aio_rw_flags = RWF_APPEND | RWF_NOWAIT;
+	ASSERT_EQ(0, task_start(&first, append_and_stop, &a));
+	ASSERT_TRUE(stop_wait(&a.stop, JOIN_SECONDS));
+	ASSERT_EQ(0, remount("noasync_alloc"));
+	nbd_begin(disk, NBD_KEEP, 1);
+	ASSERT_TRUE(stop_go(&a.stop));
+	ASSERT_EQ(0, task_join(&first, JOIN_SECONDS));
+	ASSERT_EQ(0, remount("async_alloc"));
+	ASSERT_EQ(0, task_start(&second, op_way_write, &next));
+	/* it is done, or waits for the first */
+	EXPECT_NE(TASK_UNSETTLED, task_settle(&second));
+	nbd_release(disk);
+	ASSERT_EQ(1, aio_events(a.ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(page, ev.res);
+	EXPECT_EQ(page, task_join(&second, JOIN_SECONDS));
+	EXPECT_EQ(size + 2 * page, file_size(next.fd));
+	ASSERT_EQ(2 * page, pread(next.fd, back, 2 * page, size));
+	EXPECT_PATTERN(back, 2 * page, size, 1);
+	ASSERT_EQ(0, aio_destroy(a.ctx));
+	nbd_end(disk);
+	close(next.fd);
+	EXPECT_EQ(0, vol_umount_soon(&v));
+	EXPECT_EQ(0, vol_fsck(&v));
+	nbd_down(disk);
 }
 
 /* Blocks that are new in another one in flight. */

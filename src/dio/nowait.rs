@@ -105,7 +105,7 @@ pub(super) fn may_fill<F: Filesystem, M: Mode>(
 }
 
 /// As [`check`], of a write that is left to its retry and has only new blocks: true if this is one, and can be
-/// issued if its blocks can be reserved. False if it is another one. With the option `async_alloc` only.
+/// issued if its blocks can be reserved. False if it is another one. Only if it has found the option `async_alloc`.
 ///
 /// Such a write begins and ends where blocks do, so that it has none in common with what is in flight. Does not sleep for
 /// locks or the device.
@@ -115,7 +115,7 @@ pub(super) fn check_new<'call, F: Filesystem>(
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<bool> {
     let sb = locked.sb();
-    if !F::async_alloc(sb) || iocb.is_sync() || mutant!("nowait-appends-never") {
+    if !F::has_async_alloc(locked) || iocb.is_sync() || mutant!("nowait-appends-never") {
         return Ok(false);
     }
     let bits = BlockBits::new(sb.blocksize_bits());

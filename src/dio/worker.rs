@@ -232,11 +232,9 @@ fn direct_io_issue<'call, F: Filesystem>(
             let locked = lock.held;
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            // One that has stopped before ends with its submitter, which has done a part of it. One that has turns
-            // has found the option when it took them.
+            // One that has stopped before ends with its submitter, which has done a part of it.
             request.async_alloc = lock.exclusive.is_some_and(|exclusive| {
-                (F::async_alloc(exclusive.sb()) || F::is_entered(exclusive))
-                    && F::stopped(exclusive).is_none()
+                F::has_async_alloc(exclusive) && F::stopped(exclusive).is_none()
             });
             let is_late = cfg!(any(mutant = "memory-late", mutant = "memory-faults"));
             if request.async_alloc && !iocb.is_nowait() && !is_late {

@@ -31,7 +31,7 @@ use kfs::trace;
 ///
 /// `locked` is the inode lock, which the caller holds for the whole call. `is_counted`: the request
 /// has been counted already. `waits_for_none`: of those in flight, as it has been entered (see
-/// [`Filesystem::is_entered`]) or its caller has waited. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
+/// [`Filesystem::turns`]) or its caller has waited. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: &mut IovIterSource<'a>,

@@ -17,6 +17,7 @@
 #include "ext2.h"
 #include "harness.h"
 #include "powerloss.h"
+#include "stop.h"
 
 FIXTURE(dio_async) {
 	struct vol v;
@@ -480,6 +481,72 @@ TEST_F(dio_async, synchronous)
 	ASSERT_EQ(4, aio_events(q.ctx, 4, 4, ev, JOIN_SECONDS * 1000));
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds("f", at + 4 * len, 1));
+}
+
+struct stopped_read {
+	struct stop stop;
+	struct iocb cb;
+};
+
+static long read_and_stop(void *arg)
+{
+	struct stopped_read *r = arg;
+	int err = stop_me_at(&r->stop, "retryfs/retryfs_dio_submit");
+
+	return err ? err : aio_do(&r->cb);
+}
+
+/*
+ * A read has found the hole that has EOF in it, and a write that is in flight fills that, and moves EOF: what the read
+ * has beyond that is what was written.
+ */
+static void eof_moves_under_a_read(struct __test_metadata *_metadata, struct vol *v, int rwf)
+{
+	enum { EOF_AT = 512, PAGE = 4096 };
+	char *buf = buf_alloc(EOF_AT), *back = buf_alloc(PAGE);
+	struct iocb cb, *list = &cb;
+	struct stopped_read r;
+	struct io_event ev;
+	aio_context_t ctx;
+	struct task t;
+	long n;
+	int fd;
+
+	ASSERT_EQ(0, stop_stay_away(&r.stop));
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_EQ(0, ftruncate(fd, EOF_AT));
+	/* what is free is in memory then */
+	ASSERT_EQ(0, vol_prefill("g", 0, PAGE, 1));
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	pattern_fill(buf, EOF_AT, EOF_AT, 1);
+	ASSERT_EQ(0, vol_hold(v));
+	aio_prep_write(&cb, fd, buf, EOF_AT, EOF_AT);
+	ASSERT_EQ(1, aio_submit(ctx, 1, &list));
+	aio_prep_read(&r.cb, fd, back, PAGE, 0);
+	r.cb.aio_rw_flags = rwf;
+	ASSERT_EQ(0, task_start(&t, read_and_stop, &r));
+	ASSERT_TRUE(stop_wait(&r.stop, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_release(v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(EOF_AT, ev.res);
+	ASSERT_EQ(2 * EOF_AT, file_size(fd));
+	ASSERT_TRUE(stop_go(&r.stop));
+	n = task_join(&t, JOIN_SECONDS);
+	ASSERT_LE(EOF_AT, n);
+	EXPECT_ZERO(back, EOF_AT, 0);
+	EXPECT_PATTERN(back + EOF_AT, n - EOF_AT, EOF_AT, 1);
+	ASSERT_EQ(2 * EOF_AT, pread(fd, back, PAGE, 0));
+	EXPECT_PATTERN(back + EOF_AT, EOF_AT, EOF_AT, 1);
+}
+
+TEST_F(dio_async, eof_moves_under_a_read)
+{
+	eof_moves_under_a_read(_metadata, &self->v, 0);
+}
+
+TEST_F(dio_async, eof_moves_under_a_read_that_must_not_wait)
+{
+	eof_moves_under_a_read(_metadata, &self->v, RWF_NOWAIT);
 }
 
 /* Freezing waits for what is in flight: on the device all is as it says. */

@@ -3,13 +3,17 @@
  * Requests that must not wait, with async_alloc, to new blocks: they are made with what is in
  * memory, or they are EAGAIN and nothing has happened.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "blocks.h"
 #include "harness.h"
+#include "nbd.h"
+#include "stop.h"
 #include "uring.h"
 
 FIXTURE(dio_nowait_new) {
@@ -237,6 +241,167 @@ TEST_F(dio_nowait_new, append_without_room)
 	EXPECT_EQ(size + 2 * bs, file_size(fd));
 	ASSERT_EQ(2 * bs, pread(fd, back, 2 * bs, size));
 	EXPECT_PATTERN(back, 2 * bs, size, 2);
+}
+
+#define NARROW	4	/* requests that a disk takes at once */
+
+/* A volume with async_alloc on a disk that takes NARROW requests of one page at once. NULL as nbd_up(). */
+static struct nbd *narrow_up(struct vol *v)
+{
+	const struct vol_conf conf = { .bs = v->bs, .isize = v->isize };
+	struct nbd *disk = nbd_up(1, true, v->dev, sizeof(v->dev));
+
+	if (!disk || nbd_narrow(NARROW, 4) || vol_mkfs(v, &conf) ||
+	    vol_mount(v, env_fstype(), 0, "async_alloc"))
+		return NULL;
+	return disk;
+}
+
+/*
+ * The device has room for some bios of an append that must not wait, @nr of them, and for no more: the next one, which waits,
+ * begins where it did, and not behind it, as nothing of that will be in the file. Or the last of those @fails.
+ */
+static void room_for_a_part(struct __test_metadata *_metadata, const struct vol *self, int nr, bool fails)
+{
+	const off_t page = 4096, size = 16 * page;
+	struct vol v = { .bs = self->bs, .isize = self->isize, .sectors = MIB / 512 };
+	char *buf = buf_alloc(NARROW * page), *back = buf_alloc(size);
+	const int reads = NARROW - nr, last = reads;
+	struct way_write next = { .way = ASYNC, .iov = { buf, page }, .rwf = RWF_APPEND };
+	struct iocb cb[NARROW], *list[NARROW];
+	struct io_event ev[NARROW];
+	struct counters c0;
+	aio_context_t ctx;
+	struct nbd *disk;
+	struct task t;
+	int fd, i;
+
+	disk = narrow_up(&v);
+	if (!disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(disk != NULL);
+	fd = warm_file(&v, size / v.bs);
+	ASSERT_LE(0, fd);
+	next.fd = fd;
+	pattern_fill(buf, NARROW * page, size, 1);
+	sync();
+	ASSERT_EQ(0, aio_setup(NARROW, &ctx));
+	ASSERT_EQ(0, vol_counters(&v, &c0));
+	nbd_begin(disk, NBD_STALL, 1);
+	for (i = 0; i < reads; i++)
+		aio_prep_read(&cb[i], fd, back + i * page, page, i * page);
+	aio_prep_write(&cb[last], fd, buf, (nr + 1) * page, 0);
+	cb[last].aio_rw_flags = RWF_APPEND | RWF_NOWAIT;
+	for (i = 0; i <= last; i++) {
+		list[i] = &cb[i];
+		ASSERT_EQ(1, aio_submit(ctx, 1, &list[i]));
+		while (!i && !nbd_stalls(disk))
+			usleep(1000);
+	}
+	/* without the first read */
+	if (fails)
+		nbd_begin(disk, NBD_FAIL, NARROW - 1);
+	pattern_fill(buf, page, size, 2);
+	ASSERT_EQ(0, task_start(&t, op_way_write, &next));
+	EXPECT_BLOCKED(&t);
+	nbd_release(disk);
+	ASSERT_EQ(reads + 1, aio_events(ctx, reads + 1, NARROW, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i <= last; i++)
+		EXPECT_EQ(ev[i].obj == (uintptr_t)&cb[last] ? -EAGAIN : page, ev[i].res);
+	EXPECT_EQ(page, task_join(&t, JOIN_SECONDS));
+	EXPECT_NULL_DIFF(vol_again_differs(&v, &c0, AGAIN_DEVICE, 1));
+	EXPECT_EQ(size + page, file_size(fd));
+	ASSERT_EQ(page, pread(fd, back, page, size));
+	EXPECT_PATTERN(back, page, size, 2);
+	ASSERT_EQ(0, aio_destroy(ctx));
+	nbd_end(disk);
+	close(fd);
+	EXPECT_EQ(0, vol_umount_soon(&v));
+	EXPECT_EQ(0, vol_fsck(&v));
+	nbd_down(disk);
+}
+
+TEST_F(dio_nowait_new, append_with_room_for_a_part)
+{
+	ASSERT_EQ(0, vol_umount(&self->v));
+	room_for_a_part(_metadata, &self->v, 1, false);
+}
+
+/* What is known of a later part is not forgotten for an error before it. */
+TEST_F(dio_nowait_new, append_with_room_for_a_part_that_fails)
+{
+	ASSERT_EQ(0, vol_umount(&self->v));
+	room_for_a_part(_metadata, &self->v, 2, true);
+}
+
+static int remount(const char *options)
+{
+	return mount(NULL, env_dir(), NULL, MS_REMOUNT, options) ? -errno : 0;
+}
+
+struct stopped_append {
+	struct stop stop;
+	aio_context_t ctx;
+	struct iocb cb;
+};
+
+static long append_and_stop(void *arg)
+{
+	struct stopped_append *a = arg;
+	int err = stop_me_at(&a->stop, "retryfs/retryfs_dio_submit");
+
+	return err ? err : aio_submit_one(a->ctx, &a->cb);
+}
+
+/* The option is gone when an append has passed all checks, and is there again when it is in flight: the next one begins behind it. */
+TEST_F(dio_nowait_new, option_goes_and_comes)
+{
+	const off_t page = 4096, size = 16 * page;
+	struct vol v = { .bs = self->v.bs, .isize = self->v.isize, .sectors = MIB / 512 };
+	char *buf = buf_alloc(2 * page), *back = buf_alloc(2 * page);
+	struct way_write next = { .way = ASYNC, .iov = { buf + page, page }, .rwf = RWF_APPEND };
+	struct stopped_append a;
+	struct io_event ev;
+	struct nbd *disk;
+	struct task first, second;
+
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, stop_stay_away(&a.stop));
+	disk = narrow_up(&v);
+	if (!disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(disk != NULL);
+	next.fd = warm_file(&v, size / v.bs);
+	ASSERT_LE(0, next.fd);
+	sync();
+	pattern_fill(buf, 2 * page, size, 1);
+	a.ctx = 0;
+	ASSERT_EQ(0, aio_setup(1, &a.ctx));
+	aio_prep_write(&a.cb, next.fd, buf, page, 0);
+	a.cb.aio_rw_flags = RWF_APPEND | RWF_NOWAIT;
+	ASSERT_EQ(0, task_start(&first, append_and_stop, &a));
+	ASSERT_TRUE(stop_wait(&a.stop, JOIN_SECONDS));
+	ASSERT_EQ(0, remount("noasync_alloc"));
+	nbd_begin(disk, NBD_KEEP, 1);
+	ASSERT_TRUE(stop_go(&a.stop));
+	ASSERT_EQ(0, task_join(&first, JOIN_SECONDS));
+	ASSERT_EQ(0, remount("async_alloc"));
+	ASSERT_EQ(0, task_start(&second, op_way_write, &next));
+	/* it is done, or waits for the first */
+	EXPECT_NE(TASK_UNSETTLED, task_settle(&second));
+	nbd_release(disk);
+	ASSERT_EQ(1, aio_events(a.ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(page, ev.res);
+	EXPECT_EQ(page, task_join(&second, JOIN_SECONDS));
+	EXPECT_EQ(size + 2 * page, file_size(next.fd));
+	ASSERT_EQ(2 * page, pread(next.fd, back, 2 * page, size));
+	EXPECT_PATTERN(back, 2 * page, size, 1);
+	ASSERT_EQ(0, aio_destroy(a.ctx));
+	nbd_end(disk);
+	close(next.fd);
+	EXPECT_EQ(0, vol_umount_soon(&v));
+	EXPECT_EQ(0, vol_fsck(&v));
+	nbd_down(disk);
 }
 
 /* Blocks that are new in another one in flight. */

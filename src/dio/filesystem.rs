@@ -91,8 +91,12 @@ pub(crate) trait Filesystem: Retry {
     /// The same of one with `turns`.
     fn leave_turns(inode: &Inode<Self>, range: Range<u64>, turns: Turns);
 
-    /// Whether asynchronous writes to new blocks are not waited for.
+    /// Whether asynchronous writes to new blocks are not waited for. A remount may change that at any time. Does not sleep.
     fn async_alloc(sb: &SuperBlock<Self>) -> bool;
+
+    /// Whether the write that is being made has found it to be so: this does not change until its caller releases the lock. Does not
+    /// sleep.
+    fn has_async_alloc(inode: &InodeLocked<Self, Exclusive>) -> bool;
 
     /// A write that is not waited for, and has new blocks, will extend the file to byte `end`. Returns up to which byte others
     /// will; 0 if there are none.
@@ -105,11 +109,8 @@ pub(crate) trait Filesystem: Retry {
     /// device: until [`Filesystem::forget`] that counts as one of its new blocks. `ENOMEM`.
     fn extends_within(inode: &InodeLocked<Self, Exclusive>, block: u64, physical: u64) -> Result;
 
-    /// Whether it was said that the write which is being issued waits for none in flight: it may have taken turns for that. Does
-    /// not sleep.
-    fn is_entered(inode: &InodeLocked<Self, Exclusive>) -> bool;
-
-    /// The turns that it has taken: to be asked for once. `None` if that was not said, or not since. Does not sleep.
+    /// The turns that the write which is being issued has taken, as it waits for none in flight: to be asked for once. `None` if it
+    /// has not been entered, or not since. Does not sleep.
     fn turns(inode: &InodeLocked<Self, Exclusive>) -> Option<Turns>;
 
     /// Gives them back, if they were not asked for: the write is not issued.
@@ -147,7 +148,7 @@ pub(crate) trait Filesystem: Retry {
     /// takes neither the inode lock nor a folio lock.
     fn pass_turns(inode: &Inode<Self>, turns: Turns, error: Option<Error>) -> ReadyBios;
 
-    /// Waits until no write in flight has new blocks in `range`; without the option, in none.
+    /// Waits until no write in flight has new blocks in `range`; if the write that is being made has not found the option, in none.
     fn wait_for_new_blocks(inode: &InodeLocked<Self, Exclusive>, range: Range<u64>);
 
     /// Allocates the block with byte `pos`, which is in a hole and not block-aligned, through the

@@ -43,13 +43,14 @@ pub(crate) fn modified<T, F: Filesystem>(sb: &SuperBlock<F>, result: Result<T>) 
 
 /// Checks whether a request at the position of `iocb`, of the length of `iter`, can be issued
 /// without blocking: `EAGAIN` if not, `EINVAL` if its range is not valid. Returns where its first blocks
-/// are, if there are some inside i_size. `overwrite` is the lock if it is that of an overwrite. Does not
-/// sleep.
+/// are, if there are some inside `i_size`, which is no older than the lock. `overwrite` is the lock if it is that of an
+/// overwrite. Does not sleep.
 pub(super) fn check<'call, F: Filesystem, M: Mode>(
     iocb: &Kiocb<'_, F>,
     iter: &impl IovIter<'call>,
     locked: &InodeLocked<F, M>,
     op: Op,
+    i_size: u64,
     overwrite: Option<&InodeLocked<F, Shared>>,
 ) -> Result<Option<Mapping>> {
     if mutant!("nowait-unchecked") {
@@ -59,7 +60,6 @@ pub(super) fn check<'call, F: Filesystem, M: Mode>(
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
     let len = iter.count();
     let end = start.checked_add(len as u64).ok_or(EINVAL)?;
-    let i_size = locked.i_size_read();
 
     let again = |on| Err(would_block(locked.sb(), on));
     if end > i_size && op == Op::Write {
@@ -105,7 +105,7 @@ pub(super) fn may_fill<F: Filesystem, M: Mode>(
 }
 
 /// As [`check`], of a write that is left to its retry and has only new blocks: true if this is one, and can be
-/// issued if its blocks can be reserved. False if it is another one. With the option `async_alloc` only.
+/// issued if its blocks can be reserved. False if it is another one. Only if it has found the option `async_alloc`.
 ///
 /// Such a write begins and ends where blocks do, so that it has none in common with what is in flight. Does not sleep for
 /// locks or the device.
@@ -115,7 +115,7 @@ pub(super) fn check_new<'call, F: Filesystem>(
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<bool> {
     let sb = locked.sb();
-    if !F::async_alloc(sb) || iocb.is_sync() || mutant!("nowait-appends-never") {
+    if !F::has_async_alloc(locked) || iocb.is_sync() || mutant!("nowait-appends-never") {
         return Ok(false);
     }
     let bits = BlockBits::new(sb.blocksize_bits());

@@ -37,14 +37,15 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
     locked: &InodeLocked<F, Shared>,
 ) -> Result<Overwrite<'a, F>> {
     let end = iocb.pos() as u64 + from.count() as u64;
-    if end > locked.i_size_read() || mutant!("overwrite-exclusive") {
+    let i_size = locked.i_size_read();
+    if end > i_size || mutant!("overwrite-exclusive") {
         return Ok(Overwrite::NeedsExclusive(iocb, false));
     }
     if iocb.is_nowait() {
         if nowait::may_fill(&iocb, locked) {
             return Ok(Overwrite::NeedsExclusive(iocb, false));
         }
-        nowait::check(&iocb, from, locked, Op::Write, Some(locked))?;
+        nowait::check(&iocb, from, locked, Op::Write, i_size, Some(locked))?;
     }
     if !nowait::modified(locked.sb(), kiocb_modified_nosec(&mut iocb, locked))? {
         return Ok(Overwrite::NeedsExclusive(iocb, false));

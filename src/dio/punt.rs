@@ -59,15 +59,16 @@ pub(super) enum Blocks {
     Cold,
 }
 
-/// Looks up the blocks of a read of `len` bytes at the position of `iocb`, which is inside i_size, as far as that does not
-/// sleep, if it can be left to somebody else otherwise.
+/// Looks up the blocks of a read of `len` bytes at the position of `iocb`, which is inside `i_size`, as far as that does not
+/// sleep, if it can be left to somebody else otherwise. `i_size` is no older than the lock.
 pub(super) fn look_up<F: Filesystem>(
     iocb: &Kiocb<'_, F>,
     len: usize,
     locked: &InodeLocked<F, Shared>,
+    i_size: u64,
 ) -> Blocks {
     let start = iocb.pos() as u64;
-    let end = locked.i_size_read().min(start + len as u64);
+    let end = i_size.min(start + len as u64);
     let is_left = !iocb.is_sync() && len <= MAX && !mutant!("punt-never");
     if !is_left || start >= end || !(may_be_punted() || mutant!("punt-flusher")) {
         return Blocks::Known(None);

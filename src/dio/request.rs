@@ -58,6 +58,9 @@ pub(super) struct Request {
     pub(super) new_blocks: NewBlocks,
     /// What it would have had to wait for, and must not: the reason of an `EAGAIN` that stopped it.
     pub(super) blocked: Option<Block>,
+    /// Its submitter knew that it has come to nothing for that, and others begin where it did: so it is, whatever else its bios
+    /// end with.
+    pub(super) is_refused: bool,
     /// Its start, and the results of its parts.
     pub(super) outcome: Outcome<Error>,
 }
@@ -77,6 +80,7 @@ impl Request {
             is_parked: false,
             new_blocks: NewBlocks::new(),
             blocked: None,
+            is_refused: false,
             outcome: Outcome::new(start),
         }
     }
@@ -169,6 +173,9 @@ impl Request {
         match self.outcome.failure() {
             Some((_, Failure::Bio(EAGAIN))) => Some(Block::Device),
             Some((_, Failure::Stopped(EAGAIN))) => Some(self.blocked.unwrap_or(Block::Memory)),
+            _ if self.is_refused && !mutant!("refused-forgotten") => {
+                Some(self.blocked.unwrap_or(Block::Device))
+            }
             _ => None,
         }
     }

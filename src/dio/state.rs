@@ -36,6 +36,9 @@
 //! * *Done*: nothing is in flight, and no wake-up is due. The ended bios are taken from here, or have
 //!   been taken by the kick.
 //!
+//! A submitter that has to know whether one of its bios has failed already reaps those that have ended, in *Submitting*: they
+//! have been counted, so that it arms for all of them.
+//!
 //! The transition to *Done* happens once, so that either the one woken by the last bio continues the
 //! request, or the submitter that found all bios ended. (A submitter that gets no bio waits for its
 //! own and then issues more: from *Done* back to *Submitting*, which it can do only if it has not
@@ -184,6 +187,14 @@ impl<K, L: BioList> State<K, L> {
         }
     }
 
+    /// Takes the bios that have ended while others are still being issued, or before they are waited for. They have been counted.
+    fn early(&mut self) -> L {
+        match self.phase {
+            Phase::Submitting => mem::take(&mut self.ended),
+            _ => L::default(),
+        }
+    }
+
     /// Takes the ended bios; `None` in any phase but *Done*.
     pub(crate) fn ended(&mut self) -> Option<L> {
         match self.phase {
@@ -262,6 +273,12 @@ pub(crate) fn await_sync<P: Platform>(dio: &P, issued: u32) -> P::Bios {
         dio.sleep();
         ended(dio)
     })
+}
+
+/// Takes the bios that have ended so far, for a submitter that has neither armed nor waited: what is known of its request by then. It
+/// arms, or waits, for as many as without that.
+pub(crate) fn ended_early<P: Platform>(dio: &P) -> P::Bios {
+    dio.with_state(State::early)
 }
 
 /// Takes the ended bios of a dio that has none in flight.

@@ -86,11 +86,14 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                 let locked = inode
                     .try_lock_shared()
                     .ok_or_else(|| nowait::would_block(sb, Block::Lock))?;
-                known = nowait::check(&iocb, to, &locked, op, None)?;
+                request.i_size = locked.i_size_read();
+                known = nowait::check(&iocb, to, &locked, op, request.i_size, None)?;
                 locked
             } else {
                 let locked = inode.lock_shared();
-                match punt::look_up(&iocb, len, &locked) {
+                // Before any look-up, and once: a retry fills a hole and then moves it (`async_alloc`), with no lock that would be in its way.
+                request.i_size = locked.i_size_read();
+                match punt::look_up(&iocb, len, &locked, request.i_size) {
                     Blocks::Known(blocks) => {
                         known = blocks;
                         locked
@@ -101,7 +104,9 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                             Ok(queued) => return Ok(Io::Queued(queued)),
                             Err(iocb) => iocb,
                         };
-                        inode.lock_shared()
+                        let locked = inode.lock_shared();
+                        request.i_size = locked.i_size_read();
+                        locked
                     }
                 }
             };

@@ -21,6 +21,7 @@ use super::policy::{self, Reason, Stop, Wait};
 use super::request::{Armed, Request};
 use super::state;
 use super::step::{Context, Entry, Step, Submitter};
+use core::convert::Infallible;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
@@ -162,11 +163,19 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let retry_extends = request.async_alloc && !request.new_blocks.is_empty();
             let is_sync = iocb.is_sync() || is_rest && !mutant!("rest-async");
             let how = policy::decide(is_sync, must_not, end, request.i_size, stop, retry_extends);
-            // One that must not wait may have come to nothing.
-            let is_refused = request.would_block().is_some();
+            // One that must not wait may have come to nothing: where the device has no room, the bio has ended by now. If there
+            // is one bio, that shows below.
+            if must_not && retry_extends {
+                if issued > 1 && !mutant!("refused-unseen") {
+                    let mut ended = state::ended_early(&dio);
+                    let context: Context<'_, Infallible> = Ok(may_sleep);
+                    let Ok(()) = dio_bio_reap(&mut ended, &mut request.outcome, context);
+                }
+                request.is_refused = request.would_block().is_some();
+            }
             let issued_to = match mutant!("refused-extends") {
                 true => end,
-                false if retry_extends && !is_refused => request.outcome.pos().min(end),
+                false if retry_extends && !request.is_refused => request.outcome.pos().min(end),
                 false => 0,
             };
             let extended_to = exclusive
@@ -223,11 +232,9 @@ fn direct_io_issue<'call, F: Filesystem>(
             let locked = lock.held;
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
-            // One that has stopped before ends with its submitter, which has done a part of it. One that has turns
-            // has found the option when it took them.
+            // One that has stopped before ends with its submitter, which has done a part of it.
             request.async_alloc = lock.exclusive.is_some_and(|exclusive| {
-                (F::async_alloc(exclusive.sb()) || F::is_entered(exclusive))
-                    && F::stopped(exclusive).is_none()
+                F::has_async_alloc(exclusive) && F::stopped(exclusive).is_none()
             });
             let is_late = cfg!(any(mutant = "memory-late", mutant = "memory-faults"));
             if request.async_alloc && !iocb.is_nowait() && !is_late {
@@ -259,7 +266,10 @@ fn direct_io_issue<'call, F: Filesystem>(
             // The lock is released after the look-ups (R12); then `i_dio_count` keeps the blocks
             // from being freed.
             let bdev = BlockDevice::of(locked.sb());
-            request.i_size = locked.i_size_read();
+            // What is known of the blocks was looked up after `i_size` was.
+            if mutant!("read-size-late") {
+                request.i_size = locked.i_size_read();
+            }
             let eof = extent::round_up(request.i_size, bdev.logical_block_size().into());
             let mut issue = Issue::new(dio, first, iocb, request, to, known, may_sleep);
             let stop = issue.do_direct_read(&locked, end.min(eof));

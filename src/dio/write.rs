@@ -31,7 +31,7 @@ use kfs::trace;
 ///
 /// `locked` is the inode lock, which the caller holds for the whole call. `is_counted`: the request
 /// has been counted already. `waits_for_none`: of those in flight, as it has been entered (see
-/// [`Filesystem::is_entered`]) or its caller has waited. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
+/// [`Filesystem::turns`]) or its caller has waited. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: &mut IovIterSource<'a>,
@@ -43,7 +43,8 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
     let counters = &F::dio(locked.sb()).counters;
     if iocb.is_nowait() {
         if !nowait::check_new(&iocb, from, locked)? {
-            nowait::check(&iocb, from, locked, Op::Write, None)?;
+            let i_size = locked.i_size_read();
+            nowait::check(&iocb, from, locked, Op::Write, i_size, None)?;
         }
     } else if !is_counted {
         counters.requests_write.inc();

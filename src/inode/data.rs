@@ -81,6 +81,8 @@ pub(crate) struct InodeData {
     direct_writes: Atomic<u32>,
     /// Where a direct write has stopped at a hole, or -1. Protected by the inode lock, held exclusively.
     stopped: Atomic<i64>,
+    /// The direct write that is being issued has found the option `async_alloc`. Protected by the inode lock, held exclusively.
+    async_alloc: Atomic<bool>,
     /// The turns of the direct write that is being issued: blocks, or one of the two below. Protected by the inode lock, held exclusively.
     eof_turn: Atomic<i64>,
     first_turn: Atomic<i64>,
@@ -125,6 +127,7 @@ drop_in_atomic!(struct InodeData {
     index_broken,
     direct_writes,
     stopped,
+    async_alloc,
     eof_turn,
     first_turn,
     last_turn,
@@ -161,6 +164,7 @@ impl InodeData {
             index_broken: Atomic::new(false),
             direct_writes: Atomic::new(0),
             stopped: Atomic::new(-1),
+            async_alloc: Atomic::new(false),
             eof_turn: Atomic::new(NO_TURN),
             first_turn: Atomic::new(NOT_ENTERED),
             last_turn: Atomic::new(NO_TURN),
@@ -252,6 +256,16 @@ impl InodeData {
         self.stopped.load(ordering::Relaxed)
     }
 
+    /// Notes whether a write that is about to be made has found the option `async_alloc`. The inode lock is held exclusively.
+    pub(crate) fn set_async_alloc(&self, found: bool) {
+        self.async_alloc.store(found, ordering::Relaxed);
+    }
+
+    /// What was noted last. The inode lock is held exclusively.
+    pub(crate) fn async_alloc(&self) -> bool {
+        self.async_alloc.load(ordering::Relaxed)
+    }
+
     /// Notes which turns a direct write has that is about to be issued. The inode lock is held exclusively.
     pub(super) fn set_turns(&self, at: AtBlocks) {
         let number = |block: Option<u64>| block.map_or(NO_TURN, |block| block as i64);
@@ -260,17 +274,12 @@ impl InodeData {
         self.last_turn.store(number(at.last), ordering::Relaxed);
     }
 
-    /// Whether something is noted. The inode lock is held exclusively.
-    pub(super) fn is_entered(&self) -> bool {
-        self.first_turn.load(ordering::Relaxed) != NOT_ENTERED
-    }
-
     /// Takes what was noted. The inode lock is held exclusively.
     pub(super) fn take_turns(&self) -> Option<AtBlocks> {
-        if !self.is_entered() {
+        let first = self.first_turn.load(ordering::Relaxed);
+        if first == NOT_ENTERED {
             return None;
         }
-        let first = self.first_turn.load(ordering::Relaxed);
         self.first_turn.store(NOT_ENTERED, ordering::Relaxed);
         let block = |number: i64| u64::try_from(number).ok();
         Some(AtBlocks {

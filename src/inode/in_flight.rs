@@ -105,11 +105,6 @@ pub(crate) fn leave(inode: &InodeLocked<Exclusive>) {
     }
 }
 
-/// Whether the write that is being issued has been entered, and its turns were not asked for yet.
-pub(crate) fn is_entered(inode: &InodeLocked<Exclusive>) -> bool {
-    inode.data().get_ref().is_entered()
-}
-
 /// The turns of the write that is being issued, which has them from now on, until [`pass`] and [`over`]. `None`
 /// if it has not been entered.
 pub(crate) fn turns(inode: &InodeLocked<Exclusive>) -> Option<AtBlocks> {

@@ -93,6 +93,13 @@ impl dio::Filesystem for RetryFs {
         sb.data().async_alloc()
     }
 
+    fn has_async_alloc(inode: &InodeLocked<Exclusive>) -> bool {
+        match mutant!("option-read-again") {
+            true => inode.sb().data().async_alloc(),
+            false => inode.data().async_alloc(),
+        }
+    }
+
     fn will_extend(inode: &InodeLocked<Exclusive>, end: u64) -> u64 {
         in_flight::will_extend(inode, end)
     }
@@ -104,10 +111,6 @@ impl dio::Filesystem for RetryFs {
     fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, physical: u64) -> Result {
         // Never truncated: the numbers of this format have 32 bits.
         in_flight::extends_within(inode, block, physical as u32)
-    }
-
-    fn is_entered(inode: &InodeLocked<Exclusive>) -> bool {
-        in_flight::is_entered(inode)
     }
 
     fn turns(inode: &InodeLocked<Exclusive>) -> Option<dio::Turns> {
@@ -159,7 +162,7 @@ impl dio::Filesystem for RetryFs {
     }
 
     fn wait_for_new_blocks(inode: &InodeLocked<Exclusive>, range: Range<u64>) {
-        match Self::async_alloc(inode.sb()) {
+        match Self::has_async_alloc(inode) {
             true if mutant!("in-flight-overwritten") => {}
             true => in_flight::wait_for_range(inode, &range),
             false if mutant!("remount-not-waited") => {}

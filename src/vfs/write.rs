@@ -66,6 +66,8 @@ pub(super) fn write<'a>(
             .ok_or_else(|| would_block(inode.sb(), Block::Lock))?
     };
     check_writable(&lock)?;
+    // Once: a remount may change it in the midst of a write.
+    lock.data().set_async_alloc(lock.sb().data().async_alloc());
     let at = place(&iocb, &lock);
     let count = match at.behind.filter(|&behind| behind > lock.i_size_read()) {
         Some(behind) => generic_write_checks_behind(&mut iocb, from, &lock, behind)?,
@@ -102,7 +104,7 @@ fn place(iocb: &Iocb<RetryFs>, lock: &InodeLocked<Exclusive>) -> Placed {
         in_flight::wait(lock);
         has_waited = true;
     } else if iocb.is_append() {
-        has_waited = !iocb.is_nowait() && !lock.sb().data().async_alloc();
+        has_waited = !iocb.is_nowait() && !lock.data().async_alloc();
         if !has_waited && !mutant!("append-at-size") {
             behind = Some(in_flight::append_at(lock));
         } else if has_waited && !mutant!("append-not-waited") {
@@ -125,7 +127,7 @@ fn enter<'l>(
     bytes: Range<u64>,
 ) -> Option<Entered<'l>> {
     let may_enter = is_in_block(lock, bytes.start | bytes.end | lock.i_size_read())
-        && lock.sb().data().async_alloc()
+        && lock.data().async_alloc()
         && iocb.is_direct()
         && !iocb.is_sync()
         && !iocb.is_nowait();

@@ -33,6 +33,8 @@ struct nbd {
 	enum nbd_fault fault;
 	unsigned int nth, seen;
 	bool hit, kept;
+	bool stalled;
+	pthread_cond_t go_on;
 	bool done_again;		/* after it has failed */
 	struct nbd_request which;	/* what it was, as it came */
 	char *data;			/* of a write */
@@ -108,7 +110,10 @@ static void *serve(void *arg)
 			break;
 		pthread_mutex_lock(&d->lock);
 		d->seen++;
-		if (d->fault != NBD_NONE && d->fault != NBD_FAIL_FLUSHES && d->seen == d->nth) {
+		d->stalled = d->fault == NBD_STALL && d->seen == d->nth;
+		while (d->stalled)
+			pthread_cond_wait(&d->go_on, &d->lock);
+		if ((d->fault == NBD_FAIL || d->fault == NBD_KEEP) && d->seen == d->nth) {
 			d->hit = true;
 			d->which = r;
 			d->kept = d->fault == NBD_KEEP;
@@ -169,6 +174,7 @@ struct nbd *nbd_up(unsigned int mib, bool fua, char *node, size_t nodelen)
 	if (!d)
 		return NULL;
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_cond_init(&d->go_on, NULL);
 	d->size = (size_t)mib << 20;
 	d->bytes = buf_alloc(d->size);
 	d->data = buf_alloc(d->size);
@@ -246,7 +252,32 @@ void nbd_release(struct nbd *d)
 	if (d->kept)
 		answer(d, &d->which, d->data, 0);
 	d->kept = false;
+	d->stalled = false;
+	pthread_cond_signal(&d->go_on);
 	pthread_mutex_unlock(&d->lock);
+}
+
+bool nbd_stalls(struct nbd *d)
+{
+	bool stalled;
+
+	pthread_mutex_lock(&d->lock);
+	stalled = d->stalled;
+	pthread_mutex_unlock(&d->lock);
+	return stalled;
+}
+
+int nbd_narrow(unsigned int requests, unsigned int kib)
+{
+	char text[16];
+	int err;
+
+	snprintf(text, sizeof(text), "%u", requests);
+	err = put(QUEUE "nr_requests", text);
+	if (err)
+		return err;
+	snprintf(text, sizeof(text), "%u", kib);
+	return put(QUEUE "max_sectors_kb", text);
 }
 
 unsigned int nbd_end(struct nbd *d)

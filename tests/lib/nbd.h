@@ -29,14 +29,24 @@ int nbd_vol_down(struct nbd *d, struct vol *v);
 /* What the disk has. Nobody must be using it. */
 char *nbd_bytes(struct nbd *d);
 
-enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP, NBD_FAIL_FLUSHES };
+enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP, NBD_FAIL_FLUSHES, NBD_STALL };
 
-/* From now on count requests, from 1; the @nth of them fails, or is kept; or all that are flushes fail. */
+/*
+ * From now on count requests, from 1; the @nth of them fails, or is kept, or all from that one on are (NBD_STALL); or all that are
+ * flushes fail.
+ */
 void nbd_begin(struct nbd *d, enum nbd_fault what, unsigned int nth);
 /* Is it the only request that the disk has which is kept? */
 bool nbd_keeps(struct nbd *d);
+/* Has it come to the request from which on all are? */
+bool nbd_stalls(struct nbd *d);
 /* Let go what is kept. */
 void nbd_release(struct nbd *d);
+/*
+ * Let the disk take so many requests at once, four at least, of so many KiB, a page at least. It forgets that with
+ * nbd_down(). 0 or -errno.
+ */
+int nbd_narrow(unsigned int requests, unsigned int kib);
 /* The same, and no more faults. How many requests there were. */
 unsigned int nbd_end(struct nbd *d);
 /* Has it come to the fault? What that request was: "write 1024 bytes at 2048". */

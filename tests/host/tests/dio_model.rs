@@ -83,8 +83,10 @@ struct Dio {
     /// All wake-ups and kicks there were. `None`: there must be none any more.
     signals: Mutex<Option<u32>>,
     retry: Retry,
-    /// How many bios the retry has to find.
+    /// How many bios the retry has to find,
     bios: usize,
+    /// but for these, which the submitter has reaped before it armed. The lock is none of the model.
+    early: std::sync::Mutex<Vec<Bio>>,
 }
 
 /// Where the retry runs.
@@ -101,6 +103,7 @@ impl Dio {
         Arc::new(Dio {
             retry,
             bios,
+            early: std::sync::Mutex::default(),
             state: Mutex::new(State::new()),
             woken: Mutex::new(0),
             wake: Condvar::new(),
@@ -183,7 +186,7 @@ impl Platform for Arc<Dio> {
         if self.retry == Retry::AtTheKick {
             let mut reaped = Vec::new();
             reap(bios, &mut reaped);
-            check(&reaped, self.bios);
+            check_all(&self, &reaped);
             // The last: the teardown waits for it.
             self.close();
             complete(&iocb.0);
@@ -233,6 +236,12 @@ fn complete(request: &Request) {
     request.completed.notify_all();
 }
 
+/// All of the bios of `dio` have been reaped, once: these, and those that were before.
+fn check_all(dio: &Dio, reaped: &[Bio]) {
+    let early = dio.early.lock().unwrap();
+    check(&[reaped, &early].concat(), dio.bios);
+}
+
 fn check(reaped: &[Bio], expected: usize) {
     let mut reaped = reaped.to_vec();
     reaped.sort_unstable();
@@ -247,7 +256,7 @@ fn work(dio: &Arc<Dio>, request: &Arc<Request>, reaped: &mut Vec<Bio>) {
     let (iocb, bios) = state::retry(dio).expect("kicked without a control block");
     assert!(state::retry(dio).is_none(), "a second retry");
     reap(bios, reaped);
-    check(reaped, dio.bios);
+    check_all(dio, reaped);
     assert!(Arc::ptr_eq(&iocb.0, request));
     complete(&iocb.0);
 }
@@ -266,7 +275,7 @@ fn arm(dio: &Arc<Dio>, request: &Arc<Request>, issued: u32, reaped: &mut Vec<Bio
     };
     assert!(!made, "two control blocks");
     reap(ended, reaped);
-    check(reaped, dio.bios);
+    check_all(dio, reaped);
     complete(request);
     false
 }
@@ -484,4 +493,32 @@ fn two_rounds() {
         check(&reaped, 2);
         assert_eq!(*request.completions.lock().unwrap(), 1);
     });
+}
+
+/// A submitter that looks which bios have ended, before it arms for all of them.
+fn looked_at(retry: Retry, bios: usize) {
+    let dio = Dio::new(retry, bios);
+    let request = Request::new();
+
+    let bio_threads: Vec<_> = (0..bios).map(|bio| submit(&dio, bio)).collect();
+    let mut early = Vec::new();
+    reap(state::ended_early(&dio), &mut early);
+    *dio.early.lock().unwrap() = early;
+    let armed = arm(&dio, &request, bios as u32, &mut Vec::new());
+    if armed && retry == Retry::Queued {
+        work(&dio, &request, &mut Vec::new());
+    }
+    for thread in bio_threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(*request.completions.lock().unwrap(), 1);
+    assert_eq!(*dio.signals.lock().unwrap(), Some(u32::from(armed)));
+}
+
+#[test]
+fn looked_at_before_it_arms() {
+    loom::model(|| looked_at(Retry::AtTheKick, 1));
+    loom::model(|| looked_at(Retry::Queued, 1));
+    bounded(3, || looked_at(Retry::AtTheKick, 2));
+    bounded(3, || looked_at(Retry::Queued, 2));
 }

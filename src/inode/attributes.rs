@@ -255,7 +255,13 @@ fn write_slot(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     // The slot of a new inode has stale contents, and that of an old one may have no size of its fields.
     write::store_now(inode)?;
     let (buffer, offset) = table::read_table(sb, ino32(inode))?;
-    buffer.write(offset + start, bytes)?;
+    let write = || buffer.write(offset + start, bytes);
+    // The device has them with a block of attributes of before, or with the one that the inode has got, and never a
+    // part of them: those that are in neither would be lost.
+    match mutant!("slot-in-flight") {
+        true => write()?,
+        false => buffer.change_at_once(write)?,
+    }
     sb.data().mark_buffer_dirty(&buffer);
     let magic = bytes.first_chunk();
     let any = magic.is_some_and(|magic| xattr::are_here(*magic));

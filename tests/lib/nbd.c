@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "buf.h"
@@ -30,9 +31,11 @@ struct nbd {
 	size_t size;
 	pthread_t driver, server;
 	pthread_mutex_t lock;
+	pthread_cond_t ended;		/* there are no more faults */
 	enum nbd_fault fault;
 	unsigned int nth, seen;
-	bool hit, kept;
+	bool hit, kept, is_half;
+	uint64_t halved_at;
 	bool stalled;
 	pthread_cond_t go_on;
 	bool done_again;		/* after it has failed */
@@ -96,6 +99,23 @@ static int error_of(const struct nbd *d, const struct nbd_request *r)
 	return d->hit && d->seen == d->nth ? EIO : 0;
 }
 
+/* Wait for a request, and keep the driver from sending all of one that is to be halved: it is not read until then. */
+static bool comes(struct nbd *d)
+{
+	struct nbd_request r;
+
+	if (recv(d->sock, &r, sizeof(r), MSG_PEEK | MSG_WAITALL) != sizeof(r))
+		return false;
+	pthread_mutex_lock(&d->lock);
+	d->is_half = d->fault == NBD_HALVE && command(&r) == NBD_CMD_WRITE &&
+		     be64toh(r.from) == d->halved_at;
+	while (d->is_half && d->fault == NBD_HALVE)
+		pthread_cond_wait(&d->ended, &d->lock);
+	d->is_half = false;
+	pthread_mutex_unlock(&d->lock);
+	return true;
+}
+
 static void *serve(void *arg)
 {
 	struct nbd *d = arg;
@@ -103,7 +123,7 @@ static void *serve(void *arg)
 	struct nbd_request r;
 	bool ok = true;
 
-	while (ok && all(d->sock, &r, sizeof(r), false)) {
+	while (ok && comes(d) && all(d->sock, &r, sizeof(r), false)) {
 		if (command(&r) == NBD_CMD_DISC)
 			break;
 		if (command(&r) == NBD_CMD_WRITE && !all(d->sock, data, be32toh(r.len), false))
@@ -175,6 +195,7 @@ struct nbd *nbd_up(unsigned int mib, bool fua, char *node, size_t nodelen)
 		return NULL;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->go_on, NULL);
+	pthread_cond_init(&d->ended, NULL);
 	d->size = (size_t)mib << 20;
 	d->bytes = buf_alloc(d->size);
 	d->data = buf_alloc(d->size);
@@ -285,9 +306,39 @@ unsigned int nbd_end(struct nbd *d)
 	/* in this order: one that comes now is not kept */
 	pthread_mutex_lock(&d->lock);
 	d->fault = NBD_NONE;
+	pthread_cond_signal(&d->ended);
 	pthread_mutex_unlock(&d->lock);
 	nbd_release(d);
 	return d->seen;
+}
+
+void nbd_halve(struct nbd *d, uint64_t at)
+{
+	/* the least there is: room for the head of a request, and for one piece of its data, of which the size follows from it */
+	const int least = 1;
+
+	setsockopt(d->far, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least));
+	d->halved_at = at;
+	nbd_begin(d, NBD_HALVE, 0);
+}
+
+bool nbd_wait_half(struct nbd *d)
+{
+	struct timespec ms10 = { .tv_nsec = 10000000 };
+	int i, sent = 0;
+
+	for (i = 0; i < 1000; i++, nanosleep(&ms10, NULL)) {
+		bool is_half;
+
+		pthread_mutex_lock(&d->lock);
+		is_half = d->is_half;
+		pthread_mutex_unlock(&d->lock);
+		if (is_half && !ioctl(d->sock, FIONREAD, &sent) &&
+		    sent == sizeof(struct nbd_request) + NBD_HALF)
+			return true;
+	}
+	printf("# %s: %d bytes were sent\n", NODE, sent);
+	return false;
 }
 
 bool nbd_keeps(struct nbd *d)

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct nbd;
 struct vol;
@@ -29,7 +30,7 @@ int nbd_vol_down(struct nbd *d, struct vol *v);
 /* What the disk has. Nobody must be using it. */
 char *nbd_bytes(struct nbd *d);
 
-enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP, NBD_FAIL_FLUSHES, NBD_STALL };
+enum nbd_fault { NBD_NONE, NBD_FAIL, NBD_KEEP, NBD_FAIL_FLUSHES, NBD_STALL, NBD_HALVE };
 
 /*
  * From now on count requests, from 1; the @nth of them fails, or is kept, or all from that one on are (NBD_STALL); or all that are
@@ -49,6 +50,14 @@ void nbd_release(struct nbd *d);
 int nbd_narrow(unsigned int requests, unsigned int kib);
 /* The same, and no more faults. How many requests there were. */
 unsigned int nbd_end(struct nbd *d);
+/*
+ * From now on the driver sends no more than NBD_HALF bytes of a write that begins at byte @at, and of what comes
+ * behind it, until nbd_end(): the rest is taken from memory then.
+ */
+#define NBD_HALF	2240
+void nbd_halve(struct nbd *d, uint64_t at);
+/* Wait until it has sent these; false if it does not come to that. */
+bool nbd_wait_half(struct nbd *d);
 /* Has it come to the fault? What that request was: "write 1024 bytes at 2048". */
 bool nbd_hit(struct nbd *d, char *what, size_t len);
 /* Was that a read? */

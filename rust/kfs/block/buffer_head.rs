@@ -160,6 +160,22 @@ impl BufferHead {
         Ok(())
     }
 
+    /// Runs `change`, which changes the content in several places that belong together. A write of the buffer that is
+    /// under way ends first, and none begins before `change` returns: the device, which may read the memory piece by piece,
+    /// gets all of them or none.
+    ///
+    /// May sleep, for as long as that write takes. `change` must not have the buffer read, written or marked dirty, as
+    /// these wait for the same lock.
+    pub fn change_at_once<T>(&self, change: impl FnOnce() -> T) -> T {
+        // SAFETY: By the type invariant; the lock is given back below. All that reads the buffer from its device
+        // or writes it there has the lock until it has ended.
+        unsafe { bindings::lock_buffer(self.as_raw()) };
+        let result = change();
+        // SAFETY: By the type invariant; the lock was taken above.
+        unsafe { bindings::unlock_buffer(self.as_raw()) };
+        result
+    }
+
     /// Makes this the buffer of a new block, all zeroes: what the device holds is not read.
     ///
     /// Takes it off the list of the inode that had the block before: while it is there, it would

@@ -27,7 +27,8 @@ fn batch() -> u32 {
     }
 }
 
-/// A sector of a directory on the volume: what is changed in one comes to the device at once.
+/// A sector of a directory on the volume: what is changed in one comes to the device at once, as it is not changed while that
+/// is written ([`at_once`]).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Sector {
     /// The block of the volume.
@@ -70,16 +71,34 @@ impl Block {
     /// Copies the range of bytes that was changed back, and marks the buffer dirty. Returns the
     /// block.
     pub(super) fn write(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
-        copy_back(&self.buffer, 0, &self.bytes, changed)?;
+        self.copy_back(changed)?;
         self::changed(dir, &self.buffer);
         Ok(self.buffer.block())
     }
 
     /// The same when entries have gone.
     pub(super) fn write_release(&self, dir: &Inode, changed: Range<usize>) -> Result<u64> {
-        copy_back(&self.buffer, 0, &self.bytes, changed)?;
+        self.copy_back(changed)?;
         released(dir, &self.buffer);
         Ok(self.buffer.block())
+    }
+
+    fn copy_back(&self, changed: Range<usize>) -> Result {
+        at_once(&self.buffer, |_| {
+            copy_back(&self.buffer, 0, &self.bytes, changed)
+        })
+    }
+}
+
+/// Runs `change` on the buffer of a block of a directory. The device has it all, or nothing of it, in each sector: so
+/// it does not begin while the block is written, for which it waits. May sleep.
+///
+/// A part of a sector from before a change, and a part from after it, has names neither where they were nor where they are.
+pub(super) fn at_once<T>(buffer: &BufferHead, change: impl FnOnce(&mut InPlace<'_>) -> T) -> T {
+    let change = || change(&mut InPlace(buffer));
+    match mutant!("sector-in-flight") {
+        true => change(),
+        false => buffer.change_at_once(change),
     }
 }
 

@@ -111,7 +111,7 @@ impl<'a> Entry<'a> {
         let Inner {
             at, buffer, entry, ..
         } = &self.inner;
-        at.put_back(&mut InPlace(buffer), entry, ino, file_type)?;
+        block::at_once(buffer, |block| at.put_back(block, entry, ino, file_type))?;
         block::released(self.dir, buffer);
         changed(self.dir);
         Ok(())
@@ -274,7 +274,8 @@ impl<'a> Inner<'a> {
         change: impl FnOnce(&DirBlock, &mut InPlace<'_>, &Located) -> Result,
     ) -> Result<u64> {
         let entry = *self.locate(dir)?.ok_or_else(|| gone(dir))?;
-        change(&self.at, &mut InPlace(&self.buffer), &entry)?;
+        let at = &self.at;
+        block::at_once(&self.buffer, |block| change(at, block, &entry))?;
         mark(dir, &self.buffer);
         Ok(self.buffer.block())
     }

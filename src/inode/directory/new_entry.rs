@@ -6,7 +6,7 @@ use crate::ext2::directory::change::Insert;
 use crate::ext2::directory::Name;
 use crate::ext2::inode::FileType;
 use crate::inode::directory::added::Added;
-use crate::inode::directory::block::{at, changed, Block, Buffers, InPlace};
+use crate::inode::directory::block::{at, at_once, changed, Block, Buffers};
 use crate::inode::directory::durable::flush;
 use crate::types::Inode;
 use crate::volume::fault::Result;
@@ -45,8 +45,9 @@ impl NewEntry<'_> {
             Insert::Undivided | Insert::Full => return Ok(None),
         };
         let buffer = buffers.buffer(index)?;
-        let mut block = InPlace(buffer);
-        at.insert(&mut block, room, self.name, self.ino, self.file_type)?;
+        at_once(buffer, |block| {
+            at.insert(block, room, self.name, self.ino, self.file_type)
+        })?;
         changed(dir, buffer);
         Ok(Some(Added::new(at, buffer.get(), room.sector())))
     }

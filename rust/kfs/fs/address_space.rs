@@ -285,6 +285,27 @@ unsafe fn map<F: FileSystemData>(
     }
 }
 
+/// Whether there is too little space for all holes of `bytes`, which are in one folio, as far as is known. The caller may hold
+/// the lock of the folio. May sleep. The error of looking for holes.
+pub(super) fn lacks_room<F: KiocbOwner, T: AddressSpaceOperations<F>>(
+    inode: &Inode<F>,
+    bytes: Range<u64>,
+) -> Result<bool> {
+    let bits = inode.blkbits();
+    let mut block = bytes.start >> bits;
+    let end = bytes.end.div_ceil(1 << bits);
+    if T::has_room(inode, (end - block) as u32) {
+        return Ok(false);
+    }
+    while block < end {
+        match T::get_block(inode, block, (end - block) as u32, false)? {
+            Some(run) => block += u64::from(run.len).max(1),
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
 struct Table<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {

@@ -414,4 +414,37 @@ TEST_F(fs_folios, store_beside_holes)
 	EXPECT_EQ(0, memcmp(buf, back, size));
 }
 
+/* A write to a hole that the page cache has in a large folio is short where space ends, and takes only what it writes. */
+TEST_F(fs_folios, space_that_ends_in_what_was_read)
+{
+	const off_t bs = self->v.bs, size = MIB, at = 768 * KIB;
+	char *buf = buf_alloc(size), *back = buf_alloc(size);
+	ssize_t n;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	ASSERT_TRUE(read_in_order(fd, back, size));
+	ASSERT_EQ(0, fill_up(&self->v, 27));
+	pattern_fill(buf + at, LEN, at, 4);
+	n = pwrite(fd, buf + at, LEN, at);
+	ASSERT_LT(0, n);
+	EXPECT_GE(27 * bs, n);
+	/* what is left is not enough for a page and its pointers */
+	EXPECT_LE((27 - 4) * bs - PAGE, n);
+	EXPECT_LE(n, blocks_of(fd) * 512);
+	EXPECT_GE(n + PAGE + 3 * bs, blocks_of(fd) * 512);
+	memset(buf + at + n, 0, LEN - n);
+	ASSERT_EQ(size, pread(fd, back, size, 0));
+	EXPECT_EQ(0, memcmp(buf, back, size));
+	EXPECT_EQ(-1, pwrite(fd, buf, LEN, 0));
+	EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(size, vol_read("f", O_DIRECT, back, size, 0));
+	EXPECT_EQ(0, memcmp(buf, back, size));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(0, blocks_of(fd));
+}
+
 TEST_HARNESS_MAIN

@@ -335,4 +335,116 @@ TEST_F(fs_folios, grown_by_records)
 	EXPECT_EQ(0, memcmp(buf, back, size));
 }
 
+/* Read a file from one end to the other: read-ahead makes folios larger and larger. Whether all of it was read. */
+static bool read_in_order(int fd, char *buf, off_t size)
+{
+	const off_t piece = 4 * PAGE;
+	off_t at;
+
+	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	for (at = 0; at < size; at += piece)
+		if (pread(fd, buf + at, piece, at) != piece)
+			return false;
+	return true;
+}
+
+/*
+ * A store needs no space where the file has blocks, whatever folio the page cache has there; and one to a hole takes
+ * what it needs, and no more if space is short.
+ */
+TEST_F(fs_folios, store_beside_holes)
+{
+	const off_t size = MIB, at = 768 * KIB + PAGE;
+	char *map, *buf = buf_alloc(size), *back = buf_alloc(size);
+	int fd, round;
+	off_t blocks;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	pattern_fill(buf + at, PAGE, at, 9);
+	ASSERT_EQ(PAGE, pwrite(fd, buf + at, PAGE, at));
+	close(fd);
+	ASSERT_EQ(0, fill_up(&self->v, 0));
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, vol_remount(&self->v));
+		fd = vol_open("f", O_RDWR);
+		ASSERT_LE(0, fd);
+		map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		blocks = blocks_of(fd);
+		/* a fault makes a large folio, too, if it is told to */
+		if (round == 2)
+			madvise(map, size, MADV_HUGEPAGE);
+		else
+			read_in_order(fd, back, size);
+		/* it is read-only in the mapping, or is not there */
+		if (round)
+			EXPECT_EQ(buf[at], map[at]);
+		buf[at + round] = 'x';
+		EXPECT_EQ(0, store(map + at + round, 'x'));
+		EXPECT_EQ(-ENOSPC, store(map + at + PAGE, 'y'));
+		EXPECT_EQ(-ENOSPC, store(map + at - PAGE, 'y'));
+		EXPECT_EQ(0, memcmp(buf, map, size));
+		EXPECT_EQ(0, fsync(fd));
+		EXPECT_EQ(blocks, blocks_of(fd));
+		munmap(map, size);
+		ASSERT_EQ(size, vol_read("f", O_DIRECT, back, size, 0));
+		EXPECT_EQ(0, memcmp(buf, back, size));
+		close(fd);
+	}
+	/* some space */
+	ASSERT_EQ(0, unlink(vol_path("fill")));
+	ASSERT_EQ(0, fill_up(&self->v, 3 * PAGE / self->v.bs));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(read_in_order(fd, back, size));
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(0, store(map + at + PAGE, 'y'));
+	EXPECT_EQ(0, store(map + at, 'y'));
+	EXPECT_EQ(blocks * 512 + PAGE, blocks_of(fd) * 512);
+	buf[at + PAGE] = 'y';
+	buf[at] = 'y';
+	EXPECT_EQ(0, memcmp(buf, map, size));
+	munmap(map, size);
+	close(fd);
+	ASSERT_EQ(size, vol_read("f", O_DIRECT, back, size, 0));
+	EXPECT_EQ(0, memcmp(buf, back, size));
+}
+
+/* A write to a hole that the page cache has in a large folio is short where space ends, and takes only what it writes. */
+TEST_F(fs_folios, space_that_ends_in_what_was_read)
+{
+	const off_t bs = self->v.bs, size = MIB, at = 768 * KIB;
+	char *buf = buf_alloc(size), *back = buf_alloc(size);
+	ssize_t n;
+	int fd;
+
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, size));
+	ASSERT_TRUE(read_in_order(fd, back, size));
+	ASSERT_EQ(0, fill_up(&self->v, 27));
+	pattern_fill(buf + at, LEN, at, 4);
+	n = pwrite(fd, buf + at, LEN, at);
+	ASSERT_LT(0, n);
+	EXPECT_GE(27 * bs, n);
+	/* what is left is not enough for a page and its pointers */
+	EXPECT_LE((27 - 4) * bs - PAGE, n);
+	EXPECT_LE(n, blocks_of(fd) * 512);
+	EXPECT_GE(n + PAGE + 3 * bs, blocks_of(fd) * 512);
+	memset(buf + at + n, 0, LEN - n);
+	ASSERT_EQ(size, pread(fd, back, size, 0));
+	EXPECT_EQ(0, memcmp(buf, back, size));
+	EXPECT_EQ(-1, pwrite(fd, buf, LEN, 0));
+	EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(size, vol_read("f", O_DIRECT, back, size, 0));
+	EXPECT_EQ(0, memcmp(buf, back, size));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	EXPECT_EQ(0, blocks_of(fd));
+}
+
 TEST_HARNESS_MAIN

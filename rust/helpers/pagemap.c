@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The page cache. */
+#include <linux/mm.h>
 #include <linux/mpage.h>
 #include <linux/pagemap.h>
 
@@ -76,6 +77,11 @@ void kfs_helper_folio_lock(struct folio *folio)
 void kfs_helper_folio_put(struct folio *folio)
 {
 	folio_put(folio);
+}
+
+bool kfs_helper_folio_maybe_dma_pinned(struct folio *folio)
+{
+	return folio_maybe_dma_pinned(folio);
 }
 
 bool kfs_helper_folio_trylock(struct folio *folio)

@@ -12,7 +12,7 @@
 //! * `shutdown`, which those below ask, and `ioctl` answers.
 //! * `xattr`, `posix_acl`, `security` and `file_attr`: what an inode carries beside.
 //! * A file for each table of operations: `file`, `address_space`, `inode_operations`, `export`, with
-//!   `llseek`, `fiemap`, `mmap`, `write_begin` and `ioctl` for one operation each. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
+//!   `llseek`, `fiemap`, `mmap`, `write_begin` and `ioctl` for one operation each, and `small_folio` for two. They take inodes and kiocbs. `inode::tables` is above them, and gives an inode its tables.
 //! * `file_system`: the operations of a filesystem, [`FileSystem`](file_system::FileSystem).
 //! * What calls these: `inode::life` and `inode::writeback`, `super_block::operations`, `fs_context`, `registration`.
 //!
@@ -53,6 +53,7 @@ pub mod posix_acl;
 pub mod registration;
 pub mod security;
 pub mod shutdown;
+pub(crate) mod small_folio;
 pub mod super_block;
 pub(crate) mod write_begin;
 pub(crate) mod writeback_errors;

@@ -19,6 +19,7 @@ use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::{loff, Inode};
 use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
 use crate::fs::shutdown::Shutdown;
+use crate::fs::small_folio;
 use crate::fs::write_begin;
 pub use crate::fs::write_begin::Mapped;
 use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
@@ -285,6 +286,27 @@ unsafe fn map<F: FileSystemData>(
     }
 }
 
+/// Whether there is too little space for all holes of `bytes`, which are in one folio, as far as is known. The caller may hold
+/// the lock of the folio. May sleep. The error of looking for holes.
+pub(super) fn lacks_room<F: KiocbOwner, T: AddressSpaceOperations<F>>(
+    inode: &Inode<F>,
+    bytes: Range<u64>,
+) -> Result<bool> {
+    let bits = inode.blkbits();
+    let mut block = bytes.start >> bits;
+    let end = bytes.end.div_ceil(1 << bits);
+    if T::has_room(inode, (end - block) as u32) {
+        return Ok(false);
+    }
+    while block < end {
+        match T::get_block(inode, block, (end - block) as u32, false)? {
+            Some(run) => block += u64::from(run.len).max(1),
+            None => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
 struct Table<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
@@ -414,6 +436,30 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         T::write_failed(inode, to as u64);
     }
 
+    /// Has a write of `len` bytes at `pos`, for which there may be too little space, find a page of them there, instead of a large
+    /// folio with a hole: of that it is to write all. If that cannot be dropped, it stays, and the write fails if the hole cannot be
+    /// filled. Sleeps.
+    fn make_way(inode: &Inode<F>, pos: i64, len: usize) {
+        let least = small_folio::least(inode) as i64;
+        for _ in 0..small_folio::TRIES {
+            let Some(folio) = inode.page_cache().lock_folio(pos) else {
+                break;
+            };
+            let all = folio.range();
+            drop(folio);
+            let bytes = pos as u64..all.end.min(pos + len as i64) as u64;
+            // An error meets who looks for the block to write to it.
+            let has_hole =
+                all.end - all.start > least && lacks_room::<F, T>(inode, bytes).unwrap_or(false);
+            if !has_hole || cfg!(mutant = "kfs-write-all-or-nothing") {
+                break;
+            }
+            if small_folio::drop_larger(inode, pos as u64).is_err() {
+                break;
+            }
+        }
+    }
+
     /// # Safety
     ///
     /// Called by the VFS as `write_begin` with the lock of the inode held, or for a new inode.
@@ -432,7 +478,10 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let blocks = (len >> inode.blkbits()) + 1;
             let all = len as usize;
             let at_once = match all > in_page && !T::has_room(inode, blocks) {
-                true => in_page,
+                true => {
+                    Self::make_way(inode, pos, all);
+                    in_page
+                }
                 false => all.max(write_begin::ahead(iocb, inode, pos)),
             };
             let all = write_begin::Len { all, at_once };

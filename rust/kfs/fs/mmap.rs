@@ -6,6 +6,9 @@
 //! of the page are allocated, by the task that stores. So who stores is told that there is no space
 //! (`SIGBUS`), and writeback need not allocate.
 //!
+//! All of a folio becomes writable by one fault, so it is the blocks of the folio that are allocated. If there is no space for them,
+//! a page of it takes its place (`small_folio`), of which the blocks are there, or need less.
+//!
 //! A store that has to wait ([`AddressSpaceOperations::may_store`]) does so without the lock of the memory map, or of
 //! the mapping: what it waits for may need that lock, to pin memory, and another task may wait to have it alone. `page_mkwrite`
 //! is not told which lock its caller holds, and whether that may be released; `fault` is. So `page_mkwrite` takes the page out of the
@@ -15,10 +18,11 @@
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use crate::bindings;
-use crate::fs::address_space::{AddressSpaceOperations, Patience};
+use crate::fs::address_space::{lacks_room, AddressSpaceOperations, Patience};
 use crate::fs::inode::Inode;
 use crate::fs::kiocb::KiocbOwner;
 use crate::fs::shutdown::Shutdown;
+use crate::fs::small_folio;
 use crate::fs::write_begin;
 use crate::mm::page_cache;
 use core::marker::PhantomData;
@@ -166,7 +170,12 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let _ = bindings::file_update_time(file);
             inode.inc_iversion();
             bindings::filemap_invalidate_lock_shared(mapping);
-            let ret = match Self::make_writable(inode, folio) {
+            let index = (*vmf).__bindgen_anon_1.pgoff;
+            let writable = match Self::make_writable(inode, folio) {
+                Err(ENOSPC) => Self::make_page_writable(inode, folio, index),
+                writable => writable,
+            };
+            let ret = match writable {
                 Ok(()) => bindings::vm_fault_reason_VM_FAULT_LOCKED,
                 Err(error) => bindings::vmf_fs_error(error.to_errno()),
             };
@@ -178,7 +187,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
 
     /// Locks the folio, allocates its blocks inside i_size, and makes them dirty: all of it may become
     /// writable by one fault. `EFAULT` if it is not in the file any more, `EAGAIN` if the store has to wait, with which it is
-    /// tried again; after an error it is not locked.
+    /// tried again; `ENOSPC` as for [`Table::allocate`]; after an error it is not locked.
     ///
     /// # Safety
     ///
@@ -221,7 +230,52 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         }
     }
 
-    /// Allocates the blocks with the first `len` bytes of the folio, and makes them dirty. `EAGAIN` if the store has to wait by now.
+    /// Has a folio of the least size take the place of `folio`, which was too large for the space there is, and makes that
+    /// writable, as [`Table::make_writable`]: `EAGAIN` if that was done, as it is another one that the store has to find then.
+    ///
+    /// `ENOSPC` if there is no space for that either, or if `folio` cannot be dropped; another error, by which it cannot
+    /// be written back, or the small one not be read.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Table::make_writable`]; `index` is that of a page of the folio.
+    unsafe fn make_page_writable(
+        inode: &Inode<F>,
+        folio: *mut bindings::folio,
+        index: usize,
+    ) -> Result {
+        let pos = (index << PAGE_SHIFT) as u64;
+        // SAFETY: By the requirement: with a reference it stays as large as it is.
+        let mut size = unsafe { bindings::folio_size(folio) };
+        for _ in 0..small_folio::TRIES {
+            if size <= small_folio::least(inode) || cfg!(mutant = "kfs-store-all-or-nothing") {
+                break;
+            }
+            // Truncated: a page beyond EOF is not to be brought in.
+            if pos >= inode.i_size_read() {
+                return Err(EFAULT);
+            }
+            small_folio::drop_larger(inode, pos)?;
+            let small = inode.page_cache().read_folio(pos as i64)?;
+            // SAFETY: It is uptodate, and referenced as long as `small`; the caller holds `invalidate_lock`. It is
+            // locked after success.
+            unsafe {
+                match Self::make_writable(inode, small.as_raw()) {
+                    Ok(()) => {
+                        bindings::folio_unlock(small.as_raw());
+                        return Err(EAGAIN);
+                    }
+                    // Somebody may have brought in a large one.
+                    Err(ENOSPC) => size = bindings::folio_size(small.as_raw()),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Err(ENOSPC)
+    }
+
+    /// Allocates the blocks with the first `len` bytes of the folio, and makes them dirty. `EAGAIN` if the store has to wait by now;
+    /// `ENOSPC` if there is no space, or too little for a large folio: then nothing is allocated, in most cases.
     ///
     /// # Safety
     ///
@@ -229,6 +283,15 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     unsafe fn allocate(inode: &Inode<F>, folio: *mut bindings::folio, len: usize) -> Result {
         // SAFETY: By the requirement.
         unsafe {
+            // One that is pinned cannot be dropped: it gets all that it needs, if there is so much.
+            let may_drop = bindings::folio_size(folio) > small_folio::least(inode)
+                && !bindings::folio_maybe_dma_pinned(folio);
+            if may_drop && !cfg!(mutant = "kfs-store-takes-what-there-is") {
+                let pos = bindings::folio_pos(folio) as u64;
+                if lacks_room::<F, T>(inode, pos..pos + len as u64)? {
+                    return Err(ENOSPC);
+                }
+            }
             if bindings::folio_buffers(folio).is_null() {
                 bindings::create_empty_buffers(folio, 1 << inode.blkbits(), 0);
             }

@@ -66,6 +66,33 @@ impl<'a> PageCache<'a> {
         })
     }
 
+    /// As [`PageCache::write_and_wait`], but the error stays for whom it is to be given.
+    pub(crate) fn write_back(&self, range: &Range<i64>) -> Result {
+        if range.is_empty() || self.is_empty() {
+            return Ok(());
+        }
+        let (mapping, start, last) = (self.mapping(), range.start, range.end - 1);
+        // SAFETY: By the type invariant the mapping is valid. The end is inclusive.
+        unsafe {
+            to_result(bindings::filemap_fdatawrite_range(mapping, start, last))?;
+            to_result(bindings::filemap_fdatawait_range_keep_errors(
+                mapping, start, last,
+            ))
+        }
+    }
+
+    /// Finds the folio with byte `pos`, or makes one, of the least size, and reads it. The caller holds `invalidate_lock`,
+    /// shared at least. Sleeps. The error of reading it.
+    pub(crate) fn read_folio(&self, pos: i64) -> Result<FolioRef<'a>> {
+        let file = core::ptr::null_mut();
+        // SAFETY: By the type invariant the mapping is valid; its `read_folio` needs no file.
+        let folio =
+            unsafe { bindings::read_cache_folio(self.mapping(), page_index(pos), None, file) };
+        let folio = kernel::error::from_err_ptr(folio)?;
+        // INVARIANT: The function has taken a reference.
+        Ok(FolioRef(NonNull::new(folio).ok_or(ENOMEM)?, PhantomData))
+    }
+
     /// Whether there is a page with a part of the bytes in `range`. Any context.
     #[inline(always)]
     pub(crate) fn has_pages(&self, range: &Range<i64>) -> bool {
@@ -161,6 +188,27 @@ impl<'a> PageCache<'a> {
     }
 }
 
+/// A folio that is, or was, in the page cache.
+///
+/// # Invariants
+///
+/// The value owns a reference to the folio.
+pub(crate) struct FolioRef<'a>(NonNull<bindings::folio>, PhantomData<PageCache<'a>>);
+
+impl FolioRef<'_> {
+    /// The C folio.
+    pub(crate) fn as_raw(&self) -> *mut bindings::folio {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for FolioRef<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; this is the end of the reference.
+        unsafe { bindings::folio_put(self.0.as_ptr()) };
+    }
+}
+
 /// A folio of the page cache, locked until dropped.
 ///
 /// # Invariants
@@ -191,6 +239,12 @@ impl LockedFolio<'_> {
         let start = range.start.clamp(all.start, all.end);
         let end = range.end.clamp(start, all.end);
         ((start - all.start) as usize, (end - start) as usize)
+    }
+
+    /// Whether somebody has pinned a page of it, to read or write it past the page tables.
+    pub(crate) fn is_pinned(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::folio_maybe_dma_pinned(self.0.as_ptr()) }
     }
 
     /// Waits until it is not written back; as long as it is locked, it will not be again. Sleeps.

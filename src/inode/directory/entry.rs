@@ -162,12 +162,14 @@ impl<'a> Entry<'a> {
 impl Added {
     /// Removes the entry `name` of `dir`, which leads to the inode `ino`. Nothing was added to the directory since.
     pub(crate) fn remove(&self, dir: &InodeLocked<Exclusive>, name: &[u8], ino: u32) -> Result {
-        let mut block = InPlace(&self.buffer);
-        let found = self.at.find_in(&mut block, checked(name)?)?;
-        let entry = found
-            .filter(|entry| entry.ino == ino)
-            .ok_or_else(|| gone(dir))?;
-        remove_located(dir, &self.at, &mut block, &entry)?;
+        let name = checked(name)?;
+        block::at_once(&self.buffer, |block| {
+            let found = self.at.find_in(block, name)?;
+            let entry = found
+                .filter(|entry| entry.ino == ino)
+                .ok_or_else(|| gone(dir))?;
+            remove_located(dir, &self.at, block, &entry)
+        })?;
         block::released(dir, &self.buffer);
         changed(dir);
         Ok(())

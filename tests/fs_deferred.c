@@ -40,11 +40,10 @@ FIXTURE_SETUP(fs_deferred)
 
 FIXTURE_TEARDOWN(fs_deferred)
 {
-	if (!variant->nbd) {
-		EXPECT_EQ(0, vol_down(&self->v));
-	} else if (self->disk) {
-		EXPECT_EQ(0, nbd_vol_down(self->disk, &self->v));
-	}
+	if (self->disk)
+		ASSERT_EQ(0, nbd_vol_down(self->disk, &self->v));
+	if (!variant->nbd)
+		ASSERT_EQ(0, vol_down(&self->v));
 }
 
 #define LEN	3000

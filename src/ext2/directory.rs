@@ -117,8 +117,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The bytes of an entry before its name.
-pub(crate) const HEADER: usize = 8;
+const HEADER: usize = 8;
 /// Length of the shortest possible entry: one byte of name, rounded up.
 const SHORTEST: usize = 12;
 
@@ -485,13 +484,16 @@ impl DirBlock {
         let want = HEADER + name.bytes.len();
         let mut window = [0; WINDOW];
         let mut offset = 0;
-        // The last piece ended with slack: those behind it are likely to be without names, each of them one entry, and are not read.
-        let mut is_sparse = false;
+        // The last piece was one unused entry, as a sector without names is. Those behind it are likely to be so, and are not read.
+        let mut is_unused = false;
         while offset < self.block_size {
-            if is_sparse && offset + HEADER <= self.block_size {
-                let header = blocks.header(self.index, offset)?;
-                if let Some((raw, rec_len)) = self.unused(&header, offset)? {
-                    if let Some(found) = visit(raw, &header, offset, rec_len) {
+            if let (true, Some(header)) = (
+                is_unused && offset + HEADER <= self.block_size,
+                window.get_mut(..HEADER),
+            ) {
+                blocks.read(self.index, offset, header)?;
+                if let Some((raw, rec_len)) = self.unused(header, offset)? {
+                    if let Some(found) = visit(raw, header, offset, rec_len) {
                         return Ok(Some(found));
                     }
                     offset += rec_len;
@@ -503,8 +505,10 @@ impl DirBlock {
                 break;
             };
             blocks.read(self.index, offset, piece)?;
+            is_unused = self
+                .unused(piece, offset)?
+                .is_some_and(|(_, len)| len >= WINDOW);
             let mut rest: &[u8] = piece;
-            let mut last = 0;
             let enough = match end == self.block_size {
                 true => 1,
                 false => want,
@@ -520,13 +524,11 @@ impl DirBlock {
                     return Ok(Some(found));
                 }
                 offset += rec_len;
-                last = rec_len;
                 match rest.get(rec_len..) {
                     Some(behind) => rest = behind,
                     None => break,
                 }
             }
-            is_sparse = last >= WINDOW / 4;
         }
         Ok(None)
     }

@@ -2,7 +2,6 @@
 
 //! Reading the blocks of a directory, wherever they are.
 
-use super::HEADER;
 use crate::ext2::Corrupt;
 
 /// Access to the blocks of a directory.
@@ -16,13 +15,6 @@ pub(crate) trait DirBlocks {
     /// Copies `out.len()` bytes from byte `offset` on of block `index` into `out`. They are within a
     /// block, and there is such a block.
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
-
-    /// The first bytes of an entry at byte `offset` of block `index`, as [`DirBlocks::read`].
-    fn header(&mut self, index: u32, offset: usize) -> Result<[u8; HEADER], Self::Error> {
-        let mut header = [0; HEADER];
-        self.read(index, offset, &mut header)?;
-        Ok(header)
-    }
 
     /// Whether the pointers of block `index` of the index have been checked ([`super::path`]) while it is in memory.
     /// Who does not know says no.

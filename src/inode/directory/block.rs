@@ -5,7 +5,7 @@
 use crate::ext2::block_map::Mapping;
 use crate::ext2::directory::blocks::{ChangeDirBlocks, DirBlocks};
 use crate::ext2::directory::path;
-use crate::ext2::directory::{DirBlock, HEADER};
+use crate::ext2::directory::DirBlock;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::block_map;
 use crate::inode::data::ino32;
@@ -237,11 +237,6 @@ impl DirBlocks for Buffers<'_> {
     #[inline]
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result {
         Ok(self.buffer(index)?.read(offset, out)?)
-    }
-
-    #[inline]
-    fn header(&mut self, index: u32, offset: usize) -> Result<[u8; HEADER]> {
-        Ok(self.buffer(index)?.read_obj(offset)?)
     }
 
     fn is_checked(&mut self, index: u32) -> Result<bool> {

@@ -106,7 +106,7 @@ TEST_F(dio_cache, collision_is_told)
 
 /*
  * While a direct write appends, somebody stores to a block of the same page that is
- * inside i_size: that makes the whole page dirty, and no page comes to the cache by
+ * inside i_size; if a device does, the whole page is dirty. No page comes to the cache by
  * writing back what is past i_size. Neither of the two is lost, and there is no error.
  */
 TEST_F(dio_cache, store_before_the_end)
@@ -117,7 +117,7 @@ TEST_F(dio_cache, store_before_the_end)
 	struct task write;
 	struct io_op wr;
 	struct iocb cb;
-	int way, fd, bfd, kmsg;
+	int way, fd, bfd, gfd, kmsg;
 
 	if (bs == 4096)
 		SKIP(return, "a page has one block");
@@ -125,7 +125,10 @@ TEST_F(dio_cache, store_before_the_end)
 	bfd = vol_open("f", O_RDWR);
 	kmsg = kmsg_open();
 	ASSERT_LE(0, kmsg);
-	for (way = 0; way < 2; way++) {
+	ASSERT_EQ(0, vol_prefill("g", 0, size, 3));
+	gfd = vol_open("g", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, gfd);
+	for (way = 0; way < 4; way++) {
 		ASSERT_EQ(0, ftruncate(fd, 0));
 		ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
 		map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, 0);
@@ -135,9 +138,11 @@ TEST_F(dio_cache, store_before_the_end)
 		pattern_fill(buf, len, size, 2);
 		wr = (struct io_op){ fd, buf, len, size };
 		aio_prep_write(&cb, fd, buf, len, size);
-		ASSERT_EQ(0, way ? task_start(&write, op_aio_do, &cb) :
-				   task_start(&write, op_pwrite, &wr));
+		ASSERT_EQ(0, way & 1 ? task_start(&write, op_aio_do, &cb) :
+				       task_start(&write, op_pwrite, &wr));
 		ASSERT_BLOCKED(&write);
+		if (way & 2)
+			ASSERT_EQ(size, pread(gfd, map, size, 0));
 		map[0] = 'x';
 		ASSERT_EQ(0, vol_release_routed(&self->v));
 		ASSERT_EQ(len, task_join(&write, JOIN_SECONDS));
@@ -145,12 +150,14 @@ TEST_F(dio_cache, store_before_the_end)
 		/* by the page cache, and on the device */
 		ASSERT_EQ(size + len, pread(bfd, back, 64 * KIB, 0));
 		EXPECT_EQ('x', back[0]);
+		EXPECT_PATTERN(back + 1, size - 1, 1, way & 2 ? 3 : 1);
 		EXPECT_PATTERN(back + size, len, size, 2);
 		EXPECT_EQ(0, fsync(bfd));
 		ASSERT_EQ(0, munmap(map, 4096));
 		ASSERT_EQ(0, posix_fadvise(bfd, 0, 0, POSIX_FADV_DONTNEED));
 		ASSERT_EQ(size + len, pread(fd, back, 64 * KIB, 0));
 		EXPECT_EQ('x', back[0]);
+		EXPECT_PATTERN(back + 1, size - 1, 1, way & 2 ? 3 : 1);
 		EXPECT_PATTERN(back + size, len, size, 2);
 		EXPECT_FALSE(kmsg_has(kmsg, told));
 	}

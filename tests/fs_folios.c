@@ -7,6 +7,7 @@
 
 #include "blocks.h"
 #include "caches.h"
+#include "disk.h"
 #include "harness.h"
 #include "punch.h"
 #include "stop.h"
@@ -126,13 +127,15 @@ static long punch_and_stop(void *arg)
 
 /*
  * A hole within a folio, of which another page is stored to meanwhile: the hole is one, and stays one
- * when the folio is written back.
+ * when the folio is written back. With @reader a device is about to write to a third page, so that a store makes all of
+ * it dirty.
  */
-TEST_F(fs_folios, hole_within_a_folio)
+static void hole_within(struct __test_metadata *_metadata, struct vol *v, const struct io_op *reader)
 {
-	const off_t bs = self->v.bs, at = 4 * PAGE, len = 4 * PAGE;
+	const off_t bs = v->bs, at = 4 * PAGE, len = 4 * PAGE;
 	struct stopped p;
-	struct task hole;
+	struct task hole, read;
+	struct io_op op;
 	char *map, *buf = buf_alloc(LEN);
 	int fd;
 
@@ -147,6 +150,12 @@ TEST_F(fs_folios, hole_within_a_folio)
 	ASSERT_EQ(16 * PAGE, pwrite(fd, buf, 16 * PAGE, 0));
 	map = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	ASSERT_NE(MAP_FAILED, map);
+	if (reader) {
+		op = *reader;
+		op.buf = map + 12 * PAGE;
+		ASSERT_EQ(0, task_start(&read, op_pread, &op));
+		ASSERT_BLOCKED(&read);
+	}
 	p.op = (struct io_op){ .fd = fd, .off = at - 100, .len = len + 100 };
 	ASSERT_EQ(0, task_start(&hole, punch_and_stop, &p));
 	ASSERT_TRUE(stop_wait(&p.stop, JOIN_SECONDS));
@@ -161,7 +170,29 @@ TEST_F(fs_folios, hole_within_a_folio)
 	buf[0] = 'x';
 	memset(buf + at - 100, 0, len + 100);
 	EXPECT_EQ(0, memcmp(buf, map, 16 * PAGE));
+	if (reader) {
+		ASSERT_EQ(0, vol_release_routed(v));
+		EXPECT_EQ(PAGE, task_join(&read, JOIN_SECONDS));
+		EXPECT_PATTERN(map + 12 * PAGE, PAGE, 0, 1);
+	}
 	munmap(map, 16 * PAGE);
+}
+
+TEST_F(fs_folios, hole_within_a_folio)
+{
+	hole_within(_metadata, &self->v, NULL);
+}
+
+TEST_F(fs_folios, hole_within_a_pinned_folio)
+{
+	struct io_op op = { .len = PAGE };
+
+	ASSERT_EQ(0, make_held(&self->v, "g", PAGE, PAGE, HELD_READS));
+	op.fd = vol_open("g", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, op.fd);
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	hole_within(_metadata, &self->v, &op);
+	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
 /* A store makes all of a folio writable, and dirty: what is stored to its other pages is not lost. */
@@ -445,6 +476,36 @@ TEST_F(fs_folios, space_that_ends_in_what_was_read)
 	EXPECT_EQ(0, memcmp(buf, back, size));
 	ASSERT_EQ(0, ftruncate(fd, 0));
 	EXPECT_EQ(0, blocks_of(fd));
+}
+
+/* What a folio has of a hole that comes into the file behind a page that is stored to stays a hole. */
+TEST_F(fs_folios, hole_behind_a_store)
+{
+	const off_t bs = self->v.bs, eof = LEN / 4, at = eof + 3 * PAGE;
+	const off_t needed = blocks_needed(bs, eof + PAGE) * bs;
+	char *buf = buf_alloc(LEN), *map;
+	int fd, i, round;
+
+	for (round = 0; round < 2; round++) {
+		fd = vol_open("f", O_CREAT | O_RDWR | O_TRUNC);
+		ASSERT_LE(0, fd);
+		map = mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		for (i = 0; i <= eof / PAGE; i++)
+			ASSERT_EQ(PAGE, pwrite(fd, buf, PAGE, i * PAGE));
+		EXPECT_EQ(0, store(map + eof, 'x'));
+		/* it is made longer, or written behind EOF */
+		EXPECT_EQ(round ? PAGE : 0, round ? pwrite(fd, buf, PAGE, at) : ftruncate(fd, at));
+		/* after ftruncate() that is a new fault, which fills the hole */
+		if (round)
+			EXPECT_EQ(0, store(map + eof + 1, 'x'));
+		EXPECT_EQ(0, fsync(fd));
+		EXPECT_EQ(needed + round * PAGE, blocks_of(fd) * 512);
+		EXPECT_ZERO(map + eof + PAGE, at - eof - PAGE, eof + PAGE);
+		EXPECT_EQ(0, memcmp(map + eof, round ? "xx" : "x", 2 + round));
+		munmap(map, LEN);
+		close(fd);
+	}
 }
 
 TEST_HARNESS_MAIN

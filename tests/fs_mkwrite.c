@@ -120,6 +120,9 @@ TEST_F(fs_mkwrite, beyond_eof)
 	EXPECT_EQ(0, store(map + 3000, 'x'));
 	ASSERT_EQ(0, fill_up(&self->v, 0));
 	ASSERT_EQ(0, ftruncate(fd, PAGE));
+	/* what is a hole now stays one */
+	EXPECT_EQ(0, fsync(fd));
+	EXPECT_EQ(bs, blocks_of(fd) * 512);
 	EXPECT_EQ(0, map[3000]);
 	EXPECT_EQ(bs < PAGE ? -ENOSPC : 0, store(map + 3000, 'y'));
 	EXPECT_EQ('x', map[0]);

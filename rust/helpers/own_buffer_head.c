@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Buffers: without waiting for memory, without their device, and a flag of the filesystem. */
+/* Buffers: without waiting for memory, without their device, dirty but for holes, and a flag of the filesystem. */
 #include <linux/buffer_head.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/writeback.h>
 
 /* What sb_breadahead() gets. */
 struct buffer_head *kfs_helper_sb_getblk_nowait(struct super_block *sb, sector_t block)
@@ -33,4 +36,30 @@ void kfs_helper_write_dirty_buffer_if_mapped(struct buffer_head *bh)
 		return;
 	}
 	bh_submit(bh, REQ_OP_WRITE, bh_end_write);
+}
+
+/*
+ * block_dirty_folio(), but for buffers without a block, which become dirty only if somebody has the folio pinned, and may have
+ * written to what has become a hole since. They are dirty before the folio is, so that try_to_free_buffers() leaves them.
+ */
+bool kfs_helper_block_dirty_folio_but_holes(struct address_space *mapping, struct folio *folio)
+{
+	struct buffer_head *head, *bh;
+
+	if (folio_maybe_dma_pinned(folio))
+		return block_dirty_folio(mapping, folio);
+	spin_lock(&mapping->i_private_lock);
+	head = folio_buffers(folio);
+	if (!head) {
+		spin_unlock(&mapping->i_private_lock);
+		return block_dirty_folio(mapping, folio);
+	}
+	bh = head;
+	do {
+		if (buffer_mapped(bh))
+			set_buffer_dirty(bh);
+		bh = bh->b_this_page;
+	} while (bh != head);
+	spin_unlock(&mapping->i_private_lock);
+	return filemap_dirty_folio(mapping, folio);
 }

@@ -307,6 +307,21 @@ pub(super) fn lacks_room<F: KiocbOwner, T: AddressSpaceOperations<F>>(
     Ok(false)
 }
 
+/// Makes a folio dirty that was stored to, but for its holes: what is inside i_size of a page that can be stored to has blocks, and
+/// what is beyond is zero when EOF moves ([`mmap`](crate::fs::mmap)). If EOF has moved by the time it is written back, holes would be
+/// filled then, by whoever does that.
+///
+/// # Safety
+///
+/// Called by the memory management as `dirty_folio`, for a mapping of a file whose private data are buffers.
+unsafe extern "C" fn dirty_folio(
+    mapping: *mut bindings::address_space,
+    folio: *mut bindings::folio,
+) -> bool {
+    // SAFETY: By the requirement.
+    unsafe { bindings::block_dirty_folio_but_holes(mapping, folio) }
+}
+
 struct Table<F, T>(PhantomData<(F, T)>);
 
 impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
@@ -314,7 +329,10 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         read_folio: Some(Self::read_folio),
         readahead: Some(Self::readahead),
         writepages: Some(Self::writepages),
-        dirty_folio: Some(bindings::block_dirty_folio),
+        dirty_folio: Some(match cfg!(mutant = "kfs-holes-dirtied") {
+            true => bindings::block_dirty_folio,
+            false => dirty_folio,
+        }),
         invalidate_folio: Some(bindings::block_invalidate_folio),
         write_begin: Some(Self::write_begin),
         write_end: Some(Self::write_end),

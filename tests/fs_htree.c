@@ -541,6 +541,8 @@ TEST_F(fs_htree, rename_that_is_killed)
 	ASSERT_EQ(SIGKILL, task_join(&task, JOIN_SECONDS));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	EXPECT_TRUE(is_indexed("d"));
+	/* as the device has it */
+	ASSERT_EQ(0, vol_remount(&self->v));
 	EXPECT_EQ(1, vol_links(name[0]) + vol_links(name[1]));
 	EXPECT_EQ(1, vol_exists(name[0]) + vol_exists(name[1]));
 }

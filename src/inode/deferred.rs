@@ -366,18 +366,48 @@ pub(super) fn born(inode: &Inode) -> bool {
     })
 }
 
+/// The first block of an inode that waits for it, if that is metadata, and in memory, also if it could not be written: what is not
+/// has been.
+fn first_block(inode: &Inode) -> Option<BufferHead> {
+    let [first, ..] = inode.data().map.pointers();
+    match inode.is_dir() {
+        true => inode.sb().find_any_block(first.into()),
+        false => None,
+    }
+}
+
+/// If the directory `dir` waits for its first block, writes that, for who is about to flush the cache of the device anyway, and calls
+/// [`flushed_first`] then. Its inode lock is held exclusively. May sleep. `EIO`.
+pub(super) fn write_first(dir: &Inode) -> Result<bool> {
+    let unborn = nofs(|| dir.data().get_ref().deferred.lock().unborn);
+    if !matches!(unborn, Some(Unborn::Until(_))) {
+        return Ok(false);
+    }
+    if let Some(first) = first_block(dir) {
+        if first.has_write_error() {
+            mark_buffer_dirty(dir, &first);
+        }
+        first.sync_dirty()?;
+    }
+    Ok(true)
+}
+
+/// The inode need not wait for its first block any more. May sleep.
+pub(super) fn flushed_first(inode: &Inode) {
+    nofs(|| {
+        let mut deferred = inode.data().get_ref().deferred.lock();
+        if let Some(Unborn::Until(_)) = deferred.unborn {
+            deferred.unborn = Some(Unborn::Due);
+        }
+    });
+}
+
 /// Brings the first block of an inode that waits for it to stable storage, and others with it.
 fn settle_unborn(inode: &Inode, deferred: &mut Deferred) -> Result {
     if let Some(Unborn::Until(round)) = deferred.unborn {
         let sb = inode.sb();
         if !sb.data().new_of_inodes.is_settled(round) {
-            let first = inode.data().map.pointers()[0];
-            let own = match inode.is_dir() {
-                // Also if it could not be written, so that it is not uptodate.
-                true => sb.find_any_block(first.into()),
-                false => None,
-            };
-            NewOfInodes::settle(sb, own.as_ref())?;
+            NewOfInodes::settle(sb, first_block(inode).as_ref())?;
         }
         deferred.unborn = Some(Unborn::Due);
     }

@@ -15,6 +15,7 @@
 use crate::ext2::directory::grown;
 use crate::inode::block_map;
 use crate::inode::data::ino32;
+use crate::inode::deferred;
 use crate::inode::directory::block::block_count;
 use crate::inode::dirty::mark_buffer_dirty;
 use crate::inode::errors;
@@ -88,7 +89,7 @@ fn write_and_link(
             let run = new_blocks::reserve(dir, index, 1)?;
             write_block(dir, run.blocks.start, bytes, true).map(Some)
         })
-        .and_then(|last| flush(dir).map(|()| last));
+        .and_then(|last| flush_with_first(dir).map(|()| last));
     match written {
         Ok(last) => new_blocks::finish_flushed(dir, range).map(|()| last),
         Err(fault) => {
@@ -130,6 +131,16 @@ fn sync_inode(dir: &InodeLocked<Exclusive>, first: u32, count: usize) -> Result 
     }
     table::sync_cached(dir.sb(), ino32(dir))?;
     flush(dir)
+}
+
+/// [`flush`], by which the first block of a directory that is new comes to stable storage, too: it may be stored from then on.
+fn flush_with_first(dir: &Inode) -> Result {
+    let is_written = deferred::write_first(dir)?;
+    flush(dir)?;
+    if is_written {
+        deferred::flushed_first(dir);
+    }
+    Ok(())
 }
 
 /// Brings what the device has in its cache to stable storage.

@@ -126,6 +126,23 @@ impl Deferred {
         place.is_ok_and(|place| self.new.remove(place).is_ok())
     }
 
+    /// Forgets the parent with the number `block`, which is about to be freed.
+    fn forget_parent(&mut self, block: u32) -> Option<BufferHead> {
+        let block = u64::from(block);
+        let place = self
+            .parents
+            .binary_search_by_key(&block, BufferHead::block)
+            .ok()?;
+        self.parents.remove(place).ok()
+    }
+
+    /// It is not freed after all: it stays, if there is room.
+    fn keep_parent(&mut self, parent: BufferHead) {
+        if let Err(place) = self.place(&parent) {
+            let _ = self.parents.insert_within_capacity(place, parent);
+        }
+    }
+
     /// The device has failed, if so: tells that once.
     fn failed(&mut self, inode: &Inode, settled: kernel::error::Result) {
         if settled.is_err() && !self.has_failed {
@@ -414,6 +431,11 @@ fn settle_unborn(inode: &Inode, deferred: &mut Deferred) -> Result {
     Ok(())
 }
 
+/// Whether some of the pointers in `buffer` are deferred. May sleep.
+pub(super) fn has_in(inode: &Inode, buffer: &BufferHead) -> bool {
+    nofs(|| inode.data().get_ref().deferred.lock().has(buffer))
+}
+
 /// Brings the new blocks of `inode` to the device, after which what leads to them may
 /// follow: the inode may be stored, and buffers are dirty. May sleep.
 ///
@@ -460,25 +482,33 @@ pub(super) fn settle_last(inode: &Inode) {
 /// A block is freed when the pointer to it has been cleared, so that no block of pointers is freed with
 /// deferred pointers in it: its buffer would be written over what the block is allocated for next.
 pub(super) fn before_change(inode: &Inode, buffer: &BufferHead) -> Result {
-    let is_deferred = nofs(|| {
-        let deferred = inode.data().get_ref().deferred.lock();
-        deferred.has(buffer)
-    });
-    match is_deferred && !mutant!("deferred-kept") {
+    match has_in(inode, buffer) && !mutant!("deferred-kept") {
         true => settle(inode),
         false => Ok(()),
     }
 }
 
 /// Runs `free`, which frees a block of pointers of `inode` to which no pointer leads any more: from before that on it is not one
-/// that is to be written. The lock of the block map is held. May sleep.
+/// that is to be written, neither as a new one, nor for pointers in it, which were cleared in memory. The lock of the block map is held.
+/// May sleep.
 pub(super) fn free_pointers(inode: &Inode, block: u32, free: impl FnOnce() -> Result) -> Result {
     let deferred = &inode.data().get_ref().deferred;
-    let was_new = nofs(|| deferred.lock().forget_new(block));
+    let (was_new, parent) = nofs(|| {
+        let deferred = &mut *deferred.lock();
+        (deferred.forget_new(block), deferred.forget_parent(block))
+    });
     let freed = free();
-    if was_new && freed.is_err() {
-        // There is room, unless they were settled meanwhile.
-        let _ = nofs(|| deferred.lock().add_new(&[block]));
+    if freed.is_err() {
+        nofs(|| {
+            let deferred = &mut *deferred.lock();
+            // There is room, unless they were settled meanwhile.
+            if was_new {
+                let _ = deferred.add_new(&[block]);
+            }
+            if let Some(parent) = parent {
+                deferred.keep_parent(parent);
+            }
+        });
     }
     freed
 }

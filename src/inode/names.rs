@@ -86,9 +86,11 @@ pub(crate) fn sync(inode: &Inode) -> Result {
     let volume = sb.data();
     attributes::sync(inode)?;
     if let Some(named) = inode.data().named().filter(|_| inode.is_dir()) {
-        store_unborn(sb)?;
+        let has_all = store_unborn(sb)?;
         volume.unwritten.sync_first(First::New)?;
-        inode.data().named_synced(named);
+        if has_all {
+            inode.data().named_synced(named);
+        }
     }
     volume.evicted.settle(ino32(inode), || sync_all(sb))?;
     let record = *inode.data().names.lock();
@@ -111,23 +113,25 @@ pub(crate) fn sync(inode: &Inode) -> Result {
 
 /// Stores all inodes that are unborn ([`crate::inode::unborn`]), so that they are among the buffers with new ones.
 ///
-/// Those that come meanwhile may be left out. May sleep, also for those who make some. `EIO` when the device fails.
-fn store_unborn(sb: &SuperBlock) -> Result {
+/// Those that come meanwhile may be left out; so are those that are being made, and have a name already, for which it returns false. May
+/// sleep, also for those who make some. `EIO` when the device fails.
+fn store_unborn(sb: &SuperBlock) -> Result<bool> {
     if mutant!("unborn-unsynced") {
-        return Ok(());
+        return Ok(true);
     }
+    let mut has_all = true;
     let volume = sb.data();
     let last = volume.new_of_inodes.round();
     let mut next = volume.unborn.next(0);
     while let Some(ino) = next {
-        if let Some(inode) = sb.ilookup(ino.into()) {
-            if deferred::is_unborn_until(&inode, last) {
-                store::store(&inode)?;
-            }
+        match sb.ilookup(ino.into()) {
+            Some(inode) if deferred::is_unborn_until(&inode, last) => store::store(&inode)?,
+            Some(_) => {}
+            None => has_all = false,
         }
         next = ino.checked_add(1).and_then(|from| volume.unborn.next(from));
     }
-    Ok(())
+    Ok(has_all)
 }
 
 /// Writes the directories that `record` of `inode` is about to the device, and those above whose names are not there, and waits.

@@ -126,6 +126,8 @@ impl PointerBlocks for SyncedPointers<'_> {
 pub(super) struct ChangedPointers<'a> {
     pointers: PointerBuffers<'a>,
     map: &'a Changing<'a>,
+    /// The device has failed to write what deferred pointers lead to.
+    has_failed: bool,
 }
 
 impl<'a> ChangedPointers<'a> {
@@ -134,6 +136,7 @@ impl<'a> ChangedPointers<'a> {
         ChangedPointers {
             pointers: PointerBuffers::new(inode),
             map,
+            has_failed: false,
         }
     }
 }
@@ -155,7 +158,12 @@ impl FreeBlocks for ChangedPointers<'_> {
         const ZEROES: [u8; 256] = [0; 256];
         let inode = self.pointers.inode;
         let buffer = self.pointers.buffer(block)?;
-        let settled = deferred::before_change(inode, buffer);
+        // A device that has failed is asked once, and not for each pointer.
+        let settled = match self.has_failed && deferred::has_in(inode, buffer) {
+            true => Err(EIO.into()),
+            false => deferred::before_change(inode, buffer),
+        };
+        self.has_failed |= settled.is_err();
         self.map.clear(|| {
             let mut done = 0;
             while done < len {

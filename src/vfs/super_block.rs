@@ -316,6 +316,7 @@ impl FileSystem for RetryFs {
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
         log(inode, "cannot free a deleted inode", delete::delete(inode));
         store::forget(inode);
+        unborn::evict(inode);
     }
 
     fn free_inode(sb: &SuperBlock, ino: u64, is_dir: bool) {

@@ -30,6 +30,15 @@ use core::ops::Range;
 use kernel::page::{PAGE_SHIFT, PAGE_SIZE};
 use kernel::prelude::*;
 
+/// How a folio is made writable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// If it is large, only while there is plenty of space: or else a small one is to take its place.
+    WithRoom,
+    /// With the space that there is.
+    All,
+}
+
 /// The table for mappings of files whose pages have the operations `T`.
 pub(super) struct Table<F, T>(PhantomData<(F, T)>);
 
@@ -171,7 +180,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             inode.inc_iversion();
             bindings::filemap_invalidate_lock_shared(mapping);
             let index = (*vmf).__bindgen_anon_1.pgoff;
-            let writable = match Self::make_writable(inode, folio) {
+            let writable = match Self::make_writable(inode, folio, Need::WithRoom) {
                 Err(ENOSPC) => Self::make_page_writable(inode, folio, index),
                 writable => writable,
             };
@@ -193,7 +202,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     ///
     /// `folio` must be referenced, uptodate, and one that is or was in the page cache of `inode`, and
     /// the caller hold `invalidate_lock`, shared.
-    unsafe fn make_writable(inode: &Inode<F>, folio: *mut bindings::folio) -> Result {
+    unsafe fn make_writable(inode: &Inode<F>, folio: *mut bindings::folio, need: Need) -> Result {
         // SAFETY: By the requirement. The lock is given to the caller, or back.
         unsafe {
             let mapping = (*inode.as_raw()).i_mapping;
@@ -212,7 +221,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                     match T::may_store(inode, &(pos..pos + len as u64))
                         || cfg!(mutant = "kfs-mkwrite-unwaited")
                     {
-                        true => Self::allocate(inode, folio, len),
+                        true => Self::allocate(inode, folio, len, need),
                         false => Err(EAGAIN),
                     }
                 }
@@ -233,8 +242,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     /// Has a folio of the least size take the place of `folio`, which was too large for the space there is, and makes that
     /// writable, as [`Table::make_writable`]: `EAGAIN` if that was done, as it is another one that the store has to find then.
     ///
-    /// `ENOSPC` if there is no space for that either, or if `folio` cannot be dropped; another error, by which it cannot
-    /// be written back, or the small one not be read.
+    /// What cannot be dropped, as somebody has pinned it, stores to it all the time, or as it cannot be written back, gets all that it needs,
+    /// if there is so much: `ENOSPC` if not. Another error, by which the folio cannot be read.
     ///
     /// # Safety
     ///
@@ -255,23 +264,40 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             if pos >= inode.i_size_read() {
                 return Err(EFAULT);
             }
-            small_folio::drop_larger(inode, pos)?;
-            let small = inode.page_cache().read_folio(pos as i64)?;
-            // SAFETY: It is uptodate, and referenced as long as `small`; the caller holds `invalidate_lock`. It is
-            // locked after success.
-            unsafe {
-                match Self::make_writable(inode, small.as_raw()) {
-                    Ok(()) => {
-                        bindings::folio_unlock(small.as_raw());
-                        return Err(EAGAIN);
-                    }
-                    // Somebody may have brought in a large one.
-                    Err(ENOSPC) => size = bindings::folio_size(small.as_raw()),
-                    Err(error) => return Err(error),
-                }
+            if small_folio::drop_larger(inode, pos).is_err() {
+                break;
+            }
+            // Somebody may have brought in a large one.
+            match Self::make_found_writable(inode, pos, Need::WithRoom)? {
+                Some(large) => size = large,
+                None => return Err(EAGAIN),
             }
         }
-        Err(ENOSPC)
+        match cfg!(mutant = "kfs-store-all-or-nothing") {
+            true => Err(ENOSPC),
+            false => match Self::make_found_writable(inode, pos, Need::All)? {
+                Some(_) => Err(ENOSPC),
+                None => Err(EAGAIN),
+            },
+        }
+    }
+
+    /// Makes the folio with byte `pos` writable, which is read if there is none; the store has to find it then. If there is too little space
+    /// for it, returns how large it is. The caller holds `invalidate_lock`, shared. Sleeps. Other errors of [`Table::make_writable`], or that
+    /// of reading it.
+    fn make_found_writable(inode: &Inode<F>, pos: u64, need: Need) -> Result<Option<usize>> {
+        let found = inode.page_cache().read_folio(pos as i64)?;
+        // SAFETY: It is uptodate, and referenced as long as `found`; the caller holds `invalidate_lock`. It is locked after success.
+        unsafe {
+            match Self::make_writable(inode, found.as_raw(), need) {
+                Ok(()) => {
+                    bindings::folio_unlock(found.as_raw());
+                    Ok(None)
+                }
+                Err(ENOSPC) => Ok(Some(bindings::folio_size(found.as_raw()))),
+                Err(error) => Err(error),
+            }
+        }
     }
 
     /// Allocates the blocks with the first `len` bytes of the folio, and makes them dirty. `EAGAIN` if the store has to wait by now;
@@ -280,11 +306,17 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     /// # Safety
     ///
     /// As for [`Table::make_writable`]; the folio is locked and in the page cache, and has so many bytes.
-    unsafe fn allocate(inode: &Inode<F>, folio: *mut bindings::folio, len: usize) -> Result {
+    unsafe fn allocate(
+        inode: &Inode<F>,
+        folio: *mut bindings::folio,
+        len: usize,
+        need: Need,
+    ) -> Result {
         // SAFETY: By the requirement.
         unsafe {
             // One that is pinned cannot be dropped: it gets all that it needs, if there is so much.
-            let may_drop = bindings::folio_size(folio) > small_folio::least(inode)
+            let may_drop = need == Need::WithRoom
+                && bindings::folio_size(folio) > small_folio::least(inode)
                 && !bindings::folio_maybe_dma_pinned(folio);
             if may_drop && !cfg!(mutant = "kfs-store-takes-what-there-is") {
                 let pos = bindings::folio_pos(folio) as u64;

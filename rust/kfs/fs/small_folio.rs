@@ -43,6 +43,10 @@ pub(super) fn drop_larger<F: FileSystemData>(inode: &Inode<F>, pos: u64) -> Resu
         return Err(ENOSPC);
     }
     cache.write_back(&all)?;
+    // From when it was written back on, who pins a page to write to it has it made writable again.
+    if cache.lock_folio(pos).is_some_and(|folio| folio.is_pinned()) {
+        return Err(ENOSPC);
+    }
     cache.invalidate(&(pos..pos + 1));
     Ok(())
 }

@@ -4,7 +4,6 @@
  * one flush for all that have ended before it begins.
  */
 #include <fcntl.h>
-#include <sys/mount.h>
 
 #include "bios.h"
 #include "harness.h"
@@ -25,16 +24,10 @@ FIXTURE(dio_flush) {
 
 FIXTURE_SETUP(dio_flush)
 {
-	const struct vol_conf conf = { .bs = 1024, .isize = 128 };
-
-	self->v = (struct vol){ .bs = conf.bs, .isize = conf.isize, .sectors = MIB / 512 };
-	umount2(env_dir(), 0);
-	self->disk = nbd_up(1, false, self->v.dev, sizeof(self->v.dev));
+	self->disk = nbd_bare_up(&self->v);
 	if (!self->disk && errno == ENOENT)
 		SKIP(return, "a kernel without nbd");
 	ASSERT_TRUE(self->disk != NULL);
-	ASSERT_EQ(0, vol_mkfs(&self->v, &conf));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	self->buf = buf_alloc(BLOCKS * self->v.bs);
 	pattern_fill(self->buf, BLOCKS * self->v.bs, 0, 2);
 	ASSERT_EQ(0, vol_prefill("f", 0, BLOCKS * self->v.bs, 1));
@@ -48,9 +41,7 @@ FIXTURE_TEARDOWN(dio_flush)
 	if (!self->disk)
 		return;
 	close(self->fd);
-	EXPECT_EQ(0, vol_umount(&self->v));
-	EXPECT_EQ(0, vol_fsck(&self->v));
-	nbd_down(self->disk);
+	EXPECT_EQ(0, nbd_bare_down(self->disk, &self->v));
 }
 
 /* Wait until so many more retries than @before were left to process context. */

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 
 #include "harness.h"
 #include "nbd.h"
@@ -23,16 +22,10 @@ FIXTURE(fs_freeze) {
 
 FIXTURE_SETUP(fs_freeze)
 {
-	const struct vol_conf conf = { .bs = 1024, .isize = 128 };
-
-	self->v = (struct vol){ .bs = conf.bs, .isize = conf.isize, .sectors = MIB / 512 };
-	umount2(env_dir(), 0);
-	self->disk = nbd_up(1, false, self->v.dev, sizeof(self->v.dev));
+	self->disk = nbd_bare_up(&self->v);
 	if (!self->disk && errno == ENOENT)
 		SKIP(return, "a kernel without nbd");
 	ASSERT_TRUE(self->disk != NULL);
-	ASSERT_EQ(0, vol_mkfs(&self->v, &conf));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	self->dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
 	ASSERT_LE(0, self->dir);
 }
@@ -42,9 +35,7 @@ FIXTURE_TEARDOWN(fs_freeze)
 	if (!self->disk)
 		return;
 	close(self->dir);
-	EXPECT_EQ(0, vol_umount(&self->v));
-	EXPECT_EQ(0, vol_fsck(&self->v));
-	nbd_down(self->disk);
+	EXPECT_EQ(0, nbd_bare_down(self->disk, &self->v));
 }
 
 /* As the disk has it: a read of the device would write what is dirty first. Nothing is in flight. */

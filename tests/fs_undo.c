@@ -4,7 +4,6 @@
  * is synced then is there after a loss of power.
  */
 #include <linux/fs.h>
-#include <sys/mount.h>
 
 #include "files.h"
 #include "harness.h"
@@ -20,25 +19,17 @@ FIXTURE(fs_undo) {
 
 FIXTURE_SETUP(fs_undo)
 {
-	const struct vol_conf conf = { .bs = 1024, .isize = 128 };
-
-	self->v = (struct vol){ .bs = conf.bs, .isize = conf.isize, .sectors = MIB / 512 };
-	umount2(env_dir(), 0);
-	self->disk = nbd_up(1, false, self->v.dev, sizeof(self->v.dev));
+	self->disk = nbd_bare_up(&self->v);
 	if (!self->disk && errno == ENOENT)
 		SKIP(return, "a kernel without nbd");
 	ASSERT_TRUE(self->disk != NULL);
-	ASSERT_EQ(0, vol_mkfs(&self->v, &conf));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 }
 
 FIXTURE_TEARDOWN(fs_undo)
 {
 	if (!self->disk)
 		return;
-	EXPECT_EQ(0, vol_umount(&self->v));
-	EXPECT_EQ(0, vol_fsck(&self->v));
-	nbd_down(self->disk);
+	EXPECT_EQ(0, nbd_bare_down(self->disk, &self->v));
 }
 
 /*

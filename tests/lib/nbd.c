@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -247,6 +248,30 @@ int nbd_vol_down(struct nbd *d, struct vol *v)
 	err = v->mounted ? vol_umount_soon(v) : 0;
 	err = err ?: vol_unroute(v) ?: vol_fsck(v);
 	route_remove();
+	nbd_down(d);
+	return err;
+}
+
+struct nbd *nbd_bare_up(struct vol *v)
+{
+	const struct vol_conf conf = { .bs = 1024, .isize = 128 };
+	struct nbd *d;
+
+	*v = (struct vol){ .bs = conf.bs, .isize = conf.isize, .sectors = (1 << 20) / 512 };
+	umount2(env_dir(), 0);
+	d = nbd_up(1, false, v->dev, sizeof(v->dev));
+	if (d && (vol_mkfs(v, &conf) || vol_mount(v, env_fstype(), 0, NULL))) {
+		nbd_down(d);
+		errno = EIO;
+		return NULL;
+	}
+	return d;
+}
+
+int nbd_bare_down(struct nbd *d, struct vol *v)
+{
+	int err = vol_umount(v) ?: vol_fsck(v);
+
 	nbd_down(d);
 	return err;
 }

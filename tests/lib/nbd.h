@@ -27,6 +27,9 @@ void nbd_down(struct nbd *d);
 struct nbd *nbd_vol_up(struct vol *v, const struct vol_conf *conf);
 /* All files have to be closed. Not 0 when e2fsck finds anything at all. */
 int nbd_vol_down(struct nbd *d, struct vol *v);
+/* Without device-mapper, and without FUA: a volume of 1 MiB, of blocks of 1 KiB, that is mounted as it is. */
+struct nbd *nbd_bare_up(struct vol *v);
+int nbd_bare_down(struct nbd *d, struct vol *v);
 /* What the disk has. Nobody must be using it. */
 char *nbd_bytes(struct nbd *d);
 

@@ -257,37 +257,41 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         // SAFETY: By the requirement: with a reference it stays as large as it is.
         let mut size = unsafe { bindings::folio_size(folio) };
         for _ in 0..small_folio::TRIES {
+            // There was no space for that either.
             if size <= small_folio::least(inode) || cfg!(mutant = "kfs-store-all-or-nothing") {
-                break;
-            }
-            // Truncated: a page beyond EOF is not to be brought in.
-            if pos >= inode.i_size_read() {
-                return Err(EFAULT);
+                return Err(ENOSPC);
             }
             if small_folio::drop_larger(inode, pos).is_err() {
                 break;
             }
             // Somebody may have brought in a large one.
-            match Self::make_found_writable(inode, pos, Need::WithRoom)? {
+            // SAFETY: By the requirement.
+            match unsafe { Self::make_found_writable(inode, pos, Need::WithRoom) }? {
                 Some(large) => size = large,
                 None => return Err(EAGAIN),
             }
         }
-        match cfg!(mutant = "kfs-store-all-or-nothing") {
-            true => Err(ENOSPC),
-            false => match Self::make_found_writable(inode, pos, Need::All)? {
-                Some(_) => Err(ENOSPC),
-                None => Err(EAGAIN),
-            },
+        // SAFETY: By the requirement.
+        match unsafe { Self::make_found_writable(inode, pos, Need::All) }? {
+            Some(_) => Err(ENOSPC),
+            None => Err(EAGAIN),
         }
     }
 
     /// Makes the folio with byte `pos` writable, which is read if there is none; the store has to find it then. If there is too little space
-    /// for it, returns how large it is. The caller holds `invalidate_lock`, shared. Sleeps. Other errors of [`Table::make_writable`], or that
-    /// of reading it.
-    fn make_found_writable(inode: &Inode<F>, pos: u64, need: Need) -> Result<Option<usize>> {
+    /// for it, returns how large it is. Sleeps. Other errors of [`Table::make_writable`], or that of reading it.
+    ///
+    /// # Safety
+    ///
+    /// The caller holds `invalidate_lock`, shared.
+    unsafe fn make_found_writable(inode: &Inode<F>, pos: u64, need: Need) -> Result<Option<usize>> {
+        // Truncated: a page beyond EOF is not to be brought in.
+        if pos >= inode.i_size_read() {
+            return Err(EFAULT);
+        }
         let found = inode.page_cache().read_folio(pos as i64)?;
-        // SAFETY: It is uptodate, and referenced as long as `found`; the caller holds `invalidate_lock`. It is locked after success.
+        // SAFETY: It was found uptodate in the page cache of the inode, and is referenced as long as `found`; the rest is required of
+        // the caller. After success it is locked by this.
         unsafe {
             match Self::make_writable(inode, found.as_raw(), need) {
                 Ok(()) => {

@@ -16,6 +16,7 @@
 #define SAMPLE_MS	10
 #define SAMPLES		8	/* this many equal samples: it is not moving */
 #define SETTLE_MS	60000
+#define BUSY		200	/* the same, of a disk that has requests */
 #define QUIET		2	/* this many in a machine with nothing to do, a grace period apart */
 
 static void *task_main(void *arg)
@@ -113,11 +114,10 @@ static bool wait_done(struct task *t, long ms)
 	return done;
 }
 
-/* Is no task runnable but this one, and no request with the disk? (What is held is above it.) */
-static bool nothing_to_do(void)
+/* Is no task runnable but this one? */
+static bool nothing_runs(void)
 {
-	unsigned int running = 0, reads = 1, writes = 1;
-	char path[64];
+	unsigned int running = 0;
 	FILE *f;
 
 	f = fopen("/proc/loadavg", "re");
@@ -126,16 +126,27 @@ static bool nothing_to_do(void)
 	if (fscanf(f, "%*s %*s %*s %u/", &running) != 1)
 		running = 0;
 	fclose(f);
-	if (running != 1)
-		return false;
-	snprintf(path, sizeof(path), "/sys/block/%s/inflight", strrchr(env_dev(), '/') + 1);
+	return running == 1;
+}
+
+/*
+ * Has the disk no request? (What is held is above it.) The file inflight would not tell:
+ * of a flush it knows nothing.
+ */
+static bool disk_idle(void)
+{
+	unsigned int requests = 1;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/stat", strrchr(env_dev(), '/') + 1);
 	f = fopen(path, "re");
 	if (!f)
 		return false;
-	if (fscanf(f, "%u %u", &reads, &writes) != 2)
-		reads = 1;
+	if (fscanf(f, "%*s %*s %*s %*s %*s %*s %*s %*s %u", &requests) != 1)
+		requests = 1;
 	fclose(f);
-	return !reads && !writes;
+	return !requests;
 }
 
 /* Who waits for RCU, as a freeze does, is about to go on. */
@@ -148,25 +159,31 @@ static bool grace_period(void)
 /*
  * A task is blocked for good when it sleeps on although the disk is idle, nothing else
  * runs, and an RCU grace period has passed: what could wake it then is what the test
- * holds, or a timer. In a machine that is never idle it has to sleep for longer.
+ * holds, or a timer. In a machine that is never idle it has to sleep for longer, and with
+ * a disk that is never idle for longer still.
  */
 enum task_state task_settle(struct task *t)
 {
-	int same = 0, quiet = 0, ms;
+	int same = 0, busy = 0, quiet = 0, ms;
 	long last = -1;
 
 	for (ms = 0; ms < SETTLE_MS; ms += SAMPLE_MS) {
+		bool idle;
 		long now;
 
 		if (wait_done(t, quiet ? 1 : SAMPLE_MS))
 			return TASK_DONE;
 		now = sleeping(t->tid);
-		same = now >= 0 && now == last ? same + 1 : 0;
-		if (!same)
-			quiet = 0;
+		if (now < 0 || now != last)
+			same = busy = quiet = 0;
 		last = now;
-		quiet = now >= 0 && nothing_to_do() ? quiet + 1 : 0;
-		if (same == SAMPLES || quiet == QUIET)
+		if (now < 0)
+			continue;
+		idle = disk_idle();
+		same += idle;
+		busy += !idle;
+		quiet = idle && nothing_runs() ? quiet + 1 : 0;
+		if (same > SAMPLES || busy > BUSY || quiet == QUIET)
 			return TASK_BLOCKED;
 		if (quiet && !grace_period())
 			quiet = 0;

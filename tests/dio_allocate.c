@@ -55,7 +55,7 @@ static int begin(FIXTURE_DATA(dio_allocate) * self)
 		close(self->bfd);
 		unlink(vol_path("f"));
 		/* the new one gets the blocks of that */
-		sync();
+		vol_sync();
 	}
 	self->fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 	self->bfd = vol_open("f", O_RDWR);
@@ -63,11 +63,11 @@ static int begin(FIXTURE_DATA(dio_allocate) * self)
 	pattern_fill(self->buf, self->len, self->at, gen);
 	if (!err && pwrite(self->fd, self->buf, self->len, self->at) != self->len)
 		err = -EIO;
-	sync();
+	vol_sync();
 	err = err ?: vol_find(&self->v, self->at, self->len, gen, &map);
 	if (!err && ftruncate(self->fd, self->at))
 		err = -errno;
-	sync();
+	vol_sync();
 	for (i = 0; !err && i < map.nr; i++)
 		map.e[i].writes = true;
 	if (fstat(self->fd, &st))
@@ -316,7 +316,7 @@ TEST_F(dio_allocate, stored_behind_the_end)
 		SKIP(return, "the end of the file is that of its last page");
 	/* the blocks that are held are behind the hole */
 	ASSERT_EQ(0, ftruncate(self->fd, eof));
-	sync();
+	vol_sync();
 	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, self->bfd, eof / 4096 * 4096);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, vol_unroute(&self->v));
@@ -462,7 +462,7 @@ TEST_F(dio_allocate_large, in_steps)
 	ASSERT_EQ(0, allocate(fd, FALLOC_FL_ZERO_RANGE, 0, len));
 	EXPECT_SIZE_AND_BLOCKS(fd, len, blocks_needed(1024, len), 1024);
 	ASSERT_EQ(0, ftruncate(fd, 0));
-	sync();
+	vol_sync();
 	EXPECT_EQ(before, free_blocks());
 	ASSERT_EQ(0, vol_cut(&self->v, 100 * MIB / 512));
 	EXPECT_EQ(-EIO, allocate(fd, 0, 0, len));

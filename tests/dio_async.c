@@ -83,7 +83,7 @@ static void all_in_flight(struct __test_metadata *_metadata, struct vol *v, off_
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(0, ftruncate(fd, size));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, ext2_poison_free(v));
 	ASSERT_EQ(0, aio_setup(DEPTH, &q.ctx));
 	prepare(&q, fd, buf, len, at, DEPTH, step);
@@ -174,11 +174,11 @@ static int foresee(struct vol *v, int fd, struct vol_map *map)
 	pattern_fill(buf, 2 * len, at, 9);
 	if (do_write(SYNC, fd, buf, 2 * len, at) != 2 * len)
 		return -EIO;
-	sync();
+	vol_sync();
 	err = vol_find(v, at, len, 9, map);
 	if (!err && ftruncate(fd, at))
 		err = -errno;
-	sync();
+	vol_sync();
 	return err;
 }
 
@@ -232,7 +232,7 @@ TEST_F(dio_async, two_requests)
 	ASSERT_EQ(0, vol_prefill("f", 0, at, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	afd = vol_open("f", O_RDWR | O_DIRECT | O_APPEND);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, aio_setup(DEPTH, &q.ctx));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
@@ -253,7 +253,7 @@ TEST_F(dio_async, two_requests)
 	EXPECT_EQ(bs + 512, ev[0].res);
 	EXPECT_EQ(at + 2 * bs, file_size(fd));
 	ASSERT_EQ(0, ftruncate(fd, at + bs));
-	sync();
+	vol_sync();
 
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	for (i = 0; i < 3; i++)
@@ -293,7 +293,7 @@ TEST_F(dio_async, within_the_last_block)
 		struct io_op other = { i == 0 ? fd : bfd, more, 3 * SECTOR, i == 2 ? end[i] : at };
 
 		ASSERT_EQ(0, ftruncate(fd, at + SECTOR));
-		sync();
+		vol_sync();
 		prepare(&q, fd, buf, SECTOR, at + SECTOR, 1, 1);
 		ASSERT_EQ(0, vol_hold_routed(&self->v));
 		ASSERT_EQ(1, aio_submit(q.ctx, 1, q.list));
@@ -342,7 +342,7 @@ TEST_F(dio_async, others_wait)
 		const off_t size[] = { at + len + bs, at + 3 * len, at + bs, at + len, at + len };
 
 		ASSERT_EQ(0, ftruncate(fd, at));
-		sync();
+		vol_sync();
 		prepare(&q, fd, buf, len, at, 1, 1);
 		ASSERT_EQ(0, vol_hold_routed(&self->v));
 		ASSERT_EQ(1, aio_submit(q.ctx, 1, q.list));
@@ -470,7 +470,7 @@ TEST_F(dio_async, synchronous)
 
 	ASSERT_EQ(0, vol_prefill("f", 0, at, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT | O_DSYNC);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, aio_setup(DEPTH, &q.ctx));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));

@@ -28,7 +28,7 @@ TEST_F(dio_cache, invalidate_after_the_write)
 	int gen, fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	map = mmap(NULL, len, PROT_READ, MAP_SHARED, bfd, 0);
@@ -71,7 +71,7 @@ TEST_F(dio_cache, collision_is_told)
 	int i, fd, bfd, kmsg;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, 4 * page, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	map = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_SHARED, bfd, 0);
@@ -332,7 +332,7 @@ TEST_F(dio_cache, alias_in_the_cache_of_the_device)
 	ASSERT_EQ(bs, pwrite(fd, buf, bs, 0));
 	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
 	ASSERT_EQ(0, ftruncate(fd, 0));
-	sync();
+	vol_sync();
 	/* dirty there, and free in the filesystem */
 	dev = open(self->v.dev, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev);
@@ -363,7 +363,7 @@ TEST_F(dio_cache, aliases_of_a_window)
 	ASSERT_EQ(4 * bs, pwrite(fd, buf, 4 * bs, 0));
 	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
 	ASSERT_EQ(0, ftruncate(fd, 0));
-	sync();
+	vol_sync();
 	dev = open(self->v.dev, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, dev);
 	memset(junk, 0x66, 4 * bs);

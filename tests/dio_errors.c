@@ -31,7 +31,7 @@ TEST_F(dio_errors, device_error_in_the_middle)
 
 	ASSERT_LT(0, nr);
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, len, 1, &map));
 	ASSERT_EQ(1, map.nr);
 	ASSERT_EQ(0, vol_find(&self->v, at, 2 * bs, 1, &map));
@@ -187,7 +187,7 @@ TEST_F(dio_errors, every_event_of_a_failing_queue)
 		ASSERT_EQ(0, uring_register(&ring, &all, 1));
 	}
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, len / 2, len / 2, 1, &map));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
@@ -312,7 +312,7 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 		/* what is left there is of another generation than what is looked for */
 		ASSERT_EQ(0, unlink(vol_path("f")));
 		/* so that these blocks are used again */
-		sync();
+		vol_sync();
 
 		fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 		ASSERT_LE(0, fd);
@@ -337,7 +337,7 @@ TEST_F(dio_errors, extend_that_fails_in_the_middle)
 		EXPECT_ZERO(back + n, len - n, n);
 		close(fd);
 		ASSERT_EQ(0, unlink(vol_path("f")));
-		sync();
+		vol_sync();
 	}
 }
 
@@ -352,7 +352,7 @@ TEST_F(dio_errors, hole_on_a_failing_device)
 	ASSERT_LT(0, nr);
 	ASSERT_EQ(0, vol_prefill("f", 0, bs, 1));
 	ASSERT_EQ(0, truncate(vol_path("f"), size));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	for (way = SYNC; way < nr; way++) {
@@ -401,7 +401,7 @@ TEST_F(dio_errors, hole_then_error_that_another_is_told)
 	pattern_fill(buf, len, 0, 1);
 	ASSERT_EQ(page, pwrite(fd, buf + 2 * page, page, 2 * page));
 	ASSERT_EQ(page, pwrite(fd, buf + page, page, page));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, page, page, 1, &bad));
 	ASSERT_EQ(0, vol_find(&self->v, 2 * page, page, 1, &held));
 	ASSERT_NE(bad.e[0].sector + page / 512, held.e[0].sector);
@@ -446,7 +446,7 @@ TEST_F(dio_errors, error_is_told_after_a_fallback)
 
 	ASSERT_EQ(0, vol_prefill("f", 0, page, 1));
 	ASSERT_EQ(0, truncate(vol_path("f"), 4 * page));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, page, 1, &map));
 	cached = vol_open("f", O_RDWR);
 	fd = vol_open("f", O_RDWR | O_DIRECT);
@@ -455,7 +455,7 @@ TEST_F(dio_errors, error_is_told_after_a_fallback)
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
 	pattern_fill(buf, page, 0, 2);
 	ASSERT_EQ(page, pwrite(cached, buf, page, 0));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	/* AS_EIO fails the first caller that looks at it: that must not be the write */
 	pread(fd, back, page, 3 * page);
@@ -484,7 +484,7 @@ TEST_F(dio_errors, metadata_that_could_not_be_written)
 	int fd;
 
 	ASSERT_EQ(0, vol_prefill("a", 0, len, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_fail(&self->v, NULL));
 	fd = vol_open("b", O_CREAT | O_RDWR);
 	ASSERT_LE(0, fd);
@@ -522,11 +522,11 @@ TEST_F(dio_errors, inode_that_could_not_be_written)
 	}
 	fd = vol_open(name, O_RDWR);
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, forget_pages());
 	ASSERT_EQ(0, vol_fail(&self->v, NULL));
 	ASSERT_EQ(0, fchmod(fd, 0600));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	EXPECT_EQ(-1, fsync(fd));
 	EXPECT_EQ(EIO, errno);

@@ -31,7 +31,7 @@ TEST_F(dio_extend, loophole1_buffered_write_during_extend)
 	int fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(0, vol_route_writes(&self->v));
@@ -98,7 +98,7 @@ TEST_F(dio_extend, loophole2_async_extend)
 	int fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(0, aio_setup(4, &ctx));
@@ -157,7 +157,7 @@ TEST_F(dio_extend, loophole2_from_a_hole)
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(0, ftruncate(fd, size));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 
@@ -197,7 +197,7 @@ TEST_F(dio_extend, loophole2_behind_the_end_in_a_hole)
 	for (size = at; size > at - 512; size -= 300) {
 		ASSERT_EQ(0, ftruncate(fd, old));
 		ASSERT_EQ(0, ftruncate(fd, size));
-		sync();
+		vol_sync();
 		map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, bfd,
 			   9 * bs / 4096 * 4096);
 		ASSERT_NE(MAP_FAILED, map);
@@ -246,7 +246,7 @@ TEST_F(dio_extend, extend_and_the_cached_end)
 	int round, fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, old, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDONLY);
 	ASSERT_EQ(0, vol_route_writes(&self->v));
@@ -283,7 +283,7 @@ TEST_F(dio_extend, r13_read_over_a_moving_end)
 	int fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(100, pread(bfd, back, 4096, 3 * bs));

@@ -185,7 +185,7 @@ static void memory_goes(struct __test_metadata *_metadata, struct vol *v, off_t 
 	pattern_fill(buf, LEN, 0, 3);
 	ASSERT_EQ(len, pwrite(fd, buf + at, len, at));
 	ASSERT_EQ(0, ftruncate(fd, size));
-	sync();
+	vol_sync();
 	/* the rest is in flight for as long as it is held */
 	if (!first) {
 		ASSERT_EQ(0, vol_find(v, at, len, 3, &map));

@@ -327,7 +327,7 @@ TEST_F(dio_fua, fsync_that_fails)
 	fd = make(&self->v);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, vol_mkdir("d"));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	ASSERT_EQ(0, vol_link("f", "d/f"));
 	ASSERT_EQ(0, vol_fail(&self->v, &map));

@@ -29,7 +29,7 @@ TEST_F(dio_holes, loophole3_async_write_to_hole)
 	int fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", size - bs, bs, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(0, aio_setup(4, &ctx));
@@ -88,7 +88,7 @@ TEST_F(dio_holes, hole_that_is_filled_meanwhile)
 
 	ASSERT_EQ(0, vol_prefill("f", 0, page, 1));
 	ASSERT_EQ(0, truncate(vol_path("f"), len));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, page, 1, &first));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
@@ -130,7 +130,7 @@ TEST_F(dio_holes, loophole4_allocated_then_hole)
 
 	ASSERT_EQ(0, vol_prefill("f", 0, part, 1));
 	ASSERT_EQ(0, truncate(vol_path("f"), len));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, part, 1, &map));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
@@ -159,7 +159,7 @@ TEST_F(dio_holes, loophole4_allocated_then_hole)
 	memset(buf, 0x77, len);
 	EXPECT_EQ(len, ev.res);
 	EXPECT_EQ(1, task_join(&submit, JOIN_SECONDS));
-	sync();
+	vol_sync();
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back, len, 0, 2);
 	EXPECT_EQ(0, vol_find(&self->v, 0, len, 2, &map));
@@ -184,7 +184,7 @@ TEST_F(dio_holes, loophole4_sync_with_hole_inside)
 
 	ASSERT_EQ(0, vol_prefill("f", 0, part, 1));
 	ASSERT_EQ(0, vol_prefill("f", part + hole, part, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, part, 1, &map));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
@@ -199,7 +199,7 @@ TEST_F(dio_holes, loophole4_sync_with_hole_inside)
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	EXPECT_EQ(len, task_join(&write, JOIN_SECONDS));
 	memset(buf, 0x77, len);
-	sync();
+	vol_sync();
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	EXPECT_PATTERN(back, len, 0, 2);
 	EXPECT_EQ(0, vol_find(&self->v, 0, len, 2, &map));

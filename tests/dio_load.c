@@ -308,7 +308,7 @@ static struct load *load_new(struct __test_metadata *_metadata)
 		ASSERT_LE(0, fd);
 		close(fd);
 	}
-	sync();
+	vol_sync();
 	return l;
 }
 

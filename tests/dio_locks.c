@@ -36,7 +36,7 @@ TEST_F(dio_locks, r10_overwrite_and_truncate)
 
 	ASSERT_EQ(0, statfs(env_dir(), &st0));
 	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	blocks = blocks_of(bfd);
@@ -97,7 +97,7 @@ TEST_F(dio_locks, r11_sync_overwrite_keeps_the_lock)
 	int fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	ASSERT_EQ(size, pread(bfd, back, size, 0));
@@ -134,7 +134,7 @@ TEST_F(dio_locks, overwrites_side_by_side)
 	int fd, i;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	/* the first write finds out that there are no set-id bits */
 	pattern_fill(buf, size, 0, 2);
@@ -205,14 +205,14 @@ TEST_F(dio_locks, r12_reads_hold_no_lock)
 	int fd, bfd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	bfd = vol_open("f", O_RDWR);
 	/* to append, the way to the block and the bitmaps must be in memory */
 	pattern_fill(buf, bs, size, 2);
 	ASSERT_EQ(bs, pwrite(bfd, buf, bs, size));
 	ASSERT_EQ(0, fsync(bfd));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, aio_setup(1, &ctx));
 	ASSERT_EQ(0, vol_hold(&self->v));
 
@@ -265,7 +265,7 @@ TEST_F(dio_locks, freed_blocks_are_forgotten)
 	ASSERT_EQ(len, pread(fd, back, len, 0));
 	ASSERT_EQ(0, ftruncate(fd, kept));
 	/* others can have them */
-	sync();
+	vol_sync();
 	pattern_fill(buf, len, 0, 2);
 	ASSERT_EQ(len, pwrite(gd, buf, len, 0));
 	ASSERT_EQ(0, ftruncate(fd, len));

@@ -152,7 +152,7 @@ TEST_F(dio_nowait, what_is_waited_for)
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, warm_up(fd, size));
-	sync();
+	vol_sync();
 	blocks = free_blocks();
 	if (env_is_retryfs())
 		ASSERT_EQ(0, vol_counters(&self->v, &c0));
@@ -268,7 +268,7 @@ TEST_F(dio_nowait, lock_and_device)
 	int fd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, 8 * bs, 1, &map));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);

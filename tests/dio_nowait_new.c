@@ -284,7 +284,7 @@ static void room_for_a_part(struct __test_metadata *_metadata, const struct vol 
 	ASSERT_LE(0, fd);
 	next.fd = fd;
 	pattern_fill(buf, NARROW * page, size, 1);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, aio_setup(NARROW, &ctx));
 	ASSERT_EQ(0, vol_counters(&v, &c0));
 	nbd_begin(disk, NBD_STALL, 1);
@@ -373,7 +373,7 @@ TEST_F(dio_nowait_new, option_goes_and_comes)
 	ASSERT_TRUE(disk != NULL);
 	next.fd = warm_file(&v, size / v.bs);
 	ASSERT_LE(0, next.fd);
-	sync();
+	vol_sync();
 	pattern_fill(buf, 2 * page, size, 1);
 	a.ctx = 0;
 	ASSERT_EQ(0, aio_setup(1, &a.ctx));

@@ -42,7 +42,7 @@ static int make(struct vol *v, off_t end)
 {
 	int err = vol_prefill("f", 0, end * v->bs, 1);
 
-	sync();
+	vol_sync();
 	return err ?: vol_open("f", O_RDWR | O_DIRECT);
 }
 
@@ -62,11 +62,11 @@ static int foresee(struct vol *v, int fd, off_t end, struct vol_map *map)
 
 	if (append(v, fd, end, LEN, 9) != LEN * (long)v->bs)
 		return -EIO;
-	sync();
+	vol_sync();
 	err = vol_find(v, end * v->bs, LEN * v->bs, 9, map);
 	if (!err && ftruncate(fd, end * v->bs))
 		err = -errno;
-	sync();
+	vol_sync();
 	return err;
 }
 
@@ -112,7 +112,7 @@ TEST_F(dio_order, linked_when_written)
 		ASSERT_EQ(0, vol_unroute(&self->v));
 		close(fd);
 		ASSERT_EQ(0, unlink(vol_path("f")));
-		sync();
+		vol_sync();
 	}
 }
 
@@ -178,7 +178,7 @@ TEST_F(dio_order, new_pointers_are_written_once)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, bios_watch());
 	ASSERT_EQ(LEN * self->v.bs, append(&self->v, fd, end, LEN, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, ext2_block(&self->v, "f", end, &block, &pointers));
 	EXPECT_EQ(1, bios_written(&self->v, pointers * (uint64_t)self->v.bs / 512));
 	ASSERT_EQ(0, lose_power(&self->v));

@@ -56,7 +56,7 @@ FIXTURE_SETUP(dio_parked)
 	ASSERT_EQ(0, vol_prefill("f", 0, self->at, 1));
 	self->fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, self->fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, ext2_poison_free(&self->v));
 	ASSERT_EQ(0, aio_setup(NR_MAX, &self->ctx));
 }
@@ -134,11 +134,11 @@ static int foresee(FIXTURE_DATA(dio_parked) * self, int nr, struct vol_map *map)
 	pattern_fill(buf, len, self->at, 9);
 	if (do_write(SYNC, self->fd, buf, len, self->at) != (ssize_t)len)
 		return -EIO;
-	sync();
+	vol_sync();
 	err = vol_find(&self->v, self->at, len, 9, map);
 	if (!err && ftruncate(self->fd, self->at))
 		err = -errno;
-	sync();
+	vol_sync();
 	return err;
 }
 
@@ -214,7 +214,7 @@ TEST_F(dio_parked, behind_two)
 	for (which = 0; which <= 3; which++) {
 		ASSERT_EQ(0, ftruncate(self->fd, self->at));
 		ASSERT_EQ(0, ftruncate(self->fd, self->at + 3 * bs));
-		sync();
+		vol_sync();
 		held.nr = 0;
 		if (which) {
 			/* what it got last time */
@@ -678,7 +678,7 @@ TEST_F(dio_parked, without_memory)
 	while (r.left == 1) {
 		r.nth++;
 		ASSERT_EQ(0, ftruncate(self->fd, self->at));
-		sync();
+		vol_sync();
 		ASSERT_EQ(0, vol_counters(&self->v, &c0));
 		ASSERT_EQ(0, vol_hold_routed(&self->v));
 		ASSERT_EQ(1, aio_submit(self->ctx, 1, self->list));

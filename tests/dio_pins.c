@@ -101,7 +101,7 @@ TEST_F(dio_pins, all_errors)
 	/* the middle of the first piece fails, and then the whole device */
 	fd = make_file(&self->v, 2);
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, LEN / 8, 4096, 2, &map));
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
 	for (how = SYNC; how < nr; how++) {

@@ -335,7 +335,7 @@ TEST_F(dio_punt, truncated_before_it_is_issued)
 
 	ASSERT_EQ(0, ftruncate(self->fd, 0));
 	ASSERT_EQ(0, ftruncate(self->fd, pos + 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_prefill("g", 0, self->below * bs, 2));
 	ASSERT_EQ(0, vol_find(&self->v, 0, self->below * bs, 2, &map));
 	for (i = 0; i < map.nr; i++)

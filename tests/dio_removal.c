@@ -195,7 +195,7 @@ TEST_F(dio_removal, with_full_queues)
 	ASSERT_LE(0, bfd);
 	for (i = 0; i < nr; i++)
 		ASSERT_EQ(0, queue_setup(&q[i], how[i]));
-	ASSERT_EQ(0, disk_delay(&self->disk, 900000000));
+	ASSERT_EQ(0, disk_slow(&self->disk));
 	for (i = 0; i < nr; i++)
 		fill_queue(_metadata, &q[i], r[i], fd, i * REGION);
 	ASSERT_LT(0, in_flight(&self->disk));
@@ -258,9 +258,9 @@ TEST_F(dio_removal, with_new_blocks)
 	/* blocks of pointers stay in memory */
 	ASSERT_EQ(0, ftruncate(fd[1], LEN));
 	ASSERT_EQ(0, ftruncate(fd[1], REGION));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_counters(&self->v, &c0));
-	ASSERT_EQ(0, disk_delay(&self->disk, 900000000));
+	ASSERT_EQ(0, disk_slow(&self->disk));
 	for (f = 0; f < nr; f++) {
 		ASSERT_EQ(0, queue_setup(&q[f], how[f]));
 		for (i = 1; i < NR; i++) {

@@ -115,7 +115,7 @@ TEST_F(dio_reserve, nowait)
 	int fd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, free + LEN, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, held, LEN, 1, &map));
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);

@@ -45,7 +45,7 @@ TEST_F(dio_retry, r3_one_retry_for_many_bios)
 		ASSERT_EQ(piece, pwrite(fd, buf + pos, piece, pos));
 		ASSERT_EQ(piece, pwrite(gd, buf + pos, piece, pos));
 	}
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, aio_setup(1, &ctx));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	ASSERT_EQ(0, vol_counters(&self->v, &c0));
@@ -153,7 +153,7 @@ TEST_F(dio_retry, r5_read_into_a_mapping)
 
 	ASSERT_EQ(0, vol_prefill("src", 0, len, 1));
 	ASSERT_EQ(0, vol_prefill("dst", 0, len, 2));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, len, 1, &src));
 	fd = vol_open("src", O_RDONLY | O_DIRECT);
 	tfd = vol_open("dst", O_RDWR);
@@ -326,7 +326,7 @@ TEST_F(dio_retry, cancel_in_flight)
 	int i, fd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, aio_setup(1, &ctx));
@@ -358,7 +358,7 @@ TEST_F(dio_retry, dsync_by_the_retry)
 	int fd;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	before = disk_flushes();

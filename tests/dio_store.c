@@ -63,7 +63,7 @@ static int restore(FIXTURE_DATA(dio_store) * self, bool is_hole)
 {
 	if (ftruncate(self->fd, is_hole ? PAGE : AT) || (is_hole && ftruncate(self->fd, self->end)))
 		return -errno;
-	sync();
+	vol_sync();
 	return 0;
 }
 
@@ -222,7 +222,7 @@ TEST_F(dio_store, by_the_kernel)
 		ASSERT_EQ(0, restore(self, variant->is_hole));
 		g = vol_open("g", O_RDONLY | (way ? O_DIRECT : 0));
 		ASSERT_LE(0, g);
-		sync();
+		vol_sync();
 		ASSERT_EQ(0, vol_hold_routed(&self->v));
 		ASSERT_EQ(0, task_start(&write, op_pwrite, &self->op));
 		ASSERT_BLOCKED(&write);
@@ -459,7 +459,7 @@ TEST_F(dio_store, until_it_is_killed)
 	ASSERT_EQ(0, vol_prefill("g", 0, 512, 3));
 	rd = (struct io_op){ vol_open("g", O_RDONLY), self->map + PAGE, 512, 0 };
 	ASSERT_LE(0, rd.fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, pipe(to));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	ASSERT_EQ(0, task_start(&writer, op_pwrite, &self->op));

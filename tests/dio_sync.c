@@ -73,7 +73,7 @@ static int make_file(struct vol *v, int flags, char *want)
 		return -EIO;
 	close(fd);
 	ret = vol_open("f", O_RDWR | O_DIRECT | flags);
-	sync();
+	vol_sync();
 	return ret;
 }
 
@@ -128,7 +128,7 @@ static void all_kinds(struct __test_metadata *_metadata, struct vol *v, const st
 	fd = vol_open("f", O_CREAT | O_RDWR);
 	ASSERT_LE(0, fd);
 	close(fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_route_flushes(v));
 	for (k = 0; k < ARRAY_SIZE(kinds); k++)
 		for (how = SYNC; how < nr; how++) {

@@ -118,7 +118,7 @@ TEST_F(dio_tail, error_is_waited_for)
 	ASSERT_EQ(0, vol_prefill("g", 0, len, 9));
 	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	pattern_fill(buf, good, 0, 1);
 	ASSERT_EQ(0, mprotect(buf + good, len - good, PROT_NONE));
 	ASSERT_EQ(0, aio_setup(1, &sub.ctx));

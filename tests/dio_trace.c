@@ -127,7 +127,7 @@ static int make_file(struct __test_metadata *_metadata, struct vol *v, int data,
 
 	ASSERT_EQ(0, vol_prefill("f", 0, data * v->bs, 1)) return -1;
 	ASSERT_EQ(0, truncate(vol_path("f"), size)) return -1;
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd) return -1;
 	/* what is looked up is in memory from now on: no other device access than the bios */

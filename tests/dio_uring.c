@@ -276,7 +276,7 @@ TEST_F(dio_uring, cancel)
 	size_t size;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, 4 * LEN, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, queue_setup(&q, URING));
@@ -433,6 +433,7 @@ TEST_F(dio_uring, overwrites_by_workers)
 {
 	const size_t size = 12 * LEN;
 	char *buf = buf_alloc(size), *back = buf_alloc(size);
+	const struct timespec ms10 = { .tv_nsec = 10000000 };
 	struct uring ring;
 	struct task settled;
 	uint64_t data;
@@ -457,6 +458,9 @@ TEST_F(dio_uring, overwrites_by_workers)
 	}
 	ASSERT_EQ(0, task_start(&settled, op_pread, &(struct io_op){ fd, back, LEN, 9 * LEN }));
 	EXPECT_BLOCKED(&settled);
+	/* the second one may be started when the first one sleeps */
+	for (i = 0; i < 100 * JOIN_SECONDS && waiting_workers() != 2; i++)
+		nanosleep(&ms10, NULL);
 	EXPECT_EQ(2, waiting_workers());
 	ASSERT_EQ(0, vol_release(&self->v));
 	EXPECT_EQ(LEN, task_join(&settled, JOIN_SECONDS));

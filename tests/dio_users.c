@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 
 #include "harness.h"
+#include "queue.h"
 #include "uring.h"
 
 VOL_FIXTURE(dio_users);
@@ -208,8 +209,7 @@ TEST_F(dio_users, io_uring_in_flight)
 	char *buf = buf_alloc(size), *back = buf_alloc(size);
 	struct iovec fixed = { buf, size };
 	struct iovec iov = { buf + len, len };
-	struct timespec ms10 = { .tv_nsec = 10000000 };
-	struct counters c0, c1;
+	struct counters c0;
 	bool seen[3] = {};
 	struct task cut;
 	struct io_op tr;
@@ -223,7 +223,7 @@ TEST_F(dio_users, io_uring_in_flight)
 	ASSERT_EQ(0, uring_setup(&u, 8));
 	ASSERT_EQ(0, uring_register(&u, &fixed, 1));
 	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	pattern_fill(buf, size, 0, 2);
@@ -232,14 +232,7 @@ TEST_F(dio_users, io_uring_in_flight)
 	ASSERT_EQ(0, uring_submit_fixed(&u, true, fd, 0, buf, len, 0, 0));
 	ASSERT_EQ(0, uring_submit(&u, true, fd, &iov, 1, len, 0, 1));
 	ASSERT_EQ(0, uring_submit_fixed(&u, false, fd, 0, buf + 2 * len, len, 2 * len, 2));
-	/* threads of io_uring submit them: only the counter tells when they have */
-	for (i = 0; i < 1000; i++) {
-		ASSERT_EQ(0, vol_counters(&self->v, &c1));
-		if (c1.async == c0.async + 3)
-			break;
-		nanosleep(&ms10, NULL);
-	}
-	ASSERT_EQ(c0.async + 3, c1.async);
+	ASSERT_TRUE(queue_issued(&self->v, &c0, 3));
 	tr = (struct io_op){ fd, NULL, 0, 3 * len };
 	ASSERT_EQ(0, task_start(&cut, op_ftruncate, &tr));
 	EXPECT_TRUE(task_settles(&cut, TASK_BLOCKED));

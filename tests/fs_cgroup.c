@@ -309,7 +309,7 @@ static void charge_all(struct __test_metadata *_metadata, FIXTURE_DATA(fs_cgroup
 			long long charged, all;
 
 			ASSERT_EQ(0, truncate(vol_path("f"), LEN));
-			sync();
+			vol_sync();
 			charged = counted(&self->v, what);
 			all = transferred(&self->v, asked->write);
 			status = in_group(one_request);
@@ -373,7 +373,7 @@ TEST_F(fs_cgroup, limit_of_direct)
 			continue;
 		for (way = SYNC; way < URING; way++) {
 			ASSERT_EQ(0, truncate(vol_path("f"), LEN));
-			sync();
+			vol_sync();
 			io = (struct way_write){ way, vol_open(asked->name, O_RDWR | O_DIRECT),
 						 { buf, asked->len }, asked->pos };
 			/* a byte in a second */

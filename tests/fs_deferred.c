@@ -150,7 +150,7 @@ static void fails_in_writeback(struct __test_metadata *_metadata, struct vol *v,
 	ASSERT_EQ(0, write_table(other));
 	ASSERT_EQ(0, lose_power(v));
 	EXPECT_TRUE(lost_holds("f", len, 1));
-	sync();
+	vol_sync();
 	close(other);
 	close(fd);
 	ASSERT_EQ(0, vol_remount(v));
@@ -243,7 +243,7 @@ TEST_F(fs_deferred, data_that_cannot_be_flushed)
 	EXPECT_LT(0, block_of(fd, DATA));
 	EXPECT_EQ(0, on_disk(&self->v, DATA));
 	nbd_end(self->disk);
-	sync();
+	vol_sync();
 	EXPECT_EQ(block_of(fd, DATA), on_disk(&self->v, DATA));
 	close(fd);
 }
@@ -326,7 +326,7 @@ TEST_F(fs_deferred, blocks_that_are_given_back_meanwhile)
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_exists("f"));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	sync();
+	vol_sync();
 	EXPECT_TRUE(has_block(bs, DOUBLE + 2 * 256));
 	close(fd);
 	EXPECT_EQ(0, repair(&self->v));

@@ -201,7 +201,7 @@ TEST_F(fs_dir, names_in_order)
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
 	ASSERT_EQ(0, make(0, ENTRIES));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	map.e[0].reads = true;
 	ASSERT_EQ(0, vol_remount(&self->v));
@@ -258,7 +258,7 @@ TEST_F(fs_dir, room_for_a_name)
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
 	ASSERT_EQ(0, make(0, full));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	map.e[0].reads = true;
 	dir = vol_open_dir("d");
@@ -328,7 +328,7 @@ TEST_F(fs_dir, block_that_is_being_written)
 	ASSERT_EQ(0, vol_mkfs(&self->v, &linear));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	ASSERT_EQ(0, mkdir(vol_path("d"), 0755));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	ASSERT_EQ(0, task_start(&t, op_grow, NULL));

@@ -51,7 +51,7 @@ TEST_F(fs_errors, inode_that_could_not_be_stored)
 	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
 	fd = vol_open("f", O_RDWR);
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, forget_all());
 	ASSERT_EQ(0, vol_fail(&self->v, NULL));
 	EXPECT_EQ(0, fchmod(fd, 0604));
@@ -78,7 +78,7 @@ static int link_uncounted(struct vol *v)
 	long block;
 
 	err = vol_prefill("f", 0, 100, 1);
-	sync();
+	vol_sync();
 	block = debugfs_number(v, "imap f", "located at block");
 	fd = vol_open("f", O_RDWR);
 	if (err || block < 0 || fd < 0)
@@ -161,7 +161,7 @@ TEST_F(fs_errors, bitmap_that_could_not_be_written)
 
 	ASSERT_LE(0, kmsg);
 	ASSERT_EQ(0, vol_prefill("a", 0, len, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, forget_all());
 	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
 	fd = vol_open("b", O_CREAT | O_RDWR);
@@ -236,7 +236,7 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 		snprintf(path, sizeof(path), "d/old%d", i);
 		close(vol_open(path, O_CREAT | O_RDWR));
 	}
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, fill_caches(&self->v));
 	snprintf(other, sizeof(other), "%s", vol_path("d/old0"));
 	for (i = 0; i < 9; i++) {
@@ -278,7 +278,7 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 		EXPECT_EQ(-1, err) TH_LOG("step %d", i);
 		EXPECT_EQ(EIO, errno) TH_LOG("step %d", i);
 		ASSERT_EQ(0, vol_unroute(&self->v));
-		sync();
+		vol_sync();
 	}
 	/* what is removed gets no names any more, though the VFS was told that it is there */
 	ASSERT_LE(0, gone);
@@ -366,7 +366,7 @@ TEST_F(fs_errors, freeze_that_cannot_mark_the_volume)
 	EXPECT_EQ(0, vol_release_routed(&self->v));
 	EXPECT_EQ(-EIO, task_join(&freeze, JOIN_SECONDS));
 	EXPECT_EQ(0, super_table(len, false));
-	sync();
+	vol_sync();
 	EXPECT_EQ(0, state(&self->v) & STATE_VALID);
 	close(dir);
 	ASSERT_EQ(0, vol_unroute(&self->v));

@@ -127,7 +127,7 @@ TEST_F(fs_evicted, after_sync)
 		close(fd);
 		ASSERT_EQ(0, set_hint(name, RWH_WRITE_LIFE_LONG));
 	}
-	sync();
+	vol_sync();
 	for (i = 0; i < 32; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
 		ASSERT_EQ(0, wait_until_left(name)) TH_LOG("%s", name);
@@ -154,7 +154,7 @@ TEST_F(fs_evicted, itself)
 	long slot;
 
 	ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
-	sync();
+	vol_sync();
 	slot = slot_of(&self->v, "f");
 	ASSERT_LT(0, slot);
 	ASSERT_EQ(0, set_hint("f", RWH_WRITE_LIFE_LONG));

@@ -108,7 +108,7 @@ TEST_F(fs_folios, space_that_ends)
 		EXPECT_EQ(0, blocks_of(fd));
 		close(fd);
 		ASSERT_EQ(0, unlink(vol_path("fill")));
-		sync();
+		vol_sync();
 	}
 }
 
@@ -343,7 +343,7 @@ TEST_F(fs_folios, grown_by_records)
 
 	ASSERT_EQ(0, vol_prefill("old", 0, LEN, 7));
 	ASSERT_EQ(0, unlink(vol_path("old")));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_CREAT | O_RDWR | O_APPEND);
 	ASSERT_LE(0, fd);
 	map = mmap(NULL, LEN, PROT_READ, MAP_SHARED, fd, 0);

@@ -22,7 +22,7 @@ static int make_synced(const char *name, uint64_t gen)
 {
 	int fd = vol_make(name, LEN, gen);
 
-	sync();
+	vol_sync();
 	return fd;
 }
 
@@ -95,7 +95,7 @@ TEST_F(fs_fsync, directory_that_has_grown)
 	int fd = -1, i;
 
 	ASSERT_EQ(0, vol_mkdir("d"));
-	sync();
+	vol_sync();
 	for (i = 0; i < 50; i++) {
 		snprintf(name, sizeof(name), "d/%0200d", i);
 		fd = vol_make(name, LEN, i);
@@ -430,7 +430,7 @@ TEST_F(fs_fsync, directory_that_cannot_be_written)
 	int f, g;
 
 	ASSERT_EQ(0, vol_mkdir("d"));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	f = vol_make("d/f", LEN, 1);
 	g = vol_make("d/g", LEN, 2);

@@ -265,7 +265,7 @@ TEST_F(fs_groups, freed_behind_a_search)
 	waits(_metadata, &task, op_pwrite, &grow);
 	ASSERT_EQ(0, unlink(vol_path("old")));
 	/* so that nothing is left to be settled */
-	sync();
+	vol_sync();
 	is_released(_metadata, &self->v, &task, grow.len);
 	close(grow.fd);
 	EXPECT_TRUE(vol_holds("f", 21 * KIB, 1));

@@ -18,7 +18,7 @@ FIXTURE_VARIANT_ADD(fs_handles, bs4k) { .conf = SMALL_4K };
 
 static int forget(void)
 {
-	sync();
+	vol_sync();
 	return forget_all();
 }
 
@@ -111,7 +111,7 @@ TEST_F(fs_handles, stale)
 		ASSERT_EQ(0, forget());
 	}
 	/* the lowest free number is taken next, once the device knows that it is free */
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_prefill("new", 0, 4096, 2));
 	ASSERT_EQ(0, handle_of(vol_path("new"), &new));
 	ASSERT_EQ(old.word[0], new.word[0]);

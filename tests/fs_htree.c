@@ -379,7 +379,7 @@ TEST_F(fs_htree, split_is_half_written)
 
 		ASSERT_EQ(0, vol_mkdir("d"));
 		ASSERT_EQ(0, make(0, from));
-		sync();
+		vol_sync();
 		/* until there is another block */
 		for (n = from; ; n++) {
 			struct stat before, after;
@@ -416,7 +416,7 @@ TEST_F(fs_htree, split_below_pointers)
 
 	ASSERT_EQ(0, vol_mkdir("d"));
 	ASSERT_EQ(0, make(0, 600));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, ext2_block(&self->v, "d", 12, &block, &pointers));
 	map.e[0] = (struct vol_extent){ .sector = pointers * per, .len = per, .writes = true };
 	ASSERT_EQ(0, vol_route(&self->v, &map));
@@ -462,7 +462,7 @@ TEST_F(fs_htree, number_of_a_moved_name)
 	ASSERT_EQ(0, vol_mkdir("e"));
 	ASSERT_EQ(0, make(0, nr));
 	EXPECT_FALSE(is_indexed("d"));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, make(nr, nr + 2));
 	EXPECT_TRUE(is_indexed("d"));
 	ASSERT_EQ(0, drop(0, nr + 2, 1));
@@ -526,7 +526,7 @@ TEST_F(fs_htree, rename_that_is_killed)
 		SKIP(return, "blocks of four names");
 	ASSERT_EQ(0, vol_mkdir("d"));
 	ASSERT_EQ(0, make(0, nr));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	/* the block is full, and dirty: it is written before it becomes the index */
 	ASSERT_EQ(0, make(nr, nr + 1));
@@ -579,7 +579,7 @@ TEST_F(fs_htree, rename_splits_the_block)
 		names[0] = names[1];
 	names[2] = next_name(&last, names[0], true);
 	ASSERT_LE(0, names[2]);
-	sync();
+	vol_sync();
 	snprintf(old, sizeof(old), "%s", entry(low));
 	ASSERT_EQ(0, vol_rename(old, entry(names[2]), 0));
 	EXPECT_FALSE(vol_exists(old));

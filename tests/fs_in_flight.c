@@ -152,7 +152,7 @@ static int make_full(FIXTURE_DATA(fs_in_flight) * self)
 		err = fd < 0 ? fd : 0;
 		close(fd);
 	}
-	sync();
+	vol_sync();
 	return err ?: vol_block(&self->v, "d", 0, &self->map);
 }
 
@@ -195,7 +195,7 @@ TEST_F(fs_in_flight, name_that_moves)
 	/* there it goes */
 	ASSERT_EQ(0, unlink(vol_path(in_sector(self, 2))));
 	ASSERT_EQ(0, unlink(vol_path(in_sector(self, 1))));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, make_dirty(self));
 	ASSERT_EQ(0, begin_write(self));
 	ASSERT_EQ(0, task_start(&renaming, op_rename, &r));
@@ -301,7 +301,7 @@ TEST_F(fs_in_flight, attribute_that_moves)
 	new[300] = 0;
 	ASSERT_EQ(0, make_inode(self));
 	ASSERT_EQ(0, op_setxattr(old));
-	sync();
+	vol_sync();
 	/* of the first group, in its descriptor in the block behind the superblock */
 	first_table = vol_dev_get(&self->v, 32, BS + 8);
 	self->map.nr = 1;

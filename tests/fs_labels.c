@@ -325,7 +325,7 @@ TEST_F(fs_labels, synced)
 	int fd;
 
 	ASSERT_EQ(0, make_parent("p", POLICY_PARENT));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, make("p", &kinds[0]));
 	fd = vol_open("p/file", O_RDONLY);
 	ASSERT_LE(0, fd);

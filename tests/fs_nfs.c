@@ -144,7 +144,7 @@ TEST_F(fs_nfs, what_is_answered_is_durable)
 	ASSERT_EQ(0, vol_mkdir("from/moves"));
 	ASSERT_EQ(0, vol_mkdir("to"));
 	ASSERT_EQ(0, vol_prefill("old", 0, LEN, 1));
-	sync();
+	vol_sync();
 
 	before = disk_flushes();
 	ASSERT_EQ(0, mkdir(CLIENT "/new", 0755));

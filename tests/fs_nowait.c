@@ -111,7 +111,7 @@ TEST_F(fs_nowait, pages_that_are_not)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, ftruncate(fd, size));
 	ASSERT_EQ(size, pread(fd, back, size, 0));
-	sync();
+	vol_sync();
 	/* of the second half of the data, no pages */
 	ASSERT_EQ(0, posix_fadvise(fd, len / 2, len / 2, POSIX_FADV_DONTNEED));
 	blocks = free_blocks();
@@ -187,7 +187,7 @@ TEST_F(fs_nowait, reads_of_pages_that_are_not)
 
 	fd = make_cached(&self->v, len);
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, posix_fadvise(fd, len / 2, len / 2, POSIX_FADV_DONTNEED));
 	ASSERT_EQ(0, vol_counters(&self->v, &c0));
 	ASSERT_EQ(0, vol_hold(&self->v));

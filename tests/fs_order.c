@@ -23,7 +23,7 @@ static int make_synced(const char *name, uint64_t gen)
 {
 	int fd = vol_make(name, LEN, gen);
 
-	sync();
+	vol_sync();
 	return fd;
 }
 
@@ -41,7 +41,7 @@ TEST_F(fs_order, rename_over_a_file_with_a_new_link)
 	ASSERT_EQ(0, vol_mkdir("c"));
 	close(vol_make("a/new", LEN, 1));
 	close(vol_make("b/old", LEN, 2));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_link("b/old", "c/link"));
 	ASSERT_EQ(0, vol_rename("a/new", "b/old", 0));
 	ASSERT_EQ(0, lose_power(&self->v));
@@ -129,7 +129,7 @@ TEST_F(fs_order, rename_over_a_directory_that_cannot_be_written)
 	ASSERT_EQ(0, vol_mkdir("d/a"));
 	ASSERT_EQ(0, vol_mkdir("d/b"));
 	ASSERT_EQ(0, vol_mkdir("d/c"));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	for (i = 0; i < 2; i++) {
 		const ino_t old = vol_inode(name[i]), new = vol_inode(name[i + 1]);
@@ -138,7 +138,7 @@ TEST_F(fs_order, rename_over_a_directory_that_cannot_be_written)
 		EXPECT_EQ(-EIO, vol_rename(name[i], name[i + 1], 0));
 		EXPECT_EQ(-EIO, vol_rename(name[i], "d/e", 0));
 		ASSERT_EQ(0, vol_unroute(&self->v));
-		sync();
+		vol_sync();
 		ASSERT_EQ(0, vol_remount(&self->v));
 		EXPECT_EQ(old, vol_inode(name[i]));
 		EXPECT_EQ(new, vol_inode(name[i + 1]));
@@ -266,7 +266,7 @@ TEST_F(fs_order, rename_that_cannot_be_written)
 	EXPECT_EQ(-EIO, vol_rename("a/f", "d/g", 0));
 	EXPECT_EQ(-EIO, vol_rename("a/f", "d/h", 0));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	sync();
+	vol_sync();
 	EXPECT_FALSE(vol_exists("d/h"));
 	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
 	EXPECT_TRUE(vol_holds("d/g", LEN, 2));
@@ -327,10 +327,10 @@ TEST_F(fs_order, names_behind_a_new_one)
 	ASSERT_EQ(0, make_many(".", 0, nr));
 	ASSERT_EQ(0, unlink(vol_path(nth(".", cut))));
 	close(vol_open("short", O_CREAT | O_RDWR));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, fail_later_sectors(&self->v, "."));
 	close(vol_open("m", O_CREAT | O_RDWR));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, lose_power(&self->v));
 	for (n = 0; n < nr; n++)
 		EXPECT_EQ(n != cut, lost_exists(nth(".", n)));
@@ -344,13 +344,13 @@ TEST_F(fs_order, sector_that_cannot_be_written)
 	const int cut = (SECTOR - DOTS - 20) / ENTRY;
 
 	ASSERT_EQ(0, make_many(".", 0, cut));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, fail_later_sectors(&self->v, "."));
 	EXPECT_EQ(-EIO, make_many(".", cut, cut + 1));
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_EQ(3 + cut, lost_entries(""));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	sync();
+	vol_sync();
 	EXPECT_EQ(0, make_many(".", cut, cut + 1));
 }
 
@@ -439,10 +439,10 @@ TEST_F(fs_order, rename_between_sectors)
 	ASSERT_EQ(0, vol_mkdir("d"));
 	ASSERT_EQ(0, make_many("d", 0, PER_SECTOR));
 	ASSERT_EQ(0, vol_prefill(nth("d", 3), 0, LEN, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, fail_later_sectors(&self->v, "d"));
 	vol_rename(nth("d", 3), "d/a-name-that-is-longer-than-the-one-that-it-had", 0);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds(nth("d", 3), LEN, 1));
 	ASSERT_EQ(0, vol_unroute(&self->v));
@@ -454,10 +454,10 @@ TEST_F(fs_order, rename_over_a_name_in_another_sector)
 	ASSERT_EQ(0, vol_mkdir("d"));
 	ASSERT_EQ(0, make_many("d", 0, PER_SECTOR + 1));
 	ASSERT_EQ(0, vol_prefill(nth("d", 3), 0, LEN, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, fail_later_sectors(&self->v, "d"));
 	vol_rename(nth("d", 3), nth("d", PER_SECTOR), 0);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds(nth("d", 3), LEN, 1));
 	ASSERT_EQ(0, vol_unroute(&self->v));
@@ -469,10 +469,10 @@ TEST_F(fs_order, exchange_between_sectors)
 	ASSERT_EQ(0, make_many("d", 0, PER_SECTOR + 1));
 	ASSERT_EQ(0, vol_prefill(nth("d", 3), 0, LEN, 1));
 	ASSERT_EQ(0, vol_prefill(nth("d", PER_SECTOR), 0, LEN, 2));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, fail_later_sectors(&self->v, "d"));
 	vol_rename(nth("d", 3), nth("d", PER_SECTOR), RENAME_EXCHANGE);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_holds(nth("d", 3), LEN, 1));
 	EXPECT_TRUE(lost_holds(nth("d", PER_SECTOR), LEN, 2));
@@ -538,7 +538,7 @@ TEST_F(fs_order, directory_that_is_new)
 	close(make_synced("p/f", 1));
 	ASSERT_EQ(0, rmdir(vol_path("o/s")));
 	ASSERT_EQ(0, rmdir(vol_path("o")));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_mkdir("p/d"));
 	fd = vol_make("p/g", LEN, 2);
 	ASSERT_LE(0, fd);
@@ -573,7 +573,7 @@ TEST_F(fs_order, symlink_that_is_new)
 	EXPECT_FALSE(lost_exists("link"));
 	ASSERT_EQ(0, vol_release_routed(&self->v));
 	ASSERT_EQ(0, task_join(&syncing, JOIN_SECONDS));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, lose_power_at_boot(&self->v));
 	EXPECT_TRUE(lost_exists("link"));
 	ASSERT_EQ(0, vol_unroute(&self->v));
@@ -587,14 +587,14 @@ TEST_F(fs_order, directories_that_are_new)
 	long before;
 	int i;
 
-	sync();
+	vol_sync();
 	for (i = 0; i < nr; i++) {
 		snprintf(name, sizeof(name), "d%d", i);
 		ASSERT_EQ(0, vol_mkdir(name));
 	}
 	before = disk_flushes();
 	ASSERT_LE(0, before);
-	sync();
+	vol_sync();
 	/* one of them is that of the sync; and writeback may have begun before it */
 	EXPECT_GE(before + 6, disk_flushes());
 	ASSERT_EQ(0, lose_power_at_boot(&self->v));
@@ -627,7 +627,7 @@ TEST_F(fs_order, file_that_has_grown_further)
 
 	fd = vol_make("f", size, 1);
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_find(&self->v, DOUBLE * bs, bs, 1, &map));
 	ASSERT_EQ(0, write_block(fd, bs, DOUBLE + 256));
 	lose_what_is_new(_metadata, &self->v, size, end_of(&map));
@@ -664,7 +664,7 @@ TEST_F(fs_order, block_of_pointers_that_is_given_back)
 
 	fd = vol_make("f", (DOUBLE + 1) * bs, 1);
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, write_block(fd, bs, DOUBLE + 256));
 	ASSERT_EQ(0, ftruncate(fd, (SINGLE + 1) * bs));
 	/* a file that has all there is */
@@ -680,7 +680,7 @@ TEST_F(fs_order, block_of_pointers_that_is_given_back)
 		size += n;
 	}
 	ASSERT_EQ(ENOSPC, errno);
-	sync();
+	vol_sync();
 	close(all);
 	close(fd);
 	ASSERT_EQ(0, vol_remount(&self->v));

@@ -367,7 +367,7 @@ TEST_F(fs_punch, synchronous)
 
 	for (i = 0; i < ARRAY_SIZE(flags); i++) {
 		ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
-		sync();
+		vol_sync();
 		fd = vol_open("f", O_RDWR | flags[i]);
 		ASSERT_LE(0, fd);
 		ASSERT_EQ(0, punch(fd, 100, 15 * bs));

@@ -40,7 +40,7 @@ TEST_F(fs_punch_wait, waits_for_a_write_in_flight)
 	sparse_write(&m, 0, size, 1);
 	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
 	gfd = vol_open("g", O_CREAT | O_RDWR);
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR);
 	dfd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_EQ(size, pread(fd, back, size, 0));
@@ -98,7 +98,7 @@ TEST_F(fs_punch_wait, waits_for_a_read_in_flight)
 	/* the way to the blocks and the bitmaps must be in memory, or it waits for these */
 	ASSERT_EQ(0, punch(fd, 30 * bs, bs));
 	sparse_punch(&m, 30 * bs, bs);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, aio_setup(1, &ctx));
 	ASSERT_EQ(0, vol_hold(&self->v));
 
@@ -139,7 +139,7 @@ TEST_F(fs_punch_wait, waits_for_a_page_that_is_read)
 	/* the way to the blocks and the bitmaps must be in memory, or it waits for these */
 	ASSERT_EQ(0, punch(fd, 30 * bs, bs));
 	sparse_punch(&m, 30 * bs, bs);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM));
 	ASSERT_EQ(0, vol_hold(&self->v));
 

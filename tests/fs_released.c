@@ -36,7 +36,7 @@ static int fill_all(struct vol *v)
 			err = -EIO;
 		close(fd);
 	}
-	sync();
+	vol_sync();
 	return err;
 }
 
@@ -70,7 +70,7 @@ static void number_of_a_directory(struct __test_metadata *_metadata, struct vol 
 	ASSERT_EQ(0, vol_mkdir("a/old"));
 	if (last)
 		ASSERT_EQ(0, create_all());
-	sync();
+	vol_sync();
 	ino = vol_inode("a/old");
 	ASSERT_EQ(0, rmdir(vol_path("a/old")));
 	ASSERT_EQ(0, vol_mkdir("b/new"));
@@ -110,7 +110,7 @@ TEST_F(fs_released, number_of_a_deleted_file)
 	ASSERT_LE(0, other);
 	ASSERT_EQ(0, vol_mkdir("d"));
 	close(vol_make("old", LEN, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, unlink(vol_path("old")));
 	fd = vol_make("d/new", LEN, 2);
 	ASSERT_LE(0, fd);
@@ -172,7 +172,7 @@ static void blocks_given_back(struct __test_metadata *_metadata, struct vol *v, 
 
 	ASSERT_EQ(0, vol_prefill("old", 0, len, 1));
 	ASSERT_EQ(0, fill_up(v, 100));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, deleted ? unlink(vol_path("old")) : truncate(vol_path("old"), 0));
 	fd = vol_open("new", O_CREAT | O_RDWR);
 	ASSERT_LE(0, fd);
@@ -437,7 +437,7 @@ TEST_F(fs_released, number_of_which_no_note_is_taken)
 	ASSERT_EQ(0, vol_mkdir("d"));
 	close(vol_open("d/old", O_CREAT | O_RDWR));
 	ASSERT_EQ(0, create_all());
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &names));
 	names.e[0].fails = true;
 	for (nth = 1; struck && nth < 100; nth++) {
@@ -448,7 +448,7 @@ TEST_F(fs_released, number_of_which_no_note_is_taken)
 		/* The bitmaps are read, and nothing is noted. */
 		ASSERT_EQ(0, unlink(vol_path("empty0")));
 		ASSERT_LE(0, close(vol_open("empty0", O_CREAT | O_RDWR)));
-		sync();
+		vol_sync();
 		ino = vol_inode("d/old");
 		ASSERT_NE(0, ino);
 		ASSERT_EQ(0, vol_fail(&self->v, &names));
@@ -467,7 +467,7 @@ TEST_F(fs_released, number_of_which_no_note_is_taken)
 		ASSERT_TRUE(status == 0 || status == 1);
 		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 		unlink(vol_path("new"));
-		sync();
+		vol_sync();
 		close(vol_open("d/old", O_CREAT | O_RDWR));
 	}
 	TH_LOG("%d allocations, %d times nothing was given out", nth - 1, refused);

@@ -32,7 +32,7 @@ static void make_two(struct __test_metadata *_metadata)
 	ASSERT_EQ(0, vol_mkdir("b"));
 	close(vol_make("a/f", LEN, 1));
 	close(vol_make("b/g", LEN, 2));
-	sync();
+	vol_sync();
 }
 
 TEST_F(fs_rename, exchange_files)
@@ -142,7 +142,7 @@ TEST_F(fs_rename, exchange_with_a_file_that_was_not_synced)
 		SKIP(return, "only a promise of retryfs");
 	ASSERT_LE(0, dir);
 	close(vol_make("config", LEN, 1));
-	sync();
+	vol_sync();
 	close(vol_make("new", LEN, 2));
 	ASSERT_EQ(0, vol_rename("config", "new", RENAME_EXCHANGE));
 	ASSERT_EQ(0, fsync(dir));
@@ -161,7 +161,7 @@ TEST_F(fs_rename, exchange_that_is_synced)
 	fd = vol_make("f", LEN, 1);
 	close(vol_make("g", LEN, 2));
 	ASSERT_LE(0, fd);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_rename("g", "f", RENAME_EXCHANGE));
 	ASSERT_EQ(0, fsync(fd));
 	ASSERT_EQ(0, lose_power(&self->v));
@@ -189,7 +189,7 @@ TEST_F(fs_rename, exchange_that_is_half_written)
 		SKIP(return, "only a promise of retryfs");
 	make_two(_metadata);
 	for (i = 0; i < 2; i++) {
-		sync();
+		vol_sync();
 		ASSERT_EQ(0, vol_block(&self->v, dir[i], 0, &map));
 		map.e[0].writes = true;
 		ASSERT_EQ(0, vol_route(&self->v, &map));
@@ -232,13 +232,13 @@ TEST_F(fs_rename, exchange_that_cannot_be_written)
 		SKIP(return, "only a promise of retryfs");
 	make_two(_metadata);
 	close(vol_make("b/h", LEN, 3));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_block(&self->v, "b", 0, &map));
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
 	EXPECT_EQ(-EIO, vol_rename("a/f", "b/g", RENAME_EXCHANGE));
 	EXPECT_EQ(-EIO, vol_rename("b/g", "b/h", RENAME_EXCHANGE));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	sync();
+	vol_sync();
 	EXPECT_TRUE(vol_holds("a/f", LEN, 1));
 	EXPECT_TRUE(vol_holds("b/g", LEN, 2));
 	EXPECT_TRUE(vol_holds("b/h", LEN, 3));
@@ -294,7 +294,7 @@ TEST_F(fs_rename, whiteout_of_a_name_that_was_synced)
 		snprintf(name, sizeof(name), "f%d", i);
 		close(vol_make(name, LEN, 2));
 	}
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_rename("f7", "new", RENAME_WHITEOUT));
 	ASSERT_EQ(0, vol_link("first", "link"));
 	ASSERT_EQ(0, fsync(fd));

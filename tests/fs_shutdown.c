@@ -154,7 +154,7 @@ TEST_F(fs_shutdown, at_once)
 	ASSERT_NE(MAP_FAILED, stores);
 	ASSERT_EQ(0, shutdown_with(fd, FS_SHUTDOWN_FLAGS_NOLOGFLUSH));
 	EXPECT_EIO(fsync(fd));
-	sync();
+	vol_sync();
 	munmap(stores, LEN);
 	close(fd);
 	close(gone);

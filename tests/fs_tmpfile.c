@@ -108,7 +108,7 @@ TEST_F(fs_tmpfile, loss_of_power)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, fstat(fd, &st));
 	snprintf(name, sizeof(name), "lost+found/#%lu", (unsigned long)st.st_ino);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_FALSE(lost_exists(name));
 	ASSERT_EQ(0, fsync(fd));
@@ -129,7 +129,7 @@ static void link_and_sync_dir(struct __test_metadata *_metadata, struct vol *v, 
 	fd = make_tmpfile(0, 1);
 	ASSERT_LE(0, fd);
 	if (synced)
-		sync();
+		vol_sync();
 	ASSERT_EQ(0, link_by_proc(fd, "d/t"));
 	ASSERT_EQ(0, fsync(dir));
 	ASSERT_EQ(0, lose_power(v));

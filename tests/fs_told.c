@@ -218,7 +218,7 @@ TEST_F(fs_told, part_of_a_fallback)
 		ASSERT_LE(0, fd);
 		pattern_fill(buf, len, 0, 1 + way);
 		ASSERT_EQ(2 * page, pwrite(fd, buf + page, 2 * page, page));
-		sync();
+		vol_sync();
 		ASSERT_EQ(0, fstat(fd, &st));
 		ASSERT_EQ(0, vol_find(&self->v, page, 2 * page, 1 + way, &map));
 		fan = watch();

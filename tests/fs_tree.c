@@ -45,7 +45,7 @@ static void read_by_all(struct __test_metadata *_metadata, struct vol *v, const 
 
 	/* it does not know yet how many blocks there will be */
 	if (strcmp(by, ours()))
-		sync();
+		vol_sync();
 	ASSERT_EQ(0, tree_list(&own, 0));
 	ASSERT_EQ(0, change_driver(v, by));
 	ASSERT_EQ(0, tree_list(&again, 0));
@@ -100,7 +100,7 @@ TEST_F_TIMEOUT(fs_tree, made_alike, SECONDS)
 		ASSERT_EQ(0, change_driver(&self->v, by[i]));
 		wrong = tree_make(self->v.bs, self->v.isize > 128);
 		ASSERT_EQ(NULL, wrong) TH_LOG("%s", wrong);
-		sync();
+		vol_sync();
 		ASSERT_EQ(0, tree_list(&made[i], WITHOUT_HISTORY));
 		wrong = tree_change(self->v.bs, 1);
 		ASSERT_EQ(NULL, wrong) TH_LOG("%s", wrong);

@@ -240,9 +240,9 @@ TEST_F(fs_trim, discard_what_is_shared)
 	ASSERT_EQ(0, vol_prefill("b", 0, 512, 2));
 	ASSERT_EQ(0, setxattr(vol_path("a"), "user.x", value, sizeof(value), 0));
 	ASSERT_EQ(0, setxattr(vol_path("b"), "user.x", value, sizeof(value), 0));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, removexattr(vol_path("a"), "user.x"));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_umount(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	EXPECT_EQ(sizeof(back), getxattr(vol_path("b"), "user.x", back, sizeof(back)));
@@ -270,7 +270,7 @@ TEST_F(fs_trim, discard_what_is_given_back_since)
 	ASSERT_EQ(0, vol_prefill("b", 0, 512, 2));
 	ASSERT_EQ(0, setxattr(vol_path("a"), "user.x", value, sizeof(value), 0));
 	ASSERT_EQ(0, setxattr(vol_path("b"), "user.x", value, sizeof(value), 0));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, removexattr(vol_path("a"), "user.x"));
 	ASSERT_EQ(0, vol_route_flushes(&self->v));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
@@ -310,7 +310,7 @@ TEST(not_by_this_disk)
 			"retryfs", d.name, "option discard", "cannot discard", NULL }));
 		ASSERT_EQ(0, vol_prefill("f", 0, LEN, 1));
 		ASSERT_EQ(0, unlink(vol_path("f")));
-		sync();
+		vol_sync();
 		close(kmsg);
 	}
 	ASSERT_EQ(0, vol_umount(&v));

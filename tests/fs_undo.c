@@ -50,7 +50,7 @@ static void undone(struct __test_metadata *_metadata, FIXTURE_DATA(fs_undo) * se
 		close(vol_make("x", LEN, 1));
 		fd = vol_make("y", LEN, 2);
 		ASSERT_LE(0, fd);
-		sync();
+		vol_sync();
 		ASSERT_EQ(0, fsync(fd));
 		nbd_begin(self->disk, i < 2 ? NBD_NONE : NBD_FAIL, nr);
 		ASSERT_EQ(i < 2 ? 0 : -EIO, vol_rename("x", "y", flags));

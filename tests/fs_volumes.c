@@ -118,7 +118,7 @@ static void used_by_both(struct __test_metadata *_metadata, struct vol *v)
 
 	ASSERT_EQ(0, mount_it(v, NULL));
 	fill(_metadata, 1);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, statfs(env_dir(), &ours));
 	ASSERT_EQ(0, vol_switch(v, "ext4"));
 	ASSERT_EQ(0, statfs(env_dir(), &theirs));

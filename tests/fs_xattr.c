@@ -299,7 +299,7 @@ TEST_F(fs_xattr, shared_block)
 	/* two that become equal again */
 	ASSERT_EQ(0, set("c", "user.x", big('y'), BIG, 0));
 	/* what was before is kept until the inodes have been written */
-	sync();
+	vol_sync();
 	EXPECT_EQ(free - 1, blocks_free());
 	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
 	EXPECT_TRUE(has_big("b", "user.x", 'y'));
@@ -319,7 +319,7 @@ TEST_F(fs_xattr, both_blocks_are_given_back)
 	ASSERT_EQ(0, create("removed"));
 	ASSERT_EQ(0, set("deleted", "user.x", big('a'), BIG, 0));
 	ASSERT_EQ(0, set("removed", "user.x", big('b'), BIG, 0));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, set("deleted", "user.x", big('c'), BIG, 0));
 	ASSERT_EQ(0, set("removed", "user.x", big('d'), BIG, 0));
 	ASSERT_EQ(0, unlink(vol_path("deleted")));
@@ -344,7 +344,7 @@ TEST_F(fs_xattr, block_that_was_shared)
 	}
 	ASSERT_EQ(0, create("b"));
 	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
-	sync();
+	vol_sync();
 	/* on the device it has none, so that a block of its own could be changed in place */
 	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
 	ASSERT_EQ(0, lremovexattr(vol_path("a"), "user.x"));
@@ -385,7 +385,7 @@ TEST_F(fs_xattr, full_volume)
 		snprintf(name, sizeof(name), "fill%d", i);
 		ASSERT_EQ(0, vol_prefill(name, 0, self->v.bs, 1));
 	}
-	sync();
+	vol_sync();
 	EXPECT_EQ(0, set("own", "user.x", big('p'), BIG, 0));
 	EXPECT_EQ(0, lremovexattr(vol_path("own"), "user.small"));
 	fd = vol_open("own", O_RDONLY);
@@ -431,7 +431,7 @@ TEST_F(fs_xattr, fsync)
 	ASSERT_EQ(0, create("small"));
 	/* the first block of a file is written before the inode is: what counts is a change of it */
 	ASSERT_EQ(0, set("b", "user.first", big('f'), BIG, 0));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, set("a", "user.x", big('x'), BIG, 0));
 	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
 	ASSERT_EQ(0, set("small", "user.small", "s", 1, 0));
@@ -475,7 +475,7 @@ TEST_F(fs_xattr, copy_that_cannot_be_written)
 	ASSERT_EQ(0, set("b", "user.x", big('x'), BIG, 0));
 	ASSERT_EQ(0, create("moved"));
 	ASSERT_EQ(0, set("moved", "user.m", "m", 1, 0));
-	sync();
+	vol_sync();
 	fd = vol_open("a", O_RDONLY);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, vol_fail(&self->v, NULL));
@@ -493,7 +493,7 @@ TEST_F(fs_xattr, copy_that_cannot_be_written)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	EXPECT_TRUE(has_big("a", "user.x", 'y'));
 	EXPECT_TRUE(has_big("b", "user.x", 'x'));
-	sync();
+	vol_sync();
 	fsync(fd);
 	EXPECT_EQ(0, fsync(fd));
 	close(fd);

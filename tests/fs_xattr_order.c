@@ -95,7 +95,7 @@ static long on_disk(const char *file)
 
 static long op_sync(void *unused)
 {
-	sync();
+	vol_sync();
 	return 0;
 }
 
@@ -112,11 +112,11 @@ TEST_F(fs_xattr_order, block_that_comes_late)
 
 	ASSERT_EQ(0, create("secret", 's'));
 	ASSERT_EQ(0, create("f", variant->old));
-	sync();
+	vol_sync();
 	block = on_disk("secret");
 	ASSERT_LT(0, block);
 	ASSERT_EQ(0, unlink(vol_path("secret")));
-	sync();
+	vol_sync();
 	map.e[0] = (struct vol_extent){ .sector = block * sectors, .len = sectors, .writes = true };
 	ASSERT_EQ(0, vol_route(&self->v, &map));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
@@ -141,7 +141,7 @@ TEST_F(fs_xattr_order, inode_behind_a_flush)
 	long old;
 
 	ASSERT_EQ(0, create("f", variant->old));
-	sync();
+	vol_sync();
 	old = on_disk("f");
 	ASSERT_EQ(!!variant->old, old > 0);
 	ASSERT_EQ(0, vol_route_flushes(&self->v));
@@ -177,7 +177,7 @@ TEST_F(fs_xattr_order, block_that_is_changed_meanwhile)
 
 	ASSERT_EQ(0, create("f", variant->old));
 	ASSERT_EQ(0, create("other", 0));
-	sync();
+	vol_sync();
 	old = on_disk("f");
 	ASSERT_EQ(0, vol_route_flushes(&self->v));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
@@ -212,7 +212,7 @@ TEST_F(fs_xattr_order, block_that_would_be_torn)
 	if (!variant->old)
 		SKIP(return, "there are none");
 	ASSERT_EQ(0, create("f", variant->old));
-	sync();
+	vol_sync();
 	block = on_disk("f");
 	ASSERT_LT(0, block);
 	map.e[0] = (struct vol_extent){ .sector = block * sectors + 1, .len = sectors - 1, .fails = true };
@@ -236,14 +236,14 @@ TEST_F(fs_xattr_order, flush_for_many)
 		snprintf(name, sizeof(name), "f%d", i);
 		ASSERT_EQ(0, create(name, variant->old));
 	}
-	sync();
+	vol_sync();
 	for (i = 0; i < nr; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
 		ASSERT_EQ(0, set(name, 'A' + i));
 	}
 	before = disk_flushes();
 	ASSERT_LE(0, before);
-	sync();
+	vol_sync();
 	/* one of them is that of the sync; and writeback may have begun before it */
 	EXPECT_GE(before + 6, disk_flushes());
 	ASSERT_EQ(0, lose_power(&self->v));
@@ -264,11 +264,11 @@ TEST_F(fs_xattr_order, block_that_cannot_be_written)
 
 	ASSERT_EQ(0, create("a", 'a'));
 	ASSERT_EQ(0, create("f", variant->old));
-	sync();
+	vol_sync();
 	block = on_disk("a");
 	ASSERT_LT(0, block);
 	ASSERT_EQ(0, unlink(vol_path("a")));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDONLY);
 	ASSERT_LE(0, fd);
 	map.e[0] = (struct vol_extent){ .sector = block * sectors, .len = sectors, .fails = true };
@@ -282,7 +282,7 @@ TEST_F(fs_xattr_order, block_that_cannot_be_written)
 	EXPECT_EQ(0, lose_power(&self->v));
 	EXPECT_EQ(variant->old, lost("f"));
 	ASSERT_EQ(0, vol_unroute(&self->v));
-	sync();
+	vol_sync();
 	fsync(fd);
 	EXPECT_EQ(0, fsync(fd));
 	close(fd);
@@ -315,13 +315,13 @@ TEST_F(fs_xattr_order, attribute_that_moves_half_way)
 	ASSERT_EQ(0, create("a", 'a'));
 	ASSERT_EQ(0, create("f", 0));
 	ASSERT_EQ(0, lsetxattr(vol_path("f"), NAME, "short", 5, 0));
-	sync();
+	vol_sync();
 	block = on_disk("a");
 	slot = debugfs_number(&self->v, "imap f", "located at block");
 	ASSERT_LT(0, slot);
 	ASSERT_LT(slot, block);
 	ASSERT_EQ(0, unlink(vol_path("a")));
-	sync();
+	vol_sync();
 	table = (struct vol_extent){ .sector = slot * sectors, .len = sectors };
 	map.e[0] = (struct vol_extent){ .sector = block * sectors, .len = sectors, .writes = true };
 	ASSERT_EQ(0, vol_route_beside(&self->v, &table, &map));

@@ -91,7 +91,7 @@ static void at_a_time(struct __test_metadata *_metadata, struct vol *v, long (*f
 	ASSERT_EQ(0, create("c"));
 	ASSERT_EQ(0, set("a", 'x'));
 	ASSERT_EQ(0, set("b", 'x'));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, task_start(&share, op_share, &sharer));
 	ASSERT_TRUE(stop_wait(&sharer.stop, JOIN_SECONDS));
 	ASSERT_EQ(0, task_start(&give_up[0], first, "a"));

@@ -205,7 +205,7 @@ TEST_F(retryfs_top, counts)
 	back = buf_alloc(size);
 	ASSERT_EQ(0, vol_prefill("f", 0, 8 * bs, 1));
 	ASSERT_EQ(0, truncate(vol_path("f"), size));
-	sync();
+	vol_sync();
 	fd = vol_open("f", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(size, pread(fd, back, size, 0));
@@ -291,7 +291,7 @@ TEST_F(retryfs_top, in_flight)
 
 	ASSERT_EQ(0, vol_mkdir("d"));
 	ASSERT_EQ(0, vol_prefill("d/a \"file\"", 0, 8 * bs, 1));
-	sync();
+	vol_sync();
 	fd = vol_open("d/a \"file\"", O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(bs, pread(fd, buf, bs, 0));

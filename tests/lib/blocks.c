@@ -136,7 +136,7 @@ int make_held(struct vol *v, const char *name, size_t len, size_t routed, enum h
 	err = vol_prefill(name, 0, len, 1);
 	if (err)
 		return err;
-	sync();
+	vol_sync();
 	err = vol_find(v, 0, routed, 1, &map);
 	if (err)
 		return err;

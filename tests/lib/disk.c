@@ -344,6 +344,12 @@ int disk_delay(const struct disk *d, unsigned int ns)
 	return ns ? put_number(SCSI, "ndelay", ns) : put_number(SCSI, "delay", 0);
 }
 
+int disk_slow(const struct disk *d)
+{
+	/* ticks: four seconds of 250 to a second, which is less than what SCSI waits */
+	return put_number(SCSI, "delay", 1000);
+}
+
 static void queue_path(const struct disk *d, const char *what, char *path, size_t len)
 {
 	snprintf(path, len, "/sys/block/%s/queue/%s", d->name, what);

@@ -63,6 +63,8 @@ int disk_bad_sectors(const struct disk *d, uint64_t sector, uint64_t len);
  * commands in flight, with -EBUSY.
  */
 int disk_delay(const struct disk *d, unsigned int ns);
+/* The same, for seconds: until many have been submitted. disk_delay() ends it. */
+int disk_slow(const struct disk *d);
 /* Each bio is a request of its own. */
 int disk_no_merges(const struct disk *d);
 /* SCSI_DEBUG: it is given one command at a time, in the order in which they come. */

@@ -240,7 +240,7 @@ int ext2_poison_free(struct vol *v)
 	struct disk d;
 	int err;
 
-	sync();
+	vol_sync();
 	err = disk_open(&d, v, O_RDWR);
 	if (err)
 		return err;

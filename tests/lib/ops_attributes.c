@@ -73,7 +73,7 @@ static int fill_block(struct round *r)
 		len -= 4;
 		err = ops_errno(setxattr(vol_path("d/a"), "user.rest", value, len, 0));
 	} while (len > 8 && (err == -ENOSPC || err == -ERANGE));
-	sync();
+	vol_sync();
 	return err;
 }
 
@@ -82,7 +82,7 @@ static int fill_slot(struct round *r)
 {
 	int err = set("d/a", OPS_SHARED, 20);
 
-	sync();
+	vol_sync();
 	return err;
 }
 

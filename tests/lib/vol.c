@@ -229,6 +229,14 @@ int vol_wait_closed(struct vol *v)
 	return vol_retry_busy(open_exclusively, v->dev);
 }
 
+void vol_sync(void)
+{
+	int fd = open(env_dir(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	syncfs(fd);
+	close(fd);
+}
+
 int vol_remount(struct vol *v)
 {
 	int err = vol_umount_soon(v);

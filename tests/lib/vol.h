@@ -44,6 +44,11 @@ int vol_umount_soon(struct vol *v);
 /* Wait until a filesystem that was unmounted lazily has closed the device. 0 or -errno. */
 int vol_wait_closed(struct vol *v);
 int vol_remount(struct vol *v);	/* umount and mount: nothing stays cached */
+/*
+ * As sync(2), which leaves the flusher work that it may come to later, and with what was made dirty since then: behind it
+ * requests cannot be counted, and a device cannot be changed.
+ */
+void vol_sync(void);
 /* Unmount, check, and mount with another driver. */
 int vol_switch(struct vol *v, const char *fstype);
 /* Change the flags of the mount. */

@@ -349,7 +349,7 @@ TEST_F(dio_allocate, stored_behind_the_end_in_a_block)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	ASSERT_EQ(0, vol_route_writes(&self->v));
 	/* from now on it can be stored to */
-	map[0] = map[0];
+	ASSERT_EQ(0, store(map, map[0]));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
 	self->op = (struct io_op){ self->bfd, NULL, end - eof, eof };
 	ASSERT_EQ(0, task_start(&self->task, op_allocate, &self->op));

@@ -361,6 +361,9 @@ static long op_immutable(void *arg)
 /* Who makes the file immutable waits for a store that has begun, and there is none after that. */
 TEST_F(fs_mkwrite, immutable_beside)
 {
+	/* with the lock, when the page is not dirty yet */
+	static const char *const functions[] = { "create_empty_buffers", NULL };
+	struct store_op st;
 	struct stopped p;
 	struct task t, chattr;
 	struct io_op op;
@@ -370,7 +373,8 @@ TEST_F(fs_mkwrite, immutable_beside)
 	fd = map_hole("f", PAGE, &map);
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(0, map[0]);
-	err = stop_in_store(&p, &t, map);
+	st = (struct store_op){ map, 'x' };
+	err = stop_in(&p, &t, functions, op_store, &st);
 	if (err == -ENOENT)
 		SKIP(return, "no kprobe events");
 	ASSERT_EQ(0, err);

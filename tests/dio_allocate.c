@@ -336,6 +336,39 @@ TEST_F(dio_allocate, stored_behind_the_end)
 	EXPECT_EQ(0, fsync(self->bfd));
 }
 
+/* The same in its block, where the inode lock is held. */
+TEST_F(dio_allocate, stored_behind_the_end_in_a_block)
+{
+	const off_t eof = self->at - 100, page = self->at - 4096, end = self->at + self->len;
+	char *map;
+
+	ASSERT_EQ(0, ftruncate(self->fd, eof));
+	sync();
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, self->bfd, page);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	/* from now on it can be stored to */
+	ASSERT_EQ(0, store(map, map[0]));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	self->op = (struct io_op){ self->bfd, NULL, end - eof, eof };
+	ASSERT_EQ(0, task_start(&self->task, op_allocate, &self->op));
+	ASSERT_BLOCKED(&self->task);
+	memset(map + (eof & 4095), 'x', 100);
+	release(_metadata, self);
+	EXPECT_EQ(end, file_size(self->fd));
+	EXPECT_ZERO(map + (eof & 4095), 100, eof);
+	/* and what is stored now is in the file */
+	map[4095] = 'y';
+	ASSERT_EQ(0, fsync(self->bfd));
+	ASSERT_EQ(0, munmap(map, 4096));
+	ASSERT_EQ(end, pread(self->fd, self->back, end, 0));
+	EXPECT_PATTERN(self->back, eof, 0, 1);
+	EXPECT_ZERO(self->back + eof, 99, eof);
+	EXPECT_EQ('y', self->back[self->at - 1]);
+	EXPECT_ZERO(self->back + self->at, self->len, self->at);
+}
+
 /* Its blocks are given back when the device fails, and what others have added since stays. */
 TEST_F(dio_allocate, on_a_failing_device)
 {

@@ -20,6 +20,7 @@
 #include "ext2.h"
 #include "harness.h"
 #include "powerloss.h"
+#include "put.h"
 #include "queue.h"
 #include "trace.h"
 
@@ -720,6 +721,108 @@ TEST_F(dio_pending, no_space_for_all)
 	ASSERT_EQ(0, ftruncate(self->fd, self->at));
 	vol_sync();
 	EXPECT_EQ(before, free_blocks());
+}
+
+/* "write through" or "write back". */
+static int set_write_cache(struct vol *v, const char *how)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/write_cache", strrchr(v->dev, '/') + 1);
+	return put(path, how);
+}
+
+static int trace_links(const char *on)
+{
+	static const char *const events[] = {
+		"events/workqueue/workqueue_queue_work/enable",
+		"events/workqueue/workqueue_execute_start/enable",
+		"events/workqueue/workqueue_execute_end/enable",
+		"events/kmem/kmalloc/enable",
+		"events/kmem/kmem_cache_alloc/enable",
+	};
+	int err = 0, i;
+
+	for (i = 0; i < ARRAY_SIZE(events) && !err; i++)
+		err = trace_write(events[i], on);
+	return err;
+}
+
+/* How often new blocks were linked, and how often that has taken memory for which it would have waited, by the trace. */
+static int links_traced(struct __test_metadata *_metadata, int *waiting)
+{
+	char line[512], work[32] = "?", task[64] = "", who[64];
+	bool is_linking = false;
+	FILE *f = trace_open();
+	int links = 0;
+
+	*waiting = 0;
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		const char *at = strstr(line, "work struct");
+		const bool is_task = sscanf(line, "%63s", who) == 1 && !strcmp(who, task);
+
+		if (strstr(line, "workqueue=dio-link")) {
+			if (sscanf(at, "work struct=%31s", work) != 1)
+				break;
+		} else if (strstr(line, "queue_work:") && strstr(at, work)) {
+			/* what comes next is the same work, with another function */
+			work[0] = '?';
+			work[1] = 0;
+		} else if (strstr(line, "execute_start:") && strstr(at, work)) {
+			snprintf(task, sizeof(task), "%s", who);
+			is_linking = true;
+			links++;
+		} else if (strstr(line, "execute_end:") && is_task) {
+			is_linking = false;
+		} else if (is_linking && is_task && (strstr(line, "GFP_KERNEL") || strstr(line, "GFP_NOFS"))) {
+			++*waiting;
+			TH_LOG("%s", line);
+		}
+	}
+	fclose(f);
+	return links;
+}
+
+/*
+ * To link takes no memory that has to be waited for, as that may be freed by who waits for the blocks: not to know the new run, which is the
+ * first that is known of the file, nor to take note of the block of pointers, which is dirty from then on.
+ */
+TEST_F(dio_pending, linked_without_memory)
+{
+	const off_t bs = self->v.bs, size = 14 * bs;
+	struct io_event ev;
+	struct iocb cb;
+	int fd, waiting;
+
+	if (variant->part)
+		SKIP(return, "it is no matter of parts");
+	ASSERT_EQ(0, vol_prefill("g", 0, size, 1));
+	close(self->fd);
+	close(self->bfd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	/* or else the block of pointers is dirty later */
+	ASSERT_EQ(0, set_write_cache(&self->v, "write through"));
+	fd = vol_open("g", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	aio_prep_write(&cb, fd, self->buf, bs, size);
+	trace_clear();
+	if (trace_links("1"))
+		SKIP(return, "no trace events");
+	/* or else the submitter may link it */
+	EXPECT_EQ(0, vol_hold_routed(&self->v));
+	EXPECT_EQ(0, aio_submit_one(self->ctx, &cb));
+	EXPECT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(1, aio_events(self->ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(0, trace_links("0"));
+	EXPECT_EQ(0, set_write_cache(&self->v, "write back"));
+	EXPECT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(bs, ev.res);
+	EXPECT_EQ(1, links_traced(_metadata, &waiting));
+	EXPECT_EQ(0, waiting);
+	EXPECT_LT(0, block_of(fd, 14));
 }
 
 TEST_HARNESS_MAIN

@@ -389,4 +389,55 @@ TEST_F(fs_cgroup, limit_of_direct)
 	}
 }
 
+/*
+ * With async_alloc, an append that must not wait is kept back for a limit, and has no room in the device when it goes on: its submitter is gone
+ * by then. While another one is in flight, the next append begins where it did.
+ */
+TEST_F(fs_cgroup, append_without_room_when_it_goes_on)
+{
+	const off_t bs = self->v.bs, size = 16 * bs;
+	char *buf = buf_alloc(size), *back = buf_alloc(4 * bs), rate[16];
+	struct iocb cb[3];
+	struct io_event ev[2];
+	aio_context_t ctx;
+	int fd, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "a mount option of retryfs");
+	ASSERT_EQ(0, mount(NULL, env_dir(), NULL, MS_REMOUNT, "async_alloc"));
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(size, pwrite(fd, buf, size, 0));
+	sync();
+	pattern_fill(buf, bs, size, 2);
+	pattern_fill(buf + bs, bs, size, 3);
+	pattern_fill(buf + 2 * bs, bs, size + bs, 2);
+	for (i = 0; i < 3; i++) {
+		aio_prep_write(&cb[i], fd, buf + i * bs, bs, 0);
+		cb[i].aio_rw_flags = RWF_APPEND | (i == 1 ? RWF_NOWAIT : 0);
+	}
+	ASSERT_EQ(0, aio_setup(3, &ctx));
+	snprintf(rate, sizeof(rate), "%lu", 2 * (long)bs);
+	if (limit(&self->v, "max", rate))
+		SKIP(return, "a kernel without CONFIG_BLK_DEV_THROTTLING");
+	ASSERT_EQ(0, move_to(GROUP));
+	ASSERT_EQ(0, vol_hold(&self->v));
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb[0]));
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb[1]));
+	EXPECT_EQ(0, aio_events(ctx, 0, 1, ev, 0));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ((uintptr_t)&cb[1], ev[0].obj);
+	EXPECT_EQ(-EAGAIN, ev[0].res);
+	ASSERT_EQ(0, limit(&self->v, "max", "max"));
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb[2]));
+	ASSERT_EQ(0, vol_release(&self->v));
+	ASSERT_EQ(2, aio_events(ctx, 2, 2, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(bs, ev[i].res);
+	EXPECT_EQ(size + 2 * bs, file_size(fd));
+	ASSERT_EQ(2 * bs, pread(fd, back, 2 * bs, size));
+	EXPECT_PATTERN(back, 2 * bs, size, 2);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

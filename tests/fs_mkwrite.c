@@ -350,6 +350,74 @@ TEST_F(fs_mkwrite, sync_beside)
 	ASSERT_EQ(0, vol_read("f", O_RDONLY, &err, 0, 0));
 }
 
+static long op_immutable(void *arg)
+{
+	const struct io_op *op = arg;
+	int flags = FS_IMMUTABLE_FL;
+
+	return ioctl(op->fd, FS_IOC_SETFLAGS, &flags) ? -errno : 0;
+}
+
+/* Who makes the file immutable waits for a store that has begun, and there is none after that. */
+TEST_F(fs_mkwrite, immutable_beside)
+{
+	/* with the lock, when the page is not dirty yet */
+	static const char *const functions[] = { "create_empty_buffers", NULL };
+	struct store_op st;
+	struct stopped p;
+	struct task t, chattr;
+	struct io_op op;
+	int fd, err, flags = 0;
+	char *map;
+
+	fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, map[0]);
+	st = (struct store_op){ map, 'x' };
+	err = stop_in(&p, &t, functions, op_store, &st);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	op = (struct io_op){ .fd = fd };
+	ASSERT_EQ(0, task_start(&chattr, op_immutable, &op));
+	EXPECT_BLOCKED(&chattr);
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(0, task_join(&chattr, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ(-ENOSPC, store(map, 'y'));
+	EXPECT_EQ('x', map[0]);
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	munmap(map, PAGE);
+}
+
+/* Nor one that had begun, and has found that it is not, before it is. */
+TEST_F(fs_mkwrite, immutable_meanwhile)
+{
+	static const char *const functions[] = { "file_update_time", NULL };
+	int fd, err, flags = FS_IMMUTABLE_FL;
+	struct store_op op;
+	struct stopped p;
+	struct task t;
+	char *map;
+
+	fd = map_hole("f", PAGE, &map);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(0, map[0]);
+	op = (struct store_op){ map, 'x' };
+	err = stop_in(&p, &t, functions, op_store, &op);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(-ENOSPC, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ(0, map[0]);
+	EXPECT_EQ(0, blocks_of(fd));
+	flags = 0;
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	munmap(map, PAGE);
+}
+
 /* A file that is cut off meanwhile keeps no block of it; nor does a hole that is punched. */
 static void cut_off(struct __test_metadata *_metadata, struct stopped *p,
 		    long (*how)(void *arg), struct io_op *op, char *map, int fd)

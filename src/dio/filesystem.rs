@@ -105,6 +105,10 @@ pub(crate) trait Filesystem: Retry {
     /// It has ended with the inode lock held since: `others` is what [`Filesystem::will_extend`] has returned.
     fn has_ended(inode: &InodeLocked<Self, Exclusive>, others: u64);
 
+    /// A write that must not wait has come to nothing, and [`Filesystem::forget`] comes after this: `bytes` of the file, which are whole
+    /// blocks that were reserved. An append begins where it did from now on, unless one has begun behind it.
+    fn refused(inode: &Inode<Self>, bytes: Range<u64>);
+
     /// A write in flight will move EOF within block `block` of the file, which is block `physical` of the
     /// device: until [`Filesystem::forget`] that counts as one of its new blocks. `ENOMEM`.
     fn extends_within(inode: &InodeLocked<Self, Exclusive>, block: u64, physical: u64) -> Result;

@@ -45,6 +45,10 @@ fn link<F: Filesystem>(
     request: &mut Request,
 ) {
     let is_refused = request.would_block().is_some() && !mutant!("refused-linked");
+    // It has ended late: its submitter would have known, and this is nothing new.
+    if is_refused && !request.has_turns && !mutant!("refused-late-extends") {
+        F::refused(inode, request.start()..request.end());
+    }
     let (bits, outcome) = (request.bits, &mut request.outcome);
     // The first block may begin before the write, and is not written if nothing of that is.
     let end = match outcome.end(bits) {

@@ -12,7 +12,7 @@ mod new_pointers;
 
 pub(crate) use self::allocate::{allocate, allocate_unless_pending};
 pub(super) use self::goal::{goal, request, Goal};
-pub(super) use self::look_up::{branch, remember};
+pub(super) use self::look_up::{branch, make_room, remember, remember_nowait};
 pub(crate) use self::look_up::{lookup, lookup_cached, lookup_nowait};
 pub(super) use self::new_pointers::{give_back, NewBlocks};
 use crate::ext2::block_map::{Branch, Mapping, PointerBlocks};

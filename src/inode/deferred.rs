@@ -31,7 +31,7 @@
 //! Lock order: the block map, then this.
 
 use crate::ext2::pointers::Pointers;
-use crate::inode::dirty::mark_buffer_dirty;
+use crate::inode::dirty::{mark_buffer_dirty, mark_buffer_dirty_nowait};
 use crate::inode::errors;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
@@ -191,7 +191,7 @@ impl Deferred {
         if let Err(place) = self.place(parent) {
             self.parents.reserve(1 + self.promised, GFP_KERNEL)?;
             if parent.has_write_error() {
-                mark_buffer_dirty(inode, parent);
+                mark_buffer_dirty_nowait(inode, parent);
             }
             // A write in flight ends, too: it would take the pointer along.
             parent.sync_dirty()?;
@@ -295,7 +295,7 @@ pub(super) fn forget_room(inode: &Inode) {
 }
 
 /// Runs `link`, which stores pointers to blocks of data in `slots`: blocks that have been written, as far
-/// as `until` says. Called with memory allocation in `nofs`, which it does not need after
+/// as `until` says. Called with memory allocation in `nofs`, for which it does not wait after
 /// [`make_room`]. May sleep: what a block of pointers has had until now is written first, unless nothing leads to it
 /// on the device.
 ///
@@ -326,7 +326,7 @@ pub(super) fn written(
             }
             link()?;
             if !deferred.has(parent) {
-                mark_buffer_dirty(inode, parent);
+                mark_buffer_dirty_nowait(inode, parent);
             }
         }
     }

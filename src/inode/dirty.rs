@@ -16,7 +16,19 @@ pub(super) fn mark_buffer_dirty(inode: &Inode, buffer: &BufferHead) {
     }
 }
 
-/// The same for a buffer that has to be written before others. May sleep.
+/// The same without waiting for memory, see [`Unwritten::hold_nowait`](crate::volume::unwritten::Unwritten::hold_nowait). May sleep.
+pub(super) fn mark_buffer_dirty_nowait(inode: &Inode, buffer: &BufferHead) {
+    if mutant!("link-holds-waiting") {
+        return mark_buffer_dirty(inode, buffer);
+    }
+    let is_held = is_marked(buffer);
+    inode.mark_buffer_dirty(buffer);
+    if !is_held {
+        inode.sb().data().unwritten.hold_nowait(buffer);
+    }
+}
+
+/// [`mark_buffer_dirty`] for a buffer that has to be written before others. May sleep.
 pub(super) fn mark_first_dirty(inode: &Inode, buffer: &BufferHead, first: First) {
     inode.mark_buffer_dirty(buffer);
     inode.sb().data().unwritten.hold_first(buffer, first);

@@ -219,6 +219,12 @@ pub(crate) fn has_ended(inode: &InodeLocked<Exclusive>, others: u64) {
     nofs(|| inode.data().get_ref().pending.lock().has_ended(others));
 }
 
+/// A write in flight of `bytes` of the file, whole blocks that were reserved, has come to nothing, as it must not wait: an append begins where
+/// it did, unless one has begun behind it. May sleep.
+pub(crate) fn refused(inode: &Inode, bytes: &Range<u64>) {
+    nofs(|| inode.data().get_ref().pending.lock().refused(bytes));
+}
+
 /// A write in flight will move EOF within block `block` of the file, which is at `at` on the volume: for
 /// others, as if it were new in it, until [`forget`]. May sleep. `ENOMEM`.
 pub(crate) fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, at: u32) -> Result {

@@ -41,6 +41,7 @@ use crate::inode::run_slot::{KnownPointers, LookedUp};
 use crate::inode::runs::Runs;
 use crate::inode::sequence::{Sequence, Stamp};
 use crate::inode::tail::Tail;
+use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::sync::{new_mutex, new_spinlock, Mutex, MutexGuard, SetOnce, SpinLock};
 use kfs::drop_in_atomic;
@@ -141,18 +142,24 @@ impl Map {
         }
     }
 
-    /// Caches what was looked up from `view` on, in a file with blocks of 2^`block_bits` bytes.
-    /// Called with memory allocation in `nofs`; may sleep.
-    pub(super) fn remember(&self, block_bits: u32, view: &View, new: LookedUp) {
+    /// Makes room for [`Map::remember_nowait`] of a run from block `block` of the file on, which has blocks of
+    /// 2^`block_bits` bytes. Optional: without memory, the next look-up walks the pointers again. Called with memory
+    /// allocation in `nofs`; may sleep, as `flags` say.
+    pub(super) fn make_room(&self, block_bits: u32, block: u32, flags: Flags) {
         if self.runs.as_ref().is_none() {
-            // Optional: without memory, the next look-up walks the pointers again.
-            if let Ok(runs) = KBox::new(Runs::new(block_bits), GFP_KERNEL) {
+            if let Ok(runs) = KBox::new(Runs::new(block_bits), flags) {
                 self.runs.populate(runs);
             }
         }
         if let Some(runs) = self.runs.as_ref() {
-            runs.make_room(new.run.block);
+            runs.make_room(block, flags);
         }
+    }
+
+    /// Caches what was looked up from `view` on, in a file with blocks of 2^`block_bits` bytes.
+    /// Called with memory allocation in `nofs`; may sleep.
+    pub(super) fn remember(&self, block_bits: u32, view: &View, new: LookedUp) {
+        self.make_room(block_bits, new.run.block, GFP_KERNEL);
         self.remember_nowait(view, new);
     }
 

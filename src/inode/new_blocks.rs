@@ -10,7 +10,8 @@
 //!
 //! Blocks of pointers that are missing are linked at once, and empty: they say that there is a hole.
 //!
-//! To link a run takes no memory, and no block of pointers has to be read: its buffer is held.
+//! To link a run waits for no memory, as that may be freed by who waits for the run; what is needed was taken when it was reserved. And
+//! no block of pointers has to be read: its buffer is held.
 //!
 //! Lock order: the block map, the pending blocks, the deferred pointers.
 
@@ -56,6 +57,9 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
         };
         let place = Place::new(GFP_KERNEL)?;
         deferred::make_room(inode)?;
+        if !mutant!("link-takes-memory") {
+            block_map::make_room(inode, block, GFP_KERNEL);
+        }
         let reserved = take_blocks(inode, &map, *root, &growth, goal, &mut device)
             .inspect_err(|_| deferred::forget_room(inode))?;
         let blocks = reserved.blocks;
@@ -108,6 +112,7 @@ pub(crate) fn reserve_nowait(
         };
         let place = Place::new(GFP_NOWAIT).map_err(|_| EAGAIN)?;
         deferred::make_room_nowait(inode)?;
+        block_map::make_room(inode, block, GFP_NOWAIT);
         let blocks = blocks::allocate_nowait(inode.sb(), block_map::request(inode, goal, len))
             .inspect_err(|_| deferred::forget_room(inode))?;
         let at = Some(PointerTo { parent, index });
@@ -175,7 +180,7 @@ fn pointer_to(
 /// empty blocks of pointers beyond EOF are freed, unless others use them. Inside EOF, a store may use them from
 /// when the blocks are given back, and nobody else needs the room.
 ///
-/// Takes the lock of the block map, then those of the groups. May sleep, and needs no memory. If blocks
+/// Takes the lock of the block map, then those of the groups. May sleep, and waits for no memory, but to give blocks back. If blocks
 /// cannot be linked, they and those after them are given back, and the error comes with the first of
 /// them: `EIO`, a block of pointers cannot be written.
 pub(crate) fn finish(
@@ -276,7 +281,10 @@ fn link(
         }
     }
     let pointers = at.parent.as_ref().map(|parent| parent.block() as u32);
-    block_map::remember(inode, &view, block, to, pointers);
+    match mutant!("link-takes-memory") {
+        true => block_map::remember(inode, &view, block, to, pointers),
+        false => block_map::remember_nowait(inode, &view, block, to, pointers),
+    }
     inode.add_bytes(u64::from(to.len) << inode.blkbits());
     Ok(())
 }

@@ -188,6 +188,14 @@ impl Pending {
         self.extended_to = others;
     }
 
+    /// A write of whole blocks, `bytes` of the file, which would have extended it, and has taken no turns, has come to nothing, and is
+    /// in flight still. If nothing came behind it, no other one ends where it would have been: that would have waited for it.
+    pub(super) fn refused(&mut self, bytes: &Range<u64>) {
+        if self.extended_to == bytes.end {
+            self.extended_to = bytes.start;
+        }
+    }
+
     /// Up to which byte writes in flight will extend the file; 0 if there are none.
     pub(super) fn extended_to(&self) -> u64 {
         self.extended_to

@@ -6,6 +6,7 @@
 use crate::ext2::block_map::Mapping;
 use crate::ext2::run_cache::{last_pointers, slot, Run, RUNS, SLOTS};
 use crate::inode::run_slot::{self, KnownPointers, LookedUp};
+use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
 use kfs::drop_in_atomic;
@@ -64,14 +65,14 @@ impl Runs {
     }
 
     /// Makes room for runs with block `block` of the file. Optional: without memory they are not
-    /// cached. May sleep.
-    pub(super) fn make_room(&self, block: u32) {
+    /// cached. May sleep, as `flags` say.
+    pub(super) fn make_room(&self, block: u32, flags: Flags) {
         let index = slot(last_pointers(self.block_bits, block));
         let Some(room) = self.slots.get(index / TOGETHER) else {
             return;
         };
         if room.as_ref().is_none() {
-            if let Ok(slots) = slots() {
+            if let Ok(slots) = slots(flags) {
                 room.populate(slots);
             }
         }
@@ -85,11 +86,11 @@ impl Runs {
     }
 }
 
-/// Empty slots. `ENOMEM` without memory; may sleep.
-fn slots() -> Result<KVec<RunSlot>> {
-    let mut slots = KVec::with_capacity(TOGETHER, GFP_KERNEL)?;
+/// Empty slots. `ENOMEM` without memory; may sleep, as `flags` say.
+fn slots(flags: Flags) -> Result<KVec<RunSlot>> {
+    let mut slots = KVec::with_capacity(TOGETHER, flags)?;
     for _ in 0..TOGETHER {
-        slots.push(RunSlot::new(), GFP_KERNEL)?;
+        slots.push(RunSlot::new(), flags)?;
     }
     Ok(slots)
 }

@@ -194,7 +194,9 @@ impl Drop for Reserved<'_> {
 struct Zeroed<'a>(Reserved<'a>);
 
 impl<'a> Zeroed<'a> {
-    /// Makes them a part of the file. On error some of them may be.
+    /// Makes them a part of the file. On error some of them may be: then EOF is behind them by now, and they are zeroes in the file. For what
+    /// can fail is to write a block of pointers that has changed since it was written last. If that is the first one, nothing is linked yet. A
+    /// later one was made for these blocks, and has been written; it has changed since only for blocks that others have added behind these.
     fn link(mut self) -> Result<Linked<'a>> {
         self.0.is_pending = false;
         self.0.finish(self.0.blocks.end)?;

@@ -99,14 +99,21 @@ impl InodeOperations<RetryFs> for FileAttributes {
         let old = inode.data().flags();
         let new = old.with_settable(attr.flags(), file_type);
         let new = new.ok_or(EOPNOTSUPP)?;
+        let set = || {
+            inode.data().set_flags(new);
+            if !mutant!("chattr-late") {
+                inode.set_inode_flags(vfs_flags(new));
+            }
+        };
         if new.has(InodeFlags::IMMUTABLE) && !old.has(InodeFlags::IMMUTABLE) && inode.is_reg() {
-            // What was written before is not to change it later.
+            // What was written before is not to change it later, nor what is stored to its pages.
             inode.dio_wait();
-            inode.write_and_wait()?;
-        }
-        inode.data().set_flags(new);
-        if !mutant!("chattr-late") {
-            inode.set_inode_flags(vfs_flags(new));
+            match mutant!("immutable-beside-stores") {
+                true => inode.write_and_wait().map(|()| set())?,
+                false => inode.without_stores(set)?,
+            }
+        } else {
+            set();
         }
         inode.touch_ctime();
         inode.mark_inode_dirty();

@@ -108,6 +108,10 @@ impl dio::Filesystem for RetryFs {
         in_flight::has_ended(inode, others);
     }
 
+    fn refused(inode: &Inode, bytes: Range<u64>) {
+        in_flight::refused(inode, &bytes);
+    }
+
     fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, physical: u64) -> Result {
         // Never truncated: the numbers of this format have 32 bits.
         in_flight::extends_within(inode, block, physical as u32)

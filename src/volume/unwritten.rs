@@ -21,8 +21,10 @@
 //!   ([`crate::volume::new_of_inodes`]).
 
 use core::ops::Range;
+use kernel::alloc::flags::__GFP_NOWARN;
+use kernel::alloc::Flags;
 use kernel::prelude::*;
-use kernel::rbtree::RBTree;
+use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kernel::sync::{new_mutex, Mutex};
 use kfs::block::buffer_head::BufferHead;
 use kfs::mm::nofs::nofs;
@@ -137,7 +139,16 @@ impl Unwritten {
         if mutant!("unwritten-dropped") {
             return;
         }
-        self.hold_as(buffer, 0);
+        self.hold_as(buffer, 0, GFP_KERNEL);
+    }
+
+    /// The same for who must not wait for memory, as that may be freed by who waits for it. May sleep.
+    pub(crate) fn hold_nowait(&self, buffer: &BufferHead) {
+        if mutant!("unwritten-dropped") {
+            return;
+        }
+        // A few bytes, of those that are kept back for this. It was a page of memory that has become dirty.
+        self.hold_as(buffer, 0, GFP_ATOMIC | __GFP_NOWARN);
     }
 
     /// [`Unwritten::hold`] for a buffer that has to be written before others. May sleep.
@@ -148,7 +159,7 @@ impl Unwritten {
         if matches!(first, First::New) && mutant!("new-inode-late") {
             return self.hold(buffer);
         }
-        if self.hold_as(buffer, first as u8) || buffer.sync_dirty().is_ok() {
+        if self.hold_as(buffer, first as u8, GFP_KERNEL) || buffer.sync_dirty().is_ok() {
             return;
         }
         if !mutant!("first-lost") {
@@ -156,34 +167,18 @@ impl Unwritten {
         }
     }
 
-    /// Whether the buffer is held now.
-    fn hold_as(&self, buffer: &BufferHead, first: u8) -> bool {
+    /// Whether the buffer is held now. Memory for that is taken as `flags` say.
+    fn hold_as(&self, buffer: &BufferHead, first: u8, flags: Flags) -> bool {
         nofs(|| {
-            let held = &mut *self.held.lock();
-            let block = buffer.block();
-            if let Some(old) = held.buffers.get_mut(&block) {
-                let bits = old.first;
-                old.first |= first;
-                if bits & First::Release as u8 == 0 {
-                    old.released_in = held.pass;
-                }
-                count(&mut held.first, bits, bits | first);
+            if self.held.lock().mark(buffer, first) {
                 return true;
             }
-            if held.len >= held.sweep_at {
-                held.sweep();
-            }
-            let new = HeldBuffer {
-                buffer: buffer.get(),
-                first,
-                released_in: held.pass,
+            // Without the lock: who must not wait for memory takes that.
+            let Ok(place) = Place::new(flags) else {
+                return false;
             };
-            let inserted = held.buffers.try_create_and_insert(block, new, GFP_KERNEL);
-            if inserted.is_ok() {
-                held.len += 1;
-                count(&mut held.first, 0, first);
-            }
-            inserted.is_ok()
+            self.held.lock().hold(place, buffer, first);
+            true
         })
     }
 
@@ -389,7 +384,42 @@ impl HeldBuffer {
     }
 }
 
+/// Memory for a buffer that is held.
+type Place = RBTreeNodeReservation<u64, HeldBuffer>;
+
 impl Held {
+    /// Adds bits of [`First`] to a buffer, if it is held. Returns whether it is.
+    fn mark(&mut self, buffer: &BufferHead, first: u8) -> bool {
+        let Some(old) = self.buffers.get_mut(&buffer.block()) else {
+            return false;
+        };
+        let bits = old.first;
+        old.first |= first;
+        if bits & First::Release as u8 == 0 {
+            old.released_in = self.pass;
+        }
+        count(&mut self.first, bits, bits | first);
+        true
+    }
+
+    /// Holds a buffer, which somebody may have done meanwhile.
+    fn hold(&mut self, place: Place, buffer: &BufferHead, first: u8) {
+        if self.mark(buffer, first) {
+            return;
+        }
+        if self.len >= self.sweep_at {
+            self.sweep();
+        }
+        let new = HeldBuffer {
+            buffer: buffer.get(),
+            first,
+            released_in: self.pass,
+        };
+        self.buffers.insert(place.into_node(buffer.block(), new));
+        self.len += 1;
+        count(&mut self.first, 0, first);
+    }
+
     /// The first buffer of these blocks that a settle waits for, and has begun anew for others.
     fn next_wanted(&mut self, blocks: Range<u64>) -> Option<BufferHead> {
         if self.short_passes < SHORT_PASSES {

@@ -179,8 +179,14 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let _ = bindings::file_update_time(file);
             inode.inc_iversion();
             bindings::filemap_invalidate_lock_shared(mapping);
+            // Again, with the lock, which who makes it so holds.
+            let is_refused = inode.is_immutable() && !cfg!(mutant = "kfs-immutable-early");
             let index = (*vmf).__bindgen_anon_1.pgoff;
-            let writable = match Self::make_writable(inode, folio, Need::WithRoom) {
+            let writable = match is_refused {
+                true => Err(EPERM),
+                false => Self::make_writable(inode, folio, Need::WithRoom),
+            };
+            let writable = match writable {
                 Err(ENOSPC) => Self::make_page_writable(inode, folio, index),
                 writable => writable,
             };

@@ -260,6 +260,12 @@ impl LockedFolio<'_> {
         unsafe { bindings::folio_zero_range(self.0.as_ptr(), offset, len) };
     }
 
+    /// Takes it out of all mappings: to store to it is a fault then, which waits for the lock. Private copies stay.
+    pub(crate) fn unmap(&self) {
+        // SAFETY: By the type invariant.
+        unsafe { unmap(self.0.as_ptr()) };
+    }
+
     /// Makes whole blocks in `range` zeroes that belong to no block of the device, and are not
     /// dirty. Who then stores to them through a mapping has a fault. May sleep: waits until what is
     /// written back of it is on the device.
@@ -267,8 +273,7 @@ impl LockedFolio<'_> {
         let folio = self.0.as_ptr();
         // All blocks of a page that was stored to are dirty: before they are made clean.
         if !cfg!(mutant = "kfs-edge-mapped") {
-            // SAFETY: By the type invariant.
-            unsafe { unmap(folio) };
+            self.unmap();
         }
         let (offset, len) = self.part(range);
         self.wait_writeback();

@@ -14,6 +14,7 @@ use crate::inode::run_slot::{KnownPointers, LookedUp};
 use crate::types::Inode;
 use crate::volume::blocks::Blocks;
 use crate::volume::fault::{Fault, Result};
+use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kfs::mm::nofs::nofs;
 
@@ -271,6 +272,22 @@ pub(in crate::inode) fn branch<P: PointerBlocks<Error = Fault>>(
     walk(inode, view, pointers, path, device)
 }
 
+/// Block `block` of a file, if what is known of it is cached. Direct pointers are in memory anyway.
+fn cacheable(block: u64) -> Option<u32> {
+    u32::try_from(block).ok().filter(|&n| n >= DIRECT as u32)
+}
+
+/// Makes room for [`remember_nowait`] of a run from block `block` of the file on. Optional. Called in `nofs`; may sleep, as
+/// `flags` say.
+pub(in crate::inode) fn make_room(inode: &Inode, block: u64, flags: Flags) {
+    if let Some(block) = cacheable(block) {
+        inode
+            .data()
+            .map
+            .make_room(inode.blkbits().into(), block, flags);
+    }
+}
+
 /// Caches that block `block` of the file and those after it are `blocks` since `view`; `pointers` is
 /// the block of pointers with those to them, if it is known. Called in `nofs`; may sleep.
 pub(in crate::inode) fn remember(
@@ -280,8 +297,19 @@ pub(in crate::inode) fn remember(
     blocks: Blocks,
     pointers: Option<u32>,
 ) {
-    // Direct pointers are in memory anyway.
-    let Some(block) = u32::try_from(block).ok().filter(|&n| n >= DIRECT as u32) else {
+    make_room(inode, block, GFP_KERNEL);
+    remember_nowait(inode, view, block, blocks, pointers);
+}
+
+/// The same if there is room. Does not sleep.
+pub(in crate::inode) fn remember_nowait(
+    inode: &Inode,
+    view: &View,
+    block: u64,
+    blocks: Blocks,
+    pointers: Option<u32>,
+) {
+    let Some(block) = cacheable(block) else {
         return;
     };
     let run = run_cache::Run {
@@ -289,7 +317,6 @@ pub(in crate::inode) fn remember(
         start: blocks.start,
         len: blocks.len,
     };
-    let bits = inode.blkbits().into();
     let new = LookedUp { run, pointers };
-    inode.data().map.remember(bits, view, new);
+    inode.data().map.remember_nowait(view, new);
 }

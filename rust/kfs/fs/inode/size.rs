@@ -22,6 +22,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::{loff, Inode};
 use core::ops::Deref;
+use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
 /// An inode whose size nobody else changes.
@@ -67,18 +68,45 @@ impl<F: FileSystemData> SizeLocked<'_, F> {
     /// Sets i_size to `size` bytes and drops the pages beyond it from the page cache; then runs
     /// `free`, which frees the blocks beyond `size`, and returns what that does. May sleep.
     ///
+    /// What was stored through a mapping beyond EOF, to its page, does not come into the file.
+    ///
     /// `invalidate_lock` is held throughout: no page can be brought in until `free` has returned.
     pub fn truncate_setsize(&self, size: u64, free: impl FnOnce() -> Result) -> Result {
+        let is_extended = size > self.i_size_read() && !cfg!(mutant = "kfs-stored-beyond-eof-kept");
         // SAFETY: By the invariants of `Inode` it is valid; the invalidate lock is taken and given
         // back here. Nobody else stores to i_size, as for `i_size_write`.
         unsafe {
             let mapping = (*self.as_raw()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
-            bindings::truncate_setsize(self.as_raw(), loff(size));
+            if is_extended {
+                self.extend_zeroed(size);
+            } else {
+                bindings::truncate_setsize(self.as_raw(), loff(size));
+            }
             let result = free();
             bindings::filemap_invalidate_unlock(mapping);
             result
         }
+    }
+
+    /// Sets i_size to `size` bytes, which are more than it has. May sleep; takes a folio lock.
+    ///
+    /// The folio of EOF is in no mapping from when what it has beyond EOF is zeroed until i_size has moved: who stores to it
+    /// then has a fault, which waits for the folio, and finds the new size. `pagecache_isize_extended()` comes after that: it would zero
+    /// what was stored to the file, and it leaves the rest of a block alone.
+    fn extend_zeroed(&self, size: u64) {
+        let old = self.i_size_read() as i64;
+        let is_in_page = old & (PAGE_SIZE as i64 - 1) != 0;
+        let folio = match is_in_page {
+            true => self.page_cache().lock_folio(old),
+            false => None,
+        };
+        if let Some(folio) = &folio {
+            folio.unmap();
+            folio.wait_writeback();
+            folio.zero(&(old..folio.range().end));
+        }
+        self.i_size_write(size);
     }
 }
 

@@ -52,4 +52,21 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         unsafe { bindings::filemap_invalidate_unlock(mapping) };
         result
     }
+
+    /// Writes all pages back; then runs `f`, and returns what that does. May sleep. The error of writing back.
+    ///
+    /// `invalidate_lock` is held until `f` has returned: nobody stores to a page meanwhile through a mapping, and who stores to
+    /// one after that has a fault first, as for a page that was never stored to.
+    pub fn without_stores<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
+        // SAFETY: By the invariants of `Inode` it is valid; the lock is given back below.
+        let mapping = unsafe {
+            let mapping = (*self.as_raw()).i_mapping;
+            bindings::filemap_invalidate_lock(mapping);
+            mapping
+        };
+        let result = self.write_and_wait().map(|()| f());
+        // SAFETY: It was taken above.
+        unsafe { bindings::filemap_invalidate_unlock(mapping) };
+        result
+    }
 }

@@ -22,7 +22,7 @@ use crate::fs::shutdown::Shutdown;
 use crate::fs::small_folio;
 use crate::fs::write_begin;
 pub use crate::fs::write_begin::Mapped;
-use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
+use crate::iov::{self, AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
@@ -571,10 +571,11 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
-        // memory is there until the kiocb is completed. For a write the lock is held.
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. For a
+        // write the lock is held.
         unsafe {
-            kiocb::enter_direct_io(iocb, |iocb| {
+            kiocb::enter_direct_io(iocb, iov::count(iter), |iocb| {
                 let direct = match AnyIovIter::from_raw(iter.cast()) {
                     AnyIovIter::Dest(to) => Direct::Read(to),
                     AnyIovIter::Source(from) => {

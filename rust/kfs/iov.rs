@@ -39,8 +39,11 @@ impl<'data> IovIter<'data> for IovIterSource<'data> {
 
 /// An iterator, whichever its direction: [`IovIterDest`] or [`IovIterSource`].
 ///
-/// Its memory is there for `'data`. That is the same lifetime as that of the call of a
-/// [`Kiocb`](crate::fs::kiocb::Kiocb) that came with the iterator, and as that of no other call.
+/// `'data` is the lifetime of the call of a [`Kiocb`](crate::fs::kiocb::Kiocb) that came with the iterator,
+/// and that of no other call. Its memory is there for as long, but not longer than the request: once
+/// the kiocb was given away it may be completed at any time, and from then on neither the iterator nor a
+/// [duplicate](IovIter::duplicate) must be used, be it by the method of the call or by who has called that.
+/// No type says so: it is for the filesystem to see to.
 ///
 /// Both are a C iterator that is valid and goes over memory that is, in the sense that the C
 /// functions may be used on it: user memory is checked by them. An iterator does not own its array
@@ -61,15 +64,8 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     #[inline]
     fn count(&self) -> usize {
         // SAFETY: By the invariants of both types the iterator is valid, and `&self` keeps others
-        // from writing to it. The field is a member of the same structure for every kind of
-        // iterator.
-        unsafe {
-            (*self.as_raw())
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .as_ref()
-                .count
-        }
+        // from writing to it.
+        unsafe { count(self.as_raw()) }
     }
 
     /// An iterator over the same memory that moves by itself.
@@ -77,7 +73,7 @@ pub trait IovIter<'data>: private::Sealed + Sized {
     fn duplicate(&self) -> Self {
         // SAFETY: Both types are a C iterator and have no destructor, and `&self` keeps others from
         // writing to it. A copy of a valid iterator is one, of the same direction, as long as there
-        // are the memory and the array of segments, for which the life time in `Self` stands.
+        // are the memory and the array of segments: as long as that may be used, see `IovIter`.
         unsafe { ptr::read(self) }
     }
 
@@ -166,6 +162,17 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         // It is zero to `max`.
         pages as u16
     }
+}
+
+/// How many bytes a C iterator has left.
+///
+/// # Safety
+///
+/// It must be valid, and nobody write to it meanwhile.
+#[inline]
+pub(crate) unsafe fn count(iter: *const bindings::iov_iter) -> usize {
+    // SAFETY: By the requirement. The field is a member of the same structure for every kind of iterator.
+    unsafe { (*iter).__bindgen_anon_1.__bindgen_anon_1.as_ref().count }
 }
 
 /// Bringing in the memory that a write comes from.

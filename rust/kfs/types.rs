@@ -37,14 +37,17 @@ pub unsafe trait DropInAtomic {}
 macro_rules! drop_in_atomic {
     (plain $type:ty) => {
         const _: () = {
-            assert!(!::core::mem::needs_drop::<$type>(), "it has something to be dropped");
+            ::core::assert!(!::core::mem::needs_drop::<$type>(), "it has something to be dropped");
             // SAFETY: The destructor does nothing.
             unsafe impl $crate::types::DropInAtomic for $type {}
         };
     };
     (generic $name:ident<$($param:ident = $empty:ty),+ $(,)?>) => {
         const _: () = {
-            assert!(!::core::mem::needs_drop::<$name<$($empty),+>>(), "it has more to be dropped");
+            ::core::assert!(
+                !::core::mem::needs_drop::<$name<$($empty),+>>(),
+                "it has more to be dropped"
+            );
             // SAFETY: With some types in place of its parameters the destructor does nothing. There is
             // no bound on a parameter by which it could choose what else it has, so that it drops
             // values of their types at most.
@@ -63,7 +66,7 @@ macro_rules! drop_in_atomic {
             // There are two of it for a type with a destructor.
             trait MustNotImplDrop {}
             #[allow(drop_bounds)]
-            impl<T: Drop> MustNotImplDrop for T {}
+            impl<T: ::core::ops::Drop> MustNotImplDrop for T {}
             impl$(<$param: $bound>)? MustNotImplDrop for $name$(<$arg>)? {}
 
             // SAFETY: All that is done is to drop the fields, all of which are named above.

@@ -22,7 +22,7 @@ use crate::fs::shutdown::Shutdown;
 use crate::fs::small_folio;
 use crate::fs::write_begin;
 pub use crate::fs::write_begin::Mapped;
-use crate::iov::{AnyIovIter, IovIter, IovIterDest, IovIterSource};
+use crate::iov::{self, AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
@@ -185,7 +185,7 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     /// of the block is read, and the block is dirty then. In a hole nothing is allocated, and only
     /// a page that is cached is zeroed. May sleep.
     ///
-    /// `EINVAL` if they are not in one block.
+    /// `EINVAL` if they are not in one block, or if the inode has no operations on pages.
     pub fn zero_part_of_block<T: AddressSpaceOperations<F>>(&self, range: Range<u64>) -> Result {
         let bytes = loff(range.start)..loff(range.end);
         if range.is_empty() {
@@ -224,7 +224,8 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     /// Allocates the block with byte `pos`, which is in a hole, by way of the page cache: the block
     /// is dirty then, with what is cached of it, or else zeroes. May sleep.
     ///
-    /// `EINVAL` if a block begins at `pos`; `ENOSPC` if no block is free.
+    /// `EINVAL` if a block begins at `pos`, or if the inode has no operations on pages; `ENOSPC` if no block
+    /// is free.
     pub fn fill_hole<T: AddressSpaceOperations<F>>(&self, pos: u64) -> Result {
         if pos & ((1u64 << self.blkbits()) - 1) == 0 {
             return Err(EINVAL);
@@ -240,10 +241,16 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     ///
     /// They must be in one block.
     unsafe fn write_zeroes<T: AddressSpaceOperations<F>>(&self, pos: i64, len: usize) -> Result {
+        // Without a table the folios are not as large as blocks, and nobody takes their buffers away again.
+        // SAFETY: By the invariants of `Inode` it is valid; the table of an inode in use does not change, and is
+        // one of `AddressSpaceOps`, or an empty one.
+        if unsafe { (*(*(*self.as_raw()).i_mapping).a_ops).write_begin.is_none() } {
+            return Err(EINVAL);
+        }
         let mut folio = ptr::null_mut();
         // SAFETY: By the invariants of `Inode` it is valid, and `get_block` is that of its own
-        // filesystem. The bytes are in one block, and so in one folio, which comes back locked,
-        // with a reference, and with the block uptodate but for them; both are given back here.
+        // filesystem. Its folios have buffers. The bytes are in one block, and so in one folio, which comes
+        // back locked, with a reference, and with the block uptodate but for them; both are given back here.
         unsafe {
             to_result(bindings::block_write_begin(
                 (*self.as_raw()).i_mapping,
@@ -564,10 +571,11 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         iocb: *mut bindings::kiocb,
         iter: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
-        // memory is there until the kiocb is completed. For a write the lock is held.
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. For a
+        // write the lock is held.
         unsafe {
-            kiocb::enter_direct_io(iocb, |iocb| {
+            kiocb::enter_direct_io(iocb, iov::count(iter), |iocb| {
                 let direct = match AnyIovIter::from_raw(iter.cast()) {
                     AnyIovIter::Dest(to) => Direct::Read(to),
                     AnyIovIter::Source(from) => {

@@ -23,7 +23,7 @@ use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
 use crate::fs::llseek::{llseek, Seek};
 use crate::fs::mmap;
 use crate::fs::shutdown::Shutdown;
-use crate::iov::{IovIterDest, IovIterSource};
+use crate::iov::{self, IovIterDest, IovIterSource};
 use crate::sync::once::read_once;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -492,10 +492,10 @@ impl<F: FileSystem + KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T
         iocb: *mut bindings::kiocb,
         to: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
-        // memory is there until the kiocb is completed.
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`.
         unsafe {
-            kiocb::enter(iocb, |iocb| {
+            kiocb::enter(iocb, iov::count(to), |iocb| {
                 T::read_iter(iocb, IovIterDest::from_raw(to.cast()))
             })
         }
@@ -508,10 +508,10 @@ impl<F: FileSystem + KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T
         iocb: *mut bindings::kiocb,
         from: *mut bindings::iov_iter,
     ) -> isize {
-        // SAFETY: By the requirement the pointers are valid, and ours to use during the call; the
-        // memory is there until the kiocb is completed.
+        // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`.
         unsafe {
-            kiocb::enter(iocb, |iocb| {
+            kiocb::enter(iocb, iov::count(from), |iocb| {
                 T::write_iter(iocb, IovIterSource::from_raw(from.cast()))
             })
         }

@@ -11,10 +11,11 @@
 //!   the value owes the caller a call of `ki_complete` and makes it with [`AsyncKiocb::complete`].
 //!   Dropping the value completes the request with `EIO`, so that no request is ever lost.
 //!
-//! A call can only end with `-EIOCBQUEUED` by returning a [`Queued`], and the only way to get one
-//! is [`Kiocb::queue`], which turns the kiocb into an [`AsyncKiocb`]. There is none for a
-//! synchronous request. So a request is either answered by the return value or by `ki_complete`,
-//! never by both and never by none.
+//! A call ends with `-EIOCBQUEUED` if and only if the kiocb was given away: to an [`AsyncKiocb`], by
+//! [`Kiocb::queue`] or [`Kiocb::detach`], or to the kernel, by a function that was called with it. There is
+//! no such thing for a synchronous request. So a request is either answered by the return value or by
+//! `ki_complete`, never by both and never by none. An error of that number is no answer, nor are more
+//! bytes than were asked for: then it is another one, and a warning.
 //!
 //! [`Iocb`] is what both types have in common. Two things hang on it and end with it:
 //!
@@ -31,6 +32,7 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod answer;
 mod async_kiocb;
 mod call;
 mod direct;

@@ -340,6 +340,8 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
     /// has ended: in any context, and perhaps before this returns. May sleep, for a request of the
     /// queue, unless `REQ_NOWAIT` is set.
     ///
+    /// If it does not begin at a logical block of the device, or is not a number of them, it fails with `EINVAL`, and a warning.
+    ///
     /// `lender` is the request that the memory comes from: that of the call whose lifetime the
     /// memory has. If the memory is not pinned, the request has to hold `owner`: it is not answered
     /// before the bio has ended. Otherwise the bio fails with `EIO`, and a warning.
@@ -393,7 +395,7 @@ pub(super) unsafe fn submit_prepared(bio: NonNull<bindings::bio>) {
             // Nothing to do: end it without the device.
             bindings::bio_endio(bio.as_ptr());
         } else {
-            bindings::submit_bio(bio.as_ptr());
+            bindings::submit_whole_bio(bio.as_ptr());
         }
     }
 }

@@ -46,7 +46,7 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
                 // Nothing to do: end it without the device.
                 bindings::bio_endio(bio.as_ptr());
             } else {
-                bindings::submit_bio(bio.as_ptr());
+                bindings::submit_whole_bio(bio.as_ptr());
             }
         }
     }

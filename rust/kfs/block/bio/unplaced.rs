@@ -61,8 +61,9 @@ unsafe impl Send for UnplacedBio {}
 
 impl UnplacedBio {
     /// Has the next `bytes` bytes read from `sector` of the device on, in sectors of
-    /// [`SECTOR_SIZE`](super::SECTOR_SIZE), of which `bytes` is a multiple, and not zero: or else the bio fails. Returns the
-    /// rest, if there is one. May sleep, until another part of the set has ended if memory is short.
+    /// [`SECTOR_SIZE`](super::SECTOR_SIZE), of which `bytes` is a multiple, and not zero: or else the bio fails; and so does what
+    /// is not whole logical blocks, as for [`Bio::submit`]. Returns the rest, if there is one. May sleep, until another part of the
+    /// set has ended if memory is short.
     pub fn read(
         self,
         sector: u64,
@@ -74,7 +75,7 @@ impl UnplacedBio {
             // SAFETY: The bio is valid and given up; it has bytes, and what happens at its end is set up.
             unsafe {
                 (*bio.as_ptr()).bi_iter.bi_sector = sector;
-                bindings::submit_bio(bio.as_ptr());
+                bindings::submit_whole_bio(bio.as_ptr());
             }
         })
     }
@@ -109,14 +110,15 @@ impl UnplacedBio {
         f: impl FnOnce(NonNull<bindings::bio>),
     ) -> Option<Self> {
         let sectors = bytes / SECTOR_SIZE as u32;
+        let is_whole = bytes % SECTOR_SIZE as u32 == 0;
         // SAFETY: By the type invariants the bio is valid and ours.
         let left = unsafe { (*self.0.as_ptr()).bi_iter.bi_size } / SECTOR_SIZE as u32;
-        if sectors >= left && left != 0 {
+        if is_whole && sectors >= left && left != 0 {
             f(self.into_raw());
             return None;
         }
         // Or else this is dropped, and fails.
-        let sectors = Some(sectors).filter(|&sectors| sectors != 0 && left != 0)?;
+        let sectors = Some(sectors).filter(|&sectors| is_whole && sectors != 0 && left != 0)?;
         // SAFETY: By the type invariants the bio is valid and ours; it has more sectors than these, which are some.
         let part = unsafe { parts.0.split(self.0, sectors, bindings::GFP_NOFS) }?;
         // SAFETY: The part was just made and nobody else has it. It keeps this bio from ending, so that the segments stay.

@@ -4,9 +4,11 @@
 //!
 //! The work item lies beside the owner ([`Deferral`]), so that queueing it takes no memory.
 //!
-//! A workqueue tells work by the item and its function: while a worker runs it, the same is run by no other
-//! one, but by this one, next, also if it was queued on another workqueue. So what has to go on when the
-//! rest of what an owner does is waiting needs a function of its own, which every `W` of [`BioWork`] has.
+//! A pool of workers tells work by the item and its function: while one of the pool runs it, the same is run by
+//! no other one of the pool, but by this one, next, also if it was queued on another workqueue. So what has to go
+//! on when the rest of what an owner does is waiting needs a function of its own, which every `W` of
+//! [`BioWork`] has. Nobody may rely on one run being the last before the next: the item is initialised each time
+//! that it is queued, and knows nothing of the pool in which it ran before. In another one they overlap.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
@@ -24,6 +26,8 @@ use kernel::types::Opaque;
 /// An owner of bios that has something done in process context: what is called `W`.
 pub trait BioWork<W>: BioData {
     /// What is to be done. For each `W` something else, or the compiler may make one function of them.
+    ///
+    /// If the owner is queued again while this runs, the two calls may overlap, also of the same `W`.
     fn run(this: BioArc<Self>, may_sleep: MaySleep<'_>);
 }
 

@@ -125,6 +125,8 @@ pub(crate) unsafe extern "C" fn evict_inode<F: FileSystem>(inode: *mut bindings:
                 F::evict_inode(this);
             }
         }
+        // Pages that these have brought in again, by zeroing or by reading: `clear_inode` has none. There are none as a rule.
+        bindings::truncate_inode_pages(&raw mut (*inode).i_data, 0);
         bindings::mmb_invalidate(this.metadata_bhs());
         bindings::clear_inode(inode);
         if delete {

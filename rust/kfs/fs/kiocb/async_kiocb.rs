@@ -2,7 +2,8 @@
 
 //! Kiocbs that are completed after their call has ended.
 
-use super::iocb::{Iocb, IocbMut, KiocbOwner};
+use super::answer;
+use super::iocb::{warn_of_answer, Iocb, IocbMut, KiocbOwner};
 use crate::fs::inode::lock::{InodeLocked, Shared};
 use crate::fs::inode::Inode;
 use crate::task::MaySleep;
@@ -37,9 +38,10 @@ impl<F: KiocbOwner> AsyncKiocb<F> {
         }
         self.0.end();
         let ret = match result {
-            Ok(count) => count as isize,
-            Err(error) => error.to_errno() as isize,
+            Ok(count) => answer::count(self.0.asked(), count),
+            Err(error) => answer::error(error.to_errno()),
         };
+        let ret = ret.unwrap_or_else(warn_of_answer);
         if let Some(ki_complete) = self.0.ki_complete() {
             // SAFETY: The kiocb is valid and the request has not been completed: this is called by
             // `complete`, which consumes the value, or else by `drop`.

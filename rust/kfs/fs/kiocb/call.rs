@@ -7,20 +7,23 @@
 //!
 //! ```ignore
 //! unsafe extern "C" fn read_iter(iocb: *mut kiocb, to: *mut iov_iter) -> isize {
-//!     unsafe { enter(iocb, |iocb| T::read_iter(iocb, IovIterDest::from_raw(to.cast()))) }
+//!     unsafe { enter(iocb, iov::count(to), |iocb| T::read_iter(iocb, IovIterDest::from_raw(to.cast()))) }
 //! }
 //! ```
 //!
 //! The methods are generic over the lifetime of the call, which kiocb and iterator have in common:
 //! `read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>)`. Nothing with such a lifetime can be
-//! kept, so that no code ever has the kiocb of one call and the iterator of another.
+//! kept, so that no code ever has the kiocb of one call and the iterator of another. But the iterator can
+//! still be named when the kiocb was given away, by when its memory may be gone: no type keeps a method from
+//! using it then.
 //!
 //! The [`Iocb`] of a call is in the frame of the entry point, and [`Kiocb`] is no more than the right to
 //! use it: one pointer, which results and enums pass on in a register, with nothing to be done where it
 //! is dropped.
 
+use super::answer;
 use super::async_kiocb::AsyncKiocb;
-use super::iocb::{Iocb, IocbMut, KiocbOwner};
+use super::iocb::{warn_of_answer, Iocb, IocbMut, KiocbOwner};
 use crate::bindings;
 use crate::fs::inode::Inode;
 use crate::task::MaySleep;
@@ -42,8 +45,11 @@ struct Call<F: KiocbOwner> {
     queued: Cell<bool>,
 }
 
-/// Makes a call of `read_iter` or `write_iter`: `f` is the method. Returns what C expects. The request
-/// is answered by that unless `f` has given the kiocb away, whatever else it did with it.
+const _: () = assert!(answer::EIOCBQUEUED == bindings::EIOCBQUEUED as i32);
+
+/// Makes a call of `read_iter` or `write_iter`, for `asked` bytes: `f` is the method. Returns what C
+/// expects. The request is answered by that unless `f` has given the kiocb away, whatever else it did with
+/// it.
 ///
 /// # Safety
 ///
@@ -53,13 +59,14 @@ struct Call<F: KiocbOwner> {
 #[inline]
 pub(crate) unsafe fn enter<F: KiocbOwner>(
     kiocb: *mut bindings::kiocb,
+    asked: usize,
     f: impl for<'a> FnOnce(Kiocb<'a, F>) -> Result<Io<'a, F>>,
 ) -> isize {
     // Not all callers initialise it: io_uring and loop do not.
     // SAFETY: By the requirement the kiocb is valid and not used by anybody else.
     unsafe { (*kiocb).private = ptr::null_mut() };
     // SAFETY: By the requirements, and `private` is null now.
-    unsafe { enter_direct_io(kiocb, f) }
+    unsafe { enter_direct_io(kiocb, asked, f) }
 }
 
 /// As [`enter`], for a call of `direct_IO`.
@@ -71,12 +78,13 @@ pub(crate) unsafe fn enter<F: KiocbOwner>(
 #[inline]
 pub(crate) unsafe fn enter_direct_io<F: KiocbOwner>(
     kiocb: *mut bindings::kiocb,
+    asked: usize,
     f: impl for<'a> FnOnce(Kiocb<'a, F>) -> Result<Io<'a, F>>,
 ) -> isize {
     // SAFETY: By the requirements the kiocb is valid and ours, and `private` is null as set by
     // `enter`, or as left by its user: `Iocb::end` has been called whenever that gave it back, which
     // ends the count of direct I/O.
-    let iocb = unsafe { Iocb::from_raw(kiocb) };
+    let iocb = unsafe { Iocb::from_raw(kiocb, asked) };
     let mut call = Call {
         iocb: UnsafeCell::new(iocb),
         queued: Cell::new(false),
@@ -88,10 +96,10 @@ pub(crate) unsafe fn enter_direct_io<F: KiocbOwner>(
         _call: PhantomData,
     });
     let ret = match io {
-        Ok(Io::Done(_, count)) => count as isize,
-        Err(error) => error.to_errno() as isize,
+        Ok(Io::Done(_, count)) => answer::count(asked, count),
+        Err(error) => answer::error(error.to_errno()),
         // There is no `Queued` of this call unless the kiocb was given away.
-        Ok(Io::Queued(_)) => EIO.to_errno() as isize,
+        Ok(Io::Queued(_)) => Err(EIO.to_errno() as isize),
     };
     if call.queued.get() {
         return -(bindings::EIOCBQUEUED as isize);
@@ -101,7 +109,7 @@ pub(crate) unsafe fn enter_direct_io<F: KiocbOwner>(
         wait_for_loans(iocb);
     }
     iocb.end();
-    ret
+    ret.unwrap_or_else(warn_of_answer)
 }
 
 /// For a call that would end while bios use the memory of the request: a bug, that of who did not wait
@@ -152,9 +160,9 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     /// Makes the request asynchronous: `f` may take the kiocb, by [`Handover::take`]. Returns what `f`
     /// does.
     ///
-    /// If `f` takes it, the request may be complete and the kiocb gone by the time that `f` returns. If
-    /// it does not, or if the request is synchronous, so that `f` is not even asked, the call goes on
-    /// with the kiocb.
+    /// If `f` takes it, the request may be complete, and kiocb and iterator gone, by the time that `f`
+    /// returns: the iterator must not be used any more. If it does not, or if the request is synchronous, so
+    /// that `f` is not even asked, the call goes on with the kiocb.
     #[inline]
     pub fn queue<R>(
         self,
@@ -173,7 +181,8 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         }
     }
 
-    /// As [`Kiocb::queue`], with a kiocb that is taken in any case: unless the request is synchronous.
+    /// As [`Kiocb::queue`], with a kiocb that is taken in any case: unless the request is synchronous. When
+    /// the kiocb may be complete, the iterator must not be used any more.
     #[inline(always)]
     pub fn detach(self) -> Result<(AsyncKiocb<F>, Queued<'a>), Self> {
         if self.is_sync() {

@@ -16,6 +16,7 @@ use core::ops::Deref;
 use core::ptr::{self, NonNull};
 use kernel::ffi::c_long;
 use kernel::types::ForeignOwnable;
+use kernel::warn_on;
 
 /// A filesystem that keeps an object of its own with a kiocb.
 pub trait KiocbOwner: FileSystemData {
@@ -36,6 +37,8 @@ pub trait KiocbOwner: FileSystemData {
 /// - If `dio` is set, the inode counts a direct I/O request for this kiocb.
 pub struct Iocb<F: KiocbOwner> {
     kiocb: NonNull<bindings::kiocb>,
+    /// How many bytes the request is for, or `u32::MAX`.
+    asked: u32,
     dio: bool,
     _p: PhantomData<F>,
 }
@@ -45,10 +48,11 @@ impl<F: KiocbOwner> Iocb<F> {
     ///
     /// The type invariants must hold, with no direct I/O counted for the kiocb.
     #[inline]
-    pub(super) unsafe fn from_raw(kiocb: *mut bindings::kiocb) -> Self {
+    pub(super) unsafe fn from_raw(kiocb: *mut bindings::kiocb, asked: usize) -> Self {
         Iocb {
             // SAFETY: What is valid is not null.
             kiocb: unsafe { NonNull::new_unchecked(kiocb) },
+            asked: u32::try_from(asked).unwrap_or(u32::MAX),
             // INVARIANT: By the requirement.
             dio: false,
             _p: PhantomData,
@@ -59,6 +63,12 @@ impl<F: KiocbOwner> Iocb<F> {
     #[inline]
     pub(super) fn as_raw(&self) -> *mut bindings::kiocb {
         self.kiocb.as_ptr()
+    }
+
+    /// How many bytes the request is for; `u32::MAX` if it is for more. One that is completed later transfers no more than that.
+    #[inline]
+    pub(super) fn asked(&self) -> usize {
+        self.asked as usize
     }
 
     /// The open file.
@@ -310,4 +320,13 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
             unsafe { bindings::inode_dio_end(self.inode().as_raw()) };
         }
     }
+}
+
+/// Says that a request was to be answered with what is no answer, which is a bug; `instead` is.
+#[cold]
+pub(super) fn warn_of_answer(instead: isize) -> isize {
+    kernel::do_once_lite! {
+        warn_on!(true);
+    }
+    instead
 }

@@ -29,8 +29,8 @@ impl<F: KiocbOwner> Lender for Iocb<F> {
 ///
 /// # Invariants
 ///
-/// The memory of iterators with the lifetime `'call` stays until the kiocb is completed or, if that
-/// does not happen later, until the call has ended.
+/// The memory of iterators with the lifetime `'call` stays until the kiocb is completed, which may be
+/// before the call has ended, or, if it is not given away, until the call has ended.
 #[repr(transparent)]
 pub struct CallIocb<'call, F: KiocbOwner> {
     iocb: Iocb<F>,

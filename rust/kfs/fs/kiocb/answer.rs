@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a request is answered with.
+//!
+//! Callers rely on two things. What was read or written is no more than was asked for: splice takes so much of its pages. And
+//! `-EIOCBQUEUED` says that the kiocb was given away, and nothing else: who waits for such a request does so for ever, or takes the
+//! machine down. Filesystems give numbers and errors, of which no type says that they are such.
+//!
+//! This knows nothing of the kernel; `tests/host` compiles it, too.
+
+/// `EIO`.
+const EIO: i32 = 5;
+/// The number of the error that means that a request is answered later.
+pub(super) const EIOCBQUEUED: i32 = 529;
+
+/// The answer of a request for `asked` bytes of which `count` were read or written. If that cannot be, `Err` with what is said
+/// instead.
+#[inline(always)]
+pub(super) fn count(asked: usize, count: usize) -> Result<isize, isize> {
+    // What is not negative as an `isize` either.
+    let most = asked.min(isize::MAX as usize);
+    if count > most && !cfg!(mutant = "kfs-count-believed") {
+        return Err(most as isize);
+    }
+    Ok(count as isize)
+}
+
+/// The answer of a request that failed, by the negative number of the error. If that is none of a request, `Err` with what is said
+/// instead.
+#[inline]
+pub(super) fn error(errno: i32) -> Result<isize, isize> {
+    if errno == -EIOCBQUEUED && !cfg!(mutant = "kfs-queued-by-error") {
+        return Err(-EIO as isize);
+    }
+    Ok(errno as isize)
+}

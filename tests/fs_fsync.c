@@ -5,10 +5,12 @@
  */
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "caches.h"
 #include "harness.h"
 #include "powerloss.h"
 #include "stop.h"
@@ -441,6 +443,33 @@ TEST_F(fs_fsync, directory_that_was_removed_soon)
 	ASSERT_EQ(0, transfers(&read[1], &written[1]));
 	EXPECT_EQ(written[0], written[1]);
 	close(d);
+}
+
+/* What came to the device with its name is known to be there, also when it has left memory: fsync(2) of it does not write all others. */
+TEST_F(fs_fsync, file_that_has_left_after_dirsync)
+{
+	long read[2], written[2];
+	int fd, flags = FS_DIRSYNC_FL;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("e"));
+	fd = vol_open_dir("d");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	close(fd);
+	close(vol_open("x", O_CREAT | O_RDWR));
+	sync();
+	close(vol_open("d/f", O_CREAT | O_RDWR));
+	ASSERT_EQ(0, mark_cached("d/f"));
+	ASSERT_EQ(0, vol_link("x", "e/y"));
+	ASSERT_EQ(0, wait_until_left("d/f"));
+	fd = vol_open("d/f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, transfers(&read[0], &written[0]));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, transfers(&read[1], &written[1]));
+	EXPECT_EQ(written[0], written[1]);
+	close(fd);
 }
 
 struct stopped_mkdir {

@@ -248,7 +248,9 @@ impl InodeOperations<RetryFs> for Directory {
     }
 
     fn flushed(inode: &Inode, mark: u64) {
-        names::flushed(inode, names::Mark(mark));
+        if !mutant!("dirsync-unmarked") {
+            names::flushed(inode, names::Mark(mark));
+        }
     }
 
     fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Pointers to new blocks of pointers, and to data that was written directly, when the device fails to
- * write or to flush these: they stay away from the device until it has what they lead to.
+ * write or to flush these: they stay away from the device until it has what they lead to. And names that it cannot flush.
  */
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/stat.h>
 
 #include "blocks.h"
+#include "caches.h"
 #include "ext2.h"
 #include "harness.h"
 #include "nbd.h"
@@ -330,6 +331,87 @@ TEST_F(fs_deferred, blocks_that_are_given_back_meanwhile)
 	EXPECT_TRUE(has_block(bs, DOUBLE + 2 * 256));
 	close(fd);
 	EXPECT_EQ(0, repair(&self->v));
+}
+
+/*
+ * All pointers in a block of pointers, of which some were deferred, are cleared while the device fails, and then it is freed: it is
+ * not written over what it is used for next.
+ */
+TEST_F(fs_deferred, block_of_pointers_that_is_freed_meanwhile)
+{
+	const off_t bs = self->v.bs;
+	char *buf = buf_alloc(bs), *back = buf_alloc(bs);
+	bool has_it = false;
+	uint32_t block, pointers;
+	int fd, new, i, nr;
+
+	if (!self->disk)
+		SKIP(return, "its disk does not fail");
+	ASSERT_EQ(0, vol_prefill("f", 0, (SINGLE + 2) * bs, 1));
+	ASSERT_EQ(0, ext2_block(&self->v, "f", SINGLE, &block, &pointers));
+	new = vol_open("new", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, new);
+	ASSERT_EQ(0, fill_up(&self->v, 4));
+	ASSERT_EQ(0, write_back(new));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	nbd_begin(self->disk, NBD_FAIL_FLUSHES, 0);
+	ASSERT_EQ(0, write_block(fd, bs, SINGLE + 2));
+	/* each time one run of pointers is cleared in memory, and at last none are left */
+	for (i = 0; i < 4; i++) {
+		if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, SINGLE * bs, 3 * bs))
+			break;
+		EXPECT_EQ(EIO, errno);
+	}
+	ASSERT_LT(0, i);
+	ASSERT_GT(4, i);
+	nbd_end(self->disk);
+	for (nr = 0; nr < SINGLE; nr++) {
+		pattern_fill(buf, bs, nr * bs, 2);
+		if (pwrite(new, buf, bs, nr * bs) != bs)
+			break;
+		has_it |= block_of(new, nr) == pointers;
+	}
+	ASSERT_TRUE(has_it);
+	EXPECT_EQ(0, fsync(new));
+	write_back(fd);
+	write_back(fd);
+	close(fd);
+	close(new);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	for (i = 0; i < nr; i++) {
+		ASSERT_EQ(bs, vol_read("new", O_RDONLY, back, bs, i * bs));
+		EXPECT_PATTERN(back, bs, i * bs, 2);
+	}
+	EXPECT_EQ(0, repair(&self->v));
+}
+
+/*
+ * A file has got a second name, which the device has in its cache, and cannot flush, and leaves memory. The first one is not removed
+ * before that is on stable storage.
+ */
+TEST_F(fs_deferred, name_that_is_not_flushed)
+{
+	int fd;
+
+	if (!self->disk)
+		SKIP(return, "its disk does not fail");
+	ASSERT_EQ(0, vol_prefill("a", 0, LEN, 1));
+	sync();
+	ASSERT_EQ(0, mark_cached("a"));
+	ASSERT_EQ(0, vol_link("a", "b"));
+	nbd_begin(self->disk, NBD_FAIL_FLUSHES, 0);
+	fd = vol_open("a", O_RDWR);
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	close(fd);
+	ASSERT_EQ(0, wait_until_left("a"));
+	EXPECT_EQ(-1, unlink(vol_path("a")));
+	EXPECT_EQ(EIO, errno);
+	nbd_end(self->disk);
+	EXPECT_EQ(0, unlink(vol_path("a")));
+	EXPECT_TRUE(vol_holds("b", LEN, 1));
 }
 
 TEST_HARNESS_MAIN

@@ -106,6 +106,30 @@ TEST_F(fs_errors, inode_that_is_never_stored)
 	EXPECT_EQ(2, vol_links("f"));
 }
 
+/* Nor can a new directory, of which the device does not take the first block until it leaves memory: that is said, too. */
+TEST_F(fs_errors, new_directory_that_is_never_stored)
+{
+	const char *const preen[] = { "e2fsck", "-p", self->v.dev, NULL };
+	int kmsg = kmsg_open();
+	char inode[32];
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, vol_mkdir("a"));
+	sync();
+	ASSERT_EQ(0, vol_mkdir("d"));
+	snprintf(inode, sizeof(inode), "inode %lu:", vol_inode("d"));
+	ASSERT_EQ(0, vol_fail(&self->v, NULL));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(0, state(&self->v) & STATE_VALID);
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", inode, "not stored", "e2fsck", NULL }));
+	EXPECT_GE(1, run(1, preen));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_TRUE(vol_exists("a"));
+	EXPECT_FALSE(vol_exists("d"));
+	close(kmsg);
+}
+
 /* A volume is not frozen without it: in a snapshot the inode would be missing, and writeback would store it meanwhile. */
 TEST_F(fs_errors, freeze_before_an_inode_is_stored)
 {
@@ -136,8 +160,13 @@ TEST_F(fs_errors, freeze_before_an_inode_is_stored)
 /* Nor does it become read-only. */
 TEST_F(fs_errors, remount_before_an_inode_is_stored)
 {
+	int kmsg = kmsg_open();
+
+	ASSERT_LE(0, kmsg);
 	ASSERT_EQ(0, link_uncounted(&self->v));
 	EXPECT_EQ(-EIO, vol_read_only());
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "cannot be stored: 1", "e2fsck", NULL }));
+	close(kmsg);
 	EXPECT_EQ(0, state(&self->v) & STATE_VALID);
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	ASSERT_EQ(0, vol_read_only());

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "caches.h"
 #include "debugfs.h"
@@ -53,51 +52,6 @@ FIXTURE_TEARDOWN(fs_evicted)
 }
 
 #define LEN		3000
-#define LEAVE_SECONDS	60
-
-/* Linux has it of an inode in memory alone. */
-static int set_hint(const char *name, uint64_t hint)
-{
-	int fd = vol_open(name, O_RDWR), err = 0;
-
-	if (fd < 0)
-		return fd;
-	if (fcntl(fd, F_SET_RW_HINT, &hint))
-		err = -errno;
-	close(fd);
-	return err;
-}
-
-/* Has the inode been read again since? -errno. */
-static int has_left(const char *name)
-{
-	int fd = vol_open(name, O_RDWR), err = 0;
-	uint64_t hint;
-
-	if (fd < 0)
-		return fd;
-	if (fcntl(fd, F_GET_RW_HINT, &hint))
-		err = -errno;
-	close(fd);
-	return err ? err : hint == RWH_WRITE_LIFE_NOT_SET;
-}
-
-/* Wait until it has, the kernel being told to forget what it can. 0 or -errno. */
-static int wait_until_left(const char *name)
-{
-	struct timespec end, now;
-	int left;
-
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += LEAVE_SECONDS;
-	do {
-		left = forget_all();
-		if (!left)
-			left = has_left(name);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	} while (!left && now.tv_sec < end.tv_sec);
-	return left > 0 ? 0 : left ? left : -ETIME;
-}
 
 /* What is dirty is written when it has been so for @centisecs. */
 static int expire(const char *centisecs)
@@ -125,7 +79,7 @@ TEST_F(fs_evicted, after_sync)
 		fd = vol_make(name, LEN, i);
 		ASSERT_LE(0, fd);
 		close(fd);
-		ASSERT_EQ(0, set_hint(name, RWH_WRITE_LIFE_LONG));
+		ASSERT_EQ(0, mark_cached(name));
 	}
 	vol_sync();
 	for (i = 0; i < 32; i++) {
@@ -157,7 +111,7 @@ TEST_F(fs_evicted, itself)
 	vol_sync();
 	slot = slot_of(&self->v, "f");
 	ASSERT_LT(0, slot);
-	ASSERT_EQ(0, set_hint("f", RWH_WRITE_LIFE_LONG));
+	ASSERT_EQ(0, mark_cached("f"));
 	map.e[0] = (struct vol_extent){ .sector = slot * per, .len = per, .writes = true };
 	ASSERT_EQ(0, vol_route(&self->v, &map));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));
@@ -360,7 +314,7 @@ static int leave_early(struct vol *v)
 	fd = vol_open(BETWEEN, O_RDWR);
 	if (fd < 0)
 		return fd;
-	err = set_hint("d1/f", RWH_WRITE_LIFE_LONG);
+	err = mark_cached("d1/f");
 	/* with all that leads to d2 */
 	if (!err && !vol_links(LONG_NAME))
 		err = forget_device(v);

@@ -5,12 +5,16 @@
  */
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "caches.h"
 #include "harness.h"
 #include "powerloss.h"
+#include "stop.h"
+#include "trace.h"
 
 VOL_FIXTURE(fs_fsync);
 FIXTURE_VARIANT_ADD(fs_fsync, bs1k) { .conf = SMALL_1K };
@@ -418,6 +422,99 @@ TEST_F(fs_fsync, once)
 		fd = vol_open("a/b/f", O_RDWR);
 		ASSERT_LE(0, fd);
 	}
+}
+
+/* A directory that was made and removed again is not waited for: it does not bring what is new elsewhere to the device. */
+TEST_F(fs_fsync, directory_that_was_removed_soon)
+{
+	long read[2], written[2];
+	int d;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	sync();
+	d = vol_open_dir("d");
+	ASSERT_LE(0, d);
+	ASSERT_EQ(0, vol_mkdir("d/gone"));
+	ASSERT_EQ(0, rmdir(vol_path("d/gone")));
+	ASSERT_EQ(0, fsync(d));
+	close(vol_open("new", O_CREAT | O_RDWR));
+	ASSERT_EQ(0, transfers(&read[0], &written[0]));
+	ASSERT_EQ(0, fsync(d));
+	ASSERT_EQ(0, transfers(&read[1], &written[1]));
+	EXPECT_EQ(written[0], written[1]);
+	close(d);
+}
+
+/* What came to the device with its name is known to be there, also when it has left memory: fsync(2) of it does not write all others. */
+TEST_F(fs_fsync, file_that_has_left_after_dirsync)
+{
+	long read[2], written[2];
+	int fd, flags = FS_DIRSYNC_FL;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("e"));
+	fd = vol_open_dir("d");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	close(fd);
+	close(vol_open("x", O_CREAT | O_RDWR));
+	sync();
+	close(vol_open("d/f", O_CREAT | O_RDWR));
+	ASSERT_EQ(0, mark_cached("d/f"));
+	ASSERT_EQ(0, vol_link("x", "e/y"));
+	ASSERT_EQ(0, wait_until_left("d/f"));
+	fd = vol_open("d/f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, transfers(&read[0], &written[0]));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, transfers(&read[1], &written[1]));
+	EXPECT_EQ(written[0], written[1]);
+	close(fd);
+}
+
+struct stopped_mkdir {
+	struct stop stop;
+	const char *name;
+};
+
+static long mkdir_and_stop(void *arg)
+{
+	struct stopped_mkdir *m = arg;
+	int err = stop_me_at(&m->stop, "kprobes/rfs_made");
+
+	return err ? err : vol_mkdir(m->name);
+}
+
+/*
+ * A directory is synced while one is being made in it, which has its name, and is not complete: its inode is not stored then. It is
+ * when that is synced again.
+ */
+TEST_F(fs_fsync, directory_that_is_being_made)
+{
+	struct stopped_mkdir m = { .name = "d/new" };
+	struct task making;
+	int d;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others may wait for it");
+	trace_write("kprobe_events", "-:rfs_made\n");
+	if (trace_write("kprobe_events", "p:rfs_made d_instantiate_new\n"))
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, vol_mkdir("d"));
+	sync();
+	d = vol_open_dir("d");
+	ASSERT_LE(0, d);
+	ASSERT_EQ(0, stop_stay_away(&m.stop));
+	ASSERT_EQ(0, task_start(&making, mkdir_and_stop, &m));
+	ASSERT_TRUE(stop_wait(&m.stop, JOIN_SECONDS));
+	EXPECT_EQ(0, fsync(d));
+	ASSERT_TRUE(stop_go(&m.stop));
+	EXPECT_EQ(0, task_join(&making, JOIN_SECONDS));
+	EXPECT_EQ(0, fsync(d));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists("d/new"));
+	close(d);
+	trace_write("kprobe_events", "-:rfs_made\n");
 }
 
 /*

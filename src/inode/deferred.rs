@@ -36,6 +36,7 @@ use crate::inode::errors;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::new_of_inodes::NewOfInodes;
+use crate::volume::unwritten::First;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
@@ -394,11 +395,15 @@ fn first_block(inode: &Inode) -> Option<BufferHead> {
 }
 
 /// If the directory `dir` waits for its first block, writes that, for who is about to flush the cache of the device anyway, and calls
-/// [`flushed_first`] then. Its inode lock is held exclusively. May sleep. `EIO`.
+/// [`flushed_first`] then. Its inode lock is held exclusively. May sleep. `EIO`, also when such a block of the volume is lost, which may
+/// be that one.
 pub(super) fn write_first(dir: &Inode) -> Result<bool> {
     let unborn = nofs(|| dir.data().get_ref().deferred.lock().unborn);
     if !matches!(unborn, Some(Unborn::Until(_))) {
         return Ok(false);
+    }
+    if dir.sb().data().unwritten.has_lost(First::OfInode) {
+        return Err(EIO.into());
     }
     if let Some(first) = first_block(dir) {
         if first.has_write_error() {
@@ -495,7 +500,11 @@ pub(super) fn free_pointers(inode: &Inode, block: u32, free: impl FnOnce() -> Re
     let deferred = &inode.data().get_ref().deferred;
     let (was_new, parent) = nofs(|| {
         let deferred = &mut *deferred.lock();
-        (deferred.forget_new(block), deferred.forget_parent(block))
+        let parent = match mutant!("freed-parents-kept") {
+            true => None,
+            false => deferred.forget_parent(block),
+        };
+        (deferred.forget_new(block), parent)
     });
     let freed = free();
     if freed.is_err() {

@@ -9,6 +9,7 @@
 use crate::inode::attribute_block;
 use crate::inode::deferred;
 use crate::inode::errors;
+use crate::inode::unborn;
 use crate::inode::write;
 use crate::types::Inode;
 use crate::volume::fault;
@@ -74,9 +75,10 @@ pub(crate) fn write_back(inode: &Inode) -> Result {
     stored
 }
 
-/// The inode leaves memory: if it is unstored, what was changed of it is lost. Does not sleep.
+/// The inode leaves memory: if it is unstored, what was changed of it is lost; or all of it, if it is [unborn]. May sleep.
 pub(crate) fn evict(inode: &Inode) {
-    if !forget(inode) {
+    let is_lost = unborn::evict(inode) && !mutant!("unborn-lost-untold");
+    if !(forget(inode) || is_lost) {
         return;
     }
     if !mutant!("unstored-evicted") {

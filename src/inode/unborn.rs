@@ -37,14 +37,11 @@ pub(super) fn end(inode: &Inode) {
     });
 }
 
-/// The inode leaves memory. If it has links, and the device does not have it, it is lost, and the volume is not marked clean. May sleep.
-pub(crate) fn evict(inode: &Inode) {
+/// The inode leaves memory, or was deleted. Returns whether it is lost, as it has links, and the device does not have it. May sleep.
+pub(crate) fn evict(inode: &Inode) -> bool {
     let is_listed = nofs(|| deferred::is_unborn_until(inode, u64::MAX));
     if is_listed {
-        let volume = inode.sb().data();
-        volume.unborn.remove(ino32(inode));
-        if inode.nlink() != 0 {
-            volume.set_leaked();
-        }
+        inode.sb().data().unborn.remove(ino32(inode));
     }
+    is_listed && inode.nlink() != 0
 }

@@ -12,7 +12,7 @@ use crate::inode::table::read_table;
 use crate::inode::unborn;
 use crate::types::Inode;
 use crate::volume::copy_back::copy_back;
-use crate::volume::fault::Result;
+use crate::volume::fault::{Fault, Result};
 use crate::volume::unwritten::First;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
@@ -23,11 +23,14 @@ use kfs::time::real_seconds;
 ///
 /// Reads the block of the inode table; may sleep.
 pub(super) fn store_now(inode: &Inode) -> Result {
-    let buffer = copy_to_table(inode)?;
+    let Copied { buffer, is_in_use } = copy_to_table(inode)?;
     let volume = inode.sb().data();
     if deferred::is_unborn_until(inode, u64::MAX) {
         volume.mark_first_dirty(&buffer, First::New);
-        unborn::end(inode);
+        // Another copy that has it in use may be made beside this one: then that is not marked yet.
+        if is_in_use {
+            unborn::end(inode);
+        }
     } else {
         volume.mark_buffer_dirty(&buffer);
     }
@@ -36,19 +39,27 @@ pub(super) fn store_now(inode: &Inode) -> Result {
 
 /// The same for an inode that is deleted or new. The buffer has to be written before others.
 pub(crate) fn store_first(inode: &Inode, first: First) -> Result {
-    let buffer = copy_to_table(inode)?;
+    let Copied { buffer, .. } = copy_to_table(inode)?;
     inode.sb().data().mark_first_dirty(&buffer, first);
     Ok(())
 }
 
 /// The same for one that loses blocks, from now on. Called with the right to change its block map.
 pub(super) fn store_released(inode: &Inode) -> Result {
-    let buffer = copy_to_table(inode)?;
+    let Copied { buffer, .. } = copy_to_table(inode)?;
     inode.sb().data().mark_first_dirty(&buffer, First::Release);
     Ok(())
 }
 
-fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
+/// An inode was copied to its slot.
+struct Copied {
+    /// The block with the slot, which is to be marked dirty.
+    buffer: BufferHead,
+    /// As it is, and not as one that is not in use ([`crate::inode::unborn`]).
+    is_in_use: bool,
+}
+
+fn copy_to_table(inode: &Inode) -> Result<Copied> {
     let sb = inode.sb();
     let file_type = file_type(inode)?;
     let (buffer, offset) = read_table(sb, ino32(inode))?;
@@ -66,10 +77,12 @@ fn copy_to_table(inode: &Inode) -> Result<BufferHead> {
                 return Ok(Err(size));
             }
             let content = root.map(|root| content(inode, file_type, root));
-            copy_to_slot(inode, file_type, size, content, &buffer, offset).map(Ok)
+            let is_in_use = content.is_some();
+            copy_to_slot(inode, file_type, size, content, &buffer, offset)?;
+            Ok::<_, Fault>(Ok(is_in_use))
         })?;
         match stored {
-            Ok(()) => return Ok(buffer),
+            Ok(is_in_use) => return Ok(Copied { buffer, is_in_use }),
             Err(grown) => expected = grown,
         }
     }

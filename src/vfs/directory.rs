@@ -243,8 +243,14 @@ impl InodeOperations<RetryFs> for Directory {
         })
     }
 
-    fn sync(inode: &Inode) -> Result {
-        reported(inode, || sync(inode))
+    fn sync(inode: &Inode) -> Result<u64> {
+        reported(inode, || sync(inode)).map(|names::Mark(mark)| mark)
+    }
+
+    fn flushed(inode: &Inode, mark: u64) {
+        if !mutant!("dirsync-unmarked") {
+            names::flushed(inode, names::Mark(mark));
+        }
     }
 
     fn setattr(attr: &mut SetAttr<'_, RetryFs>) -> Result {

@@ -153,8 +153,9 @@ fn exchange_in_sector<'a>(old: &mut Side<'a>, new: &mut Side<'a>) -> fault::Resu
         names::changed(side.inode, side.dir, side.block());
     }
     if !mutant!("exchange-block-late") {
-        sync(old.inode)?;
+        let mark = sync(old.inode)?;
         sync_now(new.inode)?;
+        names::flushed(old.inode, mark);
     }
     Ok(())
 }

@@ -34,14 +34,16 @@ impl ExportOperations for RetryFs {
     fn commit_metadata(inode: &Inode) -> Result {
         let sb = inode.sb();
         sb.data().check_up()?;
+        let mark = names::begin(inode);
         inode.sync_metadata()?;
         if !mutant!("commit-nameless") {
             errors::reported(inode, names::sync(inode))?;
         }
-        match mutant!("commit-unflushed") {
-            true => Ok(()),
-            false => BlockDevice::of(sb).issue_flush(),
+        if !mutant!("commit-unflushed") {
+            BlockDevice::of(sb).issue_flush()?;
+            names::flushed(inode, mark);
         }
+        Ok(())
     }
 }
 

@@ -94,20 +94,22 @@ pub(super) fn check_links(dir: &Inode) -> fault::Result {
     Ok(())
 }
 
-/// Writes `inode`, its names and what leads to them. The cache of the device is not flushed.
-pub(super) fn sync(inode: &Inode) -> fault::Result {
+/// Writes `inode`, its names and what leads to them. The cache of the device is not flushed: when it was, [`names::flushed`] takes what
+/// this returns.
+pub(super) fn sync(inode: &Inode) -> fault::Result<names::Mark> {
+    let mark = names::begin(inode);
     if inode.is_lnk() {
         // The target, which nobody can sync by itself.
         inode.write_and_wait()?;
     }
     inode.sync_metadata()?;
-    names::sync(inode)
+    names::sync(inode)?;
+    Ok(mark)
 }
 
 /// The same, with the flush: it is on the device before anything that is written later.
 pub(super) fn sync_now(inode: &Inode) -> fault::Result {
-    let mark = names::begin(inode);
-    sync(inode)?;
+    let mark = sync(inode)?;
     BlockDevice::of(inode.sb()).issue_flush()?;
     names::flushed(inode, mark);
     Ok(())

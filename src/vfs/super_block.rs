@@ -310,13 +310,14 @@ impl FileSystem for RetryFs {
         names::evict(inode);
         store::evict(inode);
         stored_attributes::evict(inode);
-        unborn::evict(inode);
     }
 
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
         log(inode, "cannot free a deleted inode", delete::delete(inode));
         store::forget(inode);
-        unborn::evict(inode);
+        if !mutant!("unborn-deleted-kept") {
+            unborn::evict(inode);
+        }
     }
 
     fn free_inode(sb: &SuperBlock, ino: u64, is_dir: bool) {

@@ -44,9 +44,11 @@ pub(super) fn set(
     sb.data().check_writable(sb)?;
     reported(inode, attributes::set(inode, key, value, how))?;
     if inode.needs_sync() {
+        let mark = names::begin(inode);
         inode.sync_metadata()?;
         reported(inode, names::sync(inode))?;
         BlockDevice::of(sb).issue_flush()?;
+        names::flushed(inode, mark);
     }
     Ok(())
 }

@@ -185,7 +185,11 @@ impl Volume {
         self.sync(sb)?;
         let unstored = self.unstored.load(ordering::Relaxed);
         if unstored != 0 && !mutant!("unstored-marked-clean") {
-            pr_err!("{}: inodes that are not stored: {}\n", sb.id(), unstored);
+            pr_err!(
+                "{}: inodes that cannot be stored: {}: if that stays so, unmount and run e2fsck\n",
+                sb.id(),
+                unstored
+            );
             return Err(EIO.into());
         }
         Ok(())

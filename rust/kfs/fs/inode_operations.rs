@@ -146,10 +146,13 @@ pub trait InodeOperations<F: FileSystemData> {
 
     /// Writes the inode to the device, its names, and what is needed to find it, and waits for all
     /// that. The cache of the device is flushed afterwards, by the caller. May be called with the
-    /// lock of the inode held.
-    fn sync(_inode: &Inode<F>) -> Result {
+    /// lock of the inode held. Returns what [`InodeOperations::flushed`] is to know of when it began.
+    fn sync(_inode: &Inode<F>) -> Result<u64> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
+
+    /// The cache of the device was flushed since the inode was synced, as `mark` says. Does not sleep.
+    fn flushed(_inode: &Inode<F>, _mark: u64) {}
 
     /// Changes attributes of the inode, see [`SetAttr`].
     fn setattr(_attr: &mut SetAttr<'_, F>) -> Result {

@@ -11,18 +11,23 @@ use kernel::prelude::*;
 
 /// If one of the directories has to be in step with the device, brings `inodes`, which got a name in
 /// one of them, and all of them there, with what is needed to find them.
-pub(super) fn dirsync<F: FileSystemData, T: InodeOperations<F>>(
-    inodes: &[&Inode<F>],
+pub(super) fn dirsync<F: FileSystemData, T: InodeOperations<F>, const N: usize>(
+    inodes: [&Inode<F>; N],
     dirs: &[&Inode<F>],
 ) -> Result {
     let Some(dir) = dirs.iter().find(|dir| dir.needs_sync()) else {
         return Ok(());
     };
-    let mut result = Ok(());
-    for inode in Iterator::chain(inodes.iter(), dirs) {
-        result = result.and(T::sync(inode));
+    let synced = inodes.map(T::sync);
+    let mut result = synced.iter().try_for_each(|synced| synced.map(drop));
+    for dir in dirs {
+        result = result.and(T::sync(dir).map(drop));
     }
-    result.and_then(|()| BlockDevice::of(dir.sb()).issue_flush())
+    result.and_then(|()| BlockDevice::of(dir.sb()).issue_flush())?;
+    for (inode, mark) in inodes.into_iter().zip(synced.into_iter().flatten()) {
+        T::flushed(inode, mark);
+    }
+    Ok(())
 }
 
 /// [`dirsync`] for names that are gone. The VFS takes them to be there still when it fails: it has
@@ -37,7 +42,7 @@ pub(super) unsafe fn dirsync_removed<F: FileSystemData, T: InodeOperations<F>>(
 ) -> Result {
     // SAFETY: By the requirement.
     let dirs = dirs.map(|dir| unsafe { Inode::<F>::from_raw(dir) });
-    dirsync::<F, T>(&[], &dirs).inspect_err(|_| {
+    dirsync::<F, T, 0>([], &dirs).inspect_err(|_| {
         for &dentry in dentries {
             // SAFETY: By the requirement.
             unsafe { bindings::d_drop(dentry) };

@@ -293,7 +293,7 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
                     // The dentry takes over a reference.
                     bindings::ihold(inode.as_raw());
                     bindings::d_instantiate(dentry, inode.as_raw());
-                    errno(dirsync::<F, T>(&[inode], &[Inode::from_raw(dir)]))
+                    errno(dirsync::<F, T, 1>([inode], &[Inode::from_raw(dir)]))
                 }
                 Err(error) => error.to_errno(),
             }
@@ -461,12 +461,12 @@ unsafe fn instantiate<F: FileSystemData, T: InodeOperations<F>>(
     }
     if cfg!(mutant = "kfs-dirsync-undone") {
         // SAFETY: By the requirement.
-        dirsync::<F, T>(&[], &[unsafe { Inode::from_raw(dir) }])?;
+        dirsync::<F, T, 0>([], &[unsafe { Inode::from_raw(dir) }])?;
     }
     // SAFETY: By the requirement. The dentry keeps the inode.
     unsafe {
         made.d_instantiate_new(dentry);
         let inode = Inode::<F>::from_raw((*dentry).d_inode);
-        dirsync::<F, T>(&[inode], &[Inode::from_raw(dir)])
+        dirsync::<F, T, 1>([inode], &[Inode::from_raw(dir)])
     }
 }

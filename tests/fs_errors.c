@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "caches.h"
 #include "debugfs.h"
@@ -338,6 +339,51 @@ TEST_F(fs_errors, dirsync_on_a_failing_device)
 		EXPECT_EQ(3, st.st_nlink);
 		ASSERT_EQ(0, vol_remount(&self->v));
 	}
+}
+
+/*
+ * A directory that had an index is removed with dirsync on a device that fails: whoever has it open finds nothing in it, and
+ * the index, which leads nowhere now, is not taken for a bad one.
+ */
+TEST_F(fs_errors, removed_directory_with_an_index)
+{
+	const int many = 60;
+	uint64_t room[512];
+	int kmsg = kmsg_open();
+	int i, gone, flags = 0;
+	char name[256];
+
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, vol_mkdir("gone"));
+	for (i = 0; i < many; i++) {
+		snprintf(name, sizeof(name), "gone/%0200d", i);
+		ASSERT_EQ(0, mknod(vol_path(name), S_IFREG | 0600, 0));
+	}
+	for (i = 0; i < many; i++) {
+		snprintf(name, sizeof(name), "gone/%0200d", i);
+		ASSERT_EQ(0, unlink(vol_path(name)));
+	}
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_DIRSYNC, NULL));
+	gone = vol_open("gone", O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, gone);
+	ASSERT_EQ(0, ioctl(gone, FS_IOC_GETFLAGS, &flags));
+	EXPECT_TRUE(flags & FS_INDEX_FL);
+	ASSERT_EQ(0, fill_caches(&self->v));
+	ASSERT_EQ(0, vol_fail(&self->v, NULL));
+	EXPECT_EQ(-1, rmdir(vol_path("gone")));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(-1, syscall(SYS_getdents64, gone, room, sizeof(room)));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(-1, openat(gone, "x", O_RDONLY));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_FALSE(kmsg_has(kmsg, (const char *[]){ "retryfs", "index", NULL }));
+	close(gone);
+	close(kmsg);
+	sync();
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_FALSE(vol_exists("gone"));
 }
 
 #define SUPER_DEVICE	"rfs-super"

@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -217,6 +218,31 @@ TEST_F(fs_htree, functions)
 	}
 }
 
+/* In the superblock. */
+enum { STATE = 1024 + 58, HAS_ERRORS = 2 };
+
+/* The legacy hash of signed bytes, as far as names are sorted by it. */
+static uint32_t legacy_hash(const char *name)
+{
+	uint32_t hash = 0x12a3fe2d, before = 0x37abe8f9;
+	const char *c;
+
+	for (c = name; *c; c++) {
+		uint32_t next = before + (hash ^ (uint32_t)((signed char)*c * 7152373));
+
+		if (next & 0x80000000)
+			next -= 0x7fffffff;
+		before = hash;
+		hash = next;
+	}
+	return hash << 1;
+}
+
+static uint32_t hash_of(int i)
+{
+	return legacy_hash(entry(i) + 2);
+}
+
 static const char *colliding(const char *end)
 {
 	static char name[300];
@@ -270,6 +296,68 @@ TEST_F(fs_htree, collisions)
 	ASSERT_EQ(0, read_rest(&r));
 	EXPECT_EQ(3, r.others);
 }
+
+#ifdef __x86_64__
+/* How many entries a program of 32 bits reads, whose positions have 31 bits; -errno. @size is that of its buffer. */
+static int count32(size_t size)
+{
+	char *buf = mmap(NULL, 32 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	int fd = vol_open_dir("d"), count = 0;
+	long n, at;
+
+	if (buf == MAP_FAILED || fd < 0)
+		return -EBADF;
+	do {
+		asm volatile("int $0x80" : "=a"(n)
+			     : "a"(220L), "b"((long)fd), "c"((long)buf), "d"((long)size)
+			     : "memory", "r8", "r9", "r10", "r11");
+		n = (int)n;
+		for (at = 0; at < n; count++)
+			at += ((const struct dirent64 *)(buf + at))->d_reclen;
+	} while (n > 0);
+	close(fd);
+	munmap(buf, 32 * KIB);
+	return n ?: count;
+}
+
+/*
+ * Names of the hashes 0, 2 and 4, which have one position if that has 31 bits, in several leaves: they are read once, and
+ * the index is not taken for a bad one.
+ */
+TEST_F(fs_htree, first_position_of_31_bits)
+{
+	static const char *const ends[] = {
+		"a49fso\xa1", "ceyy76m", "epvi50o", "e0d3a64", "ip12cof",
+		"jwgxeny", "j3o8edy", "k6rp9pc", "a902r54", "bkiq6si",
+	};
+	int i;
+
+	if (env_on_debug())
+		SKIP(return, "no programs of 32 bits");
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv def_hash_version legacy"));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv flags 1"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	for (i = 0; i < ARRAY_SIZE(ends); i++) {
+		const char *path = colliding(ends[i]);
+
+		ASSERT_EQ(i < 1 ? 0 : i < 8 ? 2 : 4, legacy_hash(path + 2));
+		ASSERT_EQ(0, mknod(vol_path(path), S_IFREG | 0600, 0));
+	}
+	EXPECT_TRUE(is_indexed("d"));
+	EXPECT_EQ(2 + i, count32(32 * KIB));
+	/* so small a buffer has room for one of them */
+	EXPECT_EQ(2 + i, count32(300));
+	ASSERT_EQ(0, make(0, 100));
+	EXPECT_TRUE(is_indexed("d"));
+	EXPECT_EQ(2 + i + 100, count32(32 * KIB));
+	EXPECT_EQ(2 + i + 100, count32(300));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_FALSE(vol_dev_get(&self->v, 16, STATE) & HAS_ERRORS);
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+}
+#endif
 
 /* The name that readdir(3) has last; empty if there is none. */
 static void last_of(const char *dir, char *last, size_t size)
@@ -471,23 +559,6 @@ TEST_F(fs_htree, number_of_a_moved_name)
 	EXPECT_EQ(2, lost_entries("d"));
 }
 
-/* The legacy hash of signed bytes, as far as names are sorted by it. */
-static uint32_t hash_of(int i)
-{
-	uint32_t hash = 0x12a3fe2d, before = 0x37abe8f9;
-	const char *c;
-
-	for (c = entry(i) + 2; *c; c++) {
-		uint32_t next = before + (hash ^ (uint32_t)((signed char)*c * 7152373));
-
-		if (next & 0x80000000)
-			next -= 0x7fffffff;
-		before = hash;
-		hash = next;
-	}
-	return hash << 1;
-}
-
 /* One of the next names that is before, or behind, one that there is; -1 if there is none. */
 static int next_name(int *last, int than, bool before)
 {
@@ -600,8 +671,6 @@ static int mend(struct vol *v)
 
 /* Where the root of an index has its numbers. */
 enum { ROOT_LIMIT = 32, SECOND_HASH = 40, THIRD_HASH = 48 };
-/* In the superblock. */
-enum { STATE = 1024 + 58, HAS_ERRORS = 2 };
 
 /*
  * An index that breaks the rules is not used any more: names are found without it, and the next change
@@ -658,6 +727,108 @@ TEST_F(fs_htree, bad_index)
 		EXPECT_GE(1, mend(&self->v));
 		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	}
+}
+
+static void put(char *block, size_t at, uint32_t value, size_t bytes)
+{
+	memcpy(block + at, &value, bytes);
+}
+
+/* A block that begins with an unused entry of @len bytes. */
+static char *unused_entry(struct vol *v, size_t len)
+{
+	char *block = buf_alloc(v->bs);
+
+	memset(block, 0, v->bs);
+	put(block, 4, len, 2);
+	return block;
+}
+
+/*
+ * Instead of its index, d gets one of two nodes with a leaf each. That of the second one may have names of a hash of which the
+ * leaf before has some: it has @name, which is of that hash, across the end of a sector, and no room for another one so long
+ * before it or behind it.
+ */
+static int lone_name(struct vol *v, const char *name, uint32_t ino)
+{
+	const size_t few = 256, at = v->bs - 3 * few;
+	char *blocks[5] = { NULL };
+	long block;
+	size_t off;
+	int i, err = 0;
+
+	for (i = 1; i < 5; i++)
+		blocks[i] = unused_entry(v, i < 4 ? v->bs : few);
+	for (i = 1; i < 3; i++) {
+		put(blocks[i], 8, (v->bs - 8) / 8, 2);
+		put(blocks[i], 10, 1, 2);
+		put(blocks[i], 12, 2 + i, 4);
+	}
+	for (off = few; off < at; off += few)
+		put(blocks[4], off + 4, few, 2);
+	put(blocks[4], at, ino, 4);
+	put(blocks[4], at + 4, 3 * few, 2);
+	put(blocks[4], at + 6, strlen(name), 1);
+	put(blocks[4], at + 7, 1, 1);
+	memcpy(blocks[4] + at + 8, name, strlen(name));
+	for (i = 1; !err && i < 5; i++) {
+		block = debugfs_block(v, "d", i);
+		err = block <= 0 ? -ENOENT : vol_dev_write(v, blocks[i], v->bs, block * v->bs);
+	}
+	block = debugfs_block(v, "d", 0);
+	off = block * v->bs;
+	if (!err && block <= 0)
+		err = -ENOENT;
+	/* the levels, and the pointers */
+	return err ?: vol_dev_set(v, 16, off + 30, 1) ?: vol_dev_set(v, 16, off + 34, 2) ?:
+	       vol_dev_set(v, 32, off + 36, 1) ?: vol_dev_set(v, 32, off + 40, legacy_hash(name) | 1) ?:
+	       vol_dev_set(v, 32, off + 44, 2);
+}
+
+/* The leaf with a lone name is split, and that moves: it is found. */
+TEST_F(fs_htree, lone_name_moves)
+{
+	char lone[300], end[16];
+	const char *path;
+	struct reader r;
+	struct stat st;
+	int i;
+
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv def_hash_version legacy"));
+	ASSERT_EQ(0, debugfs(&self->v, "ssv flags 1"));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	snprintf(lone, sizeof(lone), "%s", colliding("3771345"));
+	ASSERT_EQ(0, mknod(vol_path(lone), S_IFREG | 0600, 0));
+	ASSERT_EQ(0, stat(vol_path(lone), &st));
+	ASSERT_EQ(0, make(0, 200));
+	EXPECT_TRUE(is_indexed("d"));
+	ASSERT_EQ(0, drop(0, 200, 1));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, lone_name(&self->v, lone + 2, st.st_ino));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
+	EXPECT_EQ(0, access(vol_path(lone), F_OK));
+	i = 0;
+	do {
+		snprintf(end, sizeof(end), "%07d", i++);
+		path = colliding(end);
+	} while (legacy_hash(path + 2) <= legacy_hash(lone + 2));
+	EXPECT_EQ(0, mknod(vol_path(path), S_IFREG | 0600, 0));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
+	EXPECT_EQ(0, access(vol_path(lone), F_OK));
+	EXPECT_EQ(0, access(vol_path(colliding(end)), F_OK));
+	reader_open(&r, 4 * KIB);
+	ASSERT_EQ(0, read_rest(&r));
+	EXPECT_EQ(4, r.others);
+	EXPECT_TRUE(is_indexed("d"));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_FALSE(vol_dev_get(&self->v, 16, STATE) & HAS_ERRORS);
+	/* the blocks that are in the index no more */
+	EXPECT_GE(1, mend(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_EQ(0, access(vol_path(lone), F_OK));
 }
 
 /* A directory of one block has the flag, and no index: it gets one when it grows. */

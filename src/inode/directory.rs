@@ -49,8 +49,17 @@ use kfs::fs::file::DirContext;
 use kfs::fs::inode::lock::{Exclusive, Mode, Shared};
 use kfs::task::fatal_signal_pending;
 
+/// Whether `dir` was removed. Who removed it may have been told of an error after that (`dirsync`): then the VFS goes on
+/// using it. It has no names, and no blocks to which its index, if it had one, could lead.
+fn is_removed(dir: &Inode) -> bool {
+    dir.nlink() == 0
+}
+
 /// Looks up `name`; `None` when there is no such entry.
 pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<Found>> {
+    if is_removed(dir) && !mutant!("removed-searched") {
+        return Ok(None);
+    }
     let named = find_name(dir, checked(name)?)?;
     Ok(named.map(|named| named.found()))
 }
@@ -67,8 +76,7 @@ pub(crate) fn insert(
     file_type: FileType,
     near: Option<&Entry<'_>>,
 ) -> Result<Added> {
-    // Removed, and who removed it was told of an error after that: then the VFS goes on using it.
-    if dir.nlink() == 0 && !mutant!("removed-filled") {
+    if is_removed(dir) && !mutant!("removed-filled") {
         return Err(ENOENT.into());
     }
     let entry = NewEntry {
@@ -140,8 +148,11 @@ pub(crate) fn is_empty(dir: &InodeLocked<Exclusive>) -> Result<bool> {
     Ok(other.is_none())
 }
 
-/// Emits the entries from the position of `context` on.
+/// Emits the entries from the position of `context` on. `ENOENT` when `dir` was removed, as of the VFS where it knows that.
 pub(crate) fn emit(dir: &InodeLocked<Shared>, context: &mut DirContext<'_>) -> Result {
+    if is_removed(dir) && !mutant!("removed-read") {
+        return Err(ENOENT.into());
+    }
     match ordered::order(dir, context.is_narrow()) {
         Some(order) => ordered::emit(dir, context, &order),
         None => read::emit(dir, context),

@@ -8,6 +8,7 @@
 
 use super::{
     hash::{Function, Hash, Hashing},
+    index::CONTINUED,
     DirBlock,
 };
 use crate::ext2::{sort::sort_by_key, Corrupt};
@@ -91,6 +92,13 @@ impl Width {
             major: hash & !1,
             minor: 0,
         })
+    }
+
+    /// Whether names on both sides of `bound`, the hash in the pointer to a leaf, may have one position. Then
+    /// that leaf is read together with the one before it: a reader cannot go on between them.
+    pub(crate) const fn joins(self, bound: u32) -> bool {
+        // With 31 bits, several hashes have the position of the first names.
+        bound & CONTINUED != 0 || self.first(bound) == FIRST
     }
 
     /// Whether a reader from `pos` on gets `.` or `..`.

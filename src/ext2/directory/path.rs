@@ -259,8 +259,22 @@ impl Path<'_> {
         hash: u32,
         device: &mut D,
     ) -> Result<bool, D::Error> {
+        self.next_if(|bound| bound == hash | CONTINUED, device)
+    }
+
+    /// Goes on to the next leaf, if `goes_on` says so of the hash in the pointer to it, with [`CONTINUED`]. Returns
+    /// whether it did: there may be none.
+    ///
+    /// # Errors
+    ///
+    /// The index breaks the rules, or a block cannot be read.
+    pub(crate) fn next_if<D: DirBlocks>(
+        &mut self,
+        goes_on: impl FnOnce(u32) -> bool,
+        device: &mut D,
+    ) -> Result<bool, D::Error> {
         match self.peek(device)? {
-            Some((level, pointer)) if pointer.hash == hash | CONTINUED => {
+            Some((level, pointer)) if goes_on(pointer.hash) => {
                 self.advance(level, device)?;
                 Ok(true)
             }

@@ -4,12 +4,13 @@
 
 use super::{
     index::CONTINUED,
+    path::Range,
     sector::{sector, SECTOR},
     sectors::SECTORS_MAX,
     DirBlock, HEADER, SHORTEST,
 };
 use crate::ext2::{sort::sort_by_key, Corrupt};
-use core::ops::Range;
+use core::ops;
 
 /// A name of a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,9 +34,13 @@ pub(crate) struct Halves<'a> {
 }
 
 impl Halves<'_> {
-    /// Whether no name stays.
-    pub(crate) const fn all_move(&self) -> bool {
-        self.stay.is_empty()
+    /// The hash in the pointer to a new leaf for those that move from a leaf with the hashes `range`.
+    pub(crate) fn bound(&self, range: &Range) -> u32 {
+        // If none stays, the new leaf may have names of the hash of the leaf before, too, as this one has.
+        match self.stay.is_empty() {
+            true => self.hash.max(range.start),
+            false => self.hash,
+        }
     }
 }
 
@@ -252,7 +257,7 @@ impl DirBlock {
         block: &mut [u8],
         first: usize,
         last: Option<usize>,
-        slack: Range<usize>,
+        slack: ops::Range<usize>,
     ) -> Result<(), Corrupt> {
         // What is left of names does not look like some. Only this sector is changed, and no header.
         let limit = slack.end.min((sector(first) + 1) * SECTOR);

@@ -51,7 +51,7 @@ pub(super) fn insert(dir: &InodeLocked<Exclusive>, entry: &NewEntry<'_>) -> Resu
         }
         if has_room(dir, &path)? {
             let mut leaf = Block::read(dir, path.leaf, KVVec::new())?;
-            split_leaf(dir, &hashing, &path, &mut leaf)?;
+            split_leaf(dir, &hashing, &path, &mut leaf, &mut buffers)?;
         }
     }
     Err(ENOSPC.into())
@@ -87,6 +87,7 @@ fn split_leaf(
     hashing: &Hashing,
     path: &Path<'_>,
     leaf: &mut Block,
+    buffers: &mut Buffers<'_>,
 ) -> Result {
     let frame = path.frames().last().ok_or(EIO)?;
     let mut index = Block::read(dir, frame.block, KVVec::new())?;
@@ -101,10 +102,9 @@ fn split_leaf(
     leaf.at
         .remove_moving(&mut leaf.bytes, &halves, &mut spare)?;
     let node = &frame.node;
-    // If none stays, the new leaf may have names of the hash of the leaf before, too, as this one has.
-    let hash = match halves.all_move() {
-        true => halves.hash.max(node.pointer(&index.bytes, frame.at).hash),
-        false => halves.hash,
+    let hash = match mutant!("split-bound-low") {
+        true => halves.hash,
+        false => halves.bound(&path.range(buffers)?),
     };
     let pointer = |block| Pointer { hash, block };
     // In the copy first, as it may fail.

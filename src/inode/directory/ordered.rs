@@ -2,8 +2,8 @@
 
 //! Reading directories in the order of hashes: see [`crate::ext2::directory::order`].
 
+use crate::ext2::directory::index::CONTINUED;
 use crate::ext2::directory::order::{Key, Least, Order, Width};
-use crate::ext2::directory::path::Path;
 use crate::ext2::inode::InodeFlags;
 use crate::ext2::Corrupt;
 use crate::inode::directory::block::{at, block_count, directory, Block, Buffers};
@@ -126,7 +126,7 @@ fn emit_keys(dir: &Inode, context: &mut DirContext<'_>, keys: &[Key]) -> Result<
 type Keys<'a> = Least<&'a mut [Key]>;
 
 /// Gathers the least of the keys that are greater than `from`: of all blocks, or of a leaf of the index
-/// and those behind it that have names of its last hash.
+/// and those behind it that may have names of its last position.
 fn gather(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Result<Gathered> {
     if indexed::hashing(dir).is_some() {
         match gather_leaf(dir, order, from, keys) {
@@ -228,7 +228,11 @@ fn gather_leaf(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Re
                 false => Err(other(key)),
             },
         )?;
-        if !go_on(&mut path, range.end, &mut buffers)? || mutant!("collision-lost") {
+        let goes_on = |bound| match mutant!("first-position-split") {
+            true => bound & CONTINUED != 0,
+            false => order.width.joins(bound) && !mutant!("collision-lost"),
+        };
+        if !path.next_if(goes_on, &mut buffers)? {
             if let Some(end) = range.end {
                 gathered.next = order.width.first(end);
             }
@@ -240,12 +244,4 @@ fn gather_leaf(dir: &Inode, order: &Order, from: Key, keys: &mut Keys<'_>) -> Re
         return Err(Corrupt::new(at(dir, 0).place(0), what).into());
     }
     Ok(gathered)
-}
-
-/// Goes on to the next leaf if it has names of the last hash of this one.
-fn go_on(path: &mut Path<'_>, end: Option<u32>, buffers: &mut Buffers<'_>) -> Result<bool> {
-    match end {
-        Some(end) => path.next_of(end & !1, buffers),
-        None => Ok(false),
-    }
 }

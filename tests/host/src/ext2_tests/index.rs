@@ -15,6 +15,7 @@ use super::{
 use crate::ext2::{
     directory::{
         hash::{Function, Hashing, MAX},
+        index::{Pointer, Root, CONTINUED},
         order::{Key, Width},
     },
     geometry::ROOT_INO,
@@ -282,6 +283,95 @@ fn collisions() {
     }
 }
 
+/// With 31 bits, the hashes 0, 2 and 4 have one position: leaves between which they are divided are read together.
+#[test]
+fn hashes_of_the_first_position() {
+    // One of hash 0, seven of 2, two of 4.
+    const ENDS: [&[u8; 7]; 10] = [
+        b"a49fso\xa1",
+        b"ceyy76m",
+        b"epvi50o",
+        b"e0d3a64",
+        b"ip12cof",
+        b"jwgxeny",
+        b"j3o8edy",
+        b"k6rp9pc",
+        b"a902r54",
+        b"bkiq6si",
+    ];
+    let hashing = hashing(Function::Legacy, false);
+    let mut dir = Indexed::new(Spec::default().geometry(), 13, hashing);
+    let mut names = BTreeSet::new();
+    for (end, hash) in ENDS.iter().zip([0, 2, 2, 2, 2, 2, 2, 2, 4, 4]) {
+        let name = [&[b'x'; 248], &end[..]].concat();
+        assert_eq!(hashing.hash(Function::Legacy, &name).major, hash);
+        dir.insert(&name, 12).unwrap();
+        names.insert(name);
+    }
+    let root = &dir.blocks.0[0];
+    let count = usize::from(get16(root, 34));
+    let bounds: Vec<_> = (1..count).map(|n| get32(root, 32 + 8 * n)).collect();
+    assert!(bounds.contains(&2) && bounds.contains(&4), "{bounds:?}");
+    check(&mut dir, &names);
+    // Others behind them.
+    for n in 0..100 {
+        let name = format!("{n:0240}").into_bytes();
+        dir.insert(&name, 12).unwrap();
+        names.insert(name);
+    }
+    check(&mut dir, &names);
+    for step in 1..5 {
+        for width in [Width::Bits31, Width::Bits63] {
+            assert_eq!(dir.list(width, step).unwrap().len(), names.len() + 2);
+        }
+    }
+}
+
+/// A leaf is the first one of its node, may have names of the hash of the leaf before, and has only one, which moves when
+/// it is split: the entry lies across the end of a sector, so that there is no room before it or behind it.
+#[test]
+fn the_only_name_of_a_leaf_moves() {
+    const AT: usize = 256;
+    let hashing = hashing(Function::HalfMd4, false);
+    let hash = |name: &[u8]| hashing.hash(Function::HalfMd4, name).major;
+    let mut dir = Indexed::new(Spec::default().geometry(), 13, hashing);
+    let size = dir.blocks.0[0].len();
+    assert_eq!(size, 1024);
+    let name = |n: u32| format!("{n:0255}").into_bytes();
+    let only = name(0);
+    let bound = hash(&only) | CONTINUED;
+    let other = (1..).map(name).find(|name| hash(name) > bound).unwrap();
+
+    let pointers = [(0, 1), (bound, 2)].map(|(hash, block)| Pointer { hash, block });
+    let at = dir.at(0);
+    Root::init(&at, &mut dir.blocks.0[0], Function::HalfMd4, &pointers).unwrap();
+    dir.blocks.0[0][30] = 1;
+    for leaf in [3, 4] {
+        let mut node = vec![0; size];
+        put16(&mut node, 4, 1024);
+        put16(&mut node, 8, 127);
+        put16(&mut node, 10, 1);
+        put32(&mut node, 12, leaf);
+        dir.blocks.0.push(node);
+    }
+    let mut leaf = vec![0; size];
+    put16(&mut leaf, 4, 1024);
+    dir.blocks.0.push(leaf.clone());
+    put16(&mut leaf, 4, AT as u16);
+    put32(&mut leaf, AT, 12);
+    put16(&mut leaf, AT + 4, (size - AT) as u16);
+    leaf[AT + 6] = 255;
+    leaf[AT + 8..AT + 8 + 255].copy_from_slice(&only);
+    dir.blocks.0.push(leaf);
+
+    let mut names = BTreeSet::from([only]);
+    check(&mut dir, &names);
+    dir.insert(&other, 12).unwrap();
+    names.insert(other);
+    assert_eq!(dir.blocks.0.len(), 6, "a leaf was split");
+    check(&mut dir, &names);
+}
+
 #[test]
 fn an_index_that_breaks_the_rules_is_named() {
     let spec = Spec {
@@ -357,6 +447,12 @@ fn positions() {
         assert!(width.first(MAX) < width.end());
         assert_eq!(width.first(0x1235), width.first(0x1234));
         assert!(width.major(width.end()) > MAX);
+        // Names of the hash are in both leaves.
+        assert!(width.joins(3) && width.joins(0x1235) && !width.joins(0x1234));
+    }
+    for bound in [2, 4, 6] {
+        assert!(!Width::Bits63.joins(bound));
+        assert_eq!(Width::Bits31.joins(bound), bound < 6);
     }
     assert_eq!(Key::default().entry(), (0, 0));
 }

@@ -211,7 +211,7 @@ impl Indexed {
         at.remove_moving(leaf, &halves, &mut spare)?;
         let frame = path.frames().last().unwrap();
         let above = self.at(frame.block);
-        let (hash, block) = (halves.hash, new);
+        let (hash, block) = (halves.bound(&path.range(&mut self.blocks)?), new);
         let bytes = &mut self.blocks.0[frame.block as usize];
         let pointer = |block| Pointer { hash, block };
         frame.node.insert(&above, bytes, frame.at, pointer(0))?;
@@ -284,7 +284,7 @@ impl Indexed {
                 let range = path.range(&mut self.blocks)?;
                 blocks.push((path.leaf, Some(range)));
                 let Some(end) = range.end else { break };
-                if !path.next_of(end & !1, &mut self.blocks)? {
+                if !path.next_if(|bound| width.joins(bound), &mut self.blocks)? {
                     next = Some(Key {
                         pos: width.first(end),
                         place: 0,
@@ -292,6 +292,12 @@ impl Indexed {
                     break;
                 }
             }
+        }
+        if next.is_some_and(|next| next.pos <= from.pos) {
+            return Err(Corrupt::new(
+                self.at(0).place(0),
+                "index that is not sorted",
+            ));
         }
         least.clear();
         for (index, range) in blocks {

@@ -51,6 +51,9 @@ FIXTURE_TEARDOWN(fs_deferred)
 /* The first blocks of a file of blocks of 1 KiB that are below one, and two, blocks of pointers. */
 #define SINGLE		12
 #define DOUBLE		(SINGLE + 256)
+/* The first one below three, and how many are below each block of pointers there. */
+#define TRIPLE		(DOUBLE + 256 * 256)
+#define BELOW		(256 * 256)
 /* One that it has in the inode. */
 #define DATA		3
 
@@ -412,6 +415,38 @@ TEST_F(fs_deferred, name_that_is_not_flushed)
 	nbd_end(self->disk);
 	EXPECT_EQ(0, unlink(vol_path("a")));
 	EXPECT_TRUE(vol_holds("b", LEN, 1));
+}
+
+/*
+ * A file that is cut off has a block of pointers with a deferred one, and others: a device that fails is not asked again for each
+ * that is cleared.
+ */
+TEST_F(fs_deferred, device_that_has_failed_is_asked_once)
+{
+	enum { OTHERS = 16 };
+	const off_t bs = self->v.bs;
+	unsigned int flushes;
+	int fd, i;
+
+	if (!self->disk)
+		SKIP(return, "its disk does not fail");
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < OTHERS; i++)
+		ASSERT_EQ(0, write_block(fd, bs, TRIPLE + i * BELOW));
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, write_block(fd, bs, TRIPLE + OTHERS * BELOW));
+	nbd_begin(self->disk, NBD_FAIL_FLUSHES, 0);
+	EXPECT_EQ(-1, ftruncate(fd, (TRIPLE + 1) * bs));
+	EXPECT_EQ(EIO, errno);
+	flushes = nbd_flushes(self->disk);
+	nbd_end(self->disk);
+	TH_LOG("%u flushes", flushes);
+	EXPECT_LT(0, flushes);
+	EXPECT_GT(OTHERS / 2, flushes);
+	sync();
+	close(fd);
+	EXPECT_EQ(0, repair(&self->v));
 }
 
 TEST_HARNESS_MAIN

@@ -3,6 +3,7 @@
  * Blocks and inode numbers that were given back, and that the device still has with their
  * owner: who gets them, and when, and what is there after a loss of power.
  */
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -11,6 +12,7 @@
 
 #include "blocks.h"
 #include "debugfs.h"
+#include "ext2.h"
 #include "faults.h"
 #include "harness.h"
 #include "powerloss.h"
@@ -328,6 +330,106 @@ TEST_F(fs_released, pointers_that_are_forgotten_meanwhile)
 	for (i = 0; i < n / bs; i++)
 		EXPECT_TRUE(!zero_diff(buf + i * bs, bs, i * bs) || !pattern_diff(buf + i * bs, bs, i * bs, 1))
 			TH_LOG("block %d: %s", i, pattern_diff(buf + i * bs, bs, i * bs, 1));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* The directory @name, of which a block is @block, with a name that can be removed for each time it is to be written. */
+static int make_gate(struct vol *v, const char *name, struct vol_map *block)
+{
+	char path[16];
+	int err = vol_mkdir(name), i, fd;
+
+	for (i = 0; !err && i < 2; i++) {
+		snprintf(path, sizeof(path), "%s/%d", name, i);
+		fd = vol_open(path, O_CREAT | O_RDWR);
+		err = fd < 0 ? fd : 0;
+		close(fd);
+	}
+	if (err)
+		return err;
+	sync();
+	return vol_block(v, name, 0, block);
+}
+
+/* Who settles waits for a directory, of which name @n is removed, and which a sync writes to a device that is held. */
+static int shut_gate(const char *name, int n, struct io_op *op, struct task *syncing)
+{
+	char path[16];
+
+	snprintf(path, sizeof(path), "%s/%d", name, n);
+	if (unlink(vol_path(path)))
+		return -errno;
+	op->fd = vol_open_dir(name);
+	return op->fd < 0 ? op->fd : task_start(syncing, op_fsync, op);
+}
+
+/* What the device has as pointer @n of a block of pointers. */
+static int64_t pointer_on_disk(struct vol *v, long block, int n)
+{
+	uint32_t sector[128];
+	int err = vol_read_sector(v, block * v->bs / 512, sector);
+
+	return err ?: le32toh(sector[n]);
+}
+
+/*
+ * Somebody settles, and meanwhile a file after the other gives a block back, and the rest of its blocks before its pointers are written.
+ * Twice all has to be done anew for that; but the third one writes its pointers before they are forgotten.
+ */
+TEST_F(fs_released, pointers_that_are_forgotten_each_time)
+{
+	enum { FILES = 3, BLOCKS = DIRECT_BLOCKS + 4 };
+	static const char *const names[FILES] = { "b/old0", "b/old1", "b/old2" };
+	static const char *const gates[FILES] = { "a", "b", "a" };
+	const off_t bs = self->v.bs;
+	struct vol_map first, second;
+	struct task syncing[FILES], writing;
+	struct io_op sync_op[FILES], write;
+	long pointers[FILES];
+	int fd[FILES], i;
+
+	ASSERT_EQ(0, make_gate(&self->v, "a", &first));
+	ASSERT_EQ(0, make_gate(&self->v, "b", &second));
+	for (i = 0; i < FILES; i++)
+		ASSERT_EQ(0, vol_prefill(names[i], 0, BLOCKS * bs, 1));
+	write = (struct io_op){ .fd = vol_open("new", O_CREAT | O_RDWR), .buf = buf_alloc(bs), .len = bs };
+	ASSERT_LE(0, write.fd);
+	ASSERT_EQ(0, fill_all(&self->v));
+	for (i = 0; i < FILES; i++) {
+		uint32_t block, parent;
+
+		fd[i] = vol_open(names[i], O_RDWR);
+		ASSERT_LE(0, fd[i]);
+		ASSERT_EQ(0, ext2_block(&self->v, names[i], DIRECT_BLOCKS + 1, &block, &parent));
+		ASSERT_NE(0, block);
+		pointers[i] = parent;
+	}
+	/* in the order in which they are written */
+	ASSERT_LT(first.e[0].sector, second.e[0].sector);
+	ASSERT_LT(second.e[0].sector, pointers[0] * bs / 512);
+	first.e[0].writes = true;
+	second.e[0].writes = true;
+	ASSERT_EQ(0, vol_route_beside(&self->v, &first.e[0], &second));
+
+	for (i = 0; i < FILES; i++) {
+		ASSERT_EQ(0, i % 2 ? vol_hold_routed(&self->v) : vol_hold_side(&self->v));
+		ASSERT_EQ(0, shut_gate(gates[i], i / 2, &sync_op[i], &syncing[i]));
+		ASSERT_BLOCKED(&syncing[i]);
+		ASSERT_EQ(0, punch(fd[i], (DIRECT_BLOCKS + 1) * bs, bs));
+		if (i) {
+			ASSERT_EQ(0, i % 2 ? vol_release_side(&self->v) : vol_release_routed(&self->v));
+			EXPECT_EQ(0, task_join(&syncing[i - 1], JOIN_SECONDS));
+		} else {
+			ASSERT_EQ(0, task_start(&writing, op_pwrite, &write));
+		}
+		ASSERT_BLOCKED(&writing);
+		EXPECT_NE(0, pointer_on_disk(&self->v, pointers[i], 1));
+		EXPECT_EQ(0, ftruncate(fd[i], 0));
+		EXPECT_EQ(i == FILES - 1, pointer_on_disk(&self->v, pointers[i], 1) == 0);
+	}
+	ASSERT_EQ(0, vol_release_side(&self->v));
+	EXPECT_EQ(0, task_join(&syncing[FILES - 1], JOIN_SECONDS));
+	EXPECT_EQ(bs, task_join(&writing, JOIN_SECONDS));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 

@@ -39,16 +39,13 @@ void kfs_helper_write_dirty_buffer_if_mapped(struct buffer_head *bh)
 }
 
 /*
- * block_dirty_folio(), but for buffers without a block, which become dirty only if somebody may have written to what has become a hole
- * since: who has the folio pinned; or if nobody has it mapped, who has held a reference since it was (FOLL_GET, as NFS does). They are
- * dirty before the folio is, so that try_to_free_buffers() leaves them.
+ * block_dirty_folio(), but for buffers without a block. The others are dirty before the folio is, so that try_to_free_buffers()
+ * leaves them.
  */
 bool kfs_helper_block_dirty_folio_but_holes(struct address_space *mapping, struct folio *folio)
 {
 	struct buffer_head *head, *bh;
 
-	if (folio_maybe_dma_pinned(folio) || !folio_mapped(folio))
-		return block_dirty_folio(mapping, folio);
 	spin_lock(&mapping->i_private_lock);
 	head = folio_buffers(folio);
 	if (!head) {

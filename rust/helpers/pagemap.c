@@ -84,6 +84,11 @@ bool kfs_helper_folio_maybe_dma_pinned(struct folio *folio)
 	return folio_maybe_dma_pinned(folio);
 }
 
+bool kfs_helper_folio_mapped(const struct folio *folio)
+{
+	return folio_mapped(folio);
+}
+
 bool kfs_helper_folio_trylock(struct folio *folio)
 {
 	return folio_trylock(folio);

@@ -159,7 +159,8 @@ impl FreeBlocks for ChangedPointers<'_> {
         let inode = self.pointers.inode;
         let buffer = self.pointers.buffer(block)?;
         // A device that has failed is asked once, and not for each pointer.
-        let settled = match self.has_failed && deferred::has_in(inode, buffer) {
+        let is_asked = !self.has_failed || mutant!("failed-asked-again");
+        let settled = match !is_asked && deferred::has_in(inode, buffer) {
             true => Err(EIO.into()),
             false => deferred::before_change(inode, buffer),
         };

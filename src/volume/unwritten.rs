@@ -422,7 +422,7 @@ impl Held {
 
     /// The first buffer of these blocks that a settle waits for, and has begun anew for others.
     fn next_wanted(&mut self, blocks: Range<u64>) -> Option<BufferHead> {
-        if self.short_passes < SHORT_PASSES {
+        if self.short_passes < SHORT_PASSES || mutant!("wanted-forgotten") {
             return None;
         }
         let mut next = self.buffers.cursor_lower_bound_mut(&blocks.start);

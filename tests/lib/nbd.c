@@ -34,7 +34,7 @@ struct nbd {
 	pthread_mutex_t lock;
 	pthread_cond_t ended;		/* there are no more faults */
 	enum nbd_fault fault;
-	unsigned int nth, seen;
+	unsigned int nth, seen, flushes;
 	bool hit, kept, is_half;
 	uint64_t halved_at;
 	bool stalled;
@@ -131,6 +131,7 @@ static void *serve(void *arg)
 			break;
 		pthread_mutex_lock(&d->lock);
 		d->seen++;
+		d->flushes += command(&r) == NBD_CMD_FLUSH;
 		d->stalled = d->fault == NBD_STALL && d->seen == d->nth;
 		while (d->stalled)
 			pthread_cond_wait(&d->go_on, &d->lock);
@@ -287,6 +288,7 @@ void nbd_begin(struct nbd *d, enum nbd_fault what, unsigned int nth)
 	d->fault = what;
 	d->nth = nth;
 	d->seen = 0;
+	d->flushes = 0;
 	d->hit = false;
 	d->done_again = false;
 	pthread_mutex_unlock(&d->lock);
@@ -335,6 +337,16 @@ unsigned int nbd_end(struct nbd *d)
 	pthread_mutex_unlock(&d->lock);
 	nbd_release(d);
 	return d->seen;
+}
+
+unsigned int nbd_flushes(struct nbd *d)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&d->lock);
+	n = d->flushes;
+	pthread_mutex_unlock(&d->lock);
+	return n;
 }
 
 void nbd_halve(struct nbd *d, uint64_t at)

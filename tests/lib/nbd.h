@@ -53,6 +53,8 @@ void nbd_release(struct nbd *d);
 int nbd_narrow(unsigned int requests, unsigned int kib);
 /* The same, and no more faults. How many requests there were. */
 unsigned int nbd_end(struct nbd *d);
+/* How many of those that came since nbd_begin() were flushes. */
+unsigned int nbd_flushes(struct nbd *d);
 /*
  * From now on the driver sends no more than NBD_HALF bytes of a write that begins at byte @at, and of what comes
  * behind it, until nbd_end(): the rest is taken from memory then.

@@ -26,7 +26,6 @@ use crate::iov::{self, AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
-use kernel::error::to_result;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
 
@@ -247,18 +246,17 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
         if unsafe { (*(*(*self.as_raw()).i_mapping).a_ops).write_begin.is_none() } {
             return Err(EINVAL);
         }
-        let mut folio = ptr::null_mut();
-        // SAFETY: By the invariants of `Inode` it is valid, and `get_block` is that of its own
-        // filesystem. Its folios have buffers. The bytes are in one block, and so in one folio, which comes
-        // back locked, with a reference, and with the block uptodate but for them; both are given back here.
+        let all = write_begin::Len {
+            all: len,
+            // A folio is never of nothing.
+            at_once: len.max(1),
+        };
+        let get_block = |create| move |block, max| T::get_block(self, block, max, create);
+        let (find, fill) = (get_block(false), get_block(true));
+        // SAFETY: The inode lock is held. The bytes are in one block, and so in one folio, which comes back locked,
+        // with a reference, and with the block uptodate but for them; both are given back here.
         unsafe {
-            to_result(bindings::block_write_begin(
-                (*self.as_raw()).i_mapping,
-                pos,
-                len as c_uint,
-                &mut folio,
-                Some(Table::<F, T>::get_block),
-            ))?;
+            let folio = write_begin::write_begin(ptr::null(), self, pos, all, find, fill)?;
             let offset = (pos - bindings::folio_pos(folio)) as usize;
             bindings::folio_zero_range(folio, offset, len);
             bindings::block_write_end(pos, len as c_uint, len as c_uint, folio);
@@ -326,7 +324,16 @@ unsafe extern "C" fn dirty_folio(
     folio: *mut bindings::folio,
 ) -> bool {
     // SAFETY: By the requirement.
-    unsafe { bindings::block_dirty_folio_but_holes(mapping, folio) }
+    unsafe {
+        // Who has had a part of it when a hole came there, and may have written to that since: it is pinned; or nobody has
+        // it mapped, as with a hole that is punched, and it is held by reference (`FOLL_GET`, as NFS does).
+        let is_held = bindings::folio_maybe_dma_pinned(folio)
+            || (!bindings::folio_mapped(folio) && !cfg!(mutant = "kfs-held-hole-clean"));
+        match is_held {
+            true => bindings::block_dirty_folio(mapping, folio),
+            false => bindings::block_dirty_folio_but_holes(mapping, folio),
+        }
+    }
 }
 
 struct Table<F, T>(PhantomData<(F, T)>);
@@ -510,9 +517,9 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                 false => all.max(write_begin::ahead(iocb, inode, pos)),
             };
             let all = write_begin::Len { all, at_once };
-            match write_begin::write_begin(iocb, inode, pos, all, |block, max| {
-                T::get_block(inode, block, max, true)
-            }) {
+            let get_block = |create| move |block, max| T::get_block(inode, block, max, create);
+            let (find, fill) = (get_block(false), get_block(true));
+            match write_begin::write_begin(iocb, inode, pos, all, find, fill) {
                 Ok(found) => {
                     *folio = found;
                     0

@@ -277,6 +277,9 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                 None => return Err(EAGAIN),
             }
         }
+        if cfg!(mutant = "kfs-store-gives-up") {
+            return Err(ENOSPC);
+        }
         // SAFETY: By the requirement.
         match unsafe { Self::make_found_writable(inode, pos, Need::All) }? {
             Some(_) => Err(ENOSPC),
@@ -334,9 +337,9 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                     return Err(ENOSPC);
                 }
             }
-            if bindings::folio_buffers(folio).is_null() {
-                bindings::create_empty_buffers(folio, 1 << inode.blkbits(), 0);
-            }
+            write_begin::make_buffers(inode, folio, |block, max| {
+                T::get_block(inode, block, max, false)
+            })?;
             // Who finds a block that is allocated here, without the inode lock, must find that its page
             // is dirty, and so wait for the folio: a direct read, which would read stale data. The buffers
             // are not dirty yet: if there is no space, there is nothing to write.

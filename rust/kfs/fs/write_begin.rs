@@ -96,7 +96,7 @@ fn ahead_inside<F: FileSystemData>(inode: &Inode<F>, pos: i64, size: u64) -> u64
 /// Finds or makes the folio with byte `pos`, for a write of `len` bytes from there on; allocates the
 /// blocks of what is in it, and reads those of which a part only will be written. May sleep.
 ///
-/// `get_block` finds at most so many blocks from one of the file on, and fills holes.
+/// `get_block` finds at most so many blocks from one of the file on, and fills holes; `find` does not.
 ///
 /// The folio is locked and referenced. After an error there is none, and blocks that were allocated are
 /// zeroes.
@@ -109,6 +109,7 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
     inode: &Inode<F>,
     pos: i64,
     len: Len,
+    find: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
     get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
 ) -> Result<*mut bindings::folio> {
     // SAFETY: The inode is valid, and so is its mapping; `iocb` by the requirement.
@@ -127,7 +128,9 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
             true => bindings::folio_size(folio),
             false => bindings::folio_size(folio).min(from.saturating_add(len.all)),
         };
-        match allocate(inode, folio, from..to, get_block) {
+        let allocated = make_buffers(inode, folio, find)
+            .and_then(|()| allocate(inode, folio, from..to, get_block));
+        match allocated {
             Ok(()) => Ok(folio),
             Err(error) => {
                 bindings::folio_unlock(folio);
@@ -138,6 +141,84 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
     }
 }
 
+/// Has a folio have buffers. Those of one that is uptodate are mapped to the blocks that the file has inside i_size: one that is not
+/// mapped is of a hole then. Who has stored to the folio, and says so late, with buffers that were made anew since, has stored to
+/// nothing else ([`dirty_folio`](super::address_space)). May sleep for memory, and if `find` does.
+///
+/// `find` finds at most so many blocks from one of the file on. Its error; the folio has no buffers then, or all are dirty.
+///
+/// # Safety
+///
+/// The folio must be locked and in the page cache of `inode`.
+pub(super) unsafe fn make_buffers<F: FileSystemData>(
+    inode: &Inode<F>,
+    folio: *mut bindings::folio,
+    find: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+) -> Result {
+    // SAFETY: By the requirement; it has buffers then, which were just made.
+    unsafe {
+        if !bindings::folio_buffers(folio).is_null() {
+            return Ok(());
+        }
+        bindings::create_empty_buffers(folio, 1 << inode.blkbits(), 0);
+        map_found(inode, folio, find)
+    }
+}
+
+/// What [`make_buffers`] does with buffers that were just made.
+///
+/// # Safety
+///
+/// As for that; the folio has buffers, and none of them is mapped.
+pub(super) unsafe fn map_found<F: FileSystemData>(
+    inode: &Inode<F>,
+    folio: *mut bindings::folio,
+    mut find: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+) -> Result {
+    let bits = inode.blkbits();
+    // SAFETY: By the requirement.
+    let (mut bh, is_uptodate, pos, size) = unsafe {
+        (
+            bindings::folio_buffers(folio),
+            bindings::folio_test_uptodate(folio),
+            bindings::folio_pos(folio) as u64,
+            bindings::folio_size(folio) as u64,
+        )
+    };
+    // What is not uptodate nobody has but who locks it.
+    if !is_uptodate || cfg!(mutant = "kfs-buffers-unmapped") {
+        return Ok(());
+    }
+    let end = inode.i_size_read().min(pos + size).div_ceil(1 << bits);
+    let mut rest = None;
+    for block in pos >> bits..end {
+        let found = match rest.take() {
+            Some(run) => Ok(Some(run)),
+            None => find(block, (end - block) as u32),
+        };
+        match found {
+            Ok(Some(run)) => {
+                // SAFETY: `bh` is the buffer of this block, and the lock keeps it where it is.
+                unsafe { bindings::map_bh(bh, inode.sb().as_raw(), run.block) };
+                rest = (run.len > 1).then(|| Mapped {
+                    block: run.block + 1,
+                    len: run.len - 1,
+                    ..run
+                });
+            }
+            Ok(None) => {}
+            Err(error) => {
+                // SAFETY: By the requirement. Buffers that are dirty stay.
+                unsafe { bindings::try_to_free_buffers(folio) };
+                return Err(error);
+            }
+        }
+        // SAFETY: As above: each leads to the next one.
+        bh = unsafe { (*bh).b_this_page };
+    }
+    Ok(())
+}
+
 /// Allocates the blocks with the bytes in `range`, in bytes of the folio. Of one that is not uptodate,
 /// new blocks are zeroed where they are not in the range, and others are read. May sleep.
 ///
@@ -145,18 +226,15 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
 ///
 /// # Safety
 ///
-/// The folio must be locked and in the page cache of `inode`, and have the bytes.
+/// The folio must be locked and in the page cache of `inode`, and have the bytes, and buffers.
 pub(super) unsafe fn allocate<F: FileSystemData>(
     inode: &Inode<F>,
     folio: *mut bindings::folio,
     range: Range<usize>,
     get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
 ) -> Result {
-    // SAFETY: By the requirement; it has buffers then.
+    // SAFETY: By the requirement.
     unsafe {
-        if bindings::folio_buffers(folio).is_null() {
-            bindings::create_empty_buffers(folio, 1 << inode.blkbits(), 0);
-        }
         let result = map_buffers(inode, folio, &range, get_block);
         if result.is_err() {
             bindings::folio_zero_new_buffers(folio, range.start, range.end);
@@ -167,7 +245,7 @@ pub(super) unsafe fn allocate<F: FileSystemData>(
 
 /// # Safety
 ///
-/// As for [`allocate`]; the folio has buffers.
+/// As for [`allocate`].
 unsafe fn map_buffers<F: FileSystemData>(
     inode: &Inode<F>,
     folio: *mut bindings::folio,

@@ -10,6 +10,7 @@ use crate::bindings;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::Inode;
 use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
+use crate::fs::write_begin;
 use crate::iov::{IovIter, IovIterSource};
 use kernel::prelude::*;
 
@@ -96,10 +97,15 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
             {
                 return Err(NotWritten::Page);
             }
-            if bindings::folio_buffers(folio).is_null()
-                && !bindings::folio_create_buffers_nowait(folio, 1 << self.blkbits())
-            {
-                return Err(NotWritten::Memory);
+            if bindings::folio_buffers(folio).is_null() {
+                if !bindings::folio_create_buffers_nowait(folio, 1 << self.blkbits()) {
+                    return Err(NotWritten::Memory);
+                }
+                // With a hole in the folio it is left to who may sleep, who can tell.
+                write_begin::map_found(self, folio, |block, max| {
+                    T::get_block_nowait(self, block, max).map_or(Err(EAGAIN), |run| Ok(Some(run)))
+                })
+                .map_err(|_| NotWritten::Block)?;
             }
             // The blocks with these bytes are uptodate, and none is new: it reads nothing, and zeroes nothing.
             let get_block: bindings::get_block_t = Some(get_block::<F, T>);

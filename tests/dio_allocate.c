@@ -343,7 +343,7 @@ TEST_F(dio_allocate, stored_behind_the_end_in_a_block)
 	char *map;
 
 	ASSERT_EQ(0, ftruncate(self->fd, eof));
-	sync();
+	vol_sync();
 	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, self->bfd, page);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, vol_unroute(&self->v));

@@ -408,7 +408,7 @@ TEST_F(fs_cgroup, append_without_room_when_it_goes_on)
 	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(size, pwrite(fd, buf, size, 0));
-	sync();
+	vol_sync();
 	pattern_fill(buf, bs, size, 2);
 	pattern_fill(buf + bs, bs, size, 3);
 	pattern_fill(buf + 2 * bs, bs, size + bs, 2);

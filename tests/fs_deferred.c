@@ -400,7 +400,7 @@ TEST_F(fs_deferred, name_that_is_not_flushed)
 	if (!self->disk)
 		SKIP(return, "its disk does not fail");
 	ASSERT_EQ(0, vol_prefill("a", 0, LEN, 1));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, mark_cached("a"));
 	ASSERT_EQ(0, vol_link("a", "b"));
 	nbd_begin(self->disk, NBD_FAIL_FLUSHES, 0);
@@ -444,7 +444,7 @@ TEST_F(fs_deferred, device_that_has_failed_is_asked_once)
 	TH_LOG("%u flushes", flushes);
 	EXPECT_LT(0, flushes);
 	EXPECT_GT(OTHERS / 2, flushes);
-	sync();
+	vol_sync();
 	close(fd);
 	EXPECT_EQ(0, repair(&self->v));
 }

@@ -116,7 +116,7 @@ TEST_F(fs_errors, new_directory_that_is_never_stored)
 
 	ASSERT_LE(0, kmsg);
 	ASSERT_EQ(0, vol_mkdir("a"));
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_mkdir("d"));
 	snprintf(inode, sizeof(inode), "inode %lu:", vol_inode("d"));
 	ASSERT_EQ(0, vol_fail(&self->v, NULL));
@@ -381,7 +381,7 @@ TEST_F(fs_errors, removed_directory_with_an_index)
 	EXPECT_FALSE(kmsg_has(kmsg, (const char *[]){ "retryfs", "index", NULL }));
 	close(gone);
 	close(kmsg);
-	sync();
+	vol_sync();
 	ASSERT_EQ(0, vol_remount(&self->v));
 	EXPECT_FALSE(vol_exists("gone"));
 }

@@ -431,7 +431,7 @@ TEST_F(fs_fsync, directory_that_was_removed_soon)
 	int d;
 
 	ASSERT_EQ(0, vol_mkdir("d"));
-	sync();
+	vol_sync();
 	d = vol_open_dir("d");
 	ASSERT_LE(0, d);
 	ASSERT_EQ(0, vol_mkdir("d/gone"));
@@ -458,7 +458,7 @@ TEST_F(fs_fsync, file_that_has_left_after_dirsync)
 	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
 	close(fd);
 	close(vol_open("x", O_CREAT | O_RDWR));
-	sync();
+	vol_sync();
 	close(vol_open("d/f", O_CREAT | O_RDWR));
 	ASSERT_EQ(0, mark_cached("d/f"));
 	ASSERT_EQ(0, vol_link("x", "e/y"));
@@ -501,7 +501,7 @@ TEST_F(fs_fsync, directory_that_is_being_made)
 	if (trace_write("kprobe_events", "p:rfs_made d_instantiate_new\n"))
 		SKIP(return, "no kprobe events");
 	ASSERT_EQ(0, vol_mkdir("d"));
-	sync();
+	vol_sync();
 	d = vol_open_dir("d");
 	ASSERT_LE(0, d);
 	ASSERT_EQ(0, stop_stay_away(&m.stop));

@@ -347,7 +347,7 @@ static int make_gate(struct vol *v, const char *name, struct vol_map *block)
 	}
 	if (err)
 		return err;
-	sync();
+	vol_sync();
 	return vol_block(v, name, 0, block);
 }
 

@@ -18,6 +18,12 @@
 
 static void move(struct tree *t, const char *from, const char *to, unsigned int flags)
 {
+	if (t->plain && (flags & RENAME_EXCHANGE)) {
+		move(t, from, "exchanged", 0);
+		move(t, to, from, 0);
+		move(t, "exchanged", to, 0);
+		return;
+	}
 	step(t, !renameat2(AT_FDCWD, from, AT_FDCWD, to, flags), "rename", from);
 }
 
@@ -28,8 +34,11 @@ static void drop(struct tree *t, const char *name)
 
 static void punch(struct tree *t, const char *name, off_t pos, off_t len)
 {
-	int fd = open(name, O_WRONLY | O_CLOEXEC);
+	int fd;
 
+	if (t->plain)
+		return;
+	fd = open(name, O_WRONLY | O_CLOEXEC);
 	step(t, fd >= 0 && !fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, pos, len), "punch",
 	     name);
 	close(fd);
@@ -252,11 +261,11 @@ static void change_flags(struct tree *t, unsigned int round)
 	set_flags(t, "flag-dir0", round % 2 ? FS_NODUMP_FL : FS_DIRSYNC_FL | FS_NOATIME_FL);
 }
 
-const char *tree_change(unsigned int bs, unsigned int round)
+const char *tree_change(unsigned int bs, unsigned int round, bool plain)
 {
 	static struct tree t;
 
-	t = (struct tree){ .bs = bs, .late = true };
+	t = (struct tree){ .bs = bs, .late = true, .plain = plain };
 	umask(0022);
 	if (!step(&t, !chdir(env_dir()), "chdir", env_dir()))
 		return t.wrong;

@@ -239,7 +239,7 @@ static int put_open(FILE *out, const char *path, const char *full, const struct 
 		begin(out, path, "generation");
 		fprintf(out, "%u\n", n);
 	}
-	if (!err && S_ISREG(s->stx_mode))
+	if (!err && S_ISREG(s->stx_mode) && !(without & WITHOUT_HOLES))
 		err = put_holes(out, path, fd, s->stx_size);
 	if (!err && S_ISREG(s->stx_mode))
 		err = put_map(out, path, fd);

@@ -10,7 +10,7 @@
 
 struct tree {
 	unsigned int bs;
-	bool late;
+	bool late, plain;
 	char wrong[300];
 };
 

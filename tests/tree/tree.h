@@ -12,8 +12,11 @@
  * only of those that inodes of 128 bytes have room for.
  */
 const char *tree_make(unsigned int bs, bool late);
-/* Changes of all kinds, on what any number of rounds before has left; others with each @round, from 1 on. */
-const char *tree_change(unsigned int bs, unsigned int round);
+/*
+ * Changes of all kinds, on what any number of rounds before has left; others with each @round, from 1 on. Those that are @plain
+ * are without what the kernel's ext2 driver cannot do: to punch holes, and to exchange names at once.
+ */
+const char *tree_change(unsigned int bs, unsigned int round, bool plain);
 
 struct listing {
 	char *text;
@@ -24,6 +27,8 @@ struct listing {
 #define WITHOUT_HISTORY	1
 /* And all times, and how many blocks there are, as attributes may be in the inode or in one. */
 #define WITHOUT_BLOCKS	2
+/* Where data and holes are, of which a driver need not tell lseek(2). */
+#define WITHOUT_HOLES	4
 
 /* All that can be seen of all files, one line for each property of a file, sorted by their names. 0 or -errno. */
 int tree_list(struct listing *list, unsigned int without);

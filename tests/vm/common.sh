@@ -8,6 +8,7 @@
 #   $ROOT/fio/         the fio jobs
 #   $ROOT/retryfs-top  the program of tools/top
 #   $ROOT/flatfs.ko    the example of samples/
+#   $ROOT/ext2.ko      the kernel's own ext2, as ext2-peer: for the stock kernel
 #   $OUT               a directory that outlives the guest
 #   $TEST_DEV          a disk that may be overwritten
 #   tools: bash, coreutils, util-linux, kmod, e2fsprogs, fio, jq
@@ -21,6 +22,7 @@ export TEST_DIR=${TEST_DIR:-/mnt/retryfs}
 export RETRYFS_KO=$ROOT/retryfs.ko
 export RETRYFS_TOP=$ROOT/retryfs-top
 export FLATFS_KO=$ROOT/flatfs.ko
+export EXT2_KO=$ROOT/ext2.ko
 
 die()
 {

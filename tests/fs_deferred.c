@@ -340,7 +340,7 @@ TEST_F(fs_deferred, blocks_that_are_given_back_meanwhile)
  * All pointers in a block of pointers, of which some were deferred, are cleared while the device fails, and then it is freed: it is
  * not written over what it is used for next.
  */
-TEST_F(fs_deferred, block_of_pointers_that_is_freed_meanwhile)
+TEST_F(fs_deferred, pointers_that_are_freed_meanwhile)
 {
 	const off_t bs = self->v.bs;
 	char *buf = buf_alloc(bs), *back = buf_alloc(bs);

@@ -26,7 +26,7 @@ FIXTURE_SETUP(fs_delay)
 	if (!self->disk && errno == ENOENT)
 		SKIP(return, "a kernel without nbd");
 	ASSERT_TRUE(self->disk != NULL);
-	ASSERT_EQ(0, ops_make(self->dev, 1));
+	ASSERT_EQ(0, ops_make(self->dev, &(const struct ops_sizes)OPS_SMALL));
 }
 
 FIXTURE_TEARDOWN(fs_delay)

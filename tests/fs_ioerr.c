@@ -11,21 +11,31 @@
 
 /* More than any operation has. */
 #define MOST	1000
-/* Of the faults of an operation every so many-th, if it is not for make faults. */
-#define USUAL	7
-
 FIXTURE(fs_ioerr) {
 	struct nbd *disk;
 	char dev[32];
 };
 
+FIXTURE_VARIANT(fs_ioerr) {
+	struct ops_sizes sizes;
+	/* of the faults of an operation every so many-th, if it is not for make faults */
+	unsigned int usual;
+	/* and all of those that were once found to matter */
+	bool every;
+};
+
+FIXTURE_VARIANT_ADD(fs_ioerr, bs1k) { .sizes = OPS_SMALL, .usual = 7, .every = true };
+FIXTURE_VARIANT_ADD(fs_ioerr, bs16k) { .sizes = OPS_LARGE, .usual = 11 };
+
 FIXTURE_SETUP(fs_ioerr)
 {
-	self->disk = nbd_up(1, true, self->dev, sizeof(self->dev));
+	if (!ops_can(&variant->sizes))
+		SKIP(return, "no large folios in this kernel");
+	self->disk = nbd_up(ops_mib(&variant->sizes), true, self->dev, sizeof(self->dev));
 	if (!self->disk && errno == ENOENT)
 		SKIP(return, "a kernel without nbd");
 	ASSERT_TRUE(self->disk != NULL);
-	ASSERT_EQ(0, ops_make(self->dev, 1));
+	ASSERT_EQ(0, ops_make(self->dev, &variant->sizes));
 }
 
 FIXTURE_TEARDOWN(fs_ioerr)
@@ -43,13 +53,14 @@ static const char *not_told(struct nbd *disk, const struct round *r)
 }
 
 static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_ioerr) * self,
-		      const struct op *op)
+		      const FIXTURE_VARIANT(fs_ioerr) * variant, const struct op *op)
 {
-	unsigned int stride, nth = ops_stride(op, op->every ? 1 : USUAL, &stride), total = 0;
+	const unsigned int usual = op->every && variant->every ? 1 : variant->usual;
+	unsigned int stride, nth = ops_stride(op, usual, &stride), total = 0;
 	char what[64];
 	struct round r;
 
-	for (; nth < MOST; nth += stride) {
+	for (; nth && nth < MOST; nth += stride) {
 		const char *wrong, *lost;
 		bool hit, read;
 
@@ -71,7 +82,8 @@ static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(fs_ioerr) 
 		if (!hit)
 			break;
 	}
-	TH_LOG("%s: %u bios", op->name, total);
+	if (nth)
+		TH_LOG("%s: %u bios", op->name, total);
 }
 
 TEST_F_TIMEOUT(fs_ioerr, names, 3600)
@@ -79,7 +91,7 @@ TEST_F_TIMEOUT(fs_ioerr, names, 3600)
 	const struct op *op;
 
 	for (op = ops_names; op->name; op++)
-		fail_each(_metadata, self, op);
+		fail_each(_metadata, self, variant, op);
 }
 
 TEST_F_TIMEOUT(fs_ioerr, files, 3600)
@@ -87,7 +99,7 @@ TEST_F_TIMEOUT(fs_ioerr, files, 3600)
 	const struct op *op;
 
 	for (op = ops_data; op->name; op++)
-		fail_each(_metadata, self, op);
+		fail_each(_metadata, self, variant, op);
 }
 
 TEST_F_TIMEOUT(fs_ioerr, attributes, 3600)
@@ -95,7 +107,7 @@ TEST_F_TIMEOUT(fs_ioerr, attributes, 3600)
 	const struct op *op;
 
 	for (op = ops_attributes; op->name; op++)
-		fail_each(_metadata, self, op);
+		fail_each(_metadata, self, variant, op);
 }
 
 TEST_F_TIMEOUT(fs_ioerr, volume, 3600)
@@ -103,7 +115,7 @@ TEST_F_TIMEOUT(fs_ioerr, volume, 3600)
 	const struct op *op;
 
 	for (op = ops_volume; op->name; op++)
-		fail_each(_metadata, self, op);
+		fail_each(_metadata, self, variant, op);
 }
 
 TEST_HARNESS_MAIN

@@ -11,25 +11,34 @@
 
 /* More than any operation needs. */
 #define MOST	3000
-/* There are many, and the debug kernel is slow: all of them by make faults. */
-#define USUAL	71
-
 #define RAMDISK	"/dev/ram0"
 
 FIXTURE(fs_nomem) {
 };
 
+FIXTURE_VARIANT(fs_nomem) {
+	struct ops_sizes sizes;
+	/* every so many-th: there are many, and the debug kernel is slow; all of them by make faults */
+	unsigned int usual;
+};
+
+FIXTURE_VARIANT_ADD(fs_nomem, bs1k) { .sizes = OPS_SMALL, .usual = 71 };
+FIXTURE_VARIANT_ADD(fs_nomem, bs16k) { .sizes = OPS_LARGE, .usual = 71 };
+
 FIXTURE_SETUP(fs_nomem)
 {
-	const char *const modprobe[] = { "modprobe", "-q", "brd", "rd_nr=1", "rd_size=1024", NULL };
+	/* of 4 MiB, as it stays */
+	const char *const modprobe[] = { "modprobe", "-q", "brd", "rd_nr=1", "rd_size=4096", NULL };
 	int err = faults_setup();
 
+	if (!ops_can(&variant->sizes))
+		SKIP(return, "no large folios in this kernel");
 	if (err == -ENOENT)
 		SKIP(return, "a kernel without /proc/PID/fail-nth");
 	ASSERT_EQ(0, err);
 	if (access(RAMDISK, F_OK) && run(1, modprobe))
 		SKIP(return, "a kernel without brd");
-	ASSERT_EQ(0, ops_make(RAMDISK, 1));
+	ASSERT_EQ(0, ops_make(RAMDISK, &variant->sizes));
 }
 
 FIXTURE_TEARDOWN(fs_nomem)
@@ -57,31 +66,34 @@ static int refuse(struct __test_metadata *_metadata, const struct op *op, bool k
 	return struck;
 }
 
-static void refuse_each(struct __test_metadata *_metadata, const struct op *op, bool kworkers)
+static void refuse_each(struct __test_metadata *_metadata, const FIXTURE_VARIANT(fs_nomem) * variant,
+			const struct op *op, bool kworkers)
 {
-	unsigned int stride, nth = ops_stride(op, USUAL, &stride), failed = 0;
+	unsigned int stride, nth = ops_stride(op, variant->usual, &stride), failed = 0;
 	int struck = 1;
 
-	for (; nth < MOST && struck; nth += stride) {
+	for (; nth && nth < MOST && struck; nth += stride) {
 		struck = refuse(_metadata, op, kworkers, nth, &failed);
 		ASSERT_LE(0, struck);
 	}
-	TH_LOG("%s%s: fewer than %u allocations, %u times it failed", op->name,
-	       kworkers ? " by kworkers" : "", nth - stride, failed);
+	if (nth)
+		TH_LOG("%s%s: fewer than %u allocations, %u times it failed", op->name,
+		       kworkers ? " by kworkers" : "", nth - stride, failed);
 }
 
-static void all_of(struct __test_metadata *_metadata, const struct op *op)
+static void all_of(struct __test_metadata *_metadata, const FIXTURE_VARIANT(fs_nomem) * variant,
+		   const struct op *op)
 {
 	for (; op->name; op++) {
-		refuse_each(_metadata, op, false);
+		refuse_each(_metadata, variant, op, false);
 		if (op->kworkers)
-			refuse_each(_metadata, op, true);
+			refuse_each(_metadata, variant, op, true);
 	}
 }
 
 TEST_F_TIMEOUT(fs_nomem, names, 3600)
 {
-	all_of(_metadata, ops_names);
+	all_of(_metadata, variant, ops_names);
 }
 
 /* All of those that could leave one of several entries changed, and the others not. */
@@ -92,6 +104,8 @@ TEST_F_TIMEOUT(fs_nomem, half_a_rename, 900)
 	struct round r;
 	int left;
 
+	if (variant->sizes.bs > 1024)
+		SKIP(return, "the same with all of them");
 	while (strcmp(op->name, "rename of a directory"))
 		op++;
 	ASSERT_EQ(0, round_begin(&r, op, RAMDISK));
@@ -108,17 +122,17 @@ TEST_F_TIMEOUT(fs_nomem, half_a_rename, 900)
 
 TEST_F_TIMEOUT(fs_nomem, files, 3600)
 {
-	all_of(_metadata, ops_data);
+	all_of(_metadata, variant, ops_data);
 }
 
 TEST_F_TIMEOUT(fs_nomem, attributes, 3600)
 {
-	all_of(_metadata, ops_attributes);
+	all_of(_metadata, variant, ops_attributes);
 }
 
 TEST_F_TIMEOUT(fs_nomem, volume, 3600)
 {
-	all_of(_metadata, ops_volume);
+	all_of(_metadata, variant, ops_volume);
 }
 
 TEST_HARNESS_MAIN

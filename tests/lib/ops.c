@@ -20,11 +20,21 @@
 #define STATE_VALID	1
 #define STATE_ERROR	2
 
-#define KIB		1024
+#define PAGE		4096
+/* With so many blocks there is room for everything. */
+#define LARGE_BLOCKS	64
+/* the most that ROUND_MEM is, with blocks of 64 KiB */
+#define ROUND_MOST	(512 << 10)
 
-/* The volumes as they were made, for all rounds: with small blocks and inodes, and with others. */
-static char *images[2];
-static size_t image_len;
+long ops_unit = 1024;
+
+/* The volumes as they were made, for all rounds: with small inodes, and with larger ones and blocks. */
+static struct image {
+	unsigned int bs, isize;
+	char *bytes;
+	size_t len;
+	long unit;
+} images[2];
 
 long ops_errno(long n)
 {
@@ -37,7 +47,8 @@ void ops_full_name(char *path, unsigned int nr)
 	sprintf(path, "full/%0*u", nr < 2 ? 236 : 248, nr);
 }
 
-static int transfer(const char *dev, bool out, char *mem)
+/* The volume on the device, or that into memory. */
+static int transfer(const char *dev, bool out, const struct image *image)
 {
 	int fd = open(dev, (out ? O_WRONLY : O_RDONLY) | O_DIRECT | O_CLOEXEC);
 	ssize_t n;
@@ -49,14 +60,14 @@ static int transfer(const char *dev, bool out, char *mem)
 		close(fd);
 		return -errno;
 	}
-	n = out ? pwrite(fd, mem, image_len, 0) : pread(fd, mem, image_len, 0);
+	n = out ? pwrite(fd, image->bytes, image->len, 0) : pread(fd, image->bytes, image->len, 0);
 	close(fd);
-	return n == (ssize_t)image_len ? 0 : n < 0 ? -errno : -EIO;
+	return n == (ssize_t)image->len ? 0 : n < 0 ? -errno : -EIO;
 }
 
-static struct vol vol_on(const char *dev, bool big)
+static struct vol vol_on(const char *dev, const struct image *image)
 {
-	struct vol v = { .bs = big ? 4096 : 1024, .isize = big ? 256 : 128, .sectors = image_len / 512 };
+	struct vol v = { .bs = image->bs, .isize = image->isize, .sectors = image->len / 512 };
 
 	snprintf(v.dev, sizeof(v.dev), "%s", dev);
 	return v;
@@ -68,19 +79,19 @@ static int fill(struct vol *v)
 	char path[512], target[128];
 	int fd, err;
 
-	err = vol_prefill("synced", 0, 16 * KIB, 1);
+	err = vol_prefill("synced", 0, 16 * UNIT, 1);
 	if (!err)
-		err = vol_prefill("f", 0, 20 * KIB, 1);
+		err = vol_prefill("f", 0, 20 * UNIT, 1);
 	/* with a hole after the first blocks, and one that only a mapping can have */
 	if (!err)
-		err = vol_prefill("sparse", 0, 4 * KIB, 1);
-	if (!err && truncate(vol_path("sparse"), 24 * KIB))
+		err = vol_prefill("sparse", 0, 4 * UNIT, 1);
+	if (!err && truncate(vol_path("sparse"), 24 * UNIT))
 		err = -errno;
 	/* with all levels of pointers but the last */
 	if (!err)
-		err = vol_prefill("deep", 0, 16 * KIB, 1);
+		err = vol_prefill("deep", 0, 16 * UNIT, 1);
 	if (!err)
-		err = vol_prefill("deep", 300 * KIB, 4 * KIB, 1);
+		err = vol_prefill("deep", 300 * UNIT, 4 * UNIT, 1);
 	if (!err)
 		err = vol_mkdir("d");
 	if (!err)
@@ -88,9 +99,9 @@ static int fill(struct vol *v)
 	if (!err)
 		err = vol_mkdir("empty");
 	if (!err)
-		err = vol_prefill("d/a", 0, 14 * KIB, 1);
+		err = vol_prefill("d/a", 0, 14 * UNIT, 1);
 	if (!err)
-		err = vol_prefill("d/b", 0, 2 * KIB, 1);
+		err = vol_prefill("d/b", 0, 2 * UNIT, 1);
 	if (err)
 		return err;
 	memset(target, 'x', 100);
@@ -98,7 +109,7 @@ static int fill(struct vol *v)
 	if (symlink(target, vol_path("long")))
 		return -errno;
 	/* the names take more than a block */
-	for (fd = 0; fd < 40; fd++) {
+	for (fd = 0; fd < 40 || fd < v->bs / 160; fd++) {
 		snprintf(path, sizeof(path), "d/%0200d", fd);
 		if (link(vol_path("d/b"), vol_path(path)))
 			return -errno;
@@ -109,28 +120,28 @@ static int fill(struct vol *v)
 		ops_full_name(path, fd);
 		err = vol_link("d/b", path);
 	}
-	err = err ?: vol_prefill("x", 0, KIB, 1) ?: vol_prefill("y", 0, KIB, 1);
+	err = err ?: vol_prefill("x", 0, UNIT, 1) ?: vol_prefill("y", 0, UNIT, 1);
 	err = err ?: ops_set_value("x", OPS_SHARED) ?: ops_set_value("y", OPS_SHARED);
 	if (err)
 		return err;
-	fd = make_pieces(v, "pieces", 4 * v->bs, 4);
+	fd = make_pieces(v, "pieces", v->bs > PAGE ? v->bs : 4 * v->bs, v->bs > PAGE ? 2 : 4);
 	if (fd < 0)
 		return fd;
 	close(fd);
 	return 0;
 }
 
-static int make(const char *dev, bool big)
+static int make(const char *dev, struct image *image)
 {
-	char *image = images[big];
-	struct vol v;
+	struct vol v = vol_on(dev, image);
 	int err;
 
-	poison_fill(image, image_len);
-	v = vol_on(dev, big);
+	ops_unit = image->unit;
+	image->bytes = buf_alloc(image->len);
+	poison_fill(image->bytes, image->len);
 	err = transfer(dev, true, image);
 	if (!err)
-		err = vol_mkfs(&v, &(struct vol_conf){ .bs = v.bs, .isize = v.isize });
+		err = vol_mkfs(&v, &(struct vol_conf){ .blocks = image->len / v.bs });
 	if (!err)
 		err = vol_mount(&v, env_fstype(), 0, NULL);
 	if (err)
@@ -145,12 +156,36 @@ static int make(const char *dev, bool big)
 	return vol_report("what is on the volume", err);
 }
 
-int ops_make(const char *dev, unsigned int mib)
+static bool is_large(unsigned int bs)
 {
-	image_len = (size_t)mib << 20;
-	images[0] = buf_alloc(image_len);
-	images[1] = buf_alloc(image_len);
-	return make(dev, false) ?: make(dev, true);
+	return bs > PAGE;
+}
+
+static struct image image_of(unsigned int bs, unsigned int isize)
+{
+	return (struct image) {
+		.bs = bs, .isize = isize,
+		.len = is_large(bs) ? LARGE_BLOCKS * bs : 1 << 20,
+		.unit = is_large(bs) ? bs / 8 : 1024,
+	};
+}
+
+bool ops_can(const struct ops_sizes *sizes)
+{
+	/* large folios */
+	return !is_large(sizes->bs) || !access("/sys/kernel/mm/transparent_hugepage", F_OK);
+}
+
+unsigned int ops_mib(const struct ops_sizes *sizes)
+{
+	return image_of(sizes->big, 256).len >> 20;
+}
+
+int ops_make(const char *dev, const struct ops_sizes *sizes)
+{
+	images[0] = image_of(sizes->bs, 128);
+	images[1] = image_of(sizes->big, 256);
+	return make(dev, &images[0]) ?: make(dev, &images[1]);
 }
 
 unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *stride)
@@ -158,7 +193,10 @@ unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *s
 	const char *name = op->name;
 	unsigned int sum = 0;
 
-	*stride = env_number("FAULTS_STRIDE", usual);
+	*stride = env_number("FAULTS_STRIDE", 0);
+	if (!*stride && is_large(images[0].bs) && !op->large)
+		return 0;
+	*stride = *stride ?: usual;
 	while (*name)
 		sum += *name++;
 	return 1 + sum % *stride;
@@ -166,19 +204,21 @@ unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *s
 
 int round_begin(struct round *r, const struct op *op, const char *dev)
 {
+	const struct image *image = &images[op->big];
 	static char *buf, *back;
 	int err;
 
 	if (!buf) {
-		buf = buf_alloc(ROUND_MEM);
-		back = buf_alloc(ROUND_MEM);
+		buf = buf_alloc(ROUND_MOST);
+		back = buf_alloc(ROUND_MOST);
 	}
-	*r = (struct round){ .v = vol_on(dev, op->big), .op = op, .fd = -1, .dir = -1 };
+	ops_unit = image->unit;
+	*r = (struct round){ .v = vol_on(dev, image), .op = op, .fd = -1, .dir = -1 };
 	r->buf = buf;
 	r->back = back;
 	pattern_fill(buf, ROUND_MEM, 0, 2);
 	memset(back, UNTOUCHED, ROUND_MEM);
-	err = transfer(dev, true, images[op->big]);
+	err = transfer(dev, true, image);
 	if (!err && !op->mounts)
 		err = vol_mount(&r->v, env_fstype(), 0, NULL);
 	if (!err && op->changes) {
@@ -290,7 +330,7 @@ const char *round_end(struct round *r, int fault, bool struck)
 		return found;
 	if (mount(r->v.dev, env_dir(), env_fstype(), MS_RDONLY, NULL))
 		return "it cannot be mounted again";
-	if (!vol_holds("synced", 16 * KIB, 1))
+	if (!vol_holds("synced", 16 * UNIT, 1))
 		found = "what was synced is not there";
 	if (!found && r->op->check && (!r->repaired || is_acknowledged(r)) &&
 	    !(r->op->untold && struck))
@@ -318,7 +358,7 @@ const char *ops_mixed(struct round *r, const char *name, size_t len, unsigned in
 	size_t at;
 
 	if (!buf)
-		buf = buf_alloc(ROUND_MEM);
+		buf = buf_alloc(ROUND_MOST);
 	n = vol_read(name, O_RDONLY, buf, ROUND_MEM, 0);
 	if (n != (ssize_t)len) {
 		snprintf(wrong, sizeof(wrong), "%s has %zd bytes, not %zu", name, n, len);

@@ -26,8 +26,11 @@ struct round {
 	bool repaired;
 };
 
+/* What sizes of files are counted in: 1 KiB, or an eighth of a block that is larger than a page. */
+extern long ops_unit;
+#define UNIT		ops_unit
 /* How much memory @buf and @back have. */
-#define ROUND_MEM	(64 << 10)
+#define ROUND_MEM	(64 * UNIT)
 
 struct op {
 	const char *name;
@@ -46,21 +49,36 @@ struct op {
 	bool every;		/* each bio always fails: a fault was found with it, or it is to find a mutant */
 	bool counts;		/* it returns how much was done: less if a part of it has failed */
 	bool untold;		/* it writes what nobody has synced, and does not say if that fails */
-	bool big;		/* on a volume with blocks of 4 KiB and inodes of 256 bytes */
+	bool big;		/* on a volume with larger blocks, and inodes of 256 bytes */
+	bool large;		/* with blocks that are larger than a page, make test does it, too */
 	bool durable;		/* it syncs itself: what it said is done stays so, if a later sync fails */
 };
 
 extern const struct op ops_names[], ops_data[], ops_attributes[], ops_volume[];
 
+/* The sizes of blocks that the operations are done with. */
+struct ops_sizes {
+	unsigned int bs;	/* with inodes of 128 bytes */
+	unsigned int big;	/* and with those of 256 bytes */
+};
+
+#define OPS_SMALL	{ 1024, 4096 }
+/* Both larger than a page, if the kernel has that: else ops_can() is false. */
+#define OPS_LARGE	{ 16384, 65536 }
+
+bool ops_can(const struct ops_sizes *sizes);
+/* How many MiB the device has to have. */
+unsigned int ops_mib(const struct ops_sizes *sizes);
+
 /*
- * The volumes that all begin with, on @dev, which is not mounted: made by mkfs(8) and filled,
- * of @mib MiB; free blocks have poison. 0, -errno or an exit status.
+ * The volumes that all begin with, on @dev, which is not mounted: made by mkfs(8) and filled;
+ * free blocks have poison. 0, -errno or an exit status.
  */
-int ops_make(const char *dev, unsigned int mib);
+int ops_make(const char *dev, const struct ops_sizes *sizes);
 
 /*
  * Only every so many-th fault of an operation, beginning with another one for each: FAULTS_STRIDE,
- * or @usual. The first of them.
+ * or @usual. The first of them; 0 if there is to be none, as this is not an operation for blocks of that size.
  */
 unsigned int ops_stride(const struct op *op, unsigned int usual, unsigned int *stride);
 

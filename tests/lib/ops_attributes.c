@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
@@ -63,8 +64,8 @@ static const char *was_set(struct round *r)
 /* A short one in a block in which there is no room for more, so that a longer one has to go to the inode. */
 static int fill_block(struct round *r)
 {
-	char value[4096] = "";
-	int len = sizeof(value), err;
+	static const char value[XATTR_SIZE_MAX];
+	int len = r->v.bs, err;
 
 	err = ops_set_value("d/a", OPS_SHARED) ?: set("d/a", OPS_SHARED, 8);
 	if (err)
@@ -185,11 +186,13 @@ const struct op ops_attributes[] = {
 	{ "set an attribute", .run = set_long, .check = was_set, .changes = true },
 	{ "set an attribute in the inode", .run = set_short, .check = was_set, .changes = true,
 	  .big = true },
-	{ "set a long attribute", .run = set_long, .check = was_set, .changes = true, .big = true },
-	{ "change a shared attribute", .run = set_shared, .check = was_set_shared, .changes = true },
+	{ "set a long attribute", .run = set_long, .check = was_set, .changes = true, .big = true,
+	  .large = true },
+	{ "change a shared attribute", .run = set_shared, .check = was_set_shared, .changes = true,
+	  .large = true },
 	{ "remove a shared attribute", .run = remove_shared, .check = was_removed, .changes = true },
 	{ "move an attribute into the inode", .prepare = fill_block, .run = set_longer, .check = was_moved,
-	  .changes = true, .big = true, .every = true },
+	  .changes = true, .big = true, .every = true, .large = true },
 	{ "move an attribute into the block", .prepare = fill_slot, .run = set_long, .check = was_moved,
 	  .changes = true, .big = true, .every = true },
 	{ "set an access control list", .run = set_acl, .check = acl_was_set, .changes = true },

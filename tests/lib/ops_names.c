@@ -114,7 +114,7 @@ static long rename_name(struct round *r)
 
 static const char *renamed(struct round *r)
 {
-	const char *found = ops_mixed(r, vol_exists("empty/a") ? "empty/a" : "d/a", 14 << 10, 1, false);
+	const char *found = ops_mixed(r, vol_exists("empty/a") ? "empty/a" : "d/a", 14 * UNIT, 1, false);
 
 	return found ?: ops_either(r, vol_exists("d/a"), vol_exists("empty/a"));
 }
@@ -131,8 +131,8 @@ static const char *renamed_over(struct round *r)
 
 	if (stat(vol_path("d/a"), &st))
 		return "neither is there";
-	return ops_either(r, st.st_size == 14 << 10 && vol_exists("f"),
-			  st.st_size == 20 << 10 && !vol_exists("f"));
+	return ops_either(r, st.st_size == 14 * UNIT && vol_exists("f"),
+			  st.st_size == 20 * UNIT && !vol_exists("f"));
 }
 
 static long rename_dir(struct round *r)
@@ -185,7 +185,7 @@ static const char *whited_out(struct round *r)
 {
 	struct stat st;
 	bool is_new = vol_exists("empty/a");
-	const char *found = ops_mixed(r, is_new ? "empty/a" : "d/a", 14 << 10, 1, false);
+	const char *found = ops_mixed(r, is_new ? "empty/a" : "d/a", 14 * UNIT, 1, false);
 
 	if (found)
 		return found;
@@ -269,7 +269,7 @@ static const char *outgrown(struct round *r)
 	return NULL;
 }
 
-#define TMPFILE_LEN	(6 << 10)
+#define TMPFILE_LEN	(6 * UNIT)
 
 static long make_tmpfile(struct round *r)
 {
@@ -322,11 +322,13 @@ const struct op ops_names[] = {
 	{ "readlink", .run = read_link },
 	{ "create", .run = create, .check = created, .changes = true },
 	{ "mknod", .run = make_node, .check = created, .changes = true },
-	{ "symlink", .run = make_symlink, .check = created, .changes = true, .every = true },
+	{ "symlink", .run = make_symlink, .check = created, .changes = true, .every = true,
+	  .large = true },
 	{ "link", .run = make_link, .check = linked, .changes = true },
-	{ "mkdir", .run = make_dir, .check = dir_made, .changes = true },
+	{ "mkdir", .run = make_dir, .check = dir_made, .changes = true, .large = true },
 	{ "rename", .run = rename_name, .check = renamed, .changes = true },
-	{ "rename over", .run = rename_over, .check = renamed_over, .changes = true },
+	{ "rename over", .run = rename_over, .check = renamed_over, .changes = true,
+	  .large = true },
 	{ "rename of a directory", .run = rename_dir, .check = dir_renamed, .changes = true },
 	{ "exchange", .run = exchange_names, .check = exchanged, .changes = true, .every = true },
 	{ "rename with a whiteout", .run = rename_whiteout, .check = whited_out, .changes = true,
@@ -334,11 +336,12 @@ const struct op ops_names[] = {
 	{ "unlink", .run = unlink_last, .check = unlinked_last, .changes = true },
 	{ "unlink of one of many", .run = unlink_other, .check = unlinked_other, .changes = true },
 	{ "rmdir", .run = remove_dir, .check = dir_removed, .changes = true },
-	{ "names that a directory has no room for", .run = outgrow, .check = outgrown, .changes = true },
+	{ "names that a directory has no room for", .run = outgrow, .check = outgrown, .changes = true,
+	  .large = true },
 	{ "names that blocks of 4 KiB have no room for", .run = outgrow, .check = outgrown,
-	  .changes = true, .big = true },
+	  .changes = true, .big = true, .large = true },
 	{ "O_TMPFILE and linkat", .run = make_tmpfile, .check = tmpfile_made, .changes = true,
-	  .kworkers = true },
+	  .kworkers = true, .large = true },
 	{ "fsync of a name", .prepare = new_name, .run = sync_again, .check = synced_name,
 	  .durable = true, .every = true },
 	{ "chmod", .run = change_mode, .check = mode_changed, .changes = true },

@@ -20,7 +20,7 @@ static int change(struct round *r)
 	int fd = vol_open("d/new", O_CREAT | O_EXCL | O_RDWR);
 	int err = fd < 0 ? fd : 0;
 
-	if (!err && write(fd, r->buf, 6 << 10) != 6 << 10)
+	if (!err && write(fd, r->buf, 6 * UNIT) != 6 * UNIT)
 		err = -EIO;
 	if (!err && unlink(vol_path("d/a")))
 		err = -errno;
@@ -45,7 +45,7 @@ static const char *changed(struct round *r)
 		return NULL;
 	if (vol_exists("d/a"))
 		return "what is unlinked is there";
-	return vol_holds("d/new", 6 << 10, 2) ? NULL : "what was to be written is not there";
+	return vol_holds("d/new", 6 * UNIT, 2) ? NULL : "what was to be written is not there";
 }
 
 static long mount_it(struct round *r)
@@ -109,7 +109,7 @@ static long trim(struct round *r)
 
 static const char *is_there(struct round *r)
 {
-	return vol_holds("f", 20 << 10, 1) ? NULL : "what was there is not";
+	return vol_holds("f", 20 * UNIT, 1) ? NULL : "what was there is not";
 }
 
 static long set_label(struct round *r)
@@ -134,7 +134,8 @@ const struct op ops_volume[] = {
 	{ "mount", .run = mount_it, .mounts = true },
 	{ "mount read-only", .run = mount_read_only, .mounts = true },
 	{ "unmount", .prepare = change, .run = umount_it, .check = changed, .untold = true },
-	{ "syncfs", .prepare = change_and_open, .run = sync_it, .check = changed, .kworkers = true },
+	{ "syncfs", .prepare = change_and_open, .run = sync_it, .check = changed, .kworkers = true,
+	  .large = true },
 	{ "freeze and thaw", .prepare = change_and_open, .run = freeze, .check = changed,
 	  .kworkers = true, .untold = true, .every = true },
 	{ "remount read-only", .prepare = change, .run = read_only, .check = changed,
@@ -142,7 +143,7 @@ const struct op ops_volume[] = {
 	{ "remount read-write", .prepare = be_read_only, .run = read_write },
 	{ "statfs", .run = count },
 	{ "fstrim", .prepare = change_and_open, .run = trim, .check = is_there, .kworkers = true,
-	  .every = true },
+	  .every = true, .large = true },
 	{ "set the label", .prepare = open_volume, .run = set_label, .check = labelled, .every = true },
 	{}
 };

@@ -145,7 +145,7 @@ static int make(struct vol *v, const struct vol_conf *conf)
 int vol_mkfs(struct vol *v, const struct vol_conf *conf)
 {
 	const char *argv[20];
-	char bs[16], isize[16], inodes[16];
+	char bs[16], isize[16], inodes[16], blocks[16];
 	int n = 0;
 
 	snprintf(inodes, sizeof(inodes), "%u", conf->inodes);
@@ -171,6 +171,9 @@ int vol_mkfs(struct vol *v, const struct vol_conf *conf)
 		argv[n++] = conf->features;
 	}
 	argv[n++] = v->dev;
+	snprintf(blocks, sizeof(blocks), "%u", conf->blocks);
+	if (conf->blocks)
+		argv[n++] = blocks;
 	argv[n] = NULL;
 	return run(0, argv);
 }

@@ -24,6 +24,7 @@ struct vol_conf {
 	unsigned int mib;	/* 0: 64 */
 	unsigned int inodes;	/* 0: what mke2fs(8) thinks is enough */
 	bool no_poison;
+	unsigned int blocks;	/* 0: as many as the device has room for */
 	const char *features;	/* for mkfs -O, or NULL */
 	const char *options;	/* for mount, in place of those of the environment, or NULL */
 };

@@ -5,8 +5,10 @@
  */
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/fs.h>
 #include <linux/posix_acl.h>
 #include <linux/posix_acl_xattr.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -15,6 +17,7 @@
 
 #include "debugfs.h"
 #include "harness.h"
+#include "powerloss.h"
 
 VOL_FIXTURE(fs_acl);
 FIXTURE_VARIANT_ADD(fs_acl, is128) { .conf = SMALL_1K };
@@ -266,6 +269,44 @@ TEST_F(fs_acl, mounted_without)
 	ASSERT_EQ(0, mount(NULL, env_dir(), NULL, MS_REMOUNT, "acl,user_xattr"));
 	check_bound(_metadata, "f");
 	EXPECT_EQ(1, getxattr(vol_path("f"), "user.a", value, sizeof(value)));
+}
+
+/* With chattr +S who has set a list has it on the device, and the mode that goes with it. */
+TEST_F(fs_acl, synchronous)
+{
+	char before[256], after[256];
+	int fd, flags = FS_SYNC_FL;
+	ssize_t len;
+
+	ASSERT_LE(0, close(vol_open("f", O_CREAT | O_RDWR)));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, chmod(vol_path("f"), 0600));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	close(fd);
+	fd = vol_open_dir("d");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	close(fd);
+	vol_sync();
+	ASSERT_EQ(0, set("f", ACCESS, 6, 6, 4, 7, 0));
+	ASSERT_EQ(0, set("d", DEFAULT, 7, 6, 4, 7, 0));
+	ASSERT_EQ(0, lose_power(&self->v));
+	len = lost_xattr("f", ACCESS, before, sizeof(before));
+	EXPECT_LT(0, len);
+	EXPECT_LT(0, lost_xattr("d", DEFAULT, after, sizeof(after)));
+	EXPECT_EQ(0670, lost_mode("f"));
+	/* and so has who has changed the mode that has a list */
+	ASSERT_EQ(0, chmod(vol_path("f"), 0640));
+	ASSERT_EQ(0, lose_power(&self->v));
+	ASSERT_EQ(len, lost_xattr("f", ACCESS, after, sizeof(after)));
+	EXPECT_NE(0, memcmp(before, after, len));
+	EXPECT_EQ(0640, lost_mode("f"));
+	/* and who has removed it */
+	ASSERT_EQ(0, removexattr(vol_path("f"), ACCESS));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ(0, lost_xattr("f", ACCESS, after, sizeof(after)));
 }
 
 TEST_HARNESS_MAIN

@@ -692,6 +692,67 @@ TEST_F(fs_volumes, uninit_bg_with_an_impossible_count)
 }
 
 /*
+ * Backups say of groups that were initialised since that they are not: what is in them would be wiped out by who
+ * believes that, and writes.
+ */
+TEST_F(fs_volumes, uninit_bg_from_a_backup)
+{
+	make_used_uninit(_metadata, &self->v);
+	ASSERT_EQ(0, vol_dev_write(&self->v, buf_alloc(2 * KIB), 2 * KIB, SUPER));
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, mount_it(&self->v, "sb=1025"));
+		EXPECT_EQ(-EROFS, vol_open("new", O_CREAT | O_RDWR));
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "initialised since", "mounted read-only", NULL }));
+		EXPECT_EQ(-EROFS, vol_read_write());
+		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
+			"retryfs", "cannot remount read-write", "initialised since", NULL }));
+		EXPECT_TRUE(vol_holds("large", 5 * MIB, 1));
+		EXPECT_TRUE(vol_holds("small", 1 * KIB, 2));
+		ASSERT_EQ(0, vol_umount(&self->v));
+	}
+	/* all groups are initialised then, and the backups know it */
+	ASSERT_EQ(0, sh(&self->v, "e2fsck -fy -b 1025 -B 1024 $dev > /dev/null || [ $? = 1 ]"));
+}
+
+/* What is in use on every volume was initialised: who believes something else makes zeroes of the root. */
+static void no_first_group(struct __test_metadata *_metadata, struct vol *v, int kmsg,
+			   const char *change, const char *undo, const char *what)
+{
+	ASSERT_EQ(0, make_uninit(v));
+	ASSERT_EQ(0, debugfs(v, "%s", change));
+	ASSERT_EQ(0, debugfs(v, "set_bg 0 checksum calc"));
+	EXPECT_EQ(-EUCLEAN, mount_it(v, NULL));
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "corrupt", "group 0", what, NULL }));
+	ASSERT_EQ(0, vol_mount(v, env_fstype(), MS_RDONLY, NULL));
+	EXPECT_EQ(0, access(vol_path("lost+found"), F_OK));
+	EXPECT_EQ(-EUCLEAN, vol_read_write());
+	ASSERT_EQ(0, vol_umount(v));
+	ASSERT_EQ(0, debugfs(v, "%s", undo));
+	ASSERT_EQ(0, debugfs(v, "set_bg 0 checksum calc"));
+	ASSERT_EQ(0, vol_fsck(v));
+}
+
+TEST_F(fs_volumes, uninit_bg_without_the_first_group)
+{
+	if (!env_is_retryfs())
+		SKIP(return, "the messages of retryfs");
+	no_first_group(_metadata, &self->v, self->kmsg, "set_bg 0 flags 0x2", "set_bg 0 flags 0x0",
+		       "block bitmap not initialised");
+}
+
+TEST_F(fs_volumes, uninit_bg_without_the_root)
+{
+	if (!env_is_retryfs())
+		SKIP(return, "the messages of retryfs");
+	no_first_group(_metadata, &self->v, self->kmsg, "set_bg 0 flags 0x1", "set_bg 0 flags 0x0",
+		       "inode bitmap not initialised");
+	/* one of the reserved ones, of which there are ten; and lost+found is not */
+	no_first_group(_metadata, &self->v, self->kmsg, "set_bg 0 itable_unused 119",
+		       "set_bg 0 itable_unused 117", "reserved inodes that were never used");
+}
+
+/*
  * With checksums of all metadata a volume is only read: the pointers of an index have less room, and groups
  * can be left to be initialised later, on a device that was not zero.
  */

@@ -224,6 +224,32 @@ TEST_F(fs_xattr_order, block_that_would_be_torn)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
+/* Others have put an attribute where the fields of the inode end with the sector: it can be removed, and is not what comes later. */
+TEST_F(fs_xattr_order, slot_behind_the_sector)
+{
+	char value[BIG + 1];
+
+	if (self->v.isize < 1024)
+		SKIP(return, "inodes have one sector");
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "feature extra_isize"));
+	ASSERT_EQ(0, debugfs(&self->v, "set_super_value want_extra_isize 384"));
+	ASSERT_EQ(0, vol_mount(&self->v, "ext4", 0, NULL));
+	ASSERT_EQ(0, create("f", 0));
+	ASSERT_EQ(0, create("g", 0));
+	ASSERT_EQ(0, lsetxattr(vol_path("f"), NAME, "old", 3, 0));
+	ASSERT_EQ(0, lsetxattr(vol_path("g"), NAME, "old", 3, 0));
+	ASSERT_EQ(0, vol_switch(&self->v, env_fstype()));
+	EXPECT_EQ(3, lgetxattr(vol_path("f"), NAME, value, sizeof(value)));
+	EXPECT_EQ(0, lremovexattr(vol_path("f"), NAME));
+	EXPECT_EQ(0, lremovexattr(vol_path("g"), NAME));
+	EXPECT_EQ(0, set("g", 'g'));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(-1, lgetxattr(vol_path("f"), NAME, value, sizeof(value)));
+	EXPECT_EQ(ENODATA, errno);
+	EXPECT_TRUE(has("g", 'g'));
+}
+
 /* As when files are unpacked: there is not a flush for each. */
 TEST_F(fs_xattr_order, flush_for_many)
 {

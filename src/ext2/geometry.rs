@@ -304,6 +304,17 @@ impl Geometry {
         u32::try_from(blocks).map_or(self.blocks_count, |b| b.min(self.blocks_count))
     }
 
+    /// How many inodes of `group` are reserved: those at its begin.
+    pub(crate) const fn reserved_inodes(&self, group: u32) -> u32 {
+        let in_group = self.inodes_per_group.get();
+        let rest = (self.first_ino - 1).saturating_sub(group.saturating_mul(in_group));
+        if rest < in_group {
+            rest
+        } else {
+            in_group
+        }
+    }
+
     /// Whether `ino` can be the inode of a file: the root, or one that is not reserved.
     pub(crate) const fn is_file_ino(&self, ino: u32) -> bool {
         ino == ROOT_INO || (ino >= self.first_ino && ino <= self.inodes_count)

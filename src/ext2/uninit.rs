@@ -133,6 +133,28 @@ impl Uninit {
         })
     }
 
+    /// Checks that what was initialised of `group` is what every volume has in use there: reserved inodes, of which the root is one,
+    /// and its directory. Whoever believes that they are not would make zeroes of them.
+    ///
+    /// # Errors
+    ///
+    /// It is not.
+    pub(crate) fn check(&self, geometry: &Geometry, group: u32) -> Result<(), Corrupt> {
+        let at = Place::Group(group);
+        if group == 0 && self.has_no_blocks() {
+            return Err(Corrupt::new(at, "block bitmap not initialised"));
+        }
+        let used = geometry.reserved_inodes(group);
+        if used != 0 && self.has_no_inodes() {
+            return Err(Corrupt::new(at, "inode bitmap not initialised"));
+        }
+        if geometry.inodes_per_group() - u32::from(self.unused) < used {
+            let what = "reserved inodes that were never used";
+            return Err(Corrupt::found(at, what, self.unused.into()));
+        }
+        Ok(())
+    }
+
     /// Whether there is something to be initialised, or to be noted, before an inode or a block of the group
     /// is allocated.
     pub(crate) const fn is_any(&self) -> bool {

@@ -202,7 +202,8 @@ fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
     } else if let Some(bytes) = &new_block {
         // What needs memory is done before both places have the attribute.
         let rest = match in_slot {
-            Some(_) => Some(slot_with(inode, slot, removed)?.unwrap_or_default()),
+            // If the others have no room, as the values of several were in one place, it stays, and would count.
+            Some(_) => Some(slot_with(inode, slot, removed)?.ok_or(ENOSPC)?),
             None => None,
         };
         attribute_block::replace(inode, bytes, rest.is_some())?;
@@ -225,7 +226,9 @@ fn slot_with(inode: &Inode, old: Attributes<'_>, change: Change<'_>) -> Result<O
     };
     let mut bytes = zeroed(in_one_sector(start, len), GFP_KERNEL)?;
     let changed = Changed::new(old, change);
-    if changed.to_slot(&mut bytes) {
+    // Where the fields end with the sector, or behind it, there is nothing that would tell whether it has any.
+    let is_room = bytes.len() >= xattr::SLOT_MIN || mutant!("slot-of-no-bytes");
+    if is_room && changed.to_slot(&mut bytes) {
         return Ok(Some(bytes));
     }
     let adds = change.value.is_some() && change.value != old.find(change.key);

@@ -123,7 +123,12 @@ impl InodeOperations<RetryFs> for FileAttributes {
     fn set_acl(acl: &SetAcl<'_, RetryFs>) -> Result {
         let inode = acl.inode();
         inode.sb().data().check_writable(inode.sb())?;
-        reported(inode, acl::set(inode, acl.acl_type(), acl.acl()))
+        reported(inode, acl::set(inode, acl.acl_type(), acl.acl()))?;
+        acl.copy();
+        match mutant!("acl-late") {
+            true => Ok(()),
+            false => xattr::sync_changed(inode),
+        }
     }
 }
 

@@ -43,11 +43,17 @@ pub(super) fn set(
     let sb = inode.sb();
     sb.data().check_writable(sb)?;
     reported(inode, attributes::set(inode, key, value, how))?;
+    sync_changed(inode)
+}
+
+/// With `O_SYNC` of the mount or the file, brings its attributes, which have been changed, to the device. May sleep. `EIO` when
+/// that fails.
+pub(super) fn sync_changed(inode: &InodeLocked<Exclusive>) -> Result {
     if inode.needs_sync() {
         let mark = names::begin(inode);
         inode.sync_metadata()?;
         reported(inode, names::sync(inode))?;
-        BlockDevice::of(sb).issue_flush()?;
+        BlockDevice::of(inode.sb()).issue_flush()?;
         names::flushed(inode, mark);
     }
     Ok(())

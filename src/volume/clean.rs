@@ -5,7 +5,7 @@
 use crate::ext2::superblock::{self, State};
 use crate::types::SuperBlock;
 use crate::volume::fault::{Fault, Result};
-use crate::volume::state::Volume;
+use crate::volume::state::{is_outdated, Volume, OUTDATED};
 use crate::volume::superblock::{reparse, warn_unchecked};
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
@@ -106,9 +106,9 @@ impl Volume {
     /// Reads again what e2fsck may have repaired under a read-only mount, before it becomes
     /// read-write. May sleep.
     ///
-    /// `EROFS` when an error has stopped changes to the volume, or it has features that do not allow
-    /// them; `EINVAL` when it is not the volume any more that was mounted, and `EUCLEAN` when it is
-    /// corrupt; the log says why.
+    /// `EROFS` when an error has stopped changes to the volume, it has features that do not allow
+    /// them, or its descriptors are outdated ([`is_outdated`]); `EINVAL` when it is not the volume any
+    /// more that was mounted, and `EUCLEAN` when it is corrupt; the log says why.
     pub(crate) fn reread(&self, sb: &SuperBlock) -> Result<(), Error> {
         self.check_up()?;
         if self.is_stopped() {
@@ -155,6 +155,10 @@ impl Volume {
             }
             Fault::Error(error) => error,
         })?;
+        if is_outdated(self.super_place, &self.groups) {
+            pr_err!("{}: cannot remount read-write: {}\n", sb.id(), OUTDATED);
+            return Err(EROFS);
+        }
         self.totals.set(totals);
         self.miscounted.store(clamped, ordering::Relaxed);
         if now.state.is_clean() && !now.state.has_errors() {

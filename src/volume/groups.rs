@@ -128,11 +128,12 @@ impl Groups {
         let mut clamped = false;
         for group in 0..geometry.groups() {
             let bytes = raw(geometry, &descriptors, group)?;
+            let uninit = Uninit::read(geometry, group, &bytes)?;
             // As with ext4: a volume that is only read is read as far as that goes.
             if !sb.rdonly() {
                 checksums.check(group, &bytes)?;
+                check_uninit(geometry, group, &uninit)?;
             }
-            let uninit = Uninit::read(geometry, group, &bytes)?;
             let mut parsed = Group::parse(geometry, group, &bytes)?;
             if let (Some(("free blocks", counted, _)), true) =
                 (parsed.clamped, mutant!("counters-unclamped"))
@@ -180,7 +181,9 @@ impl Groups {
         layouts: &[GroupLayout],
     ) -> Result<(Totals, bool)> {
         for (group, layout) in (0..geometry.groups()).zip(layouts) {
-            checksums.check(group, &raw(geometry, &self.descriptors, group)?)?;
+            let bytes = raw(geometry, &self.descriptors, group)?;
+            checksums.check(group, &bytes)?;
+            check_uninit(geometry, group, &Uninit::read(geometry, group, &bytes)?)?;
             if parse(geometry, &self.descriptors, group)?.layout != *layout {
                 let what = "bitmaps or inode table have been moved";
                 return Err(Corrupt::new(Place::Group(group), what).into());
@@ -229,6 +232,13 @@ impl Groups {
         for set in &self.sets {
             f(&mut set.lock());
         }
+    }
+
+    /// Whether there is a group of which something is not initialised. Takes the locks of the groups; may sleep.
+    pub(super) fn are_uninit(&self) -> bool {
+        let mut any = false;
+        self.for_each_set(|set| any |= set.states.iter().any(|state| state.uninit.is_any()));
+        any
     }
 
     /// The counters of `group`, as they are now; zeroes when there is no such group. Does not sleep.
@@ -371,6 +381,14 @@ pub(super) fn warn_miscounted(id: &CStr, group: u32, what: &str, counted: u32, f
         what,
         found
     );
+}
+
+/// Checks what of `group` is not initialised, before it is written to.
+fn check_uninit(geometry: &Geometry, group: u32, uninit: &Uninit) -> Result<(), Corrupt> {
+    match mutant!("uninit-unchecked") {
+        true => Ok(()),
+        false => uninit.check(geometry, group),
+    }
 }
 
 /// Reads the descriptor of `group`.

@@ -88,7 +88,7 @@ pub(crate) struct Volume {
     tuned_buffer: BufferHead,
     tuned_at_mount: Tuned,
     /// Where the superblock is, in bytes from the begin of the device.
-    super_place: u64,
+    pub(super) super_place: u64,
     /// The sums of the counters of all groups.
     pub(super) totals: SharedTotals,
     /// The groups, with their locks.
@@ -108,6 +108,17 @@ pub(crate) struct Volume {
     /// Held while what was given back is written: see [`crate::volume::settle`].
     #[pin]
     pub(super) settling: Mutex<()>,
+}
+
+/// Why nothing may be written to an outdated volume.
+pub(super) const OUTDATED: &str =
+    "backups do not say which groups have been initialised since they were made";
+
+/// Whether the descriptors, of a mount from the superblock at byte `super_place`, may say that what is in use is not initialised: they are
+/// backups, which nobody changes when a group is. (e2fsck, which is given a backup, believes none of them.) Takes the locks of the groups; may
+/// sleep.
+pub(super) fn is_outdated(super_place: u64, groups: &Groups) -> bool {
+    super_place != SUPERBLOCK_OFFSET && groups.are_uninit() && !mutant!("backup-believed")
 }
 
 impl Volume {
@@ -185,6 +196,10 @@ impl Volume {
                 sb.id(),
                 superblock.revision
             );
+            sb.set_rdonly();
+        }
+        if is_outdated(place, &groups) && !sb.rdonly() {
+            pr_err!("{}: {}: mounted read-only\n", sb.id(), OUTDATED);
             sb.set_rdonly();
         }
         superblock::warn_unchecked(sb.id(), sb.rdonly(), &superblock);

@@ -82,6 +82,22 @@ ino_t lost_inode(const char *path)
 	return ino;
 }
 
+long lost_mode(const char *path)
+{
+	FILE *out = ask("stat", path);
+	unsigned int mode;
+	long err = 0;
+
+	if (!out)
+		return -errno;
+	if (fscanf(out, "Inode: %*u Type: %*s Mode: %o", &mode) != 1)
+		err = -ENOENT;
+	while (fgetc(out) != EOF)
+		;
+	pclose(out);
+	return err ?: (long)mode;
+}
+
 long lost_entries(const char *path)
 {
 	FILE *out = ask("ls -p", path);

@@ -24,6 +24,8 @@ int lose_power_unrepaired(struct vol *v);
 /* In the copy: the inode of a path, "." and ".." being entries too; 0 if there is none. */
 ino_t lost_inode(const char *path);
 bool lost_exists(const char *path);
+/* The permissions of a file; -errno. */
+long lost_mode(const char *path);
 /* How many entries a directory has, with "." and ".."; -errno. */
 long lost_entries(const char *path);
 /* The begin of a file; how many bytes, or -errno. */

@@ -11,6 +11,7 @@ use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::posix_acl::{AclType, PosixAcl};
 use crate::sync::once::write_once;
 use core::mem::ManuallyDrop;
+use core::ptr;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -19,6 +20,8 @@ pub struct SetAcl<'a, F: FileSystemData> {
     inode: &'a InodeLocked<F, Exclusive>,
     acl: Option<ManuallyDrop<PosixAcl>>,
     acl_type: AclType,
+    /// What the mode of the inode is with the list, if it follows that.
+    mode: Option<bindings::umode_t>,
 }
 
 impl<'a, F: FileSystemData> SetAcl<'a, F> {
@@ -36,10 +39,21 @@ impl<'a, F: FileSystemData> SetAcl<'a, F> {
     pub fn acl_type(&self) -> AclType {
         self.acl_type
     }
+
+    /// Has the mode follow the list, and tells the VFS of that, after it was stored. The inode is marked dirty then.
+    pub fn copy(&self) {
+        let acl = self.acl().map_or(ptr::null_mut(), PosixAcl::as_raw);
+        self.inode.set_cached_acl(self.acl_type, acl);
+        if let Some(mode) = self.mode {
+            // SAFETY: The lock is held, by the type of the reference, and it is written once.
+            unsafe { write_once(&raw mut (*self.inode.as_raw()).i_mode, mode) };
+            self.inode.touch_ctime();
+            self.inode.mark_inode_dirty();
+        }
+    }
 }
 
-/// Stores a list by `T`, and has the mode follow it. A list that says no more than the mode is not
-/// stored.
+/// Sets a list by `T`. One that says no more than the mode is not stored.
 ///
 /// # Safety
 ///
@@ -70,13 +84,6 @@ pub(super) unsafe fn set_acl<F: FileSystemData, T: InodeOperations<F>>(
         // left.
         acl: unsafe { PosixAcl::from_owned(acl) }.map(ManuallyDrop::new),
         acl_type,
-    })?;
-    locked.set_cached_acl(acl_type, acl);
-    if update {
-        // SAFETY: The lock is held, and it is written once.
-        unsafe { write_once(&raw mut (*inode).i_mode, mode) };
-        locked.touch_ctime();
-        locked.mark_inode_dirty();
-    }
-    Ok(())
+        mode: update.then_some(mode),
+    })
 }

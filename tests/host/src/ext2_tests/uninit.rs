@@ -110,6 +110,39 @@ fn what_is_not_initialised() {
 }
 
 #[test]
+fn what_every_volume_has_in_use() {
+    let geometry = SPEC.geometry();
+    // Ten inodes are reserved.
+    for (flags, unused, group, sound) in [
+        (0, 0, 0, true),
+        (4, 990, 0, true),
+        (0, 991, 0, false),
+        (4, 1000, 0, false),
+        (1, 0, 0, false),
+        (2, 0, 0, false),
+        (3, 1000, 1, true),
+        // Taken for none.
+        (0, 1001, 0, true),
+    ] {
+        let checked = uninit(flags, unused).check(&geometry, group);
+        assert_eq!(checked.is_ok(), sound, "{flags} {unused} {group}");
+    }
+    // They are in two groups.
+    let small = Spec {
+        inodes_per_group: 8,
+        ..SPEC
+    };
+    let geometry = small.geometry();
+    let check = |group, flags, unused| {
+        let uninit = Uninit::read(&geometry, group, &raw(flags, unused)).unwrap();
+        uninit.check(&geometry, group).is_ok()
+    };
+    assert!(check(0, 0, 0) && !check(0, 0, 1));
+    assert!(check(1, 2, 6) && !check(1, 2, 7) && !check(1, 1, 0));
+    assert!(check(2, 3, 8));
+}
+
+#[test]
 fn stale_blocks_of_the_table() {
     // 250 blocks with 4 inodes each.
     let stale = |flags, unused| uninit(flags, unused).stale_table(&SPEC.geometry());

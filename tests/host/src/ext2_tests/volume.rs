@@ -111,6 +111,7 @@ impl Disk {
         let raw = self.descriptor(group);
         checksums.check(group, raw)?;
         let uninit = Uninit::read(&geometry, group, raw)?;
+        uninit.check(&geometry, group)?;
         if !uninit.is_any() {
             return Ok(());
         }

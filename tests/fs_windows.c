@@ -171,6 +171,57 @@ TEST_F(fs_windows, no_space)
 		EXPECT_EQ(1, pwrite(fd[i], "x", 1, self->v.bs));
 }
 
+/*
+ * Who makes a window has the first block of it, and leaves alone what the cache of the device has of the others: they may be
+ * somebody else's by then. So it does not wait for one of them that is being written; who takes that does.
+ */
+TEST_F(fs_windows, others_of_it_are_left_alone)
+{
+	char *buf = buf_alloc(4 * self->v.bs), *junk = buf_alloc(self->v.bs);
+	struct vol_map map, second = { .nr = 1 };
+	const off_t bs = self->v.bs;
+	struct task writer, syncer;
+	struct io_op wr, sy;
+	int fd, dev;
+
+	fd = vol_open("f", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, 4 * bs, 0, 1);
+	ASSERT_EQ(4 * bs, pwrite(fd, buf, 4 * bs, 0));
+	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
+	ASSERT_EQ(0, ftruncate(fd, 0));
+	sync();
+	second.e[0] = (struct vol_extent){ map.e[0].sector + bs / 512, bs / 512, .writes = true };
+	ASSERT_EQ(0, vol_route(&self->v, &second));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	dev = open(self->v.dev, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, dev);
+	memset(junk, 0x66, bs);
+	ASSERT_EQ(bs, pwrite(dev, junk, bs, second.e[0].sector * 512));
+	sy = (struct io_op){ .fd = dev };
+	ASSERT_EQ(0, task_start(&syncer, op_fsync, &sy));
+	ASSERT_BLOCKED(&syncer);
+	pattern_fill(buf, 2 * bs, 0, 2);
+	wr = (struct io_op){ fd, buf, bs, 0 };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	ASSERT_DONE(&writer);
+	EXPECT_EQ(bs, task_join(&writer, JOIN_SECONDS));
+	/* the same block, or this was no test */
+	EXPECT_EQ(map.e[0].sector * 512 / bs, block_of(fd, 0));
+	wr = (struct io_op){ fd, buf + bs, bs, bs };
+	ASSERT_EQ(0, task_start(&writer, op_pwrite, &wr));
+	EXPECT_BLOCKED(&writer);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(bs, task_join(&writer, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&syncer, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(block_of(fd, 0) + 1, block_of(fd, 1));
+	close(dev);
+	close(fd);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_TRUE(vol_holds("f", 2 * bs, 2));
+}
+
 /* Does a new file get the block behind block @n of another? */
 static bool is_next(struct vol *v, int fd, int n, const char *name)
 {

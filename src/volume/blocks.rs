@@ -14,6 +14,7 @@ use crate::volume::groups::GroupSet;
 use crate::volume::in_window::Taken;
 use crate::volume::state::Volume;
 use crate::volume::usable::Usable;
+use crate::volume::windows::NewWindow;
 pub(crate) use crate::volume::windows::{AllocationRequest, Reservation};
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
@@ -153,8 +154,11 @@ fn search_groups(
             };
             match allocate_in(sb, group, request, plan) {
                 Ok(Found::Blocks { run, window }) => {
-                    let window = window.filter(|_| !mutant!("window-unclean"));
-                    clean(sb, window.unwrap_or(run));
+                    match window {
+                        Some(window) if mutant!("window-cleaned-unlocked") => clean(sb, window.run),
+                        Some(window) if window.is_clean => {}
+                        _ => clean(sb, run),
+                    }
                     return Ok(Some(run.into()));
                 }
                 Ok(Found::Shorter(len)) => {
@@ -172,7 +176,8 @@ fn search_groups(
     Ok(None)
 }
 
-/// From here on no buffer of the cache of the device aliases the blocks of `run`. Without the lock of a group; sleeps.
+/// From here on no buffer of the cache of the device aliases the blocks of `run`, which the caller has: of others it would drop what
+/// is in use. Without the lock of a group; sleeps.
 fn clean(sb: &SuperBlock, run: Run) {
     if !mutant!("aliases-kept") {
         sb.clean_bdev_aliases(run.start.into(), run.len.into());
@@ -348,7 +353,7 @@ enum Found {
     Blocks {
         run: Run,
         /// The window that was made, which begins with them.
-        window: Option<Run>,
+        window: Option<NewWindow>,
     },
     /// No run is longer than this; 0 when there is none, whatever the counter of the group says.
     Shorter(u32),
@@ -447,8 +452,15 @@ fn take(
     let window = plan.size.and_then(|size| {
         let free = bitmap::next_run(&set.taken, run.start, end, size.len)?;
         let start = found.start;
-        let new = Run { start, ..free };
-        set.replace_window(geometry, request, new, size.len, buffer, plan.may_sleep)
+        let run = Run { start, ..free };
+        let new = NewWindow {
+            run,
+            wanted: size.len,
+            is_clean: !sb.has_unwritten_buffers(start.into(), free.len.into())
+                || mutant!("window-unclean"),
+            may_sleep: plan.may_sleep,
+        };
+        set.replace_window(geometry, request, &new, buffer)
             .then_some(new)
     });
     Ok(Found::Blocks { run: found, window })

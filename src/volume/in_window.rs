@@ -9,7 +9,7 @@ use crate::volume::fault::Result;
 use crate::volume::groups::GroupSet;
 use crate::volume::state::Volume;
 use crate::volume::usable::Usable;
-use crate::volume::windows::{AllocationRequest, Reservation};
+use crate::volume::windows::{AllocationRequest, NewWindow, Reservation};
 use kernel::prelude::*;
 use kfs::block::buffer_head::BufferHead;
 
@@ -102,10 +102,8 @@ impl GroupSet {
         &mut self,
         geometry: &Geometry,
         request: &AllocationRequest<'_>,
-        new: Run,
-        len: u32,
+        new: &NewWindow,
         bitmap: &BufferHead,
-        may_sleep: bool,
     ) -> bool {
         let Some(of) = request.window else {
             return false;
@@ -113,7 +111,7 @@ impl GroupSet {
         if let Some(start) = of.give_up() {
             self.remove_window(geometry, request.ino, start);
         }
-        self.windows.insert(request, new, len, bitmap, may_sleep)
+        self.windows.insert(request, new, bitmap)
     }
 
     /// Removes the window of the inode `ino` at block `start`, in this set, and returns it, if it is there.

@@ -80,12 +80,25 @@ impl AllocationRequest<'_> {
     }
 }
 
+/// A window that is to be made.
+pub(super) struct NewWindow {
+    pub(super) run: Run,
+    /// How long it should have been, in blocks.
+    pub(super) wanted: u32,
+    /// The cache of the device has nothing of its blocks to write, as was seen with the lock of the group. If it has, who takes
+    /// some of them cleans these, and no others: another task may get the rest as soon as the lock is given back, and what that
+    /// has put there would be lost.
+    pub(super) is_clean: bool,
+    /// Memory may be waited for.
+    pub(super) may_sleep: bool,
+}
+
 pub(super) struct Window {
     len: u32,
     ino: u32,
     /// The bitmap of its group.
     bitmap: BufferHead,
-    /// The cache of the device has nothing of its blocks to write: see [`Windows::insert`].
+    /// See [`NewWindow::is_clean`].
     is_clean: bool,
 }
 
@@ -166,39 +179,34 @@ impl Windows {
         }
     }
 
-    /// Gives the inode the window `new`, in the group of `bitmap`, which should have had `len` blocks. It has none, as who
-    /// allocates gave up the old one. Without memory it gets none. Returns whether it has.
-    ///
-    /// With `may_sleep`, memory is waited for, and the caller sees to it that the cache of the device has nothing to write
-    /// of the window, without the lock of the group, before it lets others allocate for the inode.
+    /// Gives the inode the window `new`, in the group of `bitmap`. It has none, as who allocates gave up the old one. Without memory
+    /// it gets none. Returns whether it has.
     pub(super) fn insert(
         &mut self,
         request: &AllocationRequest<'_>,
-        new: Run,
-        len: u32,
+        new: &NewWindow,
         bitmap: &BufferHead,
-        may_sleep: bool,
     ) -> bool {
         let Some(of) = request.window else {
             return false;
         };
-        let flags = match may_sleep {
+        let flags = match new.may_sleep {
             true => GFP_KERNEL,
             false => GFP_NOWAIT,
         };
         let Ok(place) = RBTreeNodeReservation::new(flags) else {
             return false;
         };
-        let (ino, start) = (request.ino, new.start);
+        let (ino, Run { start, len }) = (request.ino, new.run);
         let window = Window {
-            len: new.len,
+            len,
             ino,
             bitmap: bitmap.get(),
-            is_clean: may_sleep,
+            is_clean: new.is_clean,
         };
         self.by_start.insert(place.into_node(start, window));
         of.start.store(start, ordering::Relaxed);
-        of.len.store(len, ordering::Relaxed);
+        of.len.store(new.wanted, ordering::Relaxed);
         true
     }
 

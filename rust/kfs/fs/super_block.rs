@@ -251,13 +251,8 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// Whether the buffer cache has to write, or is writing, any of `count` blocks from `block` on: if not,
     /// [`SuperBlock::clean_bdev_aliases`] has nothing to do. Does not sleep.
     pub fn has_unwritten_buffers(&self, block: u64, count: u64) -> bool {
-        (block..block.saturating_add(count)).any(|block| {
-            // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-            let cached = unsafe {
-                BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block))
-            };
-            cached.is_some_and(|buffer| buffer.is_unwritten())
-        })
+        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
+        unsafe { bindings::has_unwritten_buffers((*self.as_raw()).s_bdev, block, count) }
     }
 
     /// Forgets what the buffer cache has of `count` blocks from `block` on: it is not written back,

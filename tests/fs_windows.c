@@ -190,7 +190,7 @@ TEST_F(fs_windows, others_of_it_are_left_alone)
 	ASSERT_EQ(4 * bs, pwrite(fd, buf, 4 * bs, 0));
 	ASSERT_EQ(0, vol_find(&self->v, 0, bs, 1, &map));
 	ASSERT_EQ(0, ftruncate(fd, 0));
-	sync();
+	vol_sync();
 	second.e[0] = (struct vol_extent){ map.e[0].sector + bs / 512, bs / 512, .writes = true };
 	ASSERT_EQ(0, vol_route(&self->v, &second));
 	ASSERT_EQ(0, vol_hold_routed(&self->v));

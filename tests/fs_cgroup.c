@@ -391,11 +391,12 @@ TEST_F(fs_cgroup, limit_of_direct)
 
 /*
  * With async_alloc, an append that must not wait is kept back for a limit, and has no room in the device when it goes on: its submitter is gone
- * by then. While another one is in flight, the next append begins where it did.
+ * by then. While another one is in flight, the next append begins where it did, if that is where one would have begun.
  */
-TEST_F(fs_cgroup, append_without_room_when_it_goes_on)
+static void go_on_without_room(struct __test_metadata *_metadata, FIXTURE_DATA(fs_cgroup) * self,
+			       unsigned int gap)
 {
-	const off_t bs = self->v.bs, size = 16 * bs;
+	const off_t bs = self->v.bs, size = 16 * bs, at = size + (gap ? gap + 1 : 1) * bs;
 	char *buf = buf_alloc(size), *back = buf_alloc(4 * bs), rate[16];
 	struct iocb cb[3];
 	struct io_event ev[2];
@@ -411,10 +412,10 @@ TEST_F(fs_cgroup, append_without_room_when_it_goes_on)
 	vol_sync();
 	pattern_fill(buf, bs, size, 2);
 	pattern_fill(buf + bs, bs, size, 3);
-	pattern_fill(buf + 2 * bs, bs, size + bs, 2);
+	pattern_fill(buf + 2 * bs, bs, at, 2);
 	for (i = 0; i < 3; i++) {
-		aio_prep_write(&cb[i], fd, buf + i * bs, bs, 0);
-		cb[i].aio_rw_flags = RWF_APPEND | (i == 1 ? RWF_NOWAIT : 0);
+		aio_prep_write(&cb[i], fd, buf + i * bs, bs, size + gap * bs);
+		cb[i].aio_rw_flags = (i == 1 ? RWF_NOWAIT : 0) | (i == 1 && gap ? 0 : RWF_APPEND);
 	}
 	ASSERT_EQ(0, aio_setup(3, &ctx));
 	snprintf(rate, sizeof(rate), "%lu", 2 * (long)bs);
@@ -434,10 +435,23 @@ TEST_F(fs_cgroup, append_without_room_when_it_goes_on)
 	ASSERT_EQ(2, aio_events(ctx, 2, 2, ev, JOIN_SECONDS * 1000));
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(bs, ev[i].res);
-	EXPECT_EQ(size + 2 * bs, file_size(fd));
-	ASSERT_EQ(2 * bs, pread(fd, back, 2 * bs, size));
-	EXPECT_PATTERN(back, 2 * bs, size, 2);
+	EXPECT_EQ(at + bs, file_size(fd));
+	ASSERT_EQ(bs, pread(fd, back, bs, size));
+	EXPECT_PATTERN(back, bs, size, 2);
+	ASSERT_EQ(bs, pread(fd, back, bs, at));
+	EXPECT_PATTERN(back, bs, at, 2);
 	close(fd);
+}
+
+TEST_F(fs_cgroup, append_without_room_when_it_goes_on)
+{
+	go_on_without_room(_metadata, self, 0);
+}
+
+/* It is made again where it was, and does not write over who has come there. */
+TEST_F(fs_cgroup, gap_without_room_when_it_goes_on)
+{
+	go_on_without_room(_metadata, self, 4);
 }
 
 TEST_HARNESS_MAIN

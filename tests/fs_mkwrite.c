@@ -238,7 +238,7 @@ static int stop_in(struct stopped *p, struct task *t, const char *const *functio
 /* The same with a store: when the file has the block, and its data is nowhere yet. */
 static int stop_in_store(struct stopped *p, struct task *t, char *at)
 {
-	static const char *const functions[] = { "clean_bdev_aliases", NULL };
+	static const char *const functions[] = { "kfs_helper_has_unwritten_buffers", NULL };
 	static struct store_op op;
 
 	op = (struct store_op){ at, 'x' };
@@ -416,6 +416,40 @@ TEST_F(fs_mkwrite, immutable_meanwhile)
 	flags = 0;
 	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
 	munmap(map, PAGE);
+}
+
+static long op_punch_page(void *arg)
+{
+	const struct io_op *op = arg;
+	const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	return fallocate(op->fd, mode, 0, PAGE) ? -errno : 0;
+}
+
+/* Nor is anything punched then, by who had found that it is not. */
+TEST_F(fs_mkwrite, immutable_before_it_is_punched)
+{
+	static const char *const functions[] = { "down_write", NULL };
+	int fd, err, flags = FS_IMMUTABLE_FL;
+	struct stopped p;
+	struct io_op op;
+	struct task t;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, PAGE, 1));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	op = (struct io_op){ .fd = fd };
+	err = stop_in(&p, &t, functions, op_punch_page, &op);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(-EPERM, task_join(&t, JOIN_SECONDS));
+	EXPECT_TRUE(vol_holds("f", PAGE, 1));
+	flags = 0;
+	ASSERT_EQ(0, ioctl(fd, FS_IOC_SETFLAGS, &flags));
+	close(fd);
 }
 
 /* A file that is cut off meanwhile keeps no block of it; nor does a hole that is punched. */

@@ -106,7 +106,7 @@ pub(crate) trait Filesystem: Retry {
     fn has_ended(inode: &InodeLocked<Self, Exclusive>, others: u64);
 
     /// A write that must not wait has come to nothing, and [`Filesystem::forget`] comes after this: `bytes` of the file, which are whole
-    /// blocks that were reserved. An append begins where it did from now on, unless one has begun behind it.
+    /// blocks that were reserved, from where an append would have begun. One does from now on, unless one has begun behind it.
     fn refused(inode: &Inode<Self>, bytes: Range<u64>);
 
     /// A write in flight will move EOF within block `block` of the file, which is block `physical` of the

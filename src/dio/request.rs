@@ -61,6 +61,8 @@ pub(super) struct Request {
     /// Its submitter knew that it has come to nothing for that, and others begin where it did: so it is, whatever else its bios
     /// end with.
     pub(super) is_refused: bool,
+    /// It began where an append would have, so that one may if it comes to nothing.
+    pub(super) is_at_end: bool,
     /// Its start, and the results of its parts.
     pub(super) outcome: Outcome<Error>,
 }
@@ -81,6 +83,7 @@ impl Request {
             new_blocks: NewBlocks::new(),
             blocked: None,
             is_refused: false,
+            is_at_end: false,
             outcome: Outcome::new(start),
         }
     }

@@ -180,7 +180,12 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             };
             let extended_to = exclusive
                 .filter(|_| how == Wait::Async && issued_to > request.i_size)
-                .map(|locked| F::will_extend(locked, issued_to));
+                .map(|locked| {
+                    let others = F::will_extend(locked, issued_to);
+                    request.is_at_end =
+                        others.max(request.i_size) == request.start() || mutant!("gap-closed");
+                    others
+                });
             if !iocb.is_nowait() {
                 F::dio(iocb.inode().sb()).counters.waits(how);
             }

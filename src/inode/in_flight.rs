@@ -219,8 +219,8 @@ pub(crate) fn has_ended(inode: &InodeLocked<Exclusive>, others: u64) {
     nofs(|| inode.data().get_ref().pending.lock().has_ended(others));
 }
 
-/// A write in flight of `bytes` of the file, whole blocks that were reserved, has come to nothing, as it must not wait: an append begins where
-/// it did, unless one has begun behind it. May sleep.
+/// A write in flight of `bytes` of the file, whole blocks that were reserved, has come to nothing, as it must not wait. It began where an
+/// append would have: one does so again, unless one has begun behind it. May sleep.
 pub(crate) fn refused(inode: &Inode, bytes: &Range<u64>) {
     nofs(|| inode.data().get_ref().pending.lock().refused(bytes));
 }

@@ -188,8 +188,8 @@ impl Pending {
         self.extended_to = others;
     }
 
-    /// A write of whole blocks, `bytes` of the file, which would have extended it, and has taken no turns, has come to nothing, and is
-    /// in flight still. If nothing came behind it, no other one ends where it would have been: that would have waited for it.
+    /// A write of whole blocks, `bytes` of the file, which began where an append would have, and has taken no turns, has come to
+    /// nothing, and is in flight still. If nothing came behind it, no other one ends where it would have been: that would have waited for it.
     pub(super) fn refused(&mut self, bytes: &Range<u64>) {
         if self.extended_to == bytes.end {
             self.extended_to = bytes.start;

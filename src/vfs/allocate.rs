@@ -14,6 +14,7 @@ use crate::inode::new_blocks;
 use crate::types::{InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, zero_tail_of_block, FileAddressSpace};
 use crate::vfs::allocate_beyond_eof;
+use crate::vfs::write::check_writable;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::compat::EOPNOTSUPP;
@@ -36,7 +37,7 @@ const AT_ONCE: u32 = 1024;
 pub(crate) fn allocate(file: &File<RetryFs>, asked: Range<u64>, how: Allocate) -> Result {
     let inode = file.inode();
     let mut lock = inode.lock();
-    lock.sb().data().check_writable(lock.sb())?;
+    check_writable(&lock)?;
     let mut range = asked.clone();
     if !how.keep_size && !mutant!("allocate-locked") {
         lock = match allocate_beyond_eof::allocate(file, lock, &mut range)? {

@@ -15,6 +15,7 @@ use crate::inode::in_flight;
 use crate::inode::new_blocks;
 use crate::types::{Inode, InodeGuard, InodeLocked, RetryFs};
 use crate::vfs::address_space::{free_blocks_beyond_eof, FileAddressSpace};
+use crate::vfs::write::check_writable;
 use crate::volume::blocks;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -68,7 +69,7 @@ pub(super) fn allocate<'a>(
             return Ok(None);
         }
         lock = inode.lock();
-        lock.sb().data().check_writable(lock.sb())?;
+        check_writable(&lock)?;
     }
     Ok(Some(lock))
 }

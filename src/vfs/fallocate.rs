@@ -6,6 +6,7 @@ use crate::inode::block_map::{self, Unfreed};
 use crate::inode::errors::reported;
 use crate::types::{InodeLocked, RetryFs};
 use crate::vfs::address_space::FileAddressSpace;
+use crate::vfs::write::check_writable;
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::File;
@@ -22,7 +23,7 @@ use kfs::fs::inode::lock::Exclusive;
 pub(crate) fn punch_hole(file: &File<RetryFs>, range: Range<u64>) -> Result {
     let inode = file.inode();
     let lock = inode.lock();
-    lock.sb().data().check_writable(lock.sb())?;
+    check_writable(&lock)?;
     // Direct I/O in flight targets blocks that are about to be freed, or parts of blocks of which
     // the rest is about to be written back. With the inode lock held, no new one can start.
     if !mutant!("punch-no-wait") {

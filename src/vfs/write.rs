@@ -43,7 +43,7 @@ pub(super) fn overwrite<'a>(
 }
 
 /// Whether the file may be written to now: it may have been opened before it was made immutable. `EROFS`, `EIO` after a shutdown, `EPERM`.
-fn check_writable<M: Mode>(lock: &InodeLocked<M>) -> Result {
+pub(super) fn check_writable<M: Mode>(lock: &InodeLocked<M>) -> Result {
     lock.sb().data().check_writable(lock.sb())?;
     match lock.is_immutable() && !mutant!("immutable-written") {
         true => Err(EPERM),

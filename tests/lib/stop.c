@@ -70,6 +70,7 @@ static int event_open(const char *event)
 		.size = sizeof(attr),
 		.sample_period = 1,
 		.wakeup_events = 1,
+		.disabled = 1,
 	};
 	char path[128], id[16] = "";
 	ssize_t n;
@@ -108,7 +109,11 @@ int stop_me_at(struct stop *s, const char *event)
 	pthread_attr_setschedpolicy(&attr, SCHED_FIFO);
 	pthread_attr_setschedparam(&attr, &param);
 	/* on the same processor, as that is inherited */
-	return -pthread_create(&s->thread, &attr, keep, s);
+	err = pthread_create(&s->thread, &attr, keep, s);
+	if (err)
+		return -err;
+	/* what was needed for that may come by there, too */
+	return ioctl(s->fd, PERF_EVENT_IOC_ENABLE, 0) ? -errno : 0;
 }
 
 bool stop_wait(struct stop *s, int secs)

@@ -46,11 +46,7 @@ fn link<F: Filesystem>(
 ) {
     let is_refused = request.would_block().is_some() && !mutant!("refused-linked");
     // It has ended late: its submitter would have known, and this is nothing new.
-    if is_refused
-        && request.is_at_end
-        && !request.has_turns
-        && !mutant!("refused-late-extends")
-    {
+    if is_refused && request.is_at_end && !request.has_turns && !mutant!("refused-late-extends") {
         F::refused(inode, request.start()..request.end());
     }
     let (bits, outcome) = (request.bits, &mut request.outcome);

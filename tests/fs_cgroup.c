@@ -418,7 +418,7 @@ static void go_on_without_room(struct __test_metadata *_metadata, FIXTURE_DATA(f
 		cb[i].aio_rw_flags = (i == 1 ? RWF_NOWAIT : 0) | (i == 1 && gap ? 0 : RWF_APPEND);
 	}
 	ASSERT_EQ(0, aio_setup(3, &ctx));
-	snprintf(rate, sizeof(rate), "%lu", 2 * (long)bs);
+	snprintf(rate, sizeof(rate), "%lu", (long)bs / 2);
 	if (limit(&self->v, "max", rate))
 		SKIP(return, "a kernel without CONFIG_BLK_DEV_THROTTLING");
 	ASSERT_EQ(0, move_to(GROUP));

@@ -235,7 +235,7 @@ static int stop_in(struct stopped *p, struct task *t, const char *const *functio
 	return err || stop_wait(&p->stop, JOIN_SECONDS) ? err : -ETIME;
 }
 
-/* The same with a store: when the file has the block, and its data is nowhere yet. */
+/* The same with a store: while its block is being allocated. */
 static int stop_in_store(struct stopped *p, struct task *t, char *at)
 {
 	static const char *const functions[] = { "kfs_helper_has_unwritten_buffers", NULL };

@@ -21,46 +21,6 @@ VOL_FIXTURE(fs_held);
 FIXTURE_VARIANT_ADD(fs_held, bs1k) { .conf = SMALL_1K };
 FIXTURE_VARIANT_ADD(fs_held, bs4k) { .conf = SMALL_4K };
 
-struct stopped {
-	struct stop stop;
-	long (*fn)(void *arg);
-	void *arg;
-};
-
-static long do_and_stop(void *arg)
-{
-	struct stopped *p = arg;
-	int err = stop_me_at(&p->stop, "kprobes/rfs_held");
-
-	return err ? err : p->fn(p->arg);
-}
-
-/* Start @fn, which is stopped where @probe says: -ENOENT if there are none. */
-static int stop_in(struct stopped *p, struct task *t, const char *probe, long (*fn)(void *arg),
-		   void *arg)
-{
-	int err;
-
-	trace_write("kprobe_events", "-:rfs_held\n");
-	if (trace_write("kprobe_events", probe))
-		return -ENOENT;
-	err = stop_stay_away(&p->stop);
-	if (err)
-		return err;
-	p->fn = fn;
-	p->arg = arg;
-	err = task_start(t, do_and_stop, p);
-	return err || stop_wait(&p->stop, JOIN_SECONDS) ? err : -ETIME;
-}
-
-static bool let_go(struct stopped *p)
-{
-	bool ok = stop_go(&p->stop);
-
-	trace_write("kprobe_events", "-:rfs_held\n");
-	return ok;
-}
-
 /*
  * A store to a hole, while space is short: its folio, of which another page can be stored to already, is to be written back, and
  * dropped. Before that, a device is about to write to that page, and so it stays: the store gets what space there is, @left blocks, if
@@ -72,7 +32,7 @@ static void pinned_meanwhile(struct __test_metadata *_metadata, struct vol *v, l
 	char *buf = buf_alloc(size), *back = buf_alloc(size), *map;
 	struct task storing, reading;
 	struct store_op store_op;
-	struct stopped p;
+	struct probed p;
 	struct io_op op;
 	int fd, i, err;
 
@@ -95,7 +55,7 @@ static void pinned_meanwhile(struct __test_metadata *_metadata, struct vol *v, l
 	ASSERT_LE(0, op.fd);
 	ASSERT_EQ(0, vol_hold_routed(v));
 	store_op = (struct store_op){ map + hole, 'y' };
-	err = stop_in(&p, &storing, "p:rfs_held filemap_fdatawrite_range\n", op_store, &store_op);
+	err = stop_in_probe(&p, &storing, "p:" STOP_PROBE " filemap_fdatawrite_range\n", op_store, &store_op);
 	if (err == -ENOENT)
 		SKIP(return, "no kprobe events");
 	ASSERT_EQ(0, err);
@@ -158,7 +118,7 @@ static bool is_present(void *at)
 }
 
 /* Poke to the last block of "f", a page that is @map: stopped when it has a reference, and has not written. */
-static int stop_in_poke(struct stopped *p, struct task *t, struct poke_op *op)
+static int stop_in_poke(struct probed *p, struct task *t, struct poke_op *op)
 {
 	/* in the lists of this processor */
 	int err = stop_stay_away(&p->stop);
@@ -166,7 +126,7 @@ static int stop_in_poke(struct stopped *p, struct task *t, struct poke_op *op)
 	if (err)
 		return err;
 	__atomic_load_n(op->at, __ATOMIC_RELAXED);
-	return stop_in(p, t, "r:rfs_held get_user_pages_remote\n", op_poke, op);
+	return stop_in_probe(p, t, "r:" STOP_PROBE " get_user_pages_remote\n", op_poke, op);
 }
 
 /* "f" of a page, mapped; the descriptor, or -errno. */
@@ -188,7 +148,7 @@ TEST_F(fs_held, hole_that_is_written_to_late)
 	const off_t bs = self->v.bs;
 	char *back = buf_alloc(PAGE), *map;
 	struct poke_op op;
-	struct stopped p;
+	struct probed p;
 	struct task t;
 	int fd, err;
 
@@ -219,7 +179,7 @@ TEST_F(fs_held, buffers_that_were_made_anew)
 {
 	char *back = buf_alloc(PAGE), *map;
 	struct poke_op op;
-	struct stopped p;
+	struct probed p;
 	struct task t;
 	int fd, err;
 

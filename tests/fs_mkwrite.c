@@ -198,59 +198,28 @@ TEST_F(fs_mkwrite, immutable)
 	munmap(map, PAGE);
 }
 
-struct stopped {
-	struct stop stop;
-	long (*fn)(void *arg);
-	void *arg;
-};
-
-static long do_and_stop(void *arg)
-{
-	struct stopped *p = arg;
-	int err = stop_me_at(&p->stop, "kprobes/rfs_mkwrite");
-
-	return err ? err : p->fn(p->arg);
-}
-
 /* Start @fn, which is stopped in the first of the @functions that this kernel has. */
-static int stop_in(struct stopped *p, struct task *t, const char *const *functions,
+static int stop_in(struct probed *p, struct task *t, const char *const *functions,
 		   long (*fn)(void *arg), void *arg)
 {
 	char probe[128];
-	int err = -1;
+	int err = -ENOENT;
 
-	trace_write("kprobe_events", "-:rfs_mkwrite\n");
-	for (; *functions && err; functions++) {
-		snprintf(probe, sizeof(probe), "p:rfs_mkwrite %s\n", *functions);
-		err = trace_write("kprobe_events", probe);
+	for (; *functions && err == -ENOENT; functions++) {
+		snprintf(probe, sizeof(probe), "p:" STOP_PROBE " %s\n", *functions);
+		err = stop_in_probe(p, t, probe, fn, arg);
 	}
-	if (err)
-		return -ENOENT;
-	err = stop_stay_away(&p->stop);
-	if (err)
-		return err;
-	p->fn = fn;
-	p->arg = arg;
-	err = task_start(t, do_and_stop, p);
-	return err || stop_wait(&p->stop, JOIN_SECONDS) ? err : -ETIME;
+	return err;
 }
 
 /* The same with a store: while its block is being allocated. */
-static int stop_in_store(struct stopped *p, struct task *t, char *at)
+static int stop_in_store(struct probed *p, struct task *t, char *at)
 {
 	static const char *const functions[] = { "kfs_helper_has_unwritten_buffers", NULL };
 	static struct store_op op;
 
 	op = (struct store_op){ at, 'x' };
 	return stop_in(p, t, functions, op_store, &op);
-}
-
-static bool let_go(struct stopped *p)
-{
-	bool ok = stop_go(&p->stop);
-
-	trace_write("kprobe_events", "-:rfs_mkwrite\n");
-	return ok;
 }
 
 /* The same if the page is stored to after the hole's range was written back. */
@@ -260,7 +229,7 @@ TEST_F(fs_mkwrite, while_it_is_punched)
 		"__filemap_get_folio_mpol", "__filemap_get_folio", NULL
 	};
 	const off_t bs = self->v.bs;
-	struct stopped p;
+	struct probed p;
 	struct task hole;
 	struct io_op op;
 	char *map;
@@ -295,7 +264,7 @@ TEST_F(fs_mkwrite, direct_read_beside)
 {
 	const off_t bs = self->v.bs;
 	char *map, *back = buf_alloc(PAGE);
-	struct stopped p;
+	struct probed p;
 	struct task t, read;
 	struct io_op op;
 	int fd, dfd, err;
@@ -323,7 +292,7 @@ TEST_F(fs_mkwrite, direct_read_beside)
 /* A sync waits for it, and has what is stored, or it is another one's. */
 TEST_F(fs_mkwrite, sync_beside)
 {
-	struct stopped p;
+	struct probed p;
 	struct task t, sync;
 	struct io_op op;
 	char *map;
@@ -364,7 +333,7 @@ TEST_F(fs_mkwrite, immutable_beside)
 	/* with the lock, when the page is not dirty yet */
 	static const char *const functions[] = { "create_empty_buffers", NULL };
 	struct store_op st;
-	struct stopped p;
+	struct probed p;
 	struct task t, chattr;
 	struct io_op op;
 	int fd, err, flags = 0;
@@ -396,7 +365,7 @@ TEST_F(fs_mkwrite, immutable_meanwhile)
 	static const char *const functions[] = { "file_update_time", NULL };
 	int fd, err, flags = FS_IMMUTABLE_FL;
 	struct store_op op;
-	struct stopped p;
+	struct probed p;
 	struct task t;
 	char *map;
 
@@ -431,7 +400,7 @@ TEST_F(fs_mkwrite, immutable_before_it_is_punched)
 {
 	static const char *const functions[] = { "down_write", NULL };
 	int fd, err, flags = FS_IMMUTABLE_FL;
-	struct stopped p;
+	struct probed p;
 	struct io_op op;
 	struct task t;
 
@@ -453,7 +422,7 @@ TEST_F(fs_mkwrite, immutable_before_it_is_punched)
 }
 
 /* A file that is cut off meanwhile keeps no block of it; nor does a hole that is punched. */
-static void cut_off(struct __test_metadata *_metadata, struct stopped *p,
+static void cut_off(struct __test_metadata *_metadata, struct probed *p,
 		    long (*how)(void *arg), struct io_op *op, char *map, int fd)
 {
 	struct task t, cut;
@@ -474,7 +443,7 @@ static void cut_off(struct __test_metadata *_metadata, struct stopped *p,
 
 TEST_F(fs_mkwrite, truncate_beside)
 {
-	struct stopped p;
+	struct probed p;
 	struct io_op op = {};
 	char *map;
 
@@ -488,7 +457,7 @@ TEST_F(fs_mkwrite, truncate_beside)
 
 TEST_F(fs_mkwrite, punch_beside)
 {
-	struct stopped p;
+	struct probed p;
 	struct io_op op = { .len = PAGE };
 	char *map;
 	bool stored;

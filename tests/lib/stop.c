@@ -18,6 +18,7 @@
 
 #define PAGE		4096
 #define KEEP_SECONDS	30
+#define WAIT_SECONDS	120
 
 static time_t seconds(void)
 {
@@ -135,4 +136,37 @@ bool stop_go(struct stop *s)
 	munmap(s->ring, 2 * PAGE);
 	close(s->fd);
 	return !s->expired;
+}
+
+static long do_and_stop(void *arg)
+{
+	struct probed *p = arg;
+	int err = stop_me_at(&p->stop, "kprobes/" STOP_PROBE);
+
+	return err ? err : p->fn(p->arg);
+}
+
+int stop_in_probe(struct probed *p, struct task *t, const char *probe, long (*fn)(void *arg),
+		  void *arg)
+{
+	int err;
+
+	trace_write("kprobe_events", "-:" STOP_PROBE "\n");
+	if (trace_write("kprobe_events", probe))
+		return -ENOENT;
+	err = stop_stay_away(&p->stop);
+	if (err)
+		return err;
+	p->fn = fn;
+	p->arg = arg;
+	err = task_start(t, do_and_stop, p);
+	return err || stop_wait(&p->stop, WAIT_SECONDS) ? err : -ETIME;
+}
+
+bool let_go(struct probed *p)
+{
+	bool ok = stop_go(&p->stop);
+
+	trace_write("kprobe_events", "-:" STOP_PROBE "\n");
+	return ok;
 }

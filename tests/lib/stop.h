@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "task.h"
+
 struct stop {
 	sem_t there;
 	atomic_bool go;
@@ -28,5 +30,20 @@ int stop_me_at(struct stop *s, const char *event);
 bool stop_wait(struct stop *s, int seconds);
 /* Let it go on; false if it had not been kept for so long. */
 bool stop_go(struct stop *s);
+
+/* The name of the kprobe event of stop_in_probe(). */
+#define STOP_PROBE	"rfs_stop"
+
+struct probed {
+	struct stop stop;
+	long (*fn)(void *arg);
+	void *arg;
+};
+
+/* Start @fn, which is stopped where @probe says, a line for kprobe_events: -ENOENT if there is no such place. 0 or -errno. */
+int stop_in_probe(struct probed *p, struct task *t, const char *probe, long (*fn)(void *arg),
+		  void *arg);
+/* As stop_go(), of that. */
+bool let_go(struct probed *p);
 
 #endif

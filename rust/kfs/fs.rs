@@ -38,6 +38,7 @@ pub mod file_attr;
 pub mod file_system;
 pub mod file_system_data;
 pub(crate) mod file_system_type;
+pub(crate) mod found;
 pub(crate) mod fs_context;
 pub mod fs_parser;
 pub(crate) mod fserror;

@@ -12,7 +12,7 @@
 use kernel::prelude::*;
 use kfs::block::bio::NoBios;
 use kfs::compat::EUCLEAN;
-use kfs::fs::address_space::{AddressSpaceOperations, AddressSpaceOps, Mapped};
+use kfs::fs::address_space::{AddressSpaceOperations, AddressSpaceOps, Found, Mapped};
 use kfs::fs::file::{DirContext, DirectoryOperations, FileOperations, FileOps, Fsync};
 use kfs::fs::file_system::FileSystem;
 use kfs::fs::file_system_data::FileSystemData;
@@ -244,16 +244,19 @@ impl AddressSpaceOperations<FlatFs> for Regular {
     /// In pages, as a power of two: 128 KiB.
     const FOLIO_ORDER_MAX: u32 = 5;
 
-    /// A file is one piece; `None` if it has no such block.
-    fn get_block(inode: &Inode<FlatFs>, iblock: u64, max: u32, _: bool) -> Result<Option<Mapped>> {
+    /// A file is one piece; beyond that there is nothing.
+    fn get_block(inode: &Inode<FlatFs>, iblock: u64, max: u32) -> Result<Found> {
         let file = file(inode.sb(), inode.ino())?;
         let left = file.size.div_ceil(BLOCK.into()).saturating_sub(iblock);
         let len = u32::try_from(left).unwrap_or(u32::MAX).min(max);
-        Ok((len > 0).then_some(Mapped {
-            block: file.block + iblock,
-            len,
-            new: false,
-        }))
+        Ok(match len {
+            0 => Found::Hole { len: max },
+            _ => Found::Mapped(Mapped {
+                block: file.block + iblock,
+                len,
+                new: false,
+            }),
+        })
     }
 }
 

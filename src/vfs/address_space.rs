@@ -11,7 +11,7 @@ use crate::types::{Inode, InodeLocked, RetryFs};
 use crate::volume::blocks;
 use core::ops::Range;
 use kernel::prelude::*;
-use kfs::fs::address_space::{AddressSpaceOperations, Direct, Mapped, Patience};
+use kfs::fs::address_space::{AddressSpaceOperations, Direct, Found, Mapped, Patience};
 use kfs::fs::inode::lock::Exclusive;
 use kfs::fs::kiocb::{Io, Kiocb};
 
@@ -24,48 +24,32 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
     /// of a folio dirty, and direct writes to it collide with that.
     const FOLIO_ORDER_MAX: u32 = 6;
 
-    fn get_block(
-        inode: &Inode,
-        iblock: u64,
-        max_blocks: u32,
-        create: bool,
-    ) -> Result<Option<Mapped>> {
+    fn get_block(inode: &Inode, iblock: u64, max_blocks: u32) -> Result<Found> {
         inode.sb().data().check_up()?;
-        let found = if create {
-            block_map::allocate(inode, iblock, max_blocks).map(|run| Some(run.into()))
-        } else {
-            block_map::lookup(inode, iblock, max_blocks).map(|mapping| match mapping {
-                Mapping::Mapped { start, len } => Some(Mapped {
-                    block: start.into(),
-                    len,
-                    new: false,
-                }),
-                Mapping::Hole { .. } => None,
-            })
-        };
-        reported(inode, found)
+        let found = block_map::lookup(inode, iblock, max_blocks);
+        reported(inode, found).map(Found::from)
     }
 
-    fn get_block_to_store(inode: &Inode, iblock: u64, max_blocks: u32) -> Result<Option<Mapped>> {
+    fn get_block_create(inode: &Inode, iblock: u64, max_blocks: u32) -> Result<Mapped> {
+        inode.sb().data().check_up()?;
+        let run = block_map::allocate(inode, iblock, max_blocks);
+        reported(inode, run).map(Mapped::from)
+    }
+
+    fn get_block_to_store(inode: &Inode, iblock: u64, max_blocks: u32) -> Result<Mapped> {
         if mutant!("store-waits-for-link") {
-            return Self::get_block(inode, iblock, max_blocks, true);
+            return Self::get_block_create(inode, iblock, max_blocks);
         }
         inode.sb().data().check_up()?;
         let found = block_map::allocate_unless_pending(inode, iblock, max_blocks);
         let run = reported(inode, found)?.ok_or(EAGAIN)?;
-        Ok(Some(run.into()))
+        Ok(run.into())
     }
 
-    fn get_block_nowait(inode: &Inode, iblock: u64, max_blocks: u32) -> Option<Mapped> {
-        match block_map::lookup_nowait(inode, iblock, max_blocks) {
-            Ok(Mapping::Mapped { start, len }) => Some(Mapped {
-                block: start.into(),
-                len,
-                new: false,
-            }),
-            // Reporting an error may sleep: the attempt that may meets it, too.
-            Ok(Mapping::Hole { .. }) | Err(_) => None,
-        }
+    fn get_block_nowait(inode: &Inode, iblock: u64, max_blocks: u32) -> Option<Found> {
+        let found = block_map::lookup_nowait(inode, iblock, max_blocks);
+        // Reporting an error may sleep: the attempt that may meets it, too.
+        found.ok().map(Found::from)
     }
 
     fn has_room(inode: &Inode, blocks: u32) -> bool {
@@ -99,6 +83,19 @@ impl AddressSpaceOperations<RetryFs> for FileAddressSpace {
         direct: Direct<'_, 'a, RetryFs>,
     ) -> Result<Io<'a, RetryFs>> {
         dio::direct_io(iocb, direct)
+    }
+}
+
+impl From<Mapping> for Found {
+    fn from(mapping: Mapping) -> Self {
+        match mapping {
+            Mapping::Mapped { start, len } => Found::Mapped(Mapped {
+                block: start.into(),
+                len,
+                new: false,
+            }),
+            Mapping::Hole { len } => Found::Hole { len },
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! `struct address_space_operations`.
 //!
 //! Buffered I/O is that of the kernel's buffer_head and mpage helpers, around one function of the
-//! filesystem: [`AddressSpaceOperations::get_block`]. Direct I/O is left to the filesystem.
+//! filesystem: [`AddressSpaceOperations::get_block`], and one that fills holes. Direct I/O is left to the filesystem.
 //!
 //! What must not wait is in [`nowait`].
 //!
@@ -15,13 +15,13 @@ pub mod nowait;
 
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
+pub use crate::fs::found::{Found, Mapped};
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::{loff, Inode};
 use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
 use crate::fs::shutdown::Shutdown;
 use crate::fs::small_folio;
 use crate::fs::write_begin;
-pub use crate::fs::write_begin::Mapped;
 use crate::iov::{self, AnyIovIter, IovIter, IovIterDest, IovIterSource};
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -46,30 +46,23 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
     /// How large a folio of a regular file may be, in powers of two of pages.
     const FOLIO_ORDER_MAX: u32;
 
-    /// Finds at most `max_blocks` blocks from the file's block `iblock` on.
-    ///
-    /// `None` means a hole. With `create` a hole is filled: `ENOSPC` when there is no space. May
-    /// sleep; the caller may hold the lock of a folio of the file.
-    fn get_block(
-        inode: &Inode<F>,
-        iblock: u64,
-        max_blocks: u32,
-        create: bool,
-    ) -> Result<Option<Mapped>>;
+    /// Finds at most `max_blocks` blocks from the file's block `iblock` on. May sleep; the caller may hold the lock of a folio of
+    /// the file.
+    fn get_block(inode: &Inode<F>, iblock: u64, max_blocks: u32) -> Result<Found>;
 
-    /// [`AddressSpaceOperations::get_block`] that fills holes, for a store through a mapping: `EAGAIN` where
-    /// the store has to wait by now, as [`AddressSpaceOperations::may_store`] says. May sleep; the caller holds the lock of the folio.
-    fn get_block_to_store(
-        inode: &Inode<F>,
-        iblock: u64,
-        max_blocks: u32,
-    ) -> Result<Option<Mapped>> {
-        Self::get_block(inode, iblock, max_blocks, true)
+    /// The same for what is to be written: a hole is filled. `ENOSPC` when there is no space. Without it no file can be written.
+    fn get_block_create(_inode: &Inode<F>, _iblock: u64, _max_blocks: u32) -> Result<Mapped> {
+        Err(EROFS)
     }
 
-    /// Finds at most `max_blocks` blocks from the file's block `iblock` on, if that can be done without
-    /// sleeping, and they are no hole. Without it that is never so.
-    fn get_block_nowait(_inode: &Inode<F>, _iblock: u64, _max_blocks: u32) -> Option<Mapped> {
+    /// [`AddressSpaceOperations::get_block_create`] for a store through a mapping: `EAGAIN` where
+    /// the store has to wait by now, as [`AddressSpaceOperations::may_store`] says. May sleep; the caller holds the lock of the folio.
+    fn get_block_to_store(inode: &Inode<F>, iblock: u64, max_blocks: u32) -> Result<Mapped> {
+        Self::get_block_create(inode, iblock, max_blocks)
+    }
+
+    /// [`AddressSpaceOperations::get_block`], if that can be done without sleeping. Without it that is never so.
+    fn get_block_nowait(_inode: &Inode<F>, _iblock: u64, _max_blocks: u32) -> Option<Found> {
         None
     }
 
@@ -197,7 +190,7 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
         // With the inode lock held the block is not freed. Writing back its page may allocate it: not
         // while the folio is locked and not under writeback, and if it has, there is a block to zero.
         let early = match cfg!(mutant = "kfs-hole-looked-up-early") {
-            true => Some(T::get_block(self, block, 1, false)?),
+            true => Some(T::get_block(self, block, 1)?),
             false => None,
         };
         let folio = self.page_cache().lock_folio(bytes.start);
@@ -206,9 +199,9 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
         }
         let found = match early {
             Some(found) => found,
-            None => T::get_block(self, block, 1, false)?,
+            None => T::get_block(self, block, 1)?,
         };
-        if found.is_none() {
+        if let Found::Hole { .. } = found {
             if let (Some(folio), false) = (folio, cfg!(mutant = "kfs-hole-page-kept")) {
                 folio.zero(&bytes);
             }
@@ -251,8 +244,8 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
             // A folio is never of nothing.
             at_once: len.max(1),
         };
-        let get_block = |create| move |block, max| T::get_block(self, block, max, create);
-        let (find, fill) = (get_block(false), get_block(true));
+        let find = |block, max| T::get_block(self, block, max);
+        let fill = |block, max| T::get_block_create(self, block, max);
         // SAFETY: The inode lock is held. The bytes are in one block, and so in one folio, which comes back locked,
         // with a reference, and with the block uptodate but for them; both are given back here.
         unsafe {
@@ -304,10 +297,11 @@ pub(super) fn lacks_room<F: KiocbOwner, T: AddressSpaceOperations<F>>(
         return Ok(false);
     }
     while block < end {
-        match T::get_block(inode, block, (end - block) as u32, false)? {
-            Some(run) => block += u64::from(run.len).max(1),
-            None => return Ok(true),
+        let found = T::get_block(inode, block, (end - block) as u32)?;
+        if let Found::Hole { .. } = found {
+            return Ok(true);
         }
+        block += u64::from(found.len());
     }
     Ok(false)
 }
@@ -374,9 +368,13 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             (inode, inode.blkbits(), (*bh).b_size)
         };
         let max_blocks = u32::try_from(size >> bits).unwrap_or(u32::MAX).max(1);
-        match T::get_block(inode, iblock, max_blocks, create != 0) {
-            Ok(None) => 0,
-            Ok(Some(run)) => {
+        let found = match create {
+            0 => T::get_block(inode, iblock, max_blocks),
+            _ => T::get_block_create(inode, iblock, max_blocks).map(Found::Mapped),
+        };
+        match found {
+            Ok(Found::Hole { .. }) => 0,
+            Ok(Found::Mapped(run)) => {
                 // SAFETY: `bh` is used by nobody else.
                 unsafe { map(bh, inode, run, max_blocks) };
                 0
@@ -407,8 +405,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         let mut at = pos as u64;
         while at < end {
             let blocks = (end - at).div_ceil(block) as u32;
-            let found = T::get_block(inode, at >> inode.blkbits(), blocks, false)?;
-            at += found.map_or(1, |run| u64::from(run.len).max(1)) << inode.blkbits();
+            let found = T::get_block(inode, at >> inode.blkbits(), blocks)?;
+            at += u64::from(found.len()) << inode.blkbits();
         }
         Ok(())
     }
@@ -517,8 +515,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                 false => all.max(write_begin::ahead(iocb, inode, pos)),
             };
             let all = write_begin::Len { all, at_once };
-            let get_block = |create| move |block, max| T::get_block(inode, block, max, create);
-            let (find, fill) = (get_block(false), get_block(true));
+            let find = |block, max| T::get_block(inode, block, max);
+            let fill = |block, max| T::get_block_create(inode, block, max);
             match write_begin::write_begin(iocb, inode, pos, all, find, fill) {
                 Ok(found) => {
                     *folio = found;

@@ -337,9 +337,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
                     return Err(ENOSPC);
                 }
             }
-            write_begin::make_buffers(inode, folio, |block, max| {
-                T::get_block(inode, block, max, false)
-            })?;
+            write_begin::make_buffers(inode, folio, |block, max| T::get_block(inode, block, max))?;
             // Who finds a block that is allocated here, without the inode lock, must find that its page
             // is dirty, and so wait for the folio: a direct read, which would read stale data. The buffers
             // are not dirty yet: if there is no space, there is nothing to write.

@@ -10,6 +10,7 @@
 
 use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
+use crate::fs::found::{Found, Mapped};
 use crate::fs::inode::Inode;
 use crate::mm::page_cache::page_index;
 use core::cmp::Ordering;
@@ -17,17 +18,6 @@ use core::ops::Range;
 use kernel::error::from_err_ptr;
 use kernel::page::PAGE_SIZE;
 use kernel::prelude::*;
-
-/// A run of blocks of a file that follow each other on the device too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mapped {
-    /// The first block on the device, in blocks of the filesystem.
-    pub block: u64,
-    /// How many blocks the run has, at least one.
-    pub len: u32,
-    /// The blocks were just allocated: on the device they hold stale data.
-    pub new: bool,
-}
 
 /// How many bytes are to be written.
 pub(super) struct Len {
@@ -96,7 +86,7 @@ fn ahead_inside<F: FileSystemData>(inode: &Inode<F>, pos: i64, size: u64) -> u64
 /// Finds or makes the folio with byte `pos`, for a write of `len` bytes from there on; allocates the
 /// blocks of what is in it, and reads those of which a part only will be written. May sleep.
 ///
-/// `get_block` finds at most so many blocks from one of the file on, and fills holes; `find` does not.
+/// `find` finds at most so many blocks from one of the file on, and `fill` fills holes, too.
 ///
 /// The folio is locked and referenced. After an error there is none, and blocks that were allocated are
 /// zeroes.
@@ -109,8 +99,8 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
     inode: &Inode<F>,
     pos: i64,
     len: Len,
-    find: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
-    get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+    find: impl FnMut(u64, u32) -> Result<Found>,
+    fill: impl FnMut(u64, u32) -> Result<Mapped>,
 ) -> Result<*mut bindings::folio> {
     // SAFETY: The inode is valid, and so is its mapping; `iocb` by the requirement.
     unsafe {
@@ -128,8 +118,8 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
             true => bindings::folio_size(folio),
             false => bindings::folio_size(folio).min(from.saturating_add(len.all)),
         };
-        let allocated = make_buffers(inode, folio, find)
-            .and_then(|()| allocate(inode, folio, from..to, get_block));
+        let allocated =
+            make_buffers(inode, folio, find).and_then(|()| allocate(inode, folio, from..to, fill));
         match allocated {
             Ok(()) => Ok(folio),
             Err(error) => {
@@ -153,7 +143,7 @@ pub(super) unsafe fn write_begin<F: FileSystemData>(
 pub(super) unsafe fn make_buffers<F: FileSystemData>(
     inode: &Inode<F>,
     folio: *mut bindings::folio,
-    find: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+    find: impl FnMut(u64, u32) -> Result<Found>,
 ) -> Result {
     // SAFETY: By the requirement; it has buffers then, which were just made.
     unsafe {
@@ -173,7 +163,7 @@ pub(super) unsafe fn make_buffers<F: FileSystemData>(
 pub(super) unsafe fn map_found<F: FileSystemData>(
     inode: &Inode<F>,
     folio: *mut bindings::folio,
-    mut find: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+    mut find: impl FnMut(u64, u32) -> Result<Found>,
 ) -> Result {
     let bits = inode.blkbits();
     // SAFETY: By the requirement.
@@ -193,26 +183,18 @@ pub(super) unsafe fn map_found<F: FileSystemData>(
     let mut rest = None;
     for block in pos >> bits..end {
         let found = match rest.take() {
-            Some(run) => Ok(Some(run)),
+            Some(found) => Ok(found),
             None => find(block, (end - block) as u32),
         };
-        match found {
-            Ok(Some(run)) => {
-                // SAFETY: `bh` is the buffer of this block, and the lock keeps it where it is.
-                unsafe { bindings::map_bh(bh, inode.sb().as_raw(), run.block) };
-                rest = (run.len > 1).then(|| Mapped {
-                    block: run.block + 1,
-                    len: run.len - 1,
-                    ..run
-                });
-            }
-            Ok(None) => {}
-            Err(error) => {
-                // SAFETY: By the requirement. Buffers that are dirty stay.
-                unsafe { bindings::try_to_free_buffers(folio) };
-                return Err(error);
-            }
+        let found = found.inspect_err(|_| {
+            // SAFETY: By the requirement. Buffers that are dirty stay.
+            unsafe { bindings::try_to_free_buffers(folio) };
+        })?;
+        if let Found::Mapped(run) = found {
+            // SAFETY: `bh` is the buffer of this block, and the lock keeps it where it is.
+            unsafe { bindings::map_bh(bh, inode.sb().as_raw(), run.block) };
         }
+        rest = found.rest();
         // SAFETY: As above: each leads to the next one.
         bh = unsafe { (*bh).b_this_page };
     }
@@ -231,11 +213,11 @@ pub(super) unsafe fn allocate<F: FileSystemData>(
     inode: &Inode<F>,
     folio: *mut bindings::folio,
     range: Range<usize>,
-    get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+    fill: impl FnMut(u64, u32) -> Result<Mapped>,
 ) -> Result {
     // SAFETY: By the requirement.
     unsafe {
-        let result = map_buffers(inode, folio, &range, get_block);
+        let result = map_buffers(inode, folio, &range, fill);
         if result.is_err() {
             bindings::folio_zero_new_buffers(folio, range.start, range.end);
         }
@@ -250,7 +232,7 @@ unsafe fn map_buffers<F: FileSystemData>(
     inode: &Inode<F>,
     folio: *mut bindings::folio,
     range: &Range<usize>,
-    mut get_block: impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+    mut fill: impl FnMut(u64, u32) -> Result<Mapped>,
 ) -> Result {
     let bits = inode.blkbits();
     // SAFETY: By the requirement. The lock keeps the buffers where they are, and nobody else maps them.
@@ -280,7 +262,7 @@ unsafe fn map_buffers<F: FileSystemData>(
             if is_written && bindings::buffer_mapped(bh) == 0 {
                 let block = first + (start >> bits) as u64;
                 let max = (range.end - start + (1 << bits) - 1) >> bits;
-                match known.at(block, max as u32, &mut get_block) {
+                match known.at(block, max as u32, &mut fill) {
                     Ok(run) => map(inode, folio, bh, &run, uptodate, start..end, range),
                     Err(error) => {
                         result = Err(error);
@@ -363,7 +345,7 @@ impl Run {
         &mut self,
         block: u64,
         max: u32,
-        get_block: &mut impl FnMut(u64, u32) -> Result<Option<Mapped>>,
+        fill: &mut impl FnMut(u64, u32) -> Result<Mapped>,
     ) -> Result<Mapped> {
         if let Some((first, run)) = self.0 {
             let into = block - first;
@@ -372,7 +354,7 @@ impl Run {
                 return Ok(Mapped { block, len, ..run });
             }
         }
-        let run = get_block(block, max)?.ok_or(EIO)?;
+        let run = fill(block, max)?;
         self.0 = Some((block, run));
         Ok(run)
     }

@@ -5,7 +5,7 @@
 //! The kernel's `generic_perform_write` waits for pages, for blocks and for writers to slow down, whatever
 //! the request says; its counterpart in iomap does not. This is as that one.
 
-use super::{map, AddressSpaceOperations};
+use super::{map, AddressSpaceOperations, Found};
 use crate::bindings;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::Inode;
@@ -101,9 +101,12 @@ impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
                 if !bindings::folio_create_buffers_nowait(folio, 1 << self.blkbits()) {
                     return Err(NotWritten::Memory);
                 }
-                // With a hole in the folio it is left to who may sleep, who can tell.
                 write_begin::map_found(self, folio, |block, max| {
-                    T::get_block_nowait(self, block, max).map_or(Err(EAGAIN), |run| Ok(Some(run)))
+                    match T::get_block_nowait(self, block, max) {
+                        Some(Found::Hole { .. }) if cfg!(mutant = "kfs-nowait-hole-left") => None,
+                        found => found,
+                    }
+                    .ok_or(EAGAIN)
                 })
                 .map_err(|_| NotWritten::Block)?;
             }
@@ -137,15 +140,17 @@ unsafe extern "C" fn get_block<F: KiocbOwner, T: AddressSpaceOperations<F>>(
     // SAFETY: By the requirement.
     let inode = unsafe { Inode::<F>::from_raw(inode) };
     let found = match cfg!(mutant = "kfs-nowait-allocates") {
-        true => T::get_block(inode, iblock, 1, true).ok().flatten(),
+        true => T::get_block_create(inode, iblock, 1)
+            .ok()
+            .map(Found::Mapped),
         false => T::get_block_nowait(inode, iblock, 1),
     };
     match found {
-        Some(run) => {
+        Some(Found::Mapped(run)) => {
             // SAFETY: `bh` is used by nobody else.
             unsafe { map(bh, inode, run, 1) };
             0
         }
-        None => EAGAIN.to_errno(),
+        Some(Found::Hole { .. }) | None => EAGAIN.to_errno(),
     }
 }

@@ -2,6 +2,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/nbd.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -182,6 +183,22 @@ static int connect_device(struct nbd *d, bool fua)
 	return 0;
 }
 
+/* The node has its size when the driver has begun, in the thread. */
+static int wait_for_size(const struct nbd *d)
+{
+	const struct timespec ms10 = { .tv_nsec = 10000000 };
+	uint64_t bytes = 0;
+	int i;
+
+	for (i = 0; i < 3000; i++, nanosleep(&ms10, NULL)) {
+		if (ioctl(d->dev, BLKGETSIZE64, &bytes))
+			return -errno;
+		if (bytes == d->size)
+			return 0;
+	}
+	return -ETIMEDOUT;
+}
+
 struct nbd *nbd_up(unsigned int mib, bool fua, char *node, size_t nodelen)
 {
 	const char *const modprobe[] = { "modprobe", "-q", "nbd", "nbds_max=1", "max_part=0", NULL };
@@ -203,6 +220,8 @@ struct nbd *nbd_up(unsigned int mib, bool fua, char *node, size_t nodelen)
 	d->data = buf_alloc(d->size);
 	d->dev = open(NODE, O_RDWR | O_CLOEXEC);
 	err = d->dev < 0 ? -errno : connect_device(d, fua);
+	if (!err)
+		err = wait_for_size(d);
 	if (!err)
 		err = put(QUEUE "nomerges", "2");
 	if (!err)

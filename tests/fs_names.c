@@ -189,6 +189,31 @@ TEST_F(fs_names, rename_files)
 	EXPECT_TRUE(vol_holds("d/e", 100, 3));
 }
 
+/*
+ * A file that could not be made: where there was room for its name is taken by another one since. It is made then, and nothing is
+ * looked up for that, as it is known not to be there.
+ */
+TEST_F(fs_names, room_that_was_found)
+{
+	int fd;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_prefill("d/a", 0, 100, 1));
+	ASSERT_EQ(0, vol_prefill("b", 0, 100, 2));
+	/* that one is known not to be there, too */
+	ASSERT_FALSE(vol_exists("d/b"));
+	ASSERT_EQ(0, setresuid(-1, 65534, -1));
+	fd = vol_open("d/x", O_CREAT | O_RDWR);
+	EXPECT_EQ(-EACCES, fd);
+	ASSERT_EQ(0, setresuid(-1, 0, -1));
+	ASSERT_EQ(0, vol_rename("b", "d/b", 0));
+	EXPECT_EQ(0, vol_prefill("d/x", 0, 100, 3));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_TRUE(vol_holds("d/a", 100, 1));
+	EXPECT_TRUE(vol_holds("d/b", 100, 2));
+	EXPECT_TRUE(vol_holds("d/x", 100, 3));
+}
+
 TEST_F(fs_names, rename_dirs)
 {
 	ASSERT_EQ(0, vol_mkdir("d"));

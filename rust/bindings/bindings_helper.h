@@ -46,6 +46,7 @@
 const gfp_t KFS_CONST_GFP_NOFS = GFP_NOFS;
 const gfp_t KFS_CONST_GFP_KERNEL = GFP_KERNEL;
 const gfp_t KFS_CONST_GFP_NOWAIT = GFP_NOWAIT;
+const unsigned int KFS_CONST_LOOKUP_CREATE = LOOKUP_CREATE;
 const unsigned long KFS_CONST_SB_RDONLY = SB_RDONLY;
 const unsigned long KFS_CONST_SB_POSIXACL = SB_POSIXACL;
 const unsigned long KFS_CONST_SB_FORCE = SB_FORCE;

@@ -28,7 +28,6 @@
  * decide something: each says what, or what of the kernel it is like.
  */
 #include "own_bdev.c"
-#include "own_bio.c"
 #include "own_buffer_head.c"
 #include "own_inode.c"
 #include "own_pagemap.c"

@@ -38,6 +38,11 @@ bool kfs_helper_IS_NOSEC(const struct inode *inode)
 	return IS_NOSEC(inode);
 }
 
+void kfs_helper_inode_has_no_xattr(struct inode *inode)
+{
+	inode_has_no_xattr(inode);
+}
+
 loff_t kfs_helper_i_size_read(const struct inode *inode)
 {
 	return i_size_read(inode);

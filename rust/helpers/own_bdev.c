@@ -2,13 +2,6 @@
 /* What of the limits of a device direct I/O asks for. */
 #include <linux/blkdev.h>
 
-/* Both of them by one call, for what every request asks. */
-void kfs_helper_bdev_dio_masks(struct block_device *bdev, u32 *memory, u32 *file)
-{
-	*memory = bdev_dma_alignment(bdev);
-	*file = bdev_logical_block_size(bdev) - 1;
-}
-
 /* As get_max_io_size() and the count of segments of the block layer have it, for memory in whole pages. */
 unsigned int kfs_helper_bdev_unsplit(struct block_device *bdev, sector_t sector)
 {

@@ -23,7 +23,7 @@ use kfs::fs::inode::new::Iget;
 use kfs::fs::inode::reference::InodeRef;
 use kfs::fs::inode::Inode;
 use kfs::fs::inode_operations::table::InodeOps;
-use kfs::fs::inode_operations::InodeOperations;
+use kfs::fs::inode_operations::{InodeOperations, LookupFlags};
 use kfs::fs::ioctl::Ioctl;
 use kfs::fs::kiocb::{Io, Kiocb, KiocbOwner};
 use kfs::fs::llseek::Seek;
@@ -185,6 +185,7 @@ impl InodeOperations<FlatFs> for Directory {
     fn lookup<'a>(
         dir: &'a InodeLocked<FlatFs, Shared>,
         name: &[u8],
+        _: LookupFlags,
     ) -> Result<Option<InodeRef<'a, FlatFs>>> {
         let files = dir.sb().data();
         let found = files.iter().position(|file| file.name() == name);

@@ -23,6 +23,7 @@ pub(crate) mod rooms;
 pub(crate) mod sector;
 pub(crate) mod sectors;
 pub(crate) mod split;
+mod visit;
 
 use zerocopy::{
     little_endian::{U16, U32},
@@ -31,7 +32,6 @@ use zerocopy::{
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{inode::FileType, Corrupt, Geometry, Place};
-use blocks::DirBlocks;
 use rec_len::WHOLE;
 use sector::sector;
 
@@ -64,56 +64,6 @@ impl RawEntry {
             0 => 0,
             _ => needed(self.name_len),
         }
-    }
-}
-
-/// A name that is looked for among many.
-struct Wanted<'a> {
-    name: Name<'a>,
-    /// Where it ends in an entry.
-    end: usize,
-    /// The last bytes of an entry with the name, and those of them that are of the name.
-    tail: u64,
-    mask: u64,
-}
-
-/// As many bytes are compared at first. An entry has no less before the end of its name.
-const TAIL: usize = size_of::<u64>();
-
-const _: () = assert!(TAIL <= HEADER);
-
-impl<'a> Wanted<'a> {
-    fn new(name: Name<'a>) -> Self {
-        let (tail, mask) = match name.bytes.last_chunk::<TAIL>() {
-            Some(tail) => (u64::from_le_bytes(*tail), u64::MAX),
-            // The last byte of it is the highest of the number.
-            None => name.bytes.iter().fold((0, 0), |(tail, mask), &byte| {
-                (tail >> 8 | u64::from(byte) << 56, mask >> 8 | 0xff << 56)
-            }),
-        };
-        Wanted {
-            name,
-            end: HEADER + name.bytes.len(),
-            tail,
-            mask,
-        }
-    }
-
-    /// Whether the entry, which begins with `raw`, is in use for the name.
-    #[inline(always)]
-    fn is(&self, raw: &RawEntry, entry: &[u8]) -> bool {
-        if raw.name_len != self.name.len || raw.ino.get() == 0 {
-            return false;
-        }
-        let Some(entry) = entry.get(..self.end) else {
-            return false;
-        };
-        // Names that are alike differ in their last bytes more often than in the first.
-        let Some(tail) = entry.last_chunk::<TAIL>() else {
-            return false;
-        };
-        (u64::from_le_bytes(*tail) ^ self.tail) & self.mask == 0
-            && entry.get(HEADER..) == Some(self.name.bytes)
     }
 }
 
@@ -200,11 +150,6 @@ pub(crate) struct DirBlock {
 }
 
 const BAD_NAME: &str = "name empty or with impossible bytes";
-
-/// How many bytes of a block are read at once by who looks for a name: an entry with the longest name, and more.
-const WINDOW: usize = 512;
-
-const _: () = assert!(WINDOW >= HEADER + NAME_MAX);
 
 /// An entry in use whose name was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -434,122 +379,6 @@ impl DirBlock {
             at: *self,
             block,
             offset: 0,
-        }
-    }
-
-    /// Looks for the entry with `name` in `blocks`, of which it reads a piece of this block at a time, to where the
-    /// name is.
-    ///
-    /// The names of other entries are compared, and not validated: a search passes each of them many times.
-    ///
-    /// # Errors
-    ///
-    /// An entry before it, or any entry if it is not there, breaks the rules.
-    pub(crate) fn find_in<B: DirBlocks>(
-        &self,
-        blocks: &mut B,
-        name: Name<'_>,
-    ) -> Result<Option<Located>, B::Error> {
-        let wanted = Wanted::new(name);
-        let mut before = None;
-        self.visit(blocks, name, |raw, entry, offset, rec_len| {
-            if wanted.is(raw, entry) {
-                return Some(Located {
-                    offset,
-                    rec_len,
-                    before,
-                    ino: raw.ino.get(),
-                    file_type: self.file_type(raw),
-                    name_len: raw.name_len,
-                });
-            }
-            before = Some(offset);
-            None
-        })
-    }
-
-    /// Runs `visit` on the entries, one after the other, until it returns something: with the bytes of each, which are so
-    /// many at least as one with `name` needs, unless it is unused, its byte offset and its length in bytes.
-    ///
-    /// # Errors
-    ///
-    /// An entry up to there breaks the rules. The bytes of names are not validated.
-    #[inline(always)]
-    fn visit<B: DirBlocks, T>(
-        &self,
-        blocks: &mut B,
-        name: Name<'_>,
-        mut visit: impl FnMut(&RawEntry, &[u8], usize, usize) -> Option<T>,
-    ) -> Result<Option<T>, B::Error> {
-        let want = HEADER + name.bytes.len();
-        let mut window = [0; WINDOW];
-        let mut offset = 0;
-        // The last piece was one unused entry, as a sector without names is. Those behind it are likely to be so, and are not read.
-        let mut is_unused = false;
-        while offset < self.block_size {
-            if let (true, Some(header)) = (
-                is_unused && offset + HEADER <= self.block_size,
-                window.get_mut(..HEADER),
-            ) {
-                blocks.read(self.index, offset, header)?;
-                if let Some((raw, rec_len)) = self.unused(header, offset)? {
-                    if let Some(found) = visit(raw, header, offset, rec_len) {
-                        return Ok(Some(found));
-                    }
-                    offset += rec_len;
-                    continue;
-                }
-            }
-            let end = self.block_size.min(offset + WINDOW);
-            let Some(piece) = window.get_mut(..end - offset) else {
-                break;
-            };
-            blocks.read(self.index, offset, piece)?;
-            is_unused = self
-                .unused(piece, offset)?
-                .is_some_and(|(_, len)| len >= WINDOW);
-            let mut rest: &[u8] = piece;
-            let enough = match end == self.block_size {
-                true => 1,
-                false => want,
-            };
-            while rest.len() >= enough {
-                let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
-                    return Err(self
-                        .bad(offset, "entry crosses the end of its block", 0)
-                        .into());
-                };
-                let rec_len = self.check(raw, offset, self.block_size - offset)?;
-                if let Some(found) = visit(raw, rest, offset, rec_len) {
-                    return Ok(Some(found));
-                }
-                offset += rec_len;
-                match rest.get(rec_len..) {
-                    Some(behind) => rest = behind,
-                    None => break,
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// The unused entry at `offset`, and its length in bytes: `bytes` begin with it, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// It breaks the rules.
-    #[inline(always)]
-    fn unused<'b>(
-        &self,
-        bytes: &'b [u8],
-        offset: usize,
-    ) -> Result<Option<(&'b RawEntry, usize)>, Corrupt> {
-        match RawEntry::ref_from_prefix(bytes) {
-            Ok((raw, _)) if raw.ino.get() == 0 => {
-                let rec_len = self.check(raw, offset, self.block_size - offset)?;
-                Ok(Some((raw, rec_len)))
-            }
-            _ => Ok(None),
         }
     }
 

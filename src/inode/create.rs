@@ -63,6 +63,8 @@ pub(crate) fn create<'a>(
         create_labels(&inode, dir, name)?;
     }
     inode.init_owner(idmap, dir, mode, inherit_group)?;
+    // What follows are lists and labels.
+    inode.has_no_xattr();
     if sb.data().superblock.extra_size != 0 {
         data.crtime.populate(disk_time(inode.times().mtime));
     }

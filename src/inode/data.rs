@@ -7,6 +7,7 @@ use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::time::Time;
 use crate::ext2::{Corrupt, Place};
 use crate::inode::deferred::Deferred;
+use crate::inode::directory::Absent;
 use crate::inode::durable::Durable;
 use crate::inode::last_leaf::LastLeaf;
 use crate::inode::map::Map;
@@ -72,6 +73,9 @@ pub(crate) struct InodeData {
     pub(super) last_leaf: LastLeaf,
     /// How often entries of a directory were changed. Who has the number knows where an entry is as long as it is the same.
     entries_changed: Atomic<u32>,
+    /// The name that was looked for last to be created, and was not there.
+    #[pin]
+    pub(super) absent: SpinLock<Option<KBox<Absent>>>,
     /// Where a directory without an index may have room for names.
     #[pin]
     pub(super) rooms: SpinLock<Option<KBox<Rooms>>>,
@@ -104,6 +108,7 @@ pub(crate) struct InodeData {
 
 drop_in_atomic!(plain Time);
 drop_in_atomic!(plain FastSymlink);
+drop_in_atomic!(plain Absent);
 drop_in_atomic!(plain Rooms);
 drop_in_atomic!(struct InodeData {
     map,
@@ -123,6 +128,7 @@ drop_in_atomic!(struct InodeData {
     found_in,
     last_leaf,
     entries_changed,
+    absent,
     rooms,
     index_broken,
     direct_writes,
@@ -160,6 +166,7 @@ impl InodeData {
             found_in: Atomic::new(0),
             last_leaf: LastLeaf::new(),
             entries_changed: Atomic::new(0),
+            absent <- new_spinlock!(None),
             rooms <- new_spinlock!(None),
             index_broken: Atomic::new(false),
             direct_writes: Atomic::new(0),

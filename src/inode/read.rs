@@ -154,9 +154,10 @@ fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode, slot: &RawSlot) -> Result 
         generation: from.generation,
     })?;
     inode.set_flags(vfs_flags(from.flags));
-    if from.extra_size != 0 {
-        data.in_slot
-            .store(attributes::are_in_slot(inode, slot)?, ordering::Relaxed);
+    let in_slot = from.extra_size != 0 && attributes::are_in_slot(inode, slot)?;
+    data.in_slot.store(in_slot, ordering::Relaxed);
+    if (from.file_acl == 0 && !in_slot) || mutant!("capability-unread") {
+        inode.has_no_xattr();
     }
     Ok(RetryFs::set_operations(
         inode,

@@ -78,13 +78,23 @@ impl<const N: usize> RunSlot<N> {
     /// or not at the age `age`, or they are being changed. Does not sleep.
     #[inline(always)]
     pub(super) fn get(&self, age: usize, block: u32, max: u32) -> Option<Mapping> {
-        self.unless_torn(|| {
-            if self.age.load() != age {
-                return None;
+        let changes = self.begin();
+        let found = self.find(age, block, max);
+        self.unless_torn(changes, found)?
+    }
+
+    /// Apart from [`RunSlot::get`], and no closure, for the compiler makes a function of that in spite of what it is told.
+    #[inline(always)]
+    fn find(&self, age: usize, block: u32, max: u32) -> Option<Mapping> {
+        if self.age.load() != age {
+            return None;
+        }
+        for place in &self.runs {
+            if let Some(found) = place.load().get(block, max) {
+                return Some(found);
             }
-            let found = |place: &RunPlace| place.load().get(block, max);
-            self.runs.iter().find_map(found)
-        })?
+        }
+        None
     }
 
     /// The block of pointers of the run that was put last, if `is_same` holds for that, at the age `age`. Does not
@@ -98,21 +108,24 @@ impl<const N: usize> RunSlot<N> {
             true => self.age.load(),
             false => age,
         };
-        let load = || {
-            let shortest = self.runs.iter().map(|place| place.len.load()).min()?;
-            let last = self.runs.first()?.load();
-            let is_valid = self.age.load() == age && last.len != 0;
-            is_valid.then(|| (last, self.pointers.load(), shortest))
-        };
-        let (last, block, shortest) = self.unless_torn(load)??;
-        (block != 0 && is_same(last)).then_some(KnownPointers { block, shortest })
+        let changes = self.begin();
+        let shortest = self.runs.iter().map(|place| place.len.load()).min()?;
+        let last = self.runs.first()?.load();
+        let is_valid = self.age.load() == age && last.len != 0;
+        let block = self.pointers.load();
+        self.unless_torn(changes, ())?;
+        (is_valid && block != 0 && is_same(last)).then_some(KnownPointers { block, shortest })
     }
 
-    /// What `load` loads; `None` if that was changed meanwhile.
+    /// Begins to load what is here: the count of changes.
     #[inline(always)]
-    fn unless_torn<T>(&self, load: impl FnOnce() -> T) -> Option<T> {
-        let changes = self.changes.load(ordering::Acquire);
-        let loaded = load();
+    fn begin(&self) -> u32 {
+        self.changes.load(ordering::Acquire)
+    }
+
+    /// What was loaded since the count was `changes`; `None` if that was changed meanwhile.
+    #[inline(always)]
+    fn unless_torn<T>(&self, changes: u32, loaded: T) -> Option<T> {
         smp_mb(Read);
         let torn = changes & 1 != 0 || unordered::load(&self.changes) != changes;
         // It would not be worth waiting for.

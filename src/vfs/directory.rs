@@ -28,7 +28,9 @@ use kfs::compat::{ENAMETOOLONG, ENOTEMPTY};
 use kfs::fs::file::{DirContext, DirectoryOperations, Fsync};
 use kfs::fs::file_attr::FileAttr;
 use kfs::fs::inode::lock::{Exclusive, Shared};
-use kfs::fs::inode_operations::{InodeOperations, Kstat, Rename, SetAcl, SetAttr, Target};
+use kfs::fs::inode_operations::{
+    InodeOperations, Kstat, LookupFlags, Rename, SetAcl, SetAttr, Target,
+};
 use kfs::fs::mnt_idmap::MntIdmap;
 use kfs::fs::posix_acl::{AclType, PosixAcl};
 use kfs::fs::xattr::XattrBuffer;
@@ -61,10 +63,18 @@ fn add<'a>(
 
 #[vtable]
 impl InodeOperations<RetryFs> for Directory {
-    fn lookup<'a>(dir: &'a InodeLocked<Shared>, name: &[u8]) -> Result<Option<InodeRef<'a>>> {
+    fn lookup<'a>(
+        dir: &'a InodeLocked<Shared>,
+        name: &[u8],
+        flags: LookupFlags,
+    ) -> Result<Option<InodeRef<'a>>> {
         dir.sb().data().check_up()?;
         reported(dir, || {
-            let Some(found) = directory::find(dir, name)? else {
+            let found = match flags.is_create() {
+                true => directory::find_to_create(dir, name)?,
+                false => directory::find(dir, name)?,
+            };
+            let Some(found) = found else {
                 return Ok(None);
             };
             let above = found.ino == ROOT_INO || found.ino == ino32(dir);

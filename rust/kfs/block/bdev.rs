@@ -5,6 +5,7 @@
 //! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
 
 use crate::bindings;
+use crate::sync::once::read_once;
 use crate::task::fatal_signal_pending;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -108,10 +109,16 @@ impl BlockDevice {
     /// file: see [`BlockDevice::dma_alignment`] and [`BlockDevice::logical_block_size`]. Any context.
     #[inline]
     pub fn dio_masks(&self) -> (u32, u32) {
-        let (mut memory, mut file) = (0, 0);
-        // SAFETY: By the type invariant the device is open; the other pointers are to local variables.
-        unsafe { bindings::bdev_dio_masks(self.as_raw(), &mut memory, &mut file) };
-        (memory, file)
+        // SAFETY: By the type invariant the device is open, so that it has a queue. Its limits may change at any time: each is
+        // read once.
+        let (memory, block) = unsafe {
+            let limits = &raw const (*(*self.as_raw()).bd_queue).limits;
+            (
+                read_once(&raw const (*limits).dma_alignment),
+                read_once(&raw const (*limits).logical_block_size),
+            )
+        };
+        (memory, block.wrapping_sub(1))
     }
 
     /// Whether the memory of a write must not change until the write has ended: the device, or

@@ -45,6 +45,7 @@ mod poll;
 mod pool;
 mod ready;
 mod set;
+mod submit;
 mod unplaced;
 mod work;
 

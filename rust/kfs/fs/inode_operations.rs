@@ -14,6 +14,7 @@
 mod attributes;
 mod dirsync;
 mod kstat;
+mod lookup_flags;
 mod rename;
 mod set_acl;
 mod setattr;
@@ -34,6 +35,7 @@ use kernel::prelude::*;
 pub use kstat::{
     Kstat, STATX_ATTR_APPEND, STATX_ATTR_COMPRESSED, STATX_ATTR_IMMUTABLE, STATX_ATTR_NODUMP,
 };
+pub use lookup_flags::LookupFlags;
 pub use rename::{Rename, Target};
 pub use set_acl::SetAcl;
 pub use setattr::SetAttr;
@@ -50,6 +52,7 @@ pub trait InodeOperations<F: FileSystemData> {
     fn lookup<'a>(
         _dir: &'a InodeLocked<F, Shared>,
         _name: &[u8],
+        _flags: LookupFlags,
     ) -> Result<Option<InodeRef<'a, F>>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }

@@ -7,7 +7,9 @@ use super::{
     needed, rec_len,
     sector::{is_in_one, sector, SECTOR},
     sectors::Slack,
-    type_code, DirBlock, Located, Name, RawEntry, Wanted, HEADER, SHORTEST,
+    type_code,
+    visit::{Finder, Passed, Visit},
+    DirBlock, Located, Name, RawEntry, HEADER, SHORTEST,
 };
 use crate::ext2::{inode::FileType, Corrupt};
 use core::mem::offset_of;
@@ -36,12 +38,82 @@ impl Room {
 pub(crate) enum Insert {
     /// The entry can be inserted there.
     Room(Room),
-    /// There is already an entry with the name.
+    /// There is an entry with the name, before any room.
     Exists,
     /// There is room when the slack of the block has been divided ([`super::sectors`]).
     Undivided,
     /// There is no room in the block.
     Full,
+}
+
+/// Looks for an entry with a name, and for room for one.
+struct RoomFinder<'a> {
+    finder: Finder<'a>,
+    /// How many bytes are needed.
+    want: usize,
+    near: Option<usize>,
+    room: Option<Room>,
+    /// There is no better one.
+    is_best: bool,
+    /// There would be some across the end of a sector.
+    is_undivided: bool,
+}
+
+impl<'a> RoomFinder<'a> {
+    fn new(name: Name<'a>, near: Option<usize>) -> Self {
+        RoomFinder {
+            finder: Finder::new(name),
+            want: needed(name.len),
+            near,
+            room: None,
+            is_best: false,
+            is_undivided: false,
+        }
+    }
+
+    /// An entry has room behind its name.
+    fn found(&mut self, offset: usize, used: usize, rec_len: usize) {
+        let want = self.want;
+        if !is_in_one(offset, used + want) {
+            let slack = Slack::of(offset, used, rec_len);
+            self.is_undivided |= slack.is_some_and(|slack| slack.has_room(want));
+            return;
+        }
+        let twice = used + 2 * want;
+        self.is_best = match self.near {
+            Some(near) => near == sector(offset),
+            None => rec_len >= twice && is_in_one(offset, twice),
+        };
+        if self.is_best || self.room.is_none() {
+            self.room = Some(Room {
+                offset,
+                used,
+                rec_len,
+            });
+        }
+    }
+}
+
+impl Visit for RoomFinder<'_> {
+    type Found = Passed;
+
+    #[inline(always)]
+    fn visit(
+        &mut self,
+        raw: &RawEntry,
+        entry: &[u8],
+        offset: usize,
+        rec_len: usize,
+    ) -> Option<Passed> {
+        let found = self.finder.visit(raw, entry, offset, rec_len);
+        if found.is_none() {
+            let used = raw.used();
+            if rec_len >= used + self.want && !self.is_best {
+                self.found(offset, used, rec_len);
+            }
+        }
+        found
+    }
 }
 
 impl DirBlock {
@@ -58,42 +130,48 @@ impl DirBlock {
         name: Name<'_>,
         near: Option<usize>,
     ) -> Result<Insert, B::Error> {
-        let wanted = Wanted::new(name);
-        let want = needed(name.len);
-        let mut room = None;
-        let (mut is_best, mut is_undivided) = (false, false);
-        let exists = self.visit(blocks, name, |raw, entry, offset, rec_len| {
-            if wanted.is(raw, entry) {
-                return Some(());
-            }
-            let used = raw.used();
-            if rec_len >= used + want && !is_best {
-                if is_in_one(offset, used + want) {
-                    let twice = used + 2 * want;
-                    is_best = match near {
-                        Some(near) => near == sector(offset),
-                        None => rec_len >= twice && is_in_one(offset, twice),
-                    };
-                    if is_best || room.is_none() {
-                        room = Some(Room {
-                            offset,
-                            used,
-                            rec_len,
-                        });
-                    }
-                } else {
-                    let slack = Slack::of(offset, used, rec_len);
-                    is_undivided |= slack.is_some_and(|slack| slack.has_room(want));
-                }
-            }
-            None
-        })?;
-        Ok(match (exists, room) {
-            (Some(()), _) => Insert::Exists,
+        let mut rooms = RoomFinder::new(name, near);
+        let exists = self.visit(blocks, name, &mut rooms)?;
+        Ok(match (exists, rooms.room) {
+            (Some(_), _) => Insert::Exists,
             (None, Some(room)) => Insert::Room(room),
-            (None, None) if is_undivided => Insert::Undivided,
+            (None, None) if rooms.is_undivided => Insert::Undivided,
             (None, None) => Insert::Full,
         })
+    }
+
+    /// Looks for the entry with `name`, as [`DirBlock::find_in`] does, or else for room for one, as [`DirBlock::find_room`].
+    ///
+    /// # Errors
+    ///
+    /// An entry that was passed breaks the rules.
+    pub(crate) fn find_or_room<B: DirBlocks>(
+        &self,
+        blocks: &mut B,
+        name: Name<'_>,
+    ) -> Result<Result<Located, Option<Room>>, B::Error> {
+        let mut rooms = RoomFinder::new(name, None);
+        let found = self.visit(blocks, name, &mut rooms)?;
+        Ok(found
+            .map(|passed| self.located(&passed, &rooms.finder))
+            .ok_or(rooms.room))
+    }
+
+    /// Whether there is still the room that was found.
+    ///
+    /// # Errors
+    ///
+    /// The block cannot be read.
+    pub(crate) fn is_room<B: DirBlocks>(
+        &self,
+        blocks: &mut B,
+        room: &Room,
+    ) -> Result<bool, B::Error> {
+        let mut bytes = [0; HEADER];
+        blocks.read(self.index, room.offset, &mut bytes)?;
+        let raw: RawEntry = zerocopy::transmute!(bytes);
+        Ok(raw.used() == room.used
+            && rec_len::from_disk(raw.rec_len, self.block_size) == room.rec_len)
     }
 
     /// Inserts an entry where `room` was found for it. Until the last write nothing leads to its bytes.

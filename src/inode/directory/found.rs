@@ -2,6 +2,7 @@
 
 //! Entries of a directory that were looked for in one of its blocks.
 
+use crate::ext2::directory::change::Room;
 use crate::ext2::directory::{DirBlock, Located, Name};
 use crate::ext2::inode::FileType;
 use crate::ext2::{Corrupt, Place};
@@ -49,6 +50,67 @@ impl Named {
             place: self.at.place(self.entry.offset),
             block: self.buffer.block(),
         }
+    }
+}
+
+/// A name that is looked for, and room for it if that is wanted.
+pub(super) struct Search<'a> {
+    pub(super) name: Name<'a>,
+    wants_room: bool,
+    /// In how many blocks it was looked for, and room in one of them.
+    blocks: u32,
+    room: Option<(u32, Room)>,
+}
+
+impl<'a> Search<'a> {
+    /// For the name.
+    pub(super) fn new(name: Name<'a>) -> Self {
+        Search {
+            name,
+            wants_room: false,
+            blocks: 0,
+            room: None,
+        }
+    }
+
+    /// For room, too.
+    pub(super) fn with_room(name: Name<'a>) -> Self {
+        Search {
+            wants_room: true,
+            ..Self::new(name)
+        }
+    }
+
+    /// Looks in block `index` of a directory.
+    pub(super) fn in_block(
+        &mut self,
+        dir: &Inode,
+        buffers: &mut Buffers<'_>,
+        index: u32,
+    ) -> Result<Option<Named>> {
+        if !self.wants_room {
+            return find_in_block(dir, buffers, index, self.name);
+        }
+        if fatal_signal_pending() {
+            return Err(EINTR.into());
+        }
+        let at = at(dir, index);
+        self.blocks += 1;
+        match at.find_or_room(buffers, self.name)? {
+            Ok(entry) => {
+                let buffer = buffers.buffer(index)?.get();
+                Ok(Some(Named { at, buffer, entry }))
+            }
+            Err(room) => {
+                self.room = room.map(|room| (index, room));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The block in which the name can be inserted, as no other one could have it, and room in that.
+    pub(super) fn only_room(&self) -> Option<(u32, Room)> {
+        self.room.filter(|_| self.blocks == 1)
     }
 }
 

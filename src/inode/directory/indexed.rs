@@ -9,7 +9,7 @@ use crate::ext2::directory::hash::{Function, Hashing};
 use crate::ext2::directory::path::Path;
 use crate::ext2::directory::Name;
 use crate::inode::directory::block::{directory, Buffers};
-use crate::inode::directory::found::{find_in_block, Named};
+use crate::inode::directory::found::{find_in_block, Named, Search};
 use crate::inode::last_leaf::Leaf;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
@@ -74,48 +74,49 @@ fn remember(dir: &Inode, path: &Path<'_>, buffers: &mut Buffers<'_>) {
 }
 
 /// What a search by the index has come to.
-pub(super) enum Search {
+pub(super) enum Searched {
     /// The name was found, or not.
     Done(Option<Named>),
     /// The directory has no index, or none that can be used.
     Unusable,
 }
 
-/// Looks for `name` in the blocks that may have it.
-pub(super) fn search(dir: &Inode, name: Name<'_>) -> Result<Search> {
+/// Looks for a name in the blocks that may have it.
+pub(super) fn search(dir: &Inode, wanted: &mut Search<'_>) -> Result<Searched> {
+    let name = wanted.name;
     let Some(hashing) = hashing(dir) else {
-        return Ok(Search::Unusable);
+        return Ok(Searched::Unusable);
     };
     let mut buffers = Buffers::new(dir);
     if matches!(name.bytes(), b"." | b"..") {
         // They have no hash.
-        return find_in_block(dir, &mut buffers, 0, name).map(Search::Done);
+        return find_in_block(dir, &mut buffers, 0, name).map(Searched::Done);
     }
     let last = &dir.data().last_leaf;
     let mut known = None;
     if let Some(leaf) = last.get() {
         let hash = hashing.hash(leaf.function, name.bytes()).major;
         if leaf.range.is_first_of(hash) {
-            let found = find_in_block(dir, &mut buffers, leaf.block, name)?;
+            let found = wanted.in_block(dir, &mut buffers, leaf.block)?;
             let is_over = !leaf.range.is_continued(hash) || mutant!("collision-in-last-leaf");
             if found.is_some() || is_over {
-                return Ok(Search::Done(found));
+                return Ok(Searched::Done(found));
             }
         }
         known = Some((leaf.function, hash));
     }
     let Some(mut path) = walk(dir, &hashing, name, known, &mut buffers)? else {
-        return Ok(Search::Unusable);
+        return Ok(Searched::Unusable);
     };
     remember(dir, &path, &mut buffers);
     loop {
-        if let Some(found) = find_in_block(dir, &mut buffers, path.leaf, name)? {
-            return Ok(Search::Done(Some(found)));
+        if let Some(found) = wanted.in_block(dir, &mut buffers, path.leaf)? {
+            return Ok(Searched::Done(Some(found)));
         }
         match path.next_of(path.hash, &mut buffers) {
             Ok(true) if !mutant!("collision-lost") => cond_resched(),
-            Ok(_) => return Ok(Search::Done(None)),
-            Err(fault) => return give_up(dir, fault).map(|()| Search::Unusable),
+            Ok(_) => return Ok(Searched::Done(None)),
+            Err(fault) => return give_up(dir, fault).map(|()| Searched::Unusable),
         }
     }
 }

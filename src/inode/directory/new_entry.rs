@@ -2,9 +2,10 @@
 
 //! Entries that are to be added to a directory.
 
-use crate::ext2::directory::change::Insert;
-use crate::ext2::directory::Name;
+use crate::ext2::directory::change::{Insert, Room};
+use crate::ext2::directory::{DirBlock, Name};
 use crate::ext2::inode::FileType;
+use crate::inode::directory::absent;
 use crate::inode::directory::added::Added;
 use crate::inode::directory::block::{at, at_once, changed, Block, Buffers};
 use crate::inode::directory::durable::flush;
@@ -44,12 +45,39 @@ impl NewEntry<'_> {
             Insert::Exists => return Err(EEXIST.into()),
             Insert::Undivided | Insert::Full => return Ok(None),
         };
-        let buffer = buffers.buffer(index)?;
+        self.insert_at(dir, buffers, at, room).map(Some)
+    }
+
+    /// Inserts it where room was found for it when it was looked for, if that is known, and nobody wants it elsewhere.
+    /// May sleep.
+    pub(super) fn insert_where_absent(&self, dir: &Inode) -> Result<Option<Added>> {
+        if self.near.is_some() {
+            return Ok(None);
+        }
+        let Some((index, room)) = absent::room_for(dir, self.name) else {
+            return Ok(None);
+        };
+        let mut buffers = Buffers::new(dir);
+        let at = at(dir, index);
+        if !at.is_room(&mut buffers, &room)? && !mutant!("absent-kept") {
+            return Ok(None);
+        }
+        self.insert_at(dir, &mut buffers, at, room).map(Some)
+    }
+
+    fn insert_at(
+        &self,
+        dir: &Inode,
+        buffers: &mut Buffers<'_>,
+        at: DirBlock,
+        room: Room,
+    ) -> Result<Added> {
+        let buffer = buffers.buffer(at.index())?;
         at_once(buffer, |block| {
             at.insert(block, room, self.name, self.ino, self.file_type)
         })?;
         changed(dir, buffer);
-        Ok(Some(Added::new(at, buffer.get(), room.sector())))
+        Ok(Added::new(at, buffer.get(), room.sector()))
     }
 }
 

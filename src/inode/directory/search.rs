@@ -5,9 +5,10 @@
 use crate::ext2::directory::{Name, NAME_MAX};
 use crate::ext2::{Corrupt, Place};
 use crate::inode::data::ino32;
+use crate::inode::directory::absent;
 use crate::inode::directory::block::{block_count, Block, Buffers};
-use crate::inode::directory::found::{find_in_block, Named};
-use crate::inode::directory::indexed::{hashing, search, Search};
+use crate::inode::directory::found::{Named, Search};
+use crate::inode::directory::indexed::{hashing, search, Searched};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::fault::{Fault, Result};
 use core::mem;
@@ -70,7 +71,21 @@ pub(super) fn find_block<T>(
 /// in which readdir(3) has them, so that the search begins where the last one has ended. It finds a name
 /// also behind a bad block.
 pub(super) fn find_name(dir: &Inode, name: Name<'_>) -> Result<Option<Named>> {
-    if let Search::Done(found) = search(dir, name)? {
+    find(dir, &mut Search::new(name))
+}
+
+/// The same for a name that is to be created: where there is room for it is remembered ([`absent`]).
+pub(super) fn find_name_or_room(dir: &Inode, name: Name<'_>) -> Result<Option<Named>> {
+    let mut wanted = Search::with_room(name);
+    let found = find(dir, &mut wanted)?;
+    if let (None, Some((block, room))) = (&found, wanted.only_room()) {
+        absent::remember(dir, name, block, room);
+    }
+    Ok(found)
+}
+
+fn find(dir: &Inode, wanted: &mut Search<'_>) -> Result<Option<Named>> {
+    if let Searched::Done(found) = search(dir, wanted)? {
         return Ok(found);
     }
     let data = dir.data();
@@ -80,7 +95,7 @@ pub(super) fn find_name(dir: &Inode, name: Name<'_>) -> Result<Option<Named>> {
     };
     let mut buffers = Buffers::of_all(dir);
     visit_blocks(dir, from, skip(), |index| {
-        let found = find_in_block(dir, &mut buffers, index, name)?;
+        let found = wanted.in_block(dir, &mut buffers, index)?;
         if found.is_some() {
             data.set_found_in(index);
         }

@@ -18,6 +18,7 @@ use super::lender::{Lender, Lends};
 use super::op::Op;
 use super::owned::Owned;
 use super::set::BioSet;
+use super::submit::submit_whole_bio;
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
 use crate::iov::{IovIter, IovIterSource};
@@ -395,7 +396,7 @@ pub(super) unsafe fn submit_prepared(bio: NonNull<bindings::bio>) {
             // Nothing to do: end it without the device.
             bindings::bio_endio(bio.as_ptr());
         } else {
-            bindings::submit_whole_bio(bio.as_ptr());
+            submit_whole_bio(bio);
         }
     }
 }

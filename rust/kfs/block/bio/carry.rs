@@ -9,6 +9,7 @@ use super::arc::BioArc;
 use super::build::{end_io, Bio};
 use super::ended::BioOwner;
 use super::pool;
+use super::submit::submit_whole_bio;
 use crate::bindings;
 use crate::iov::IovIter;
 use core::ptr::{self, NonNull};
@@ -46,7 +47,7 @@ impl<'data, I: IovIter<'data>, T: BioOwner> Bio<I, T> {
                 // Nothing to do: end it without the device.
                 bindings::bio_endio(bio.as_ptr());
             } else {
-                bindings::submit_whole_bio(bio.as_ptr());
+                submit_whole_bio(bio);
             }
         }
     }

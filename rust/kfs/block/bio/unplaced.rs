@@ -25,6 +25,7 @@ use super::ended::BioOwner;
 use super::lender::Lends;
 use super::op::SECTOR_SIZE;
 use super::pool::{self, Cache, RawSet};
+use super::submit::submit_whole_bio;
 use crate::bindings;
 use crate::iov::IovIterDest;
 use crate::sync::once::{read_once, write_once};
@@ -75,7 +76,7 @@ impl UnplacedBio {
             // SAFETY: The bio is valid and given up; it has bytes, and what happens at its end is set up.
             unsafe {
                 (*bio.as_ptr()).bi_iter.bi_sector = sector;
-                bindings::submit_whole_bio(bio.as_ptr());
+                submit_whole_bio(bio);
             }
         })
     }

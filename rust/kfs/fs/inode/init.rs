@@ -196,12 +196,15 @@ impl<F: FileSystemData> InodeInit<F> {
 
     /// Sets the attributes that the VFS honours.
     pub fn set_flags(&self, flags: InodeFlags) {
-        let mut bits = flags.bits();
-        if cfg!(mutant = "kfs-capability-kept") {
-            bits |= bindings::S_NOSEC;
-        }
         // SAFETY: By the type invariant nobody else uses the inode.
-        unsafe { (*self.raw()).i_flags |= bits };
+        unsafe { (*self.raw()).i_flags |= flags.bits() };
+    }
+
+    /// Tells the VFS that the inode has no extended attributes: with no set-id bits among its mode, which has been set, a
+    /// write has no privileges to take away ([`Inode::has_no_privileges`]), and the first one need not look.
+    pub fn has_no_xattr(&self) {
+        // SAFETY: By the type invariant nobody else uses the inode.
+        unsafe { bindings::inode_has_no_xattr(self.raw()) };
     }
 
     /// Writes `target` as the content of a symbolic link through the page cache.

@@ -8,6 +8,7 @@
 use super::attributes::{self, errno};
 use super::dirsync::{dirsync, dirsync_removed};
 use super::kstat::Kstat;
+use super::lookup_flags::LookupFlags;
 use super::rename::{Rename, Target};
 use super::setattr::SetAttr;
 use super::InodeOperations;
@@ -132,12 +133,12 @@ impl<F: FileSystemData, T: InodeOperations<F>> Table<F, T> {
     unsafe extern "C" fn lookup(
         dir: *mut bindings::inode,
         dentry: *mut bindings::dentry,
-        _flags: c_uint,
+        flags: c_uint,
     ) -> *mut bindings::dentry {
         // SAFETY: By the requirement.
         let (dir, found) = unsafe {
             let dir = InodeLocked::<F, Shared>::from_raw(dir);
-            (dir, T::lookup(dir, name(dentry)))
+            (dir, T::lookup(dir, name(dentry), LookupFlags(flags)))
         };
         match found {
             // What belongs to another mount would outlive it here.

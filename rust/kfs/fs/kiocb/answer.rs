@@ -13,14 +13,12 @@ const EIO: i32 = 5;
 /// The number of the error that means that a request is answered later.
 pub(super) const EIOCBQUEUED: i32 = 529;
 
-/// The answer of a request for `asked` bytes of which `count` were read or written. If that cannot be, `Err` with what is said
-/// instead.
+/// The answer of a request for `asked` bytes, or more if that is `u32::MAX`, of which `count` were read or written. If that cannot be,
+/// `Err` with what is said instead.
 #[inline(always)]
-pub(super) fn count(asked: usize, count: usize) -> Result<isize, isize> {
-    // What is not negative as an `isize` either.
-    let most = asked.min(isize::MAX as usize);
-    if count > most && !cfg!(mutant = "kfs-count-believed") {
-        return Err(most as isize);
+pub(super) fn count(asked: u32, count: usize) -> Result<isize, isize> {
+    if count > asked as usize && !cfg!(mutant = "kfs-count-believed") {
+        return Err(asked as isize);
     }
     Ok(count as isize)
 }

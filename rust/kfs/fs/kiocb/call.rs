@@ -81,6 +81,7 @@ pub(crate) unsafe fn enter_direct_io<F: KiocbOwner>(
     asked: usize,
     f: impl for<'a> FnOnce(Kiocb<'a, F>) -> Result<Io<'a, F>>,
 ) -> isize {
+    let asked = u32::try_from(asked).unwrap_or(u32::MAX);
     // SAFETY: By the requirements the kiocb is valid and ours, and `private` is null as set by
     // `enter`, or as left by its user: `Iocb::end` has been called whenever that gave it back, which
     // ends the count of direct I/O.

@@ -17,10 +17,18 @@ pub(super) const EIOCBQUEUED: i32 = 529;
 /// `Err` with what is said instead.
 #[inline(always)]
 pub(super) fn count(asked: u32, count: usize) -> Result<isize, isize> {
-    if count > asked as usize && !cfg!(mutant = "kfs-count-believed") {
-        return Err(asked as isize);
+    match count > asked as usize && !cfg!(mutant = "kfs-count-believed") {
+        true => more_than(asked, count),
+        false => Ok(count as isize),
     }
-    Ok(count as isize)
+}
+
+#[cold]
+fn more_than(asked: u32, count: usize) -> Result<isize, isize> {
+    match isize::try_from(count) {
+        Ok(count) if asked == u32::MAX => Ok(count),
+        _ => Err(asked as isize),
+    }
 }
 
 /// The answer of a request that failed, by the negative number of the error. If that is none of a request, `Err` with what is said

@@ -14,6 +14,7 @@
 #include "disk.h"
 #include "harness.h"
 #include "queue.h"
+#include "uring.h"
 
 VOL_FIXTURE(dio_single);
 FIXTURE_VARIANT_ADD(dio_single, bs1k) { .conf = SMALL_1K };
@@ -182,6 +183,63 @@ TEST_F(dio_single, which_they_are)
 	EXPECT_AIO(0, LEN, true, fd, buf, LEN, AT + LEN, 0);
 	EXPECT_AIO(1, LEN, false, fd, buf, LEN, AT + LEN, 0);
 	ASSERT_EQ(0, stable_writes(self->v.dev, false));
+}
+
+/* How a request to memory that is registered with a ring ends. */
+static int do_fixed(struct uring *u, bool write, int fd, void *buf, size_t len, off_t off)
+{
+	uint64_t data;
+	int err = uring_submit_fixed(u, write, fd, 0, buf, len, off, 0), res;
+
+	if (!err)
+		err = uring_reap(u, true, &data, &res);
+	return err < 0 ? err : res;
+}
+
+/* Memory that nobody pins for the request, as it is there until that is complete: it is lent to the bio. */
+TEST_F(dio_single, memory_of_a_ring)
+{
+	char *buf = buf_alloc(LEN), *back = buf_alloc(LEN);
+	struct iovec iov = { buf, LEN };
+	struct vol_map map;
+	struct uring u;
+	uint64_t data;
+	int fd, res;
+
+	if (!env_is_retryfs())
+		SKIP(return, "counters of retryfs");
+	if (uring_setup(&u, 4))
+		SKIP(return, "a kernel without io_uring");
+	fd = make(&self->v);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, uring_register(&u, &iov, 1));
+	EXPECT_EQ(LEN, do_fixed(&u, false, fd, buf, LEN, AT));
+	EXPECT_EQ(1, singles(&self->v));
+	EXPECT_PATTERN(buf, LEN, AT, 1);
+	pattern_fill(buf, LEN, AT, 2);
+	EXPECT_EQ(LEN, do_fixed(&u, true, fd, buf, LEN, AT));
+	EXPECT_EQ(512, do_fixed(&u, false, fd, buf + 1024, 512, AT + LEN));
+	EXPECT_EQ(2, singles(&self->v));
+	EXPECT_PATTERN(buf + 1024, 512, AT + LEN, 1);
+	ASSERT_EQ(LEN, pread(fd, back, LEN, AT));
+	EXPECT_PATTERN(back, LEN, AT, 2);
+	/* while it is in flight, and when it fails */
+	ASSERT_EQ(0, vol_hold(&self->v));
+	ASSERT_EQ(0, uring_submit_fixed(&u, false, fd, 0, buf, LEN, AT, 7));
+	EXPECT_EQ(0, uring_reap(&u, false, &data, &res));
+	ASSERT_EQ(0, vol_release(&self->v));
+	ASSERT_EQ(1, uring_reap(&u, true, &data, &res));
+	EXPECT_EQ(LEN, res);
+	EXPECT_PATTERN(buf, LEN, AT, 2);
+	EXPECT_EQ(1, singles(&self->v));
+	ASSERT_EQ(0, vol_find(&self->v, AT, LEN, 1, &map));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(-EIO, do_fixed(&u, false, fd, buf, LEN, AT));
+	EXPECT_EQ(-EIO, do_fixed(&u, true, fd, buf, LEN, AT));
+	EXPECT_EQ(2, singles(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	uring_exit(&u);
+	close(fd);
 }
 
 /* The same of those that are waited for. */

@@ -32,3 +32,4 @@
 #include "own_inode.c"
 #include "own_pagemap.c"
 #include "own_spinlock.c"
+#include "own_uio.c"

@@ -249,8 +249,10 @@ fn submit<'a, I: IovIter<'a>, F: Filesystem>(
     bio: Bio<I, Dio<F>>,
     len: u32,
 ) -> Result<Ended<'a, F>, Kiocb<'a, F>> {
-    let (iocb, queued) = iocb.detach()?;
-    bio.submit_carrying(Single { iocb, len });
+    let queued = bio.submit_carrying(iocb, |iocb| {
+        iocb.detach()
+            .map(|(iocb, queued)| (Single { iocb, len }, queued))
+    })?;
     Ok(Ok(Io::Queued(queued)))
 }
 

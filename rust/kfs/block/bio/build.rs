@@ -212,18 +212,25 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
         }
     }
 
-    /// Adds the next `len` bytes from `iter`, whose memory gets pinned, to a bio that has nothing yet, and advances
-    /// that by as much; see [`Bio::add_iter`] for `mem_mask`. False, and nothing is done, if that is not
+    /// Adds the next `len` bytes from `iter` to a bio that has nothing yet, and advances
+    /// that by as much; see [`Bio::add_iter`] for `mem_mask`. User pages are pinned. False, and nothing is done, if that is not
     /// possible, or not all of it fits.
     #[inline(always)]
     pub fn add_all(&mut self, iter: &mut I, len: usize, mem_mask: u32) -> bool {
-        if self.size() != 0 || len > BIO_MAX_SIZE || !iter.extract_will_pin() {
+        if self.size() != 0 || len > BIO_MAX_SIZE {
             return false;
         }
-        // INVARIANT: All segments are pinned, and none is of a copy.
+        let pin = iter.extract_will_pin();
+        // INVARIANT: All segments are pinned or none is, and none is of a copy.
         // SAFETY: By the invariants of `Owned` the structure is valid, and ours.
-        unsafe { (*self.bio.front()).is_copy = false };
-        self.bio.set_pinned(true);
+        unsafe {
+            (*self.bio.front()).is_copy = false;
+            (*self.bio.front()).borrows = !pin;
+        }
+        self.bio.set_pinned(pin);
+        if !pin && self.add_segment(iter, len) {
+            return true;
+        }
         let mut added = 0;
         while added < len {
             let ret = self.extract(iter, len - added, mem_mask);
@@ -240,6 +247,23 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
             unsafe { self.trim(iter, added) };
         }
         is_all
+    }
+
+    /// What [`Bio::add_all`] does with memory that is not pinned and in one piece, as that which is registered with a ring of
+    /// io_uring is, and that of a loop device. False, and nothing is done, for other memory.
+    #[inline(always)]
+    fn add_segment(&mut self, iter: &mut I, len: usize) -> bool {
+        let bio = self.bio.as_raw();
+        // SAFETY: The bio is ours, and has a table of one segment at least, of which none is in use. The iterator is valid. The length
+        // was compared with that of a bio.
+        unsafe {
+            let is_one = bindings::iov_iter_take_segment(iter.as_raw(), len, (*bio).bi_io_vec);
+            if is_one {
+                (*bio).bi_vcnt = 1;
+                (*bio).bi_iter.bi_size = len as u32;
+            }
+            is_one
+        }
     }
 
     /// Takes at most `max` bytes, which are some, from `iter`, and makes segments of them. Returns how many, or a

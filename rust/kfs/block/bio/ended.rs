@@ -8,6 +8,7 @@ use super::owned::Owned;
 use crate::bindings;
 use crate::task::MaySleep;
 use crate::types::DropInAtomic;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -90,7 +91,7 @@ impl<T: BioData> EndedBio<T> {
     ///
     /// # Safety
     ///
-    /// To be called once, for the owner that `Bio::submit` counted the loan with.
+    /// To be called once, for the owner that the loan was counted with when the bio was submitted.
     #[inline]
     pub(super) unsafe fn give_back(&self, owner: &BioArc<T>) {
         // SAFETY: By the invariants of `Owned` the structure is valid; by the requirement the bio was
@@ -152,5 +153,13 @@ pub(super) unsafe fn end_carrying<T: BioOwner>(bio: NonNull<bindings::bio>) {
         // the table of segments, nor the flag.
         (carried, EndedBio::from_raw(bio))
     };
+    if !cfg!(mutant = "kfs-carried-on-loan") {
+        // SAFETY: The bio owns a reference to the object in front of it, which it keeps. If its memory was lent, `submit_carrying` has
+        // counted that with this owner.
+        unsafe {
+            let owner = ManuallyDrop::new(BioArc::of_bio(NonNull::new_unchecked(bio.0.as_raw())));
+            bio.give_back(&owner);
+        }
+    }
     T::end_carrying(carried, bio);
 }

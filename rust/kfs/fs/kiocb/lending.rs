@@ -77,6 +77,21 @@ unsafe impl<'call, F: KiocbOwner> Lends<'call, F::Private> for CallIocb<'call, F
     }
 }
 
+impl<F: KiocbOwner> Lender for Kiocb<'_, F> {
+    #[inline]
+    fn hints(&self) -> Hints {
+        (**self).hints()
+    }
+}
+
+// SAFETY: As for `CallIocb`: whoever has this one has not given it away yet.
+unsafe impl<'call, F: KiocbOwner> Lends<'call, F::Private> for Kiocb<'call, F> {
+    #[inline]
+    fn holds(&self, owner: &BioArc<F::Private>) -> bool {
+        self.lending().holds(owner)
+    }
+}
+
 impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     /// The kiocb, to lend the memory that came with it.
     #[inline]

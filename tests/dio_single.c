@@ -231,8 +231,9 @@ TEST_F(dio_single, memory_of_a_ring)
 	ASSERT_EQ(1, uring_reap(&u, true, &data, &res));
 	EXPECT_EQ(LEN, res);
 	EXPECT_PATTERN(buf, LEN, AT, 2);
-	EXPECT_EQ(1, singles(&self->v));
-	ASSERT_EQ(0, vol_find(&self->v, AT, LEN, 1, &map));
+	/* once without waiting for room in the queue, and if there is none, again */
+	EXPECT_LT(0, singles(&self->v));
+	ASSERT_EQ(0, vol_find(&self->v, AT, LEN, 2, &map));
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
 	EXPECT_EQ(-EIO, do_fixed(&u, false, fd, buf, LEN, AT));
 	EXPECT_EQ(-EIO, do_fixed(&u, true, fd, buf, LEN, AT));

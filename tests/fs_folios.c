@@ -569,4 +569,35 @@ TEST_F(fs_folios, extended_beside_a_store)
 	}
 }
 
+/* A page of a folio is beyond EOF before a store to it has looked: that is no page of the file, though the folio is. */
+TEST_F(fs_folios, cut_off_before_a_store)
+{
+	const off_t at = 40 * PAGE;
+	char *map, c, *back = buf_alloc(PAGE);
+	struct store_op st;
+	struct probed p;
+	struct task t;
+	int fd, err;
+
+	ASSERT_EQ(0, store(&c, 'x'));
+	fd = map_folio(&map);
+	ASSERT_LE(0, fd);
+	st = (struct store_op){ map + at, 'x' };
+	err = stop_in_probe(&p, &t, "p:" STOP_PROBE " file_update_time\n", op_store, &st);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(0, ftruncate(fd, LEN / 2));
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(-ENOSPC, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ(0, ftruncate(fd, LEN));
+	EXPECT_EQ(0, map[at]);
+	EXPECT_EQ(0, store(map + at, 'y'));
+	EXPECT_EQ(0, fsync(fd));
+	munmap(map, LEN);
+	close(fd);
+	ASSERT_EQ(PAGE, vol_read("f", O_RDONLY | O_DIRECT, back, PAGE, at));
+	EXPECT_EQ('y', back[0]);
+}
+
 TEST_HARNESS_MAIN

@@ -496,16 +496,108 @@ TEST_F(fs_folios, hole_behind_a_store)
 		EXPECT_EQ(0, store(map + eof, 'x'));
 		/* it is made longer, or written behind EOF */
 		EXPECT_EQ(round ? PAGE : 0, round ? pwrite(fd, buf, PAGE, at) : ftruncate(fd, at));
-		/* after ftruncate() that is a new fault, which fills the hole */
-		if (round)
-			EXPECT_EQ(0, store(map + eof + 1, 'x'));
 		EXPECT_EQ(0, fsync(fd));
 		EXPECT_EQ(needed + round * PAGE, blocks_of(fd) * 512);
 		EXPECT_ZERO(map + eof + PAGE, at - eof - PAGE, eof + PAGE);
-		EXPECT_EQ(0, memcmp(map + eof, round ? "xx" : "x", 2 + round));
+		EXPECT_EQ(0, memcmp(map + eof, "x", 2));
 		munmap(map, LEN);
 		close(fd);
 	}
+}
+
+/* A file with a folio of @LEN bytes, dirty, that is mapped where one table has all of it; the descriptor, or -errno. */
+static int map_folio(char **map)
+{
+	const size_t table = 2 * MIB;
+	char *buf = buf_alloc(LEN), *at;
+	int fd = vol_open("f", O_CREAT | O_RDWR | O_TRUNC);
+
+	if (fd < 0)
+		return fd;
+	memset(buf, 'a', LEN);
+	if (pwrite(fd, buf, LEN, 0) != LEN)
+		return -EIO;
+	at = mmap(NULL, 2 * table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (at == MAP_FAILED)
+		return -errno;
+	at += -(uintptr_t)at % table;
+	*map = mmap(at, LEN, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0);
+	return *map == MAP_FAILED ? -errno : fd;
+}
+
+/*
+ * EOF moves past a folio, from the beginning of one of its pages, while a store makes the folio writable: who stores to what
+ * has come into the file gets blocks for that.
+ */
+TEST_F(fs_folios, extended_beside_a_store)
+{
+	const off_t at = 200 * KIB;
+	char *map, c, *back = buf_alloc(PAGE);
+	struct task t, extend;
+	struct store_op st;
+	struct probed p;
+	struct io_op op;
+	int fd, err, round;
+
+	/* what is needed for a store has had its faults */
+	ASSERT_EQ(0, store(&c, 'x'));
+	for (round = 0; round < 2; round++) {
+		fd = map_folio(&map);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(0, ftruncate(fd, LEN / 2));
+		st = (struct store_op){ map, 'x' };
+		err = stop_in_probe(&p, &t, "p:" STOP_PROBE " finish_fault\n", op_store, &st);
+		if (err == -ENOENT)
+			SKIP(return, "no kprobe events");
+		ASSERT_EQ(0, err);
+		/* by itself, or by a write */
+		op = (struct io_op){ fd, &c, 1, round ? MIB : LEN };
+		ASSERT_EQ(0, task_start(&extend, round ? op_pwrite : op_ftruncate, &op));
+		EXPECT_BLOCKED(&extend);
+		EXPECT_TRUE(let_go(&p));
+		EXPECT_EQ(0, task_join(&t, JOIN_SECONDS));
+		EXPECT_EQ(round, task_join(&extend, JOIN_SECONDS));
+		EXPECT_EQ(0, map[at]);
+		EXPECT_EQ(0, store(map + at, 'y'));
+		EXPECT_EQ(0, fsync(fd));
+		munmap(map, LEN);
+		close(fd);
+		ASSERT_EQ(PAGE, vol_read("f", O_RDONLY | O_DIRECT, back, PAGE, at));
+		EXPECT_EQ('y', back[0]);
+		ASSERT_EQ(PAGE, vol_read("f", O_RDONLY | O_DIRECT, back, PAGE, 0));
+		EXPECT_EQ('x', back[0]);
+	}
+}
+
+/* A page of a folio is beyond EOF before a store to it has looked: that is no page of the file, though the folio is. */
+TEST_F(fs_folios, cut_off_before_a_store)
+{
+	const off_t at = 40 * PAGE;
+	char *map, c, *back = buf_alloc(PAGE);
+	struct store_op st;
+	struct probed p;
+	struct task t;
+	int fd, err;
+
+	ASSERT_EQ(0, store(&c, 'x'));
+	fd = map_folio(&map);
+	ASSERT_LE(0, fd);
+	st = (struct store_op){ map + at, 'x' };
+	err = stop_in_probe(&p, &t, "p:" STOP_PROBE " file_update_time\n", op_store, &st);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	EXPECT_EQ(0, ftruncate(fd, LEN / 2));
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(-ENOSPC, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ(0, ftruncate(fd, LEN));
+	EXPECT_EQ(0, map[at]);
+	EXPECT_EQ(0, store(map + at, 'y'));
+	EXPECT_EQ(0, fsync(fd));
+	munmap(map, LEN);
+	close(fd);
+	ASSERT_EQ(PAGE, vol_read("f", O_RDONLY | O_DIRECT, back, PAGE, at));
+	EXPECT_EQ('y', back[0]);
 }
 
 TEST_HARNESS_MAIN

@@ -473,4 +473,126 @@ TEST_F(fs_mkwrite, punch_beside)
 	munmap(map, PAGE);
 }
 
+/* What is stored beyond EOF while a write behind it is under way is not in the file then; and what is stored later is. */
+TEST_F(fs_mkwrite, stored_beside_a_gap)
+{
+	static const char *const functions[] = { "generic_perform_write", NULL };
+	/* to the same page, and to the next one */
+	static const off_t at[] = { 3000, 5000 };
+	char *map, c = 'z', *back = buf_alloc(2 * PAGE);
+	struct probed p;
+	struct io_op op;
+	struct task t;
+	int fd, err;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+		fd = vol_open("f", O_RDWR);
+		ASSERT_LE(0, fd);
+		map = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		/* from now on it can be stored to */
+		EXPECT_EQ(0, store(map, 'x'));
+		op = (struct io_op){ fd, &c, 1, at[i] };
+		err = stop_in(&p, &t, functions, op_pwrite, &op);
+		if (err == -ENOENT)
+			SKIP(return, "no kprobe events");
+		ASSERT_EQ(0, err);
+		EXPECT_EQ(0, store(map + 200, 'x'));
+		EXPECT_EQ(0, store(map + 1500, 'x'));
+		EXPECT_TRUE(let_go(&p));
+		EXPECT_EQ(1, task_join(&t, JOIN_SECONDS));
+		EXPECT_EQ(0, map[200]);
+		EXPECT_EQ(0, map[1500]);
+		EXPECT_EQ(0, store(map + 2500, 'y'));
+		EXPECT_EQ(0, fsync(fd));
+		munmap(map, 2 * PAGE);
+		close(fd);
+		ASSERT_EQ(at[i] + 1, vol_read("f", O_RDONLY | O_DIRECT, back, 2 * PAGE, 0));
+		EXPECT_EQ('x', back[0]);
+		EXPECT_ZERO(back + 100, 2400, 100);
+		EXPECT_EQ('y', back[2500]);
+		EXPECT_ZERO(back + 2501, at[i] - 2501, 2501);
+		EXPECT_EQ('z', back[at[i]]);
+		ASSERT_EQ(0, unlink(vol_path("f")));
+	}
+}
+
+/* Nor is a page with EOF brought in while such a write is under way, which has not found it. */
+TEST_F(fs_mkwrite, brought_in_beside_a_gap)
+{
+	static const char *const functions[] = { "block_write_end", NULL };
+	char *map, c = 'z', *back = buf_alloc(2 * PAGE);
+	struct store_op st;
+	struct probed p;
+	struct task t, stored;
+	struct io_op op;
+	int fd, err;
+
+	fd = map_hole("f", 100, &map);
+	ASSERT_LE(0, fd);
+	op = (struct io_op){ fd, &c, 1, 5000 };
+	err = stop_in(&p, &t, functions, op_pwrite, &op);
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	st = (struct store_op){ map + 1500, 'x' };
+	ASSERT_EQ(0, task_start(&stored, op_store, &st));
+	EXPECT_BLOCKED(&stored);
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(1, task_join(&t, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&stored, JOIN_SECONDS));
+	EXPECT_EQ(0, fsync(fd));
+	munmap(map, PAGE);
+	close(fd);
+	ASSERT_EQ(5001, vol_read("f", O_RDONLY | O_DIRECT, back, 2 * PAGE, 0));
+	EXPECT_ZERO(back, 1500, 0);
+	EXPECT_EQ('x', back[1500]);
+	EXPECT_ZERO(back + 1501, 5000 - 1501, 1501);
+	EXPECT_EQ('z', back[5000]);
+}
+
+/*
+ * Such a write whose data is in the page with EOF, which it takes out of the mappings, ends: it is not brought in for the write
+ * again and again. And one that gets no data leaves EOF where it is.
+ */
+TEST_F(fs_mkwrite, gap_from_its_own_page)
+{
+	static const off_t at[] = { 3000, 5000, PAGE, 10 * PAGE };
+	char *map, *none, *back = buf_alloc(11 * PAGE);
+	struct stat st;
+	int fd, round;
+	size_t i;
+
+	none = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, none);
+	for (i = 0; i < ARRAY_SIZE(at); i++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+		fd = vol_open("f", O_RDWR);
+		ASSERT_LE(0, fd);
+		map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, map);
+		EXPECT_EQ(-1, pwrite(fd, none, 100, at[i]));
+		EXPECT_EQ(EFAULT, errno);
+		ASSERT_EQ(0, fstat(fd, &st));
+		EXPECT_EQ(100, st.st_size);
+		/* there is no page; it is there, and is not mapped; it is mapped */
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		for (round = 0; round < 3; round++) {
+			if (round == 1)
+				madvise(map, PAGE, MADV_DONTNEED);
+			EXPECT_EQ(100, pwrite(fd, map, 100, at[i]));
+			ASSERT_EQ(at[i] + 100, pread(fd, back, 11 * PAGE, 0));
+			EXPECT_PATTERN(back, 100, 0, 1);
+			EXPECT_ZERO(back + 100, at[i] - 100, 100);
+			EXPECT_PATTERN(back + at[i], 100, 0, 1);
+			ASSERT_EQ(0, ftruncate(fd, 100));
+		}
+		munmap(map, PAGE);
+		close(fd);
+		ASSERT_EQ(0, unlink(vol_path("f")));
+	}
+}
+
 TEST_HARNESS_MAIN

@@ -5,12 +5,13 @@
 //! Buffered I/O is that of the kernel's buffer_head and mpage helpers, around one function of the
 //! filesystem: [`AddressSpaceOperations::get_block`], and one that fills holes. Direct I/O is left to the filesystem.
 //!
-//! What must not wait is in [`nowait`].
+//! What must not wait is in [`nowait`], and what is to be done about EOF for a write behind it in `gap`.
 //!
 //! C headers: [`include/linux/fs.h`](srctree/include/linux/fs.h),
 //! [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h),
 //! [`include/linux/mpage.h`](srctree/include/linux/mpage.h)
 
+mod gap;
 pub mod nowait;
 
 use crate::bindings;
@@ -499,7 +500,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         pos: bindings::loff_t,
         len: c_uint,
         folio: *mut *mut bindings::folio,
-        _fsdata: *mut *mut c_void,
+        fsdata: *mut *mut c_void,
     ) -> c_int {
         // SAFETY: By the requirement.
         unsafe {
@@ -517,11 +518,18 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let all = write_begin::Len { all, at_once };
             let find = |block, max| T::get_block(inode, block, max);
             let fill = |block, max| T::get_block_create(inode, block, max);
-            match write_begin::write_begin(iocb, inode, pos, all, find, fill) {
-                Ok(found) => {
+            // Has made way already: that would drop the folio.
+            let found = gap::Edge::find(inode, pos).and_then(|edge| {
+                let found = write_begin::write_begin(iocb, inode, pos, all, find, fill)?;
+                Ok((found, edge))
+            });
+            match found {
+                Ok((found, edge)) => {
                     *folio = found;
+                    *fsdata = edge.into_fsdata();
                     0
                 }
+                // The folio with EOF is not locked any more.
                 Err(error) => {
                     Self::write_failed(mapping, pos + i64::from(len));
                     error.to_errno()
@@ -546,7 +554,13 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         unsafe {
             let inode = Inode::<F>::from_raw((*mapping).host);
             let before = inode.i_size_read();
-            let ret = bindings::generic_write_end(iocb, mapping, pos, len, copied, folio, fsdata);
+            let is_behind_gap = pos as u64 > before && !cfg!(mutant = "kfs-gap-behind-mapped");
+            let ret = match is_behind_gap {
+                true => gap::write_end(inode, pos, len, copied, folio, fsdata),
+                false => {
+                    bindings::generic_write_end(iocb, mapping, pos, len, copied, folio, fsdata)
+                }
+            };
             if inode.i_size_read() != before && !cfg!(mutant = "kfs-size-uncounted") {
                 F::inode_changed(&inode.data());
             }

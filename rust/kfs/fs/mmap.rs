@@ -184,7 +184,7 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let index = (*vmf).__bindgen_anon_1.pgoff;
             let writable = match is_refused {
                 true => Err(EPERM),
-                false => Self::make_writable(inode, folio, Need::WithRoom),
+                false => Self::make_writable(inode, folio, index, Need::WithRoom),
             };
             let writable = match writable {
                 Err(ENOSPC) => Self::make_page_writable(inode, folio, index),
@@ -201,20 +201,29 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
     }
 
     /// Locks the folio, allocates its blocks inside i_size, and makes them dirty: all of it may become
-    /// writable by one fault. `EFAULT` if it is not in the file any more, `EAGAIN` if the store has to wait, with which it is
+    /// writable by one fault, but for pages that are beyond EOF. `EFAULT` if it, or its page that is stored to, is not in the file any more, `EAGAIN` if the store has to wait, with which it is
     /// tried again; `ENOSPC` as for [`Table::allocate`]; after an error it is not locked.
     ///
     /// # Safety
     ///
     /// `folio` must be referenced, uptodate, and one that is or was in the page cache of `inode`, and
-    /// the caller hold `invalidate_lock`, shared.
-    unsafe fn make_writable(inode: &Inode<F>, folio: *mut bindings::folio, need: Need) -> Result {
+    /// the caller hold `invalidate_lock`, shared; `index` is that of a page of the folio.
+    unsafe fn make_writable(
+        inode: &Inode<F>,
+        folio: *mut bindings::folio,
+        index: usize,
+        need: Need,
+    ) -> Result {
         // SAFETY: By the requirement. The lock is given to the caller, or back.
         unsafe {
             let mapping = (*inode.as_raw()).i_mapping;
             bindings::folio_lock(folio);
             let size = inode.i_size_read() as i64;
-            let inside = match (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping == mapping {
+            // A truncate may have cut off the page since it was found, and left a folio that could not be split.
+            let is_page_inside = ((index as i64) << PAGE_SHIFT) < size
+                || cfg!(mutant = "kfs-page-beyond-eof-writable");
+            let is_there = (*folio).__bindgen_anon_1.__bindgen_anon_1.mapping == mapping;
+            let inside = match is_there && is_page_inside {
                 true => size - bindings::folio_pos(folio),
                 false => 0,
             };
@@ -302,7 +311,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         // SAFETY: It was found uptodate in the page cache of the inode, and is referenced as long as `found`; the rest is required of
         // the caller. After success it is locked by this.
         unsafe {
-            match Self::make_writable(inode, found.as_raw(), need) {
+            let index = page_cache::page_index(pos as i64);
+            match Self::make_writable(inode, found.as_raw(), index, need) {
                 Ok(()) => {
                     bindings::folio_unlock(found.as_raw());
                     Ok(None)

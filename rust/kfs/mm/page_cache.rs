@@ -11,6 +11,7 @@ use crate::bindings;
 use crate::sync::once::read_once;
 use crate::task::cond_resched;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::NonNull;
 use kernel::error::to_result;
@@ -133,6 +134,17 @@ impl<'a> PageCache<'a> {
         Some(LockedFolio(NonNull::new(folio)?, PhantomData))
     }
 
+    /// As [`PageCache::lock_folio`], for who holds the inode lock and is about to write: if there is none, one of the least size is made, with
+    /// nothing in it, which is read before anybody gets it. `ENOMEM`. Sleeps.
+    pub(crate) fn lock_or_make_folio(&self, pos: i64) -> Result<LockedFolio<'a>> {
+        let (iocb, index) = (core::ptr::null(), page_index(pos));
+        // SAFETY: By the type invariant the mapping is valid; no kiocb is needed.
+        let folio = unsafe { bindings::write_begin_get_folio(iocb, self.mapping(), index, 1) };
+        let folio = kernel::error::from_err_ptr(folio)?;
+        // INVARIANT: The look-up has taken a reference and the lock.
+        Ok(LockedFolio(NonNull::new(folio).ok_or(ENOMEM)?, PhantomData))
+    }
+
     /// As [`PageCache::lock_folio`], but does not sleep: `None` also if the folio is locked.
     pub(crate) fn try_lock_folio(&self, pos: i64) -> Option<LockedFolio<'a>> {
         // SAFETY: By the type invariant the mapping is valid.
@@ -216,6 +228,32 @@ impl Drop for FolioRef<'_> {
 /// The folio is in a [`PageCache`] that satisfies the invariants; the value owns a reference to it
 /// and its lock.
 pub(crate) struct LockedFolio<'a>(NonNull<bindings::folio>, PhantomData<PageCache<'a>>);
+
+impl<'a> LockedFolio<'a> {
+    /// Takes over a reference to a folio and its lock.
+    ///
+    /// # Safety
+    ///
+    /// The folio must be in the page cache of an inode that is valid for `'a`, as for [`PageCache`], and the caller own both.
+    pub(crate) unsafe fn from_raw(folio: NonNull<bindings::folio>) -> Self {
+        // INVARIANT: By the requirement.
+        LockedFolio(folio, PhantomData)
+    }
+
+    /// Gives both away.
+    pub(crate) fn into_raw(self) -> *mut bindings::folio {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    /// Gives the lock back; the reference stays.
+    pub(crate) fn unlock(self) -> FolioRef<'a> {
+        let folio = ManuallyDrop::new(self).0;
+        // SAFETY: By the type invariant; this is the end of the lock.
+        unsafe { bindings::folio_unlock(folio.as_ptr()) };
+        // INVARIANT: The reference was that of `self`.
+        FolioRef(folio, PhantomData)
+    }
+}
 
 impl LockedFolio<'_> {
     /// The C folio.

@@ -8,7 +8,7 @@
 //! * Who has an [`Extending`], and so is counted like that, too.
 //! * Who has a [`SizeLocked`]: the inode lock held exclusively, after no direct I/O was in flight any more.
 //! * The kernel, for a *buffered write*, with the inode lock held exclusively
-//!   ([`__generic_file_write_iter`]). Its caller has waited for direct writes that extend the file.
+//!   ([`__generic_file_write_iter`]), or what it calls (`address_space::gap`). Its caller has waited for direct writes that extend the file.
 //!
 //! [`Extending`]: crate::fs::inode::written::Extending
 //! [`Iocb::extend_post_direct_write`]: crate::fs::kiocb::Iocb::extend_post_direct_write
@@ -92,15 +92,19 @@ impl<F: FileSystemData> SizeLocked<'_, F> {
     /// Sets i_size to `size` bytes, which are more than it has. May sleep; takes a folio lock.
     ///
     /// The folio of EOF is in no mapping from when what it has beyond EOF is zeroed until i_size has moved: who stores to it
-    /// then has a fault, which waits for the folio, and finds the new size. `pagecache_isize_extended()` comes after that: it would zero
+    /// then has a fault, which waits for the folio, and finds the new size. So does one that was under way, also if EOF is where a page
+    /// ends: it would make all of a folio writable that has come into the file, and has allocated the blocks up to the old
+    /// size. `pagecache_isize_extended()` comes after that: it would zero
     /// what was stored to the file, and it leaves the rest of a block alone.
     fn extend_zeroed(&self, size: u64) {
         let old = self.i_size_read() as i64;
-        let is_in_page = old & (PAGE_SIZE as i64 - 1) != 0;
-        let folio = match is_in_page {
+        let is_looked_up =
+            !cfg!(mutant = "kfs-pages-beyond-eof-mapped") || old & (PAGE_SIZE as i64 - 1) != 0;
+        let folio = match is_looked_up {
             true => self.page_cache().lock_folio(old),
             false => None,
         };
+        let folio = folio.filter(|folio| folio.range().start < old);
         if let Some(folio) = &folio {
             folio.unmap();
             folio.wait_writeback();

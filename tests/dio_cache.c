@@ -164,6 +164,71 @@ TEST_F(dio_cache, store_before_the_end)
 	close(kmsg);
 }
 
+/*
+ * While a direct write is in flight, another block of its page is stored to, and a page elsewhere cannot be written back. The
+ * first page is written and dropped none the less: that the file has an error is no collision, and a page that is kept has what
+ * was there before.
+ */
+TEST_F(dio_cache, error_elsewhere)
+{
+	static const char *const told[] = { "Page cache invalidation failure on direct I/O", NULL };
+	const off_t bs = self->v.bs, page = 4096, at = 2 * page, len = 4 * page;
+	char *buf = buf_alloc(page), *back = buf_alloc(page);
+	struct vol_map side, map;
+	struct io_event event;
+	aio_context_t ctx = 0;
+	struct iocb cb;
+	int fd, bfd, kmsg;
+
+	if (bs == page)
+		SKIP(return, "a page has one block");
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	ASSERT_EQ(0, vol_find(&self->v, 0, page, 1, &side));
+	ASSERT_EQ(0, vol_find(&self->v, at, page, 1, &map));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	bfd = vol_open("f", O_RDWR);
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(1, side.nr);
+	ASSERT_EQ(1, map.nr);
+	ASSERT_LT(side.e[0].sector, map.e[0].sector);
+	map.e[0].writes = true;
+	ASSERT_EQ(0, vol_route_beside(&self->v, &side.e[0], &map));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, bs, at + bs, 2);
+	aio_prep_write(&cb, fd, buf, bs, at + bs);
+	ASSERT_EQ(0, aio_submit_one(ctx, &cb));
+
+	/* the page as it was, and then one block of it dirty */
+	ASSERT_EQ(page, pread(bfd, back, page, at));
+	EXPECT_PATTERN(back, page, at, 1);
+	pattern_fill(back, bs, at, 3);
+	ASSERT_EQ(bs, pwrite(bfd, back, bs, at));
+	ASSERT_EQ(page, pwrite(bfd, back, page, 0));
+	ASSERT_EQ(0, vol_fail_side(&self->v));
+	ASSERT_EQ(0, sync_file_range(bfd, 0, page, SYNC_FILE_RANGE_WRITE));
+	ASSERT_EQ(0, aio_events(ctx, 0, 1, &event, 0));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &event, JOIN_SECONDS * 1000));
+	EXPECT_EQ(bs, event.res);
+
+	ASSERT_EQ(page, pread(bfd, back, page, at));
+	EXPECT_PATTERN(back, bs, at, 3);
+	EXPECT_PATTERN(back + bs, bs, at + bs, 2);
+	EXPECT_PATTERN(back + 2 * bs, page - 2 * bs, at + 2 * bs, 1);
+	EXPECT_FALSE(kmsg_has(kmsg, told));
+	/* and who asks for it is told of the error */
+	errno = 0;
+	EXPECT_EQ(-1, fdatasync(bfd));
+	EXPECT_EQ(EIO, errno);
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(0, fsync(bfd));
+	aio_destroy(ctx);
+	close(kmsg);
+}
+
 struct stopped_write {
 	struct stop stop;
 	struct io_op op;

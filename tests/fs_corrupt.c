@@ -19,6 +19,7 @@
 
 #define CONTINUE	"errors=continue"
 #define STOP		"errors=remount-ro"
+#define NOBODY		65534
 
 VOL_FIXTURE(fs_corrupt);
 FIXTURE_VARIANT_ADD(fs_corrupt, bs1k) { .conf = SMALL_1K };
@@ -608,6 +609,38 @@ TEST_F(fs_corrupt, pointers)
 	}
 	/* e2fsck gives the file a hole there */
 	EXPECT_EQ(CORRECTED, mend(&self->v));
+}
+
+/*
+ * What is cut off a file by somebody else than root cannot be freed. The file is shorter all the same: so it has the times of that,
+ * and is no program any more that runs as its owner.
+ */
+TEST_F(fs_corrupt, truncated_by_another)
+{
+	const uint32_t bs = self->v.bs, end = self->v.sectors * 512 / bs;
+	const struct timespec times[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	struct stat st;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 20 * bs, 1));
+	ASSERT_EQ(0, chmod(vol_path("f"), 04777));
+	ASSERT_EQ(0, utimensat(AT_FDCWD, vol_path("f"), times, 0));
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "sif f block[IND] %u", end));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, CONTINUE));
+	ASSERT_EQ(0, seteuid(NOBODY));
+	errno = 0;
+	EXPECT_EQ(-1, truncate(vol_path("f"), 5 * bs));
+	EXPECT_EQ(EUCLEAN, errno);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, stat(vol_path("f"), &st));
+	EXPECT_EQ(5 * bs, st.st_size);
+	EXPECT_EQ(0777, st.st_mode & 07777);
+	EXPECT_NE(times[1].tv_sec, st.st_mtime);
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	EXPECT_EQ(CORRECTED, mend(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, stat(vol_path("f"), &st));
+	EXPECT_EQ(0777, st.st_mode & 07777);
 }
 
 /* As genext2fs made them: the target fills the place of the pointers, without a NUL. */

@@ -131,6 +131,26 @@ TEST_F(fs_errors, new_directory_that_is_never_stored)
 	close(kmsg);
 }
 
+/* Who syncs the volume is told that an inode is not on the device, for as long as it cannot be stored. */
+TEST_F(fs_errors, syncfs_before_an_inode_is_stored)
+{
+	int dir, i;
+
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	ASSERT_EQ(0, link_uncounted(&self->v));
+	for (i = 0; i < 2; i++) {
+		errno = 0;
+		EXPECT_EQ(-1, syncfs(dir)) TH_LOG("sync %d", i);
+		EXPECT_EQ(EIO, errno) TH_LOG("sync %d", i);
+	}
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(0, syncfs(dir));
+	close(dir);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_EQ(2, vol_links("f"));
+}
+
 /* A volume is not frozen without it: in a snapshot the inode would be missing, and writeback would store it meanwhile. */
 TEST_F(fs_errors, freeze_before_an_inode_is_stored)
 {

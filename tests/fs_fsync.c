@@ -382,6 +382,32 @@ TEST_F(fs_fsync, synchronous_mount)
 	EXPECT_TRUE(lost_holds("d/f", LEN, 1));
 }
 
+/*
+ * So is a truncate: that the file has another size, and that the rest of the block with the old EOF, which was cut off, is zeroes
+ * when the file grows again.
+ */
+TEST_F(fs_fsync, synchronous_truncate)
+{
+	const off_t sizes[] = { 700, LEN };
+	char *back = buf_alloc(LEN);
+	long flushed;
+	int fd, i;
+
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_SYNCHRONOUS, NULL));
+	fd = vol_make("f", LEN, 1);
+	ASSERT_LE(0, fd);
+	for (i = 0; i < 2; i++) {
+		flushed = disk_flushes();
+		ASSERT_EQ(0, ftruncate(fd, sizes[i]));
+		EXPECT_LT(flushed, disk_flushes()) TH_LOG("to %ld", sizes[i]);
+	}
+	ASSERT_EQ(0, lose_power(&self->v));
+	ASSERT_EQ(LEN, lost_read("f", back, LEN));
+	EXPECT_PATTERN(back, sizes[0], 0, 1);
+	EXPECT_ZERO(back + sizes[0], LEN - sizes[0], sizes[0]);
+}
+
 /* How much was written to the disk, in sectors, and read. */
 static int transfers(long *read, long *written)
 {

@@ -33,14 +33,29 @@ impl InodeOperations<RetryFs> for FileAttributes {
         let sb = attr.inode().sb();
         sb.data().check_writable(sb)?;
         attr.prepare()?;
-        if let Some(size) = attr.size() {
-            set_size(attr.inode(), size)?;
+        let resized = match attr.size() {
+            Some(size) => set_size(attr.inode(), size)?,
+            None => Resized::Same,
+        };
+        if let (Resized::Moved(freed), true) = (&resized, mutant!("resized-halfway")) {
+            (*freed)?;
         }
+        // With the size go the times, and the privileges that a file loses with it.
         attr.copy();
         attr.inode().mark_inode_dirty();
-        match mutant!("acl-chmod-forgotten") {
+        let acl = match mutant!("acl-chmod-forgotten") {
             true => Ok(()),
             false => attr.posix_acl_chmod(),
+        };
+        match resized {
+            Resized::Same => acl,
+            Resized::Moved(freed) => {
+                let synced = match mutant!("truncate-unflushed") && attr.inode().needs_sync() {
+                    true => attr.inode().sync_metadata(),
+                    false => xattr::sync_changed(attr.inode()),
+                };
+                freed.and(acl).and(synced)
+            }
         }
     }
 
@@ -132,9 +147,17 @@ impl InodeOperations<RetryFs> for FileAttributes {
     }
 }
 
+/// What has become of i_size.
+enum Resized {
+    /// It is as it was.
+    Same,
+    /// It is another one; and the error of freeing what is beyond it, or of what is to be on the device with it, if there was one.
+    Moved(Result),
+}
+
 /// Sets i_size to `size` bytes. A shrinking truncate frees the blocks beyond the new EOF; bytes
-/// that an extending one exposes read as zeroes. May sleep.
-fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
+/// that an extending one exposes read as zeroes. May sleep. Fails if i_size has not moved.
+fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result<Resized> {
     if !inode.is_reg() {
         return Err(EINVAL);
     }
@@ -142,24 +165,32 @@ fn set_size(inode: &InodeLocked<Exclusive>, size: u64) -> Result {
         return Err(EPERM);
     }
     if mutant!("truncate-compares-early") && size == inode.i_size_read() {
-        return Ok(());
+        return Ok(Resized::Same);
     }
     // With the inode lock held, no new direct I/O can start. What is in flight may move i_size without it.
     let inode = inode.dio_wait();
     if size == inode.i_size_read() {
-        return Ok(());
+        return Ok(Resized::Same);
     }
     // The tail of the block at the smaller of old and new EOF may hold stale data (stored past
     // i_size through a mapping, or cut off by this truncate), which a later extend would expose.
-    zero_tail_of_block(&inode, size.min(inode.i_size_read()))?;
+    let tail = size.min(inode.i_size_read());
+    zero_tail_of_block(&inode, tail)?;
     if size > inode.i_size_read() {
         free_blocks_beyond_eof(&inode)?;
     }
-    inode.truncate_setsize(size, || reported(&inode, block_map::truncate(&inode, size)))?;
-    inode.touch_cmtime();
-    inode.mark_inode_dirty();
-    if inode.needs_sync() {
-        inode.sync_metadata()?;
+    let freed =
+        inode.truncate_setsize(size, || reported(&inode, block_map::truncate(&inode, size)));
+    if freed.is_ok() || !mutant!("resized-halfway") {
+        inode.touch_cmtime();
+        inode.mark_inode_dirty();
     }
-    Ok(())
+    // A later size shows the zeroes: they are on the device, too, before the caller is told.
+    let zeroed = match inode.needs_sync() && !mutant!("truncate-tail-unsynced") {
+        true => {
+            inode.write_back_watched(tail..tail.next_multiple_of(inode.sb().blocksize() as u64))
+        }
+        false => Ok(()),
+    };
+    Ok(Resized::Moved(freed.and(zeroed)))
 }

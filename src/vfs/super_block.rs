@@ -228,7 +228,14 @@ impl FileSystem for RetryFs {
         volume.check_device(sb);
         reported(sb, volume.store_free_counts(sb, false))?;
         match wait {
-            true => reported(sb, volume.sync(sb)),
+            // The VFS has written the inodes, and has the errors of that: it keeps them to itself.
+            true => {
+                let synced = reported(sb, volume.sync(sb));
+                match mutant!("syncfs-unstored") {
+                    true => synced,
+                    false => synced.and_then(|()| volume.check_stored(sb)),
+                }
+            }
             // Redirty buffers that could not be written, so that sync(2) submits them before it
             // waits.
             false => {

@@ -11,6 +11,7 @@ use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::block::bdev::BlockDevice;
 use kfs::compat::EUCLEAN;
+use kfs::log::ratelimit as log_ratelimit;
 
 impl Volume {
     /// Writes all dirty metadata, those buffers included that could not be written before, and
@@ -187,16 +188,24 @@ impl Volume {
     /// write. May sleep. `EIO` when something could not be written, or an inode not be stored, which writeback tries again at any time.
     pub(crate) fn sync_last(&self, sb: &SuperBlock) -> Result {
         self.sync(sb)?;
+        Ok(self.check_stored(sb)?)
+    }
+
+    /// `EIO`, and a line in the log, if there is an inode that could not be stored. Does not sleep.
+    pub(crate) fn check_stored(&self, sb: &SuperBlock) -> Result<(), Error> {
         let unstored = self.unstored.load(ordering::Relaxed);
-        if unstored != 0 && !mutant!("unstored-marked-clean") {
+        if unstored == 0 || mutant!("unstored-marked-clean") {
+            return Ok(());
+        }
+        // Everybody who syncs comes here.
+        if log_ratelimit(c"retryfs_unstored") {
             pr_err!(
                 "{}: inodes that cannot be stored: {}: if that stays so, unmount and run e2fsck\n",
                 sb.id(),
                 unstored
             );
-            return Err(EIO.into());
         }
-        Ok(())
+        Err(EIO)
     }
 
     /// Syncs all metadata, and then marks the volume clean: if it was clean before this mount, no

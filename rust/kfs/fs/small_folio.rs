@@ -26,7 +26,7 @@ pub(super) fn least<F: FileSystemData>(inode: &Inode<F>) -> usize {
 /// Writes back and drops the folio with byte `pos`, if there is one and it is not the smallest there can be. Somebody may bring in a
 /// large one again. No folio lock may be held. Sleeps.
 ///
-/// The error of writing back; `ENOSPC` if somebody has pinned a page of it, who may write to that yet.
+/// The error of writing back, if the folio could not be given to the device; `ENOSPC` if somebody has pinned a page of it, who may write to that yet.
 pub(super) fn drop_larger<F: FileSystemData>(inode: &Inode<F>, pos: u64) -> Result {
     let cache = inode.page_cache();
     let pos = loff(pos);

@@ -256,7 +256,8 @@ unsafe fn map_buffers<F: FileSystemData>(
         let is_written = end > range.start && start < range.end;
         // SAFETY: `bh` is one of the buffers of the folio.
         unsafe {
-            if is_written {
+            // To clear it is a locked operation.
+            if is_written && bindings::buffer_new(bh) != 0 {
                 bindings::clear_buffer_new(bh);
             }
             if is_written && bindings::buffer_mapped(bh) == 0 {
@@ -272,7 +273,10 @@ unsafe fn map_buffers<F: FileSystemData>(
             }
             let is_part = is_written && (start < range.start || end > range.end);
             if uptodate {
-                bindings::set_buffer_uptodate(bh);
+                // One that could not be written back is not.
+                if is_written {
+                    bindings::set_buffer_uptodate(bh);
+                }
             } else if is_part && bindings::buffer_new(bh) == 0 && !cfg!(mutant = "kfs-part-unread")
             {
                 bindings::bh_read_nowait(bh);

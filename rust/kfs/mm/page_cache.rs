@@ -67,18 +67,25 @@ impl<'a> PageCache<'a> {
         })
     }
 
-    /// As [`PageCache::write_and_wait`], but the error stays for whom it is to be given.
+    /// As [`PageCache::write_and_wait`], but without the errors that the file has of other parts, and of before: these stay for
+    /// whom they are to be given.
+    ///
+    /// The error of what could not be given to the device: of a hole, for one, that gets no block. What the device has failed
+    /// to write is clean afterwards, too, and only the error sequence of the mapping tells of it.
     pub(crate) fn write_back(&self, range: &Range<i64>) -> Result {
+        if cfg!(mutant = "kfs-error-of-another") {
+            return self.write_and_wait(range);
+        }
         if range.is_empty() || self.is_empty() {
             return Ok(());
         }
         let (mapping, start, last) = (self.mapping(), range.start, range.end - 1);
         // SAFETY: By the type invariant the mapping is valid. The end is inclusive.
         unsafe {
-            to_result(bindings::filemap_fdatawrite_range(mapping, start, last))?;
-            to_result(bindings::filemap_fdatawait_range_keep_errors(
-                mapping, start, last,
-            ))
+            let begun = to_result(bindings::filemap_fdatawrite_range(mapping, start, last));
+            // A part may be under writeback all the same. What this returns is of the whole file.
+            bindings::filemap_fdatawait_range_keep_errors(mapping, start, last);
+            begun
         }
     }
 

@@ -27,9 +27,10 @@ impl<F: FileSystemData> Inode<F> {
         }
     }
 
-    /// Writes dirty pages with bytes in `range` back, and waits for writeback. May sleep.
+    /// Writes dirty pages with bytes in `range` back, and waits for writeback. May sleep. Fails if a page could not be given to
+    /// the device; what that has failed to write is for who syncs the file.
     pub fn write_back_range(&self, range: &Range<u64>) -> Result {
         self.page_cache()
-            .write_and_wait(&(loff(range.start)..loff(range.end)))
+            .write_back(&(loff(range.start)..loff(range.end)))
     }
 }

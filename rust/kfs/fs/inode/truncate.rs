@@ -90,6 +90,17 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         self.page_cache().write_and_wait(&bytes).and(errors.check())
     }
 
+    /// As [`InodeLocked::write_and_wait_range`], but an error of before is none of this, and stays for who syncs the file.
+    pub fn write_back_watched(&self, range: Range<u64>) -> Result {
+        let errors = WritebackErrors::watch(self);
+        let bytes = loff(range.start)..loff(range.end);
+        let begun = self.page_cache().write_back(&bytes);
+        match cfg!(mutant = "kfs-own-error-unseen") {
+            true => begun,
+            false => begun.and(errors.check()),
+        }
+    }
+
     /// Drops the pages beyond `size` bytes from the page cache. i_size does not change. May sleep.
     pub fn truncate_pagecache(&self, size: u64) {
         // SAFETY: By the invariants of `Inode` it is valid.

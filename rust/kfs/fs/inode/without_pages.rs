@@ -27,8 +27,8 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     /// May sleep.
     ///
     /// `invalidate_lock` is held until `f` has returned: so no page with a byte of the range can be
-    /// brought in, stored to or written back meanwhile. The error of writing back; `EBUSY` if a page
-    /// cannot be dropped, as somebody has it pinned.
+    /// brought in, stored to or written back meanwhile. The error of writing back, as
+    /// [`InodeLocked::write_back_watched`]; `EBUSY` if a page cannot be dropped, as somebody has it pinned.
     pub fn without_pages<R>(&self, range: Range<u64>, f: impl FnOnce() -> Result<R>) -> Result<R> {
         let bytes = loff(range.start)..loff(range.end);
         // SAFETY: By the invariants of `Inode` it is valid; the lock is given back below.
@@ -41,7 +41,7 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         let mut dropped = Err(EBUSY);
         for _ in 0..TRIES {
             // What is stored between the two makes a page dirty again, and it stays.
-            dropped = cache.write_and_wait(&bytes);
+            dropped = self.write_back_watched(range.clone());
             if dropped.is_err() || cache.invalidate(&bytes) {
                 break;
             }
@@ -53,7 +53,8 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         result
     }
 
-    /// Writes all pages back; then runs `f`, and returns what that does. May sleep. The error of writing back.
+    /// Writes all pages back; then runs `f`, and returns what that does. May sleep. The error of writing back, as
+    /// [`InodeLocked::write_back_watched`].
     ///
     /// `invalidate_lock` is held until `f` has returned: nobody stores to a page meanwhile through a mapping, and who stores to
     /// one after that has a fault first, as for a page that was never stored to.
@@ -64,7 +65,7 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
             bindings::filemap_invalidate_lock(mapping);
             mapping
         };
-        let result = self.write_and_wait().map(|()| f());
+        let result = self.write_back_watched(0..i64::MAX as u64).map(|()| f());
         // SAFETY: It was taken above.
         unsafe { bindings::filemap_invalidate_unlock(mapping) };
         result

@@ -15,6 +15,7 @@ use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
 use crate::inode::{
     block_map, delete, directory, names, read, store, stored_attributes, table, unborn,
+    unstored_names,
 };
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::vfs::xattr::{Security, Trusted, User};
@@ -228,7 +229,12 @@ impl FileSystem for RetryFs {
         volume.check_device(sb);
         reported(sb, volume.store_free_counts(sb, false))?;
         match wait {
-            true => reported(sb, volume.sync(sb)),
+            true => {
+                let begun = names::begin_sync(sb);
+                reported(sb, volume.sync(sb))?;
+                names::end_sync(sb, begun);
+                Ok(())
+            }
             // Redirty buffers that could not be written, so that sync(2) submits them before it
             // waits.
             false => {
@@ -315,6 +321,7 @@ impl FileSystem for RetryFs {
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
         log(inode, "cannot free a deleted inode", delete::delete(inode));
         store::forget(inode);
+        unstored_names::forget(inode);
         if !mutant!("unborn-deleted-kept") {
             unborn::evict(inode);
         }

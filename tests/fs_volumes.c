@@ -14,6 +14,7 @@
 #include <sys/statfs.h>
 #include <sys/wait.h>
 
+#include "caches.h"
 #include "debugfs.h"
 #include "dm.h"
 #include "handle.h"
@@ -149,6 +150,41 @@ TEST_F(fs_volumes, meta_bg)
 	ASSERT_EQ(0, vol_switch(&self->v, "ext4"));
 	ASSERT_EQ(0, statfs(env_dir(), &theirs));
 	EXPECT_EQ(theirs.f_blocks, ours.f_blocks);
+}
+
+static long op_mount(void *v)
+{
+	return mount_it(v, NULL);
+}
+
+/* When the first block of descriptors is waited for, the next one is on its way. */
+TEST_F(fs_volumes, meta_bg_is_read_ahead)
+{
+	struct vol_map map = { .nr = 1 };
+	const off_t bs = 1024, second = (1 + 32 * 256) * bs;
+	struct task mounting;
+	int device;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others read what they like");
+	ASSERT_EQ(0, make(&self->v, bs, META_BG));
+	device = open(self->v.dev, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, device);
+	map.e[0] = (struct vol_extent){ .sector = 2 * bs / 512, .len = bs / 512, .reads = true };
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	ASSERT_EQ(0, forget_all());
+	if (cached_pages(device, 0, 0) < 0)
+		SKIP(return, "cachestat(2): %s", strerror(-cached_pages(device, 0, 0)));
+	EXPECT_EQ(0, cached_pages(device, second, bs));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&mounting, op_mount, &self->v));
+	EXPECT_BLOCKED(&mounting);
+	EXPECT_EQ(1, cached_pages(device, second, bs));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&mounting, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	close(device);
 }
 
 /* One that has grown: its first 32 groups have their descriptors behind each superblock. */

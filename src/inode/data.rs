@@ -100,6 +100,8 @@ pub(crate) struct InodeData {
     named: Atomic<u32>,
     /// and up to where these are on the device.
     named_synced: Atomic<u32>,
+    /// A directory has changed, and was not stored since.
+    unstored_names: Atomic<bool>,
     /// What of the inode is on stable storage.
     pub(super) durable: Durable,
     /// The blocks from which the file is extended.
@@ -141,6 +143,7 @@ drop_in_atomic!(struct InodeData {
     names,
     named,
     named_synced,
+    unstored_names,
     durable,
     window,
 });
@@ -179,6 +182,7 @@ impl InodeData {
             names <- new_spinlock!(Record::new()),
             named: Atomic::new(1),
             named_synced: Atomic::new(0),
+            unstored_names: Atomic::new(false),
             durable: Durable::new(),
             window: Reservation::new(),
         })
@@ -321,6 +325,16 @@ impl InodeData {
     pub(super) fn named(&self) -> Option<u32> {
         let named = self.named.load(ordering::Acquire);
         (named != self.named_synced.load(ordering::Acquire)).then_some(named)
+    }
+
+    /// Notes that a directory has changed, and has to be stored. Returns whether that is news.
+    pub(super) fn set_unstored(&self) -> bool {
+        !self.unstored_names.xchg(true, ordering::Full)
+    }
+
+    /// Notes that it is about to be. Returns whether it had to.
+    pub(super) fn take_unstored(&self) -> bool {
+        self.unstored_names.xchg(false, ordering::Full)
     }
 
     /// On the device, names lead to inodes.

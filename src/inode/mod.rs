@@ -18,7 +18,7 @@
 //!   that write to one block. [`dirty`] marks buffers.
 //! * [`unborn`] are inodes that are not stored before they may be.
 //! * [`names`] sees to it that an inode that was synced is found after a crash, and [`durable`] knows
-//!   whether what it takes is on stable storage.
+//!   whether what it takes is on stable storage. [`unstored_names`] are directories that were not stored since they have changed.
 
 pub(crate) mod acl;
 mod attribute_block;
@@ -53,4 +53,5 @@ pub(crate) mod table;
 mod tail;
 pub(crate) mod turns;
 pub(crate) mod unborn;
+pub(crate) mod unstored_names;
 pub(crate) mod write;

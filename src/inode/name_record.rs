@@ -2,6 +2,8 @@
 
 //! The record of an inode of changes of its names, see [`crate::inode::names`].
 
+use crate::volume::synced_names::SyncedNames;
+
 /// How many changes of names of an inode may wait for its next sync.
 pub(super) const ENTRIES: usize = 4;
 
@@ -16,6 +18,15 @@ pub(super) struct Entry {
     change: u64,
 }
 
+/// What was done to a name.
+#[derive(Clone, Copy)]
+pub(super) enum Change {
+    /// It was made, or put back, or leads elsewhere now.
+    Added,
+    /// It was removed.
+    Removed,
+}
+
 /// What of the names of an inode may not be on the device.
 #[derive(Clone, Copy)]
 pub(super) struct Record {
@@ -23,10 +34,13 @@ pub(super) struct Record {
     len: usize,
     /// How many changes there were.
     changes: u64,
-    /// How many of them the device has, in its cache at least, when it has one that was dropped,
-    written: u64,
-    /// and on stable storage.
+    /// The number of the last one that has made a name, or may have: it need not be among the entries.
+    added: u64,
+    /// How many of them are on stable storage.
     flushed: u64,
+    /// The numbers that the volume has given to the last one of all, and of those: see [`crate::volume::synced_names`].
+    changed_at: u64,
+    added_at: u64,
 }
 
 kfs::drop_in_atomic!(plain Record);
@@ -43,8 +57,10 @@ impl Record {
             entries: [NONE; ENTRIES],
             len: 0,
             changes: 0,
-            written: 0,
+            added: 0,
             flushed: 0,
+            changed_at: 0,
+            added_at: 0,
         }
     }
 
@@ -58,10 +74,15 @@ impl Record {
         self.changes
     }
 
-    /// Whether all is on stable storage, as far as is known.
-    pub(super) fn is_flushed(&self) -> bool {
-        let is_flushed = self.written <= self.flushed || mutant!("names-unflushed");
-        self.is_empty() && is_flushed
+    /// Whether all that were made are on stable storage, as far as is known.
+    pub(super) fn is_there(&self, synced: &SyncedNames) -> bool {
+        let is_written = self.is_empty() && mutant!("names-unflushed");
+        self.added <= self.flushed || is_written || synced.has(self.added_at)
+    }
+
+    /// Whether no sync of the inode has to write any of them: each is on the device, in its cache at least.
+    pub(super) fn is_settled(&self, synced: &SyncedNames) -> bool {
+        self.is_empty() || synced.has(self.changed_at)
     }
 
     /// The first `changes` of them are on stable storage.
@@ -79,9 +100,14 @@ impl Record {
         self.len == ENTRIES
     }
 
-    /// Adds a change. Returns whether there was room for it.
-    pub(super) fn add(&mut self, dir: u32, block: u64) -> bool {
+    /// Adds a change, to which the volume has given the number `at`. Returns whether there was room for it.
+    pub(super) fn add(&mut self, dir: u32, block: u64, change: Change, at: u64) -> bool {
         self.changes += 1;
+        self.changed_at = at;
+        if matches!(change, Change::Added) || mutant!("removal-waited-for") {
+            self.added = self.changes;
+            self.added_at = at;
+        }
         let new = Entry {
             dir,
             block,
@@ -102,9 +128,6 @@ impl Record {
 
     /// Drops what had been in the record when it was `synced`: the device has it, in its cache at least.
     pub(super) fn remove(&mut self, synced: &Record) {
-        if !synced.is_empty() {
-            self.written = self.written.max(synced.changes);
-        }
         let entries = self.entries;
         let rest = entries.iter().take(self.len);
         self.len = 0;

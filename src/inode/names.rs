@@ -15,6 +15,9 @@
 //! That its number and its blocks belong to nobody else on the device is so since they were allocated
 //! (see [`crate::volume::released`]).
 //!
+//! Who removes a name of a file waits for those that stay, if they are new: not for others that were removed, nor for what sync(2) has
+//! brought to the device ([`crate::volume::synced_names`]).
+//!
 //! So each inode has a record of the entries that were made and removed since it was synced last. It
 //! is lost when the inode leaves memory: an inode that is read is known to be found, unless it is marked as one that had
 //! a record then ([`crate::volume::evicted`]). The sync of such a one, or below such a directory, syncs all directories.
@@ -22,26 +25,55 @@
 use crate::inode::attributes;
 use crate::inode::data::ino32;
 use crate::inode::deferred;
-use crate::inode::name_record::{Record, ENTRIES};
+use crate::inode::name_record::{Change, Record, ENTRIES};
 use crate::inode::store;
 use crate::inode::table;
+use crate::inode::unstored_names;
 use crate::types::{Inode, InodeRef, SuperBlock};
 use crate::volume::fault::Result;
 use crate::volume::unwritten::First;
 use kernel::prelude::*;
 
-/// Takes note that a name of `inode` has changed in the block `block` of the directory `dir`.
+/// Takes note that a name of `inode` was made, or may have been, in the block `block` of the directory `dir`.
 ///
 /// [`make_room`] was called before. Does not sleep.
-pub(crate) fn changed(inode: &Inode, dir: &Inode, block: u64) {
+pub(crate) fn added(inode: &Inode, dir: &Inode, block: u64) {
+    changed(inode, dir, block, Change::Added);
+}
+
+/// The same of one that was removed. There need not be room for that. Does not sleep.
+pub(crate) fn removed(inode: &Inode, dir: &Inode, block: u64) {
+    changed(inode, dir, block, Change::Removed);
+}
+
+fn changed(inode: &Inode, dir: &Inode, block: u64, change: Change) {
+    let volume = inode.sb().data();
+    unstored_names::changed(dir);
     if !mutant!("fsync-no-parent") {
-        let is_noted = inode.data().names.lock().add(ino32(dir), block);
-        if !is_noted {
-            inode.sb().data().evicted.mark(ino32(inode));
+        let at = volume.synced_names.number();
+        let is_noted = inode.data().names.lock().add(ino32(dir), block, change, at);
+        match change {
+            _ if is_noted => {}
+            Change::Removed if !mutant!("removal-as-addition") => volume.removed.mark(ino32(inode)),
+            _ => volume.evicted.mark(ino32(inode)),
         }
     }
     inode.data().changed();
     dir.data().set_named();
+}
+
+/// A sync of the volume is about to write all buffers, when the VFS has had all inodes stored: returns what [`end_sync`] takes. May sleep.
+pub(crate) fn begin_sync(sb: &SuperBlock) -> Option<u64> {
+    let volume = sb.data();
+    let is_complete = || volume.unborn.next(0).is_none();
+    volume.synced_names.begin(is_complete)
+}
+
+/// They were written and flushed. Does not sleep.
+pub(crate) fn end_sync(sb: &SuperBlock, begun: Option<u64>) {
+    if let Some(changes) = begun {
+        sb.data().synced_names.end(changes);
+    }
 }
 
 /// Makes room for the change of a name of `inode`, by a sync of those before, if there were many.
@@ -54,12 +86,13 @@ pub(crate) fn make_room(inode: &Inode) -> Result {
     }
 }
 
-/// Whether a name of `inode` has changed since it was synced, as far as is known: perhaps, if it has left memory. While a sync is under way
-/// the cache of the device may have the name, and lose it.
-pub(crate) fn is_changed(inode: &Inode) -> bool {
-    let is_recorded = !inode.data().names.lock().is_flushed();
-    let is_forgotten =
-        || inode.sb().data().evicted.has(ino32(inode)) && !mutant!("unlink-forgotten");
+/// Whether `inode` has got a name since it was synced, or the volume, as far as is known: perhaps, if it has left memory. While a sync
+/// is under way the cache of the device may have the name, and lose it. Those that were removed do not count: the names that stay
+/// are there without that. Does not sleep.
+pub(crate) fn has_new(inode: &Inode) -> bool {
+    let volume = inode.sb().data();
+    let is_recorded = !inode.data().names.lock().is_there(&volume.synced_names);
+    let is_forgotten = || volume.evicted.has(ino32(inode)) && !mutant!("unlink-forgotten");
     is_recorded || is_forgotten()
 }
 
@@ -93,6 +126,9 @@ pub(crate) fn sync(inode: &Inode) -> Result {
         }
     }
     volume.evicted.settle(ino32(inode), || sync_all(sb))?;
+    if !mutant!("removal-unnoted") {
+        volume.removed.settle(ino32(inode), || sync_all(sb))?;
+    }
     let record = *inode.data().names.lock();
     let above = match record.is_empty() {
         true => KVec::new(),
@@ -196,14 +232,18 @@ fn parents(record: &Record) -> [u32; ENTRIES] {
 /// An inode leaves memory, with its record. Does not sleep.
 ///
 /// What the device has in its cache is found there by who syncs, and flushed. But who removes a name of a file goes by what was flushed
-/// ([`is_changed`]).
+/// ([`has_new`]).
 pub(crate) fn evict(inode: &Inode) {
+    let volume = inode.sb().data();
     let record = *inode.data().names.lock();
+    let is_settled = record.is_settled(&volume.synced_names);
     let is_there = match inode.is_dir() || mutant!("unflushed-evicted") {
-        true => record.is_empty(),
-        false => record.is_flushed(),
+        true => is_settled,
+        false => record.is_there(&volume.synced_names),
     };
     if !is_there {
-        inode.sb().data().evicted.mark(ino32(inode));
+        volume.evicted.mark(ino32(inode));
+    } else if !is_settled && !mutant!("removal-forgotten") {
+        volume.removed.mark(ino32(inode));
     }
 }

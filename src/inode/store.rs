@@ -10,6 +10,7 @@ use crate::inode::attribute_block;
 use crate::inode::deferred;
 use crate::inode::errors;
 use crate::inode::unborn;
+use crate::inode::unstored_names;
 use crate::inode::write;
 use crate::types::Inode;
 use crate::volume::fault;
@@ -25,9 +26,12 @@ use kfs::mm::nofs::nofs;
 /// go with its size.
 pub(crate) fn store(inode: &Inode) -> fault::Result {
     let attributes = attribute_block::settle(inode);
-    deferred::settle(inode)?;
-    write::store_now(inode)?;
-    attributes
+    let had_changed = unstored_names::begin_store(inode);
+    let stored = deferred::settle(inode).and_then(|()| write::store_now(inode));
+    if had_changed {
+        unstored_names::end_store(inode, stored.is_ok());
+    }
+    stored.and(attributes)
 }
 
 /// An inode leaves memory that could not be stored, as the device has failed to write what its new pointers lead to: it is, without these.

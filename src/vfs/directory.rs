@@ -57,7 +57,7 @@ fn add<'a>(
 ) -> fault::Result<CreatedInode<'a>> {
     write::store_first(&made, First::New)?;
     let added = directory::insert(dir, name, ino32(&made), file_type(&made)?, None)?;
-    names::changed(&made, dir, added.sector().block);
+    names::added(&made, dir, added.sector().block);
     Ok(made)
 }
 
@@ -208,7 +208,7 @@ impl InodeOperations<RetryFs> for Directory {
             }
             .and_then(|()| directory::insert(dir, name, ino32(inode), file_type(inode)?, None))
             .inspect_err(|_| inode.dec_link_count())?;
-            names::changed(inode, dir, added.sector().block);
+            names::added(inode, dir, added.sector().block);
             Ok(())
         })
     }
@@ -216,12 +216,12 @@ impl InodeOperations<RetryFs> for Directory {
     fn unlink(dir: &InodeLocked<Exclusive>, name: &[u8], inode: &InodeLocked<Exclusive>) -> Result {
         changing(dir, || {
             check_own_links(inode)?;
-            if inode.nlink() > 1 && names::is_changed(inode) && !mutant!("unlink-first") {
+            if inode.nlink() > 1 && names::has_new(inode) && !mutant!("unlink-first") {
                 // The name that stays comes to the device before this one goes.
                 sync_now(inode)?;
             }
             let block = Entry::find(dir, name)?.remove(ino32(inode))?;
-            names::changed(inode, dir, block);
+            names::removed(inode, dir, block);
             inode.touch_ctime();
             inode.dec_link_count();
             Ok(())

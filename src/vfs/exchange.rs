@@ -74,7 +74,7 @@ impl<'a> Side<'a> {
     fn take(&mut self, other: &mut Side<'_>) -> fault::Result {
         self.point(other.leads_to)?;
         for inode in [self.inode, other.inode] {
-            names::changed(inode, self.dir, self.block());
+            names::added(inode, self.dir, self.block());
         }
         match mutant!("exchange-dotdot") {
             true => Ok(()),
@@ -129,7 +129,7 @@ pub(super) fn exchange(rename: &Rename<'_, RetryFs>, other: &Inode) -> fault::Re
                 // The device may have some of it, and not that it was undone.
                 for side in [&old, &new] {
                     for inode in [old.inode, new.inode] {
-                        names::changed(inode, side.dir, side.block());
+                        names::added(inode, side.dir, side.block());
                     }
                 }
             }
@@ -150,7 +150,7 @@ fn exchange_in_sector<'a>(old: &mut Side<'a>, new: &mut Side<'a>) -> fault::Resu
     let (of_old, of_new) = (old.leads_to, new.leads_to);
     old.entry.exchange(of_old, &new.entry, of_new)?;
     for side in [&old, &new] {
-        names::changed(side.inode, side.dir, side.block());
+        names::added(side.inode, side.dir, side.block());
     }
     if !mutant!("exchange-block-late") {
         let mark = sync(old.inode)?;

@@ -164,7 +164,7 @@ impl<'a, 'r> Move<'a, 'r> {
                 self.added.insert(added).sector()
             }
         };
-        names::changed(inode, new_dir, sector.block);
+        names::added(inode, new_dir, sector.block);
         Ok(sector)
     }
 
@@ -195,7 +195,7 @@ impl<'a, 'r> Move<'a, 'r> {
         if !self.is_gone {
             let old_block = self.change_old_name()?;
             self.is_gone = true;
-            names::changed(inode, old_dir, old_block);
+            names::removed(inode, old_dir, old_block);
         }
         if self.is_dir() && !mutant!("moved-directory-late") {
             sync_now(inode)?;
@@ -261,15 +261,15 @@ impl<'a, 'r> Move<'a, 'r> {
             new_dir,
             ..
         } = self.rename;
-        names::changed(inode, old_dir, self.old.found().block);
+        names::added(inode, old_dir, self.old.found().block);
         let new_block = match (&self.over, &self.added) {
             (Some((entry, _)), _) => entry.sector().block,
             (None, Some(added)) => added.sector().block,
             (None, None) => return,
         };
-        names::changed(inode, new_dir, new_block);
+        names::added(inode, new_dir, new_block);
         if let Some(replaced) = self.replaced {
-            names::changed(replaced, new_dir, new_block);
+            names::added(replaced, new_dir, new_block);
         }
     }
 
@@ -282,7 +282,7 @@ impl<'a, 'r> Move<'a, 'r> {
             ..
         } = self.rename;
         if let Some(made) = &self.whiteout {
-            names::changed(made, old_dir, self.old.found().block);
+            names::added(made, old_dir, self.old.found().block);
         }
         inode.touch_ctime();
         inode.mark_inode_dirty();
@@ -313,8 +313,7 @@ fn find_replaced<'a>(
         return Err(ENOTEMPTY.into());
     }
     check_own_links(replaced)?;
-    if !is_dir && replaced.nlink() > 1 && names::is_changed(replaced) && !mutant!("replaced-first")
-    {
+    if !is_dir && replaced.nlink() > 1 && names::has_new(replaced) && !mutant!("replaced-first") {
         // The name that stays comes to the device before this one leads elsewhere.
         sync_now(replaced)?;
     }

@@ -15,6 +15,7 @@ use crate::inode::data::InodeData;
 use crate::inode::errors::{log, log_of};
 use crate::inode::{
     block_map, delete, directory, names, read, store, stored_attributes, table, unborn,
+    unstored_names,
 };
 use crate::types::{Inode, InodeLocked, InodeRef, NewSuperBlock, RetryFs, SuperBlock};
 use crate::vfs::xattr::{Security, Trusted, User};
@@ -228,13 +229,15 @@ impl FileSystem for RetryFs {
         volume.check_device(sb);
         reported(sb, volume.store_free_counts(sb, false))?;
         match wait {
-            // The VFS has written the inodes, and has the errors of that: it keeps them to itself.
             true => {
-                let synced = reported(sb, volume.sync(sb));
-                match mutant!("syncfs-unstored") {
-                    true => synced,
-                    false => synced.and_then(|()| volume.check_stored(sb)),
+                let begun = names::begin_sync(sb);
+                reported(sb, volume.sync(sb))?;
+                // The VFS has written the inodes, and has the errors of that: it keeps them to itself.
+                if !mutant!("syncfs-unstored") {
+                    volume.check_stored(sb)?;
                 }
+                names::end_sync(sb, begun);
+                Ok(())
             }
             // Redirty buffers that could not be written, so that sync(2) submits them before it
             // waits.
@@ -322,6 +325,7 @@ impl FileSystem for RetryFs {
     fn delete_inode(inode: &InodeLocked<Exclusive>) {
         log(inode, "cannot free a deleted inode", delete::delete(inode));
         store::forget(inode);
+        unstored_names::forget(inode);
         if !mutant!("unborn-deleted-kept") {
             unborn::evict(inode);
         }

@@ -4,8 +4,8 @@
 //!
 //! What is not, nothing knows any more: the record of their names has left with them (see `crate::inode::names`).
 //! So their numbers are *marked*, and who syncs one that is marked has to sync all names of the volume.
-//! That settles all that were marked before it began. (That sync(2) has brought the names to the device since is not known
-//! here: when the VFS calls, it does not say whether it has written the inodes.)
+//! That settles all that were marked before it began. (What sync(2) has brought to the device before they left is not marked, see
+//! [`crate::volume::synced_names`]; what it has since is not known here.)
 //!
 //! Eviction frees memory, and cannot ask for some: the marks are a Bloom filter with one hash function (Bloom,
 //! "Space/Time Trade-offs in Hash Coding with Allowable Errors", 1970). A number may be taken for marked that is

@@ -56,6 +56,9 @@ pub(crate) struct GroupSet {
 /// How many locks there are for the groups, at most, as the power of two.
 const SETS: u32 = 5;
 
+/// So many blocks of descriptors are read at a time: with `meta_bg`, each is in another part of the volume.
+const AHEAD: u32 = 64;
+
 /// The counters of a group: read without a lock, changed under that of the group.
 struct SharedCounts(Atomic<u64>);
 
@@ -112,9 +115,13 @@ impl Groups {
         let mut descriptors =
             KVVec::with_capacity(geometry.descriptor_blocks() as usize, GFP_KERNEL)?;
         let super_block = super_place / u64::from(geometry.block_size());
-        for index in 0..geometry.descriptor_blocks() {
-            let block = geometry.descriptor_block(index, super_block);
-            descriptors.push(sb.bread(block)?, GFP_KERNEL)?;
+        let blocks = geometry.descriptor_blocks();
+        let place = |index| geometry.descriptor_block(index, super_block);
+        for index in 0..blocks {
+            if index % AHEAD == 0 && !mutant!("descriptors-not-ahead") {
+                sb.bread_ahead((index..blocks.min(index + AHEAD)).map(place));
+            }
+            descriptors.push(sb.bread(place(index))?, GFP_KERNEL)?;
         }
         let mut layouts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
         let mut counts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;

@@ -13,7 +13,7 @@
 //!   are on stable storage.
 //! * [`unborn`] knows which inodes wait for that.
 //! * [`released`] and [`settle`] keep blocks that were given back from being allocated too early.
-//! * [`evicted`] knows which inodes left memory too early for their names.
+//! * [`evicted`] knows which inodes left memory too early for their names, and [`synced_names`] what sync(2) has done for these.
 //! * [`shutdown`] is about volumes on which nothing is to be done any more.
 //! * [`scratch`] is memory for copies, and [`copy_back`] puts what was changed in one back into its buffer.
 //! * [`totals`] are the sums over all groups, and [`usable`] is what of them a task may have.
@@ -45,6 +45,7 @@ pub(crate) mod settle;
 pub(crate) mod shutdown;
 pub(crate) mod state;
 pub(crate) mod superblock;
+pub(crate) mod synced_names;
 pub(crate) mod totals;
 pub(crate) mod trim;
 pub(crate) mod unborn;

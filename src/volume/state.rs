@@ -17,6 +17,7 @@ use crate::volume::new_of_inodes::NewOfInodes;
 use crate::volume::options::{Given, Options, ParsedOptions};
 use crate::volume::released::SharedReleased;
 use crate::volume::superblock::{self, SuperBuffer};
+use crate::volume::synced_names::SyncedNames;
 use crate::volume::totals::SharedTotals;
 use crate::volume::unborn::Unborn;
 use crate::volume::unwritten::{First, Unwritten};
@@ -65,6 +66,11 @@ pub(crate) struct Volume {
     /// Inodes that left memory when not all that leads to them was on the device.
     #[pin]
     pub(crate) evicted: Evicted,
+    /// Inodes of which a name was removed that the device may have, and no record says so.
+    #[pin]
+    pub(crate) removed: Evicted,
+    /// Which names were there when sync(2) returned.
+    pub(crate) synced_names: SyncedNames,
     /// Blocks of extended attributes. The lock is held while a reference count is changed.
     #[pin]
     pub(crate) attribute_blocks: Mutex<AttributeBlocks>,
@@ -245,6 +251,8 @@ impl Volume {
             miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
             evicted <- Evicted::new(),
+            removed <- Evicted::new(),
+            synced_names: SyncedNames::new(),
             attribute_blocks <- new_mutex!(AttributeBlocks::new()),
             new_of_inodes: NewOfInodes::new(),
             unborn <- Unborn::new(),

@@ -221,11 +221,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     ///
     /// The block layer may sleep. `ENOMEM` when there is no memory for its buffer without waiting.
     pub fn bread_ahead(&self, block: u64) -> Result {
-        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        let ahead =
-            unsafe { BufferHead::from_owned(bindings::sb_getblk_nowait(self.as_raw(), block)) };
-        ahead.ok_or(ENOMEM)?.readahead();
-        Ok(())
+        bread_ahead(self.as_raw(), block)
     }
 
     /// Returns the buffer of `block` if it is cached and uptodate. May sleep: for one whose page is being migrated.
@@ -393,6 +389,18 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
         bread(self.as_raw(), block)
     }
 
+    /// Begins to read `blocks`, before [`NewSuperBlock::bread`] of each: they are submitted together. May sleep. Nobody is told if one cannot
+    /// be read, or has no memory without waiting, with all behind it: it is read when it is wanted.
+    pub fn bread_ahead(&mut self, blocks: impl Iterator<Item = u64>) {
+        plugged(true, || {
+            for block in blocks {
+                if bread_ahead(self.as_raw(), block).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
     /// Makes the mount read-only, although it was not asked for.
     pub fn set_rdonly(&mut self) {
         // SAFETY: By the type invariant it is valid, and nobody else changes it. Who looks whether it
@@ -495,6 +503,13 @@ fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
     let buffer = getblk(sb, block)?;
     buffer.fill()?;
     Ok(buffer)
+}
+
+fn bread_ahead(sb: *mut bindings::super_block, block: u64) -> Result {
+    // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
+    let ahead = unsafe { BufferHead::from_owned(bindings::sb_getblk_nowait(sb, block)) };
+    ahead.ok_or(ENOMEM)?.readahead();
+    Ok(())
 }
 
 /// The answer to `statfs(2)`.

@@ -311,6 +311,16 @@ impl LockedFolio<'_> {
         unsafe { unmap(self.0.as_ptr()) };
     }
 
+    /// The same with its pages that have bytes from `pos` on, which is not before it.
+    pub(crate) fn unmap_from(&self, pos: i64) {
+        let (first, end) = (page_index(pos), page_index(self.range().end));
+        // SAFETY: By the type invariant the folio is in a mapping, which its lock keeps; it is locked as for `unmap`.
+        unsafe {
+            let mapping = (*self.0.as_ptr()).__bindgen_anon_1.__bindgen_anon_1.mapping;
+            bindings::unmap_mapping_pages(mapping, first, end.saturating_sub(first), false);
+        }
+    }
+
     /// Makes whole blocks in `range` zeroes that belong to no block of the device, and are not
     /// dirty. Who then stores to them through a mapping has a fault. May sleep: waits until what is
     /// written back of it is on the device.

@@ -8,7 +8,7 @@
 //! * Who stores to it for the first time allocates its blocks as far as EOF, and makes all of it writable if EOF is behind it by then
 //!   (`finish_fault()`, with the folio locked): what is stored to the rest would be lost, as it has no blocks.
 //!
-//! So it is locked while i_size moves, and what it has beyond EOF is zeroed when it is in no mapping any more, as
+//! So it is locked while i_size moves, and what it has beyond EOF is zeroed when the pages of that are in no mapping any more, as
 //! where a file is extended without a write (`inode::size`).
 //!
 //! It is locked before the folio that is written, which is behind it: that is the order in which writeback takes them, and
@@ -107,7 +107,7 @@ pub(super) unsafe fn write_end<F: FileSystemData>(
     if copied > 0 {
         let with_eof = edge.as_ref().unwrap_or(&folio);
         if with_eof.range().start < size {
-            with_eof.unmap();
+            with_eof.unmap_from(size);
             with_eof.zero(&(size..pos));
         }
         // SAFETY: This is a buffered write, with the inode lock held, by the requirement.

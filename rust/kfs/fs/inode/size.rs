@@ -91,7 +91,7 @@ impl<F: FileSystemData> SizeLocked<'_, F> {
 
     /// Sets i_size to `size` bytes, which are more than it has. May sleep; takes a folio lock.
     ///
-    /// The folio of EOF is in no mapping from when what it has beyond EOF is zeroed until i_size has moved: who stores to it
+    /// The folio of EOF is locked, and its pages from EOF on are in no mapping, from when what it has beyond EOF is zeroed until i_size has moved: who stores to them
     /// then has a fault, which waits for the folio, and finds the new size. So does one that was under way, also if EOF is where a page
     /// ends: it would make all of a folio writable that has come into the file, and has allocated the blocks up to the old
     /// size. `pagecache_isize_extended()` comes after that: it would zero
@@ -106,7 +106,7 @@ impl<F: FileSystemData> SizeLocked<'_, F> {
         };
         let folio = folio.filter(|folio| folio.range().start < old);
         if let Some(folio) = &folio {
-            folio.unmap();
+            folio.unmap_from(old);
             folio.wait_writeback();
             folio.zero(&(old..folio.range().end));
         }

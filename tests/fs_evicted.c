@@ -381,38 +381,6 @@ TEST_F(fs_evicted, unlink_of_the_other_name)
 	EXPECT_FALSE(lost_exists("d1/f"));
 }
 
-/* A file that has lost a name leaves memory before the directory is written: a sync of the file, when it is read again, waits for that. */
-TEST_F(fs_evicted, removed_name)
-{
-	const unsigned int per = self->v.bs / 512;
-	struct vol_map map = { .nr = 1 };
-	struct io_op op = { };
-	uint32_t block, pointers;
-	struct task syncing;
-
-	ASSERT_EQ(0, vol_mkdir("d"));
-	close(vol_make("f", LEN, 1));
-	ASSERT_EQ(0, vol_link("f", "d/g"));
-	vol_sync();
-	ASSERT_EQ(0, ext2_block(&self->v, "d", 0, &block, &pointers));
-	map.e[0] = (struct vol_extent){ .sector = block * per, .len = per, .writes = true };
-	ASSERT_EQ(0, vol_route(&self->v, &map));
-	ASSERT_EQ(0, mark_cached("f"));
-	ASSERT_EQ(0, vol_hold_routed(&self->v));
-	ASSERT_EQ(0, unlink(vol_path("d/g")));
-	ASSERT_EQ(0, expire("1"));
-	EXPECT_EQ(0, wait_until_left("f"));
-	EXPECT_EQ(0, expire_as_usual());
-	op.fd = vol_open("f", O_RDWR);
-	ASSERT_LE(0, op.fd);
-	ASSERT_EQ(0, task_start(&syncing, op_fsync, &op));
-	EXPECT_BLOCKED(&syncing);
-	ASSERT_EQ(0, vol_release_routed(&self->v));
-	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
-	close(op.fd);
-	ASSERT_EQ(0, vol_unroute(&self->v));
-}
-
 static long op_sync(void *unused)
 {
 	sync();

@@ -243,7 +243,7 @@ pub(crate) fn evict(inode: &Inode) {
     };
     if !is_there {
         volume.evicted.mark(ino32(inode));
-    } else if !is_settled && !mutant!("removal-forgotten") {
+    } else if !is_settled {
         volume.removed.mark(ino32(inode));
     }
 }

@@ -14,13 +14,13 @@ use kernel::prelude::*;
 impl<F: KiocbOwner> Iocb<F> {
     /// Writes dirty pages with the bytes from `start` to `end` (exclusive) of the file back, and
     /// waits for writeback. Does nothing if the page cache has nothing of the file. May sleep.
-    pub fn write_and_wait_range(&self, start: i64, end: i64) -> Result {
+    pub fn write_and_wait_range(&self, start: i64, end: i64, _: MaySleep<'_>) -> Result {
         self.inode().page_cache().write_and_wait(&(start..end))
     }
 
     /// Writes dirty pages with the bytes from `start` to `end` (exclusive) of the file back, and drops all that have some.
     /// Returns whether none is left: one that is in use stays. May sleep. Fails with the error of writeback.
-    pub fn drop_pages(&self, start: i64, end: i64) -> Result<bool> {
+    pub fn drop_pages(&self, start: i64, end: i64, _: MaySleep<'_>) -> Result<bool> {
         let range = start..end;
         let cache = self.inode().page_cache();
         if !cache.has_pages(&range) {

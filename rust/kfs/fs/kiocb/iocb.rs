@@ -11,6 +11,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Mode};
 use crate::fs::inode::Inode;
 use crate::sync::once::write_once;
+use crate::task::MaySleep;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
@@ -170,7 +171,7 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// Updates the access time of the file, if the mount and the file want that. May sleep.
     #[inline]
-    pub fn accessed(&self) {
+    pub fn accessed(&self, _: MaySleep<'_>) {
         // SAFETY: By the type invariants the file is open.
         unsafe { bindings::file_accessed(self.file()) };
     }

@@ -260,7 +260,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     /// Moves the position by the `count` bytes that were read or written.
     #[inline]
     pub fn advance(&mut self, count: usize) {
-        self.set_pos(self.pos().saturating_add(count as i64));
+        self.set_pos(self.pos().saturating_add_unsigned(count as u64));
     }
 
     /// Sets where in the file the request goes on, in bytes.

@@ -584,8 +584,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         iter: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
-        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. For a
-        // write the lock is held.
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. That the file is held
+        // until the end of the call is up to who submits: see `enter`. For a write the lock is held.
         unsafe {
             kiocb::enter_direct_io(iocb, iov::count(iter), |iocb| {
                 let direct = match AnyIovIter::from_raw(iter.cast()) {

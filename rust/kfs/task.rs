@@ -50,8 +50,8 @@ pub struct Nested(NotThreadSafe);
 
 impl Nested {
     /// Begins one, which ends when the value is dropped. `None` if this CPU is in the midst of `max` of
-    /// them already, one within the other or within what interrupted it. Until the end the task stays on
-    /// its CPU. Any context.
+    /// them already, one within the other or within what interrupted it, or in tasks that were preempted on it. Until the end the task
+    /// stays on its CPU. Any context.
     #[inline]
     pub fn enter(max: u32) -> Option<Self> {
         // SAFETY: The function may be called in any context.
@@ -77,7 +77,8 @@ pub fn fatal_signal_pending() -> bool {
     unsafe { bindings::fatal_signal_pending_current() }
 }
 
-/// Lets another task run, if there is one that should. May sleep.
+/// Lets another task run, if there is one that should. May sleep. For who is called by the VFS; where a bio may have ended there is
+/// [`MaySleep::cond_resched`].
 pub fn cond_resched() {
     // SAFETY: The function may be called wherever sleeping is allowed.
     unsafe { bindings::cond_resched() }

@@ -178,7 +178,7 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// The I/O priority of the request.
     #[inline]
-    pub fn ioprio(&self) -> u16 {
+    pub(super) fn ioprio(&self) -> u16 {
         // SAFETY: By the type invariants.
         unsafe { (*self.as_raw()).ki_ioprio }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The state of inodes, and the directories in memory. */
+/* The state of inodes, the directories in memory, and inodes that are left over. */
 #include <linux/fs.h>
+#include <linux/poison.h>
 
 /*
  * The kernel itself only asserts it. With the lock held by the caller, in either mode, the answer
@@ -54,4 +55,24 @@ struct inode *kfs_helper_next_cached_dir(struct super_block *sb, struct inode *i
 	}
 	spin_unlock(&sb->s_inode_list_lock);
 	return found;
+}
+
+/*
+ * What generic_shutdown_super() does with inodes that are in use, which it does only if there is a root: they are found no more, not
+ * even by the super block that gets the address of this one. Returns whether there are any.
+ */
+bool kfs_helper_poison_busy_inodes(struct super_block *sb)
+{
+	struct inode *inode;
+	bool busy = false;
+
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		inode->i_op = VFS_PTR_POISON;
+		inode->i_sb = VFS_PTR_POISON;
+		inode->i_mapping = VFS_PTR_POISON;
+		busy = true;
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	return busy;
 }

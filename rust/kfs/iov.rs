@@ -156,8 +156,8 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         if is_one && bytes <= FEW {
             return max.min((bytes >> PAGE_SHIFT) as u16 + 2);
         }
-        // SAFETY: By the invariants of both types the iterator is valid; the function leaves it
-        // where it is.
+        // SAFETY: By the invariants of both types the iterator is valid; the function leaves it as it is. It changes the count in
+        // between, which nobody sees: the types are not `Sync`.
         let pages = unsafe { bindings::iov_iter_npages_cap(self.as_raw(), i32::from(max), bytes) };
         // It is zero to `max`.
         pages as u16

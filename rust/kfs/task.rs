@@ -16,8 +16,12 @@ use kernel::types::NotThreadSafe;
 /// Evidence that this context may sleep: it is that of a task, and not an interrupt or one that a lock
 /// keeps from sleeping.
 ///
-/// What may sleep, and is called where a bio has ended, takes it as an argument: so it cannot be
-/// called where there is none. It is good as long as what it was got from, and on this task only.
+/// What may sleep, and what takes locks that an interrupt may have come upon, of the methods of a request and of a bio that has
+/// ended, takes it as an argument: these are in the hands of who is told that a bio has ended, and cannot be called there. It is good as
+/// long as what it was got from, and on this task only.
+///
+/// It is no evidence for what takes none. The locks of an inode, to which a request leads; reading a block of metadata;
+/// allocating the owner of a bio; flushing the cache of a device: these say that they may sleep, and it is for the filesystem to see to that.
 #[derive(Clone, Copy)]
 pub struct MaySleep<'a>(PhantomData<&'a ()>, NotThreadSafe);
 
@@ -46,8 +50,8 @@ pub struct Nested(NotThreadSafe);
 
 impl Nested {
     /// Begins one, which ends when the value is dropped. `None` if this CPU is in the midst of `max` of
-    /// them already, one within the other or within what interrupted it. Until the end the task stays on
-    /// its CPU. Any context.
+    /// them already, one within the other or within what interrupted it, or in tasks that were preempted on it. Until the end the task
+    /// stays on its CPU. Any context.
     #[inline]
     pub fn enter(max: u32) -> Option<Self> {
         // SAFETY: The function may be called in any context.
@@ -73,7 +77,8 @@ pub fn fatal_signal_pending() -> bool {
     unsafe { bindings::fatal_signal_pending_current() }
 }
 
-/// Lets another task run, if there is one that should. May sleep.
+/// Lets another task run, if there is one that should. May sleep. For who is called by the VFS; where a bio may have ended there is
+/// [`MaySleep::cond_resched`].
 pub fn cond_resched() {
     // SAFETY: The function may be called wherever sleeping is allowed.
     unsafe { bindings::cond_resched() }

@@ -254,7 +254,7 @@ fn issue_run<F: Filesystem>(
             let (from, to) = (bytes.start as i64, bytes.end as i64);
             let flushed = match mutant!("punt-unflushed") {
                 true => Ok(()),
-                false => iocb.write_and_wait_range(from, to),
+                false => iocb.write_and_wait_range(from, to, may_sleep),
             };
             if let Err(error) = flushed {
                 return Err((error, bio));

@@ -68,7 +68,7 @@ pub(super) fn read<'a, F: Filesystem>(
     else {
         return Err(iocb);
     };
-    iocb.accessed();
+    iocb.accessed(iocb.may_sleep());
     let waited_for = waited_for(&iocb, &built);
     let counters = &F::dio(inode.sb()).counters;
     match waited_for {

@@ -218,8 +218,7 @@ fn add(inode: &Inode, bytes: &[u8]) -> Result<BufferHead> {
     };
     let made = blocks::allocate(sb, wanted)?;
     let fill = || -> Result<BufferHead> {
-        let buffer = sb.getblk(made.start.into())?;
-        buffer.init_zeroed();
+        let buffer = sb.getblk(made.start.into())?.init_zeroed();
         buffer.write(0, bytes)?;
         Ok(buffer)
     };

@@ -135,14 +135,13 @@ pub(crate) fn make_empty(dir: &InodeLocked<Exclusive>, parent: &Inode) -> Result
     at(dir, 0).init_first(&mut bytes, ino32(parent))?;
     let run = block_map::allocate(dir, 0, 1)?;
     let buffer = match dir.sb().getblk(run.blocks.start.into()) {
-        Ok(buffer) => buffer,
+        Ok(buffer) => buffer.init_zeroed(),
         Err(error) => {
             // A block that cannot be freed leaks until e2fsck; the caller gets the first error.
             let _ = block_map::truncate(dir, 0);
             return Err(error.into());
         }
     };
-    buffer.init_zeroed();
     buffer.write(0, &bytes)?;
     mark_first_dirty(dir, &buffer, First::OfInode);
     unborn::begin(dir)?;

@@ -31,7 +31,7 @@
 //! block was freed meanwhile, reading it may leave in the cache of the device what it is used for
 //! now. That is clean, and never written; when the block becomes metadata again, it is zeroed and
 //! not read, with the buffer locked, as it is while it is read
-//! ([`kfs::block::buffer_head::BufferHead::init_zeroed`]). Corruption that is found, and errors of the
+//! ([`kfs::block::buffer_head::unread::UnreadBuffer::init_zeroed`]). Corruption that is found, and errors of the
 //! device, count only if no pointer was changed meanwhile.
 
 use crate::ext2::block_map::Mapping;

@@ -29,6 +29,7 @@ use crate::volume::blocks::{self, Blocks};
 use crate::volume::fault::{Fault, Result};
 use core::ops::Range;
 use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
 use kfs::fs::inode::lock::Exclusive;
 use kfs::mm::nofs::nofs;
 
@@ -135,10 +136,11 @@ fn take_blocks(
 ) -> Result<Reserved> {
     let (mut pointer_blocks, data) = NewBlocks::allocate(inode, growth, goal)?;
     let added = growth.indexes().len() as u64;
-    let new = pointer_blocks.blocks().last().copied();
-    let linked = pointer_to(inode, growth, new, device).and_then(|at| {
-        pointer_blocks.link(map, root, growth, None, device)?;
-        Ok(at)
+    let has_new = !pointer_blocks.blocks().is_empty();
+    let linked = parent(growth, has_new, device).and_then(|old| {
+        let new = pointer_blocks.link(map, root, growth, None, device)?;
+        let (parent, index) = (new.or(old), growth.data_index());
+        Ok(PointerTo { parent, index })
     });
     match linked {
         Ok(at) => {
@@ -157,20 +159,16 @@ fn take_blocks(
     }
 }
 
-/// Where the pointers to the data of `growth` will be; `new` is the last block of pointers that it has got.
-fn pointer_to(
-    inode: &Inode,
+/// The block that will have the pointers to the data of `growth`, if it is there, and if that is not one that `has_new`.
+fn parent(
     growth: &Growth,
-    new: Option<u32>,
+    has_new: bool,
     device: &mut PointerBuffers<'_>,
-) -> Result<PointerTo> {
-    let index = growth.data_index();
-    let parent = match (new, growth.slot) {
-        (Some(block), _) => Some(inode.sb().getblk(block.into())?),
-        (None, Slot::Block { block, .. }) => Some(device.buffer(block)?.get()),
-        (None, Slot::Inode(_)) => None,
-    };
-    Ok(PointerTo { parent, index })
+) -> Result<Option<BufferHead>> {
+    match growth.slot {
+        Slot::Block { block, .. } if !has_new => Ok(Some(device.buffer(block)?.get())),
+        Slot::Block { .. } | Slot::Inode(_) => Ok(None),
+    }
 }
 
 /// Ends what is pending in `range`, in blocks of the file: what is before block `end` has been written,

@@ -14,6 +14,7 @@ use crate::volume::fault::Result;
 use crate::volume::scratch::Scratch;
 use crate::volume::state::Volume;
 use kfs::block::bdev::BlockDevice;
+use kfs::block::buffer_head::unread::UnreadBuffer;
 use kfs::block::buffer_head::BufferHead;
 
 impl Volume {
@@ -38,11 +39,10 @@ impl Volume {
             sb.issue_zeroout(first.into(), count.into())?;
             // Somebody may have read the device, or is reading it: who initialises the buffer waits for that.
             for block in first..first + count {
-                let cached = match mutant!("uninit-read-kept") {
-                    true => sb.find_get_block(block.into()),
-                    false => sb.find_any_block(block.into()),
-                };
-                if let Some(buffer) = cached {
+                let cached = sb.find_unread_block(block.into());
+                let is_kept =
+                    |buffer: &UnreadBuffer| mutant!("uninit-read-kept") && !buffer.is_uptodate();
+                if let Some(buffer) = cached.filter(|buffer| !is_kept(buffer)) {
                     buffer.init_zeroed();
                 }
             }
@@ -79,8 +79,7 @@ impl Volume {
 
     /// Writes `bitmap` to `block`, whatever is there, and waits.
     fn write_new_bitmap(&self, sb: &SuperBlock, block: u32, bitmap: &[u8]) -> Result {
-        let buffer = sb.getblk(block.into())?;
-        buffer.init_zeroed();
+        let buffer = sb.getblk(block.into())?.init_zeroed();
         buffer.write(0, bitmap)?;
         self.mark_buffer_dirty(&buffer);
         Ok(buffer.sync_dirty()?)

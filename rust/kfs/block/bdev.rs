@@ -54,7 +54,8 @@ impl BlockDevice {
         to_result(unsafe { bindings::blkdev_issue_flush(self.as_raw()) })
     }
 
-    /// Begins to watch for failed writeback of buffers of the device's cache. Any context.
+    /// Begins to watch for failed writeback of buffers of the device's cache. An earlier error counts as seen from then on: who opens
+    /// the device later, or watches it, is not told of it (`errseq_sample()`). Any context.
     pub fn watch_write_errors(&self) -> WriteErrors {
         let errors = WriteErrors(Atomic::new(0));
         self.has_new_write_error(&errors);

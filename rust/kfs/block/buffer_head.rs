@@ -5,7 +5,7 @@
 //! The content of a buffer may change under a reader at any time: another path of the filesystem,
 //! or a program that writes to the device. So there is no reference to the content: it is copied
 //! out and copied in, and what was copied out is checked before it is used. Writers agree among
-//! themselves by the locks of the filesystem.
+//! themselves by the locks of the filesystem. A buffer that may not have been read is an [`unread::UnreadBuffer`].
 //!
 //! A reference may outlive the mount, and even the device. When the device is closed, the kernel
 //! takes a buffer that is in use out of the cache, under the lock of the buffer: it is no longer
@@ -15,6 +15,8 @@
 //! so with a mount at hand ([`crate::fs::super_block::SuperBlock::bread`]).
 //!
 //! C header: [`include/linux/buffer_head.h`](srctree/include/linux/buffer_head.h)
+
+pub mod unread;
 
 use crate::bindings;
 use crate::compat::{smp_mb, Full, Read};
@@ -32,7 +34,8 @@ const READ_AHEAD: bindings::blk_opf_t = 1 << bindings::req_flag_bits___REQ_RAHEA
 /// # Invariants
 ///
 /// The pointer is valid and owns one reference (`b_count`), by which the block in memory stays too.
-/// The buffer was mapped when the reference was made.
+/// The buffer was mapped when the reference was made. Its content is from the device or from the filesystem: the buffer was seen
+/// *uptodate*, or with the error of a write, since it had memory.
 pub struct BufferHead(NonNull<bindings::buffer_head>);
 
 // SAFETY: The reference may be given back by any thread; the methods need no certain thread.
@@ -45,16 +48,6 @@ unsafe impl Sync for BufferHead {}
 unsafe impl DropInAtomic for BufferHead {}
 
 impl BufferHead {
-    /// # Safety
-    ///
-    /// `bh` must be null or a mapped buffer of a block device with a reference that the caller
-    /// owns.
-    #[inline]
-    pub(crate) unsafe fn from_owned(bh: *mut bindings::buffer_head) -> Option<Self> {
-        // INVARIANT: By the requirement.
-        NonNull::new(bh).map(Self)
-    }
-
     /// The C buffer head.
     #[inline]
     pub(crate) fn as_raw(&self) -> *mut bindings::buffer_head {
@@ -174,87 +167,6 @@ impl BufferHead {
         // SAFETY: By the type invariant; the lock was taken above.
         unsafe { bindings::unlock_buffer(self.as_raw()) };
         result
-    }
-
-    /// Makes this the buffer of a new block, all zeroes: what the device holds is not read.
-    ///
-    /// Takes it off the list of the inode that had the block before: while it is there, it would
-    /// not get on that of its new one, whose fsync would miss it. May sleep. The buffer is locked
-    /// meanwhile, so that nobody reads it from the device.
-    pub fn init_zeroed(&self) {
-        self.get().forget();
-        // SAFETY: By the type invariant; the lock is taken and given back here.
-        unsafe {
-            let bh = self.as_raw();
-            bindings::lock_buffer(bh);
-            bindings::memset((*bh).b_data.cast(), 0, (*bh).b_size);
-            bindings::set_buffer_uptodate(bh);
-            bindings::unlock_buffer(bh);
-        }
-    }
-
-    /// Reads the buffer from the device, unless its content is in memory. May sleep.
-    ///
-    /// A buffer that could not be written back is no longer *uptodate*, but has what should be on
-    /// the device; what is there is older, and must not come back.
-    #[inline]
-    pub(crate) fn fill(&self) -> Result {
-        // SAFETY: By the type invariant.
-        if unsafe { bindings::buffer_uptodate(self.as_raw()) } != 0 {
-            return Ok(());
-        }
-        self.fill_locked()
-    }
-
-    /// [`BufferHead::fill`], with the buffer locked: the flags do not change, as every read and
-    /// write of the buffer takes the lock.
-    fn fill_locked(&self) -> Result {
-        let bh = self.as_raw();
-        // SAFETY: By the type invariant; the lock is taken here and given back here, or at the end
-        // of the read. A buffer that has just been looked up is mapped, as a read needs it.
-        unsafe {
-            bindings::lock_buffer(bh);
-            let failed = bindings::buffer_write_io_error(bh) != 0;
-            if failed && !cfg!(mutant = "kfs-stale-metadata") {
-                bindings::set_buffer_uptodate(bh);
-            }
-            if bindings::buffer_uptodate(bh) != 0 {
-                bindings::unlock_buffer(bh);
-                return Ok(());
-            }
-            match bindings::__bh_read(bh, bindings::req_op_REQ_OP_READ, true) {
-                0 => Ok(()),
-                _ => Err(EIO),
-            }
-        }
-    }
-
-    /// Begins to read the buffer from the device ahead of any need: see [`BufferHead::begin_read`]. The block layer
-    /// may fail it early.
-    pub(crate) fn readahead(&self) {
-        self.begin_read(READ_AHEAD);
-    }
-
-    /// Begins to read the buffer from the device, as [`BufferHead::fill`] would, if nobody has it locked.
-    /// Nobody is told how that ends: if it fails, who needs the content reads it again. Does not wait for
-    /// the lock, nor for the end of the read; the block layer may sleep.
-    pub(crate) fn begin_read(&self, flags: bindings::blk_opf_t) {
-        let bh = self.as_raw();
-        // SAFETY: By the type invariant. The buffer has just been looked up, so that it is mapped; the lock is
-        // taken here, and given back here or at the end of the read, which has a reference of its own.
-        unsafe {
-            if bindings::buffer_uptodate(bh) != 0 || !bindings::trylock_buffer(bh) {
-                return;
-            }
-            // What could not be written must not be replaced by what is older; see `fill`.
-            let failed =
-                bindings::buffer_write_io_error(bh) != 0 && !cfg!(mutant = "kfs-stale-readahead");
-            if failed || bindings::buffer_uptodate(bh) != 0 {
-                return bindings::unlock_buffer(bh);
-            }
-            // With `wait` not set it returns 0.
-            bindings::__bh_read(bh, flags, false);
-        }
     }
 
     /// Another reference to the buffer.

@@ -178,12 +178,14 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     /// of the block is read, and the block is dirty then. In a hole nothing is allocated, and only
     /// a page that is cached is zeroed. May sleep.
     ///
-    /// `EINVAL` if they are not in one block, or if the inode has no operations on pages.
+    /// `EINVAL` if they are not in one block, or if the inode has no operations on pages; `EFBIG` if they are beyond what a
+    /// position can say.
     pub fn zero_part_of_block<T: AddressSpaceOperations<F>>(&self, range: Range<u64>) -> Result {
-        let bytes = loff(range.start)..loff(range.end);
         if range.is_empty() {
             return Ok(());
         }
+        // What begins before the end is a position, too.
+        let bytes = loff(range.start)..i64::try_from(range.end).map_err(|_| EFBIG)?;
         let block = range.start >> self.blkbits();
         if (range.end - 1) >> self.blkbits() != block {
             return Err(EINVAL);
@@ -218,10 +220,15 @@ impl<F: KiocbOwner + Shutdown> InodeLocked<F, Exclusive> {
     /// is dirty then, with what is cached of it, or else zeroes. May sleep.
     ///
     /// `EINVAL` if a block begins at `pos`, or if the inode has no operations on pages; `ENOSPC` if no block
-    /// is free.
+    /// is free; `EFBIG` if the end of the block is beyond what a position can say.
     pub fn fill_hole<T: AddressSpaceOperations<F>>(&self, pos: u64) -> Result {
-        if pos & ((1u64 << self.blkbits()) - 1) == 0 {
+        let last_of_block = (1u64 << self.blkbits()) - 1;
+        if pos & last_of_block == 0 {
             return Err(EINVAL);
+        }
+        // All of the block has to have positions.
+        if pos | last_of_block >= loff(u64::MAX) as u64 {
+            return Err(EFBIG);
         }
         // Writing nothing in the midst of a block does all that a write does for the rest of it.
         // SAFETY: No bytes are in more than one block.
@@ -591,8 +598,8 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         iter: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
-        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. For a
-        // write the lock is held.
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. That the file is held
+        // until the end of the call is up to who submits: see `enter`. For a write the lock is held.
         unsafe {
             kiocb::enter_direct_io(iocb, iov::count(iter), |iocb| {
                 let direct = match AnyIovIter::from_raw(iter.cast()) {

@@ -493,7 +493,8 @@ impl<F: FileSystem + KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T
         to: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
-        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`.
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. That the file is held
+        // until the end of the call is up to who submits: see `enter`.
         unsafe {
             kiocb::enter(iocb, iov::count(to), |iocb| {
                 T::read_iter(iocb, IovIterDest::from_raw(to.cast()))
@@ -509,7 +510,8 @@ impl<F: FileSystem + KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T
         from: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
-        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`.
+        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. That the file is held
+        // until the end of the call is up to who submits: see `enter`.
         unsafe {
             kiocb::enter(iocb, iov::count(from), |iocb| {
                 T::write_iter(iocb, IovIterSource::from_raw(from.cast()))

@@ -32,7 +32,7 @@ pub fn filemap_read<'a, F: KiocbOwner>(
     let left = iocb.inode().left_to_read(iocb.pos(), count);
     if left == 0 {
         if count > 0 {
-            iocb.accessed();
+            iocb.accessed(iocb.may_sleep());
         }
         return Ok(Io::Done(iocb, 0));
     }

@@ -14,6 +14,7 @@ pub mod write;
 
 use crate::bindings;
 use crate::block::bdev::BlockDevice;
+use crate::block::buffer_head::unread::UnreadBuffer;
 use crate::block::buffer_head::BufferHead;
 use crate::block::plug::plugged;
 use crate::fs::file_system_data::FileSystemData;
@@ -198,7 +199,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     pub fn bread_batch(&self, block: u64, batch: Range<u64>) -> Result<BufferHead> {
         let buffer = getblk(self.as_raw(), block)?;
         if buffer.is_uptodate() {
-            return Ok(buffer);
+            return buffer.fill();
         }
         let mut others = batch.filter(|&other| other != block).peekable();
         if others.peek().is_some() {
@@ -212,8 +213,7 @@ impl<F: FileSystemData> SuperBlock<F> {
                 }
             });
         }
-        buffer.fill()?;
-        Ok(buffer)
+        buffer.fill()
     }
 
     /// Begins to read `block` from the device ahead of any need, if it is not cached. Nobody is told if it cannot be
@@ -226,21 +226,27 @@ impl<F: FileSystemData> SuperBlock<F> {
 
     /// Returns the buffer of `block` if it is cached and uptodate. May sleep: for one whose page is being migrated.
     pub fn find_get_block(&self, block: u64) -> Option<BufferHead> {
-        self.find_any_block(block).filter(BufferHead::is_uptodate)
+        self.find_unread_block(block)?.if_uptodate()
     }
 
     /// The same without sleeping: it may be cached though none is found.
     pub fn find_get_block_nowait(&self, block: u64) -> Option<BufferHead> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { BufferHead::from_owned(bindings::sb_find_get_block(self.as_raw(), block)) }
-            .filter(BufferHead::is_uptodate)
+        unsafe { UnreadBuffer::from_owned(bindings::sb_find_get_block(self.as_raw(), block)) }?
+            .if_uptodate()
     }
 
-    /// The buffer of `block` if it is cached, also one that is being read, or could not be. May sleep.
+    /// The buffer of `block` if it is cached with content, also such as could not be written. May sleep, also for the end of a
+    /// read or a write of it.
     pub fn find_any_block(&self, block: u64) -> Option<BufferHead> {
+        self.find_unread_block(block)?.if_filled()
+    }
+
+    /// The buffer of `block` if it is cached, also one that is being read, could not be, or never was. May sleep.
+    pub fn find_unread_block(&self, block: u64) -> Option<UnreadBuffer> {
         // SAFETY: By the type invariant the super block is mounted, so that its device is open.
         unsafe {
-            BufferHead::from_owned(bindings::sb_find_get_block_nonatomic(self.as_raw(), block))
+            UnreadBuffer::from_owned(bindings::sb_find_get_block_nonatomic(self.as_raw(), block))
         }
     }
 
@@ -256,18 +262,17 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// freed. May sleep.
     pub fn forget_blocks(&self, block: u64, count: u64) {
         for block in block..block.saturating_add(count) {
-            if let Some(buffer) = self.find_any_block(block) {
+            if let Some(buffer) = self.find_unread_block(block) {
                 buffer.forget();
             }
         }
     }
 
-    /// Returns the buffer of `block` without reading it: its content is whatever is cached.
+    /// Returns the buffer of `block` without reading it.
     ///
-    /// May sleep. `ENOMEM` when there is no memory, or no such block.
-    pub fn getblk(&self, block: u64) -> Result<BufferHead> {
-        // SAFETY: By the type invariant the super block is mounted, so that its device is open.
-        unsafe { BufferHead::from_owned(bindings::sb_getblk(self.as_raw(), block)) }.ok_or(ENOMEM)
+    /// May sleep, also for memory. `EIO` when the device has no such block.
+    pub fn getblk(&self, block: u64) -> Result<UnreadBuffer> {
+        getblk(self.as_raw(), block)
     }
 
     /// Cleans the buffers that the buffer cache has of `count` blocks from `block` on, and waits
@@ -494,20 +499,18 @@ fn device_size(sb: *mut bindings::super_block) -> u64 {
     unsafe { bindings::bdev_nr_bytes((*sb).s_bdev) as u64 }
 }
 
-fn getblk(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
+fn getblk(sb: *mut bindings::super_block, block: u64) -> Result<UnreadBuffer> {
     // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
-    unsafe { BufferHead::from_owned(bindings::sb_getblk(sb, block)) }.ok_or(EIO)
+    unsafe { UnreadBuffer::from_owned(bindings::sb_getblk(sb, block)) }.ok_or(EIO)
 }
 
 fn bread(sb: *mut bindings::super_block, block: u64) -> Result<BufferHead> {
-    let buffer = getblk(sb, block)?;
-    buffer.fill()?;
-    Ok(buffer)
+    getblk(sb, block)?.fill()
 }
 
 fn bread_ahead(sb: *mut bindings::super_block, block: u64) -> Result {
     // SAFETY: Callers pass a super block that is mounted or being filled: its device is open.
-    let ahead = unsafe { BufferHead::from_owned(bindings::sb_getblk_nowait(sb, block)) };
+    let ahead = unsafe { UnreadBuffer::from_owned(bindings::sb_getblk_nowait(sb, block)) };
     ahead.ok_or(ENOMEM)?.readahead();
     Ok(())
 }

@@ -38,7 +38,7 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterDest<'call>, F> {
                         return Err(self.would_block(Block::Pages));
                     }
                 } else if !mutant!("read-no-flush") {
-                    self.iocb.write_and_wait_range(from, to)?;
+                    self.iocb.write_and_wait_range(from, to, self.may_sleep)?;
                 }
                 Ok(Some(Run {
                     bytes,

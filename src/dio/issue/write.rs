@@ -154,8 +154,10 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
         // From now on nobody stores to the page; it may have been done since the pages of the range were dropped.
         let size = self.bits().size();
         let (start, end) = (block * size, (block + 1) * size);
-        let is_dropped =
-            mutant!("eof-page-kept") || self.iocb.drop_pages(start as i64, end as i64)?;
+        let is_dropped = mutant!("eof-page-kept")
+            || self
+                .iocb
+                .drop_pages(start as i64, end as i64, self.may_sleep)?;
         Ok(is_dropped || mutant!("busy-page-passed"))
     }
 

@@ -13,6 +13,7 @@ use crate::types::Inode;
 use crate::volume::blocks::{self, Blocks, Freed};
 use crate::volume::fault::Result;
 use kernel::prelude::*;
+use kfs::block::buffer_head::BufferHead;
 
 /// Frees blocks that did not become part of a file, after an error, which is the one that the caller
 /// gets: if it fails they leak until e2fsck.
@@ -82,7 +83,7 @@ impl<'a> NewBlocks<'a> {
 
     /// Fills the blocks of pointers bottom up, and at last stores the one pointer that makes them,
     /// or the data if there are none, part of the file. Without data they say that there is a hole.
-    /// `root` is what the inode has now, and `device` reads its blocks of pointers.
+    /// `root` is what the inode has now, and `device` reads its blocks of pointers. Returns the lowest of the new blocks.
     pub(in crate::inode) fn link(
         &self,
         map: &Changing<'_>,
@@ -90,28 +91,29 @@ impl<'a> NewBlocks<'a> {
         growth: &Growth,
         data: Option<Blocks>,
         device: &mut PointerBuffers<'_>,
-    ) -> Result {
+    ) -> Result<Option<BufferHead>> {
         let sb = self.inode.sb();
         let mut below = data;
+        let mut lowest = None;
         for (&block, &index) in self.blocks().iter().zip(growth.indexes()).rev() {
-            let buffer = sb.getblk(block.into())?;
-            buffer.init_zeroed();
+            let buffer = sb.getblk(block.into())?.init_zeroed();
             match below {
                 Some(below) => pointer_blocks::store(self.inode, map, &buffer, index, below)?,
                 None => mark_buffer_dirty(self.inode, &buffer),
             }
             below = Some(Blocks::one(block));
+            lowest.get_or_insert(buffer);
         }
         let inode = self.inode;
         let Some(below) = below else {
-            return Ok(());
+            return Ok(None);
         };
         let mut in_root = |index| -> Result {
             store_root(&mut root, index, below.start, below.len).ok_or(EFBIG)?;
             map.set_root(&root);
             Ok(())
         };
-        match growth.slot {
+        let linked = match growth.slot {
             Slot::Inode(index) if self.len == 0 => in_root(index),
             Slot::Inode(index) => deferred::in_root(inode, index, self.blocks(), || in_root(index)),
             Slot::Block { block, index } => {
@@ -125,7 +127,8 @@ impl<'a> NewBlocks<'a> {
                     }),
                 }
             }
-        }
+        };
+        linked.map(|()| lowest)
     }
 
     /// The blocks are part of the file now.

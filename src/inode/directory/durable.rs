@@ -113,8 +113,7 @@ fn link_unsynced(
 }
 
 fn write_block(dir: &Inode, block: u32, bytes: &[u8], sync: bool) -> Result<BufferHead> {
-    let buffer = dir.sb().getblk(block.into())?;
-    buffer.init_zeroed();
+    let buffer = dir.sb().getblk(block.into())?.init_zeroed();
     buffer.write(0, bytes)?;
     mark_buffer_dirty(dir, &buffer);
     if sync {

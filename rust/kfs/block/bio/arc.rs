@@ -201,7 +201,7 @@ impl<T: BioData> BioArc<T> {
 
     /// Whether a bio in flight has memory on loan (see [`Lends`](super::Lends)). Any context.
     #[inline]
-    pub fn has_loans(&self) -> bool {
+    pub(crate) fn has_loans(&self) -> bool {
         // SAFETY: By the type invariants the structure exists.
         unsafe { (*self.0.as_ptr()).loans.load(ordering::Acquire) != 0 }
     }

@@ -157,7 +157,8 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
     /// Adds memory from `iter`, and advances that by as much: `max` bytes at most, and only so much
     /// that the bio gets a multiple of `len_mask + 1` bytes. Returns how much.
     ///
-    /// It is less than `max` when the bio is full. User pages are pinned. Fails if nothing can be
+    /// It is less than `max` when the bio is full. User pages are pinned, which may sleep until they are brought in, unless
+    /// [`IovIter::set_nofault`] says not to. Fails if nothing can be
     /// added: `EFAULT` if there is no such memory, `EINVAL` if it is misaligned with respect to
     /// `mem_mask + 1`, or is in so many small pieces that a full bio is too short for `len_mask`.
     /// `EINVAL` also if the bio has memory of another kind already.
@@ -214,7 +215,7 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
 
     /// Adds the next `len` bytes from `iter` to a bio that has nothing yet, and advances
     /// that by as much; see [`Bio::add_iter`] for `mem_mask`. User pages are pinned. False, and nothing is done, if that is not
-    /// possible, or not all of it fits.
+    /// possible, or not all of it fits. May sleep, as [`Bio::add_iter`].
     #[inline(always)]
     pub fn add_all(&mut self, iter: &mut I, len: usize, mem_mask: u32) -> bool {
         if self.size() != 0 || len > BIO_MAX_SIZE {

@@ -5,7 +5,7 @@
 //! Pages of user memory are pinned for a bio. Those of the kernel, in a kvec or bvec iterator, are
 //! there until the request is completed, and no longer. So a bio with such memory is counted, as a
 //! loan, from [`Bio::submit`](super::Bio::submit) until it has ended. The count is beside the owner of
-//! the bio, which the request has to hold: [`BioArc::has_loans`] tells it whether it can be completed.
+//! the bio, which the request has to hold: `BioArc::has_loans` tells it whether it can be completed.
 //!
 //! That it is this request whose memory the bio has is a matter of types. The iterators of a call
 //! have its lifetime (see [`IovIter`](crate::iov::IovIter)), and so do the bios that are built from
@@ -37,7 +37,7 @@ pub trait Lender {
 /// # Safety
 ///
 /// If [`Lends::holds`] has returned true for an owner, the memory of all iterators with the lifetime
-/// `'call` must stay as long as that [has loans](BioArc::has_loans) which were counted while the
+/// `'call` must stay as long as that has loans which were counted while the
 /// request was borrowed for the call of it.
 pub unsafe trait Lends<'call, T: BioData>: Lender {
     /// Whether the request holds this owner, and with it the count of its loans.

@@ -81,8 +81,9 @@ impl InodeFlags {
 ///
 /// # Invariants
 ///
-/// A reference to such a value exists only while the inode is new (`I_NEW`) and in the hands of
-/// its maker.
+/// A reference to such a value exists only while the inode is in the hands of its maker: it is new (`I_NEW`), or not hashed yet. No
+/// look-up finds it then. Who goes through all inodes of the super block passes over one that is `I_NEW`, and of the other may take a reference,
+/// for a while, and drop pages (`drop_pagecache_sb()`): that uses none of what is set here.
 #[repr(transparent)]
 // The methods store to fields without a lock, by way of `&self`: one thread has it.
 pub struct InodeInit<F: FileSystemData>(Inode<F>, NotThreadSafe);
@@ -96,9 +97,9 @@ impl<F: FileSystemData> Deref for InodeInit<F> {
 }
 
 impl<F: FileSystemData> InodeInit<F> {
-    /// The inode as if locked: nobody else can reach it.
+    /// The inode as if locked: nobody else takes its lock, or does anything that would need it.
     pub fn as_locked(&self) -> &InodeLocked<F, Exclusive> {
-        // SAFETY: By the type invariant nobody else uses the inode.
+        // SAFETY: By the type invariant nobody else uses what the lock is for.
         unsafe { InodeLocked::from_raw(self.as_raw()) }
     }
 
@@ -128,7 +129,7 @@ impl<F: FileSystemData> InodeInit<F> {
     pub fn set_attributes(&self, from: &Attributes) -> Result {
         self.check_type(from.mode)?;
         let inode = self.raw();
-        // SAFETY: By the type invariant nobody else uses the inode.
+        // SAFETY: By the type invariant nobody else uses what is set of the inode.
         unsafe {
             (*inode).i_mode = from.mode;
             bindings::i_uid_write(inode, from.uid);
@@ -165,7 +166,7 @@ impl<F: FileSystemData> InodeInit<F> {
     ) -> Result {
         self.check_type(mode)?;
         let inode = self.raw();
-        // SAFETY: By the type invariant nobody else uses `inode`; `dir` and the mapping are valid.
+        // SAFETY: By the type invariant nobody else uses what is set of `inode`; `dir` and the mapping are valid.
         unsafe {
             let idmap = match cfg!(mutant = "kfs-owner-unmapped") {
                 true => &raw mut bindings::nop_mnt_idmap,
@@ -184,26 +185,20 @@ impl<F: FileSystemData> InodeInit<F> {
 
     /// Sets the generation of the inode number.
     pub fn set_generation(&self, generation: u32) {
-        // SAFETY: By the type invariant nobody else uses the inode.
+        // SAFETY: By the type invariant nobody else uses what is set of the inode.
         unsafe { (*self.raw()).i_generation = generation };
-    }
-
-    /// Sets the number of links.
-    pub fn set_nlink(&self, nlink: u32) {
-        // SAFETY: By the type invariant nobody else uses the inode.
-        unsafe { bindings::set_nlink(self.raw(), nlink) };
     }
 
     /// Sets the attributes that the VFS honours.
     pub fn set_flags(&self, flags: InodeFlags) {
-        // SAFETY: By the type invariant nobody else uses the inode.
+        // SAFETY: By the type invariant nobody else uses what is set of the inode.
         unsafe { (*self.raw()).i_flags |= flags.bits() };
     }
 
     /// Tells the VFS that the inode has no extended attributes: with no set-id bits among its mode, which has been set, a
     /// write has no privileges to take away ([`Inode::has_no_privileges`]), and the first one need not look.
     pub fn has_no_xattr(&self) {
-        // SAFETY: By the type invariant nobody else uses the inode.
+        // SAFETY: By the type invariant nobody else uses what is set of the inode.
         unsafe { bindings::inode_has_no_xattr(self.raw()) };
     }
 

@@ -111,7 +111,8 @@ fn iget_locked<F: FileSystemData>(sb: &SuperBlock<F>, ino: u64) -> Result<Iget<'
 ///
 /// # Invariants
 ///
-/// The pointer owns the only reference. The super block is not unmounted during `'sb`.
+/// The pointer owns a reference, and the inode is not hashed: nobody else has one, but for who goes through all inodes of the super block (see
+/// [`InodeInit`]). The super block is not unmounted during `'sb`.
 pub struct Unhashed<'sb, F: FileSystemData>(NonNull<InodeInit<F>>, PhantomData<&'sb SuperBlock<F>>);
 
 fn new_inode<F: FileSystemData>(sb: &SuperBlock<F>) -> Result<Unhashed<'_, F>> {
@@ -119,7 +120,7 @@ fn new_inode<F: FileSystemData>(sb: &SuperBlock<F>) -> Result<Unhashed<'_, F>> {
     let inode = unsafe { bindings::new_inode(sb.as_raw()) };
     let inode = NonNull::new(inode).ok_or(ENOMEM)?;
     // An object of the slab cache keeps the mode of its last use.
-    // SAFETY: The inode is new, and nobody else uses it.
+    // SAFETY: The inode is new, and nobody else uses what it has.
     unsafe { (*inode.as_ptr()).i_mode = 0 };
     // INVARIANT: The inode is new and not hashed.
     Ok(Unhashed(inode.cast(), PhantomData))
@@ -130,9 +131,9 @@ impl<'sb, F: FileSystemData> Unhashed<'sb, F> {
     /// number is in memory, which a correct filesystem does not have.
     pub fn insert_inode_locked(self, ino: u64) -> Result<CreatedInode<'sb, F>> {
         let inode = self.0.as_ptr().cast::<bindings::inode>();
-        // SAFETY: By the type invariant nobody else uses the inode.
+        // SAFETY: By the type invariant nobody else uses the number.
         unsafe { (*inode).i_ino = ino };
-        // SAFETY: As above.
+        // SAFETY: By the type invariant the inode is valid, and not hashed.
         kernel::error::to_result(unsafe { bindings::insert_inode_locked(inode) })?;
         let created = CreatedInode(self.0, PhantomData);
         core::mem::forget(self);
@@ -144,7 +145,7 @@ impl<F: FileSystemData> Deref for Unhashed<'_, F> {
     type Target = InodeInit<F>;
 
     fn deref(&self) -> &InodeInit<F> {
-        // SAFETY: By the type invariant nobody else uses the inode.
+        // SAFETY: By the type invariant; it is in our hands.
         unsafe { self.0.as_ref() }
     }
 }

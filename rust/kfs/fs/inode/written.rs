@@ -77,7 +77,7 @@ pub(crate) unsafe fn extend<F: FileSystemData>(inode: &Inode<F>, bytes: Range<i6
     let is_extended = bytes.end > i_size;
     let written_back = match cfg!(mutant = "kfs-tail-collides") {
         true => bytes.end,
-        false => ((i_size - 1) | ((1i64 << inode.blkbits()) - 1)) + 1,
+        false => ((i_size - 1) | ((1i64 << inode.blkbits()) - 1)).saturating_add(1),
     };
     if is_extended {
         let written = bytes.start..bytes.end.min(written_back);

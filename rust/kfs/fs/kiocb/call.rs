@@ -56,6 +56,10 @@ const _: () = assert!(answer::EIOCBQUEUED == bindings::EIOCBQUEUED as i32);
 /// `kiocb` must be valid, of an open file whose inode is an `Inode<F>`, and be used by nobody else,
 /// from now to the end of the call, or, if the call ends with `-EIOCBQUEUED`, to its completion. The
 /// caller of the call must hold the file until the end of the call in any case.
+///
+/// No rule of the VFS says the last, but filesystems need it, ext4 and iomap as well: they give back the lock of the inode when the request may
+/// have been completed. Who waits for the request holds the file anyway; aio and io_uring hold the request until it is submitted, and that holds
+/// the file. With the target of NVMe on files nothing but the request does (`nvmet_file_io_done()`), if the namespace is just being disabled.
 #[inline]
 pub(crate) unsafe fn enter<F: KiocbOwner>(
     kiocb: *mut bindings::kiocb,
@@ -282,7 +286,8 @@ impl Queued<'_> {
 /// How a call of `read_iter`, `write_iter` or `direct_IO` ends, if not with an error.
 #[must_use]
 pub enum Io<'a, F: KiocbOwner> {
-    /// So many bytes were read or written.
+    /// So many bytes were read or written. The caller takes them for initialised, also in memory of the kernel that it has not cleared: it is
+    /// for the method to say no more than came there.
     Done(Kiocb<'a, F>, usize),
     /// The request will be completed later, or has been already.
     Queued(Queued<'a>),

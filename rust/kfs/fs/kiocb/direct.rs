@@ -12,15 +12,21 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 
 impl<F: KiocbOwner> Iocb<F> {
+    /// Where `count` bytes from the position on end. No file has any beyond what a position can say.
+    #[inline(always)]
+    fn end_of(&self, count: usize) -> i64 {
+        self.pos().saturating_add_unsigned(count as u64)
+    }
+
     /// Writes dirty pages with the bytes from `start` to `end` (exclusive) of the file back, and
     /// waits for writeback. Does nothing if the page cache has nothing of the file. May sleep.
-    pub fn write_and_wait_range(&self, start: i64, end: i64) -> Result {
+    pub fn write_and_wait_range(&self, start: i64, end: i64, _: MaySleep<'_>) -> Result {
         self.inode().page_cache().write_and_wait(&(start..end))
     }
 
     /// Writes dirty pages with the bytes from `start` to `end` (exclusive) of the file back, and drops all that have some.
     /// Returns whether none is left: one that is in use stays. May sleep. Fails with the error of writeback.
-    pub fn drop_pages(&self, start: i64, end: i64) -> Result<bool> {
+    pub fn drop_pages(&self, start: i64, end: i64, _: MaySleep<'_>) -> Result<bool> {
         let range = start..end;
         let cache = self.inode().page_cache();
         if !cache.has_pages(&range) {
@@ -46,7 +52,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// too.
     #[inline(always)]
     pub fn has_pages(&self, count: usize) -> bool {
-        let end = self.pos() + count as i64;
+        let end = self.end_of(count);
         self.inode().page_cache().has_pages(&(self.pos()..end))
     }
 
@@ -54,7 +60,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// to do with before: a page, or an error of writeback that is yet to be returned. Any context.
     #[inline(always)]
     pub fn concerns_page_cache(&self, count: usize) -> bool {
-        let end = self.pos() + count as i64;
+        let end = self.end_of(count);
         self.inode().page_cache().concerns(&(self.pos()..end))
     }
 
@@ -65,7 +71,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// pages can be larger than blocks. If that fails, or the same blocks were dirtied, the next
     /// fsync of the file fails with `EIO`, and the kernel log says why.
     pub fn invalidate_post_direct_write(&self, count: usize, _: MaySleep<'_>) {
-        let end = self.pos() + count as i64;
+        let end = self.end_of(count);
         written::invalidate(self.inode(), self.pos()..end, self.pos()..end);
     }
 
@@ -103,7 +109,7 @@ impl<F: KiocbOwner> Iocb<F> {
     /// The inode lock is not needed: see [`size`](crate::fs::inode::size). The request is counted.
     pub fn extend_post_direct_write(&self, count: usize, _: MaySleep<'_>) -> bool {
         let inode = self.inode();
-        let (start, end) = (self.pos(), self.pos() + count as i64);
+        let (start, end) = (self.pos(), self.end_of(count));
         if count == 0 || end <= inode.i_size_read() as i64 || !self.is_counted() {
             return false;
         }
@@ -132,7 +138,7 @@ impl<F: KiocbOwner> Iocb<F> {
         if !self.is_dsync() || count == 0 {
             return Ok(count);
         }
-        let last = self.pos() + count as i64 - 1;
+        let last = self.end_of(count) - 1;
         let datasync = !self.is_sync_all();
         // SAFETY: By the type invariants the file is open.
         to_result(unsafe {

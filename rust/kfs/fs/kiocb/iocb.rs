@@ -11,6 +11,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{InodeLocked, Mode};
 use crate::fs::inode::Inode;
 use crate::sync::once::write_once;
+use crate::task::MaySleep;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
@@ -170,14 +171,14 @@ impl<F: KiocbOwner> Iocb<F> {
 
     /// Updates the access time of the file, if the mount and the file want that. May sleep.
     #[inline]
-    pub fn accessed(&self) {
+    pub fn accessed(&self, _: MaySleep<'_>) {
         // SAFETY: By the type invariants the file is open.
         unsafe { bindings::file_accessed(self.file()) };
     }
 
     /// The I/O priority of the request.
     #[inline]
-    pub fn ioprio(&self) -> u16 {
+    pub(super) fn ioprio(&self) -> u16 {
         // SAFETY: By the type invariants.
         unsafe { (*self.as_raw()).ki_ioprio }
     }
@@ -259,7 +260,7 @@ impl<F: KiocbOwner> IocbMut<'_, F> {
     /// Moves the position by the `count` bytes that were read or written.
     #[inline]
     pub fn advance(&mut self, count: usize) {
-        self.set_pos(self.pos().saturating_add(count as i64));
+        self.set_pos(self.pos().saturating_add_unsigned(count as u64));
     }
 
     /// Sets where in the file the request goes on, in bytes.

@@ -15,6 +15,7 @@ use core::ptr::{self, NonNull};
 use kernel::prelude::*;
 use kernel::seq_file::SeqFile;
 use kernel::types::ForeignOwnable;
+use kernel::warn_on;
 
 struct Table<F: FileSystem>(PhantomData<F>);
 
@@ -79,10 +80,13 @@ pub(crate) unsafe fn fill_super<F: FileSystem>(
             false => Ok(()),
         }
     });
-    // SAFETY: Without a root the VFS does not call `put_super`, and no inode is left: an inode
-    // whose last reference goes while the super block is not active is evicted at once.
+    // Without a root the VFS does not call `put_super`, nor does it evict inodes. There is none: one whose last reference goes
+    // while the super block is not active is evicted at once, and nobody can keep one, but a reference may have been forgotten.
+    // SAFETY: The super block is valid, and still ours. Nobody uses the data: an inode that is left over is not found any more,
+    // and there is nothing by which to use it.
     unsafe {
         if (*sb).s_root.is_null() {
+            warn_on!(bindings::poison_busy_inodes(sb));
             drop_data::<F>(sb);
         }
     }

@@ -17,7 +17,7 @@ impl<F: FileSystemData> SuperBlock<F> {
     /// Writes everything of the mount to the device, as syncfs(2) does. Takes `s_umount`: not to be
     /// called where the VFS holds it, as in the operations on a mount, nor with a [`StartWrite`]. May
     /// sleep.
-    pub fn sync_filesystem(&self) -> Result {
+    pub(crate) fn sync_filesystem(&self) -> Result {
         let sb = self.as_raw();
         // SAFETY: By the type invariant it is mounted. The lock is what the function needs.
         unsafe {

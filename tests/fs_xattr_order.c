@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "caches.h"
 #include "debugfs.h"
@@ -427,6 +428,44 @@ TEST_F(fs_xattr_order, flushes_that_end_together)
 	EXPECT_EQ(0, lose_power(&self->v));
 	EXPECT_EQ('g', lost("f"));
 	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+#define TRUSTED	"trusted.x"
+
+static long op_remove(void *file)
+{
+	return lremovexattr(vol_path(file), TRUSTED) ? -errno : 0;
+}
+
+/*
+ * A symbolic link loses its block of attributes, and is written back before its sectors are counted: by these it is told whether its
+ * target is in the inode.
+ */
+TEST_F(fs_xattr_order, sectors_of_a_symbolic_link)
+{
+	struct task removing, syncing;
+	struct probed p;
+	int err;
+
+	if (variant->old)
+		SKIP(return, "the same as others");
+	ASSERT_EQ(0, symlink("target", vol_path("l")));
+	ASSERT_EQ(0, lsetxattr(vol_path("l"), TRUSTED, big('t'), BIG, 0));
+	vol_sync();
+	ASSERT_LT(0, on_disk("l"));
+	ASSERT_EQ(0, lchown(vol_path("l"), 1, 1));
+	err = stop_in_probe(&p, &removing, "p:" STOP_PROBE " inode_sub_bytes\n", op_remove, "l");
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
+	/* with PREEMPT_RT, it waits */
+	task_settle(&syncing);
+	EXPECT_EQ(0, lose_power_at_boot(&self->v));
+	EXPECT_TRUE(lost_exists("l"));
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(0, task_join(&removing, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
 }
 
 TEST_HARNESS_MAIN

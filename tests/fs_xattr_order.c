@@ -4,12 +4,16 @@
  * device, and what is there after a loss of power in between.
  */
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include "caches.h"
 #include "debugfs.h"
 #include "harness.h"
 #include "powerloss.h"
+#include "stop.h"
+#include "trace.h"
 
 FIXTURE(fs_xattr_order) { struct vol v; };
 FIXTURE_VARIANT(fs_xattr_order) {
@@ -365,6 +369,103 @@ TEST_F(fs_xattr_order, attribute_that_moves_half_way)
 	EXPECT_EQ(0, vol_fsck(&self->v));
 	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
 	EXPECT_EQ(5, lgetxattr(vol_path("f"), NAME, value, sizeof(value)));
+}
+
+/* The file is synced by a thread that is stopped behind its first flush. */
+static long op_sync_and_stop(void *arg)
+{
+	struct probed *p = arg;
+	int err = stop_me_at(&p->stop, "kprobes/" STOP_PROBE);
+
+	return err ? err : op_sync_file(p->arg);
+}
+
+/*
+ * Two files are synced at once, and the flush of both ends: who began last goes on first. A third file, whose block was there when
+ * that one began, comes to the device with it, as it loses its data. When the other one has gone on, too, this block is still one
+ * that is not changed where it is.
+ */
+TEST_F(fs_xattr_order, flushes_that_end_together)
+{
+	const size_t len = 3000;
+	struct task first, second;
+	struct probed p = { .arg = "first" };
+	long block;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	if (variant->old)
+		ASSERT_EQ(0, set("f", variant->old));
+	ASSERT_EQ(0, create("first", 0));
+	ASSERT_EQ(0, create("second", 0));
+	vol_sync();
+	trace_write("kprobe_events", "-:" STOP_PROBE "\n");
+	if (trace_write("kprobe_events", "r:" STOP_PROBE " blkdev_issue_flush\n"))
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, stop_stay_away(&p.stop));
+	ASSERT_EQ(0, vol_route_flushes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, set("first", 'a'));
+	ASSERT_EQ(0, task_start(&first, op_sync_and_stop, &p));
+	ASSERT_BLOCKED(&first);
+	ASSERT_EQ(0, set("f", 'f'));
+	ASSERT_EQ(0, set("second", 'b'));
+	ASSERT_EQ(0, task_start(&second, op_sync_file, "second"));
+	ASSERT_BLOCKED(&second);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_TRUE(stop_wait(&p.stop, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&second, JOIN_SECONDS));
+	EXPECT_EQ(0, truncate(vol_path("f"), 0));
+	ASSERT_TRUE(let_go(&p));
+	EXPECT_EQ(0, task_join(&first, JOIN_SECONDS));
+	/* the inode table has one block for all of them */
+	EXPECT_EQ(0, chmod(vol_path("second"), 0600));
+	EXPECT_EQ(0, op_sync_file("second"));
+	block = on_disk("f");
+	EXPECT_LT(0, block);
+	ASSERT_EQ(0, set("f", 'g'));
+	EXPECT_EQ(0, op_sync_file("f"));
+	EXPECT_NE(block, on_disk("f"));
+	EXPECT_EQ(0, lose_power(&self->v));
+	EXPECT_EQ('g', lost("f"));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+#define TRUSTED	"trusted.x"
+
+static long op_remove(void *file)
+{
+	return lremovexattr(vol_path(file), TRUSTED) ? -errno : 0;
+}
+
+/*
+ * A symbolic link loses its block of attributes, and is written back before its sectors are counted: by these it is told whether its
+ * target is in the inode.
+ */
+TEST_F(fs_xattr_order, sectors_of_a_symbolic_link)
+{
+	struct task removing, syncing;
+	struct probed p;
+	int err;
+
+	if (variant->old)
+		SKIP(return, "the same as others");
+	ASSERT_EQ(0, symlink("target", vol_path("l")));
+	ASSERT_EQ(0, lsetxattr(vol_path("l"), TRUSTED, big('t'), BIG, 0));
+	vol_sync();
+	ASSERT_LT(0, on_disk("l"));
+	ASSERT_EQ(0, lchown(vol_path("l"), 1, 1));
+	err = stop_in_probe(&p, &removing, "p:" STOP_PROBE " inode_sub_bytes\n", op_remove, "l");
+	if (err == -ENOENT)
+		SKIP(return, "no kprobe events");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, task_start(&syncing, op_sync, NULL));
+	/* with PREEMPT_RT, it waits */
+	task_settle(&syncing);
+	EXPECT_EQ(0, lose_power_at_boot(&self->v));
+	EXPECT_TRUE(lost_exists("l"));
+	EXPECT_TRUE(let_go(&p));
+	EXPECT_EQ(0, task_join(&removing, JOIN_SECONDS));
+	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
 }
 
 TEST_HARNESS_MAIN

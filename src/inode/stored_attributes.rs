@@ -44,19 +44,21 @@ impl AttributeBlock {
     }
 }
 
-/// The block of attributes that the inode on the device may lead to, 0 for none, and how many sectors of the inode are left out
-/// with one to which it may not. Does not sleep.
+/// The block of attributes that the inode on the device may lead to, 0 for none, and how many sectors the inode has there, without those
+/// of one to which it may not. Does not sleep.
 pub(super) fn block(inode: &Inode) -> (u32, u64) {
-    let sb = inode.sb();
-    let at = *inode.data().attribute_block.lock();
+    let (data, sb) = (inode.data(), inode.sb());
+    let locked = data.attribute_block.lock();
+    let (at, sectors) = (*locked, inode.blocks());
+    drop(locked);
     if at.block == 0 || sb.data().new_of_inodes.is_settled(at.round) || is_early(&at) {
-        return (at.block, 0);
+        return (at.block, sectors);
     }
     let left_out = match at.before {
         0 => sb.blocksize() as u64 / SECTOR_SIZE,
         _ => 0,
     };
-    (at.before, left_out)
+    (at.before, sectors.saturating_sub(left_out))
 }
 
 /// For mutants: whether an inode is stored with a block that is not on the device.
@@ -82,10 +84,15 @@ pub(super) fn begin(inode: &Inode) -> Option<AttributeBlock> {
     Some(*at)
 }
 
-/// Ends a change: the inode has this now. Who finds a block, finds the round. Does not sleep.
+/// Ends a change: the inode has this now. Who finds a block, finds the round, and its sectors: by these it is told whether a symbolic
+/// link has its target in the inode. Does not sleep.
 pub(super) fn set(inode: &Inode, new: AttributeBlock) {
     let (data, sb) = (inode.data(), inode.sb());
-    let had = core::mem::replace(&mut *data.attribute_block.lock(), new).block != 0;
+    let mut locked = data.attribute_block.lock();
+    let had = core::mem::replace(&mut *locked, new).block != 0;
+    if mutant!("xattr-sectors-late") {
+        drop(locked);
+    }
     let bytes = sb.blocksize() as u64;
     match (had, new.block != 0) {
         (false, true) => inode.add_bytes(bytes),

@@ -120,7 +120,7 @@ fn copy_to_slot(
         None => real_seconds() as u32,
     };
     let uid16 = sb.data().uid16();
-    let (file_acl, sectors_left_out) = stored_attributes::block(inode);
+    let (file_acl, sectors) = stored_attributes::block(inode);
     // The format has 32 or 48 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep
     // the VFS within these.
     let stored = DiskInode {
@@ -132,7 +132,7 @@ fn copy_to_slot(
         links: content.map_or(0, |_| inode.nlink() as u16),
         // One that is deleted is not stored again after its blocks have been freed.
         sectors: match dtime {
-            0 => inode.blocks().saturating_sub(sectors_left_out),
+            0 => sectors,
             _ => 0,
         },
         huge: sb.data().geometry().has_huge_files(),

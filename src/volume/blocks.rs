@@ -12,6 +12,7 @@ use crate::volume::bitmaps::copy_bits;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::groups::GroupSet;
 use crate::volume::in_window::Taken;
+use crate::volume::released::Marked;
 use crate::volume::state::Volume;
 use crate::volume::usable::Usable;
 use crate::volume::windows::NewWindow;
@@ -394,8 +395,7 @@ fn take(
     let len = request
         .len
         .min(volume.groups.counts(group).free_blocks.into());
-    // If so much was given back that it may be any, that is settled first.
-    if len == 0 || volume.released_blocks.summary().is_full() {
+    if len == 0 {
         return Ok(Found::Shorter(0));
     }
     let first = geometry.group_first_block(group);
@@ -406,18 +406,28 @@ fn take(
     };
     let mut known = set.free_runs(group);
     let windows = &set.windows;
+    let mut is_any_released = false;
     let found = known.find(&mut set.taken, end, &wanted, |taken, part| {
         copy_bits(buffer, part.clone(), taken)?;
-        match plan.usable.is_whole {
+        let marked = match plan.usable.is_whole {
             true => volume
                 .released_blocks
                 .try_mark(first, part.clone(), taken)
                 .ok_or(EAGAIN)?,
             false => volume.released_blocks.mark(first, part.clone(), taken),
         };
+        // That is settled first, and the group is left as it was known.
+        if marked == Marked::Any {
+            is_any_released = true;
+            return Err(EAGAIN.into());
+        }
         windows.mark(first, part, request, taken);
         Ok::<_, Fault>(())
-    })?;
+    });
+    if is_any_released {
+        return Ok(Found::Shorter(0));
+    }
+    let found = found?;
     set.change_free_runs(group, |runs| *runs = known);
     let Some(run) = found else {
         return Ok(Found::Shorter(known.longest()));

@@ -9,6 +9,7 @@ use crate::ext2::{Corrupt, Place};
 use crate::types::SuperBlock;
 use crate::volume::bitmaps::copy_bits;
 use crate::volume::fault::{Fault, Result};
+use crate::volume::released::Marked;
 use kernel::prelude::*;
 use kfs::mm::nofs::nofs;
 use kfs::random::random_u32;
@@ -132,16 +133,14 @@ fn allocate_in(sb: &SuperBlock, group: u32, directory: bool) -> Result<Option<u3
     let end = geometry.inodes_per_group();
     let (buffer, mut set) = volume.lock_to_allocate(sb, group, bitmap::Kind::Inodes)?;
     set.recount_inodes(sb, group, &buffer)?;
-    // So much was given back that it may be any.
-    let is_full = volume.released_numbers.summary().is_full();
-    if volume.groups.counts(group).free_inodes == 0 || is_full {
+    if volume.groups.counts(group).free_inodes == 0 {
         return Ok(None);
     }
     let first_free = set.first_inode(group);
     let first_free = set.first_free(&buffer, first_free, end)?;
     set.set_first_inode(group, first_free);
     let first = geometry.ino_at(group, 0).unwrap_or(u32::MAX);
-    let mut any_released = false;
+    let (mut some_released, mut any_released) = (false, false);
     let wanted = Wanted {
         goal: u32::MAX,
         need: 1,
@@ -149,11 +148,20 @@ fn allocate_in(sb: &SuperBlock, group: u32, directory: bool) -> Result<Option<u3
     };
     let found = FreeRuns::from(first_free).find(&mut set.taken, end, &wanted, |taken, part| {
         copy_bits(&buffer, part.clone(), taken)?;
-        any_released |= volume.released_numbers.mark(first, part, taken);
-        Ok::<_, Fault>(())
-    })?;
-    let Some(run) = found else {
-        if any_released {
+        let marked = volume.released_numbers.mark(first, part, taken);
+        some_released |= marked == Marked::Some;
+        // That is settled first.
+        any_released = marked == Marked::Any;
+        match any_released {
+            true => Err(Fault::Error(EAGAIN)),
+            false => Ok(()),
+        }
+    });
+    if any_released {
+        return Ok(None);
+    }
+    let Some(run) = found? else {
+        if some_released {
             return Ok(None);
         }
         let what = "free inodes counted, but none in the inode bitmap";

@@ -72,10 +72,24 @@ impl NewOfInodes {
                 BlockDevice::of(sb).issue_flush()?;
             }
             if all.is_ok() && !mutant!("xattr-first-each") {
-                // If one that is older comes later, there is one flush more.
-                new.settled.store(round, ordering::Release);
+                new.set_settled(round);
             }
             Ok(())
         })
+    }
+
+    /// The blocks of this round are on stable storage. That of a later one may have been told before, as those who settle at once
+    /// wake in any order: who was told so has the inode stored with its block, and that is not taken back. Does not sleep.
+    fn set_settled(&self, round: u64) {
+        if mutant!("xattr-settled-back") {
+            return self.settled.store(round, ordering::Release);
+        }
+        let mut settled = self.settled.load(ordering::Relaxed);
+        while settled < round {
+            match self.settled.cmpxchg(settled, round, ordering::Full) {
+                Ok(_) => return,
+                Err(now) => settled = now,
+            }
+        }
     }
 }

@@ -86,13 +86,18 @@ impl Released {
 
     fn summary(&self) -> u32 {
         let is_empty = self.since.is_empty() && self.settling.is_empty();
-        let settling_full = self.settling.is_full && !self.is_settled;
-        let is_full = (self.since.is_full || settling_full) && !mutant!("released-overflow");
+        let is_full = self.is_full();
         let many = self.since.runs.total() > self.due_above && !mutant!("released-wander");
         let if_so = |is: bool, bit: u32| if is { bit } else { 0 };
         if_so(is_empty, Summary::EMPTY)
             | if_so(is_full, Summary::FULL)
             | if_so(many || is_full, Summary::DUE)
+    }
+
+    /// It may be any.
+    fn is_full(&self) -> bool {
+        let settling_full = self.settling.is_full && !self.is_settled;
+        (self.since.is_full || settling_full) && !mutant!("released-overflow")
     }
 
     fn add(&mut self, run: Run) {
@@ -107,10 +112,16 @@ impl Released {
         among(&self.since) || (among(&self.settling) && !self.is_settled)
     }
 
-    fn mark(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> bool {
+    fn mark(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> Marked {
+        if self.is_full() && !mutant!("released-full-unmarked") {
+            return Marked::Any;
+        }
         let since = mark_runs(&self.since, first, &range, bitmap);
         let settling = !self.is_settled && mark_runs(&self.settling, first, &range, bitmap);
-        since || settling
+        match since || settling {
+            true => Marked::Some,
+            false => Marked::Nothing,
+        }
     }
 
     fn end(&mut self, is_settled: bool) {
@@ -127,7 +138,7 @@ impl Released {
     }
 }
 
-/// Sets the bits of those of `set` that are in `range`, as [`SharedReleased::mark`].
+/// Sets the bits of those of `set` that are in `range`, as [`SharedReleased::mark`]. Returns whether there are any.
 fn mark_runs(set: &Set, first: u32, range: &Range<u32>, bitmap: &mut [u8]) -> bool {
     let range = first.saturating_add(range.start)..first.saturating_add(range.end);
     let mut any = false;
@@ -137,6 +148,17 @@ fn mark_runs(set: &Set, first: u32, range: &Range<u32>, bitmap: &mut [u8]) -> bo
         any = true;
     }
     any
+}
+
+/// What of a range was given back, and may have its owner on the device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marked {
+    /// None of it.
+    Nothing,
+    /// Some of it, which is marked.
+    Some,
+    /// So much was given back that it may be any of it: nothing is marked, and nothing can be allocated before that is settled.
+    Any,
 }
 
 /// What can be said of [`SharedReleased`] without its lock.
@@ -152,7 +174,8 @@ impl Summary {
         self.0 & Self::EMPTY != 0
     }
 
-    /// Whether none can be allocated before they are settled.
+    /// Whether none can be allocated before they are settled. Who searches asks [`SharedReleased::mark`]: when settling fails,
+    /// they may become so many at any time, and no lock of a group keeps that off.
     pub(super) fn is_full(self) -> bool {
         self.0 & Self::FULL != 0
     }
@@ -206,9 +229,12 @@ impl SharedReleased {
     }
 
     /// Sets the bits of those that are in `range`, by their indices in a group that begins with `first`, in its bitmap.
-    /// Returns whether there are any. The lock of the group is held.
-    pub(super) fn mark(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> bool {
-        !self.summary().is_empty() && self.released.lock().mark(first, range, bitmap)
+    /// The lock of the group is held.
+    pub(super) fn mark(&self, first: u32, range: Range<u32>, bitmap: &mut [u8]) -> Marked {
+        match self.summary().is_empty() {
+            true => Marked::Nothing,
+            false => self.released.lock().mark(first, range, bitmap),
+        }
     }
 
     /// The same if the lock is free: `None` if it is not. Does not sleep.
@@ -217,9 +243,9 @@ impl SharedReleased {
         first: u32,
         range: Range<u32>,
         bitmap: &mut [u8],
-    ) -> Option<bool> {
+    ) -> Option<Marked> {
         if self.summary().is_empty() {
-            return Some(false);
+            return Some(Marked::Nothing);
         }
         Some(self.released.try_lock()?.mark(first, range, bitmap))
     }

@@ -9,6 +9,7 @@ use crate::ext2::bitmap;
 use crate::types::SuperBlock;
 use crate::volume::blocks::Blocks;
 use crate::volume::fault::Result;
+use crate::volume::released::Marked;
 use crate::volume::state::Volume;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -153,17 +154,17 @@ pub(crate) fn trim_group(
     while at < end && !fatal_signal_pending() {
         nofs(|| -> Result {
             let mut set = volume.lock_to_trim(sb, group)?;
-            if volume.released_blocks.summary().is_full() {
-                trimmed.is_unsettled = true;
-                at = end;
-                return Ok(());
-            }
             let set = &mut *set;
             bitmap::check_block_bitmap(&layout, group, &set.bitmap)?;
             set.taken.copy_from_slice(&set.bitmap);
             if !mutant!("trim-unsettled") {
                 let range = 0..geometry.group_blocks(group);
-                volume.released_blocks.mark(first, range, &mut set.taken);
+                let marked = volume.released_blocks.mark(first, range, &mut set.taken);
+                if marked == Marked::Any {
+                    trimmed.is_unsettled = true;
+                    at = end;
+                    return Ok(());
+                }
             }
             while let Some(run) = bitmap::next_run(&set.taken, at, end, u32::MAX) {
                 at = run.start + run.len;

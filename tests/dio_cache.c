@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "blocks.h"
 #include "harness.h"
 #include "stop.h"
 #include "uffd.h"
@@ -53,6 +54,60 @@ TEST_F(dio_cache, invalidate_after_the_write)
 		EXPECT_PATTERN(map, len, 0, gen);
 	}
 	munmap(map, len);
+}
+
+/*
+ * The same when a bio of the write fails, the first one or the second of three: what is behind it does not count, and is
+ * on the device.
+ */
+TEST_F(dio_cache, invalidate_after_a_failure)
+{
+	const off_t piece = 4096, len = 3 * piece, last = 2 * piece;
+	char *buf = buf_alloc(len), *back = buf_alloc(len);
+	struct vol_map held, bad;
+	struct task write;
+	struct io_op wr;
+	struct iocb cb;
+	int i, fd, bfd;
+	long n;
+
+	fd = make_pieces(&self->v, "f", piece, 3);
+	ASSERT_LE(0, fd);
+	bfd = vol_open("f", O_RDWR);
+	/* what is read is in the cache, and nothing else */
+	ASSERT_EQ(0, posix_fadvise(bfd, 0, 0, POSIX_FADV_RANDOM));
+	for (i = 0; i < 4; i++) {
+		const off_t ok = i / 2 * piece;
+
+		ASSERT_EQ(0, vol_find(&self->v, last, piece, 1, &held));
+		held.e[0].writes = true;
+		ASSERT_EQ(0, vol_find(&self->v, ok, piece, 1, &bad));
+		route_and_fail(&held, &bad);
+		ASSERT_EQ(0, vol_route(&self->v, &held));
+		ASSERT_EQ(0, vol_hold_routed(&self->v));
+		pattern_fill(buf, len, 0, 2);
+		wr = (struct io_op){ fd, buf, len, 0 };
+		aio_prep_write(&cb, fd, buf, len, 0);
+		ASSERT_EQ(0, i % 2 ? task_start(&write, op_aio_do, &cb) : task_start(&write, op_pwrite, &wr));
+		ASSERT_BLOCKED(&write);
+		ASSERT_EQ(piece, pread(bfd, back, piece, last));
+		EXPECT_PATTERN(back, piece, last, 1);
+		ASSERT_EQ(0, vol_release_routed(&self->v));
+		n = task_join(&write, JOIN_SECONDS);
+		EXPECT_EQ(count_of(ok ?: -EIO, n), n);
+		ASSERT_EQ(0, vol_unroute(&self->v));
+		ASSERT_EQ(piece, pread(fd, back, piece, last));
+		EXPECT_PATTERN(back, piece, last, 2);
+		/* the kernel's own functions for direct I/O leave it */
+		if (env_is_retryfs()) {
+			ASSERT_EQ(piece, pread(bfd, back, piece, last));
+			EXPECT_PATTERN(back, piece, last, 2);
+		}
+		/* nobody has stored to it */
+		EXPECT_EQ(0, fsync(bfd));
+		pattern_fill(buf, len, 0, 1);
+		ASSERT_EQ(len, pwrite(fd, buf, len, 0));
+	}
 }
 
 /*

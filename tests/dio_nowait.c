@@ -12,6 +12,7 @@
 #include "caches.h"
 #include "harness.h"
 #include "nowait.h"
+#include "powerloss.h"
 #include "uring.h"
 
 VOL_FIXTURE(dio_nowait);
@@ -174,11 +175,13 @@ TEST_F(dio_nowait, what_is_waited_for)
 			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &before, AGAIN_BLOCKS, 5));
 			ASSERT_EQ(0, vol_counters(&self->v, &before));
 		}
-		/* the flush */
-		EXPECT_EQ(-EAGAIN, nowait(way, true, fd, buf, bs, 0, RWF_DSYNC));
-		if (env_is_retryfs())
-			EXPECT_NULL_DIFF(vol_again_differs(&self->v, &before, AGAIN_SYNC, 1));
 	}
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+	/* the flush, where it is not left to a retry */
+	EXPECT_EQ(-EAGAIN, nowait(SYNC, true, fd, buf, bs, 0, RWF_DSYNC));
+	if (env_is_retryfs())
+		EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c1, AGAIN_SYNC, 1));
 	if (env_is_retryfs()) {
 		ASSERT_EQ(0, vol_counters(&self->v, &c1));
 		EXPECT_EQ(c0.requests_write, c1.requests_write);
@@ -192,6 +195,45 @@ TEST_F(dio_nowait, what_is_waited_for)
 	ASSERT_EQ(size, pread(fd, back, 2 * size, 0));
 	EXPECT_PATTERN(back, len, 0, 1);
 	EXPECT_ZERO(back + len, size - len, len);
+}
+
+/* With O_DSYNC, and asynchronous: it is issued, and the retry syncs. */
+TEST_F(dio_nowait, synced_by_the_retry)
+{
+	const off_t bs = self->v.bs, len = 8 * bs;
+	struct counters c0 = {}, c1 = {};
+	char *buf = buf_alloc(len);
+	struct iocb cb, *list = &cb;
+	struct io_event ev;
+	aio_context_t ctx;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, len, 1));
+	fd = vol_open("f", O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, warm_up(fd, len));
+	ASSERT_EQ(0, forget_pages());
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, len, 0, 2);
+	aio_prep_write(&cb, fd, buf, len, 0);
+	cb.aio_rw_flags = RWF_NOWAIT | RWF_DSYNC;
+	ASSERT_EQ(1, aio_submit(ctx, 1, &list));
+	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(len, ev.res);
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_holds("f", len, 2));
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.async + 1, c1.async);
+		EXPECT_NULL_DIFF(vol_again_differs(&self->v, &c0, AGAIN_SYNC, 0));
+	}
+	ASSERT_EQ(0, aio_destroy(ctx));
 }
 
 /* A read up to the end of a file that ends in a sector. */
@@ -213,7 +255,6 @@ TEST_F(dio_nowait, read_over_the_end)
 		ASSERT_EQ(len, nowait_read(way, fd, back, 64 * KIB, 0));
 		EXPECT_PATTERN(back, len, 0, 1);
 	}
-	/* R7: another one would be waited for */
 	if (env_is_retryfs()) {
 		ASSERT_EQ(0, vol_counters(&self->v, &c1));
 		EXPECT_EQ(c0.sync_extend, c1.sync_extend);

@@ -13,6 +13,7 @@
 #include "blocks.h"
 #include "harness.h"
 #include "nbd.h"
+#include "powerloss.h"
 #include "stop.h"
 #include "uring.h"
 
@@ -142,12 +143,42 @@ TEST_F(dio_nowait_new, what_waits)
 	EXPECT_EQ(before - 2, free_blocks());
 	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs + 512, at + bs, 0));
 	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, at + bs + 512, 0));
-	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, bs, at + bs, RWF_DSYNC));
 	ASSERT_EQ(0, ftruncate(fd, at + 2 * bs));
 	EXPECT_EQ(-EAGAIN, nowait_write(ASYNC, fd, buf, 2 * bs, at + bs, 0));
 	EXPECT_EQ(at + 2 * bs, file_size(fd));
 	EXPECT_EQ(before - 2, free_blocks());
 	EXPECT_EQ(bs, nowait_write(ASYNC, fd, buf, bs, at + bs, 0));
+}
+
+/* With O_DSYNC: it is in flight, and the retry syncs. */
+TEST_F(dio_nowait_new, synced_by_the_retry)
+{
+	const off_t bs = self->v.bs, size = 14 * bs;
+	char *buf = buf_alloc(bs), *back = buf_alloc(size + 2 * bs);
+	struct iocb cb, *list = &cb;
+	struct io_event ev;
+	aio_context_t ctx;
+	int fd;
+
+	fd = warm_file(&self->v, size / bs);
+	ASSERT_LE(0, fd);
+	vol_sync();
+	ASSERT_EQ(0, aio_setup(1, &ctx));
+	ASSERT_EQ(0, vol_route_writes(&self->v));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	pattern_fill(buf, bs, size, 1);
+	aio_prep_write(&cb, fd, buf, bs, 0);
+	cb.aio_rw_flags = RWF_APPEND | RWF_NOWAIT | RWF_DSYNC;
+	ASSERT_EQ(1, aio_submit(ctx, 1, &list));
+	EXPECT_EQ(0, aio_events(ctx, 0, 1, &ev, 0));
+	EXPECT_EQ(size, file_size(fd));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	ASSERT_EQ(1, aio_events(ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(bs, ev.res);
+	ASSERT_EQ(0, lose_power(&self->v));
+	ASSERT_EQ(size + bs, lost_read("f", back, size + 2 * bs));
+	EXPECT_PATTERN(back, size + bs, 0, 1);
+	ASSERT_EQ(0, aio_destroy(ctx));
 }
 
 /* Memory that has to be brought in is waited for by who may wait. */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+#include "blocks.h"
 #include "ext2.h"
 #include "harness.h"
 
@@ -499,6 +500,83 @@ TEST_F(dio_rw, queue)
 	/* all of them fit into few bios; a retry each, or none if it was done */
 	EXPECT_GE(c0.retries + ROUNDS * DEPTH, c1.retries);
 	EXPECT_LT(c0.retries, c1.retries);
+}
+
+struct submission {
+	aio_context_t ctx;
+	struct iocb cb;
+};
+
+static long submit(void *arg)
+{
+	struct submission *s = arg;
+
+	return aio_submit_one(s->ctx, &s->cb);
+}
+
+/* The submitter of an asynchronous read that begins before EOF, and ends behind it, goes on. */
+TEST_F(dio_rw, read_over_the_end)
+{
+	const off_t size = 512, len = 4096;
+	struct counters c0 = {}, c1 = {};
+	struct submission s = { 0 };
+	char *back = buf_alloc(len);
+	struct io_event ev;
+	struct task task;
+	int fd;
+
+	ASSERT_EQ(0, make_held(&self->v, "f", size, size, HELD_READS));
+	fd = vol_open("f", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, aio_setup(1, &s.ctx));
+	if (env_is_retryfs())
+		ASSERT_EQ(0, vol_counters(&self->v, &c0));
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	aio_prep_read(&s.cb, fd, back, len, 0);
+	ASSERT_EQ(0, task_start(&task, submit, &s));
+	ASSERT_DONE(&task);
+	EXPECT_EQ(0, aio_events(s.ctx, 0, 1, &ev, 0));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(0, task_join(&task, JOIN_SECONDS));
+	ASSERT_EQ(1, aio_events(s.ctx, 1, 1, &ev, JOIN_SECONDS * 1000));
+	EXPECT_EQ(size, ev.res);
+	EXPECT_PATTERN(back, size, 0, 1);
+	if (env_is_retryfs()) {
+		ASSERT_EQ(0, vol_counters(&self->v, &c1));
+		EXPECT_EQ(c0.async + 1, c1.async);
+		EXPECT_EQ(c0.sync_extend, c1.sync_extend);
+	}
+	ASSERT_EQ(0, aio_destroy(s.ctx));
+}
+
+/* Who waits for a slow device does not hang. */
+TEST_F_TIMEOUT(dio_rw, slow_device, 120)
+{
+	static const char *const hung[] = { "task dio_rw:", "blocked for more than", NULL };
+	const int patience = 4, before = hung_task_seconds(patience);
+	char *back = buf_alloc(4096);
+	struct task task;
+	struct io_op op = { .buf = back, .len = 4096 };
+	int kmsg;
+
+	if (before == -ENOENT)
+		SKIP(return, "a kernel that does not look for tasks that hang");
+	ASSERT_LE(0, before);
+	kmsg = kmsg_open();
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, make_held(&self->v, "f", 4096, 4096, HELD_READS));
+	op.fd = vol_open("f", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, op.fd);
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	ASSERT_EQ(0, task_start(&task, op_pread, &op));
+	ASSERT_BLOCKED(&task);
+	/* it is seen first, and one patience later seen again, at a time that is not known */
+	sleep(3 * patience);
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(4096, task_join(&task, JOIN_SECONDS));
+	EXPECT_EQ(patience, hung_task_seconds(before));
+	EXPECT_FALSE(kmsg_has(kmsg, hung));
+	close(kmsg);
 }
 
 TEST_HARNESS_MAIN

@@ -286,21 +286,6 @@ static int lay_out(int fd)
 	return ftruncate(fd, end) || fsync(fd) ? -errno : 0;
 }
 
-/* A task that waits for so long here waits for ever: have the kernel say so. What it was before; -errno. */
-static int hung_task_seconds(int seconds)
-{
-	FILE *f = fopen("/proc/sys/kernel/hung_task_timeout_secs", "r+e");
-	int before;
-
-	if (!f)
-		return -errno;
-	if (fscanf(f, "%d", &before) != 1)
-		before = -EIO;
-	rewind(f);
-	fprintf(f, "%d\n", seconds);
-	return fclose(f) ? -errno : before;
-}
-
 TEST_F_TIMEOUT(flood, writes, 7 * 24 * 3600)
 {
 	unsigned int nr = env_number("FLOOD_THREADS", env_on_debug() ? 12 : THREADS_MAX);
@@ -315,6 +300,7 @@ TEST_F_TIMEOUT(flood, writes, 7 * 24 * 3600)
 	ASSERT_LE(0, kmsg);
 	if (nr > THREADS_MAX)
 		nr = THREADS_MAX;
+	/* who waits for so long here waits for ever */
 	patience = hung_task_seconds(env_on_debug() ? 90 : 40);
 	ASSERT_LE(0, patience);
 	for (i = 0; i < nr; i++)

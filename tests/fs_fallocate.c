@@ -309,6 +309,50 @@ TEST_F(fs_fallocate, stores_to_a_hole)
 	}
 }
 
+/*
+ * A device is about to write to the page of EOF, as to the memory of a read of another file: what it writes is not lost, though
+ * the blocks behind EOF have a part of the page.
+ */
+TEST_F(fs_fallocate, page_that_is_read_into)
+{
+	const off_t size = 1024, len = 3 * 1024;
+	const bool shares = self->v.bs == 1024;
+	struct io_op read = { .len = size };
+	char *back = buf_alloc(4096), *map;
+	struct task task;
+	int fd, err;
+
+	ASSERT_EQ(0, make_held(&self->v, "g", 4096, 4096, HELD_READS));
+	read.fd = vol_open("g", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, read.fd);
+	ASSERT_EQ(0, vol_prefill("f", 0, size, 2));
+	vol_sync();
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, vol_hold_routed(&self->v));
+	read.buf = map;
+	ASSERT_EQ(0, task_start(&task, op_pread, &read));
+	ASSERT_BLOCKED(&task);
+	err = allocate(fd, 0, size, len);
+	if (env_is_retryfs())
+		EXPECT_EQ(shares ? -EBUSY : 0, err);
+	EXPECT_EQ(err ? size : size + len, file_size(fd));
+	ASSERT_EQ(0, vol_release_routed(&self->v));
+	EXPECT_EQ(size, task_join(&task, JOIN_SECONDS));
+	EXPECT_PATTERN(map, size, 0, 1);
+	/* and now nobody has it */
+	EXPECT_EQ(0, allocate(fd, 0, size, len));
+	EXPECT_PATTERN(map, size, 0, 1);
+	EXPECT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, munmap(map, 4096));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(size + len, vol_read("f", O_DIRECT, back, 4096, 0));
+	EXPECT_PATTERN(back, size, 0, 1);
+	EXPECT_ZERO(back + size, len, size);
+}
+
 /* A signal that kills ends it, and EOF stays where it was. */
 TEST_F(fs_fallocate, killed)
 {

@@ -100,6 +100,21 @@ fn check_context<F: Filesystem, N>(
     }
 }
 
+/// How many bytes from the start of a write on may be other ones on the device than before, though it counts `count` only: behind a
+/// bio that failed others may have succeeded, and what has failed may have been written in part.
+fn may_be_written(request: &Request, count: usize) -> usize {
+    // What would have had to wait may be on the device in part.
+    if request.would_block().is_some() {
+        return request.len as usize;
+    }
+    if request.outcome.failure().is_none() || mutant!("failed-cached") {
+        return count;
+    }
+    // Blocks beyond EOF that do not count are given back.
+    let end = request.outcome.pos().min(request.i_size);
+    count.max(end.saturating_sub(request.start()) as usize)
+}
+
 /// Does what has to be done after the I/O and before the request completes, and returns its result:
 /// bytes, or an errno. Fails, and has done nothing, if it has to sleep and must not.
 ///
@@ -151,11 +166,7 @@ pub(super) fn dio_complete<F: Filesystem, N: Copy>(
     let is_kept = is_extended
         || is_retry && mutant!("retry-no-invalidate")
         || !request.new_blocks.is_empty() && mutant!("later-hole-kept");
-    // What would have had to wait may be on the device in part.
-    let written = match request.would_block() {
-        Some(_) => request.len as usize,
-        None => count,
-    };
+    let written = may_be_written(request, count);
     // Where it must not sleep there is no page.
     if let (true, Ok(may_sleep)) = (is_write && written > 0 && !is_kept, context) {
         iocb.invalidate_post_direct_write(written, may_sleep);

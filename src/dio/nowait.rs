@@ -14,7 +14,7 @@ use super::dsync;
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::policy::{Block, Wait};
-use super::request::Request;
+use super::request::{Dsync, Request};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
@@ -83,10 +83,16 @@ pub(super) fn check<'call, F: Filesystem, M: Mode>(
     // After the look-up: a block that it found was allocated after its page was dirtied.
     match op {
         Op::Read if iocb.range_needs_writeback(iocb.pos(), end as i64) => again(Block::Pages),
-        Op::Write if dsync::decide(iocb, op, overwrite).is_waited_for() => again(Block::Sync),
+        Op::Write if waits_to_sync(iocb, dsync::decide(iocb, op, overwrite)) => again(Block::Sync),
         Op::Write if iocb.has_pages(len) => again(Block::Pages),
         _ => Ok(Some(known)),
     }
+}
+
+/// Whether the submitter of a request that must not wait would wait for `O_DSYNC`, about which it does `dsync`: of an asynchronous
+/// one the retry syncs.
+pub(super) fn waits_to_sync<F: Filesystem>(iocb: &Kiocb<'_, F>, dsync: Dsync) -> bool {
+    dsync.is_waited_for() && (iocb.is_sync() || mutant!("nowait-sync-waits"))
 }
 
 /// Whether a write with the lock shared begins in a hole that it may fill with the lock exclusive: see
@@ -144,7 +150,7 @@ pub(super) fn check_new<'call, F: Filesystem>(
     if !BlockDevice::of(sb).nowait() {
         return again(Block::Device);
     }
-    if iocb.is_dsync() {
+    if waits_to_sync(iocb, dsync::decide(iocb, Op::Write, None)) {
         return again(Block::Sync);
     }
     if iocb.has_pages(len) {

@@ -6,7 +6,7 @@
 //! asynchronous request is left to the retry unless it has to complete under the inode lock, which
 //! only the task that took it can release:
 //!
-//! * it ends past i_size: the lock is held until the data is on the device and i_size is updated. With the
+//! * it is a write that ends past i_size: the lock is held until the data is on the device and i_size is updated. With the
 //!   option `async_alloc` the retry does that, if the write has new blocks;
 //! * it stopped at a hole: the rest falls back to buffered I/O, after the bios in flight have
 //!   ended;
@@ -33,7 +33,7 @@ pub(crate) enum Stop {
 /// Why an asynchronous request became synchronous. The numbers are those of the trace point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// It ends past i_size.
+    /// It is a write that ends past i_size.
     Extend = 0,
     /// It stopped at a hole.
     Hole = 1,
@@ -67,7 +67,7 @@ pub(crate) enum Block {
     /// Pages of the range: dirty ones for a direct read, any for a direct write; or, through the page
     /// cache, those that are not there, or are in use.
     Pages,
-    /// The flush for `O_DSYNC`.
+    /// The flush for `O_DSYNC`, of a synchronous request, or through the page cache.
     Sync,
     /// Memory for the request: its dio, a bio, a copy of what it writes, or a page.
     Memory,
@@ -75,16 +75,15 @@ pub(crate) enum Block {
     Device,
 }
 
-/// Decides how to wait for a request that ends at byte `end` and stopped for the reason `stop`. `is_sync`: it
+/// Decides how to wait for a request that stopped for the reason `stop`. `is_sync`: it
 /// is synchronous, or the rest of one of which the submitter has done a part.
 ///
-/// `i_size` is that at the look-up of the blocks, under the inode lock. `must_not`: the request must
-/// not wait. `retry_extends`: the retry may move i_size.
+/// `extends`: it is a write, and ends past the i_size that there was at the look-up of the blocks, under the inode lock. `must_not`:
+/// the request must not wait. `retry_extends`: the retry may move i_size.
 pub(crate) fn decide(
     is_sync: bool,
     must_not: bool,
-    end: u64,
-    i_size: u64,
+    extends: bool,
     stop: Stop,
     retry_extends: bool,
 ) -> Wait {
@@ -98,7 +97,7 @@ pub(crate) fn decide(
         Stop::Memory => Wait::Switch(Reason::Memory),
         Stop::End if retry_extends && !mutant!("append-waits") => Wait::Async,
         Stop::End if mutant!("overwrite-waits") => Wait::Switch(Reason::Extend),
-        Stop::End if end > i_size && !mutant!("extend-async") => Wait::Switch(Reason::Extend),
+        Stop::End if extends && !mutant!("extend-async") => Wait::Switch(Reason::Extend),
         _ => Wait::Async,
     }
 }

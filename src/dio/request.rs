@@ -171,6 +171,13 @@ impl Request {
         }
     }
 
+    /// Whether it is a write that ends past EOF, as that was when the blocks were looked up. Of a read, what is behind that does not
+    /// count, wherever EOF is later (R13): nothing depends on its end.
+    pub(super) fn extends(&self) -> bool {
+        let is_write = self.op == Op::Write || mutant!("read-over-eof-waits");
+        is_write && self.end() > self.i_size
+    }
+
     /// What a part of it would have had to wait for, if that is why it failed.
     pub(super) fn would_block(&self) -> Option<Block> {
         match self.outcome.failure() {

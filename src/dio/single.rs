@@ -163,7 +163,7 @@ fn find<'a, I: IovIter<'a>, F: Filesystem>(
     let end = pos.checked_add(len as u64)?;
 
     let i_size = locked.i_size_read();
-    let is_left = policy::decide(false, false, end, i_size, Stop::End, false) == Wait::Async
+    let is_left = policy::decide(false, false, end > i_size, Stop::End, false) == Wait::Async
         || mutant!("single-past-eof");
     let (mem_mask, len_mask) = bdev.dio_masks();
     let is_aligned =

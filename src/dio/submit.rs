@@ -123,7 +123,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         Transfer::Read(..) => None,
     };
     request.dsync = dsync::decide(&iocb, op, overwrite);
-    if is_nowait && request.dsync.is_waited_for() {
+    if is_nowait && nowait::waits_to_sync(&iocb, request.dsync) {
         return Err(nowait::would_block(sb, Block::Sync));
     }
     let submission = Submission {

@@ -162,7 +162,7 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let exclusive = locked.and_then(|lock| lock.exclusive);
             let retry_extends = request.async_alloc && !request.new_blocks.is_empty();
             let is_sync = iocb.is_sync() || is_rest && !mutant!("rest-async");
-            let how = policy::decide(is_sync, must_not, end, request.i_size, stop, retry_extends);
+            let how = policy::decide(is_sync, must_not, request.extends(), stop, retry_extends);
             // One that must not wait may have come to nothing: where the device has no room, the bio has ended by now. If there
             // is one bio, that shows below.
             if must_not && retry_extends {

@@ -48,7 +48,7 @@ pub(super) fn allocate<'a>(
         let end = range.end.min(blocks.end << inode.blkbits());
         lock.newsize_ok(range.end)?;
         file.modified(&lock)?;
-        // From now on nobody has the page of EOF pinned.
+        // Nobody has the page of EOF pinned. Who pins it before EOF has moved is not seen: Documentation/faults.rst, "Known, and not mended".
         lock.without_pages(lock.i_size_read()..end, || Ok(()))?;
         if !reserve(&lock, &blocks)? {
             break;

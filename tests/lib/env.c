@@ -155,3 +155,17 @@ bool kmsg_has(int fd, const char *const words[])
 		printf("# log: %.*s\n", (int)strcspn(rec, "\n"), rec);
 	}
 }
+
+int hung_task_seconds(int seconds)
+{
+	FILE *f = fopen("/proc/sys/kernel/hung_task_timeout_secs", "r+e");
+	int before;
+
+	if (!f)
+		return -errno;
+	if (fscanf(f, "%d", &before) != 1)
+		before = -EIO;
+	rewind(f);
+	fprintf(f, "%d\n", seconds);
+	return fclose(f) ? -errno : before;
+}

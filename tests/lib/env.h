@@ -31,4 +31,7 @@ int kmsg_open(void);
 /* Is there a line since kmsg_open() with all of these words (NULL ends)? */
 bool kmsg_has(int fd, const char *const words[]);
 
+/* Have the kernel say so of a task that waits for so long. What it was before; -errno, -ENOENT if it does not look. */
+int hung_task_seconds(int seconds);
+
 #endif

@@ -161,8 +161,30 @@ impl<'a> PageCache<'a> {
         Some(LockedFolio(NonNull::new(folio)?, PhantomData))
     }
 
+    /// Whether somebody has pinned a page of a folio with a part of the bytes in `range`. May sleep, for folio locks: none may be held.
+    ///
+    /// If that is not so after the folios were written back, and the caller holds `invalidate_lock`, nobody pins one
+    /// to write to it before it was dropped: it would have to be made writable first.
+    pub(crate) fn is_pinned_in(&self, range: &Range<i64>) -> bool {
+        let mut pos = range.start;
+        while self.has_pages(&(pos..range.end)) {
+            cond_resched();
+            let Some(folio) = self.lock_folio(pos) else {
+                pos = ((pos >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
+                continue;
+            };
+            if folio.is_pinned() {
+                return true;
+            }
+            pos = folio.range().end;
+        }
+        false
+    }
+
     /// Drops the pages that have a part of the bytes in `range`. Returns whether none is left: a
-    /// page that is dirty, or in use, stays. May sleep.
+    /// page that is dirty stays. May sleep.
+    ///
+    /// One that somebody has a reference to, or has pinned, does not stay: what a device writes to it then is lost.
     pub(crate) fn invalidate(&self, range: &Range<i64>) -> bool {
         // Pages that come later are read from the device.
         if range.is_empty() || self.is_empty() {

@@ -10,7 +10,11 @@
 use crate::bindings;
 use crate::types::DropInAtomic;
 use kernel::prelude::*;
+use kernel::time::msecs_to_jiffies;
 use kernel::types::Opaque;
+
+/// How long a task sleeps at once. The limit of the kernel cannot be read by a module; it is of minutes as a rule.
+const PIECE_MSECS: u32 = 2000;
 
 /// Lets a task sleep until another context has signalled that some I/O is done.
 ///
@@ -49,9 +53,19 @@ impl Completion {
     }
 
     /// Sleeps, uninterruptibly and as I/O wait, until [`Completion::complete`] has been called.
+    ///
+    /// In short pieces, where the kernel looks for tasks that hang: I/O may take longer than it lets a task sleep at once
+    /// (`kernel.hung_task_timeout_secs`), as with `blk_wait_io()`, which cannot be called by a module.
     #[inline]
     pub fn wait_for_completion_io(&self) {
-        // SAFETY: The completion was initialised by `new`.
-        unsafe { bindings::wait_for_completion_io(self.inner.get()) };
+        let inner = self.inner.get();
+        if !cfg!(CONFIG_DETECT_HUNG_TASK) || cfg!(mutant = "kfs-io-wait-unbroken") {
+            // SAFETY: The completion was initialised by `new`.
+            unsafe { bindings::wait_for_completion_io(inner) };
+            return;
+        }
+        let piece = msecs_to_jiffies(PIECE_MSECS);
+        // SAFETY: As above.
+        while unsafe { bindings::wait_for_completion_io_timeout(inner, piece) } == 0 {}
     }
 }

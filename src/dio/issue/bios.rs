@@ -78,7 +78,7 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
             && end == request.end()
             && !request.dsync.is_waited_for()
             && request.new_blocks.is_empty()
-            && (policy::decide(false, false, end, request.i_size, Stop::End, false) == Wait::Async
+            && (policy::decide(false, false, request.extends(), Stop::End, false) == Wait::Async
                 || mutant!("poll-waited-for"))
     }
 

@@ -140,7 +140,8 @@ impl<'call, F: Filesystem> Issue<'_, 'call, IovIterSource<'call>, F> {
     }
 
     /// The write moves EOF from the midst of block `block` of the file, which is block `physical` of the device. Returns
-    /// whether it may: not while the page of the block is in use.
+    /// whether it may: not while the page of the block is dirty, as somebody stores to it again and again. Who has the page pinned is not
+    /// asked: what a device writes to it is lost, as with any direct write to a part of a page.
     fn begin_in_last_block(
         &mut self,
         exclusive: &InodeLocked<F, Exclusive>,

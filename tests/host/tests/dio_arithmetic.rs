@@ -207,41 +207,35 @@ proptest! {
 
 #[test]
 fn when_to_wait() {
-    let (size, inside, beyond) = (10_000, 10_000, 10_001);
+    let (inside, beyond) = (false, true);
+    assert_eq!(decide(false, false, inside, Stop::End, false), Wait::Async);
     assert_eq!(
-        decide(false, false, inside, size, Stop::End, false),
-        Wait::Async
-    );
-    assert_eq!(
-        decide(false, false, beyond, size, Stop::End, false),
+        decide(false, false, beyond, Stop::End, false),
         Wait::Switch(Reason::Extend)
     );
     assert_eq!(
-        decide(false, false, inside, size, Stop::Hole, false),
+        decide(false, false, inside, Stop::Hole, false),
         Wait::Switch(Reason::Hole)
     );
     assert_eq!(
-        decide(false, false, beyond, size, Stop::Hole, false),
+        decide(false, false, beyond, Stop::Hole, false),
         Wait::Switch(Reason::Hole)
     );
     assert_eq!(
-        decide(false, false, beyond, size, Stop::Error, false),
+        decide(false, false, beyond, Stop::Error, false),
         Wait::Switch(Reason::Error)
     );
+    assert_eq!(decide(false, false, beyond, Stop::End, true), Wait::Async);
     assert_eq!(
-        decide(false, false, beyond, size, Stop::End, true),
-        Wait::Async
-    );
-    assert_eq!(
-        decide(false, false, beyond, size, Stop::Memory, true),
+        decide(false, false, beyond, Stop::Memory, true),
         Wait::Switch(Reason::Memory)
     );
     for stop in [Stop::End, Stop::Hole, Stop::Memory, Stop::Error] {
-        assert_eq!(decide(true, false, beyond, size, stop, false), Wait::Sync);
-        assert_eq!(decide(true, true, beyond, size, stop, false), Wait::Sync);
+        assert_eq!(decide(true, false, beyond, stop, false), Wait::Sync);
+        assert_eq!(decide(true, true, beyond, stop, false), Wait::Sync);
     }
     // What must not wait has no new blocks.
     for stop in [Stop::End, Stop::Error] {
-        assert_eq!(decide(false, true, beyond, size, stop, false), Wait::Async);
+        assert_eq!(decide(false, true, beyond, stop, false), Wait::Async);
     }
 }

@@ -28,7 +28,8 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
     ///
     /// `invalidate_lock` is held until `f` has returned: so no page with a byte of the range can be
     /// brought in, stored to or written back meanwhile. The error of writing back, as
-    /// [`InodeLocked::write_back_watched`]; `EBUSY` if a page cannot be dropped, as somebody has it pinned.
+    /// [`InodeLocked::write_back_watched`]; `EBUSY` if a page must not be dropped, as somebody has it pinned: a device that is about to
+    /// write to it would do so in vain, also to bytes beside the range. And if it is stored to again and again.
     pub fn without_pages<R>(&self, range: Range<u64>, f: impl FnOnce() -> Result<R>) -> Result<R> {
         let bytes = loff(range.start)..loff(range.end);
         // SAFETY: By the invariants of `Inode` it is valid; the lock is given back below.
@@ -42,7 +43,14 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         for _ in 0..TRIES {
             // What is stored between the two makes a page dirty again, and it stays.
             dropped = self.write_back_watched(range.clone());
-            if dropped.is_err() || cache.invalidate(&bytes) {
+            if dropped.is_err() {
+                break;
+            }
+            if cache.is_pinned_in(&bytes) && !cfg!(mutant = "kfs-allocated-pin-unseen") {
+                dropped = Err(EBUSY);
+                break;
+            }
+            if cache.invalidate(&bytes) {
                 break;
             }
             dropped = Err(EBUSY);

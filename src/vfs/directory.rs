@@ -141,17 +141,8 @@ impl InodeOperations<RetryFs> for Directory {
             }
             let made = match FastSymlink::new(target.to_bytes()) {
                 Some(link) => {
-                    let made = create::create(
-                        idmap,
-                        dir,
-                        Some(name),
-                        SYMLINK,
-                        Content::FastSymlink(link),
-                    )?;
-                    made.as_locked()
-                        .dio_wait()
-                        .i_size_write(target.to_bytes().len() as u64);
-                    made
+                    let content = Content::FastSymlink(link);
+                    create::create(idmap, dir, Some(name), SYMLINK, content)?
                 }
                 None => {
                     let made = create::create(idmap, dir, Some(name), SYMLINK, NO_BLOCKS)?;

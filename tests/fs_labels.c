@@ -16,7 +16,6 @@
 #include "harness.h"
 #include "policy.h"
 #include "powerloss.h"
-#include "stop.h"
 
 FIXTURE(fs_labels) {
 	struct vol v;
@@ -335,44 +334,6 @@ TEST_F(fs_labels, synced)
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_EQ(strlen(want) + 1, lost_xattr("p/file", POLICY_XATTR, label, sizeof(label)));
 	EXPECT_STREQ(want, label);
-}
-
-static long op_make(void *kind)
-{
-	return make("p", kind);
-}
-
-/*
- * A directory, or a symbolic link, has got its label, and nothing else yet, when another inode of its block of the inode table is
- * synced, and the power goes: nobody is asked at boot.
- */
-TEST_F(fs_labels, synced_beside)
-{
-	struct probed p;
-	struct task making;
-	int fd, i, err;
-
-	ASSERT_EQ(0, make_parent("p", POLICY_PARENT));
-	fd = vol_open("f", O_CREAT | O_RDWR);
-	ASSERT_LE(0, fd);
-	vol_sync();
-	for (i = 1; i <= 3; i++) {
-		err = stop_in_probe(&p, &making, "r:" STOP_PROBE " security_inode_init_security\n", op_make,
-				    (void *)&kinds[i]);
-		if (err == -ENOENT)
-			SKIP(return, "no kprobe events");
-		ASSERT_EQ(0, err);
-		EXPECT_EQ(0, fchmod(fd, 0600 + i));
-		EXPECT_EQ(0, fsync(fd));
-		EXPECT_EQ(0, lose_power_at_boot(&self->v)) TH_LOG("%s", kinds[i].name);
-		ASSERT_TRUE(let_go(&p));
-		ASSERT_EQ(0, task_join(&making, JOIN_SECONDS));
-		vol_sync();
-	}
-	close(fd);
-	ASSERT_EQ(0, vol_remount(&self->v));
-	for (i = 1; i <= 3; i++)
-		EXPECT_TRUE(has_in("p", &kinds[i], kinds[i].fresh));
 }
 
 static int free_things(struct statfs *st)

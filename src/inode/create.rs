@@ -11,7 +11,6 @@ use crate::inode::attributes;
 use crate::inode::data::{disk_time, ino32, vfs_flags};
 use crate::inode::errors::reported;
 use crate::inode::operations::SetOperations;
-use crate::inode::unborn;
 use crate::types::{CreatedInode, Inode, RetryFs};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
@@ -72,32 +71,12 @@ pub(crate) fn create<'a>(
     inode.set_generation(random_u32());
     inode.set_flags(vfs_flags(data.flags()));
     RetryFs::set_operations(&inode, file_type, &content)?;
-    if !mutant!("label-half-made") {
-        before_attributes(&inode, file_type, content);
-    }
     inode.mark_inode_dirty();
     create_lists(&inode, dir)?;
     if !mutant!("label-early") {
         create_labels(&inode, dir, name)?;
     }
-    if mutant!("label-half-made") {
-        before_attributes(&inode, file_type, content);
-    }
     Ok(inode)
-}
-
-/// Attributes may be put into the slot of the inode, with what else the inode has: a link is not one without its target, nor a directory
-/// without its first block.
-fn before_attributes(inode: &InodeInit<RetryFs>, file_type: FileType, content: Content) {
-    match (file_type, content) {
-        (FileType::Symlink, Content::FastSymlink(link)) => {
-            let target = CStr::from_bytes_until_nul(link.zero_terminated());
-            let len = target.map_or(0, |target| target.to_bytes().len());
-            inode.as_locked().dio_wait().i_size_write(len as u64);
-        }
-        (FileType::Symlink | FileType::Directory, _) => unborn::begin_making(inode),
-        _ => {}
-    }
 }
 
 /// Gives a new inode the access control lists that its directory has for it.

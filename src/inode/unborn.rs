@@ -16,18 +16,6 @@ use crate::types::Inode;
 use crate::volume::fault::Result;
 use kfs::mm::nofs::nofs;
 
-/// A round that does not end.
-const NO_ROUND: u64 = u64::MAX;
-
-/// The new `inode` will have a block, of which [`begin`] tells. Nobody finds it before, but who has its attributes put into its slot
-/// stores it with them. May sleep.
-pub(super) fn begin_making(inode: &Inode) {
-    let never_begins = inode.is_lnk() && mutant!("symlink-unwritten");
-    if !(never_begins || mutant!("unborn-stored")) {
-        deferred::set_unborn(inode, NO_ROUND);
-    }
-}
-
 /// The new `inode` has a block now, marked dirty as [`First::OfInode`](crate::volume::unwritten::First::OfInode), or written. Before
 /// it is stored for the first time. May sleep. `ENOMEM`.
 pub(crate) fn begin(inode: &Inode) -> Result {

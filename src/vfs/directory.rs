@@ -141,8 +141,17 @@ impl InodeOperations<RetryFs> for Directory {
             }
             let made = match FastSymlink::new(target.to_bytes()) {
                 Some(link) => {
-                    let content = Content::FastSymlink(link);
-                    create::create(idmap, dir, Some(name), SYMLINK, content)?
+                    let made = create::create(
+                        idmap,
+                        dir,
+                        Some(name),
+                        SYMLINK,
+                        Content::FastSymlink(link),
+                    )?;
+                    made.as_locked()
+                        .dio_wait()
+                        .i_size_write(target.to_bytes().len() as u64);
+                    made
                 }
                 None => {
                     let made = create::create(idmap, dir, Some(name), SYMLINK, NO_BLOCKS)?;

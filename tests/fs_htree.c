@@ -504,6 +504,42 @@ TEST_F(fs_htree, split_is_half_written)
 	}
 }
 
+static off_t blocks_of_d(struct vol *v)
+{
+	struct stat st;
+
+	return stat(vol_path("d"), &st) ? -errno : st.st_size / v->bs;
+}
+
+/*
+ * The power goes when a block of names, or one of the index, has just been split, and nothing was synced since: nobody is asked
+ * at boot, and no name is lost that was synced. Some of them are directories.
+ */
+TEST_F(fs_htree, split_and_boot)
+{
+	/* an index of so many leaves has two levels: of blocks of 4 KiB there are not so many */
+	const off_t pointers = (self->v.bs - 32) / 8, most = self->v.bs > KIB ? 8 : pointers + 6;
+	off_t before = 1, now = 1;
+	int synced = 0, i;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	vol_sync();
+	for (i = 0; now < most && i < MAX; i++) {
+		ASSERT_EQ(0, i % 3 ? make(i, i + 1) : vol_mkdir(entry(i)));
+		before = now;
+		now = blocks_of_d(&self->v);
+		ASSERT_LT(0, now);
+		if (now == before || (now > 8 && now < pointers - 1))
+			continue;
+		EXPECT_EQ(0, lose_power_at_boot(&self->v)) TH_LOG("%d blocks", (int)now);
+		EXPECT_LE(synced + 2, lost_entries("d"));
+		vol_sync();
+		synced = i + 1;
+	}
+	EXPECT_LE(most, now);
+	EXPECT_TRUE(is_indexed("d"));
+}
+
 static long op_make(void *unused)
 {
 	return make(600, 900);
@@ -572,6 +608,50 @@ TEST_F(fs_htree, number_of_a_moved_name)
 	ASSERT_EQ(0, create_all());
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_EQ(2, lost_entries("d"));
+}
+
+/* Create files in "e" until that fails. */
+static int create_until(int i)
+{
+	char name[16];
+	int fd;
+
+	do {
+		snprintf(name, sizeof(name), "e/%d", i++);
+		fd = vol_open(name, O_CREAT | O_RDWR);
+		if (fd >= 0)
+			close(fd);
+	} while (fd >= 0);
+	return fd;
+}
+
+/* The block that names have left cannot be written: the device has them there, and nobody gets the numbers of their inodes. */
+TEST_F(fs_htree, number_of_a_moved_name_in_a_bad_block)
+{
+	const int nr = self->v.bs / 256 - (self->v.bs > 1024);
+	struct vol_conf few = variant->conf;
+	struct vol_map map;
+	int n;
+
+	few.inodes = 64;
+	ASSERT_EQ(0, vol_umount_soon(&self->v));
+	ASSERT_EQ(0, vol_mkfs(&self->v, &few));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, vol_mkdir("e"));
+	ASSERT_EQ(0, make(0, nr));
+	vol_sync();
+	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
+	map.e[0].fails = true;
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	for (n = nr; !is_indexed("d") && n < nr + 4; n++)
+		ASSERT_EQ(0, make(n, n + 1));
+	EXPECT_TRUE(is_indexed("d"));
+	ASSERT_EQ(0, drop(0, n, 1));
+	EXPECT_EQ(-EIO, create_until(0));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_EQ(-ENOSPC, create_until(100));
+	vol_sync();
 }
 
 /* One of the next names that is before, or behind, one that there is; -1 if there is none. */

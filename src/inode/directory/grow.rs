@@ -113,7 +113,21 @@ fn split_leaf(
     dir.data().last_leaf.forget();
     node.set(&mut index.bytes, frame.at + 1, pointer(block));
     index.write(dir, changed)?;
-    release(leaf, dir)
+    sync(&index);
+    release(leaf, dir)?;
+    sync(leaf);
+    Ok(())
+}
+
+/// Brings a block to the device that has just been changed for a split. May sleep.
+///
+/// Until that has the pointer to the new block, and then the old block without the names that have moved, it is not what `e2fsck -p`
+/// mends: that asks for somebody who is not there at boot. So this is not left to writeback, which may come half a minute later. There is
+/// no flush, as it is only to be short. What cannot be written is as if writeback had failed: it is tried again by who syncs.
+fn sync(block: &Block) {
+    if !mutant!("split-left-to-writeback") {
+        let _ = block.buffer.sync_dirty();
+    }
 }
 
 /// Writes a block that has lost names to a new one.
@@ -152,6 +166,7 @@ fn raise_root(dir: &InodeLocked<Exclusive>, path: &Path<'_>, root: &Frame) -> Re
     let index = append(dir, new)?;
     let changed = path.root.raise(&block.at, &mut block.bytes, index)?;
     block.write(dir, changed)?;
+    sync(&block);
     Ok(())
 }
 
@@ -171,8 +186,10 @@ fn split_node(dir: &InodeLocked<Exclusive>, root: &Frame, node: &Frame) -> Resul
     pointer.block = append(dir, new)?;
     root.node.set(&mut above.bytes, root.at + 1, pointer);
     above.write(dir, changed)?;
+    sync(&above);
     let changed = node.node.truncate(&mut block.bytes, stay);
     block.write(dir, changed)?;
+    sync(&block);
     Ok(())
 }
 
@@ -214,8 +231,10 @@ pub(super) fn make_index(dir: &InodeLocked<Exclusive>) -> Result<bool> {
     let first = durable::append(dir, &leaves)?;
     Root::init(&block.at, &mut block.bytes, function, &pointers(first))?;
     dir.data().last_leaf.forget();
-    dir.data().set_index(true);
     release(&block, dir)?;
+    sync(&block);
+    // It is stored that there is one when there is.
+    dir.data().set_index(true);
     Ok(true)
 }
 

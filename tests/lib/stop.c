@@ -17,7 +17,7 @@
 #include "trace.h"
 
 #define PAGE		4096
-#define KEEP_SECONDS	30
+#define KEEP_SECONDS	75
 #define WAIT_SECONDS	120
 
 static time_t seconds(void)

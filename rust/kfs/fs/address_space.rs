@@ -24,6 +24,7 @@ use crate::fs::shutdown::Shutdown;
 use crate::fs::small_folio;
 use crate::fs::write_begin;
 use crate::iov::{self, AnyIovIter, IovIter, IovIterDest, IovIterSource};
+use crate::mm::nofs::nofs;
 use core::marker::PhantomData;
 use core::ops::Range;
 use core::ptr;
@@ -527,7 +528,12 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             let fill = |block, max| T::get_block_create(inode, block, max);
             // Has made way already: that would drop the folio.
             let found = gap::Edge::find(inode, pos).and_then(|edge| {
-                let found = write_begin::write_begin(iocb, inode, pos, all, find, fill)?;
+                let begin = || write_begin::write_begin(iocb, inode, pos, all, find, fill);
+                let found = match edge {
+                    // Reclaim might wait for a folio before it, which writeback has when it waits for this one.
+                    gap::Edge::Locked(_) => nofs(begin)?,
+                    _ => begin()?,
+                };
                 Ok((found, edge))
             });
             match found {
@@ -561,7 +567,9 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         unsafe {
             let inode = Inode::<F>::from_raw((*mapping).host);
             let before = inode.i_size_read();
-            let is_behind_gap = pos as u64 > before && !cfg!(mutant = "kfs-gap-behind-mapped");
+            // What `write_begin` has locked is given back in any case.
+            let is_behind_gap = !fsdata.is_null()
+                || (pos as u64 > before && !cfg!(mutant = "kfs-gap-behind-mapped"));
             let ret = match is_behind_gap {
                 true => gap::write_end(inode, pos, len, copied, folio, fsdata),
                 false => {

@@ -244,7 +244,9 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
             match allocated {
                 Ok(()) => bindings::folio_wait_stable(folio),
                 Err(error) => {
-                    if error == EAGAIN {
+                    // One that was mapped while EOF was moving must not stay so: its next fault would end here, too, and not
+                    // with a signal.
+                    if error == EAGAIN || (is_there && !is_page_inside) {
                         page_cache::unmap(folio);
                     }
                     bindings::folio_unlock(folio);

@@ -290,7 +290,7 @@ TEST_F_TIMEOUT(flood, writes, 7 * 24 * 3600)
 {
 	unsigned int nr = env_number("FLOOD_THREADS", env_on_debug() ? 12 : THREADS_MAX);
 	unsigned int seconds = env_number("FLOOD_SECONDS", (env_on_debug() ? 12 : 30) * env_scale());
-	static const char *const hung[] = { "blocked for more than", NULL };
+	static const char *const hung[] = { "blocked", "for more than", NULL };
 	int kmsg = kmsg_open();
 	unsigned long n = 0;
 	struct hog hog;

@@ -446,6 +446,34 @@ TEST_F(fs_folios, store_beside_holes)
 }
 
 /* A write to a hole that the page cache has in a large folio is short where space ends, and takes only what it writes. */
+/* What could not be written back of a large folio stays in memory, though it is in the way of a write for which there is little space. */
+TEST_F(fs_folios, space_that_ends_beside_what_has_failed)
+{
+	const off_t size = MIB, at = 768 * KIB;
+	char *buf = buf_alloc(LEN), *back = buf_alloc(size);
+	struct vol_map map;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", at, PAGE, 1));
+	ASSERT_EQ(0, truncate(vol_path("f"), size));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, vol_find(&self->v, at, PAGE, 1, &map));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_TRUE(read_in_order(fd, back, size));
+	ASSERT_EQ(0, fill_up(&self->v, 27));
+	pattern_fill(buf, PAGE, at, 2);
+	ASSERT_EQ(PAGE, pwrite(fd, buf, PAGE, at));
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_GT(LEN - PAGE, pwrite(fd, buf, LEN - PAGE, at + PAGE));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(PAGE, pread(fd, back, PAGE, at));
+	EXPECT_PATTERN(back, PAGE, at, 2);
+	EXPECT_EQ(-1, fsync(fd));
+	EXPECT_EQ(EIO, errno);
+	close(fd);
+}
+
 TEST_F(fs_folios, space_that_ends_in_what_was_read)
 {
 	const off_t bs = self->v.bs, size = MIB, at = 768 * KIB;

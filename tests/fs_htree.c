@@ -529,8 +529,14 @@ TEST_F(fs_htree, split_and_boot)
 		before = now;
 		now = blocks_of_d(&self->v);
 		ASSERT_LT(0, now);
-		if (now == before || (now > 8 && now < pointers - 1))
+		if (now == before)
 			continue;
+		if (now > 8 && now < pointers - 1) {
+			/* nothing is left for writeback, which would come while the disk is copied */
+			vol_sync();
+			synced = i + 1;
+			continue;
+		}
 		EXPECT_EQ(0, lose_power_at_boot(&self->v)) TH_LOG("%d blocks", (int)now);
 		EXPECT_LE(synced + 2, lost_entries("d"));
 		vol_sync();
@@ -631,8 +637,9 @@ TEST_F(fs_htree, number_of_a_moved_name_in_a_bad_block)
 	const int nr = self->v.bs / 256 - (self->v.bs > 1024);
 	struct vol_conf few = variant->conf;
 	struct vol_map map;
-	int n;
 
+	if (self->v.bs > KIB)
+		SKIP(return, "names that are added wait for the device before the block is split");
 	few.inodes = 64;
 	ASSERT_EQ(0, vol_umount_soon(&self->v));
 	ASSERT_EQ(0, vol_mkfs(&self->v, &few));
@@ -644,10 +651,9 @@ TEST_F(fs_htree, number_of_a_moved_name_in_a_bad_block)
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	map.e[0].fails = true;
 	ASSERT_EQ(0, vol_route(&self->v, &map));
-	for (n = nr; !is_indexed("d") && n < nr + 4; n++)
-		ASSERT_EQ(0, make(n, n + 1));
+	ASSERT_EQ(0, make(nr, nr + 1));
 	EXPECT_TRUE(is_indexed("d"));
-	ASSERT_EQ(0, drop(0, n, 1));
+	ASSERT_EQ(0, drop(0, nr + 1, 1));
 	EXPECT_EQ(-EIO, create_until(0));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	EXPECT_EQ(-ENOSPC, create_until(100));

@@ -26,7 +26,8 @@ pub(super) fn least<F: FileSystemData>(inode: &Inode<F>) -> usize {
 /// Writes back and drops the folio with byte `pos`, if there is one and it is not the smallest there can be. Somebody may bring in a
 /// large one again. No folio lock may be held. Sleeps.
 ///
-/// The error of writing back, if the folio could not be given to the device; `ENOSPC` if somebody has pinned a page of it, who may write to that yet.
+/// `EIO` if it may not be on the device: then it must not be dropped, or who reads it would find what was there before. `ENOSPC` if somebody
+/// has pinned a page of it, who may write to that yet.
 pub(super) fn drop_larger<F: FileSystemData>(inode: &Inode<F>, pos: u64) -> Result {
     let cache = inode.page_cache();
     let pos = loff(pos);
@@ -42,7 +43,7 @@ pub(super) fn drop_larger<F: FileSystemData>(inode: &Inode<F>, pos: u64) -> Resu
     if is_pinned {
         return Err(ENOSPC);
     }
-    cache.write_back(&all)?;
+    cache.write_back_to_drop(&all)?;
     // From when it was written back on, who pins a page to write to it has it made writable again.
     let is_pinned = cache.lock_folio(pos).is_some_and(|folio| folio.is_pinned());
     if is_pinned && !cfg!(mutant = "kfs-pin-unseen") {

@@ -89,6 +89,22 @@ impl<'a> PageCache<'a> {
         }
     }
 
+    /// [`PageCache::write_back`], for who drops what has been written back then. `EIO` if an error of writeback that nobody has been told of is
+    /// left, or has come: it may be of these pages, of which nothing else says so. Sleeps.
+    pub(crate) fn write_back_to_drop(&self, range: &Range<i64>) -> Result {
+        // SAFETY: By the type invariant the mapping is valid.
+        let wb_err = unsafe { &raw mut (*self.mapping()).wb_err };
+        // SAFETY: As above. Of an error that nobody has seen it returns 0, from which that is told.
+        let since = unsafe { bindings::errseq_sample(wb_err) };
+        self.write_back(range)?;
+        // SAFETY: As above.
+        match unsafe { bindings::errseq_check(wb_err, since) } {
+            0 => Ok(()),
+            _ if cfg!(mutant = "kfs-failed-page-dropped") => Ok(()),
+            _ => Err(EIO),
+        }
+    }
+
     /// Finds the folio with byte `pos`, or makes one, of the least size, and reads it. The caller holds `invalidate_lock`,
     /// shared at least. Sleeps. The error of reading it.
     pub(crate) fn read_folio(&self, pos: i64) -> Result<FolioRef<'a>> {

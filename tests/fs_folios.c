@@ -465,7 +465,7 @@ TEST_F(fs_folios, space_that_ends_beside_what_has_failed)
 	pattern_fill(buf, PAGE, at, 2);
 	ASSERT_EQ(PAGE, pwrite(fd, buf, PAGE, at));
 	ASSERT_EQ(0, vol_fail(&self->v, &map));
-	EXPECT_GT(LEN - PAGE, pwrite(fd, buf, LEN - PAGE, at + PAGE));
+	EXPECT_GT((ssize_t)LEN - PAGE, pwrite(fd, buf, LEN - PAGE, at + PAGE));
 	ASSERT_EQ(0, vol_unroute(&self->v));
 	ASSERT_EQ(PAGE, pread(fd, back, PAGE, at));
 	EXPECT_PATTERN(back, PAGE, at, 2);

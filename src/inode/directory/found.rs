@@ -88,14 +88,16 @@ impl<'a> Search<'a> {
         buffers: &mut Buffers<'_>,
         index: u32,
     ) -> Result<Option<Named>> {
-        if !self.wants_room {
+        // Where a name may be in several blocks, who inserts it looks for room.
+        let wants_room = self.wants_room && self.blocks == 0;
+        self.blocks = self.blocks.saturating_add(1);
+        if !wants_room {
             return find_in_block(dir, buffers, index, self.name);
         }
         if fatal_signal_pending() {
             return Err(EINTR.into());
         }
         let at = at(dir, index);
-        self.blocks += 1;
         match at.find_or_room(buffers, self.name)? {
             Ok(entry) => {
                 let buffer = buffers.buffer(index)?.get();

@@ -522,7 +522,7 @@ TEST_F(fs_folios, hole_behind_a_store)
 		for (i = 0; i <= eof / PAGE; i++)
 			ASSERT_EQ(PAGE, pwrite(fd, buf, PAGE, i * PAGE));
 		EXPECT_EQ(0, store(map + eof, 'x'));
-		/* it is made longer, or written behind EOF */
+		/* it is made longer, or written beyond EOF */
 		EXPECT_EQ(round ? PAGE : 0, round ? pwrite(fd, buf, PAGE, at) : ftruncate(fd, at));
 		/* after ftruncate() that is a new fault, which fills the hole */
 		if (round)

@@ -589,6 +589,21 @@ static int create_all(void)
 	return fd == -ENOSPC ? 0 : fd;
 }
 
+/* A new volume with so few inodes that a number is soon used again, and @nr names in a directory that has no index yet, all synced. */
+static int remake_with_few_inodes(struct vol *v, const struct vol_conf *conf, int nr)
+{
+	struct vol_conf few = *conf;
+	int err;
+
+	few.inodes = 64;
+	err = vol_umount_soon(v) ?: vol_mkfs(v, &few) ?: vol_mount(v, env_fstype(), 0, NULL);
+	err = err ?: vol_mkdir("d") ?: vol_mkdir("e") ?: make(0, nr);
+	if (!err && is_indexed("d"))
+		err = -EINVAL;
+	vol_sync();
+	return err;
+}
+
 /*
  * Names move to new blocks, and are removed there. Who gets the numbers of their inodes is not found
  * under them, although nobody syncs the directory.
@@ -597,17 +612,8 @@ TEST_F(fs_htree, number_of_a_moved_name)
 {
 	/* two in a sector */
 	const int nr = self->v.bs / 256 - (self->v.bs > 1024);
-	struct vol_conf few = variant->conf;
 
-	few.inodes = 64;
-	ASSERT_EQ(0, vol_umount_soon(&self->v));
-	ASSERT_EQ(0, vol_mkfs(&self->v, &few));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
-	ASSERT_EQ(0, vol_mkdir("d"));
-	ASSERT_EQ(0, vol_mkdir("e"));
-	ASSERT_EQ(0, make(0, nr));
-	EXPECT_FALSE(is_indexed("d"));
-	vol_sync();
+	ASSERT_EQ(0, remake_with_few_inodes(&self->v, &variant->conf, nr));
 	ASSERT_EQ(0, make(nr, nr + 2));
 	EXPECT_TRUE(is_indexed("d"));
 	ASSERT_EQ(0, drop(0, nr + 2, 1));
@@ -635,19 +641,11 @@ static int create_until(int i)
 TEST_F(fs_htree, number_of_a_moved_name_in_a_bad_block)
 {
 	const int nr = self->v.bs / 256 - (self->v.bs > 1024);
-	struct vol_conf few = variant->conf;
 	struct vol_map map;
 
 	if (self->v.bs > KIB)
 		SKIP(return, "names that are added wait for the device before the block is split");
-	few.inodes = 64;
-	ASSERT_EQ(0, vol_umount_soon(&self->v));
-	ASSERT_EQ(0, vol_mkfs(&self->v, &few));
-	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
-	ASSERT_EQ(0, vol_mkdir("d"));
-	ASSERT_EQ(0, vol_mkdir("e"));
-	ASSERT_EQ(0, make(0, nr));
-	vol_sync();
+	ASSERT_EQ(0, remake_with_few_inodes(&self->v, &variant->conf, nr));
 	ASSERT_EQ(0, vol_block(&self->v, "d", 0, &map));
 	map.e[0].fails = true;
 	ASSERT_EQ(0, vol_route(&self->v, &map));

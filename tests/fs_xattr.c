@@ -516,6 +516,28 @@ static int set_capability(const char *file)
 }
 
 /* Whoever writes to a file takes its capability away, in whatever way. */
+/* Whether it goes, without the right to execute, depends on who writes: so the first write looks, also where there are no attributes. */
+TEST_F(fs_xattr, set_group_id_goes_with_a_write)
+{
+	struct stat st;
+	int fd;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+	ASSERT_EQ(0, chown(vol_path("f"), 0, 1));
+	ASSERT_EQ(0, chmod(vol_path("f"), 02666));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	fd = vol_open("f", O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(02666, st.st_mode & 07777);
+	ASSERT_EQ(0, setresuid(-1, 65534, -1));
+	EXPECT_EQ(1, pwrite(fd, "x", 1, 0));
+	ASSERT_EQ(0, setresuid(-1, 0, -1));
+	ASSERT_EQ(0, fstat(fd, &st));
+	EXPECT_EQ(0666, st.st_mode & 07777);
+	close(fd);
+}
+
 TEST_F(fs_xattr, capability_goes_with_a_write)
 {
 	static const char *const how[] = {

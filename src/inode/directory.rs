@@ -35,10 +35,12 @@ pub(crate) use search::no_parent;
 
 use crate::ext2::directory::blocks::One;
 use crate::ext2::directory::change::Insert;
+use crate::ext2::directory::Name;
 use crate::ext2::inode::FileType;
 use crate::inode::block_map;
 use crate::inode::data::ino32;
 use crate::inode::directory::block::{at, block_count, room};
+use crate::inode::directory::found::Named;
 use crate::inode::directory::new_entry::NewEntry;
 use crate::inode::directory::search::{changed, checked, find_block, find_name, find_name_or_room};
 use crate::inode::dirty::mark_first_dirty;
@@ -59,19 +61,23 @@ fn is_removed(dir: &Inode) -> bool {
 
 /// Looks up `name`; `None` when there is no such entry.
 pub(crate) fn find<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<Found>> {
-    if is_removed(dir) && !mutant!("removed-searched") {
-        return Ok(None);
-    }
-    let named = find_name(dir, checked(name)?)?;
-    Ok(named.map(|named| named.found()))
+    find_by(dir, name, find_name)
 }
 
 /// The same for a name that is about to be created: [`insert`] is faster after that.
 pub(crate) fn find_to_create<M: Mode>(dir: &InodeLocked<M>, name: &[u8]) -> Result<Option<Found>> {
+    find_by(dir, name, find_name_or_room)
+}
+
+fn find_by(
+    dir: &Inode,
+    name: &[u8],
+    find: fn(&Inode, Name<'_>) -> Result<Option<Named>>,
+) -> Result<Option<Found>> {
     if is_removed(dir) && !mutant!("removed-searched") {
         return Ok(None);
     }
-    let named = find_name_or_room(dir, checked(name)?)?;
+    let named = find(dir, checked(name)?)?;
     Ok(named.map(|named| named.found()))
 }
 

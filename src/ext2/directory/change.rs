@@ -157,23 +157,6 @@ impl DirBlock {
             .ok_or(rooms.room))
     }
 
-    /// Whether there is still the room that was found.
-    ///
-    /// # Errors
-    ///
-    /// The block cannot be read.
-    pub(crate) fn is_room<B: DirBlocks>(
-        &self,
-        blocks: &mut B,
-        room: &Room,
-    ) -> Result<bool, B::Error> {
-        let mut bytes = [0; HEADER];
-        blocks.read(self.index, room.offset, &mut bytes)?;
-        let raw: RawEntry = zerocopy::transmute!(bytes);
-        Ok(raw.used() == room.used
-            && rec_len::from_disk(raw.rec_len, self.block_size) == room.rec_len)
-    }
-
     /// Inserts an entry where `room` was found for it. Until the last write nothing leads to its bytes.
     pub(crate) fn insert<B: ChangeDirBlocks>(
         &self,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffered writes behind EOF, with a gap before them.
+//! Buffered writes beyond EOF, with a gap before them.
 //!
 //! When i_size moves, the folio with EOF comes into the file as a whole, whether it is the one that is written or another:
 //!
@@ -39,7 +39,7 @@ pub(super) enum Edge<'a> {
 }
 
 impl<'a> Edge<'a> {
-    /// Finds it for a write at byte `pos`; does nothing if that is not behind EOF. No folio lock may be held. Sleeps, for a folio lock and
+    /// Finds it for a write at byte `pos`; does nothing if that is not beyond EOF. No folio lock may be held. Sleeps, for a folio lock and
     /// for writeback.
     ///
     /// `ENOMEM` if there is no memory for a folio: if EOF is in the midst of one that is not there, it could be brought in
@@ -83,11 +83,11 @@ impl<'a> Edge<'a> {
     }
 }
 
-/// `generic_write_end()` for a write behind EOF with a gap before it. Returns how many bytes were written. May sleep.
+/// `generic_write_end()` for a write beyond EOF with a gap before it. Returns how many bytes were written. May sleep.
 ///
 /// # Safety
 ///
-/// As for `write_end` of the operations on the pages of `inode`; `pos` is behind EOF, and `fsdata` from [`Edge::into_fsdata`] for
+/// As for `write_end` of the operations on the pages of `inode`; `pos` is beyond EOF, and `fsdata` from [`Edge::into_fsdata`] for
 /// this write.
 pub(super) unsafe fn write_end<F: FileSystemData>(
     inode: &Inode<F>,

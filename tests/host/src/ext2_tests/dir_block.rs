@@ -91,7 +91,20 @@ pub(super) trait ByName {
 }
 
 fn located(at: &DirBlock, block: &[u8], name: Name<'_>) -> Result<Option<Located>, Corrupt> {
-    at.find_in(&mut One(&mut block.to_vec()), name)
+    let found = at.find_in(&mut One(&mut block.to_vec()), name)?;
+    // Who looks for room, too, finds the same, or the room that is found without a look for the name.
+    match at.find_or_room(&mut One(&mut block.to_vec()), name)? {
+        Ok(entry) => assert_eq!(found, Some(entry)),
+        Err(room) => {
+            assert_eq!(found, None);
+            let expected = match at.find_room(&mut One(&mut block.to_vec()), name, None)? {
+                Insert::Room(room) => Some(room),
+                _ => None,
+            };
+            assert_eq!(room, expected);
+        }
+    }
+    Ok(found)
 }
 
 impl ByName for DirBlock {

@@ -276,7 +276,7 @@ fn write_slot(inode: &Inode, bytes: &[u8], first: bool) -> Result {
 }
 
 /// Whether the slot of `inode`, which is being read, has attributes. Does not sleep.
-pub(super) fn are_in_slot(inode: &Inode, slot: &RawSlot) -> Result<bool> {
+pub(super) fn are_in_slot(inode: &Inode, slot: &RawSlot<'_>) -> Result<bool> {
     let Some((start, _)) = room(inode) else {
         return Ok(false);
     };

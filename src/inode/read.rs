@@ -92,7 +92,7 @@ pub(crate) fn iget_by_handle(sb: &SuperBlock, ino: u32) -> Result<InodeRef<'_>> 
         Iget::Found(inode) => Ok(inode),
         Iget::New(new) => {
             let is_free = !inode_numbers::is_allocated(sb, ino)? && !mutant!("free-handle");
-            if is_free || has_no_link(&read_raw(sb, ino)?) {
+            if is_free || read_raw(sb, ino, |slot| has_no_link(slot))? {
                 return Err(ESTALE.into());
             }
             read_new(sb, ino, new, || ESTALE.into())
@@ -108,21 +108,25 @@ fn read_new<'sb>(
     new: NewInode<'sb, RetryFs>,
     deleted: impl FnOnce() -> Fault,
 ) -> Result<InodeRef<'sb>> {
-    let bytes = read_raw(sb, ino)?;
-    let parsed = DiskInode::parse(&sb.data().layout(), ino, &bytes);
-    let from = parsed.map_err(|error| match error {
-        InodeError::Deleted => deleted(),
-        InodeError::Corrupt(corrupt) => corrupt.into(),
-    })?;
-    if mutant!("symlink-without-nul") && from.size == 60 && from.file_type == FileType::Symlink {
-        return Err(Corrupt::new(Place::Inode(ino), "no NUL").into());
-    }
-    fill(&new, &from, &bytes)?;
+    read_raw(sb, ino, |slot| {
+        let parsed = DiskInode::parse(&sb.data().layout(), ino, slot);
+        // Not moved, as it is large.
+        let from = match &parsed {
+            Ok(from) => from,
+            Err(InodeError::Deleted) => return Err(deleted()),
+            Err(InodeError::Corrupt(corrupt)) => return Err((*corrupt).into()),
+        };
+        if mutant!("symlink-without-nul") && from.size == 60 && from.file_type == FileType::Symlink
+        {
+            return Err(Corrupt::new(Place::Inode(ino), "no NUL").into());
+        }
+        fill(&new, from, slot)
+    })??;
     Ok(new.unlock_new_inode())
 }
 
 /// Fills an inode from its `slot` in the inode table, which was parsed.
-fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode, slot: &RawSlot) -> Result {
+fn fill(inode: &InodeInit<RetryFs>, from: &DiskInode, slot: &RawSlot<'_>) -> Result {
     let data = inode.data();
     data.set_flags(from.flags);
     *data.attribute_block.lock() = AttributeBlock::of(from.file_acl);

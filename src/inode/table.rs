@@ -14,24 +14,23 @@ use kfs::block::buffer_head::BufferHead;
 /// at together, and those of a directory are in its group. As many as ext4 reads.
 const BATCH: u32 = 32;
 
-/// The slot of an inode, as far as it has known fields.
-pub(super) struct RawSlot {
-    bytes: [u8; KNOWN_BYTES],
-    len: usize,
+/// The slot of an inode: a copy of the known fields.
+pub(super) struct RawSlot<'a> {
+    known: &'a [u8],
     /// The block that it is in, and the byte offset.
-    buffer: BufferHead,
+    buffer: &'a BufferHead,
     offset: usize,
 }
 
-impl Deref for RawSlot {
+impl Deref for RawSlot<'_> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        self.known
     }
 }
 
-impl RawSlot {
+impl RawSlot<'_> {
     /// Copies bytes from byte `from` of the slot on, which may be behind the known fields. `EINVAL` when they are not in
     /// the block.
     pub(super) fn read(&self, from: usize, to: &mut [u8]) -> Result {
@@ -39,18 +38,22 @@ impl RawSlot {
     }
 }
 
-/// Reads the slot of inode `ino`. May sleep.
-pub(super) fn read_raw(sb: &SuperBlock, ino: u32) -> Result<RawSlot> {
+/// Reads the slot of inode `ino`, and runs `f` on it. May sleep.
+#[inline]
+pub(super) fn read_raw<R>(
+    sb: &SuperBlock,
+    ino: u32,
+    f: impl FnOnce(&RawSlot<'_>) -> R,
+) -> Result<R> {
     let (buffer, offset) = read_table(sb, ino)?;
     let len = KNOWN_BYTES.min(sb.data().geometry().inode_size() as usize);
-    let mut bytes = [0; KNOWN_BYTES];
-    buffer.read(offset, bytes.get_mut(..len).unwrap_or_default())?;
-    Ok(RawSlot {
-        bytes,
-        len,
-        buffer,
-        offset,
-    })
+    Ok(buffer.with_copy::<KNOWN_BYTES, _>(offset, len, |known| {
+        f(&RawSlot {
+            known,
+            buffer: &buffer,
+            offset,
+        })
+    })?)
 }
 
 /// Reads the block with the slot of inode `ino`: its buffer, and the byte offset of the slot in it.

@@ -23,6 +23,7 @@ use crate::compat::{smp_mb, Full, Read};
 use crate::types::DropInAtomic;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use core::slice;
 use kernel::prelude::*;
 use kernel::sync::rcu;
 
@@ -109,6 +110,28 @@ impl BufferHead {
         // concurrent writer is tolerated as C does: the copy is made by the kernel's memcpy().
         unsafe { bindings::memcpy(to.as_mut_ptr().cast(), data.cast(), to.len()) };
         Ok(())
+    }
+
+    /// Runs `f` on a copy of `len` bytes from `offset` on, `N` at most. It is on the stack, where nothing is cleared for it.
+    /// `EINVAL` when they are more, or not all in the block.
+    #[inline(always)]
+    pub fn with_copy<const N: usize, R>(
+        &self,
+        offset: usize,
+        len: usize,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
+        let data = self.data(offset, len)?;
+        if len > N {
+            return Err(EINVAL);
+        }
+        let mut copy = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: As in `read`; `copy` has room for so many bytes.
+        unsafe { bindings::memcpy(copy.as_mut_ptr().cast(), data.cast(), len) };
+        // SAFETY: So many bytes of it have just been written, and it is not changed any more.
+        Ok(f(unsafe {
+            slice::from_raw_parts(copy.as_ptr().cast(), len)
+        }))
     }
 
     /// Copies all of the block to `to`, in the place of what that has. Its memory is used if it is enough: who

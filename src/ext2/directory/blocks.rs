@@ -4,6 +4,9 @@
 
 use crate::ext2::Corrupt;
 
+/// How many bytes of a block are read at once by who looks for a name: an entry with the longest name, and more.
+pub(crate) const WINDOW: usize = 512;
+
 /// Access to the blocks of a directory.
 pub(crate) trait DirBlocks {
     /// Errors of the device, and corruption.
@@ -15,6 +18,22 @@ pub(crate) trait DirBlocks {
     /// Copies `out.len()` bytes from byte `offset` on of block `index` into `out`. They are within a
     /// block, and there is such a block.
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result<(), Self::Error>;
+
+    /// Runs `f` on a copy of `len` bytes from byte `offset` on of block `index`, [`WINDOW`] at most. They are within a block,
+    /// and there is such a block.
+    #[inline(always)]
+    fn with_window<R>(
+        &mut self,
+        index: u32,
+        offset: usize,
+        len: usize,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, Self::Error> {
+        let mut window = [0; WINDOW];
+        let window = window.get_mut(..len).unwrap_or_default();
+        self.read(index, offset, window)?;
+        Ok(f(window))
+    }
 
     /// Whether the pointers of block `index` of the index have been checked ([`super::path`]) while it is in memory.
     /// Who does not know says no.

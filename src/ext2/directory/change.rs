@@ -131,7 +131,7 @@ impl DirBlock {
         near: Option<usize>,
     ) -> Result<Insert, B::Error> {
         let mut rooms = RoomFinder::new(name, near);
-        let exists = self.visit(blocks, name, &mut rooms)?;
+        let exists = self.visit_for_room(blocks, name, &mut rooms)?;
         Ok(match (exists, rooms.room) {
             (Some(_), _) => Insert::Exists,
             (None, Some(room)) => Insert::Room(room),
@@ -151,10 +151,21 @@ impl DirBlock {
         name: Name<'_>,
     ) -> Result<Result<Located, Option<Room>>, B::Error> {
         let mut rooms = RoomFinder::new(name, None);
-        let found = self.visit(blocks, name, &mut rooms)?;
+        let found = self.visit_for_room(blocks, name, &mut rooms)?;
         Ok(found
             .map(|passed| self.located(&passed, &rooms.finder))
             .ok_or(rooms.room))
+    }
+
+    /// [`DirBlock::visit`] for room. There is one of it, so that the loop is a part of that.
+    #[inline(never)]
+    fn visit_for_room<B: DirBlocks>(
+        &self,
+        blocks: &mut B,
+        name: Name<'_>,
+        rooms: &mut RoomFinder<'_>,
+    ) -> Result<Option<Passed>, B::Error> {
+        self.visit(blocks, name, rooms)
     }
 
     /// Inserts an entry where `room` was found for it. Until the last write nothing leads to its bytes.

@@ -4,12 +4,12 @@
 //!
 //! Names of other entries are compared, and not validated: a search passes each of them many times.
 
-use super::{blocks::DirBlocks, DirBlock, Located, Name, RawEntry, HEADER, NAME_MAX};
+use super::{
+    blocks::{DirBlocks, WINDOW},
+    DirBlock, Located, Name, RawEntry, HEADER, NAME_MAX,
+};
 use crate::ext2::Corrupt;
 use zerocopy::FromBytes;
-
-/// How many bytes of a block are read at once by who looks for a name: an entry with the longest name, and more.
-const WINDOW: usize = 512;
 
 const _: () = assert!(WINDOW >= HEADER + NAME_MAX);
 
@@ -61,6 +61,16 @@ impl<'a> Wanted<'a> {
         (u64::from_le_bytes(*tail) ^ self.tail) & self.mask == 0
             && entry.get(HEADER..) == Some(self.name.bytes)
     }
+}
+
+/// Where one is in a block of which the entries are passed.
+struct Pass {
+    /// How many bytes of an entry the visitor needs.
+    want: usize,
+    /// The byte offset of the next entry.
+    offset: usize,
+    /// The last piece was one unused entry, as a sector without names is. Those behind it are likely to be so, and are not read.
+    is_unused: bool,
 }
 
 /// What passes the entries of a block. A closure would do, but whether that is made a part of the loop, which costs half as much then, is up to
@@ -161,55 +171,68 @@ impl DirBlock {
         name: Name<'_>,
         visitor: &mut V,
     ) -> Result<Option<V::Found>, B::Error> {
-        let want = HEADER + name.bytes.len();
-        let mut window = [0; WINDOW];
-        let mut offset = 0;
-        // The last piece was one unused entry, as a sector without names is. Those behind it are likely to be so, and are not read.
-        let mut is_unused = false;
-        while offset < self.block_size {
-            if let (true, Some(header)) = (
-                is_unused && offset + HEADER <= self.block_size,
-                window.get_mut(..HEADER),
-            ) {
-                blocks.read(self.index, offset, header)?;
-                if let Some((raw, rec_len)) = self.unused(header, offset)? {
-                    if let Some(found) = visitor.visit(raw, header, offset, rec_len) {
+        let mut pass = Pass {
+            want: HEADER + name.bytes.len(),
+            offset: 0,
+            is_unused: false,
+        };
+        while pass.offset < self.block_size {
+            if pass.is_unused && pass.offset + HEADER <= self.block_size {
+                let mut header = [0; HEADER];
+                blocks.read(self.index, pass.offset, &mut header)?;
+                if let Some((raw, rec_len)) = self.unused(&header, pass.offset)? {
+                    if let Some(found) = visitor.visit(raw, &header, pass.offset, rec_len) {
                         return Ok(Some(found));
                     }
-                    offset += rec_len;
+                    pass.offset += rec_len;
                     continue;
                 }
             }
-            let end = self.block_size.min(offset + WINDOW);
-            let Some(piece) = window.get_mut(..end - offset) else {
-                break;
-            };
-            blocks.read(self.index, offset, piece)?;
-            is_unused = self
-                .unused(piece, offset)?
-                .is_some_and(|(_, len)| len >= WINDOW);
-            let mut rest: &[u8] = piece;
-            let enough = match end == self.block_size {
-                true => 1,
-                false => want,
-            };
-            while rest.len() >= enough {
-                let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
-                    return Err(self
-                        .bad(offset, "entry crosses the end of its block", 0)
-                        .into());
-                };
-                let rec_len = self.check(raw, offset, self.block_size - offset)?;
-                if let Some(found) = visitor.visit(raw, rest, offset, rec_len) {
-                    return Ok(Some(found));
-                }
-                offset += rec_len;
-                match rest.get(rec_len..) {
-                    Some(behind) => rest = behind,
-                    None => break,
-                }
+            let offset = pass.offset;
+            let len = WINDOW.min(self.block_size - offset);
+            let found = blocks.with_window(self.index, offset, len, |piece| {
+                self.visit_piece(piece, &mut pass, visitor)
+            })??;
+            if found.is_some() {
+                return Ok(found);
             }
         }
+        Ok(None)
+    }
+
+    /// The same with those in `piece`, which begins where `pass` is. Goes on to the first one that is not in it as far as
+    /// the visitor needs it.
+    #[inline(always)]
+    fn visit_piece<V: Visit>(
+        &self,
+        piece: &[u8],
+        pass: &mut Pass,
+        visitor: &mut V,
+    ) -> Result<Option<V::Found>, Corrupt> {
+        let mut offset = pass.offset;
+        pass.is_unused = self
+            .unused(piece, offset)?
+            .is_some_and(|(_, len)| len >= WINDOW);
+        let enough = match offset + piece.len() == self.block_size {
+            true => 1,
+            false => pass.want,
+        };
+        let mut rest = piece;
+        while rest.len() >= enough {
+            let Ok((raw, _)) = RawEntry::ref_from_prefix(rest) else {
+                return Err(self.bad(offset, "entry crosses the end of its block", 0));
+            };
+            let rec_len = self.check(raw, offset, self.block_size - offset)?;
+            if let Some(found) = visitor.visit(raw, rest, offset, rec_len) {
+                return Ok(Some(found));
+            }
+            offset += rec_len;
+            match rest.get(rec_len..) {
+                Some(behind) => rest = behind,
+                None => break,
+            }
+        }
+        pass.offset = offset;
         Ok(None)
     }
 

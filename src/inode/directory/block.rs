@@ -3,7 +3,7 @@
 //! The blocks of a directory in the buffer cache.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::directory::blocks::{ChangeDirBlocks, DirBlocks};
+use crate::ext2::directory::blocks::{ChangeDirBlocks, DirBlocks, WINDOW};
 use crate::ext2::directory::path;
 use crate::ext2::directory::DirBlock;
 use crate::ext2::{Corrupt, Place};
@@ -131,6 +131,17 @@ impl DirBlocks for InPlace<'_> {
     fn read(&mut self, _: u32, offset: usize, out: &mut [u8]) -> Result {
         Ok(self.0.read(offset, out)?)
     }
+
+    #[inline(always)]
+    fn with_window<R>(
+        &mut self,
+        _: u32,
+        offset: usize,
+        len: usize,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
+        Ok(self.0.with_copy::<WINDOW, R>(offset, len, f)?)
+    }
 }
 
 impl ChangeDirBlocks for InPlace<'_> {
@@ -237,6 +248,17 @@ impl DirBlocks for Buffers<'_> {
     #[inline]
     fn read(&mut self, index: u32, offset: usize, out: &mut [u8]) -> Result {
         Ok(self.buffer(index)?.read(offset, out)?)
+    }
+
+    #[inline(always)]
+    fn with_window<R>(
+        &mut self,
+        index: u32,
+        offset: usize,
+        len: usize,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R> {
+        Ok(self.buffer(index)?.with_copy::<WINDOW, R>(offset, len, f)?)
     }
 
     fn is_checked(&mut self, index: u32) -> Result<bool> {

@@ -129,9 +129,12 @@ fn search_groups(
         false => size.map_or(request.len, |size| size.need),
     };
     let mut tries = TRIES;
+    // The group with the longest run, if none was long enough.
+    let mut best = None;
     while need > 0 {
         let mut longest = 0;
-        for group in groups_from(goal_group, geometry.groups()) {
+        let first = best.take().into_iter();
+        for group in Iterator::chain(first, groups_from(goal_group, geometry.groups())) {
             if volume.groups.counts(group).free_blocks == 0 {
                 continue;
             }
@@ -140,9 +143,11 @@ fn search_groups(
                 false => u32::MAX,
             };
             if group != goal_group {
-                let known = volume.groups.lock(group)?.free_runs(group).longest();
+                let known = volume.groups.longest_run(group);
                 if known < need {
-                    longest = longest.max(known);
+                    if known > longest {
+                        (longest, best) = (known, Some(group));
+                    }
                     continue;
                 }
             }
@@ -163,7 +168,9 @@ fn search_groups(
                     return Ok(Some(run.into()));
                 }
                 Ok(Found::Shorter(len)) => {
-                    longest = longest.max(len);
+                    if len > longest {
+                        (longest, best) = (len, Some(group));
+                    }
                     tries = tries.saturating_sub(1);
                     if tries == 0 && longest > 0 {
                         break;
@@ -216,7 +223,7 @@ pub(crate) fn allocate_nowait(sb: &SuperBlock, request: AllocationRequest<'_>) -
         if other != group && !volume.groups.share_lock(other, group) {
             let mut set = volume.groups.try_lock(other)?.ok_or(EAGAIN)?;
             if request.window.and_then(Reservation::give_up).is_some() {
-                old = set.remove_window(geometry, request.ino, start);
+                old = set.remove_window(volume, request.ino, start);
                 volume.groups.give();
             }
         }
@@ -300,7 +307,7 @@ fn free_in(sb: &SuperBlock, group: u32, run: Run, freed: Freed) -> Result {
     if freed == Freed::Released {
         volume.released_blocks.add(start, len);
     }
-    set.freed(geometry, Run { start, len });
+    set.freed(volume, Run { start, len });
     set.change_counts(&volume.groups, group, |counts| {
         counts.give_blocks(geometry, group, len)
     })?;
@@ -428,7 +435,7 @@ fn take(
         return Ok(Found::Shorter(0));
     }
     let found = found?;
-    set.change_free_runs(group, |runs| *runs = known);
+    set.change_free_runs(&volume.groups, group, |runs| *runs = known);
     let Some(run) = found else {
         return Ok(Found::Shorter(known.longest()));
     };
@@ -458,7 +465,7 @@ fn take(
     set.write_bitmap(volume, buffer, changed)?;
     set.store_counts(volume, group)?;
     let first_free = set.first_free(buffer, known.first(), end)?;
-    set.change_free_runs(group, |known| known.taken(first_free));
+    set.change_free_runs(&volume.groups, group, |known| known.taken(first_free));
     let window = plan.size.and_then(|size| {
         let free = bitmap::next_run(&set.taken, run.start, end, size.len)?;
         let start = found.start;
@@ -470,7 +477,7 @@ fn take(
                 || mutant!("window-unclean"),
             may_sleep: plan.may_sleep,
         };
-        set.replace_window(geometry, request, &new, buffer)
+        set.replace_window(volume, request, &new, buffer)
             .then_some(new)
     });
     Ok(Found::Blocks { run: found, window })

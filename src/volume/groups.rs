@@ -12,6 +12,7 @@ use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::scratch::Scratch;
+use crate::volume::state::Volume;
 use crate::volume::windows::Windows;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
@@ -59,21 +60,28 @@ const SETS: u32 = 5;
 /// So many blocks of descriptors are read at a time: with `meta_bg`, each is in another part of the volume.
 const AHEAD: u32 = 64;
 
-/// The counters of a group: read without a lock, changed under that of the group.
-struct SharedCounts(Atomic<u64>);
+/// What is read of a group without a lock, and changed under that of the group: its counters, and how long its free
+/// runs are at most.
+struct Unlocked(Atomic<u64>);
 
-impl SharedCounts {
+impl Unlocked {
+    /// With these counters; of the runs nothing is known.
     fn new(counts: &GroupCounts) -> Self {
-        SharedCounts(Atomic::new(Self::pack(counts)))
+        Unlocked(Atomic::new(Self::pack(counts, u16::MAX)))
     }
 
-    fn pack(counts: &GroupCounts) -> u64 {
-        let [blocks, inodes, dirs] =
-            [counts.free_blocks, counts.free_inodes, counts.used_dirs].map(u64::from);
-        blocks | inodes << 16 | dirs << 32
+    fn pack(counts: &GroupCounts, longest: u16) -> u64 {
+        let fields = [
+            counts.free_blocks,
+            counts.free_inodes,
+            counts.used_dirs,
+            longest,
+        ];
+        let [blocks, inodes, dirs, longest] = fields.map(u64::from);
+        blocks | inodes << 16 | dirs << 32 | longest << 48
     }
 
-    fn load(&self) -> GroupCounts {
+    fn counts(&self) -> GroupCounts {
         let packed = self.0.load(ordering::Relaxed);
         GroupCounts {
             free_blocks: packed as u16,
@@ -82,8 +90,29 @@ impl SharedCounts {
         }
     }
 
-    fn store(&self, counts: &GroupCounts) {
-        self.0.store(Self::pack(counts), ordering::Relaxed);
+    /// See [`FreeRuns::longest`].
+    fn longest(&self) -> u32 {
+        match (self.0.load(ordering::Relaxed) >> 48) as u16 {
+            u16::MAX => u32::MAX,
+            longest => longest.into(),
+        }
+    }
+
+    /// All as [`Unlocked::new`] has it.
+    fn reset(&self, counts: &GroupCounts) {
+        self.0
+            .store(Self::pack(counts, u16::MAX), ordering::Relaxed);
+    }
+
+    fn set_counts(&self, counts: &GroupCounts) {
+        let longest = (self.0.load(ordering::Relaxed) >> 48) as u16;
+        self.0.store(Self::pack(counts, longest), ordering::Relaxed);
+    }
+
+    fn set_longest(&self, longest: u32) {
+        let longest = u16::try_from(longest).unwrap_or(u16::MAX);
+        self.0
+            .store(Self::pack(&self.counts(), longest), ordering::Relaxed);
     }
 }
 
@@ -93,7 +122,7 @@ impl SharedCounts {
 /// bitmaps. Nobody holds two of these locks, or reads from the device with one. So who has looked at all groups, and
 /// found nothing, may have missed what others have given back behind it: see [`Groups::given`].
 pub(crate) struct Groups {
-    counts: KVVec<SharedCounts>,
+    unlocked: KVVec<Unlocked>,
     /// The buffers of the group descriptors, in order.
     descriptors: KVVec<BufferHead>,
     sets: KVec<Pin<KBox<Mutex<GroupSet>>>>,
@@ -124,7 +153,7 @@ impl Groups {
             descriptors.push(sb.bread(place(index))?, GFP_KERNEL)?;
         }
         let mut layouts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
-        let mut counts = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
+        let mut unlocked = KVVec::with_capacity(geometry.groups() as usize, GFP_KERNEL)?;
         let bits = SETS.min(geometry.groups().ilog2());
         let mut states = KVec::new();
         for _ in 0..1 << bits {
@@ -153,7 +182,7 @@ impl Groups {
                 clamped = true;
             }
             layouts.push(parsed.layout, GFP_KERNEL)?;
-            counts.push(SharedCounts::new(&parsed.counts), GFP_KERNEL)?;
+            unlocked.push(Unlocked::new(&parsed.counts), GFP_KERNEL)?;
             if let Some(states) = states.get_mut(set_of(group, bits)) {
                 states.push(GroupState::new(uninit), GFP_KERNEL)?;
             }
@@ -170,7 +199,7 @@ impl Groups {
             sets.push(KBox::pin_init(new_mutex!(set), GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let groups = Groups {
-            counts,
+            unlocked,
             descriptors,
             sets,
             given: Atomic::new(0),
@@ -198,11 +227,11 @@ impl Groups {
         }
         let mut clamped = false;
         let mut totals = Totals::default();
-        for (group, counts) in (0..geometry.groups()).zip(&self.counts) {
+        for (group, unlocked) in (0..geometry.groups()).zip(&self.unlocked) {
             let bytes = raw(geometry, &self.descriptors, group)?;
             let parsed = Group::parse(geometry, group, &bytes)?;
             let mut set = self.lock(group)?;
-            counts.store(&parsed.counts);
+            unlocked.reset(&parsed.counts);
             add(&mut totals, &parsed.counts);
             clamped |= parsed.clamped.is_some();
             if let Some(state) = set.state_mut(group) {
@@ -250,8 +279,14 @@ impl Groups {
 
     /// The counters of `group`, as they are now; zeroes when there is no such group. Does not sleep.
     pub(super) fn counts(&self, group: u32) -> GroupCounts {
-        let counts = self.counts.get(group as usize);
-        counts.map(SharedCounts::load).unwrap_or_default()
+        let unlocked = self.unlocked.get(group as usize);
+        unlocked.map(Unlocked::counts).unwrap_or_default()
+    }
+
+    /// No free run of `group` is longer, as far as that is known now; 0 when there is no such group. Does not sleep.
+    pub(super) fn longest_run(&self, group: u32) -> u32 {
+        let unlocked = self.unlocked.get(group as usize);
+        unlocked.map_or(0, Unlocked::longest)
     }
 
     /// How often something was given back until now, for who is going to look at all groups.
@@ -310,10 +345,11 @@ impl GroupSet {
         group: u32,
         change: impl FnOnce(&mut GroupCounts) -> Result<(), Corrupt>,
     ) -> Result<(), Corrupt> {
-        let shared = groups.counts.get(group as usize).ok_or(no_group(group))?;
-        let mut counts = shared.load();
+        let unlocked = groups.unlocked.get(group as usize);
+        let unlocked = unlocked.ok_or(no_group(group))?;
+        let mut counts = unlocked.counts();
         change(&mut counts)?;
-        shared.store(&counts);
+        unlocked.set_counts(&counts);
         Ok(())
     }
 
@@ -329,9 +365,19 @@ impl GroupSet {
     }
 
     /// Changes that.
-    pub(super) fn change_free_runs(&mut self, group: u32, change: impl FnOnce(&mut FreeRuns)) {
-        if let Some(state) = self.state_mut(group) {
+    pub(super) fn change_free_runs(
+        &mut self,
+        groups: &Groups,
+        group: u32,
+        change: impl FnOnce(&mut FreeRuns),
+    ) {
+        let unlocked = groups.unlocked.get(group as usize);
+        if let (Some(state), Some(unlocked)) = (self.state_mut(group), unlocked) {
             change(&mut state.free_runs);
+            let longest = state.free_runs.longest();
+            if longest < unlocked.longest() || !mutant!("longest-kept") {
+                unlocked.set_longest(longest);
+            }
         }
     }
 
@@ -362,9 +408,11 @@ impl GroupSet {
 
     /// All may allocate the blocks of `run`, within one group of this set, from now on, if they are free.
     /// [`Groups::give`] follows.
-    pub(super) fn freed(&mut self, geometry: &Geometry, run: Run) {
-        if let Some((group, start)) = geometry.locate_block(run.start) {
-            self.change_free_runs(group, |known| known.freed(Run { start, ..run }));
+    pub(super) fn freed(&mut self, volume: &Volume, run: Run) {
+        if let Some((group, start)) = volume.geometry().locate_block(run.start) {
+            self.change_free_runs(&volume.groups, group, |known| {
+                known.freed(Run { start, ..run })
+            });
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Allocating from a reservation window, and who gets and loses one. See [`crate::volume::windows`].
 
 use crate::ext2::bitmap::{self, Run};
-use crate::ext2::{Geometry, Place};
+use crate::ext2::Place;
 use crate::volume::copy_back::copy_back;
 use crate::volume::fault::Result;
 use crate::volume::groups::GroupSet;
@@ -100,7 +100,7 @@ impl GroupSet {
     /// see [`Windows::insert`](crate::volume::windows::Windows::insert).
     pub(super) fn replace_window(
         &mut self,
-        geometry: &Geometry,
+        volume: &Volume,
         request: &AllocationRequest<'_>,
         new: &NewWindow,
         bitmap: &BufferHead,
@@ -109,21 +109,16 @@ impl GroupSet {
             return false;
         };
         if let Some(start) = of.give_up() {
-            self.remove_window(geometry, request.ino, start);
+            self.remove_window(volume, request.ino, start);
         }
         self.windows.insert(request, new, bitmap)
     }
 
     /// Removes the window of the inode `ino` at block `start`, in this set, and returns it, if it is there.
     /// [`Groups::give`](crate::volume::groups::Groups::give) follows.
-    pub(super) fn remove_window(
-        &mut self,
-        geometry: &Geometry,
-        ino: u32,
-        start: u32,
-    ) -> Option<Run> {
+    pub(super) fn remove_window(&mut self, volume: &Volume, ino: u32, start: u32) -> Option<Run> {
         let run = self.windows.remove(ino, start)?;
-        self.freed(geometry, run);
+        self.freed(volume, run);
         Some(run)
     }
 }
@@ -131,14 +126,13 @@ impl GroupSet {
 impl Volume {
     /// Takes its window from the inode `ino`, if it has one, and returns it. Takes the lock of its group; may sleep.
     pub(super) fn remove_window(&self, ino: u32, of: &Reservation) -> Option<Run> {
-        let geometry = self.geometry();
         let start = of.give_up()?;
-        let (group, _) = geometry.locate_block(start)?;
+        let (group, _) = self.geometry().locate_block(start)?;
         let removed = self
             .groups
             .lock(group)
             .ok()?
-            .remove_window(geometry, ino, start);
+            .remove_window(self, ino, start);
         self.groups.give();
         removed
     }
@@ -148,7 +142,7 @@ impl Volume {
         let mut any = false;
         self.groups.for_each_set(|set| {
             while let Some(run) = set.windows.remove_any() {
-                set.freed(self.geometry(), run);
+                set.freed(self, run);
                 any = true;
             }
         });

@@ -307,7 +307,7 @@ fn free_in(sb: &SuperBlock, group: u32, run: Run, freed: Freed) -> Result {
     if freed == Freed::Released {
         volume.released_blocks.add(start, len);
     }
-    set.freed(volume, Run { start, len });
+    set.freed(&volume.groups, geometry, Run { start, len });
     set.change_counts(&volume.groups, group, |counts| {
         counts.give_blocks(geometry, group, len)
     })?;

@@ -12,7 +12,6 @@ use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::scratch::Scratch;
-use crate::volume::state::Volume;
 use crate::volume::windows::Windows;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
@@ -408,11 +407,9 @@ impl GroupSet {
 
     /// All may allocate the blocks of `run`, within one group of this set, from now on, if they are free.
     /// [`Groups::give`] follows.
-    pub(super) fn freed(&mut self, volume: &Volume, run: Run) {
-        if let Some((group, start)) = volume.geometry().locate_block(run.start) {
-            self.change_free_runs(&volume.groups, group, |known| {
-                known.freed(Run { start, ..run })
-            });
+    pub(super) fn freed(&mut self, groups: &Groups, geometry: &Geometry, run: Run) {
+        if let Some((group, start)) = geometry.locate_block(run.start) {
+            self.change_free_runs(groups, group, |known| known.freed(Run { start, ..run }));
         }
     }
 }

@@ -118,7 +118,7 @@ impl GroupSet {
     /// [`Groups::give`](crate::volume::groups::Groups::give) follows.
     pub(super) fn remove_window(&mut self, volume: &Volume, ino: u32, start: u32) -> Option<Run> {
         let run = self.windows.remove(ino, start)?;
-        self.freed(volume, run);
+        self.freed(&volume.groups, volume.geometry(), run);
         Some(run)
     }
 }
@@ -142,7 +142,7 @@ impl Volume {
         let mut any = false;
         self.groups.for_each_set(|set| {
             while let Some(run) = set.windows.remove_any() {
-                set.freed(self, run);
+                set.freed(&self.groups, self.geometry(), run);
                 any = true;
             }
         });

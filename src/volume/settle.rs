@@ -94,7 +94,7 @@ impl Volume {
             };
             let len = run.len.min(self.geometry().group_blocks(group) - index);
             if let Ok(mut set) = self.groups.lock(group) {
-                set.freed(self, Run { len, ..run });
+                set.freed(&self.groups, self.geometry(), Run { len, ..run });
             }
             from = run.start.saturating_add(len);
         }

@@ -468,4 +468,34 @@ TEST_F(fs_xattr_order, sectors_of_a_symbolic_link)
 	EXPECT_EQ(0, task_join(&syncing, JOIN_SECONDS));
 }
 
+/* A new inode in a block that has been changed for another one, with its attributes, and is not on the device yet. */
+TEST_F(fs_xattr_order, new_inode_beside_it)
+{
+	const ino_t per_block = self->v.bs / self->v.isize;
+	struct stat dir, old, new;
+	char name[32];
+	int fd, i = 0;
+
+	if (self->v.isize < 256)
+		SKIP(return, "an inode has no room for attributes");
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, stat(vol_path("d"), &dir));
+	/* one that is not the last of its block, and in another one than the directory */
+	do {
+		snprintf(name, sizeof(name), "d/old%d", i++);
+		ASSERT_EQ(0, mknod(vol_path(name), S_IFREG | 0600, 0));
+		ASSERT_EQ(0, stat(vol_path(name), &old));
+	} while (old.st_ino % per_block == 0 || (old.st_ino - 1) / per_block == (dir.st_ino - 1) / per_block);
+	vol_sync();
+	ASSERT_EQ(0, setxattr(vol_path(name), NAME, "b", 1, 0));
+	ASSERT_EQ(0, mknod(vol_path("d/new"), S_IFIFO | 0600, 0));
+	ASSERT_EQ(0, stat(vol_path("d/new"), &new));
+	ASSERT_EQ((old.st_ino - 1) / per_block, (new.st_ino - 1) / per_block);
+	fd = vol_open_dir("d");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fsync(fd));
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_TRUE(lost_exists("d/new"));
+}
+
 TEST_HARNESS_MAIN

@@ -295,10 +295,10 @@ impl FileSystem for RetryFs {
         sb.data().unwritten.len()
     }
 
-    fn free_cached_objects(sb: &SuperBlock) -> usize {
+    fn free_cached_objects(sb: &SuperBlock, nr_to_scan: usize) -> usize {
         match mutant!("reclaim-refused") {
             true => 0,
-            false => sb.data().unwritten.reclaim(),
+            false => sb.data().unwritten.reclaim(nr_to_scan),
         }
     }
 

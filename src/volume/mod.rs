@@ -31,6 +31,7 @@ pub(crate) mod errors;
 pub(crate) mod evicted;
 pub(crate) mod fault;
 pub(crate) mod groups;
+mod held;
 pub(crate) mod in_window;
 pub(crate) mod inode_numbers;
 pub(crate) mod label;

@@ -136,10 +136,10 @@ pub trait FileSystem: FileSystemData {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Frees of these what can be freed, and returns how many. Called by memory reclaim, with the
+    /// Frees what can be freed of `nr_to_scan` of these, and returns how many. Called by memory reclaim, with the
     /// mount kept from being unmounted, and never from an allocation without `__GFP_FS`. Must not
     /// wait for locks that are held while such memory is allocated.
-    fn free_cached_objects(_sb: &SuperBlock<Self>) -> usize {
+    fn free_cached_objects(_sb: &SuperBlock<Self>, _nr_to_scan: usize) -> usize {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 

@@ -192,10 +192,12 @@ unsafe extern "C" fn nr_cached_objects<F: FileSystem>(
 /// As [`nr_cached_objects`], as `free_cached_objects`.
 unsafe extern "C" fn free_cached_objects<F: FileSystem>(
     sb: *mut bindings::super_block,
-    _sc: *mut bindings::shrink_control,
+    sc: *mut bindings::shrink_control,
 ) -> c_long {
+    // SAFETY: The shrinker passes on what it was called with, which is valid during the call.
+    let nr_to_scan = unsafe { (*sc).nr_to_scan };
     // SAFETY: As in `nr_cached_objects`.
-    let freed = F::free_cached_objects(unsafe { SuperBlock::<F>::from_raw(sb) });
+    let freed = F::free_cached_objects(unsafe { SuperBlock::<F>::from_raw(sb) }, nr_to_scan);
     c_long::try_from(freed).unwrap_or(c_long::MAX)
 }
 

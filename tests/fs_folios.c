@@ -195,6 +195,64 @@ TEST_F(fs_folios, hole_within_a_pinned_folio)
 	ASSERT_EQ(0, vol_unroute(&self->v));
 }
 
+/*
+ * A part of a folio is cut off, and of the rest a page is pinned by a device that is about to write to it. Nothing of the folio is dirty, so
+ * that it could be dropped; what the device writes is not lost.
+ */
+static void cut_beside_a_pin(struct __test_metadata *_metadata, struct vol *v, bool truncate)
+{
+	const off_t at = 8 * PAGE, size = 16 * PAGE, end = truncate ? 12 * PAGE : size;
+	char *buf = buf_alloc(size), *back = buf_alloc(size), *map;
+	struct io_op op = { .len = PAGE };
+	struct task read;
+	int fd;
+
+	ASSERT_EQ(0, make_held(v, "g", PAGE, PAGE, HELD_READS));
+	op.fd = vol_open("g", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, op.fd);
+	pattern_fill(buf, size, 0, 5);
+	fd = vol_open("f", O_CREAT | O_RDWR);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(size, pwrite(fd, buf, size, 0));
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, vol_hold_routed(v));
+	op.buf = map;
+	ASSERT_EQ(0, task_start(&read, op_pread, &op));
+	ASSERT_BLOCKED(&read);
+	ASSERT_EQ(0, fsync(fd));
+	if (truncate) {
+		EXPECT_EQ(0, ftruncate(fd, end));
+	} else {
+		EXPECT_EQ(0, punch(fd, at, 4 * PAGE));
+		memset(buf + at, 0, 4 * PAGE);
+	}
+	ASSERT_EQ(0, vol_release_routed(v));
+	EXPECT_EQ(PAGE, task_join(&read, JOIN_SECONDS));
+	ASSERT_EQ(0, vol_unroute(v));
+	EXPECT_PATTERN(map, PAGE, 0, 1);
+	memcpy(buf, map, PAGE);
+	EXPECT_EQ(end, pread(fd, back, size, 0));
+	EXPECT_EQ(0, memcmp(buf, back, end));
+	EXPECT_EQ(0, fsync(fd));
+	munmap(map, size);
+	close(fd);
+	close(op.fd);
+	ASSERT_EQ(0, vol_remount(v));
+	ASSERT_EQ(end, vol_read("f", 0, back, size, 0));
+	EXPECT_EQ(0, memcmp(buf, back, end));
+}
+
+TEST_F(fs_folios, hole_beside_a_pinned_page)
+{
+	cut_beside_a_pin(_metadata, &self->v, false);
+}
+
+TEST_F(fs_folios, truncated_beside_a_pinned_page)
+{
+	cut_beside_a_pin(_metadata, &self->v, true);
+}
+
 /* A store makes all of a folio writable, and dirty: what is stored to its other pages is not lost. */
 TEST_F(fs_folios, stores_to_its_pages)
 {

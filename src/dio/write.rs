@@ -318,7 +318,7 @@ fn roll_back<F: Filesystem>(
     if locked.i_size_read() > i_size {
         locked.dio_wait().i_size_write(i_size);
         locked.mark_inode_dirty();
-        locked.truncate_pagecache(i_size);
+        locked.truncate_beyond(i_size, || ());
     }
     if is_hole {
         // Direct reads in flight may use the blocks.

@@ -197,6 +197,36 @@ impl<'a> PageCache<'a> {
         false
     }
 
+    /// Drops the blocks with the bytes in `range` of folios that have other bytes, too, and of which somebody has pinned a page
+    /// ([`LockedFolio::drop_blocks`]). Returns the rest of the range, which is left to the kernel's functions: these
+    /// split a folio, and if they cannot, as it is pinned, they drop all of it unless it is dirty. What a device
+    /// writes to the other pages of it would be lost.
+    ///
+    /// May sleep, for folio locks: none may be held. The caller holds `invalidate_lock`, so that nobody pins a clean page to
+    /// write to it meanwhile: it would have to be made writable first.
+    pub(crate) fn drop_in_pinned(&self, range: Range<i64>) -> Range<i64> {
+        let mut rest = range;
+        if cfg!(mutant = "kfs-pinned-cut") {
+            return rest;
+        }
+        let pinned_at = |pos| {
+            let folio = self.lock_folio(pos)?;
+            (folio.range().start < pos && folio.is_pinned()).then_some(folio)
+        };
+        if let Some(folio) = pinned_at(rest.start) {
+            folio.drop_blocks(&rest);
+            rest.start = folio.range().end.min(rest.end);
+        }
+        if rest.is_empty() {
+            return rest;
+        }
+        if let Some(folio) = pinned_at(rest.end) {
+            folio.drop_blocks(&rest);
+            rest.end = folio.range().start.max(rest.start);
+        }
+        rest
+    }
+
     /// Drops the pages that have a part of the bytes in `range`. Returns whether none is left: a
     /// page that is dirty stays. May sleep.
     ///

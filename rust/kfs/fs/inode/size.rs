@@ -80,6 +80,9 @@ impl<F: FileSystemData> SizeLocked<'_, F> {
             bindings::filemap_invalidate_lock(mapping);
             if is_extended {
                 self.extend_zeroed(size);
+            } else if size <= self.i_size_read() {
+                self.i_size_write(size);
+                self.drop_pages_beyond(size);
             } else {
                 bindings::truncate_setsize(self.as_raw(), loff(size));
             }

@@ -27,7 +27,7 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         unsafe {
             let mapping = (*self.as_raw()).i_mapping;
             bindings::filemap_invalidate_lock(mapping);
-            bindings::truncate_pagecache(self.as_raw(), loff(size));
+            self.drop_pages_beyond(size);
             let result = free();
             bindings::filemap_invalidate_unlock(mapping);
             result
@@ -48,8 +48,9 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         // end is inclusive.
         unsafe {
             bindings::filemap_invalidate_lock((*self.as_raw()).i_mapping);
-            if !range.is_empty() {
-                bindings::truncate_pagecache_range(self.as_raw(), range.start, range.end - 1);
+            let rest = cache.drop_in_pinned(range.clone());
+            if !rest.is_empty() {
+                bindings::truncate_pagecache_range(self.as_raw(), rest.start, rest.end - 1);
             }
         }
         // A store through a mapping makes all blocks of a folio dirty, and writing it back looks up where
@@ -101,9 +102,19 @@ impl<F: FileSystemData> InodeLocked<F, Exclusive> {
         }
     }
 
-    /// Drops the pages beyond `size` bytes from the page cache. i_size does not change. May sleep.
-    pub fn truncate_pagecache(&self, size: u64) {
+    /// Drops the pages beyond `size` bytes from the page cache. i_size does not change. May sleep. The caller holds
+    /// `invalidate_lock`.
+    pub(super) fn drop_pages_beyond(&self, size: u64) {
+        let size = loff(size);
+        let rest = self.page_cache().drop_in_pinned(size..i64::MAX);
         // SAFETY: By the invariants of `Inode` it is valid.
-        unsafe { bindings::truncate_pagecache(self.as_raw(), loff(size)) };
+        unsafe {
+            if rest.start > size {
+                // Private copies, too, as the function does beyond the folio. To the end of the file.
+                let first = (size as usize).div_ceil(PAGE_SIZE);
+                bindings::unmap_mapping_pages((*self.as_raw()).i_mapping, first, 0, true);
+            }
+            bindings::truncate_pagecache(self.as_raw(), rest.start);
+        }
     }
 }

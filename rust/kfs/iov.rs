@@ -18,6 +18,7 @@
 //! C header: [`include/linux/uio.h`](srctree/include/linux/uio.h)
 
 use crate::bindings;
+use core::marker::PhantomData;
 use core::ptr;
 use kernel::page::PAGE_SHIFT;
 
@@ -41,9 +42,8 @@ impl<'data> IovIter<'data> for IovIterSource<'data> {
 ///
 /// `'data` is the lifetime of the call of a [`Kiocb`](crate::fs::kiocb::Kiocb) that came with the iterator,
 /// and that of no other call. Its memory is there for as long, but not longer than the request: once
-/// the kiocb was given away it may be completed at any time, and from then on neither the iterator nor a
-/// [duplicate](IovIter::duplicate) must be used, be it by the method of the call or by who has called that.
-/// No type says so: it is for the filesystem to see to.
+/// the kiocb was given away it may be completed at any time. So the iterator can only be borrowed, by a borrow of
+/// the kiocb (see [`CallIter`](crate::fs::kiocb::CallIter)), and there are no copies of it, but a [`Mark`] of where it was.
 ///
 /// Both are a C iterator that is valid and goes over memory that is, in the sense that the C
 /// functions may be used on it: user memory is checked by them. An iterator does not own its array
@@ -68,13 +68,19 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         unsafe { count(self.as_raw()) }
     }
 
-    /// An iterator over the same memory that moves by itself.
+    /// Where the iterator is, to go back there.
     #[inline]
-    fn duplicate(&self) -> Self {
+    fn mark(&self) -> Mark<Self> {
         // SAFETY: Both types are a C iterator and have no destructor, and `&self` keeps others from
-        // writing to it. A copy of a valid iterator is one, of the same direction, as long as there
-        // are the memory and the array of segments: as long as that may be used, see `IovIter`.
-        unsafe { ptr::read(self) }
+        // writing to it. The copy is not used as an iterator.
+        Mark(unsafe { ptr::read(self) }, PhantomData)
+    }
+
+    /// Goes back to where the iterator was.
+    #[inline]
+    fn reset(&mut self, mark: Mark<Self>) {
+        // It is one of this iterator: there is no other one of the call.
+        *self = mark.0;
     }
 
     /// Leaves out the next `bytes` bytes, or what is left.
@@ -83,26 +89,6 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         // SAFETY: By the invariants of both types the iterator is valid; it is ours to change. The
         // function goes no further than the end.
         unsafe { bindings::iov_iter_advance(self.as_raw(), bytes) };
-    }
-
-    /// Runs `f` on the next `bytes` bytes, or what is left: to `f` they are all there is. Then
-    /// leaves out as much as `f` did.
-    fn limited<R>(&mut self, bytes: usize, f: impl FnOnce(&mut Self) -> R) -> R {
-        let bytes = bytes.min(self.count());
-        // `f` may put something else in the place of what it gets.
-        let mut part = self.duplicate();
-        // SAFETY: By the invariants of both types the iterator is valid; the copy is ours to
-        // change. The field is a member of the same structure for every kind of iterator.
-        unsafe {
-            (*part.as_raw())
-                .__bindgen_anon_1
-                .__bindgen_anon_1
-                .as_mut()
-                .count = bytes;
-        }
-        let ret = f(&mut part);
-        self.advance(bytes.saturating_sub(part.count()));
-        ret
     }
 
     /// Whether user memory that is not in memory, or not mapped, is as good as none: what needs it fails with
@@ -162,6 +148,36 @@ pub trait IovIter<'data>: private::Sealed + Sized {
         // It is zero to `max`.
         pages as u16
     }
+}
+
+/// Where an iterator was, for [`IovIter::reset`]. It may be kept for longer than the iterator is there.
+pub struct Mark<I>(
+    I,
+    // Invariant, so that the lifetime of a call is never taken for that of another.
+    PhantomData<fn(I) -> I>,
+);
+
+/// An iterator of its own over the next `bytes` bytes of `iter`, or what is left.
+///
+/// # Safety
+///
+/// It must not be used any more when the kiocb of the call was given away, nor be given to others, who would not know.
+#[inline]
+pub(crate) unsafe fn part_of<'data, I: IovIter<'data>>(iter: &I, bytes: usize) -> I {
+    let bytes = bytes.min(iter.count());
+    // SAFETY: Both types are a C iterator and have no destructor, and `&I` keeps others from writing to it. A copy of a valid
+    // iterator is one, of the same direction, as long as there are the memory and the array of segments: by the requirement it is
+    // used no longer.
+    let part = unsafe { ptr::read(iter) };
+    // SAFETY: The copy is valid and ours to change. The field is a member of the same structure for every kind of iterator.
+    unsafe {
+        (*part.as_raw())
+            .__bindgen_anon_1
+            .__bindgen_anon_1
+            .as_mut()
+            .count = bytes;
+    }
+    part
 }
 
 /// How many bytes a C iterator has left.

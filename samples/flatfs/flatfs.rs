@@ -25,12 +25,11 @@ use kfs::fs::inode::Inode;
 use kfs::fs::inode_operations::table::InodeOps;
 use kfs::fs::inode_operations::{InodeOperations, LookupFlags};
 use kfs::fs::ioctl::Ioctl;
-use kfs::fs::kiocb::{Io, Kiocb, KiocbOwner};
+use kfs::fs::kiocb::{CallDest, Io, Kiocb, KiocbOwner};
 use kfs::fs::llseek::Seek;
 use kfs::fs::shutdown::Shutdown;
 use kfs::fs::super_block::data::SuperBox;
 use kfs::fs::super_block::{NewSuperBlock, Statfs, SuperBlock};
-use kfs::iov::IovIterDest;
 use kfs::module_fs;
 
 module_fs! {
@@ -235,7 +234,7 @@ impl InodeOperations<FlatFs> for Regular {}
 impl FileOperations<FlatFs> for Regular {
     type Pages = Self;
 
-    fn read_iter<'a>(iocb: Kiocb<'a, FlatFs>, to: &mut IovIterDest<'a>) -> Result<Io<'a, FlatFs>> {
+    fn read_iter<'a>(iocb: Kiocb<'a, FlatFs>, to: CallDest<'a>) -> Result<Io<'a, FlatFs>> {
         filemap_read(iocb, to).map_err(|(_, error)| error)
     }
 }

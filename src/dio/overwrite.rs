@@ -16,8 +16,8 @@ use kernel::prelude::*;
 use kfs::block::bio::Op;
 use kfs::fs::generic_io::{generic_file_direct_write, kiocb_modified_nosec};
 use kfs::fs::inode::lock::{InodeLocked, Shared};
-use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::{IovIter, IovIterSource};
+use kfs::fs::kiocb::{CallSource, Io, Kiocb};
+use kfs::iov::IovIter;
 
 /// How [`direct_overwrite`] ends.
 pub(crate) enum Overwrite<'a, F: Filesystem> {
@@ -33,10 +33,10 @@ pub(crate) enum Overwrite<'a, F: Filesystem> {
 /// kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_overwrite<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, Shared>,
 ) -> Result<Overwrite<'a, F>> {
-    let end = iocb.pos() as u64 + from.count() as u64;
+    let end = iocb.pos() as u64 + from.get(&iocb).count() as u64;
     let i_size = locked.i_size_read();
     if end > i_size || mutant!("overwrite-exclusive") {
         return Ok(Overwrite::NeedsExclusive(iocb, false));
@@ -45,7 +45,14 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
         if nowait::may_fill(&iocb, locked) {
             return Ok(Overwrite::NeedsExclusive(iocb, false));
         }
-        nowait::check(&iocb, from, locked, Op::Write, i_size, Some(locked))?;
+        nowait::check(
+            &iocb,
+            from.get(&iocb),
+            locked,
+            Op::Write,
+            i_size,
+            Some(locked),
+        )?;
     }
     if !nowait::modified(locked.sb(), kiocb_modified_nosec(&mut iocb, locked))? {
         return Ok(Overwrite::NeedsExclusive(iocb, false));

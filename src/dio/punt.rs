@@ -36,8 +36,8 @@ use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{BioArc, Op, UnplacedBio, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
 use kfs::fs::inode::lock::{InodeLocked, Shared};
-use kfs::fs::kiocb::{Iocb, Kiocb, Queued};
-use kfs::iov::{IovIter, IovIterDest};
+use kfs::fs::kiocb::{CallDest, Iocb, Kiocb, Queued};
+use kfs::iov::IovIter;
 use kfs::task::{may_be_punted, task_io_account_read, MaySleep};
 use kfs::trace;
 
@@ -92,7 +92,7 @@ pub(super) fn look_up<F: Filesystem>(
 /// worker takes it. May sleep.
 pub(super) fn punt<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    to: &mut IovIterDest<'a>,
+    to: CallDest<'a>,
     request: Request,
 ) -> Result<Queued<'a>, Kiocb<'a, F>> {
     let punted = &F::dio(iocb.inode().sb()).punted;
@@ -104,17 +104,17 @@ pub(super) fn punt<'a, F: Filesystem>(
 /// [`punt`], but for the count.
 fn leave<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    to: &mut IovIterDest<'a>,
+    to: CallDest<'a>,
     request: Request,
 ) -> Result<Queued<'a>, Kiocb<'a, F>> {
     let inode = iocb.inode();
     let sb = inode.sb();
     let bdev = BlockDevice::of(sb);
-    let (start, len) = (request.start(), to.count());
+    let (start, len) = (request.start(), to.get(&iocb).count());
     let Some(queue) = sb.dio_punt_wq() else {
         return Err(iocb);
     };
-    let vecs = to.npages(BIO_MAX_VECS, len);
+    let vecs = to.get(&iocb).npages(BIO_MAX_VECS, len);
     let allocated = match mutant!("punt-reserve") {
         true => {
             let dios = &F::dio(sb).dios;
@@ -126,7 +126,7 @@ fn leave<'a, F: Filesystem>(
         return Err(iocb);
     };
     bio.set_hints(&*iocb);
-    if !bio.add_all(to, len, bdev.dma_alignment()) {
+    if !bio.add_all(to.get_mut(&mut iocb), len, bdev.dma_alignment()) {
         return Err(iocb);
     }
     let Some(bio) = bio.unplaced(dio.clone(), iocb.lending()) else {

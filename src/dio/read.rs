@@ -8,8 +8,8 @@ use super::policy::Block;
 use super::single;
 use kernel::prelude::*;
 use kfs::fs::generic_io::{filemap_read, generic_file_direct_read};
-use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::{IovIter, IovIterDest};
+use kfs::fs::kiocb::{CallDest, Io, Kiocb};
+use kfs::iov::IovIter;
 
 /// Reads to `to` from the position of `iocb`: by the worker, and what that leaves inside i_size by
 /// buffered I/O: what the device could not read, perhaps only because it was much at once, and what
@@ -20,7 +20,7 @@ use kfs::iov::{IovIter, IovIterDest};
 #[inline(always)]
 pub(crate) fn direct_read<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    to: &mut IovIterDest<'a>,
+    to: CallDest<'a>,
 ) -> Result<Io<'a, F>> {
     let iocb = match single::read(iocb, to) {
         Ok(ended) => return ended,
@@ -31,12 +31,9 @@ pub(crate) fn direct_read<'a, F: Filesystem>(
 
 /// [`direct_read`] of what is no request of one bio.
 #[inline(never)]
-fn read_by_worker<'a, F: Filesystem>(
-    iocb: Kiocb<'a, F>,
-    to: &mut IovIterDest<'a>,
-) -> Result<Io<'a, F>> {
+fn read_by_worker<'a, F: Filesystem>(iocb: Kiocb<'a, F>, to: CallDest<'a>) -> Result<Io<'a, F>> {
     if iocb.is_nowait() {
-        let end = iocb.pos().saturating_add(to.count() as i64);
+        let end = iocb.pos().saturating_add(to.get(&iocb).count() as i64);
         if iocb.range_needs_writeback(iocb.pos(), end) {
             return Err(nowait::would_block(iocb.inode().sb(), Block::Pages));
         }
@@ -45,7 +42,7 @@ fn read_by_worker<'a, F: Filesystem>(
         Io::Done(iocb, read) => (iocb, read),
         queued => return Ok(queued),
     };
-    if to.count() == 0 || iocb.pos() as u64 >= iocb.inode().i_size_read() {
+    if to.get(&iocb).count() == 0 || iocb.pos() as u64 >= iocb.inode().i_size_read() {
         return Ok(Io::Done(iocb, read));
     }
     match filemap_read(iocb, to) {

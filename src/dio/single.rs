@@ -27,8 +27,8 @@ use kernel::prelude::*;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, EndedBio, Op, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::fs::inode::lock::{InodeLocked, Shared};
-use kfs::fs::kiocb::{Io, Iocb, IocbMut, Kiocb};
-use kfs::iov::{IovIter, IovIterDest, IovIterSource};
+use kfs::fs::kiocb::{CallDest, CallIter, CallSource, Io, Iocb, IocbMut, Kiocb};
+use kfs::iov::IovIter;
 use kfs::task::{task_io_account_write, Nested};
 use kfs::trace;
 
@@ -49,11 +49,11 @@ type Ended<'a, F> = Result<Io<'a, F>>;
 /// than is done here. The inode lock is not held. May sleep, unless the kiocb is `IOCB_NOWAIT`.
 #[inline(always)]
 pub(super) fn read<'a, F: Filesystem>(
-    iocb: Kiocb<'a, F>,
-    to: &mut IovIterDest<'a>,
+    mut iocb: Kiocb<'a, F>,
+    to: CallDest<'a>,
 ) -> Result<Ended<'a, F>, Kiocb<'a, F>> {
     let inode = iocb.inode();
-    if to.count() > MAX || is_sync_nowait(&iocb) {
+    if to.get(&iocb).count() > MAX || is_sync_nowait(&iocb) {
         return Err(iocb);
     }
     let locked = if iocb.is_nowait() {
@@ -64,7 +64,8 @@ pub(super) fn read<'a, F: Filesystem>(
     let Some(locked) = locked else {
         return Err(iocb);
     };
-    let Some(built) = find(&iocb, to, &locked).and_then(|found| build(&iocb, to, &locked, found))
+    let Some(built) =
+        find(&iocb, to.get(&iocb), &locked).and_then(|found| build(&mut iocb, to, &locked, found))
     else {
         return Err(iocb);
     };
@@ -88,16 +89,16 @@ pub(super) fn read<'a, F: Filesystem>(
 /// the whole call, and which may be shared.
 #[inline(always)]
 pub(super) fn overwrite<'a, F: Filesystem>(
-    iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'a>,
+    mut iocb: Kiocb<'a, F>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, Shared>,
 ) -> Result<Ended<'a, F>, Kiocb<'a, F>> {
     let must_be_stable =
         BlockDevice::of(locked.sb()).stable_writes() && !mutant!("single-unstable");
-    if from.count() > MAX || must_be_stable || is_sync_nowait(&iocb) {
+    if from.get(&iocb).count() > MAX || must_be_stable || is_sync_nowait(&iocb) {
         return Err(iocb);
     }
-    let Some(found) = find(&iocb, from, locked) else {
+    let Some(found) = find(&iocb, from.get(&iocb), locked) else {
         return Err(iocb);
     };
     // After the look-up: it is about the blocks that this has found.
@@ -105,7 +106,7 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     if dsync.is_waited_for() && !mutant!("single-unsynced") {
         return Err(iocb);
     }
-    let Some(mut built) = build(&iocb, from, locked, found) else {
+    let Some(mut built) = build(&mut iocb, from, locked, found) else {
         return Err(iocb);
     };
     if dsync == Dsync::Through {
@@ -199,19 +200,21 @@ fn is_split(bdev: &BlockDevice, sector: u64, len: usize) -> bool {
 /// Makes a bio with all of the memory, for the blocks that were found.
 #[inline(always)]
 fn build<'a, I: IovIter<'a>, F: Filesystem>(
-    iocb: &Kiocb<'a, F>,
-    iter: &mut I,
+    iocb: &mut Kiocb<'a, F>,
+    iter: CallIter<'a, I>,
     locked: &InodeLocked<F, Shared>,
     found: FoundBlocks,
 ) -> Option<Built<I, F>> {
     let sb = locked.sb();
     let bdev = BlockDevice::of(sb);
+    let is_sync = iocb.is_sync();
+    let (iter, iocb) = iter.with_lending(iocb);
     let (pos, len) = (iocb.pos() as u64, iter.count());
 
     let vecs = iter.npages(BIO_MAX_VECS, len);
     let (dio, mut bio) = BioArc::try_alloc(cached_dios(sb), bdev, vecs, pos, Dio::new())?;
     bio.set_sector(found.sector);
-    bio.set_hints(&**iocb);
+    bio.set_hints(iocb);
     if !bio.add_all(iter, len, found.dma_alignment) {
         return None;
     }
@@ -219,7 +222,7 @@ fn build<'a, I: IovIter<'a>, F: Filesystem>(
         bio.set_polled();
     }
     let is_write = !I::IS_DEST && !mutant!("single-traced-as-read");
-    trace::dio_submit(locked, pos, len as u64, is_write, !iocb.is_sync());
+    trace::dio_submit(locked, pos, len as u64, is_write, !is_sync);
     trace::dio_bio(locked, pos, len as u64, found.sector);
     Some(Built {
         dio,

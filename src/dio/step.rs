@@ -9,7 +9,7 @@ use core::convert::Infallible;
 use core::ops::Deref;
 use kernel::prelude::*;
 use kfs::block::bio::BioArc;
-use kfs::fs::kiocb::{AsyncKiocb, CallIocb, Handover, Iocb, IocbMut, Kiocb, Queued};
+use kfs::fs::kiocb::{AsyncKiocb, Handover, Iocb, IocbMut, Kiocb, Queued};
 use kfs::task::MaySleep;
 
 /// How the worker returns.
@@ -59,27 +59,25 @@ pub(super) trait Entry<F: Filesystem>: Deref<Target = Iocb<F>> + Sized {
 
 /// An [`Entry`] that bios can be issued for, with the memory that came with the call `'call`.
 pub(super) trait Submitter<'call, F: Filesystem>: Entry<F> {
-    /// The kiocb, to lend that memory.
-    fn lending(&self) -> &CallIocb<'call, F>;
+    /// The kiocb of that call, to use its iterator, and to lend its memory. A retry has none: it issues nothing.
+    fn call(&mut self) -> Option<&mut Kiocb<'call, F>>;
 }
 
 impl<'a, F: Filesystem> Submitter<'a, F> for Kiocb<'a, F> {
-    fn lending(&self) -> &CallIocb<'a, F> {
-        Kiocb::lending(self)
+    fn call(&mut self) -> Option<&mut Kiocb<'a, F>> {
+        Some(self)
     }
 }
 
 impl<F: Filesystem> Submitter<'static, F> for AsyncKiocb<F> {
-    /// A retry issues nothing.
-    fn lending(&self) -> &CallIocb<'static, F> {
-        AsyncKiocb::lending(self)
+    fn call(&mut self) -> Option<&mut Kiocb<'static, F>> {
+        None
     }
 }
 
 impl<F: Filesystem> Submitter<'static, F> for Kicked<F> {
-    /// A retry issues nothing.
-    fn lending(&self) -> &CallIocb<'static, F> {
-        self.0.lending()
+    fn call(&mut self) -> Option<&mut Kiocb<'static, F>> {
+        None
     }
 }
 

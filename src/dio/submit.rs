@@ -39,7 +39,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
     let sb = inode.sb();
     let bdev = BlockDevice::of(sb);
     let start = u64::try_from(iocb.pos()).map_err(|_| EINVAL)?;
-    let len = direct.count();
+    let len = direct.count(&iocb);
     let op = match &direct {
         Direct::Read(_) => Op::Read,
         Direct::Write(_, locked) if locked.is(inode) => Op::Write,
@@ -54,12 +54,12 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
         return Ok(Io::Done(iocb, 0));
     }
     let misaligned = (start | len as u64) & u64::from(bdev.logical_block_size() - 1) != 0
-        || direct.alignment() & bdev.dma_alignment() as usize != 0;
+        || direct.alignment(&iocb) & bdev.dma_alignment() as usize != 0;
     if misaligned && !mutant!("unaligned") {
         return Err(EINVAL);
     }
 
-    let vecs = direct.npages(BIO_MAX_VECS, len);
+    let vecs = direct.npages(&iocb, BIO_MAX_VECS, len);
     let bits = BlockBits::new(sb.blocksize_bits());
     let request_len = u32::try_from(len).ok().filter(|&len| len <= LEN_MAX);
     let mut request = Request::new(op, bits, start, request_len.ok_or(EINVAL)?);
@@ -87,7 +87,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                     .try_lock_shared()
                     .ok_or_else(|| nowait::would_block(sb, Block::Lock))?;
                 request.i_size = locked.i_size_read();
-                known = nowait::check(&iocb, to, &locked, op, request.i_size, None)?;
+                known = nowait::check(&iocb, to.get(&iocb), &locked, op, request.i_size, None)?;
                 locked
             } else {
                 let locked = inode.lock_shared();

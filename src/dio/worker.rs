@@ -25,24 +25,24 @@ use core::convert::Infallible;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::bio::{Bio, BioArc, Op};
 use kfs::fs::inode::lock::{Exclusive, InodeGuard, InodeLocked, Shared};
-use kfs::fs::kiocb::{CallIocb, IocbMut};
+use kfs::fs::kiocb::{CallDest, CallSource, IocbMut, Kiocb};
 use kfs::iov::{IovIterDest, IovIterFaultIn, IovIterSource};
 use kfs::task::MaySleep;
 use kfs::trace;
 
-/// The memory of a request, the inode lock of its submitter, and the bio that was allocated with
+/// Where the iterator of a request is, the inode lock of its submitter, and the bio that was allocated with
 /// the dio.
 pub(super) enum Transfer<'a, 'call, F: Filesystem> {
     /// Those of a read, which releases the lock when its bios are issued (R12).
     Read(
-        &'a mut IovIterDest<'call>,
+        CallDest<'call>,
         InodeGuard<'a, F, Shared>,
         Bio<IovIterDest<'call>, Dio<F>>,
     ),
     /// Those of a write, whose caller holds the lock for the whole call (R8, R11): exclusively, or
     /// the write is an overwrite.
     Write(
-        &'a mut IovIterSource<'call>,
+        CallSource<'call>,
         WriteLock<'a, F>,
         Bio<IovIterSource<'call>, Dio<F>>,
     ),
@@ -139,15 +139,10 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
                 .and_then(|exclusive| F::stopped(exclusive));
             let is_rest = matches!(stopped, Some(Stopped::Memory(_)));
             dio_begin(iocb.as_mut(), &transfer);
-            let (issued, stop) = direct_io_issue(
-                iocb.lending(),
-                &dio,
-                &mut request,
-                transfer,
-                known,
-                iocb.is_sync(),
-                may_sleep,
-            );
+            // There is one: only a submitter has an iterator to enter with.
+            let (issued, stop) = iocb.call().map_or((0, Stop::Error), |iocb| {
+                direct_io_issue(iocb, &dio, &mut request, transfer, known, may_sleep)
+            });
 
             let end = request.end();
             if mutant!("size-early") {
@@ -222,18 +217,19 @@ fn dio_begin<F: Filesystem>(mut iocb: IocbMut<'_, F>, transfer: &Transfer<'_, '_
 
 /// Issues a request. Returns the number of bios to wait for, and why it stopped. May sleep.
 fn direct_io_issue<'call, F: Filesystem>(
-    iocb: &CallIocb<'call, F>,
+    iocb: &mut Kiocb<'call, F>,
     dio: &BioArc<Dio<F>>,
     request: &mut Request,
     transfer: Transfer<'_, 'call, F>,
     known: Option<Mapping>,
-    is_sync: bool,
     may_sleep: MaySleep<'_>,
 ) -> (u32, Stop) {
     let end = request.end();
+    let is_sync = iocb.is_sync();
 
     match transfer {
         Transfer::Write(from, lock, first) => {
+            let (from, iocb) = from.with_lending(iocb);
             let locked = lock.held;
             F::direct_write_begin(locked);
             request.i_size = locked.i_size_read();
@@ -268,6 +264,7 @@ fn direct_io_issue<'call, F: Filesystem>(
             (issued, stop)
         }
         Transfer::Read(to, locked, first) => {
+            let (to, iocb) = to.with_lending(iocb);
             // The lock is released after the look-ups (R12); then `i_dio_count` keeps the blocks
             // from being freed.
             let bdev = BlockDevice::of(locked.sb());

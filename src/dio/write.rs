@@ -16,8 +16,8 @@ use kfs::fs::generic_io::{
     direct_write_fallback, generic_file_direct_write, kiocb_modified, FallbackError,
 };
 use kfs::fs::inode::lock::{Exclusive, InodeLocked};
-use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::{IovIter, IovIterSource};
+use kfs::fs::kiocb::{CallSource, Io, Kiocb};
+use kfs::iov::{IovIter, IovIterSource, Mark};
 use kfs::trace;
 
 /// Writes `from` at the position of `iocb`, after `generic_write_checks`: by the worker, and where
@@ -34,17 +34,17 @@ use kfs::trace;
 /// [`Filesystem::turns`]) or its caller has waited. May sleep, unless the kiocb is `IOCB_NOWAIT`: then `EAGAIN` if it would block.
 pub(crate) fn direct_write<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
     is_counted: bool,
     waits_for_none: bool,
 ) -> Result<Io<'a, F>> {
-    let len = from.count();
+    let len = from.get(&iocb).count();
     let counters = &F::dio(locked.sb()).counters;
     if iocb.is_nowait() {
-        if !nowait::check_new(&iocb, from, locked)? {
+        if !nowait::check_new(&iocb, from.get(&iocb), locked)? {
             let i_size = locked.i_size_read();
-            nowait::check(&iocb, from, locked, Op::Write, i_size, None)?;
+            nowait::check(&iocb, from.get(&iocb), locked, Op::Write, i_size, None)?;
         }
     } else if !is_counted {
         counters.requests_write.inc();
@@ -100,7 +100,7 @@ pub(crate) fn direct_write<'a, F: Filesystem>(
 /// i_size by buffered I/O, and what is past it by the worker. Returns the number of bytes of both.
 fn write_rest<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
     written: usize,
 ) -> Result<Io<'a, F>> {
@@ -109,22 +109,23 @@ fn write_rest<'a, F: Filesystem>(
     }
     let inside = locked.i_size_read().saturating_sub(iocb.pos() as u64);
     let inside = usize::try_from(inside).unwrap_or(usize::MAX);
-    if inside == 0 || inside >= from.count() || mutant!("fallback-extends") {
-        return match (written, fall_back(&mut iocb, from, locked, written)) {
+    if inside == 0 || inside >= from.get(&iocb).count() || mutant!("fallback-extends") {
+        return match (
+            written,
+            fall_back(&mut iocb, from, usize::MAX, locked, written),
+        ) {
             (0, Err(error)) => Err(error),
             (_, more) => Ok(Io::Done(iocb, written + more.unwrap_or(0))),
         };
     }
-    let mut past_eof = from.duplicate();
-    let filled = from.limited(inside, |from| fall_back(&mut iocb, from, locked, written));
+    let start = from.get(&iocb).mark();
+    let filled = fall_back(&mut iocb, from, inside, locked, written);
     match (written, filled) {
         (0, Err(error)) => Err(error),
-        (_, Ok(filled)) if filled == inside => {
-            match extend(iocb, from, &mut past_eof, inside, locked) {
-                Io::Done(iocb, more) => Ok(Io::Done(iocb, written + filled + more)),
-                queued => Ok(queued),
-            }
-        }
+        (_, Ok(filled)) if filled == inside => match extend(iocb, from, start, inside, locked) {
+            Io::Done(iocb, more) => Ok(Io::Done(iocb, written + filled + more)),
+            queued => Ok(queued),
+        },
         (_, filled) => Ok(Io::Done(iocb, written + filled.unwrap_or(0))),
     }
 }
@@ -146,7 +147,7 @@ fn is_in_hole_at_eof<F: Filesystem>(
 /// so the page cache fills the hole with zeroes, without moving i_size; the rest is for the worker.
 fn extend_hole<'a, F: Filesystem>(
     iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
     let bits = BlockBits::new(locked.sb().blocksize_bits());
@@ -160,7 +161,7 @@ fn extend_hole<'a, F: Filesystem>(
     }
     match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(mut iocb, 0)) => {
-            let written = fall_back(&mut iocb, from, locked, 0)?;
+            let written = fall_back(&mut iocb, from, usize::MAX, locked, 0)?;
             Ok(Io::Done(iocb, written))
         }
         Ok(io) => Ok(io),
@@ -171,25 +172,27 @@ fn extend_hole<'a, F: Filesystem>(
 /// Writes the part past i_size, after a fallback for the part inside it: position and `from` are at
 /// i_size. Returns the number of bytes past i_size.
 ///
-/// `past_eof` is `from` as it was `filled` bytes before. The worker has to start at a sector, that
+/// `start` is where `from` was `filled` bytes before. The worker has to start at a sector, that
 /// with i_size in it, and so writes some of these bytes again.
 ///
 /// If the page with i_size cannot be invalidated, the rest falls back as well.
 fn extend<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
-    from: &mut IovIterSource<'a>,
-    past_eof: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
+    start: Mark<IovIterSource<'a>>,
     filled: usize,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Io<'a, F> {
     let i_size = iocb.pos();
     let sector = i64::from(BlockDevice::of(locked.sb()).logical_block_size());
     let again = (i_size & (sector - 1)) as usize;
-    past_eof.advance(filled - again);
+    let iter = from.get_mut(&mut iocb);
+    iter.reset(start);
+    iter.advance(filled - again);
     iocb.as_mut().set_pos(i_size - again as i64);
     F::set_stopped(locked, Some(Stopped::Hole(i_size as u64)));
 
-    let (mut iocb, written) = match generic_file_direct_write(iocb, past_eof, locked) {
+    let (mut iocb, written) = match generic_file_direct_write(iocb, from, locked) {
         Ok(Io::Done(iocb, written)) => (iocb, written),
         // A request that has stopped is not left to the retry.
         Ok(queued) => return queued,
@@ -202,9 +205,11 @@ fn extend<'a, F: Filesystem>(
     };
     let more = written.saturating_sub(again);
     iocb.as_mut().set_pos(i_size + more as i64);
-    from.advance(more);
+    // It may not have come to where it was.
+    from.get_mut(&mut iocb)
+        .advance(again.saturating_sub(written));
     if written == 0 {
-        let more = fall_back(&mut iocb, from, locked, filled).unwrap_or(0);
+        let more = fall_back(&mut iocb, from, usize::MAX, locked, filled).unwrap_or(0);
         return Io::Done(iocb, more);
     }
     Io::Done(iocb, more)
@@ -219,7 +224,7 @@ fn is_in_hole<F: Filesystem>(iocb: &Kiocb<'_, F>, locked: &InodeLocked<F, Exclus
         && matches!(F::map(locked, block, 1), Ok(Mapping::Hole { .. }))
 }
 
-/// Writes the rest of a direct write by buffered I/O: hole by hole, and what is between them.
+/// Writes the rest of a direct write, or the next `max` bytes of that, by buffered I/O: hole by hole, and what is between them.
 ///
 /// Each part is on the device before the next is written. If its writeback fails, a block that was
 /// allocated for it holds stale data, and the page with the new data is no longer dirty and may be
@@ -231,16 +236,18 @@ fn is_in_hole<F: Filesystem>(iocb: &Kiocb<'_, F>, locked: &InodeLocked<F, Exclus
 /// some, an error makes the write short, and the caller does not get it.
 fn fall_back<'a, F: Filesystem>(
     iocb: &mut Kiocb<'a, F>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
+    max: usize,
     locked: &InodeLocked<F, Exclusive>,
     before: usize,
 ) -> Result<usize> {
     let bits = BlockBits::new(locked.sb().blocksize_bits());
     let mut written = 0;
-    while from.count() > 0 {
+    let max = max.min(from.get(iocb).count());
+    while written < max {
         let i_size = locked.i_size_read();
         let pos = iocb.pos() as u64;
-        let end = pos + from.count() as u64;
+        let end = pos + (max - written) as u64;
         let (part, is_hole) = match next_part(locked, pos, end, bits) {
             Ok(part) => part,
             Err(error) => {
@@ -254,7 +261,7 @@ fn fall_back<'a, F: Filesystem>(
         };
         let len = (part.end - part.start) as usize;
 
-        let result = from.limited(len, |from| direct_write_fallback(iocb, from, locked));
+        let result = direct_write_fallback(iocb, from, len, locked);
         match result {
             Ok(count) => written += count,
             Err(error) => {

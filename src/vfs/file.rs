@@ -20,8 +20,8 @@ use core::ops::Range;
 use kernel::prelude::*;
 use kfs::fs::file::{Allocate, File, FileOperations, Fsync};
 use kfs::fs::generic_io::filemap_read;
-use kfs::fs::kiocb::{Io, Kiocb};
-use kfs::iov::{IovIter, IovIterDest, IovIterSource};
+use kfs::fs::kiocb::{CallDest, CallSource, Io, Kiocb};
+use kfs::iov::IovIter;
 
 /// The `file_operations` of regular files.
 pub(crate) struct RegularFile;
@@ -88,10 +88,7 @@ impl FileOperations<RetryFs> for RegularFile {
     }
 
     #[inline(always)]
-    fn read_iter<'a>(
-        iocb: Kiocb<'a, RetryFs>,
-        to: &mut IovIterDest<'a>,
-    ) -> Result<Io<'a, RetryFs>> {
+    fn read_iter<'a>(iocb: Kiocb<'a, RetryFs>, to: CallDest<'a>) -> Result<Io<'a, RetryFs>> {
         iocb.inode().sb().data().check_up()?;
         match iocb.is_direct() {
             true => dio::direct_read(iocb, to),
@@ -105,14 +102,11 @@ impl FileOperations<RetryFs> for RegularFile {
     }
 
     #[inline(always)]
-    fn write_iter<'a>(
-        iocb: Kiocb<'a, RetryFs>,
-        from: &mut IovIterSource<'a>,
-    ) -> Result<Io<'a, RetryFs>> {
+    fn write_iter<'a>(iocb: Kiocb<'a, RetryFs>, from: CallSource<'a>) -> Result<Io<'a, RetryFs>> {
         if iocb.is_nowait() && !xattr::are_known(iocb.inode()) {
             return Err(would_block(iocb.inode().sb(), Block::Metadata));
         }
-        let end = (iocb.pos() as u64).saturating_add(from.count() as u64);
+        let end = (iocb.pos() as u64).saturating_add(from.get(&iocb).count() as u64);
         // Where an append begins is not known yet.
         let is_inside = end <= iocb.inode().i_size_read()
             && (!iocb.is_append() || mutant!("append-as-overwrite"));

@@ -15,14 +15,14 @@ use kfs::fs::generic_io::{
     __generic_file_write_iter, generic_write_checks, generic_write_checks_behind, kiocb_modified,
 };
 use kfs::fs::inode::lock::{Exclusive, Mode};
-use kfs::fs::kiocb::{Io, Iocb, Kiocb};
-use kfs::iov::{IovIter, IovIterSource};
+use kfs::fs::kiocb::{CallSource, Io, Iocb, Kiocb};
+use kfs::iov::IovIter;
 
 /// A direct write that does not extend the file, as it seems: with the inode lock shared. Not of an append: a retry moves
 /// i_size without the lock, so that what was EOF may be in the midst of the file by now.
 pub(super) fn overwrite<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
 ) -> Result<Overwrite<'a, RetryFs>> {
     let inode = iocb.inode();
     let lock = if !iocb.is_nowait() || mutant!("nowait-locks") {
@@ -54,7 +54,7 @@ pub(super) fn check_writable<M: Mode>(lock: &InodeLocked<M>) -> Result {
 /// Any other write: with the inode lock exclusive. `is_counted` as for [`dio::direct_write`].
 pub(super) fn write<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     is_counted: bool,
 ) -> Result<Io<'a, RetryFs>> {
     let inode = iocb.inode();
@@ -76,7 +76,10 @@ pub(super) fn write<'a>(
     if count == 0 {
         return Ok(Io::Done(iocb, 0));
     }
-    let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
+    let (start, end) = (
+        iocb.pos() as u64,
+        iocb.pos() as u64 + from.get(&iocb).count() as u64,
+    );
     let entered = enter(&iocb, &lock, start..end);
     prepare_eof(&iocb, &lock, start..end, entered.is_some())?;
     if iocb.is_direct() {
@@ -174,7 +177,7 @@ fn prepare_eof(
 /// memory. If something is to be waited for in the midst of it, it is short.
 pub(super) fn write_nowait<'a>(
     mut iocb: Kiocb<'a, RetryFs>,
-    from: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
 ) -> Result<Io<'a, RetryFs>> {
     let sb = iocb.inode().sb();
     let again = |on| would_block(sb, on);
@@ -190,7 +193,10 @@ pub(super) fn write_nowait<'a>(
     if generic_write_checks(&mut iocb, from, &lock)? == 0 {
         return Ok(Io::Done(iocb, 0));
     }
-    let (start, end) = (iocb.pos() as u64, iocb.pos() as u64 + from.count() as u64);
+    let (start, end) = (
+        iocb.pos() as u64,
+        iocb.pos() as u64 + from.get(&iocb).count() as u64,
+    );
     if end > lock.i_size_read() {
         return Err(again(Block::Blocks));
     }

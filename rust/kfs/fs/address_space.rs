@@ -19,11 +19,11 @@ use crate::fs::file_system_data::FileSystemData;
 pub use crate::fs::found::{Found, Mapped};
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::{loff, Inode};
-use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
+use crate::fs::kiocb::{self, CallDest, CallIter, CallSource, Io, Kiocb, KiocbOwner};
 use crate::fs::shutdown::Shutdown;
 use crate::fs::small_folio;
 use crate::fs::write_begin;
-use crate::iov::{self, AnyIovIter, IovIter, IovIterDest, IovIterSource};
+use crate::iov::{self, AnyIovIter, IovIter};
 use crate::mm::nofs::nofs;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -103,36 +103,36 @@ pub trait AddressSpaceOperations<F: KiocbOwner> {
 /// What `direct_IO` is to do.
 pub enum Direct<'a, 'data, F: FileSystemData> {
     /// To read to this memory. The inode lock is not held.
-    Read(&'a mut IovIterDest<'data>),
+    Read(CallDest<'data>),
     /// To write from this memory, with the lock of the inode held, shared at least.
-    Write(&'a mut IovIterSource<'data>, &'a InodeLocked<F, Shared>),
+    Write(CallSource<'data>, &'a InodeLocked<F, Shared>),
 }
 
-impl<F: FileSystemData> Direct<'_, '_, F> {
+impl<'data, F: KiocbOwner> Direct<'_, 'data, F> {
     /// How many bytes are asked for.
     #[inline]
-    pub fn count(&self) -> usize {
+    pub fn count(&self, iocb: &Kiocb<'data, F>) -> usize {
         match self {
-            Direct::Read(to) => to.count(),
-            Direct::Write(from, _) => from.count(),
+            Direct::Read(to) => to.get(iocb).count(),
+            Direct::Write(from, _) => from.get(iocb).count(),
         }
     }
 
     /// The bits that are set in the address or the length of some segment of the memory.
     #[inline]
-    pub fn alignment(&self) -> usize {
+    pub fn alignment(&self, iocb: &Kiocb<'data, F>) -> usize {
         match self {
-            Direct::Read(to) => to.alignment(),
-            Direct::Write(from, _) => from.alignment(),
+            Direct::Read(to) => to.get(iocb).alignment(),
+            Direct::Write(from, _) => from.get(iocb).alignment(),
         }
     }
 
     /// An upper bound, `max` at most, for the number of pages in the next `bytes` bytes.
     #[inline]
-    pub fn npages(&self, max: u16, bytes: usize) -> u16 {
+    pub fn npages(&self, iocb: &Kiocb<'data, F>, max: u16, bytes: usize) -> u16 {
         match self {
-            Direct::Read(to) => to.npages(max, bytes),
-            Direct::Write(from, _) => from.npages(max, bytes),
+            Direct::Read(to) => to.get(iocb).npages(max, bytes),
+            Direct::Write(from, _) => from.get(iocb).npages(max, bytes),
         }
     }
 }
@@ -606,13 +606,14 @@ impl<F: KiocbOwner + Shutdown, T: AddressSpaceOperations<F>> Table<F, T> {
         iter: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
-        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. That the file is held
+        // kiocb is completed, if that is given away; and so is the memory. It is the iterator of the call. That the file is held
         // until the end of the call is up to who submits: see `enter`. For a write the lock is held.
         unsafe {
             kiocb::enter_direct_io(iocb, iov::count(iter), |iocb| {
                 let direct = match AnyIovIter::from_raw(iter.cast()) {
-                    AnyIovIter::Dest(to) => Direct::Read(to),
+                    AnyIovIter::Dest(to) => Direct::Read(CallIter::new(&iocb, to)),
                     AnyIovIter::Source(from) => {
+                        let from = CallIter::new(&iocb, from);
                         Direct::Write(from, InodeLocked::from_raw(iocb.inode().as_raw()))
                     }
                 };

@@ -19,7 +19,7 @@ use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Shared};
 use crate::fs::inode::Inode;
 use crate::fs::ioctl::{self, Ioctl};
-use crate::fs::kiocb::{self, Io, Kiocb, KiocbOwner};
+use crate::fs::kiocb::{self, CallDest, CallIter, CallSource, Io, Kiocb, KiocbOwner};
 use crate::fs::llseek::{llseek, Seek};
 use crate::fs::mmap;
 use crate::fs::shutdown::Shutdown;
@@ -154,10 +154,10 @@ pub trait FileOperations<F: KiocbOwner>: Fsync<F> + Seek<F> {
     type Pages: AddressSpaceOperations<F>;
 
     /// Reads from the file.
-    fn read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>) -> Result<Io<'a, F>>;
+    fn read_iter<'a>(iocb: Kiocb<'a, F>, to: CallDest<'a>) -> Result<Io<'a, F>>;
 
     /// Writes to the file.
-    fn write_iter<'a>(_iocb: Kiocb<'a, F>, _from: &mut IovIterSource<'a>) -> Result<Io<'a, F>> {
+    fn write_iter<'a>(_iocb: Kiocb<'a, F>, _from: CallSource<'a>) -> Result<Io<'a, F>> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
@@ -493,11 +493,12 @@ impl<F: FileSystem + KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T
         to: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
-        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. That the file is held
+        // kiocb is completed, if that is given away; and so is the memory. It is the iterator of the call. That the file is held
         // until the end of the call is up to who submits: see `enter`.
         unsafe {
             kiocb::enter(iocb, iov::count(to), |iocb| {
-                T::read_iter(iocb, IovIterDest::from_raw(to.cast()))
+                let to = CallIter::new(&iocb, IovIterDest::from_raw(to.cast()));
+                T::read_iter(iocb, to)
             })
         }
     }
@@ -510,11 +511,12 @@ impl<F: FileSystem + KiocbOwner + Ioctl, T: FileOperations<F>> RegularTable<F, T
         from: *mut bindings::iov_iter,
     ) -> isize {
         // SAFETY: By the requirement the pointers are valid, and ours to use during the call, or until the
-        // kiocb is completed, if that is given away; and so is the memory. What `IovIter` says is kept by `T`. That the file is held
+        // kiocb is completed, if that is given away; and so is the memory. It is the iterator of the call. That the file is held
         // until the end of the call is up to who submits: see `enter`.
         unsafe {
             kiocb::enter(iocb, iov::count(from), |iocb| {
-                T::write_iter(iocb, IovIterSource::from_raw(from.cast()))
+                let from = CallIter::new(&iocb, IovIterSource::from_raw(from.cast()));
+                T::write_iter(iocb, from)
             })
         }
     }

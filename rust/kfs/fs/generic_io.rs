@@ -8,9 +8,9 @@ use crate::bindings;
 use crate::fs::file_system_data::FileSystemData;
 use crate::fs::inode::lock::{Exclusive, InodeLocked, Mode, Shared};
 use crate::fs::inode::Inode;
-use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
+use crate::fs::kiocb::{CallDest, CallSource, Io, Kiocb, KiocbOwner};
 use crate::fs::writeback_errors::WritebackErrors;
-use crate::iov::{IovIter, IovIterDest, IovIterSource};
+use crate::iov::{part_of, IovIter};
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -26,9 +26,9 @@ use kernel::prelude::*;
 #[inline]
 pub fn filemap_read<'a, F: KiocbOwner>(
     mut iocb: Kiocb<'a, F>,
-    iter: &mut IovIterDest<'a>,
+    to: CallDest<'a>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
-    let count = iter.count();
+    let count = to.get(&iocb).count();
     let left = iocb.inode().left_to_read(iocb.pos(), count);
     if left == 0 {
         if count > 0 {
@@ -40,11 +40,16 @@ pub fn filemap_read<'a, F: KiocbOwner>(
         // SAFETY: The kiocb is valid and ours.
         unsafe { (*iocb.as_raw()).ki_flags &= !bindings::IOCB_WAITQ };
     }
-    iter.limited(left, |iter| {
-        // SAFETY: Kiocb and iterator are valid, and ours. The function returns what a `read_iter`
-        // function does, and that it is queued only if nothing hangs on the kiocb.
-        unsafe { iocb.call(|iocb| bindings::filemap_read(iocb, iter.as_raw(), 0)) }
-    })
+    // SAFETY: It is used as long as the kiocb was not given away.
+    let part = unsafe { part_of(to.get(&iocb), left) };
+    // SAFETY: Kiocb and iterator are valid, and ours until the kiocb is queued. The function returns what a `read_iter`
+    // function does, and that it is queued only if nothing hangs on the kiocb.
+    let mut io = unsafe { iocb.call(|iocb| bindings::filemap_read(iocb, part.as_raw(), 0)) };
+    // If it has queued the request, it has read nothing.
+    if let Ok(Io::Done(iocb, _)) | Err((iocb, _)) = &mut io {
+        to.get_mut(iocb).advance(left - part.count());
+    }
+    io
 }
 
 impl<F: FileSystemData> Inode<F> {
@@ -66,9 +71,9 @@ impl<F: FileSystemData> Inode<F> {
 #[inline]
 pub fn generic_file_direct_read<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIterDest<'a>,
+    to: CallDest<'a>,
 ) -> Result<Io<'a, F>> {
-    let count = iter.count();
+    let count = to.get(&iocb).count();
     if count == 0 {
         return Ok(Io::Done(iocb, 0));
     }
@@ -76,7 +81,8 @@ pub fn generic_file_direct_read<'a, F: KiocbOwner>(
         return Err(EINVAL);
     }
     // It may be advanced by more than is read.
-    let all = iter.duplicate();
+    // SAFETY: It is used as long as the kiocb was not given away.
+    let all = unsafe { part_of(to.get(&iocb), count) };
     let read = |iocb: *mut bindings::kiocb| {
         // SAFETY: Kiocb and iterator are valid, and ours until `direct_IO` has queued the kiocb.
         unsafe {
@@ -93,7 +99,7 @@ pub fn generic_file_direct_read<'a, F: KiocbOwner>(
     let mut io = unsafe { iocb.call(read) }.map_err(|(_, error)| error)?;
     if let Io::Done(iocb, count) = &mut io {
         iocb.as_mut().advance(*count);
-        iter.advance(*count);
+        to.get_mut(iocb).advance(*count);
     }
     Ok(io)
 }
@@ -122,21 +128,21 @@ unsafe fn direct_io(iocb: *mut bindings::kiocb, iter: *mut bindings::iov_iter) -
 #[inline]
 pub fn generic_write_checks<'a, F: KiocbOwner, M: Mode>(
     iocb: &mut Kiocb<'a, F>,
-    iter: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, M>,
 ) -> Result<usize> {
     if !locked.is(iocb.inode()) {
         return Err(EINVAL);
     }
     // SAFETY: Kiocb and iterator are valid, and ours.
-    let ret = unsafe { bindings::generic_write_checks(iocb.as_raw(), iter.as_raw()) };
+    let ret = unsafe { bindings::generic_write_checks(iocb.as_raw(), from.as_raw()) };
     usize::try_from(ret).map_err(|_| Error::from_errno(ret as i32))
 }
 
 /// As [`generic_write_checks`], for a write that appends at byte `end`, which may be past i_size.
 pub fn generic_write_checks_behind<'a, F: KiocbOwner>(
     iocb: &mut Kiocb<'a, F>,
-    iter: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
     end: u64,
 ) -> Result<usize> {
@@ -145,7 +151,7 @@ pub fn generic_write_checks_behind<'a, F: KiocbOwner>(
     let append = bindings::IOCB_APPEND;
     // SAFETY: The kiocb is valid and ours.
     unsafe { (*iocb.as_raw()).ki_flags &= !append };
-    let checked = generic_write_checks(iocb, iter, locked);
+    let checked = generic_write_checks(iocb, from, locked);
     // SAFETY: As above.
     unsafe { (*iocb.as_raw()).ki_flags |= append };
     checked
@@ -157,7 +163,7 @@ pub fn generic_write_checks_behind<'a, F: KiocbOwner>(
 #[inline]
 pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
     if !locked.is(iocb.inode()) || iocb.is_counted() {
@@ -167,7 +173,7 @@ pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
     // only returns. The request is not counted, and with the kiocb `direct_IO` gave `private` away.
     let done =
-        unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, iter.as_raw())) };
+        unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, from.as_raw())) };
     locked.inc_iversion();
     done.map_err(|(_, error)| error)
 }
@@ -228,10 +234,10 @@ pub fn kiocb_modified_nosec<F: KiocbOwner>(
 #[inline]
 pub fn generic_file_direct_write<'a, F: KiocbOwner, M: Mode>(
     iocb: Kiocb<'a, F>,
-    iter: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
     locked: &InodeLocked<F, M>,
 ) -> Result<Io<'a, F>, (Kiocb<'a, F>, Error)> {
-    let count = iter.count();
+    let count = from.get(&iocb).count();
     if !locked.is(iocb.inode()) || iocb.is_counted() {
         return Err((iocb, EINVAL));
     }
@@ -239,7 +245,8 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner, M: Mode>(
         return Ok(Io::Done(iocb, 0));
     }
     // It may be advanced by more than is written.
-    let all = iter.duplicate();
+    // SAFETY: It is used as long as the kiocb was not given away.
+    let all = unsafe { part_of(from.get(&iocb), count) };
     let write = |iocb: *mut bindings::kiocb| {
         // SAFETY: Kiocb and iterator are valid, and ours until `direct_IO` has queued the kiocb; the
         // lock of the inode is held.
@@ -257,7 +264,7 @@ pub fn generic_file_direct_write<'a, F: KiocbOwner, M: Mode>(
     let mut io = unsafe { iocb.call(write) }?;
     if let Io::Done(iocb, count) = &mut io {
         iocb.as_mut().advance(*count);
-        iter.advance(*count);
+        from.get_mut(iocb).advance(*count);
     }
     Ok(io)
 }
@@ -279,8 +286,8 @@ impl From<FallbackError> for Error {
     }
 }
 
-/// Writes through the page cache, and from there to the device, and drops it from the page cache:
-/// what a direct write leaves to be written so. Returns the number of bytes written.
+/// Writes the next `bytes` bytes, or what is left, through the page cache, and from there to the device, and drops them from the
+/// page cache: what a direct write leaves to be written so. Returns the number of bytes written.
 ///
 /// After an error the position is where it was. If the page cache took the data, nothing is known
 /// to be on the device; blocks may have been allocated, and the size of the file may have moved. An
@@ -290,7 +297,8 @@ impl From<FallbackError> for Error {
 #[inline]
 pub fn direct_write_fallback<'a, F: KiocbOwner>(
     iocb: &mut Kiocb<'a, F>,
-    iter: &mut IovIterSource<'a>,
+    from: CallSource<'a>,
+    bytes: usize,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<usize, FallbackError> {
     if !locked.is(iocb.inode()) {
@@ -298,13 +306,17 @@ pub fn direct_write_fallback<'a, F: KiocbOwner>(
     }
     let pos = iocb.pos();
     let errors = WritebackErrors::watch(locked);
+    let bytes = bytes.min(from.get(iocb).count());
+    // SAFETY: It is used here, and the kiocb is not given away.
+    let part = unsafe { part_of(from.get(iocb), bytes) };
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held.
-    let buffered = unsafe { bindings::generic_perform_write(iocb.as_raw(), iter.as_raw()) };
+    let buffered = unsafe { bindings::generic_perform_write(iocb.as_raw(), part.as_raw()) };
+    from.get_mut(iocb).advance(bytes - part.count());
     if buffered < 0 {
         return Err(FallbackError::NotTaken(Error::from_errno(buffered as i32)));
     }
     // SAFETY: As above; so many bytes before the position are in the page cache.
-    let ret = unsafe { bindings::direct_write_fallback(iocb.as_raw(), iter.as_raw(), 0, buffered) };
+    let ret = unsafe { bindings::direct_write_fallback(iocb.as_raw(), part.as_raw(), 0, buffered) };
     let written = usize::try_from(ret)
         .map_err(|_| FallbackError::NotOnDevice(Error::from_errno(ret as i32)))?;
     let on_device = errors.check();

@@ -37,10 +37,12 @@ mod async_kiocb;
 mod call;
 mod direct;
 mod iocb;
+mod iter;
 mod lending;
 
 pub use async_kiocb::AsyncKiocb;
 pub(crate) use call::{enter, enter_direct_io};
 pub use call::{Handover, Io, Kiocb, Queued};
 pub use iocb::{Iocb, IocbMut, KiocbOwner};
+pub use iter::{CallDest, CallIter, CallSource};
 pub use lending::CallIocb;

@@ -9,7 +9,7 @@ use super::{map, AddressSpaceOperations, Found};
 use crate::bindings;
 use crate::fs::inode::lock::{Exclusive, InodeLocked};
 use crate::fs::inode::Inode;
-use crate::fs::kiocb::{Io, Kiocb, KiocbOwner};
+use crate::fs::kiocb::{CallSource, Io, Kiocb, KiocbOwner};
 use crate::fs::write_begin;
 use crate::iov::{IovIter, IovIterSource};
 use kernel::prelude::*;
@@ -31,18 +31,19 @@ pub enum NotWritten {
 impl<F: KiocbOwner> InodeLocked<F, Exclusive> {
     /// Writes through the page cache, at the position of `iocb` and inside i_size, as far as that can be
     /// done without waiting. Returns the number of bytes, which is less if something is to be waited for
-    /// after some were written. The position and `iter` are advanced by that.
+    /// after some were written. The position and `from` are advanced by that.
     ///
     /// Does not sleep but for the memory to write from, if that has to be brought in. The caller has seen to set-id bits
     /// and times. A block of which a part is written has no direct write in flight.
     pub fn write_nowait<'a, T: AddressSpaceOperations<F>>(
         &self,
         mut iocb: Kiocb<'a, F>,
-        iter: &mut IovIterSource<'a>,
+        from: CallSource<'a>,
     ) -> Result<Io<'a, F>, NotWritten> {
-        let start = iocb.pos();
+        let (start, inode) = (iocb.pos(), iocb.inode());
+        let iter = from.get_mut(&mut iocb);
         let end = (start as u64).saturating_add(iter.count() as u64);
-        if !self.is(iocb.inode()) || start < 0 || end > self.i_size_read() {
+        if !self.is(inode) || start < 0 || end > self.i_size_read() {
             return Err(NotWritten::Error(EINVAL));
         }
         let mut written = 0;

@@ -7,15 +7,17 @@
 //!
 //! ```ignore
 //! unsafe extern "C" fn read_iter(iocb: *mut kiocb, to: *mut iov_iter) -> isize {
-//!     unsafe { enter(iocb, iov::count(to), |iocb| T::read_iter(iocb, IovIterDest::from_raw(to.cast()))) }
+//!     unsafe { enter(iocb, iov::count(to), |iocb| {
+//!         let to = CallIter::new(&iocb, IovIterDest::from_raw(to.cast()));
+//!         T::read_iter(iocb, to)
+//!     }) }
 //! }
 //! ```
 //!
 //! The methods are generic over the lifetime of the call, which kiocb and iterator have in common:
-//! `read_iter<'a>(iocb: Kiocb<'a, F>, to: &mut IovIterDest<'a>)`. Nothing with such a lifetime can be
-//! kept, so that no code ever has the kiocb of one call and the iterator of another. But the iterator can
-//! still be named when the kiocb was given away, by when its memory may be gone: no type keeps a method from
-//! using it then.
+//! `read_iter<'a>(iocb: Kiocb<'a, F>, to: CallDest<'a>)`. Nothing with such a lifetime can be
+//! kept, so that no code ever has the kiocb of one call and the iterator of another. To use the iterator takes a
+//! borrow of the kiocb: it is out of reach when that was given away, by when its memory may be gone (see [`CallIter`](super::CallIter)).
 //!
 //! The [`Iocb`] of a call is in the frame of the entry point, and [`Kiocb`] is no more than the right to
 //! use it: one pointer, which results and enums pass on in a register, with nothing to be done where it
@@ -166,7 +168,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     /// does.
     ///
     /// If `f` takes it, the request may be complete, and kiocb and iterator gone, by the time that `f`
-    /// returns: the iterator must not be used any more. If it does not, or if the request is synchronous, so
+    /// returns. If it does not, or if the request is synchronous, so
     /// that `f` is not even asked, the call goes on with the kiocb.
     #[inline]
     pub fn queue<R>(
@@ -186,8 +188,7 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
         }
     }
 
-    /// As [`Kiocb::queue`], with a kiocb that is taken in any case: unless the request is synchronous. When
-    /// the kiocb may be complete, the iterator must not be used any more.
+    /// As [`Kiocb::queue`], with a kiocb that is taken in any case: unless the request is synchronous.
     #[inline(always)]
     pub fn detach(self) -> Result<(AsyncKiocb<F>, Queued<'a>), Self> {
         if self.is_sync() {

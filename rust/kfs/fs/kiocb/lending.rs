@@ -2,7 +2,6 @@
 
 //! Kiocbs as lenders of the memory that they came with.
 
-use super::async_kiocb::AsyncKiocb;
 use super::call::Kiocb;
 use super::iocb::{Iocb, KiocbOwner};
 use crate::bindings;
@@ -98,15 +97,6 @@ impl<'a, F: KiocbOwner> Kiocb<'a, F> {
     pub fn lending(&self) -> &CallIocb<'a, F> {
         // SAFETY: `'a` stands for the call that the kiocb was made for, and for no other. Iterators
         // get it where they are made, with this kiocb (see `enter`).
-        unsafe { CallIocb::of(self) }
-    }
-}
-
-impl<F: KiocbOwner> AsyncKiocb<F> {
-    /// The kiocb, to lend memory that is there for ever: its call may have ended.
-    #[inline]
-    pub fn lending(&self) -> &CallIocb<'static, F> {
-        // SAFETY: There is no end of `'static`.
         unsafe { CallIocb::of(self) }
     }
 }

@@ -215,7 +215,9 @@ fn dio_begin<F: Filesystem>(mut iocb: IocbMut<'_, F>, transfer: &Transfer<'_, '_
     }
 }
 
-/// Issues a request. Returns the number of bios to wait for, and why it stopped. May sleep.
+/// Issues a request. Returns the number of bios to wait for, and why it stopped. May sleep. What it has on the stack is gone when
+/// the request is waited for.
+#[inline(never)]
 fn direct_io_issue<'call, F: Filesystem>(
     iocb: &mut Kiocb<'call, F>,
     dio: &BioArc<Dio<F>>,

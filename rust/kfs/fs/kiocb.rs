@@ -30,6 +30,8 @@
 //! it: a call that ends waits for them, and an [`AsyncKiocb`] is leaked, with a warning, as this is a
 //! bug of who did not wait.
 //!
+//! A method of a call gets the iterator of the request by a [`CallIter`], which takes a borrow of the [`Kiocb`].
+//!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 mod answer;

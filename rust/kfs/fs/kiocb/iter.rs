@@ -28,8 +28,8 @@ use core::ptr::NonNull;
 ///
 /// # Invariants
 ///
-/// It is a valid iterator over memory that came with the call `'a`, as it is the only one of that call. As long as there is a
-/// [`Kiocb`] of the call the iterator is used by way of that alone: it is borrowed as long as the `Kiocb` is, and in the same way.
+/// As long as there is a [`Kiocb`] of the call `'a`, it is a valid iterator, the only one of that call, over the memory that came with
+/// it; and it is used by way of that `Kiocb` alone: it is borrowed as long as the `Kiocb` is, and in the same way.
 pub struct CallIter<'a, I: IovIter<'a>> {
     iter: NonNull<I>,
     // Invariant, so that the lifetimes of two calls are never taken for each other.

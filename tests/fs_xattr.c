@@ -515,7 +515,6 @@ static int set_capability(const char *file)
 	return set(file, "security.capability", &cap, sizeof(cap), 0);
 }
 
-/* Whoever writes to a file takes its capability away, in whatever way. */
 /* Whether it goes, without the right to execute, depends on who writes: so the first write looks, also where there are no attributes. */
 TEST_F(fs_xattr, set_group_id_goes_with_a_write)
 {
@@ -538,6 +537,7 @@ TEST_F(fs_xattr, set_group_id_goes_with_a_write)
 	close(fd);
 }
 
+/* Whoever writes to a file takes its capability away, in whatever way. */
 TEST_F(fs_xattr, capability_goes_with_a_write)
 {
 	static const char *const how[] = {

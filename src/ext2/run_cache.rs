@@ -56,6 +56,17 @@ impl Run {
         len: 0,
     };
 
+    /// This run with `next` behind it, if that is where it goes on.
+    #[inline]
+    fn continued(self, next: Run) -> Option<Run> {
+        let goes_on = self.len != 0
+            && next.len != 0
+            && self.block.checked_add(self.len) == Some(next.block)
+            && self.start.checked_add(self.len) == Some(next.start);
+        let len = self.len.checked_add(next.len)?;
+        goes_on.then_some(Run { len, ..self })
+    }
+
     /// The union of this run and `other`, if that is a run.
     #[inline]
     fn joined(self, other: Run) -> Option<Run> {
@@ -120,6 +131,17 @@ impl<const N: usize> SlotRuns<N> {
                 break;
             }
         }
+    }
+
+    /// What `last`, which was put last, becomes if `new` is put behind it and nothing else changes: `None` if
+    /// [`SlotRuns::put`] has to see, as `new` is elsewhere, or leads to one of the `others`. A file that grows is put
+    /// so, block by block.
+    #[inline]
+    pub(crate) fn grown(last: Run, mut others: impl Iterator<Item = Run>, new: Run) -> Option<Run> {
+        let grown = last.continued(new)?;
+        others
+            .all(|other| grown.joined(other).is_none())
+            .then_some(grown)
     }
 
     fn oldest_of_the_shortest(&self) -> Option<usize> {

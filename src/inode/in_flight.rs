@@ -24,7 +24,7 @@
 //! All that wait for whole writes hold the inode lock exclusively, so that none can begin, and the retry
 //! does not take it. Any other fallocate, and directories, reserve blocks, too, and forget them under the inode lock.
 
-use crate::inode::pending::{Place, Reserved};
+use crate::inode::pending::Reserved;
 use crate::inode::turns::{AtBlocks, Come, Enter, ParkingPlace, Room};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::Blocks;
@@ -229,11 +229,11 @@ pub(crate) fn refused(inode: &Inode, bytes: &Range<u64>) {
 /// others, as if it were new in it, until [`forget`]. May sleep. `ENOMEM`.
 pub(crate) fn extends_within(inode: &InodeLocked<Exclusive>, block: u64, at: u32) -> Result {
     nofs(|| {
-        let place = Place::new(GFP_KERNEL)?;
         let blocks = Blocks { start: at, len: 1 };
         let run = Reserved { blocks, at: None };
-        let data = inode.data().get_ref();
-        data.pending.lock().add(place, block, run);
+        let pending = &mut *inode.data().get_ref().pending.lock();
+        let place = pending.place(GFP_KERNEL)?;
+        pending.add(place, block, run);
         Ok(())
     })
 }

@@ -75,6 +75,13 @@ pub(super) struct View {
     stamp: Stamp,
 }
 
+impl View {
+    /// The age of the file then.
+    pub(super) fn age(&self) -> usize {
+        self.stamp.age
+    }
+}
+
 impl Map {
     /// An initialiser; the file has no blocks.
     pub(super) fn new() -> impl PinInit<Self> {
@@ -132,13 +139,13 @@ impl Map {
 
     /// The last block of pointers on the way to block `block` of the file, if it is cached. Does not sleep.
     pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<KnownPointers> {
-        self.runs.as_ref()?.pointers(view.stamp.age, block)
+        self.runs.as_ref()?.pointers(view.age(), block)
     }
 
-    /// Caches what was looked up from `view` on, with what there is of memory.
-    pub(super) fn remember_nowait(&self, view: &View, new: LookedUp) {
+    /// Caches what was looked up when the file had the age `age`, with what there is of memory.
+    pub(super) fn remember_nowait(&self, age: usize, new: LookedUp) {
         if let Some(runs) = self.runs.as_ref() {
-            runs.put(view.stamp.age, new);
+            runs.put(age, new);
         }
     }
 
@@ -156,11 +163,11 @@ impl Map {
         }
     }
 
-    /// Caches what was looked up from `view` on, in a file with blocks of 2^`block_bits` bytes.
+    /// Caches what was looked up when the file had the age `age`, and has blocks of 2^`block_bits` bytes.
     /// Called with memory allocation in `nofs`; may sleep.
-    pub(super) fn remember(&self, block_bits: u32, view: &View, new: LookedUp) {
+    pub(super) fn remember(&self, block_bits: u32, age: usize, new: LookedUp) {
         self.make_room(block_bits, new.run.block, GFP_KERNEL);
-        self.remember_nowait(view, new);
+        self.remember_nowait(age, new);
     }
 
     /// How often pointers were stored. Who has found a block finds that it was counted. Does not sleep.
@@ -203,6 +210,11 @@ impl Changing<'_> {
     /// What the file has now, which nobody else changes.
     pub(super) fn view(&self) -> View {
         self.map.view()
+    }
+
+    /// The age of the file, which nobody else changes.
+    pub(super) fn age(&self) -> usize {
+        self.map.sequence.age()
     }
 
     /// The block that was allocated last.

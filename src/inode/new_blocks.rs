@@ -22,7 +22,7 @@ use crate::inode::deferred::{self, DataSlots, Written};
 use crate::inode::errors;
 use crate::inode::in_flight;
 use crate::inode::map::Changing;
-use crate::inode::pending::{Place, PointerTo, Reserved};
+use crate::inode::pending::{PointerTo, Reserved};
 use crate::inode::pointer_blocks::{self, PointerBuffers};
 use crate::types::{Inode, InodeLocked};
 use crate::volume::blocks::{self, Blocks};
@@ -56,7 +56,7 @@ pub(crate) fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> R
             Some(end) => Goal::behind(end),
             None => block_map::goal(inode, root, block, &branch, &mut device)?,
         };
-        let place = Place::new(GFP_KERNEL)?;
+        let place = pending.place(GFP_KERNEL)?;
         deferred::make_room(inode)?;
         if !mutant!("link-takes-memory") {
             block_map::make_room(inode, block, GFP_KERNEL);
@@ -111,7 +111,7 @@ pub(crate) fn reserve_nowait(
             Some(end) => Goal::behind(end),
             None => block_map::goal(inode, root, block, &branch, &mut device)?,
         };
-        let place = Place::new(GFP_NOWAIT).map_err(|_| EAGAIN)?;
+        let place = pending.place(GFP_NOWAIT).map_err(|_| EAGAIN)?;
         deferred::make_room_nowait(inode)?;
         block_map::make_room(inode, block, GFP_NOWAIT);
         let blocks = blocks::allocate_nowait(inode.sb(), block_map::request(inode, goal, len))
@@ -261,14 +261,15 @@ fn link(
     to: Blocks,
     until: Written,
 ) -> Result {
-    let mut view = map.view();
+    let age = map.age();
     match &at.parent {
         None => {
             let index = at.index as usize;
             let slots = DataSlots::Root(index..index + to.len as usize);
             deferred::written(inode, slots, until, || {
-                store_root(&mut view.root, index, to.start, to.len).ok_or(EFBIG)?;
-                map.set_root(&view.root);
+                let mut root = map.view().root;
+                store_root(&mut root, index, to.start, to.len).ok_or(EFBIG)?;
+                map.set_root(&root);
                 Ok(())
             })?;
         }
@@ -280,8 +281,8 @@ fn link(
     }
     let pointers = at.parent.as_ref().map(|parent| parent.block() as u32);
     match mutant!("link-takes-memory") {
-        true => block_map::remember(inode, &view, block, to, pointers),
-        false => block_map::remember_nowait(inode, &view, block, to, pointers),
+        true => block_map::remember(inode, age, block, to, pointers),
+        false => block_map::remember_nowait(inode, age, block, to, pointers),
     }
     inode.add_bytes(u64::from(to.len) << inode.blkbits());
     Ok(())

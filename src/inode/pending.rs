@@ -6,6 +6,8 @@
 use crate::inode::turns::{AllTurns, AtBlocks, Enter};
 use crate::volume::blocks::Blocks;
 use core::ops::Range;
+use kernel::alloc::Flags;
+use kernel::error::Result;
 use kernel::rbtree::{RBTree, RBTreeNodeReservation};
 use kfs::block::buffer_head::BufferHead;
 use kfs::drop_in_atomic;
@@ -20,6 +22,8 @@ pub(crate) struct Pending {
     is_awaited: bool,
     /// Whose turn it is at blocks of which several have parts.
     pub(super) turns: AllTurns,
+    /// The memory of a run that is over, for the next one: a file that is appended to needs none then.
+    spare: Option<Place>,
 }
 
 /// A run of new blocks of a write in flight.
@@ -39,7 +43,7 @@ pub(super) struct PointerTo {
 }
 
 drop_in_atomic!(plain Blocks);
-drop_in_atomic!(struct Pending { runs, extended_to, is_awaited, turns });
+drop_in_atomic!(struct Pending { runs, extended_to, is_awaited, turns, spare });
 drop_in_atomic!(struct Reserved { blocks, at });
 drop_in_atomic!(struct PointerTo { parent, index });
 
@@ -56,6 +60,7 @@ impl Pending {
             extended_to: 0,
             is_awaited: false,
             turns: AllTurns::new(),
+            spare: None,
         }
     }
 
@@ -148,7 +153,8 @@ impl Pending {
             if *cursor.current().0 >= range.end {
                 break;
             }
-            cursor.remove_current();
+            let (_, node) = cursor.remove_current();
+            self.spare = Some(node.into_reservation());
         }
         self.removed()
     }
@@ -169,6 +175,14 @@ impl Pending {
     /// Somebody is about to wait until a write is over.
     pub(super) fn await_removal(&mut self) {
         self.is_awaited = true;
+    }
+
+    /// Memory for a run. Sleeps as `flags` say. `ENOMEM`.
+    pub(super) fn place(&mut self, flags: Flags) -> Result<Place> {
+        match self.spare.take() {
+            Some(place) => Ok(place),
+            None => Place::new(flags),
+        }
     }
 
     /// Adds a run, from block `block` of the file on.

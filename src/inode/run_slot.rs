@@ -144,8 +144,34 @@ impl<const N: usize> RunSlot<N> {
         {
             return;
         }
+        let is_valid = self.age.load() == age;
+        if !is_valid || !self.grow(new) {
+            self.replace(is_valid, new);
+        }
+        self.pointers.store(pointers.unwrap_or(0));
+        self.age.store(age);
+        self.changes
+            .store(changes.wrapping_add(2), ordering::Release);
+    }
+
+    /// Has the run that was put last go on with `new`. False if that is not all that there is to do.
+    #[inline]
+    fn grow(&self, new: Run) -> bool {
+        let Some((last, others)) = self.runs.split_first() else {
+            return false;
+        };
+        let grown = SlotRuns::<N>::grown(last.load(), others.iter().map(RunPlace::load), new);
+        if let Some(grown) = grown {
+            last.len.store(grown.len);
+        }
+        grown.is_some()
+    }
+
+    /// Puts `new` with the runs that are here, if they are valid.
+    #[inline(never)]
+    fn replace(&self, is_valid: bool, new: Run) {
         let mut runs = SlotRuns::<N>::EMPTY;
-        if self.age.load() == age {
+        if is_valid {
             for (run, place) in runs.0.iter_mut().zip(&self.runs) {
                 *run = place.load();
             }
@@ -157,9 +183,5 @@ impl<const N: usize> RunSlot<N> {
                 false => place.store(*run),
             }
         }
-        self.pointers.store(pointers.unwrap_or(0));
-        self.age.store(age);
-        self.changes
-            .store(changes.wrapping_add(2), ordering::Release);
     }
 }

@@ -98,7 +98,7 @@ fn fill(inode: &Inode, map: &mut Changing<'_>, block: u64, max: u32) -> Result<R
     // As long as nobody else changes pointers, and no fsync takes these for written.
     inode.mark_inode_dirty();
     map.last_block().set(block, blocks.start);
-    remember(inode, &view, block, blocks, growth.last_pointers());
+    remember(inode, view.age(), block, blocks, growth.last_pointers());
     let mut tail = None;
     if let (true, Some(parent)) = (goal.grows && inode.is_reg(), growth.last_pointers()) {
         let parent = device.buffer(parent)?.get();

@@ -87,7 +87,7 @@ fn lookup_in_pointers(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
     // What is corrupt is reported by who may sleep.
     let found = found.ok()?;
     if let Some(new) = found.to_remember {
-        map.remember_nowait(&view, new);
+        map.remember_nowait(view.age(), new);
     }
     Some(found.mapping)
 }
@@ -109,7 +109,7 @@ pub(crate) fn lookup_nowait(inode: &Inode, block: u64, max: u32) -> Result<Mappi
     }
     let found = found?;
     if let Some(new) = found.to_remember {
-        map.remember_nowait(&view, new);
+        map.remember_nowait(view.age(), new);
     }
     Ok(found.mapping)
 }
@@ -139,7 +139,7 @@ fn lookup_until_current(inode: &Inode, block: u64, max: u32) -> Result<Mapping> 
         }
         let found = found?;
         if let Some(new) = found.to_remember {
-            map.remember(inode.blkbits().into(), &view, new);
+            map.remember(inode.blkbits().into(), view.age(), new);
         }
         drop(changing);
         return Ok(found.mapping);
@@ -288,23 +288,23 @@ pub(in crate::inode) fn make_room(inode: &Inode, block: u64, flags: Flags) {
     }
 }
 
-/// Caches that block `block` of the file and those after it are `blocks` since `view`; `pointers` is
+/// Caches that block `block` of the file and those after it are `blocks` since it has the age `age`; `pointers` is
 /// the block of pointers with those to them, if it is known. Called in `nofs`; may sleep.
 pub(in crate::inode) fn remember(
     inode: &Inode,
-    view: &View,
+    age: usize,
     block: u64,
     blocks: Blocks,
     pointers: Option<u32>,
 ) {
     make_room(inode, block, GFP_KERNEL);
-    remember_nowait(inode, view, block, blocks, pointers);
+    remember_nowait(inode, age, block, blocks, pointers);
 }
 
 /// The same if there is room. Does not sleep.
 pub(in crate::inode) fn remember_nowait(
     inode: &Inode,
-    view: &View,
+    age: usize,
     block: u64,
     blocks: Blocks,
     pointers: Option<u32>,
@@ -318,5 +318,5 @@ pub(in crate::inode) fn remember_nowait(
         len: blocks.len,
     };
     let new = LookedUp { run, pointers };
-    inode.data().map.remember_nowait(view, new);
+    inode.data().map.remember_nowait(age, new);
 }

@@ -33,13 +33,15 @@ mod inode {
 
 /// As far as it is used.
 pub mod rbtree {
+    use crate::{alloc::Flags, error::Result};
+
     pub struct RBTree<K, V>(Vec<(K, V)>);
 
     pub struct RBTreeNodeReservation<K, V>(std::marker::PhantomData<(K, V)>);
 
     impl<K, V> RBTreeNodeReservation<K, V> {
-        pub fn new() -> Self {
-            RBTreeNodeReservation(std::marker::PhantomData)
+        pub fn new(_: Flags) -> Result<Self> {
+            Ok(RBTreeNodeReservation(std::marker::PhantomData))
         }
 
         pub fn into_node(self, key: K, value: V) -> (K, V) {
@@ -148,8 +150,9 @@ pub mod rbtree {
             })
         }
 
-        pub fn remove_current(self) {
-            self.tree.remove(self.at);
+        pub fn remove_current(self) -> (Option<Self>, RBTreeNode<K, V>) {
+            let node = self.tree.remove(self.at);
+            (None, RBTreeNode(node))
         }
     }
 }
@@ -162,6 +165,12 @@ macro_rules! drop_in_atomic {
 pub mod error {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Error;
+
+    pub type Result<T> = std::result::Result<T, Error>;
+}
+
+pub mod alloc {
+    pub struct Flags;
 }
 
 pub mod block {
@@ -194,10 +203,11 @@ mod volume {
     }
 }
 
+use alloc::Flags;
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use pending::{Pending, Place, PointerTo, Reserved};
+use pending::{Pending, PointerTo, Reserved};
 use turns::{AtBlocks, Come, Enter, ParkingPlace, Room};
 use volume::blocks::Blocks;
 
@@ -297,7 +307,8 @@ impl File {
             }),
         };
         let mut pending = self.pending.lock().unwrap();
-        pending.add(Place::new(), block, run);
+        let place = pending.place(Flags).unwrap();
+        pending.add(place, block, run);
         if block >= i_size {
             pending.extend(block + 1);
         }
@@ -575,8 +586,9 @@ impl Parts {
             index: 0,
         });
         let run = Reserved { blocks, at };
-        pending.add(Place::new(), 0, run);
-        pending.turns.begin(Room::new(), 0, 0, None);
+        let place = pending.place(Flags).unwrap();
+        pending.add(place, 0, run);
+        pending.turns.begin(Room::new(Flags).unwrap(), 0, 0, None);
         Arc::new(Parts {
             fails,
             early,
@@ -601,7 +613,7 @@ impl Parts {
             if at != AT {
                 return;
             }
-            let place = (!pending.turns.is_next(at)).then(ParkingPlace::new);
+            let place = (!pending.turns.is_next(at)).then(|| ParkingPlace::new(Flags).unwrap());
             pending.turns.take(at, 2 * PART, BITS, place);
         }
         let bios = kfs::block::bio::ReadyBios(Some(1));

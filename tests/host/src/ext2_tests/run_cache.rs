@@ -122,6 +122,44 @@ fn the_shortest_and_oldest_is_given_up() {
     );
 }
 
+proptest! {
+    #[test]
+    fn to_grow_the_last_run_is_to_put(
+        puts in prop::collection::vec((0..40u32, 0..3u32, 0..6u32), 1..40)
+    ) {
+        let mut runs = SlotRuns::<4>::EMPTY;
+        for (block, part, len) in puts {
+            // Most of them go on with those before; that of another part does not.
+            let start = block + 1000 * (1 + part / 2);
+            let new = Run { block, start, len };
+            let [last, others @ ..] = runs.0;
+            let grown = SlotRuns::<4>::grown(last, others.into_iter(), new);
+            runs.put(new);
+            if let Some(grown) = grown {
+                prop_assert_eq!(runs.0[0], grown);
+                prop_assert_eq!(&runs.0[1..], &others);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_file_that_grows_makes_its_run_longer() {
+    let run = |block, start, len| Run { block, start, len };
+    let grown = |new| SlotRuns::<2>::grown(run(20, 1000, 8), [run(40, 1020, 2)].into_iter(), new);
+    assert_eq!(grown(run(28, 1008, 4)), Some(run(20, 1000, 12)));
+    // Another block of the volume, a gap, a block before it, nothing, and up to the next one.
+    for (block, start, len) in [
+        (28, 1009, 4),
+        (29, 1009, 4),
+        (16, 996, 4),
+        (28, 1008, 0),
+        (28, 1008, 12),
+    ] {
+        assert_eq!(grown(run(block, start, len)), None);
+    }
+}
+
 #[test]
 fn blocks_of_pointers_have_slots_of_their_own() {
     for apart in [

@@ -37,7 +37,7 @@
 use crate::ext2::block_map::Mapping;
 use crate::ext2::pointers::{Pointers, POINTERS};
 use crate::inode::last_block::LastBlock;
-use crate::inode::run_slot::{KnownPointers, LookedUp};
+use crate::inode::run_slot::LookedUp;
 use crate::inode::runs::Runs;
 use crate::inode::sequence::{Sequence, Stamp};
 use crate::inode::tail::Tail;
@@ -138,8 +138,14 @@ impl Map {
     }
 
     /// The last block of pointers on the way to block `block` of the file, if it is cached. Does not sleep.
-    pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<KnownPointers> {
+    pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<u32> {
         self.runs.as_ref()?.pointers(view.age(), block)
+    }
+
+    /// The length of the cached run that would be given up for another one there, in blocks: 0 if there is room. Does not
+    /// sleep.
+    pub(super) fn shortest_run(&self, block: u64) -> u32 {
+        self.runs.as_ref().map_or(0, |runs| runs.shortest(block))
     }
 
     /// Caches what was looked up when the file had the age `age`, with what there is of memory.

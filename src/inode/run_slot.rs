@@ -49,15 +49,6 @@ pub(super) struct LookedUp {
     pub(super) pointers: Option<u32>,
 }
 
-/// What is known of a block of pointers.
-#[derive(Clone, Copy)]
-pub(super) struct KnownPointers {
-    /// Its number.
-    pub(super) block: u32,
-    /// The length of the run below it that is given up for another one, in blocks: 0 if there is room.
-    pub(super) shortest: u32,
-}
-
 impl<const N: usize> RunSlot<N> {
     /// An empty one.
     pub(super) fn new() -> Self {
@@ -99,22 +90,23 @@ impl<const N: usize> RunSlot<N> {
 
     /// The block of pointers of the run that was put last, if `is_same` holds for that, at the age `age`. Does not
     /// sleep.
-    pub(super) fn pointers(
-        &self,
-        age: usize,
-        is_same: impl FnOnce(Run) -> bool,
-    ) -> Option<KnownPointers> {
+    pub(super) fn pointers(&self, age: usize, is_same: impl FnOnce(Run) -> bool) -> Option<u32> {
         let age = match mutant!("pointers-kept") {
             true => self.age.load(),
             false => age,
         };
         let changes = self.begin();
-        let shortest = self.runs.iter().map(|place| place.len.load()).min()?;
         let last = self.runs.first()?.load();
         let is_valid = self.age.load() == age && last.len != 0;
         let block = self.pointers.load();
         self.unless_torn(changes, ())?;
-        (is_valid && block != 0 && is_same(last)).then_some(KnownPointers { block, shortest })
+        (is_valid && block != 0 && is_same(last)).then_some(block)
+    }
+
+    /// The length of the run that is given up for another one, in blocks: 0 if there is room. Does not sleep.
+    pub(super) fn shortest(&self) -> u32 {
+        let lens = self.runs.iter().map(|place| place.len.load());
+        lens.min().unwrap_or(0)
     }
 
     /// Begins to load what is here: the count of changes.

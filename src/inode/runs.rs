@@ -5,7 +5,7 @@
 
 use crate::ext2::block_map::Mapping;
 use crate::ext2::run_cache::{last_pointers, slot, Run, RUNS, SLOTS};
-use crate::inode::run_slot::{self, KnownPointers, LookedUp};
+use crate::inode::run_slot::{self, LookedUp};
 use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::sync::SetOnce;
@@ -58,10 +58,17 @@ impl Runs {
 
     /// The block of pointers with that to block `block` of the file, at the age `age`. `None` if it is not cached. Does
     /// not sleep.
-    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<KnownPointers> {
+    pub(super) fn pointers(&self, age: usize, block: u64) -> Option<u32> {
         let number = last_pointers(self.block_bits, u32::try_from(block).ok()?);
         let is_same = |run: Run| last_pointers(self.block_bits, run.block) == number;
         self.slot(number)?.pointers(age, is_same)
+    }
+
+    /// The length of the run that is given up for another one with the pointers to block `block` of the file. Does not sleep.
+    pub(super) fn shortest(&self, block: u64) -> u32 {
+        let block = u32::try_from(block).ok();
+        let slot = block.and_then(|block| self.slot(last_pointers(self.block_bits, block)));
+        slot.map_or(0, RunSlot::shortest)
     }
 
     /// Makes room for runs with block `block` of the file. Optional: without memory they are not

@@ -10,7 +10,7 @@ use crate::ext2::Place;
 use crate::inode::data::ino32;
 use crate::inode::map::View;
 use crate::inode::pointer_blocks::PointerBuffers;
-use crate::inode::run_slot::{KnownPointers, LookedUp};
+use crate::inode::run_slot::LookedUp;
 use crate::types::Inode;
 use crate::volume::blocks::Blocks;
 use crate::volume::fault::{Fault, Result};
@@ -189,14 +189,13 @@ const READS_ON: u32 = 8;
 fn find_below<P: PointerBlocks<Error = Fault>>(
     inode: &Inode,
     view: &View,
-    known: Option<KnownPointers>,
+    known: Option<u32>,
     Wanted { block, path, max }: Wanted,
     device: &mut P,
 ) -> Result<Found> {
     let layout = inode.sb().data().layout();
     let ino = ino32(inode);
-    let pointers = known.map(|known| known.block);
-    let branch = walk(inode, view, pointers, path, device)?;
+    let branch = walk(inode, view, known, path, device)?;
     let ahead = match max >= READS_ON_FROM && !mutant!("runs-asked-only") {
         true => max.saturating_mul(READS_ON),
         false => max,
@@ -218,8 +217,8 @@ fn find_below<P: PointerBlocks<Error = Fault>>(
         let (before, after) = branch.around(device)?;
         let start = start.saturating_sub(before);
         let len = before + len.max(after + 1);
-        let is_worth_it =
-            len > known.map_or(0, |known| known.shortest.min(max)) || mutant!("runs-short");
+        let shortest = known.map_or(0, |_| inode.data().map.shortest_run(block));
+        let is_worth_it = len > shortest.min(max) || mutant!("runs-short");
         // The caller did not ask for the neighbours: corrupt pointers to them are no error here.
         // What is cached has numbers of 32 bits. A file on the device may claim to have more blocks, where they are large, and a
         // mapping can ask for these.
@@ -268,8 +267,7 @@ pub(in crate::inode) fn branch<P: PointerBlocks<Error = Fault>>(
 ) -> Result<Branch> {
     let path = path(inode, block)?;
     let known = inode.data().get_ref().map.cached_pointers(view, block);
-    let pointers = known.map(|known| known.block);
-    walk(inode, view, pointers, path, device)
+    walk(inode, view, known, path, device)
 }
 
 /// Block `block` of a file, if what is known of it is cached. Direct pointers are in memory anyway.

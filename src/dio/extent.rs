@@ -9,9 +9,11 @@ use core::ops::Range;
 pub(crate) struct BlockBits(u8);
 
 impl BlockBits {
-    /// Blocks of `1 << bits` bytes.
+    /// Blocks of `1 << bits` bytes, with `bits` less than 64.
+    #[inline(always)]
     pub(crate) const fn new(bits: u8) -> Self {
-        BlockBits(bits)
+        // Known to the compiler, so that no shift is checked.
+        BlockBits(bits % 64)
     }
 
     /// Bytes in a block.
@@ -60,10 +62,10 @@ pub(crate) fn run(pos: u64, end: u64, blocks: u32, bits: BlockBits) -> Range<u64
     pos..run_end.min(end)
 }
 
-/// The number of blocks that cover `pos..end`, for a look-up in the block map.
+/// The number of blocks that cover `pos..end`, which is not empty, for a look-up in the block map.
 #[inline(always)]
 pub(crate) fn blocks_wanted(pos: u64, end: u64, bits: BlockBits) -> u32 {
-    let blocks = bits.blocks(end) - bits.block(pos);
+    let blocks = bits.block(end - 1) - bits.block(pos) + 1;
     blocks.min(u64::from(u32::MAX)) as u32
 }
 

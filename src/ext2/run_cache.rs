@@ -101,6 +101,16 @@ impl Run {
             len: (self.len - into).min(max.max(1)),
         })
     }
+
+    /// Where `len` blocks from block `block` of the file on are, if all are in the run.
+    #[inline]
+    pub(crate) fn get_all(&self, block: u32, len: u32) -> Option<u32> {
+        let into = block.checked_sub(self.block)?;
+        let after = self.len.checked_sub(into)?;
+        let has_all = len <= after && len != 0;
+        // The end of the run is a block of the volume.
+        has_all.then_some(self.start.checked_add(into)?)
+    }
 }
 
 /// The runs of a slot with `N` of them, the one that was put last first.

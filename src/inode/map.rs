@@ -137,6 +137,13 @@ impl Map {
         self.runs.as_ref()?.get(age, block, max)
     }
 
+    /// Looks up all of `len` blocks in the cache of runs. Does not sleep.
+    #[inline(always)]
+    pub(super) fn cached_all(&self, block: u64, len: u32) -> Option<u32> {
+        let age = self.sequence.age();
+        self.runs.as_ref()?.get_all(age, block, len)
+    }
+
     /// The last block of pointers on the way to block `block` of the file, if it is cached. Does not sleep.
     pub(super) fn cached_pointers(&self, view: &View, block: u64) -> Option<u32> {
         self.runs.as_ref()?.pointers(view.age(), block)

@@ -88,6 +88,29 @@ impl<const N: usize> RunSlot<N> {
         None
     }
 
+    /// Where `len` blocks from block `block` of the file on are: `None` if no run has them all, and as [`RunSlot::get`]. Does not
+    /// sleep.
+    #[inline(always)]
+    pub(super) fn get_all(&self, age: usize, block: u32, len: u32) -> Option<u32> {
+        let changes = self.begin();
+        let found = self.find_all(age, block, len);
+        self.unless_torn(changes, found)?
+    }
+
+    /// Apart, as [`RunSlot::find`].
+    #[inline(always)]
+    fn find_all(&self, age: usize, block: u32, len: u32) -> Option<u32> {
+        if self.age.load() != age {
+            return None;
+        }
+        for place in &self.runs {
+            if let Some(start) = place.load().get_all(block, len) {
+                return Some(start);
+            }
+        }
+        None
+    }
+
     /// The block of pointers of the run that was put last, if `is_same` holds for that, at the age `age`. Does not
     /// sleep.
     pub(super) fn pointers(&self, age: usize, is_same: impl FnOnce(Run) -> bool) -> Option<u32> {

@@ -56,6 +56,15 @@ impl Runs {
         slot.get(age, block, max)
     }
 
+    /// Where `len` blocks from block `block` of the file on are, at the age `age`. `None` if that is not cached, or they are not
+    /// one run. Does not sleep.
+    #[inline(always)]
+    pub(super) fn get_all(&self, age: usize, block: u64, len: u32) -> Option<u32> {
+        let block = u32::try_from(block).ok()?;
+        let slot = self.slot(last_pointers(self.block_bits, block))?;
+        slot.get_all(age, block, len)
+    }
+
     /// The block of pointers with that to block `block` of the file, at the age `age`. `None` if it is not cached. Does
     /// not sleep.
     pub(super) fn pointers(&self, age: usize, block: u64) -> Option<u32> {

@@ -7,6 +7,7 @@ use crate::volume::state::Volume;
 use kernel::prelude::*;
 use kernel::sync::atomic::ordering;
 use kfs::compat::ESHUTDOWN;
+use kfs::sync::unordered;
 
 impl Volume {
     /// Shuts the volume down. It is also stopped, as by an error: what it was marked as stays. Does
@@ -22,7 +23,7 @@ impl Volume {
 
     /// Whether the volume is shut down. Any context.
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.shut_down.load(ordering::Relaxed) && !mutant!("shutdown-ignored")
+        unordered::load(&self.shut_down) && !mutant!("shutdown-ignored")
     }
 
     /// `EIO` if the volume is shut down. Any context.

@@ -11,11 +11,12 @@
 use crate::sync::once::{read_once, write_once};
 use crate::types::DropInAtomic;
 use core::cell::UnsafeCell;
-use kernel::sync::atomic::Atomic;
+use kernel::sync::atomic::{Atomic, AtomicType};
 
 mod sealed {
     pub trait Number: Copy {}
 
+    impl Number for bool {}
     impl Number for u32 {}
     impl Number for usize {}
 }
@@ -32,8 +33,9 @@ unsafe impl<T: sealed::Number> DropInAtomic for Unordered<T> {}
 
 /// The value of `atomic`, as a relaxed load of it, by one instruction. Does not sleep, any context.
 #[inline]
-pub fn load(atomic: &Atomic<u32>) -> u32 {
-    // SAFETY: By the guarantee of `as_ptr` the pointer is valid and aligned, and it is written by atomic operations.
+pub fn load<T: sealed::Number + AtomicType>(atomic: &Atomic<T>) -> T {
+    // SAFETY: By the guarantee of `as_ptr` the pointer is valid and aligned, and it is written by atomic operations, which leave a
+    // valid value.
     unsafe { read_once(atomic.as_ptr()) }
 }
 

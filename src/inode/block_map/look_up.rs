@@ -56,12 +56,13 @@ fn lookup_in_root(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
 /// block of pointers is known and in memory. Does not sleep.
 #[inline(always)]
 pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> {
-    let mapping = match inode.data().map.cached(block, len) {
-        Some(mapping) => mapping,
-        None if mutant!("single-one-run") => return None,
-        None => lookup_in_pointers(inode, block, len)?,
-    };
-    match mapping {
+    if let Some(start) = inode.data().map.cached_all(block, len) {
+        return Some(start);
+    }
+    if mutant!("single-one-run") {
+        return None;
+    }
+    match lookup_in_pointers(inode, block, len)? {
         Mapping::Mapped { start, len: found } if found == len => Some(start),
         _ => None,
     }
@@ -75,6 +76,9 @@ pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> 
 fn lookup_in_pointers(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
     let data = inode.data();
     let map = &data.map;
+    if let Some(part) = map.cached(block, max) {
+        return Some(part);
+    }
     let view = map.try_view()?;
     let known = map.cached_pointers(&view, block)?;
     let path = path(inode, block).ok()?;

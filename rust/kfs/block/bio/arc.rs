@@ -223,6 +223,25 @@ impl<T: BioData> BioArc<T> {
         ManuallyDrop::new(unsafe { Self::from_raw(foreign.cast()) })
     }
 
+    /// Drops the reference, which is the last one as a rule, with no call of a function for that.
+    #[inline(always)]
+    pub(super) fn put(self) {
+        // SAFETY: The value is not used, nor dropped, any more.
+        unsafe { ManuallyDrop::new(self).drop_reference() };
+    }
+
+    /// # Safety
+    ///
+    /// It is not used, nor dropped, any more.
+    #[inline(always)]
+    unsafe fn drop_reference(&self) {
+        // SAFETY: By the type invariants the structure exists.
+        if unsafe { (*self.0.as_ptr()).refs.dec_and_test() } {
+            // SAFETY: This was the last reference.
+            unsafe { free(self.0) };
+        }
+    }
+
     /// As [`BioArc::into_front`], with a pointer to the object.
     #[inline]
     fn into_raw(self) -> *mut T {
@@ -266,13 +285,9 @@ impl<T: BioData> Clone for BioArc<T> {
 }
 
 impl<T: BioData> Drop for BioArc<T> {
-    #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants the structure exists.
-        if unsafe { (*self.0.as_ptr()).refs.dec_and_test() } {
-            // SAFETY: This was the last reference.
-            unsafe { free(self.0) };
-        }
+        // SAFETY: This is the end of the value.
+        unsafe { self.drop_reference() };
     }
 }
 

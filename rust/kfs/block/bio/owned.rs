@@ -142,16 +142,18 @@ impl<T: BioData> Owned<T> {
     #[inline(always)]
     pub(super) fn try_mark_dirty(&self) {
         if self.is_pinned_dest() {
-            self.all_folios(|folio| {
-                // SAFETY: The folios are pinned for the bio. To mark one dirty takes its lock.
-                unsafe {
-                    if !is_dirty(folio) && bindings::folio_trylock(folio) {
-                        bindings::folio_mark_dirty(folio);
-                        bindings::folio_unlock(folio);
+            self.all_folios(
+                #[inline(always)]
+                |folio| {
+                    // SAFETY: The folios are pinned for the bio.
+                    unsafe {
+                        if !is_dirty(folio) {
+                            try_mark_dirty(folio);
+                        }
                     }
-                }
-                true
-            });
+                    true
+                },
+            );
         }
     }
 
@@ -208,7 +210,7 @@ impl<T: BioData> Owned<T> {
         // else uses it; if it owns a reference, that ends here, and frees it when it is the last.
         unsafe {
             if pool::has_owner(self.0) {
-                drop(BioArc::<T>::of_bio(self.0));
+                BioArc::<T>::of_bio(self.0).put();
             } else {
                 pool::put(self.0);
             }
@@ -221,6 +223,22 @@ impl<T: BioData> Drop for Owned<T> {
         self.release_pages(false);
         // SAFETY: By the type invariants, and this is the end of it.
         unsafe { self.put() };
+    }
+}
+
+/// Marks a folio dirty, unless somebody has its lock. Any context.
+///
+/// # Safety
+///
+/// The folio must be valid.
+#[cold]
+unsafe fn try_mark_dirty(folio: *mut bindings::folio) {
+    // SAFETY: By the requirement. To mark one dirty takes its lock.
+    unsafe {
+        if bindings::folio_trylock(folio) {
+            bindings::folio_mark_dirty(folio);
+            bindings::folio_unlock(folio);
+        }
     }
 }
 

@@ -33,6 +33,7 @@
 use crate::ext2::pointers::Pointers;
 use crate::inode::dirty::{mark_buffer_dirty, mark_buffer_dirty_nowait};
 use crate::inode::errors;
+use crate::inode::rare_vec::RareVec;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use crate::volume::new_of_inodes::NewOfInodes;
@@ -50,9 +51,9 @@ pub(crate) struct Deferred {
     /// The slots of the inode that have one, as bits.
     root: u16,
     /// The blocks of pointers that have some, in the order of the volume. What is in them is not on the device.
-    parents: KVec<BufferHead>,
+    parents: RareVec<BufferHead>,
     /// The blocks of pointers that nothing on the device leads to, in the order of the volume.
-    new: KVec<u32>,
+    new: RareVec<u32>,
     /// For how many more there is room whatever happens.
     promised: usize,
     /// Of an inode that was not stored since it was made, as it waits for its first block.
@@ -83,9 +84,9 @@ impl Deferred {
     fn clear(&mut self) {
         self.root = 0;
         self.has_failed = false;
-        self.new = KVec::new();
+        self.new = RareVec::new();
         match self.promised {
-            0 => self.parents = KVec::new(),
+            0 => self.parents = RareVec::new(),
             _ => self.parents.clear(),
         }
     }
@@ -113,9 +114,7 @@ impl Deferred {
     fn add_new(&mut self, more: &[u32]) -> Result {
         for &block in more {
             if let Err(place) = self.new.binary_search(&block) {
-                self.new
-                    .insert_within_capacity(place, block)
-                    .map_err(|_| ENOMEM)?;
+                self.new.insert_within_capacity(place, block)?;
             }
         }
         Ok(())
@@ -124,7 +123,7 @@ impl Deferred {
     /// Forgets one that is about to be freed. Whether it was there.
     fn forget_new(&mut self, block: u32) -> bool {
         let place = self.new.binary_search(&block);
-        place.is_ok_and(|place| self.new.remove(place).is_ok())
+        place.is_ok_and(|place| self.new.remove(place).is_some())
     }
 
     /// Forgets the parent with the number `block`, which is about to be freed.
@@ -134,7 +133,7 @@ impl Deferred {
             .parents
             .binary_search_by_key(&block, BufferHead::block)
             .ok()?;
-        self.parents.remove(place).ok()
+        self.parents.remove(place)
     }
 
     /// It is not freed after all: it stays, if there is room.
@@ -181,7 +180,7 @@ impl Deferred {
 
     /// The device has the new blocks: what leads to them may follow.
     fn let_go(&mut self, inode: &Inode) {
-        for parent in &self.parents {
+        for parent in self.parents.iter() {
             mark_buffer_dirty(inode, parent);
         }
         self.clear();
@@ -196,9 +195,7 @@ impl Deferred {
             }
             // A write in flight ends, too: it would take the pointer along.
             parent.sync_dirty()?;
-            self.parents
-                .insert_within_capacity(place, parent.get())
-                .map_err(|_| ENOMEM)?;
+            self.parents.insert_within_capacity(place, parent.get())?;
         }
         Ok(())
     }

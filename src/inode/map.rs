@@ -35,7 +35,7 @@
 //! device, count only if no pointer was changed meanwhile.
 
 use crate::ext2::block_map::Mapping;
-use crate::ext2::pointers::{Pointers, POINTERS};
+use crate::ext2::pointers::{Pointers, DIRECT, POINTERS};
 use crate::inode::last_block::LastBlock;
 use crate::inode::run_slot::LookedUp;
 use crate::inode::runs::Runs;
@@ -93,6 +93,23 @@ impl Map {
             last_block: LastBlock::new(),
             runs: SetOnce::new(),
         })
+    }
+
+    /// Where the blocks are to which pointers in the inode lead, from its pointer `index` on, `max` at most, and if they follow
+    /// each other; 0 is taken as 1. `None` for a hole, and while pointers are being stored. Does not sleep.
+    pub(super) fn direct_run(&self, index: usize, max: u32) -> Option<(u32, u32)> {
+        let stamp = self.sequence.begin()?;
+        let mut direct = self.root.get(index..DIRECT)?.iter().map(Unordered::load);
+        let start = direct.next().filter(|&start| start != 0)?;
+        let mut len = 1;
+        while len < max
+            && direct
+                .next()
+                .is_some_and(|next| start.checked_add(len) == Some(next))
+        {
+            len += 1;
+        }
+        self.sequence.is_current(&stamp).then_some((start, len))
     }
 
     /// Begins a look-up. `None` while pointers are being stored. Does not sleep.

@@ -43,6 +43,7 @@ pub(crate) mod new_blocks;
 pub(crate) mod operations;
 mod pending;
 mod pointer_blocks;
+mod rare_vec;
 pub(crate) mod read;
 mod run_slot;
 mod runs;

@@ -24,32 +24,26 @@ use kfs::mm::nofs::nofs;
 /// device (see [`crate::inode::map`]); may sleep. `EFBIG` beyond the largest file, `EIO` when a
 /// block of pointers cannot be read.
 pub(crate) fn lookup(inode: &Inode, block: u64, max: u32) -> Result<Mapping> {
-    if let Some(mapping) = inode.data().map.cached(block, max) {
-        return Ok(mapping);
-    }
-    match lookup_in_root(inode, block, max) {
+    let known = match usize::try_from(block) {
+        Ok(index) if index < DIRECT => lookup_direct(inode, index, max),
+        _ => inode.data().map.cached(block, max),
+    };
+    match known {
         Some(mapping) => Ok(mapping),
         None => lookup_in_tree(inode, block, max),
     }
 }
 
-/// [`lookup`] of what a pointer in the inode leads to. `None` for anything else, and for what is corrupt. Does not
-/// sleep.
+/// [`lookup`] of what pointer `index` of the inode leads to, which is never cached. `None` for a hole, and for what is
+/// corrupt. Does not sleep.
 #[inline]
-fn lookup_in_root(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
-    let index = usize::try_from(block).ok().filter(|&n| n < DIRECT)?;
-    let map = &inode.data().get_ref().map;
-    let view = map.try_view()?;
-    let mut direct = view.root.get(index..DIRECT)?.iter().zip(0..max.max(1));
-    let (&start, _) = direct.next().filter(|(&start, _)| start != 0)?;
-    let follows = |&(&pointer, n): &(&u32, u32)| start.checked_add(n) == Some(pointer);
-    let len = 1 + direct.take_while(follows).count() as u32;
+fn lookup_direct(inode: &Inode, index: usize, max: u32) -> Option<Mapping> {
+    let (start, len) = inode.data().map.direct_run(index, max)?;
     let layout = inode.sb().data().layout();
     layout
         .check_data(Place::Inode(ino32(inode)), start, len)
         .ok()?;
-    map.is_current(&view)
-        .then_some(Mapping::Mapped { start, len })
+    Some(Mapping::Mapped { start, len })
 }
 
 /// Where the `len` blocks of the file from its block `block` on are, if they are one run, and that is cached, or its

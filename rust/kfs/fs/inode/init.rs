@@ -198,11 +198,6 @@ impl<F: FileSystemData> InodeInit<F> {
     /// Tells the VFS that the inode has no extended attributes: with no set-id bits among its mode, which has been set, a
     /// write has no privileges to take away ([`Inode::has_no_privileges`]), and the first one need not look.
     pub fn has_no_xattr(&self) {
-        const S_ISGID: u16 = 0o2000;
-        // Without the right to execute, it depends on who writes whether that goes.
-        if self.mode() & S_ISGID != 0 {
-            return;
-        }
         // SAFETY: By the type invariant nobody else uses what is set of the inode.
         unsafe { bindings::inode_has_no_xattr(self.raw()) };
     }

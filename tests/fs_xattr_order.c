@@ -4,6 +4,8 @@
  * device, and what is there after a loss of power in between.
  */
 #include <fcntl.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -496,6 +498,74 @@ TEST_F(fs_xattr_order, new_inode_beside_it)
 	ASSERT_EQ(0, fsync(fd));
 	ASSERT_EQ(0, lose_power(&self->v));
 	EXPECT_TRUE(lost_exists("d/new"));
+}
+
+/* What is made in a directory gets a list. 0 or -errno. */
+static int give_default_list(const char *dir)
+{
+	static const struct {
+		struct posix_acl_xattr_header h;
+		struct posix_acl_xattr_entry e[3];
+	} list = {
+		.h.a_version = POSIX_ACL_XATTR_VERSION,
+		.e = { { ACL_USER_OBJ, 7, -1 }, { ACL_GROUP_OBJ, 5, -1 }, { ACL_OTHER, 0, -1 } },
+	};
+
+	return setxattr(vol_path(dir), "system.posix_acl_default", &list, sizeof(list), 0) ? -errno : 0;
+}
+
+static long mkdir_new(void *arg)
+{
+	return vol_mkdir(arg);
+}
+
+/*
+ * A directory gets an access control list, which is stored in its inode, before it has a block; then another inode of that block of the
+ * inode table is synced: the device does not have it in use.
+ */
+TEST_F(fs_xattr_order, directory_in_the_making)
+{
+	const ino_t per_block = self->v.bs / self->v.isize;
+	struct stat beside, new;
+	struct probed probed;
+	struct task making;
+	char name[32];
+	int d, i = 0;
+
+	if (self->v.isize < 256)
+		SKIP(return, "an inode has no room for attributes");
+	ASSERT_EQ(0, vol_mkdir("d"));
+	ASSERT_EQ(0, give_default_list("d"));
+	/* one that is not the last of its block */
+	do {
+		snprintf(name, sizeof(name), "d/old%d", i++);
+		ASSERT_EQ(0, vol_mkdir(name));
+		ASSERT_EQ(0, stat(vol_path(name), &beside));
+	} while (beside.st_ino % per_block == 0);
+	vol_sync();
+	d = vol_open_dir(name);
+	ASSERT_LE(0, d);
+	i = stop_in_probe(&probed, &making, "p:" STOP_PROBE " security_inode_init_security\n", mkdir_new,
+			  (void *)"d/new");
+	if (i == -ENOENT)
+		SKIP(return, "no such probe");
+	ASSERT_EQ(0, i);
+	EXPECT_EQ(0, fchmod(d, 0700));
+	EXPECT_EQ(0, fsync(d));
+	snprintf(name, sizeof(name), "stat <%lu>", beside.st_ino + 1);
+	EXPECT_EQ(0, debugfs_number(&self->v, name, "Links: "));
+	EXPECT_EQ(0, lose_power_at_boot(&self->v));
+	ASSERT_TRUE(let_go(&probed));
+	EXPECT_EQ(0, task_join(&making, JOIN_SECONDS));
+	ASSERT_EQ(0, stat(vol_path("d/new"), &new));
+	ASSERT_EQ(beside.st_ino + 1, new.st_ino);
+	close(d);
+	d = vol_open_dir("d/new");
+	ASSERT_LE(0, d);
+	EXPECT_EQ(0, fsync(d));
+	ASSERT_EQ(0, lose_power_at_boot(&self->v));
+	EXPECT_TRUE(lost_exists("d/new"));
+	close(d);
 }
 
 TEST_HARNESS_MAIN

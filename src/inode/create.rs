@@ -11,6 +11,7 @@ use crate::inode::attributes;
 use crate::inode::data::{disk_time, ino32, vfs_flags};
 use crate::inode::errors::reported;
 use crate::inode::operations::SetOperations;
+use crate::inode::unborn;
 use crate::types::{CreatedInode, Inode, RetryFs};
 use crate::volume::fault::{Fault, Result};
 use crate::volume::inode_numbers;
@@ -26,8 +27,8 @@ use kfs::random::random_u32;
 ///
 /// `idmap` is that of the mount by which it is asked for. `name` is that of the entry, `None` for a
 /// file without one. `mode` includes the file type, `content` is what the inode holds in place of
-/// block pointers, or no pointers yet. The caller adds the entry; dropping the inode instead
-/// deletes it. Takes the locks of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
+/// block pointers, or no pointers yet: a directory or a symbolic link is given its block then, and [`unborn::begin`] called. The caller
+/// adds the entry; dropping the inode instead deletes it. Takes the locks of the groups; may sleep. `EINVAL` when `mode` has no file type, `ENOSPC` without a free
 /// inode.
 pub(crate) fn create<'a>(
     idmap: &MntIdmap,
@@ -71,6 +72,9 @@ pub(crate) fn create<'a>(
     inode.set_generation(random_u32());
     inode.set_flags(vfs_flags(data.flags()));
     RetryFs::set_operations(&inode, file_type, &content)?;
+    if matches!(content, Content::Blocks(_)) && file_type != FileType::Regular {
+        unborn::in_making(&inode);
+    }
     inode.mark_inode_dirty();
     create_lists(&inode, dir)?;
     if !mutant!("label-early") {

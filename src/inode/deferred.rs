@@ -65,6 +65,8 @@ pub(crate) struct Deferred {
 /// How far an inode is that is yet to be stored for the first time.
 #[derive(Clone, Copy)]
 enum Unborn {
+    /// It must not be stored: its block is yet to come.
+    InMaking,
     /// It must not be stored before this round of new blocks of inodes is settled.
     Until(u64),
     /// It may be stored.
@@ -359,13 +361,23 @@ pub(super) fn set_unborn(inode: &Inode, round: u64) {
     nofs(|| inode.data().get_ref().deferred.lock().unborn = Some(Unborn::Until(round)));
 }
 
+/// The new inode is not to be stored before it has its block, and [`set_unborn`] is called. May sleep.
+pub(super) fn set_in_making(inode: &Inode) {
+    nofs(|| inode.data().get_ref().deferred.lock().unborn = Some(Unborn::InMaking));
+}
+
+/// The new inode may be stored. May sleep.
+pub(super) fn set_born(inode: &Inode) {
+    nofs(|| inode.data().get_ref().deferred.lock().unborn = None);
+}
+
 /// Whether an inode has not been taken for stored yet, and does not wait for a round after `round`. May sleep.
 pub(super) fn is_unborn_until(inode: &Inode, round: u64) -> bool {
     let unborn = nofs(|| inode.data().get_ref().deferred.lock().unborn);
     match unborn {
         Some(Unborn::Until(own)) => own <= round,
         Some(Unborn::Due | Unborn::Stored) => true,
-        None => false,
+        Some(Unborn::InMaking) | None => false,
     }
 }
 
@@ -544,7 +556,7 @@ pub(super) fn with_stored_pointers<T>(
     nofs(|| {
         let mut deferred = data.get_ref().deferred.lock();
         match &mut deferred.unborn {
-            Some(Unborn::Until(_)) => return store(None),
+            Some(Unborn::InMaking | Unborn::Until(_)) => return store(None),
             Some(unborn) => *unborn = Unborn::Stored,
             None => {}
         }

@@ -55,9 +55,9 @@ pub(crate) trait Filesystem: Retry {
     /// As [`Filesystem::map`], but does not sleep: `EAGAIN` if it would have to.
     fn map_nowait<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, max: u32) -> Result<Mapping>;
 
-    /// Where `len` blocks of a file from `block` on are, if that is known to be one run. Does not sleep, and
-    /// reads nothing.
-    fn map_cached<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, len: u32) -> Option<u64>;
+    /// Where `len` blocks of a file from `block` on are, if that is known to be one run: no less. Or that the first is in a hole, if that is
+    /// known. Does not sleep, and reads nothing.
+    fn map_cached<M: Mode>(inode: &InodeLocked<Self, M>, block: u64, len: u32) -> Option<Mapping>;
 
     /// Looks up at most `max` blocks of a file from `block` on, and reserves new ones if the first is
     /// in a hole: until [`Filesystem::finish`], a look-up finds the hole. `ENOSPC` without a free block.

@@ -10,7 +10,7 @@
 use super::extent::{self, BlockBits};
 use super::filesystem::{Filesystem, Mapping};
 use super::nowait;
-use super::single;
+use super::single::{self, NotWritten};
 use core::ops::Range;
 use kernel::prelude::*;
 use kfs::block::bio::Op;
@@ -59,7 +59,11 @@ pub(crate) fn direct_overwrite<'a, F: Filesystem>(
     }
     let iocb = match single::overwrite(iocb, from, locked) {
         Ok(ended) => return ended.map(Overwrite::Written),
-        Err(iocb) => iocb,
+        // So the worker would find, and write nothing.
+        Err(NotWritten::InHole(iocb)) if !iocb.is_nowait() && !mutant!("overwrite-unchecked") => {
+            return Ok(Overwrite::NeedsExclusive(iocb, false));
+        }
+        Err(NotWritten::Here(iocb) | NotWritten::InHole(iocb)) => iocb,
     };
     let is_counted = !iocb.is_nowait();
     if is_counted {

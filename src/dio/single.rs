@@ -15,7 +15,7 @@
 use super::dio::{Bios, Dio};
 use super::dsync;
 use super::extent::{self, BlockBits};
-use super::filesystem::{cached_dios, Filesystem};
+use super::filesystem::{cached_dios, Filesystem, Mapping};
 use super::kick::NESTED_MAX;
 use super::policy::{self, Stop, Wait};
 use super::request::{Armed, Dsync, Request, Single};
@@ -42,6 +42,14 @@ struct Built<I, F: Filesystem> {
     len: u32,
 }
 
+/// A write that is not done here: nothing has been done.
+pub(super) enum NotWritten<'a, F: Filesystem> {
+    /// It takes more.
+    Here(Kiocb<'a, F>),
+    /// Its first block is in a hole.
+    InHole(Kiocb<'a, F>),
+}
+
 /// How a request ends that is done here.
 type Ended<'a, F> = Result<Io<'a, F>>;
 
@@ -64,9 +72,10 @@ pub(super) fn read<'a, F: Filesystem>(
     let Some(locked) = locked else {
         return Err(iocb);
     };
-    let Some(built) =
-        find(&iocb, to.get(&iocb), &locked).and_then(|found| build(&mut iocb, to, &locked, found))
-    else {
+    let Found::Blocks(found) = find(&iocb, to.get(&iocb), &locked) else {
+        return Err(iocb);
+    };
+    let Some(built) = build(&mut iocb, to, &locked, found) else {
         return Err(iocb);
     };
     iocb.accessed(iocb.may_sleep());
@@ -85,29 +94,31 @@ pub(super) fn read<'a, F: Filesystem>(
     }
 }
 
-/// Writes `from` at the position of `iocb`, as [`read`]. `locked` is the inode lock, which the caller holds for
+/// Writes `from` at the position of `iocb`, as [`read`], or says that it begins in a hole. `locked` is the inode lock, which the caller holds for
 /// the whole call, and which may be shared.
 #[inline(always)]
 pub(super) fn overwrite<'a, F: Filesystem>(
     mut iocb: Kiocb<'a, F>,
     from: CallSource<'a>,
     locked: &InodeLocked<F, Shared>,
-) -> Result<Ended<'a, F>, Kiocb<'a, F>> {
+) -> Result<Ended<'a, F>, NotWritten<'a, F>> {
     let must_be_stable =
         BlockDevice::of(locked.sb()).stable_writes() && !mutant!("single-unstable");
     if from.get(&iocb).count() > MAX || must_be_stable || is_sync_nowait(&iocb) {
-        return Err(iocb);
+        return Err(NotWritten::Here(iocb));
     }
-    let Some(found) = find(&iocb, from.get(&iocb), locked) else {
-        return Err(iocb);
+    let found = match find(&iocb, from.get(&iocb), locked) {
+        Found::Blocks(found) => found,
+        Found::Hole => return Err(NotWritten::InHole(iocb)),
+        Found::Nothing => return Err(NotWritten::Here(iocb)),
     };
     // After the look-up: it is about the blocks that this has found.
     let dsync = dsync::decide(&iocb, Op::Write, Some(locked));
     if dsync.is_waited_for() && !mutant!("single-unsynced") {
-        return Err(iocb);
+        return Err(NotWritten::Here(iocb));
     }
     let Some(mut built) = build(&mut iocb, from, locked, found) else {
-        return Err(iocb);
+        return Err(NotWritten::Here(iocb));
     };
     if dsync == Dsync::Through {
         built.bio.set_fua();
@@ -123,7 +134,7 @@ pub(super) fn overwrite<'a, F: Filesystem>(
     F::direct_write_begin(locked);
     match waited_for {
         Some(dio) => Ok(submit_sync(iocb, dio, built.bio, built.len)),
-        None => submit(iocb, built.bio, built.len),
+        None => submit(iocb, built.bio, built.len).map_err(NotWritten::Here),
     }
 }
 
@@ -142,6 +153,16 @@ fn waited_for<I, F: Filesystem>(
     iocb.is_sync().then(|| built.dio.clone())
 }
 
+/// What is known of the blocks of a request.
+enum Found {
+    /// Where they are.
+    Blocks(FoundBlocks),
+    /// The first is in a hole.
+    Hole,
+    /// They are to be looked up, or the request is not as said above.
+    Nothing,
+}
+
 /// What is known of a request before its bio is made.
 struct FoundBlocks {
     /// Where it begins on the device.
@@ -156,12 +177,14 @@ fn find<'a, I: IovIter<'a>, F: Filesystem>(
     iocb: &Kiocb<'a, F>,
     iter: &I,
     locked: &InodeLocked<F, Shared>,
-) -> Option<FoundBlocks> {
+) -> Found {
     let sb = locked.sb();
     let bdev = BlockDevice::of(sb);
     let bits = BlockBits::new(sb.blocksize_bits());
     let (pos, len) = (iocb.pos() as u64, iter.count());
-    let end = pos.checked_add(len as u64)?;
+    let Some(end) = pos.checked_add(len as u64) else {
+        return Found::Nothing;
+    };
 
     let i_size = locked.i_size_read();
     let is_left = policy::decide(false, false, end > i_size, Stop::End, false) == Wait::Async
@@ -170,20 +193,27 @@ fn find<'a, I: IovIter<'a>, F: Filesystem>(
     let is_aligned =
         (pos | len as u64) & u64::from(len_mask) == 0 && iter.alignment() & mem_mask as usize == 0;
     if len == 0 || !is_left || !is_aligned && !mutant!("single-unaligned") {
-        return None;
+        return Found::Nothing;
     }
     if iocb.is_nowait() && !bdev.nowait() && !mutant!("nowait-unchecked") {
-        return None;
+        return Found::Nothing;
     }
     let wanted = extent::blocks_wanted(pos, end, bits);
-    let physical = F::map_cached(locked, bits.block(pos), wanted)?;
+    let physical = match F::map_cached(locked, bits.block(pos), wanted) {
+        Some(Mapping::Mapped { physical, .. }) => physical,
+        Some(Mapping::Hole { .. }) => return Found::Hole,
+        None => return Found::Nothing,
+    };
     let sector = (physical * bits.size() + bits.offset(pos)) / SECTOR_SIZE;
     if iocb.is_nowait() && is_split(bdev, sector, len) {
-        return None;
+        return Found::Nothing;
     }
     // After the look-up: a block that it found was allocated after its page was dirtied.
     let is_cached = iocb.concerns_page_cache(len) && !mutant!("single-cached");
-    (!is_cached).then_some(FoundBlocks {
+    if is_cached {
+        return Found::Nothing;
+    }
+    Found::Blocks(FoundBlocks {
         sector,
         dma_alignment: mem_mask,
     })

@@ -11,7 +11,7 @@
 
 use super::block_map::Mapping;
 use super::pointers::{pointer_bits, DIRECT};
-use core::mem::swap;
+use core::mem::replace;
 
 /// The number of slots. With blocks of 4 KiB, enough for files of 4 GiB.
 pub(crate) const SLOTS: usize = 1 << SLOT_BITS;
@@ -125,18 +125,19 @@ impl<const N: usize> SlotRuns<N> {
     /// given up, and the oldest of these.
     #[inline]
     pub(crate) fn put(&mut self, new: Run) {
-        let mut moved = new;
+        let mut joined = new;
         let mut place = None;
         for (index, run) in self.0.iter_mut().enumerate() {
-            if let Some(joined) = moved.joined(*run) {
-                moved = joined;
+            if let Some(longer) = joined.joined(*run) {
+                joined = longer;
                 *run = Run::EMPTY;
                 place = place.or(Some(index));
             }
         }
         let place = place.or_else(|| self.oldest_of_the_shortest());
+        let mut moved = joined;
         for (index, run) in self.0.iter_mut().enumerate() {
-            swap(run, &mut moved);
+            moved = replace(run, moved);
             if Some(index) == place {
                 break;
             }

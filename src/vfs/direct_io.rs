@@ -45,8 +45,8 @@ impl dio::Filesystem for RetryFs {
     }
 
     #[inline(always)]
-    fn map_cached<M: Mode>(inode: &InodeLocked<M>, block: u64, len: u32) -> Option<u64> {
-        block_map::lookup_cached(inode, block, len).map(u64::from)
+    fn map_cached<M: Mode>(inode: &InodeLocked<M>, block: u64, len: u32) -> Option<dio::Mapping> {
+        block_map::lookup_cached(inode, block, len).map(dio_mapping)
     }
 
     fn reserve(inode: &InodeLocked<Exclusive>, block: u64, max: u32) -> Result<dio::Mapping> {

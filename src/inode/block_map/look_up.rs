@@ -47,22 +47,22 @@ fn lookup_direct(inode: &Inode, index: usize, max: u32) -> Option<Mapping> {
 }
 
 /// Where the `len` blocks of the file from its block `block` on are, if they are one run, and that is cached, or its
-/// block of pointers is known and in memory. Does not sleep.
+/// block of pointers is known and in memory. Or that the first is in a hole, if that is known so. Does not sleep.
 #[inline(always)]
-pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> {
+pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<Mapping> {
     if let Some(start) = inode.data().map.cached_all(block, len) {
-        return Some(start);
+        return Some(Mapping::Mapped { start, len });
     }
     if mutant!("single-one-run") {
         return None;
     }
     match lookup_in_pointers(inode, block, len)? {
-        Mapping::Mapped { start, len: found } if found == len => Some(start),
-        _ => None,
+        Mapping::Mapped { len: found, .. } if found != len => None,
+        found => Some(found),
     }
 }
 
-/// [`lookup`] of what is not cached, while its block of pointers is known, and in memory. Does not sleep.
+/// [`lookup`] of what is not cached as a whole, while its block of pointers is known, and in memory. Does not sleep.
 ///
 /// Below one block of pointers there may be as many runs as it has pointers: to cache them all would be to have the
 /// pointers twice. What is found here costs a little more than what is cached.
@@ -70,8 +70,10 @@ pub(crate) fn lookup_cached(inode: &Inode, block: u64, len: u32) -> Option<u32> 
 fn lookup_in_pointers(inode: &Inode, block: u64, max: u32) -> Option<Mapping> {
     let data = inode.data();
     let map = &data.map;
-    if let Some(part) = map.cached(block, max) {
-        return Some(part);
+    if max > 1 {
+        if let Some(part) = map.cached(block, max) {
+            return Some(part);
+        }
     }
     let view = map.try_view()?;
     let known = map.cached_pointers(&view, block)?;

@@ -268,7 +268,7 @@ impl File {
     /// Follows the pointers; `None` if they were changed meanwhile.
     fn find(&self, stamp: &Stamp) -> Option<u32> {
         let known = self.slot.pointers(stamp.age, |_| true);
-        let found = match known.map_or_else(|| self.root.load(), |known| known.block) {
+        let found = match known.unwrap_or_else(|| self.root.load()) {
             0 => [HOLE; 2],
             _ => self.content(),
         };

@@ -5,6 +5,7 @@
  * and a remount that is forced.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -12,14 +13,17 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
+#include "debugfs.h"
 #include "ext2.h"
 #include "harness.h"
+#include "stop.h"
 #include "task.h"
 
 /* offsets on the device */
 #define SUPER		1024
 #define S_RESERVED	(SUPER + 0x08)
 #define S_STATE		(SUPER + 0x3a)
+#define S_LASTCHECK	(SUPER + 0x40)
 #define VALID		1
 #define ERROR		2
 /* in a descriptor */
@@ -131,10 +135,48 @@ TEST_F(fs_state, repaired_under_a_read_only_mount)
 	EXPECT_EQ(VALID, vol_dev_get(&self->v, 16, S_STATE));
 }
 
+/*
+ * Corruption that is found while the volume is read-only is not forgotten when it becomes read-write: e2fsck is to look. If it has looked
+ * by then, nothing is said.
+ */
+TEST_F(fs_state, corrupt_while_read_only)
+{
+	const char *const mend[] = { "e2fsck", "-fy", self->v.dev, NULL };
+	struct fstrim_range range = { .len = ULLONG_MAX };
+	int dir, i;
+
+	ASSERT_EQ(0, vol_prefill("a", 0, 100, 1));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, debugfs(&self->v, "clri a"));
+	ASSERT_EQ(0, vol_dev_set(&self->v, 32, S_LASTCHECK, 1));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vol_dev_set(&self->v, 16, S_STATE, VALID));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), MS_RDONLY, NULL));
+		EXPECT_EQ(-EUCLEAN, vol_open("a", O_RDONLY));
+		EXPECT_EQ(VALID, vol_dev_get(&self->v, 16, S_STATE));
+		if (i == 1)
+			ASSERT_EQ(1, run(1, mend));
+		ASSERT_EQ(0, remount(0, NULL));
+		dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+		ASSERT_LE(0, dir);
+		/* where the disk can */
+		errno = 0;
+		ioctl(dir, FITRIM, &range);
+		EXPECT_EQ(i == 0, errno == EUCLEAN);
+		close(dir);
+		ASSERT_EQ(0, vol_umount(&self->v));
+		EXPECT_EQ(i == 0 ? VALID | ERROR : VALID, vol_dev_get(&self->v, 16, S_STATE));
+	}
+}
+
 /* What was repaired is not what was mounted any more: that is told, and not written to. */
 TEST_F(fs_state, changed_under_a_read_only_mount)
 {
-	static const off_t places[] = { SUPER + 0x20, SUPER + 0x28, SUPER + 0x60 };
+	/* blocks and inodes of a group; meta_bg; dir_index, and the seed of its hashes */
+	static const struct { off_t at; uint32_t bit; } places[] = {
+		{ SUPER + 0x20, 0x40 }, { SUPER + 0x28, 0x40 }, { SUPER + 0x60, 0x40 },
+		{ SUPER + 0x5c, 0x20 }, { SUPER + 0xec, 1 },
+	};
 	const off_t desc = self->desc;
 	uint32_t old;
 	int i;
@@ -143,12 +185,12 @@ TEST_F(fs_state, changed_under_a_read_only_mount)
 		SKIP(return, "ext4 takes the counts as they were at mount");
 	ASSERT_EQ(0, vol_read_only());
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
-		old = vol_dev_get(&self->v, 32, places[i]);
-		ASSERT_EQ(0, vol_dev_set(&self->v, 32, places[i], old ^ 0x40));
-		EXPECT_GT(0, remount(0, NULL));
+		old = vol_dev_get(&self->v, 32, places[i].at);
+		ASSERT_EQ(0, vol_dev_set(&self->v, 32, places[i].at, old ^ places[i].bit));
+		EXPECT_GT(0, remount(0, NULL)) TH_LOG("place %d", i);
 		EXPECT_TRUE(kmsg_has(self->kmsg, (const char *[]){
 			"retryfs", "cannot remount", NULL }));
-		ASSERT_EQ(0, vol_dev_set(&self->v, 32, places[i], old));
+		ASSERT_EQ(0, vol_dev_set(&self->v, 32, places[i].at, old));
 	}
 	old = vol_dev_get(&self->v, 32, desc);
 	ASSERT_EQ(0, vol_dev_set(&self->v, 32, desc, old + 1));
@@ -158,6 +200,26 @@ TEST_F(fs_state, changed_under_a_read_only_mount)
 	ASSERT_EQ(0, vol_dev_set(&self->v, 32, desc, old));
 	EXPECT_EQ(0, remount(0, NULL));
 	EXPECT_EQ(0, use_it());
+}
+
+/* A feature that is set when the first file needs it is set again, when tune2fs has taken it away. */
+TEST_F(fs_state, large_file_taken_away)
+{
+	const off_t ro_compat = SUPER + 0x64;
+	int fd, i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vol_read_only());
+		ASSERT_EQ(0, vol_dev_set(&self->v, 32, ro_compat, vol_dev_get(&self->v, 32, ro_compat) & ~2));
+		ASSERT_EQ(0, remount(0, NULL));
+		fd = vol_open("f", O_CREAT | O_RDWR);
+		ASSERT_LE(0, fd);
+		EXPECT_EQ(0, ftruncate(fd, 3072 * MIB));
+		EXPECT_EQ(0, fsync(fd));
+		EXPECT_EQ(2, vol_dev_get(&self->v, 32, ro_compat) & 2);
+		EXPECT_EQ(0, ftruncate(fd, 0));
+		close(fd);
+	}
 }
 
 /* tune2fs -m, -r, -u on the mounted volume. */
@@ -505,6 +567,53 @@ TEST_F(fs_state, frozen)
 	close(dir);
 	ASSERT_EQ(0, vol_umount(&self->v));
 	EXPECT_EQ(ERROR, vol_dev_get(&self->v, 16, S_STATE));
+	EXPECT_EQ(1, run(1, mend));
+}
+
+static long read_corrupt(void *fd)
+{
+	char *buf = buf_alloc(4096);
+
+	return pread(*(int *)fd, buf, 4096, 64 * KIB) < 0 ? -errno : 0;
+}
+
+/* It is found to be corrupt while the freeze has the superblock written. */
+TEST_F(fs_state, corrupt_while_it_freezes)
+{
+	const char *const crack[] = { "debugfs", "-w", "-R", "sif f block[IND] 0xffffffff",
+				      self->v.dev, NULL };
+	const char *const mend[] = { "e2fsck", "-fy", self->v.dev, NULL };
+	struct task freezing, reading;
+	struct probed probed;
+	int dir, err, fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "ext4 writes the superblock");
+	ASSERT_EQ(0, vol_prefill("f", 0, 100 * KIB, 1));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	ASSERT_EQ(0, run(0, crack));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	dir = open(env_dir(), O_RDONLY | O_DIRECTORY);
+	ASSERT_LE(0, dir);
+	fd = vol_open("f", O_RDONLY | O_DIRECT);
+	ASSERT_LE(0, fd);
+	vol_sync();
+	err = stop_in_probe(&probed, &freezing, "p:" STOP_PROBE " sync_dirty_buffer\n", op_freeze, &dir);
+	if (err == -ENOENT)
+		SKIP(return, "no such probe");
+	ASSERT_EQ(0, err);
+	ASSERT_EQ(0, task_start(&reading, read_corrupt, &fd));
+	EXPECT_TRUE(task_settles(&reading, TASK_BLOCKED));
+	ASSERT_TRUE(let_go(&probed));
+	EXPECT_EQ(0, task_join(&freezing, JOIN_SECONDS));
+	EXPECT_EQ(-EUCLEAN, task_join(&reading, JOIN_SECONDS));
+	EXPECT_EQ(VALID, vol_dev_get(&self->v, 16, S_STATE));
+	ASSERT_EQ(0, ioctl(dir, FITHAW, 0));
+	EXPECT_EQ(ERROR, vol_dev_get(&self->v, 16, S_STATE));
+	close(fd);
+	close(dir);
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(VALID | ERROR, vol_dev_get(&self->v, 16, S_STATE));
 	EXPECT_EQ(1, run(1, mend));
 }
 

@@ -170,6 +170,13 @@ impl Features {
         self.ro_compat & bits == bits
     }
 
+    /// Whether all of `others` are here, but for those that are set when the first file needs them.
+    pub(crate) const fn has_all_of(&self, others: &Features) -> bool {
+        self.compat(others.compat & !COMPAT_EXT_ATTR)
+            && self.incompat(others.incompat)
+            && self.ro_compat(others.ro_compat & !RO_COMPAT_LARGE_FILE)
+    }
+
     /// The incompatible features that prevent mounting the volume.
     pub(crate) const fn forbid_mount(&self) -> Named {
         Named {

@@ -299,6 +299,14 @@ impl Superblock {
     }
 }
 
+impl Superblock {
+    /// Whether what was mounted as `mounted` can go on with this superblock: what it uses is still there.
+    pub(crate) fn goes_on_as(&self, mounted: &Superblock) -> bool {
+        let is_hashed_alike = mounted.hashing.is_none() || self.hashing == mounted.hashing;
+        self.features.has_all_of(&mounted.features) && is_hashed_alike
+    }
+}
+
 /// How names are hashed; `None` if directories have no index, or it is not known how the names in it are
 /// hashed: mke2fs has said so since 2007, and others guess.
 fn hashing(raw: &RawSuperblock, features: &Features) -> Option<Hashing> {

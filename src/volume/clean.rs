@@ -48,7 +48,10 @@ impl Volume {
     pub(crate) fn mark_mounted(&self, sb: &SuperBlock) -> Result {
         let mut super_buffer = self.super_buffer.lock();
         let mut before = super_buffer.before;
+        // What was found to be wrong while nothing could be written.
         let miscounted = self.miscounted.load(ordering::Relaxed);
+        let found_corrupt =
+            self.found_corrupt.load(ordering::Relaxed) && !mutant!("corrupt-unmarked");
         super_buffer.change(|bytes, now| {
             let found = State::read(bytes);
             if !mutant!("state-of-first-mount") {
@@ -56,7 +59,7 @@ impl Volume {
             }
             let changed = superblock::update::mark_mounted(bytes, now)?;
             // The state is the last of what was changed.
-            if miscounted && before.is_clean() {
+            if (miscounted || found_corrupt) && before.is_clean() {
                 superblock::update::mark_error(bytes)?;
             }
             Ok(changed)
@@ -109,7 +112,7 @@ impl Volume {
     ///
     /// `EROFS` when an error has stopped changes to the volume, it has features that do not allow
     /// them, or its descriptors are outdated ([`is_outdated`]); `EINVAL` when it is not the volume any
-    /// more that was mounted, and `EUCLEAN` when it is corrupt; the log says why.
+    /// more that was mounted, or lacks features that it had, and `EUCLEAN` when it is corrupt; the log says why.
     pub(crate) fn reread(&self, sb: &SuperBlock) -> Result<(), Error> {
         self.check_up()?;
         if self.is_stopped() {
@@ -142,14 +145,21 @@ impl Volume {
             );
             return Err(EINVAL);
         }
+        if !now.goes_on_as(mounted) && !mutant!("features-of-first-mount") {
+            pr_err!(
+                "{}: cannot remount read-write: features were taken away: unmount and mount\n",
+                sb.id()
+            );
+            return Err(EINVAL);
+        }
         warn_unchecked(sb.id(), false, &now);
         if mutant!("counters-of-first-mount") {
             return Ok(());
         }
-        let reread = self
-            .groups
-            .reread(self.geometry(), &now.checksums, &self.layouts);
-        let (totals, clamped) = reread.map_err(|fault| match fault {
+        let reread =
+            self.groups
+                .reread(self.geometry(), &now.checksums, &self.layouts, &self.totals);
+        let clamped = reread.map_err(|fault| match fault {
             Fault::Corrupt(corrupt) => {
                 pr_err!("{}: cannot remount read-write: {}\n", sb.id(), corrupt);
                 EUCLEAN
@@ -160,12 +170,17 @@ impl Volume {
             pr_err!("{}: cannot remount read-write: {}\n", sb.id(), OUTDATED);
             return Err(EROFS);
         }
-        self.totals.set(totals);
         self.miscounted.store(clamped, ordering::Relaxed);
+        self.set_features_on_demand(&now.features);
+        let was_checked = self.last_check.xchg(now.last_check, ordering::Relaxed) != now.last_check;
         if now.state.is_clean() && !now.state.has_errors() {
             // What was wrong before, if anything, has been repaired.
             self.write_failed.store(false, ordering::Relaxed);
             self.leaked.store(false, ordering::Relaxed);
+            // Of what was found while nothing could be written, the state does not tell.
+            if was_checked && !mutant!("repaired-still-corrupt") {
+                self.found_corrupt.store(false, ordering::Relaxed);
+            }
         }
         Ok(())
     }

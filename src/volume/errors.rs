@@ -92,10 +92,15 @@ impl Volume {
     /// that has to wait for the thaw: a snapshot may be made.
     pub(super) fn mark_error(&self, sb: &SuperBlock) {
         self.error_unmarked.store(true, ordering::Relaxed);
-        if sb.is_frozen() && !mutant!("frozen-marked") {
+        let is_late = mutant!("frozen-marked-late") && !sb.is_frozen();
+        let super_buffer = self.super_buffer.lock();
+        // With the lock: a freeze that is under way marks it, or has written the superblock for the last time.
+        if sb.is_freezing() && !is_late && !mutant!("frozen-marked") {
             return;
         }
-        let marked = self.update_superblock(true, |bytes, _| superblock::update::mark_error(bytes));
+        let marked = self.update_locked(&super_buffer, true, |bytes, _| {
+            superblock::update::mark_error(bytes)
+        });
         if marked.is_err() {
             pr_err!("{}: cannot mark the volume as having errors\n", sb.id());
         }

@@ -12,6 +12,7 @@ use crate::ext2::{Corrupt, Geometry, Place};
 use crate::types::NewSuperBlock;
 use crate::volume::fault::Result;
 use crate::volume::scratch::Scratch;
+use crate::volume::totals::SharedTotals;
 use crate::volume::windows::Windows;
 use kernel::prelude::*;
 use kernel::sync::atomic::{ordering, Atomic};
@@ -206,15 +207,18 @@ impl Groups {
         Ok((layouts, groups, totals, clamped))
     }
 
-    /// Reads the counters anew, which e2fsck may have repaired under a read-only mount. Returns
-    /// their sums, and whether one is too large. Fails, and changes nothing, when the groups are not laid out as in
-    /// `layouts` any more. Takes the locks of the groups; may sleep.
+    /// Reads the counters anew, which e2fsck may have repaired under a read-only mount; so are their sums `totals`. Returns
+    /// whether one is too large. Fails, and changes nothing, when the groups are not laid out as in `layouts` any more. Takes the
+    /// locks of the groups; may sleep.
+    ///
+    /// After a forced remount (sysrq-u) there may be somebody who frees blocks meanwhile.
     pub(super) fn reread(
         &self,
         geometry: &Geometry,
         checksums: &Checksums,
         layouts: &[GroupLayout],
-    ) -> Result<(Totals, bool)> {
+        totals: &SharedTotals,
+    ) -> Result<bool> {
         for (group, layout) in (0..geometry.groups()).zip(layouts) {
             let bytes = raw(geometry, &self.descriptors, group)?;
             checksums.check(group, &bytes)?;
@@ -225,19 +229,18 @@ impl Groups {
             }
         }
         let mut clamped = false;
-        let mut totals = Totals::default();
         for (group, unlocked) in (0..geometry.groups()).zip(&self.unlocked) {
+            let mut set = self.lock(group)?;
             let bytes = raw(geometry, &self.descriptors, group)?;
             let parsed = Group::parse(geometry, group, &bytes)?;
-            let mut set = self.lock(group)?;
+            totals.recount(&unlocked.counts(), &parsed.counts);
             unlocked.reset(&parsed.counts);
-            add(&mut totals, &parsed.counts);
             clamped |= parsed.clamped.is_some();
             if let Some(state) = set.state_mut(group) {
                 *state = GroupState::new(Uninit::read(geometry, group, &bytes)?);
             }
         }
-        Ok((totals, clamped))
+        Ok(clamped)
     }
 
     /// Takes the lock of `group`, which it shares with others. May sleep. `EUCLEAN` when there is no such group.

@@ -3,6 +3,7 @@
 //! The state of a mounted volume.
 
 use crate::ext2::choose_group::Totals;
+use crate::ext2::features::Features;
 use crate::ext2::group::GroupLayout;
 use crate::ext2::superblock::{update, Superblock, SUPERBLOCK_OFFSET};
 use crate::ext2::tuned::Tuned;
@@ -37,7 +38,7 @@ pub(crate) struct Volume {
     /// Blocks of metadata, as `statfs(2)` counts them.
     pub(crate) overhead: u32,
     pub(super) layouts: KVVec<GroupLayout>,
-    /// The feature `large_file` was set during this mount.
+    /// The superblock has the feature `large_file`.
     large_file: Atomic<bool>,
     /// The same of `ext_attr`.
     ext_attr: Atomic<bool>,
@@ -54,8 +55,10 @@ pub(crate) struct Volume {
     pub(super) leaked: Atomic<bool>,
     /// Inodes in memory that could not be stored.
     pub(super) unstored: Atomic<u32>,
-    /// Corruption was found during this mount.
+    /// Corruption was found during this mount, and no e2fsck has been over the volume since.
     pub(super) found_corrupt: Atomic<bool>,
+    /// When the volume was checked last, by the superblock that was read last.
+    pub(super) last_check: Atomic<u32>,
     /// An error was found while the volume was frozen, which the superblock does not say yet.
     pub(super) error_unmarked: Atomic<bool>,
     /// A counter of a group was wrong.
@@ -234,12 +237,13 @@ impl Volume {
         }
         let released_blocks = SharedReleased::new(superblock.geometry.blocks_per_group())?;
         let released_numbers = SharedReleased::new(superblock.geometry.inodes_per_group())?;
+        let (last_check, features) = (superblock.last_check, superblock.features);
         Ok(try_pin_init!(Self {
             overhead: superblock.geometry.overhead(),
             superblock,
             layouts,
-            large_file: Atomic::new(false),
-            ext_attr: Atomic::new(false),
+            large_file: Atomic::new(features.has_large_file()),
+            ext_attr: Atomic::new(features.has_ext_attr()),
             stopped: Atomic::new(false),
             shut_down: Atomic::new(false),
             write_errors,
@@ -247,6 +251,7 @@ impl Volume {
             leaked: Atomic::new(false),
             unstored: Atomic::new(0),
             found_corrupt: Atomic::new(false),
+            last_check: Atomic::new(last_check),
             error_unmarked: Atomic::new(false),
             miscounted: Atomic::new(clamped),
             unwritten <- Unwritten::new(),
@@ -323,10 +328,20 @@ impl Volume {
             .store(given.uid16(&self.tuned_at_mount), ordering::Release);
     }
 
+    /// The superblock was read again, and has `features`. Does not sleep.
+    pub(super) fn set_features_on_demand(&self, features: &Features) {
+        if !mutant!("large-file-of-first-mount") {
+            self.large_file
+                .store(features.has_large_file(), ordering::Relaxed);
+            self.ext_attr
+                .store(features.has_ext_attr(), ordering::Relaxed);
+        }
+    }
+
     /// Sets the feature `large_file` in the superblock, once, and waits until it is on the device. Takes
     /// the lock of the superblock's buffer; may sleep.
     pub(crate) fn require_large_file(&self) -> Result {
-        if self.superblock.features.has_large_file() || self.large_file.load(ordering::Relaxed) {
+        if self.large_file.load(ordering::Relaxed) {
             return Ok(());
         }
         self.update_superblock(true, |bytes, _| update::set_large_file(bytes))?;
@@ -336,7 +351,7 @@ impl Volume {
 
     /// The same with the feature `ext_attr`.
     pub(crate) fn require_ext_attr(&self) -> Result {
-        if self.superblock.features.has_ext_attr() || self.ext_attr.load(ordering::Relaxed) {
+        if self.ext_attr.load(ordering::Relaxed) {
             return Ok(());
         }
         self.update_superblock(true, |bytes, _| update::set_ext_attr(bytes))?;
@@ -385,9 +400,18 @@ impl Volume {
         wait: bool,
         change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
     ) -> Result {
-        let super_buffer = self.super_buffer.lock();
+        self.update_locked(&self.super_buffer.lock(), wait, change)
+    }
+
+    /// The same with the lock of the superblock's buffer held.
+    pub(super) fn update_locked(
+        &self,
+        super_buffer: &SuperBuffer,
+        wait: bool,
+        change: impl FnOnce(&mut [u8], u32) -> core::result::Result<Range<usize>, Corrupt>,
+    ) -> Result {
         super_buffer.change(change)?;
-        self.mark_error_of_freeze(&super_buffer)?;
+        self.mark_error_of_freeze(super_buffer)?;
         self.mark_buffer_dirty(&super_buffer.buffer);
         if wait {
             super_buffer.buffer.sync_dirty()?;

@@ -6,6 +6,7 @@
 //! and looks at no group.
 
 use crate::ext2::choose_group::Totals;
+use crate::ext2::group::GroupCounts;
 use kernel::sync::atomic::{ordering, Atomic};
 
 /// [`Totals`] that are shared.
@@ -22,15 +23,6 @@ impl SharedTotals {
             free_inodes: Atomic::new(totals.free_inodes),
             used_dirs: Atomic::new(totals.used_dirs),
         }
-    }
-
-    /// Replaces them, for a volume that nobody changes.
-    pub(super) fn set(&self, totals: Totals) {
-        self.free_blocks
-            .store(totals.free_blocks, ordering::Relaxed);
-        self.free_inodes
-            .store(totals.free_inodes, ordering::Relaxed);
-        self.used_dirs.store(totals.used_dirs, ordering::Relaxed);
     }
 
     /// Each as it is now. Does not sleep.
@@ -75,6 +67,13 @@ impl SharedTotals {
         if directory {
             change(&self.used_dirs, |dirs| dirs.saturating_sub(1));
         }
+    }
+
+    /// A group has the counters `now`, not `before`.
+    pub(super) fn recount(&self, before: &GroupCounts, now: &GroupCounts) {
+        let inodes = |counts: &GroupCounts| (counts.free_inodes.into(), counts.used_dirs.into());
+        self.recount_blocks(before.free_blocks.into(), now.free_blocks.into());
+        self.recount_inodes(inodes(before), inodes(now));
     }
 
     /// A group has `now` free blocks, not `before`.

@@ -159,6 +159,14 @@ impl<F: FileSystemData> SuperBlock<F> {
         i64::from(frozen) == i64::from(bindings::SB_FREEZE_COMPLETE)
     }
 
+    /// Whether the mount is frozen, or `FileSystem::freeze_fs` is about to be called, or under way: who asks under a lock that this
+    /// takes, too, is told of what it has done, or comes before it. May change at any time.
+    pub fn is_freezing(&self) -> bool {
+        // SAFETY: The super block is valid; it is read once.
+        let frozen = unsafe { read_once(&raw const (*self.as_raw()).s_writers.frozen) };
+        i64::from(frozen) >= i64::from(bindings::SB_FREEZE_FS)
+    }
+
     /// Whether there are inodes that are unlinked but open: in a snapshot of the device they would
     /// never be freed. May change at any time, unless the mount is frozen.
     pub fn has_unlinked_inodes(&self) -> bool {

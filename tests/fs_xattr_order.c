@@ -500,18 +500,140 @@ TEST_F(fs_xattr_order, new_inode_beside_it)
 	EXPECT_TRUE(lost_exists("d/new"));
 }
 
-/* What is made in a directory gets a list. 0 or -errno. */
-static int give_default_list(const char *dir)
-{
-	static const struct {
-		struct posix_acl_xattr_header h;
-		struct posix_acl_xattr_entry e[3];
-	} list = {
-		.h.a_version = POSIX_ACL_XATTR_VERSION,
-		.e = { { ACL_USER_OBJ, 7, -1 }, { ACL_GROUP_OBJ, 5, -1 }, { ACL_OTHER, 0, -1 } },
-	};
+#define LIST_MAX	24
 
-	return setxattr(vol_path(dir), "system.posix_acl_default", &list, sizeof(list), 0) ? -errno : 0;
+/* Give @file a list with @users of it, which may read and write, as its group may not; minimal if 0. 0 or -errno. */
+static int give_list(const char *file, const char *attribute, int users)
+{
+	struct {
+		struct posix_acl_xattr_header h;
+		struct posix_acl_xattr_entry e[LIST_MAX];
+	} list = { .h.a_version = POSIX_ACL_XATTR_VERSION };
+	int i, n = 0;
+
+	list.e[n++] = (struct posix_acl_xattr_entry){ ACL_USER_OBJ, 6, -1 };
+	for (i = 0; i < users; i++)
+		list.e[n++] = (struct posix_acl_xattr_entry){ ACL_USER, 6, 1000 + i };
+	list.e[n++] = (struct posix_acl_xattr_entry){ ACL_GROUP_OBJ, 0, -1 };
+	if (users)
+		list.e[n++] = (struct posix_acl_xattr_entry){ ACL_MASK, 6, -1 };
+	list.e[n++] = (struct posix_acl_xattr_entry){ ACL_OTHER, 0, -1 };
+	return setxattr(vol_path(file), attribute, &list, sizeof(list.h) + n * sizeof(list.e[0]), 0) ? -errno : 0;
+}
+
+#define ACCESS	"system.posix_acl_access"
+#define DEFAULT	"system.posix_acl_default"
+
+/* After a loss of power: does the group of @file have more than its list gave it? */
+static bool group_has_more(const char *file)
+{
+	char value[1024];
+	long mode = lost_mode(file);
+
+	if (mode < 0)
+		return true;
+	return mode & 070 && lost_xattr(file, ACCESS, value, sizeof(value)) <= 0;
+}
+
+/* Two files, f and beside, with their inodes in one block. 0 or -errno. */
+static int make_two(struct vol *v)
+{
+	const ino_t per_block = v->bs / v->isize;
+	struct stat f, beside;
+	int i;
+
+	for (i = 0; i < (int)per_block; i++) {
+		if (vol_prefill("f", 0, v->bs, 1) || vol_prefill("beside", 0, v->bs, 1))
+			return -EIO;
+		if (stat(vol_path("f"), &f) || stat(vol_path("beside"), &beside))
+			return -errno;
+		if ((f.st_ino - 1) / per_block == (beside.st_ino - 1) / per_block)
+			return chmod(vol_path("f"), 0600) ? -errno : 0;
+		if (rename(vol_path("beside"), vol_path("f")))
+			return -errno;
+	}
+	return -ENOENT;
+}
+
+/* Sync @name, and no other inode, and then the power goes. 0 or -errno. */
+static int sync_and_lose(struct vol *v, const char *name)
+{
+	int fd = vol_open(name, O_RDWR), err;
+
+	if (fd < 0)
+		return fd;
+	err = fchmod(fd, 0640) || fsync(fd) ? -errno : lose_power(v);
+	close(fd);
+	return err;
+}
+
+/* A list goes, and the mode with what its mask gave; an inode beside it is synced. */
+TEST_F(fs_xattr_order, list_that_goes)
+{
+	static const int users[] = { 1, 16 };
+	int i;
+
+	ASSERT_EQ(0, make_two(&self->v));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, give_list("f", ACCESS, users[i]));
+		vol_sync();
+		ASSERT_EQ(0, give_list("f", ACCESS, 0));
+		ASSERT_EQ(0, sync_and_lose(&self->v, "beside"));
+		EXPECT_FALSE(group_has_more("f")) TH_LOG("%d users, mode %lo", users[i], lost_mode("f"));
+	}
+}
+
+/* A list comes, and the inode is stored, as blocks are freed, before the block with the list may be: then one beside it is synced. */
+TEST_F(fs_xattr_order, list_that_comes)
+{
+	static const int users[] = { 1, 16 };
+	char value[1024];
+	int i;
+
+	ASSERT_EQ(0, make_two(&self->v));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, vol_prefill("f", 0, self->v.bs, 1));
+		vol_sync();
+		ASSERT_EQ(0, give_list("f", ACCESS, users[i]));
+		ASSERT_EQ(0, truncate(vol_path("f"), 0));
+		ASSERT_EQ(0, sync_and_lose(&self->v, "beside"));
+		EXPECT_FALSE(group_has_more("f")) TH_LOG("%d users, mode %lo", users[i], lost_mode("f"));
+		/* when it is synced it has both */
+		ASSERT_EQ(0, sync_and_lose(&self->v, "f"));
+		EXPECT_EQ(040, lost_mode("f") & 070);
+		EXPECT_LT(0, lost_xattr("f", ACCESS, value, sizeof(value)));
+		ASSERT_EQ(0, give_list("f", ACCESS, 0));
+	}
+}
+
+/* The same of a new file, which inherits one. */
+TEST_F(fs_xattr_order, list_of_a_new_file)
+{
+	const ino_t per_block = self->v.bs / self->v.isize;
+	struct stat beside, new;
+	char name[32];
+	int i = 0;
+
+	ASSERT_EQ(0, vol_mkdir("d"));
+	do {
+		snprintf(name, sizeof(name), "d/old%d", i++);
+		ASSERT_EQ(0, vol_prefill(name, 0, 100, 1));
+		ASSERT_EQ(0, stat(vol_path(name), &beside));
+	} while (beside.st_ino % per_block == 0);
+	ASSERT_EQ(0, give_list("d", DEFAULT, 16));
+	vol_sync();
+	ASSERT_EQ(0, mknod(vol_path("d/new"), S_IFREG | 0666, 0));
+	ASSERT_EQ(0, stat(vol_path("d/new"), &new));
+	ASSERT_EQ((beside.st_ino - 1) / per_block, (new.st_ino - 1) / per_block);
+	EXPECT_EQ(0660, new.st_mode & 0777);
+	ASSERT_EQ(0, sync_and_lose(&self->v, name));
+	EXPECT_TRUE(!lost_exists("d/new") || !group_has_more("d/new"));
+	i = vol_open_dir("d");
+	ASSERT_LE(0, i);
+	EXPECT_EQ(0, fsync(i));
+	close(i);
+	ASSERT_EQ(0, lose_power(&self->v));
+	EXPECT_FALSE(group_has_more("d/new"));
 }
 
 static long mkdir_new(void *arg)
@@ -535,7 +657,7 @@ TEST_F(fs_xattr_order, directory_in_the_making)
 	if (self->v.isize < 256)
 		SKIP(return, "an inode has no room for attributes");
 	ASSERT_EQ(0, vol_mkdir("d"));
-	ASSERT_EQ(0, give_default_list("d"));
+	ASSERT_EQ(0, give_list("d", DEFAULT, 1));
 	/* one that is not the last of its block */
 	do {
 		snprintf(name, sizeof(name), "d/old%d", i++);

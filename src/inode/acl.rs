@@ -6,6 +6,7 @@ use crate::ext2::acl::{self, Entry, Tag};
 use crate::ext2::xattr::{Index, Key};
 use crate::inode::attributes;
 use crate::inode::data::ino32;
+use crate::inode::stored_attributes;
 use crate::types::Inode;
 use crate::volume::fault::{Fault, Result};
 use kernel::prelude::*;
@@ -49,6 +50,9 @@ pub(crate) fn get(inode: &Inode, acl_type: AclType) -> Result<Option<PosixAcl>> 
 }
 
 /// Stores a list, or removes it. The inode lock is held, or the inode is new. As [`attributes::set`].
+///
+/// The mode gives no more than it did before, and does with the list: as long as the device does not have the list, it has no
+/// other.
 pub(crate) fn set(inode: &Inode, acl_type: AclType, list: Option<&PosixAcl>) -> Result {
     let Some(list) = list else {
         return attributes::set(inode, key(acl_type), None, SetXattr::ANY);
@@ -67,5 +71,9 @@ pub(crate) fn set(inode: &Inode, acl_type: AclType, list: Option<&PosixAcl>) -> 
     if unknown {
         return Err(EINVAL.into());
     }
-    attributes::set(inode, key(acl_type), value.get(..len), SetXattr::ANY)
+    attributes::set(inode, key(acl_type), value.get(..len), SetXattr::ANY)?;
+    if acl_type == AclType::Access {
+        stored_attributes::restrict(inode, inode.mode());
+    }
+    Ok(())
 }

@@ -84,7 +84,8 @@ type GivenUp = [Option<BufferHead>; 2];
 /// The inode has what it had when the change began. What was written to the block meanwhile is of this round.
 fn set_again(inode: &Inode, was: AttributeBlock) {
     let round = round(inode, was);
-    stored_attributes::set(inode, AttributeBlock { round, ..was });
+    let again = AttributeBlock::until(round, was.block, was.before);
+    stored_attributes::set(inode, again);
 }
 
 /// The round of a block that the inode has had, and which may just have been changed.
@@ -127,18 +128,15 @@ fn replace_begun(inode: &Inode, was: AttributeBlock, bytes: &[u8], first: bool) 
             return Err(fault);
         }
     }
-    let now = AttributeBlock {
-        block,
-        round: match first {
-            true => 0,
-            false => volume.new_of_inodes.round(),
-        },
-        before: match was.is_stored() {
-            true => was.block,
-            false => was.before,
-        },
+    let round = match first {
+        true => 0,
+        false => volume.new_of_inodes.round(),
     };
-    stored_attributes::set(inode, now);
+    let before = match was.is_stored() {
+        true => was.block,
+        false => was.before,
+    };
+    stored_attributes::set(inode, AttributeBlock::until(round, block, before));
     // The other one is kept, as the device may have the inode with it.
     Ok([old.filter(|_| !was.is_stored()), None])
 }

@@ -11,6 +11,7 @@ use crate::inode::attributes;
 use crate::inode::data::{disk_time, ino32, vfs_flags};
 use crate::inode::errors::reported;
 use crate::inode::operations::SetOperations;
+use crate::inode::stored_attributes;
 use crate::inode::unborn;
 use crate::types::{CreatedInode, Inode, RetryFs};
 use crate::volume::fault::{Fault, Result};
@@ -83,6 +84,9 @@ pub(crate) fn create<'a>(
     Ok(inode)
 }
 
+/// The permissions of the group.
+const GROUP: u16 = 0o070;
+
 /// Gives a new inode the access control lists that its directory has for it.
 fn create_lists(inode: &InodeInit<RetryFs>, dir: &Inode) -> Result {
     let acls = inode.posix_acl_create(dir)?;
@@ -91,6 +95,8 @@ fn create_lists(inode: &InodeInit<RetryFs>, dir: &Inode) -> Result {
             acl::set(inode, AclType::Default, Some(default))?;
         }
         if let Some(access) = &acls.access {
+            // What the mode gives the group is the mask of the list.
+            stored_attributes::restrict(inode, !GROUP);
             acl::set(inode, AclType::Access, Some(access))?;
         }
     }

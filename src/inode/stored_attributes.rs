@@ -4,7 +4,7 @@
 //!
 //! The inode on the device does not lead to a block before that is on stable storage (see [`crate::volume::new_of_inodes`]). Until
 //! then it is stored with the one that it had before, if it had any, which is kept for that long: after a crash it has its old
-//! attributes, or the new ones. A block to which an inode on the device leads is written to only as [`crate::inode::attribute_block`] says.
+//! attributes, or the new ones; and with permissions that do not go with a list that it does not have there ([`restrict`]). A block to which an inode on the device leads is written to only as [`crate::inode::attribute_block`] says.
 
 use crate::types::Inode;
 use crate::volume::fault::Result;
@@ -24,7 +24,12 @@ pub(super) struct AttributeBlock {
     pub(super) round: u64,
     /// The one that the inode may have on the device until it is stored with the block; 0 for none. It has a reference of its own.
     pub(super) before: u32,
+    /// The permissions that it may have on the device until then, of those that it has.
+    permissions: u16,
 }
+
+/// All of them.
+const ALL: u16 = u16::MAX;
 
 drop_in_atomic!(plain AttributeBlock);
 
@@ -35,6 +40,17 @@ impl AttributeBlock {
             block,
             round: 0,
             before: 0,
+            permissions: ALL,
+        }
+    }
+
+    /// Of one that may be stored with `block` when `round` is settled, and until then has `before` on the device.
+    pub(super) const fn until(round: u64, block: u32, before: u32) -> Self {
+        AttributeBlock {
+            block,
+            round,
+            before,
+            permissions: ALL,
         }
     }
 
@@ -44,21 +60,47 @@ impl AttributeBlock {
     }
 }
 
-/// The block of attributes that the inode on the device may lead to, 0 for none, and how many sectors the inode has there, without those
-/// of one to which it may not. Does not sleep.
-pub(super) fn block(inode: &Inode) -> (u32, u64) {
+/// What an inode is stored with.
+pub(super) struct Stored {
+    /// The block of attributes that the inode on the device may lead to; 0 for none.
+    pub(super) block: u32,
+    /// How many sectors the inode has there, without those of one to which it may not.
+    pub(super) sectors: u64,
+    /// The permissions that it may have there, of those that it has.
+    pub(super) permissions: u16,
+}
+
+/// What the inode may be stored with now. Does not sleep.
+pub(super) fn stored(inode: &Inode) -> Stored {
     let (data, sb) = (inode.data(), inode.sb());
-    let locked = data.attribute_block.lock();
+    let mut locked = data.attribute_block.lock();
     let (at, sectors) = (*locked, inode.blocks());
-    drop(locked);
-    if at.block == 0 || sb.data().new_of_inodes.is_settled(at.round) || is_early(&at) {
-        return (at.block, sectors);
+    let is_whole = at.block == 0 || sb.data().new_of_inodes.is_settled(at.round) || is_early(&at);
+    if is_whole {
+        locked.permissions = ALL;
+        return Stored {
+            block: at.block,
+            sectors,
+            permissions: ALL,
+        };
     }
     let left_out = match at.before {
         0 => sb.blocksize() as u64 / SECTOR_SIZE,
         _ => 0,
     };
-    (at.before, sectors.saturating_sub(left_out))
+    Stored {
+        block: at.before,
+        sectors: sectors.saturating_sub(left_out),
+        permissions: at.permissions,
+    }
+}
+
+/// The inode has got a list of access. As long as it is stored without its block, where that may be, it is stored with no more than these
+/// `permissions`: what the mode has for its group is the mask of the list, and the list may give the group less. Does not sleep.
+pub(super) fn restrict(inode: &Inode, permissions: u16) {
+    if !mutant!("list-mask-stored") {
+        inode.data().attribute_block.lock().permissions &= permissions;
+    }
 }
 
 /// For mutants: whether an inode is stored with a block that is not on the device.
@@ -89,6 +131,8 @@ pub(super) fn begin(inode: &Inode) -> Option<AttributeBlock> {
 pub(super) fn set(inode: &Inode, new: AttributeBlock) {
     let (data, sb) = (inode.data(), inode.sb());
     let mut locked = data.attribute_block.lock();
+    let permissions = locked.permissions;
+    let new = AttributeBlock { permissions, ..new };
     let had = core::mem::replace(&mut *locked, new).block != 0;
     if mutant!("xattr-sectors-late") {
         drop(locked);
@@ -104,7 +148,7 @@ pub(super) fn set(inode: &Inode, new: AttributeBlock) {
 /// What there is, if the inode is not stored with its block yet, or the previous one is not given up. Does not sleep.
 pub(super) fn unsettled(inode: &Inode) -> Option<AttributeBlock> {
     let at = *inode.data().attribute_block.lock();
-    (at != AttributeBlock::of(at.block)).then_some(at)
+    (!at.is_stored() || at.before != 0).then_some(at)
 }
 
 /// The block is on stable storage. The lock of the attributes is held. Does not sleep.

@@ -7,7 +7,7 @@ use crate::ext2::pointers::{Pointers, POINTERS};
 use crate::ext2::superblock;
 use crate::inode::data::{disk_time, file_type, ino32};
 use crate::inode::deferred;
-use crate::inode::stored_attributes;
+use crate::inode::stored_attributes::{self, Stored};
 use crate::inode::table::read_table;
 use crate::inode::unborn;
 use crate::types::Inode;
@@ -17,6 +17,9 @@ use crate::volume::unwritten::First;
 use kernel::sync::atomic::ordering;
 use kfs::block::buffer_head::BufferHead;
 use kfs::time::real_seconds;
+
+/// Of a mode, without its type and the set-id bits.
+const PERMISSIONS: u16 = 0o777;
 
 /// Copies an inode to its slot in the buffer of the inode table, and marks the buffer dirty. What leads to blocks that are not on the
 /// device is left to the next time.
@@ -120,11 +123,15 @@ fn copy_to_slot(
         None => real_seconds() as u32,
     };
     let uid16 = sb.data().uid16();
-    let (file_acl, sectors) = stored_attributes::block(inode);
+    let Stored {
+        block: file_acl,
+        sectors,
+        permissions,
+    } = stored_attributes::stored(inode);
     // The format has 32 or 48 bits for sectors, and 16 for links. `s_maxbytes` and `s_max_links` keep
     // the VFS within these.
     let stored = DiskInode {
-        mode: inode.mode(),
+        mode: inode.mode() & (permissions | !PERMISSIONS),
         file_type,
         uid: stored_id(inode.uid(), uid16),
         gid: stored_id(inode.gid(), uid16),

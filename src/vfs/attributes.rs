@@ -138,8 +138,7 @@ impl InodeOperations<RetryFs> for FileAttributes {
     fn set_acl(acl: &SetAcl<'_, RetryFs>) -> Result {
         let inode = acl.inode();
         inode.sb().data().check_writable(inode.sb())?;
-        reported(inode, acl::set(inode, acl.acl_type(), acl.acl()))?;
-        acl.copy();
+        acl.store(|| reported(inode, acl::set(inode, acl.acl_type(), acl.acl())))?;
         match mutant!("acl-late") {
             true => Ok(()),
             false => xattr::sync_changed(inode),

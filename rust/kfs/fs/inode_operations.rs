@@ -182,7 +182,7 @@ pub trait InodeOperations<F: FileSystemData> {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }
 
-    /// Stores an access control list of the inode, or removes it, and calls [`SetAcl::copy`] then.
+    /// Stores an access control list of the inode, or removes it, by [`SetAcl::store`].
     fn set_acl(_acl: &SetAcl<'_, F>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }

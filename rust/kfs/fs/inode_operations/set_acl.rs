@@ -40,16 +40,33 @@ impl<'a, F: FileSystemData> SetAcl<'a, F> {
         self.acl_type
     }
 
-    /// Has the mode follow the list, and tells the VFS of that, after it was stored. The inode is marked dirty then.
-    pub fn copy(&self) {
+    /// Has the list stored by `store`, and the mode of the inode follow it: the VFS is told of both then, and the inode is marked
+    /// dirty. After an error all is as it was.
+    ///
+    /// While `store` runs, the mode has the permissions that it had before and will have: what is stored of the inode beside the old
+    /// list, or beside the new one, or without any, gives nobody more than either of them did.
+    pub fn store(&self, store: impl FnOnce() -> Result) -> Result {
+        let before = self.inode.mode();
+        if let Some(mode) = self.mode.filter(|_| !cfg!(mutant = "kfs-mode-late")) {
+            self.set_mode(before & mode);
+        }
+        if let Err(error) = store() {
+            self.set_mode(before);
+            return Err(error);
+        }
         let acl = self.acl().map_or(ptr::null_mut(), PosixAcl::as_raw);
         self.inode.set_cached_acl(self.acl_type, acl);
         if let Some(mode) = self.mode {
-            // SAFETY: The lock is held, by the type of the reference, and it is written once.
-            unsafe { write_once(&raw mut (*self.inode.as_raw()).i_mode, mode) };
+            self.set_mode(mode);
             self.inode.touch_ctime();
             self.inode.mark_inode_dirty();
         }
+        Ok(())
+    }
+
+    fn set_mode(&self, mode: bindings::umode_t) {
+        // SAFETY: The lock is held, by the type of the reference, and it is written once.
+        unsafe { write_once(&raw mut (*self.inode.as_raw()).i_mode, mode) };
     }
 }
 

@@ -186,18 +186,21 @@ impl<'a, 'r> Move<'a, 'r> {
             false => !mutant!("rename-name-late"),
             true => !is_one(new_sector, self.old.sector()) && !mutant!("rename-old-first"),
         };
+        let mut is_synced = is_ordered;
         if is_ordered {
             sync_now(inode)?;
         }
         if let Some(parent) = &mut self.parent {
             parent.set(new_dir)?;
+            is_synced = false;
         }
         if !self.is_gone {
             let old_block = self.change_old_name()?;
             self.is_gone = true;
             names::removed(inode, old_dir, old_block);
+            is_synced = false;
         }
-        if self.is_dir() && !mutant!("moved-directory-late") {
+        if self.is_dir() && !is_synced && !mutant!("moved-directory-late") {
             sync_now(inode)?;
         }
         Ok(())

@@ -10,6 +10,7 @@
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 
+#include "caches.h"
 #include "debugfs.h"
 #include "harness.h"
 #include "ondisk.h"
@@ -513,6 +514,32 @@ static int set_capability(const char *file)
 	};
 
 	return set(file, "security.capability", &cap, sizeof(cap), 0);
+}
+
+/* What is in the inode is read without the block. */
+TEST_F(fs_xattr, block_that_is_not_needed)
+{
+	const unsigned int per = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	char value[BIG + 1];
+	long block;
+
+	if (self->v.isize < 256)
+		SKIP(return, "an inode has no room for attributes");
+	ASSERT_EQ(0, create("f"));
+	ASSERT_EQ(0, set("f", "user.small", "s", 1, 0));
+	ASSERT_EQ(0, set("f", "user.large", big('x'), BIG, 0));
+	vol_sync();
+	block = block_of(&self->v, "f");
+	ASSERT_LT(0, block);
+	map.e[0] = (struct vol_extent){ .sector = block * per, .len = per };
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, forget_all());
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(1, get("f", "user.small", value, sizeof(value)));
+	EXPECT_EQ(-EIO, get("f", "user.large", value, sizeof(value)));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	EXPECT_TRUE(has_big("f", "user.large", 'x'));
 }
 
 /* Whether it goes, without the right to execute, depends on who writes: so the first write looks, also where there are no attributes. */

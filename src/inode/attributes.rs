@@ -70,22 +70,32 @@ fn in_one_sector(start: usize, len: usize) -> usize {
     }
 }
 
-/// Copies the attributes, with the lock held.
-fn copy(inode: &Inode) -> Result<Copies> {
-    let sb = inode.sb();
-    let mut copies = Copies::default();
-    if let (Some((start, len)), true) = (room(inode), inode.data().has_slot_attributes()) {
-        let (buffer, offset) = table::read_table(sb, ino32(inode))?;
-        copies.slot = zeroed(len, GFP_KERNEL)?;
-        buffer.read(offset + start, &mut copies.slot)?;
+impl Copies {
+    /// With those in the slot. The lock is held.
+    fn of_slot(inode: &Inode) -> Result<Self> {
+        let mut copies = Copies::default();
+        if let (Some((start, len)), true) = (room(inode), inode.data().has_slot_attributes()) {
+            let (buffer, offset) = table::read_table(inode.sb(), ino32(inode))?;
+            copies.slot = zeroed(len, GFP_KERNEL)?;
+            buffer.read(offset + start, &mut copies.slot)?;
+        }
+        Ok(copies)
     }
-    let block = inode.data().file_acl();
-    if block != 0 {
-        let buffer = attribute_block::read(inode, block)?;
-        copies.block = zeroed(sb.blocksize(), GFP_KERNEL)?;
-        buffer.read(0, &mut copies.block)?;
+
+    /// Adds those in the block. The lock is held since then.
+    fn add_block(&mut self, inode: &Inode) -> Result {
+        match inode.data().file_acl() {
+            0 => Ok(()),
+            block => Ok(attribute_block::read(inode, block)?.read_all(&mut self.block)?),
+        }
     }
-    Ok(copies)
+
+    /// With all of them. The lock is held.
+    fn of(inode: &Inode) -> Result<Self> {
+        let mut copies = Self::of_slot(inode)?;
+        copies.add_block(inode)?;
+        Ok(copies)
+    }
 }
 
 /// Runs `f` on the attributes in the slot and in the block. Takes the lock of the attributes; may
@@ -100,7 +110,7 @@ fn with<R>(
     let data = inode.data();
     nofs(|| {
         let locked = data.attributes.lock();
-        let copies = copy(inode)?;
+        let copies = Copies::of(inode)?;
         let (slot, block) = (copies.slot(inode)?, copies.block(inode)?);
         drop(locked);
         f(slot, block)
@@ -108,10 +118,25 @@ fn with<R>(
 }
 
 /// Calls `f` with the value of an attribute. `ENODATA` when there is none. Takes the lock of the
-/// attributes; may sleep.
+/// attributes; may sleep. The block is not read for what is in the slot.
 pub(crate) fn get<R>(inode: &Inode, key: Key<'_>, f: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
-    with(inode, |slot, block| {
-        f(slot.find(key).or_else(|| block.find(key)).ok_or(ENODATA)?)
+    let data = inode.data();
+    if !data.may_have_attributes() {
+        return Err(ENODATA.into());
+    }
+    nofs(|| {
+        let locked = data.attributes.lock();
+        let mut copies = Copies::of_slot(inode)?;
+        let is_in_slot = copies.slot(inode)?.find(key).is_some();
+        if !is_in_slot || mutant!("slot-reads-block") {
+            copies.add_block(inode)?;
+        }
+        let found = match is_in_slot {
+            true => copies.slot(inode)?.find(key),
+            false => copies.block(inode)?.find(key),
+        };
+        drop(locked);
+        f(found.ok_or(ENODATA)?)
     })
 }
 
@@ -147,7 +172,7 @@ pub(crate) fn set(inode: &Inode, key: Key<'_>, value: Option<&[u8]>, how: SetXat
 
 /// Sets an attribute, with the lock held.
 fn change(inode: &Inode, change: Change<'_>, how: SetXattr) -> Result {
-    let copies = copy(inode)?;
+    let copies = Copies::of(inode)?;
     let (slot, block) = (copies.slot(inode)?, copies.block(inode)?);
     let (in_slot, in_block) = (slot.find(change.key), block.find(change.key));
     let there = in_slot.or(in_block);

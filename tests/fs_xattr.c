@@ -12,6 +12,7 @@
 
 #include "caches.h"
 #include "debugfs.h"
+#include "ext2.h"
 #include "harness.h"
 #include "ondisk.h"
 #include "powerloss.h"
@@ -514,6 +515,39 @@ static int set_capability(const char *file)
 	};
 
 	return set(file, "security.capability", &cap, sizeof(cap), 0);
+}
+
+/* The block of an attribute that goes cannot be freed: it goes all the same, and e2fsck is to find the block. */
+TEST_F(fs_xattr, block_that_cannot_be_freed)
+{
+	const char *const preen[] = { "e2fsck", "-p", self->v.dev, NULL };
+	const unsigned int per = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	uint32_t bitmap, inodes;
+	int kmsg = kmsg_open();
+	char value[BIG];
+
+	if (!env_is_retryfs())
+		SKIP(return, "others do not read it again");
+	ASSERT_LE(0, kmsg);
+	ASSERT_EQ(0, create("f"));
+	ASSERT_EQ(0, set("f", "user.x", big('x'), BIG, 0));
+	vol_sync();
+	ASSERT_EQ(0, ext2_bitmaps(&self->v, block_of(&self->v, "f") / (8 * self->v.bs), &bitmap, &inodes));
+	map.e[0] = (struct vol_extent){ .sector = bitmap * per, .len = per };
+	ASSERT_EQ(0, vol_remount(&self->v));
+	EXPECT_TRUE(has_big("f", "user.x", 'x'));
+	ASSERT_EQ(0, forget_all());
+	ASSERT_EQ(0, vol_fail(&self->v, &map));
+	EXPECT_EQ(0, removexattr(vol_path("f"), "user.x"));
+	EXPECT_EQ(-ENODATA, get("f", "user.x", value, sizeof(value)));
+	EXPECT_TRUE(kmsg_has(kmsg, (const char *[]){ "retryfs", "cannot free a block of attributes", NULL }));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, vol_umount(&self->v));
+	EXPECT_EQ(1, run(1, preen));
+	ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	EXPECT_EQ(-ENODATA, get("f", "user.x", value, sizeof(value)));
+	close(kmsg);
 }
 
 /* What is in the inode is read without the block. */

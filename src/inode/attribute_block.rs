@@ -10,6 +10,7 @@
 use crate::ext2::xattr::{self, HEADER_BYTES, REFERENCES_AT};
 use crate::inode::block_map;
 use crate::inode::data::ino32;
+use crate::inode::errors;
 use crate::inode::stored_attributes::{self, AttributeBlock};
 use crate::inode::write;
 use crate::types::{Inode, SuperBlock};
@@ -62,7 +63,13 @@ pub(super) fn replace(inode: &Inode, bytes: &[u8], first: bool) -> Result {
     if !mutant!("xattr-moved-unmarked") {
         inode.mark_inode_dirty();
     }
-    release(inode, given_up.inspect_err(|_| set_again(inode, was))?)
+    let released = release(inode, given_up.inspect_err(|_| set_again(inode, was))?);
+    if mutant!("xattr-unfreed-undone") {
+        return released;
+    }
+    // The change is done: what it has left is lost until e2fsck, and no reason to undo it.
+    errors::log(inode, "cannot free a block of attributes", released);
+    Ok(())
 }
 
 /// [`stored_attributes::begin`], when the previous one has been given up. May sleep.

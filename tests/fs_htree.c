@@ -828,6 +828,58 @@ TEST_F(fs_htree, bad_index)
 	}
 }
 
+/*
+ * An index is given up, and names come and go, while somebody reads the directory: each name that stays is read once. The index may be
+ * by another function of hashes than the one that the superblock has for new ones, and names are put where its root was.
+ */
+TEST_F(fs_htree, given_up_while_it_is_read)
+{
+	static const struct { int bits, field; uint32_t value; } bad[] = {
+		{ 16, ROOT_LIMIT, 9 }, { 32, SECOND_HASH, 2 },
+	};
+	const off_t def_hash_version = 1024 + 0xfc;
+	uint32_t hash = vol_dev_get(&self->v, 32, def_hash_version);
+	int k, i;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others do not go on without the index");
+	for (k = 0; k < ARRAY_SIZE(bad); k++) {
+		struct reader r;
+		long block;
+		int n;
+
+		ASSERT_EQ(0, vol_mkdir("d"));
+		ASSERT_EQ(0, make(0, 80));
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+		block = debugfs_block(&self->v, "d", 0);
+		ASSERT_LT(0, block);
+		ASSERT_EQ(0, vol_dev_set(&self->v, bad[k].bits, block * self->v.bs + bad[k].field, bad[k].value));
+		/* half_md4 or tea */
+		ASSERT_EQ(0, vol_dev_set(&self->v, 32, def_hash_version, hash ^ 3));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
+		reader_open(&r, 600);
+		n = read_some(&r);
+		ASSERT_LT(2, n);
+		ASSERT_GT(40, n);
+		/* all names have been looked for, so that it is given up whatever is bad */
+		for (i = 0; i < 80; i++)
+			EXPECT_EQ(0, access(vol_path(entry(i)), F_OK));
+		for (i = 0; !r.seen[i]; i++)
+			;
+		ASSERT_EQ(0, drop(i, i + 1, 1));
+		ASSERT_EQ(0, make(80, 90));
+		EXPECT_FALSE(is_indexed("d"));
+		ASSERT_EQ(0, read_rest(&r));
+		for (i = 0; i < 80; i++)
+			EXPECT_EQ(1, r.seen[i]) TH_LOG("%d: listing of %d", k, i);
+		ASSERT_EQ(0, vol_umount_soon(&self->v));
+		ASSERT_EQ(0, vol_dev_set(&self->v, 32, def_hash_version, hash));
+		EXPECT_GE(1, mend(&self->v));
+		ASSERT_EQ(0, vol_mkfs(&self->v, &variant->conf));
+		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, NULL));
+	}
+}
+
 static void put(char *block, size_t at, uint32_t value, size_t bytes)
 {
 	memcpy(block + at, &value, bytes);

@@ -2,6 +2,7 @@
 
 //! The filesystem's part of an inode in memory.
 
+use crate::ext2::directory::hash::Function;
 use crate::ext2::directory::rooms::Rooms;
 use crate::ext2::inode::{FastSymlink, FileType, InodeFlags};
 use crate::ext2::time::Time;
@@ -81,6 +82,8 @@ pub(crate) struct InodeData {
     pub(super) rooms: SpinLock<Option<KBox<Rooms>>>,
     /// The index of a directory breaks the rules: it is not used.
     index_broken: Atomic<bool>,
+    /// The function of hashes by which a directory was read last, and one; 0 if it was not.
+    read_by: Atomic<u32>,
     /// Number of direct writes in flight.
     direct_writes: Atomic<u32>,
     /// Where a direct write has stopped at a hole, or -1. Protected by the inode lock, held exclusively.
@@ -133,6 +136,7 @@ drop_in_atomic!(struct InodeData {
     absent,
     rooms,
     index_broken,
+    read_by,
     direct_writes,
     stopped,
     async_alloc,
@@ -172,6 +176,7 @@ impl InodeData {
             absent <- new_spinlock!(None),
             rooms <- new_spinlock!(None),
             index_broken: Atomic::new(false),
+            read_by: Atomic::new(0),
             direct_writes: Atomic::new(0),
             stopped: Atomic::new(-1),
             async_alloc: Atomic::new(false),
@@ -200,6 +205,23 @@ impl InodeData {
     /// Whether a directory has a hash index that can be used.
     pub(super) fn has_index(&self) -> bool {
         self.flags().has(InodeFlags::INDEX) && !self.index_broken.load(ordering::Relaxed)
+    }
+
+    /// Whether the index of a directory, which it has or had, breaks the rules. Does not sleep.
+    pub(super) fn index_is_broken(&self) -> bool {
+        self.index_broken.load(ordering::Relaxed)
+    }
+
+    /// The function of hashes by which a directory was read last. Does not sleep.
+    pub(super) fn read_by(&self) -> Option<Function> {
+        let code = self.read_by.load(ordering::Relaxed).checked_sub(1)?;
+        Function::from_code(code as u8)
+    }
+
+    /// A directory is read by `function`. Does not sleep.
+    pub(super) fn set_read_by(&self, function: Function) {
+        self.read_by
+            .store(u32::from(function.code()) + 1, ordering::Relaxed);
     }
 
     /// Notes that the index of a directory breaks the rules. Returns whether that is news.

@@ -20,20 +20,28 @@ use kfs::task::{cond_resched, fatal_signal_pending};
 const NAMES: usize = 512;
 
 /// The order in which `dir` is read, if it is one of hashes: it has an index, or can get one. That the
-/// index breaks the rules does not change it.
+/// index breaks the rules, and is given up, does not change it: who reads the directory has a position.
 pub(super) fn order(dir: &Inode, narrow: bool) -> Option<Order> {
     let hashing = dir.sb().data().superblock.hashing?;
-    let indexed = dir.data().flags().has(InodeFlags::INDEX);
-    if !indexed && block_count(dir) != 1 || mutant!("read-by-block") {
+    let data = dir.data();
+    let had_index = data.index_is_broken() && !mutant!("order-of-given-up");
+    let indexed = data.flags().has(InodeFlags::INDEX);
+    if !indexed && !had_index && block_count(dir) != 1 || mutant!("read-by-block") {
         return None;
     }
     let root = indexed.then(|| directory(dir).root(&mut Buffers::new(dir)));
+    let function = match root {
+        Some(Ok(root)) => {
+            data.set_read_by(root.function);
+            root.function
+        }
+        // Names may have been put where the root was.
+        _ if mutant!("order-function-lost") => hashing.default,
+        _ => data.read_by().unwrap_or(hashing.default),
+    };
     Some(Order {
         hashing,
-        function: match root {
-            Some(Ok(root)) => root.function,
-            _ => hashing.default,
-        },
+        function,
         width: match narrow {
             true => Width::Bits31,
             false => Width::Bits63,

@@ -44,7 +44,7 @@ pub(crate) fn report_inode<F: FileSystemData>(
 impl<F: FileSystemData> SuperBlock<F> {
     /// Reports an error in metadata to fanotify: in those of the inode `ino`, or else in those of
     /// the whole filesystem. An inode that is not in memory, or is being made, read or freed, may
-    /// not be named in the report. Does not sleep, and may be called with any lock held.
+    /// not be named in the report. Does not sleep. Not for interrupts, nor with them disabled: the lock of an inode's state may be taken.
     ///
     /// While the filesystem is being mounted or unmounted nobody listens.
     pub fn report_metadata_error(&self, ino: Option<u64>, error: Error) {

@@ -159,19 +159,19 @@ pub fn generic_write_checks_behind<'a, F: KiocbOwner>(
 
 /// Writes through the page cache. The lock is held for the whole call.
 ///
-/// `EINVAL` if it is another inode that is locked, or if the request is counted, as for [`generic_file_direct_read`].
+/// `EINVAL` for a direct write, which is for [`generic_file_direct_write`]: the kernel's function would revert the iterator by what `direct_IO` has
+/// truncated it by. The same if it is another inode that is locked, or if the request is counted, as for [`generic_file_direct_read`].
 #[inline]
 pub fn __generic_file_write_iter<'a, F: KiocbOwner>(
     iocb: Kiocb<'a, F>,
     from: CallSource<'a>,
     locked: &InodeLocked<F, Exclusive>,
 ) -> Result<Io<'a, F>> {
-    if !locked.is(iocb.inode()) || iocb.is_counted() {
+    if iocb.is_direct() || !locked.is(iocb.inode()) || iocb.is_counted() {
         return Err(EINVAL);
     }
     // SAFETY: Kiocb and iterator are valid and ours, and the lock of the inode is held. The
-    // function returns what a `write_iter` function does; after `direct_IO` has queued the kiocb it
-    // only returns. The request is not counted, and with the kiocb `direct_IO` gave `private` away.
+    // function returns what a `write_iter` function does, and queues nothing that is not direct. The request is not counted.
     let done =
         unsafe { iocb.call(|iocb| bindings::__generic_file_write_iter(iocb, from.as_raw())) };
     locked.inc_iversion();

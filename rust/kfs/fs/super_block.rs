@@ -460,9 +460,13 @@ impl<F: FileSystemData> NewSuperBlock<'_, F> {
         unsafe { (*self.as_raw()).s_xattr = handlers.as_ptr().cast() };
     }
 
-    /// Sets the size of the largest possible file in bytes.
+    /// Sets the size of the largest possible file in bytes, or what the VFS has for that, if it is less: so that the folio with the last byte
+    /// ends where a position can be.
     pub fn set_maxbytes(&mut self, maxbytes: u64) {
-        let maxbytes = i64::try_from(maxbytes).unwrap_or(bindings::MAX_LFS_FILESIZE);
+        // No folio is larger.
+        const FOLIO: i64 = 1 << 30;
+        let most = bindings::MAX_LFS_FILESIZE - FOLIO;
+        let maxbytes = i64::try_from(maxbytes).map_or(most, |bytes| bytes.min(most));
         // SAFETY: By the type invariant it is valid, and nobody else changes it.
         unsafe { (*self.as_raw()).s_maxbytes = maxbytes };
     }

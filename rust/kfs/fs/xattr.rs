@@ -82,7 +82,7 @@ pub trait XattrHandler<F: FileSystemData> {
     const PREFIX: &'static CStr;
 
     /// Appends the value of the attribute to `value`. `name` is what follows the prefix. `ENODATA` when
-    /// there is none. No lock of the inode is held.
+    /// there is none. The lock of the inode may be held, in either mode, or not: a write asks for capabilities with it.
     fn get(_inode: &Inode<F>, _name: &[u8], _value: &mut XattrBuffer<'_>) -> Result {
         build_error!(kernel::error::VTABLE_DEFAULT_ERROR)
     }

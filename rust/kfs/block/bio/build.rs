@@ -215,10 +215,10 @@ impl<'data, I: IovIter<'data>, T: BioData> Bio<I, T> {
 
     /// Adds the next `len` bytes from `iter` to a bio that has nothing yet, and advances
     /// that by as much; see [`Bio::add_iter`] for `mem_mask`. User pages are pinned. False, and nothing is done, if that is not
-    /// possible, or not all of it fits. May sleep, as [`Bio::add_iter`].
+    /// possible, or not all of it fits, or there is nothing. May sleep, as [`Bio::add_iter`].
     #[inline(always)]
     pub fn add_all(&mut self, iter: &mut I, len: usize, mem_mask: u32) -> bool {
-        if self.size() != 0 || len > BIO_MAX_SIZE {
+        if self.size() != 0 || len == 0 || len > BIO_MAX_SIZE {
             return false;
         }
         let pin = iter.extract_will_pin();

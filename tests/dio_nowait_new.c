@@ -360,6 +360,66 @@ TEST_F(dio_nowait_new, append_with_room_for_a_part_that_fails)
 	room_for_a_part(_metadata, &self->v, 2, true);
 }
 
+/*
+ * The device has no room for an append that must not wait, and is to be synced, by who can sleep: the next one, of the same call, begins where
+ * it did.
+ */
+TEST_F(dio_nowait_new, synced_append_without_room)
+{
+	enum { APPEND = NARROW, NEXT, ALL };
+	const off_t page = 4096, size = 16 * page;
+	struct vol v = { .bs = self->v.bs, .isize = self->v.isize, .sectors = MIB / 512 };
+	char *buf = buf_alloc(2 * page), *back = buf_alloc(size);
+	struct iocb cb[ALL], *list[ALL];
+	struct io_event ev[ALL];
+	struct submit_op op = { .nr = 2, .iocbs = &list[APPEND] };
+	aio_context_t ctx;
+	struct nbd *disk;
+	struct task t;
+	int fd, i;
+
+	ASSERT_EQ(0, vol_umount(&self->v));
+	disk = narrow_up(&v);
+	if (!disk && errno == ENOENT)
+		SKIP(return, "a kernel without nbd");
+	ASSERT_TRUE(disk != NULL);
+	fd = warm_file(&v, size / v.bs);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, 2 * page, size - page, 1);
+	vol_sync();
+	ASSERT_EQ(0, aio_setup(ALL, &ctx));
+	nbd_begin(disk, NBD_STALL, 1);
+	for (i = 0; i < ALL; i++)
+		list[i] = &cb[i];
+	for (i = 0; i < NARROW; i++) {
+		aio_prep_read(&cb[i], fd, back + i * page, page, i * page);
+		ASSERT_EQ(1, aio_submit(ctx, 1, &list[i]));
+		while (!i && !nbd_stalls(disk))
+			usleep(1000);
+	}
+	aio_prep_write(&cb[APPEND], fd, buf, page, 0);
+	cb[APPEND].aio_rw_flags = RWF_APPEND | RWF_NOWAIT | RWF_DSYNC;
+	aio_prep_write(&cb[NEXT], fd, buf + page, page, 0);
+	cb[NEXT].aio_rw_flags = RWF_APPEND;
+	op.ctx = ctx;
+	ASSERT_EQ(0, task_start(&t, op_submit, &op));
+	EXPECT_BLOCKED(&t);
+	nbd_release(disk);
+	EXPECT_EQ(2, task_join(&t, JOIN_SECONDS));
+	ASSERT_EQ(ALL, aio_events(ctx, ALL, ALL, ev, JOIN_SECONDS * 1000));
+	for (i = 0; i < ALL; i++)
+		EXPECT_EQ(ev[i].obj == (uintptr_t)&cb[APPEND] ? -EAGAIN : page, ev[i].res);
+	EXPECT_EQ(size + page, file_size(fd));
+	ASSERT_EQ(page, pread(fd, back, page, size));
+	EXPECT_PATTERN(back, page, size, 1);
+	ASSERT_EQ(0, aio_destroy(ctx));
+	nbd_end(disk);
+	close(fd);
+	EXPECT_EQ(0, vol_umount_soon(&v));
+	EXPECT_EQ(0, vol_fsck(&v));
+	nbd_down(disk);
+}
+
 static int remount(const char *options)
 {
 	return mount(NULL, env_dir(), NULL, MS_REMOUNT, options) ? -errno : 0;

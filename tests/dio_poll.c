@@ -4,7 +4,10 @@
  * by an interrupt; and those that cannot be polled for, which end as others do.
  */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "blocks.h"
 #include "disk.h"
@@ -278,6 +281,45 @@ TEST_F(dio_poll, waited_for)
 	EXPECT_PATTERN(back, 2 * PIECE, LEN, 3);
 	/* misaligned */
 	EXPECT_EQ(-EINVAL, one(&self->u, false, fd, back, 100, 0));
+}
+
+/*
+ * The first part of a write has new blocks, for which it does not bring memory in; its submitter waits for that part, and for the rest: nobody
+ * polls for these.
+ */
+TEST_F(dio_poll, rest_of_a_write)
+{
+	char *buf = buf_alloc(2 * PIECE), *back = buf_alloc(2 * PIECE);
+	struct ended e;
+	pid_t child;
+	int fd;
+
+	if (!env_is_retryfs())
+		SKIP(return, "others have no such option");
+	ASSERT_EQ(0, mount(NULL, env_dir(), NULL, MS_REMOUNT, "async_alloc"));
+	fd = vol_open("g", O_CREAT | O_RDWR | O_DIRECT);
+	ASSERT_LE(0, fd);
+	pattern_fill(buf, 2 * PIECE, 0, 1);
+	ASSERT_EQ(PIECE, pwrite(fd, buf + PIECE, PIECE, PIECE));
+	vol_sync();
+	pattern_fill(buf, 2 * PIECE, 0, 2);
+	/* the second page is that of a child, too: to pin it takes a fault */
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		pause();
+		_exit(0);
+	}
+	pattern_fill(buf, PIECE, 0, 2);
+	ASSERT_EQ(0, watch());
+	EXPECT_EQ(2 * PIECE, one(&self->u, true, fd, buf, 2 * PIECE, 0));
+	e = ended(OF_PIECES);
+	EXPECT_EQ(0, e.polled);
+	EXPECT_EQ(2, e.interrupts);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	ASSERT_EQ(2 * PIECE, pread(fd, back, 2 * PIECE, 0));
+	EXPECT_PATTERN(back, 2 * PIECE, 0, 2);
 }
 
 /* Pages of the range, which come while a write is in flight, have to be dropped in process context. */

@@ -13,8 +13,10 @@
 #include <time.h>
 
 #include "blocks.h"
+#include "caches.h"
 #include "ext2.h"
 #include "harness.h"
+#include "nvmet.h"
 #include "queue.h"
 #include "uffd.h"
 
@@ -530,6 +532,33 @@ TEST_F(dio_punt, many)
 	EXPECT_EQ(self->before.punted + MOST, after.punted);
 	ASSERT_EQ(0, aio_destroy(ctx));
 	ASSERT_EQ(0, vol_unroute(&self->v));
+}
+
+/* Memory of the kernel is not pinned, so that nobody takes it along: an NVMe target with a file. */
+TEST_F(dio_punt, memory_of_the_kernel)
+{
+	const off_t at = first_below(self, 0) * self->bs, size = at + 64 * KIB;
+	struct counters after;
+	char node[32];
+	int disk, err;
+
+	ASSERT_EQ(0, vol_prefill("f", 0, size, 1));
+	ASSERT_EQ(0, vol_remount(&self->v));
+	err = nvmet_up(vol_path("f"), node, sizeof(node));
+	if (err == -ENOENT)
+		SKIP(return, "a kernel without the NVMe target");
+	ASSERT_EQ(0, err);
+	disk = open(node, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	ASSERT_LE(0, disk);
+	ASSERT_EQ(0, forget_all());
+	ASSERT_EQ(0, vol_counters(&self->v, &self->before));
+	EXPECT_EQ(8 * KIB, pread(disk, self->buf, 8 * KIB, at));
+	EXPECT_PATTERN(self->buf, 8 * KIB, at, 1);
+	ASSERT_EQ(0, vol_counters(&self->v, &after));
+	EXPECT_EQ(self->before.punted, after.punted);
+	EXPECT_LT(self->before.async, after.async);
+	close(disk);
+	nvmet_down();
 }
 
 TEST_HARNESS_MAIN

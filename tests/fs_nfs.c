@@ -19,6 +19,7 @@
 
 #include "env.h"
 #include "harness.h"
+#include "net.h"
 #include "ondisk.h"
 #include "powerloss.h"
 #include "put.h"
@@ -34,18 +35,6 @@
 
 VOL_FIXTURE(fs_nfs);
 FIXTURE_VARIANT_ADD(fs_nfs, bs1k) { .conf = SMALL_1K };
-
-static int loopback_up(void)
-{
-	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
-
-	if (fd < 0)
-		return -errno;
-	err = ioctl(fd, SIOCSIFFLAGS, &ifr) ? -errno : 0;
-	close(fd);
-	return err;
-}
 
 /*
  * Export the volume, which is to be what a client finds at the root: synchronously, by its

@@ -37,7 +37,7 @@ use kfs::block::bio::{BioArc, Op, UnplacedBio, BIO_MAX_VECS, SECTOR_SIZE};
 use kfs::block::plug::plugged;
 use kfs::fs::inode::lock::{InodeLocked, Shared};
 use kfs::fs::kiocb::{CallDest, Iocb, Kiocb, Queued};
-use kfs::iov::IovIter;
+use kfs::iov::{IovIter, IovIterDest};
 use kfs::task::{may_be_punted, task_io_account_read, MaySleep};
 use kfs::trace;
 
@@ -59,17 +59,20 @@ pub(super) enum Blocks {
     Cold,
 }
 
-/// Looks up the blocks of a read of `len` bytes at the position of `iocb`, which is inside `i_size`, as far as that does not
+/// Looks up the blocks of a read to `to` from the position of `iocb`, which is inside `i_size`, as far as that does not
 /// sleep, if it can be left to somebody else otherwise. `i_size` is no older than the lock.
-pub(super) fn look_up<F: Filesystem>(
-    iocb: &Kiocb<'_, F>,
-    len: usize,
+///
+/// Memory that is not pinned, as that of the kernel, is not taken along.
+pub(super) fn look_up<'a, F: Filesystem>(
+    iocb: &Kiocb<'a, F>,
+    to: &IovIterDest<'a>,
     locked: &InodeLocked<F, Shared>,
     i_size: u64,
 ) -> Blocks {
-    let start = iocb.pos() as u64;
+    let (start, len) = (iocb.pos() as u64, to.count());
     let end = i_size.min(start + len as u64);
-    let is_left = !iocb.is_sync() && len <= MAX && !mutant!("punt-never");
+    let is_pinned = to.extract_will_pin() || mutant!("punt-unpinned");
+    let is_left = !iocb.is_sync() && is_pinned && len <= MAX && !mutant!("punt-never");
     if !is_left || start >= end || !(may_be_punted() || mutant!("punt-flusher")) {
         return Blocks::Known(None);
     }
@@ -126,10 +129,16 @@ fn leave<'a, F: Filesystem>(
         return Err(iocb);
     };
     bio.set_hints(&*iocb);
-    if !bio.add_all(to.get_mut(&mut iocb), len, bdev.dma_alignment()) {
-        return Err(iocb);
-    }
-    let Some(bio) = bio.unplaced(dio.clone(), iocb.lending()) else {
+    let begin = to.get(&iocb).mark();
+    let has_all = bio.add_all(to.get_mut(&mut iocb), len, bdev.dma_alignment());
+    let unplaced = match has_all {
+        true => bio.unplaced(dio.clone(), iocb.lending()),
+        false => None,
+    };
+    let Some(bio) = unplaced else {
+        if !mutant!("punt-unpinned") {
+            to.get_mut(&mut iocb).reset(begin);
+        }
         return Err(iocb);
     };
     // As much as it asks for: another task will submit the bio.

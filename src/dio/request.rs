@@ -63,6 +63,8 @@ pub(super) struct Request {
     pub(super) is_refused: bool,
     /// It began where an append would have, so that one may if it comes to nothing.
     pub(super) is_at_end: bool,
+    /// It is the rest of one of which the submitter has done a part: who waits for it, though it is asynchronous.
+    pub(super) is_rest: bool,
     /// Its start, and the results of its parts.
     pub(super) outcome: Outcome<Error>,
 }
@@ -84,6 +86,7 @@ impl Request {
             blocked: None,
             is_refused: false,
             is_at_end: false,
+            is_rest: false,
             outcome: Outcome::new(start),
         }
     }

@@ -93,7 +93,7 @@ pub(crate) fn direct_io<'a, F: Filesystem>(
                 let locked = inode.lock_shared();
                 // Before any look-up, and once: a retry fills a hole and then moves it (`async_alloc`), with no lock that would be in its way.
                 request.i_size = locked.i_size_read();
-                match punt::look_up(&iocb, len, &locked, request.i_size) {
+                match punt::look_up(&iocb, to.get(&iocb), &locked, request.i_size) {
                     Blocks::Known(blocks) => {
                         known = blocks;
                         locked

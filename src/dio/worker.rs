@@ -137,7 +137,7 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let stopped = locked
                 .and_then(|lock| lock.exclusive)
                 .and_then(|exclusive| F::stopped(exclusive));
-            let is_rest = matches!(stopped, Some(Stopped::Memory(_)));
+            request.is_rest = matches!(stopped, Some(Stopped::Memory(_)));
             dio_begin(iocb.as_mut(), &transfer);
             // There is one: only a submitter has an iterator to enter with.
             let (issued, stop) = iocb.call().map_or((0, Stop::Error), |iocb| {
@@ -156,12 +156,13 @@ pub(super) fn direct_io_worker<'call, F: Filesystem, E: Submitter<'call, F>>(
             let must_not = iocb.is_nowait();
             let exclusive = locked.and_then(|lock| lock.exclusive);
             let retry_extends = request.async_alloc && !request.new_blocks.is_empty();
-            let is_sync = iocb.is_sync() || is_rest && !mutant!("rest-async");
+            let is_sync = iocb.is_sync() || request.is_rest && !mutant!("rest-async");
             let how = policy::decide(is_sync, must_not, request.extends(), stop, retry_extends);
             // One that must not wait may have come to nothing: where the device has no room, the bio has ended by now. If there
-            // is one bio, that shows below.
+            // is one bio, that shows below, unless what has ended is left to who can sync it.
             if must_not && retry_extends {
-                if issued > 1 && !mutant!("refused-unseen") {
+                let is_synced = request.dsync.is_waited_for() && !mutant!("refused-unsynced");
+                if (issued > 1 || is_synced) && !mutant!("refused-unseen") {
                     let mut ended = state::ended_early(&dio);
                     let context: Context<'_, Infallible> = Ok(may_sleep);
                     let Ok(()) = dio_bio_reap(&mut ended, &mut request.outcome, context);

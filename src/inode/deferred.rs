@@ -40,6 +40,7 @@ use crate::volume::new_of_inodes::NewOfInodes;
 use crate::volume::unwritten::First;
 use core::ops::Range;
 use kernel::prelude::*;
+use kernel::sync::MutexGuard;
 use kfs::block::bdev::BlockDevice;
 use kfs::block::buffer_head::BufferHead;
 use kfs::drop_in_atomic;
@@ -277,16 +278,25 @@ pub(super) fn make_room(inode: &Inode) -> Result {
     Ok(())
 }
 
-/// [`make_room`] with the memory there is. Does not sleep. `EAGAIN`.
-pub(super) fn make_room_nowait(inode: &Inode) -> Result {
+/// Room for one more run, which nobody else gets as long as this is there.
+pub(super) struct RoomForOne<'a>(MutexGuard<'a, Deferred>);
+
+impl RoomForOne<'_> {
+    /// Keeps it until [`forget_room`].
+    pub(super) fn keep(mut self) {
+        self.0.promised += 1;
+    }
+}
+
+/// [`make_room`] with the memory there is, if it is kept then. Does not sleep. `EAGAIN`.
+pub(super) fn room_nowait(inode: &Inode) -> Result<RoomForOne<'_>> {
     let mut deferred = inode.data().get_ref().deferred.try_lock().ok_or(EAGAIN)?;
-    let deferred = &mut *deferred;
+    let more = 1 + deferred.promised;
     deferred
         .parents
-        .reserve(1 + deferred.promised, GFP_NOWAIT)
+        .reserve(more, GFP_NOWAIT)
         .map_err(|_| EAGAIN)?;
-    deferred.promised += 1;
-    Ok(())
+    Ok(RoomForOne(deferred))
 }
 
 /// The room of one run is not needed any more.

@@ -112,10 +112,10 @@ pub(crate) fn reserve_nowait(
             None => block_map::goal(inode, root, block, &branch, &mut device)?,
         };
         let place = pending.place(GFP_NOWAIT).map_err(|_| EAGAIN)?;
-        deferred::make_room_nowait(inode)?;
+        let room = deferred::room_nowait(inode)?;
         block_map::make_room(inode, block, GFP_NOWAIT);
-        let blocks = blocks::allocate_nowait(inode.sb(), block_map::request(inode, goal, len))
-            .inspect_err(|_| deferred::forget_room(inode))?;
+        let blocks = blocks::allocate_nowait(inode.sb(), block_map::request(inode, goal, len))?;
+        room.keep();
         let at = Some(PointerTo { parent, index });
         let run = Reserved { blocks, at };
         map.last_block().set(block, blocks.start);

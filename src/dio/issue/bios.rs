@@ -73,12 +73,13 @@ impl<'call, I: IovIter<'call>, F: Filesystem> Issue<'_, 'call, I, F> {
     /// poll; and of several bios only one is found.
     fn is_polled(&self, end: u64) -> bool {
         let request = &self.request;
+        let is_sync = request.is_rest && !mutant!("rest-polled");
         self.iocb.is_polled()
             && (self.issued == 0 || mutant!("kfs-poll-any"))
             && end == request.end()
             && !request.dsync.is_waited_for()
             && request.new_blocks.is_empty()
-            && (policy::decide(false, false, request.extends(), Stop::End, false) == Wait::Async
+            && (policy::decide(is_sync, false, request.extends(), Stop::End, false) == Wait::Async
                 || mutant!("poll-waited-for"))
     }
 

@@ -86,10 +86,16 @@ need_space() {
 # lock NAME: hold the lock until this process ends. Says so when it has to wait for another run.
 lock() {
 	mkdir -p "$cache/locks"
-	exec {lock_fd}>"$cache/locks/$1"
-	flock -n "$lock_fd" && return
-	say "==> waiting for another run that is making $1"
-	flock "$lock_fd"
+	while :; do
+		exec {lock_fd}>"$cache/locks/$1"
+		if ! flock -n "$lock_fd"; then
+			say "==> waiting for another run that is making $1"
+			flock "$lock_fd"
+		fi
+		# Who had it may have removed the file, and others lock another one by that name.
+		[ ! "/proc/self/fd/$lock_fd" -ef "$cache/locks/$1" ] || return 0
+		exec {lock_fd}>&-
+	done
 }
 
 # make_tmp NAME: make an empty directory in tmp/ and leave its name in tmp. It is ours as long as we
@@ -100,7 +106,8 @@ make_tmp() {
 	for d in "$cache"/tmp/*; do
 		[ "${d##*/}" != "$1" ] || continue
 		owner=$cache/locks/${d##*/}
-		(exec 9>"$owner" && flock -n 9 && remove_tree "$d" && rm -f "$owner") || true
+		(exec 9>"$owner" && flock -n 9 && [ /proc/self/fd/9 -ef "$owner" ] && remove_tree "$d" &&
+			rm -f "$owner") || true
 	done
 	tmp=$cache/tmp/$1
 	remove_tree "$tmp"

@@ -283,6 +283,17 @@ static struct nbd *narrow_up(struct vol *v)
 	return disk;
 }
 
+/* All files have to be closed. Not 0 when e2fsck finds anything at all. */
+static int narrow_down(struct nbd *disk, struct vol *v)
+{
+	int err;
+
+	nbd_end(disk);
+	err = vol_umount_soon(v) ?: vol_fsck(v);
+	nbd_down(disk);
+	return err;
+}
+
 /*
  * The device has room for some bios of an append that must not wait, @nr of them, and for no more: the next one, which waits,
  * begins where it did, and not behind it, as nothing of that will be in the file. Or the last of those @fails.
@@ -340,11 +351,8 @@ static void room_for_a_part(struct __test_metadata *_metadata, const struct vol 
 	ASSERT_EQ(page, pread(fd, back, page, size));
 	EXPECT_PATTERN(back, page, size, 2);
 	ASSERT_EQ(0, aio_destroy(ctx));
-	nbd_end(disk);
 	close(fd);
-	EXPECT_EQ(0, vol_umount_soon(&v));
-	EXPECT_EQ(0, vol_fsck(&v));
-	nbd_down(disk);
+	EXPECT_EQ(0, narrow_down(disk, &v));
 }
 
 TEST_F(dio_nowait_new, append_with_room_for_a_part)
@@ -413,11 +421,8 @@ TEST_F(dio_nowait_new, synced_append_without_room)
 	ASSERT_EQ(page, pread(fd, back, page, size));
 	EXPECT_PATTERN(back, page, size, 1);
 	ASSERT_EQ(0, aio_destroy(ctx));
-	nbd_end(disk);
 	close(fd);
-	EXPECT_EQ(0, vol_umount_soon(&v));
-	EXPECT_EQ(0, vol_fsck(&v));
-	nbd_down(disk);
+	EXPECT_EQ(0, narrow_down(disk, &v));
 }
 
 static int remount(const char *options)
@@ -483,11 +488,8 @@ TEST_F(dio_nowait_new, option_goes_and_comes)
 	ASSERT_EQ(2 * page, pread(next.fd, back, 2 * page, size));
 	EXPECT_PATTERN(back, 2 * page, size, 1);
 	ASSERT_EQ(0, aio_destroy(a.ctx));
-	nbd_end(disk);
 	close(next.fd);
-	EXPECT_EQ(0, vol_umount_soon(&v));
-	EXPECT_EQ(0, vol_fsck(&v));
-	nbd_down(disk);
+	EXPECT_EQ(0, narrow_down(disk, &v));
 }
 
 /* Blocks that are new in another one in flight. */

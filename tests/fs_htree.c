@@ -771,6 +771,18 @@ static int mend(struct vol *v)
 /* Where the root of an index has its numbers. */
 enum { ROOT_LIMIT = 32, SECOND_HASH = 40, THIRD_HASH = 48 };
 
+/* "d" has 80 names, and @value in a field of @bits of its root; it is not mounted then. 0 or -errno. */
+static int make_bad(struct vol *v, int bits, int field, uint32_t value)
+{
+	int err = vol_mkdir("d") ?: make(0, 80) ?: vol_umount_soon(v);
+	long block;
+
+	if (err)
+		return err;
+	block = debugfs_block(v, "d", 0);
+	return block < 0 ? block : vol_dev_set(v, bits, block * v->bs + field, value);
+}
+
 /*
  * An index that breaks the rules is not used any more: names are found without it, and the next change
  * does without it. Who only looks for names does not see that all of them are where they do not belong.
@@ -791,15 +803,8 @@ TEST_F(fs_htree, bad_index)
 	for (k = 0; k < 3; k++) {
 		struct reader r;
 		int kmsg, i;
-		long block;
 
-		ASSERT_EQ(0, vol_mkdir("d"));
-		ASSERT_EQ(0, make(0, 80));
-		ASSERT_EQ(0, vol_umount_soon(&self->v));
-		block = debugfs_block(&self->v, "d", 0);
-		ASSERT_LT(0, block);
-		ASSERT_EQ(0, vol_dev_set(&self->v, bad[k].bits,
-					 block * self->v.bs + bad[k].field, bad[k].value));
+		ASSERT_EQ(0, make_bad(&self->v, bad[k].bits, bad[k].field, bad[k].value));
 		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));
 		kmsg = kmsg_open();
 		ASSERT_LE(0, kmsg);
@@ -845,15 +850,9 @@ TEST_F(fs_htree, given_up_while_it_is_read)
 		SKIP(return, "others do not go on without the index");
 	for (k = 0; k < ARRAY_SIZE(bad); k++) {
 		struct reader r;
-		long block;
 		int n;
 
-		ASSERT_EQ(0, vol_mkdir("d"));
-		ASSERT_EQ(0, make(0, 80));
-		ASSERT_EQ(0, vol_umount_soon(&self->v));
-		block = debugfs_block(&self->v, "d", 0);
-		ASSERT_LT(0, block);
-		ASSERT_EQ(0, vol_dev_set(&self->v, bad[k].bits, block * self->v.bs + bad[k].field, bad[k].value));
+		ASSERT_EQ(0, make_bad(&self->v, bad[k].bits, bad[k].field, bad[k].value));
 		/* half_md4 or tea */
 		ASSERT_EQ(0, vol_dev_set(&self->v, 32, def_hash_version, hash ^ 3));
 		ASSERT_EQ(0, vol_mount(&self->v, env_fstype(), 0, "errors=continue"));

@@ -502,8 +502,8 @@ TEST_F(fs_xattr_order, new_inode_beside_it)
 
 #define LIST_MAX	24
 
-/* Give @file a list with @users of it, which may read and write, as its group may not; minimal if 0. 0 or -errno. */
-static int give_list(const char *file, const char *attribute, int users)
+/* Give @file a list with @users of it, to whom @mask leaves what they may, and nothing for its group; minimal if 0. 0 or -errno. */
+static int give_masked_list(const char *file, const char *attribute, int users, int mask)
 {
 	struct {
 		struct posix_acl_xattr_header h;
@@ -516,9 +516,14 @@ static int give_list(const char *file, const char *attribute, int users)
 		list.e[n++] = (struct posix_acl_xattr_entry){ ACL_USER, 6, 1000 + i };
 	list.e[n++] = (struct posix_acl_xattr_entry){ ACL_GROUP_OBJ, 0, -1 };
 	if (users)
-		list.e[n++] = (struct posix_acl_xattr_entry){ ACL_MASK, 6, -1 };
+		list.e[n++] = (struct posix_acl_xattr_entry){ ACL_MASK, mask, -1 };
 	list.e[n++] = (struct posix_acl_xattr_entry){ ACL_OTHER, 0, -1 };
 	return setxattr(vol_path(file), attribute, &list, sizeof(list.h) + n * sizeof(list.e[0]), 0) ? -errno : 0;
+}
+
+static int give_list(const char *file, const char *attribute, int users)
+{
+	return give_masked_list(file, attribute, users, 6);
 }
 
 #define ACCESS	"system.posix_acl_access"
@@ -581,6 +586,39 @@ TEST_F(fs_xattr_order, list_that_goes)
 		ASSERT_EQ(0, sync_and_lose(&self->v, "beside"));
 		EXPECT_FALSE(group_has_more("f")) TH_LOG("%d users, mode %lo", users[i], lost_mode("f"));
 	}
+}
+
+/* A list cannot be set, when the inode has been stored for it: the mode stays. */
+TEST_F(fs_xattr_order, list_that_is_not_set)
+{
+	const unsigned int per = self->v.bs / 512;
+	struct vol_map map = { .nr = 1 };
+	char value[4096] = "";
+	struct stat st;
+	long block;
+
+	if (self->v.isize != 256 || self->v.bs != 4096 || variant->old)
+		SKIP(return, "the inode has no room for it, or the block has");
+	ASSERT_EQ(0, vol_prefill("f", 0, 100, 1));
+	ASSERT_EQ(0, chmod(vol_path("f"), 0600));
+	/* the list is in the block, which is full, and the inode has room */
+	ASSERT_EQ(0, setxattr(vol_path("f"), "user.s", value, 60, 0));
+	ASSERT_EQ(0, give_list("f", ACCESS, 1));
+	ASSERT_EQ(0, setxattr(vol_path("f"), "user.l", value, 3984, 0));
+	ASSERT_EQ(0, removexattr(vol_path("f"), "user.s"));
+	vol_sync();
+	block = debugfs_number(&self->v, "imap f", "located at block");
+	ASSERT_LT(0, block);
+	map.e[0] = (struct vol_extent){ .sector = block * per, .len = per, .fails = true, .writes = true };
+	ASSERT_EQ(0, vol_route(&self->v, &map));
+	EXPECT_EQ(-EIO, give_masked_list("f", ACCESS, 4, 4));
+	ASSERT_EQ(0, vol_unroute(&self->v));
+	ASSERT_EQ(0, stat(vol_path("f"), &st));
+	EXPECT_EQ(0660, st.st_mode & 0777);
+	ASSERT_EQ(0, vol_remount(&self->v));
+	ASSERT_EQ(0, stat(vol_path("f"), &st));
+	EXPECT_EQ(0660, st.st_mode & 0777);
+	EXPECT_LT(0, getxattr(vol_path("f"), ACCESS, value, sizeof(value)));
 }
 
 /* A list comes, and the inode is stored, as blocks are freed, before the block with the list may be: then one beside it is synced. */

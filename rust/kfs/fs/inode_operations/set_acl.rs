@@ -41,7 +41,7 @@ impl<'a, F: FileSystemData> SetAcl<'a, F> {
     }
 
     /// Has the list stored by `store`, and the mode of the inode follow it: the VFS is told of both then, and the inode is marked
-    /// dirty. After an error all is as it was.
+    /// dirty. After an error all is as it was, and the inode is dirty, too: it may have been stored meanwhile.
     ///
     /// While `store` runs, the mode has the permissions that it had before and will have: what is stored of the inode beside the old
     /// list, or beside the new one, or without any, gives nobody more than either of them did.
@@ -52,6 +52,9 @@ impl<'a, F: FileSystemData> SetAcl<'a, F> {
         }
         if let Err(error) = store() {
             self.set_mode(before);
+            if !cfg!(mutant = "kfs-mode-kept") {
+                self.inode.mark_inode_dirty();
+            }
             return Err(error);
         }
         let acl = self.acl().map_or(ptr::null_mut(), PosixAcl::as_raw);
